@@ -1,0 +1,3 @@
+//! The `cachecompress` program.
+
+fn main() {}

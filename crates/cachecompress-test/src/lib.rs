@@ -1,0 +1,1 @@
+//! Fixtures, a failing disk and conformance suites for cachecompress's own tests.

@@ -1,0 +1,64 @@
+//! The project's chores, run as `cargo xtask`.
+
+mod corpus;
+mod portable;
+mod step;
+mod test;
+mod tools;
+mod totals;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+The project's chores.
+
+Usage: cargo xtask COMMAND
+
+Commands:
+  test [--quick]  formatting, lints, every feature alone, all tests, docs, the portable fallbacks;
+                  installs the outside tools that tests ask for where it may.
+                  --quick installs nothing, fetches no real input, leaves out the portable build
+  help            this text
+
+With CI=true a test that cannot run for want of a tool is a failure.
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        [compiler, ..] if portable::is_compiler(compiler) => portable::rustc(&arguments),
+        ["test"] => test::run(test::Extent::Full),
+        ["test", "--quick"] => test::run(test::Extent::Quick),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        [] => refuse("Which chore? Try `cargo xtask help`."),
+        ["test", flag, ..] => {
+            refuse(&format!("`cargo xtask test` knows no `{flag}`; its only flag is `--quick`."))
+        }
+        [command, ..] => refuse(&format!("There is no chore `{command}`; try `cargo xtask help`.")),
+    }
+}
+
+fn refuse(sentence: &str) -> ExitCode {
+    eprintln!("{sentence}");
+    ExitCode::from(2)
+}
+
+/// The workspace's root.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Where builds, installed tools and real input go.
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Whether this runs where a skip is a failure.
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}
