@@ -1,0 +1,135 @@
+//! The crate's one error type: opaque, with a kind for programs and a sentence for people.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
+
+/// Why something in cachecompress could not be done.
+///
+/// [`kind`](Error::kind) is for programs, the message is for people: it is one sentence that
+/// names the path, where there is one.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    path: Option<PathBuf>,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The kinds of [`Error`] that a caller may want to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The configuration contradicts itself or names something that does not exist.
+    Config,
+    /// The file system answered with an error.
+    Io,
+    /// No such file in the source.
+    NotFound,
+    /// The file is there, but may not be read.
+    PermissionDenied,
+    /// The source's bytes changed while they were being read; nothing mixed was released.
+    SourceChanged,
+    /// An encoder failed, or its output did not decode to the source.
+    Encoder,
+    /// A body ended before its representation did, because its producer gave up.
+    Aborted,
+}
+
+/// Why a representation cannot be had now; the answer is then another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The queue was full, or its pool was closed, before the work began.
+    #[default]
+    Dropped,
+    /// Another process encodes it.
+    Locked,
+    /// The cache's disk failed, or has no room.
+    Disk,
+    /// The source changed while it was read, or cannot be read.
+    SourceChanged,
+    /// Encoding it would not save enough.
+    Unprofitable,
+    /// The encoder failed, or what it produced did not decode to the source.
+    Encoder,
+}
+
+impl Error {
+    /// An error of `kind` with a sentence for people, for encoders and sources of your own.
+    #[must_use]
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner { kind, message: message.into(), path: None, cause: None }))
+    }
+
+    pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+
+    pub(crate) fn io(message: &'static str, path: &Path, cause: io::Error) -> Self {
+        let kind = match cause.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+            _ => ErrorKind::Io,
+        };
+        Self::new(kind, message).with_path(path).with_cause(cause)
+    }
+
+    /// Names the file or directory concerned.
+    #[must_use]
+    pub fn with_path(mut self, path: &Path) -> Self {
+        self.0.path = Some(path.to_owned());
+        self
+    }
+
+    /// Names what it follows from.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// What went wrong, in a word.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The file or directory concerned, where there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(path) = &self.0.path {
+            write!(f, " {}", path.display())?;
+        }
+        if let Some(cause) = &self.0.cause {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({:?}, \"{self}\")", self.0.kind)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        Self::other(error)
+    }
+}

@@ -1,0 +1,171 @@
+//! `Cache-Status` (RFC 9211): what the cache did for one response.
+
+use http::HeaderValue;
+
+/// What the cache did for one response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CacheStatus {
+    /// A stored representation, or a 304 decided by the entity tag alone (RFC 9211 §2.1).
+    Hit,
+    /// There was no stored representation (RFC 9211 §2.2).
+    Forward(Forward),
+}
+
+/// How a response came about that was not in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Forward {
+    /// This request had it encoded, for all that follow: `fwd=miss; stored`.
+    Stored,
+    /// It joined an encoding that another request had begun: `fwd=miss; collapsed`.
+    Collapsed,
+    /// It got identity, past the cache: `fwd=bypass`.
+    Bypass(Detail),
+}
+
+/// Why a response went past the cache; the `detail` parameter (RFC 9211 §2.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Detail {
+    /// Too many encodings are waiting already.
+    Queue,
+    /// The representation did not become available within `patience`.
+    Patience,
+    /// The cache's disk is full, read-only or broken.
+    Disk,
+    /// It would take more than a quarter of the cache's bound.
+    Large,
+    /// Another process is encoding it.
+    Locked,
+    /// A range was asked for, and the coded representation is not complete.
+    Range,
+    /// HTTP/1.0 cannot tell the end of a body of unknown length from an abort.
+    Protocol,
+    /// The client prefers identity, or accepts nothing else.
+    Identity,
+    /// The source is too small to be worth encoding.
+    Small,
+    /// Encoding saves too little.
+    Unprofitable,
+    /// The source is changing, so that no digest holds for it.
+    Unsettled,
+    /// The source's digest is not known yet, and is too long in coming.
+    Unhashed,
+    /// The encoder failed, or failed its proof, on this source.
+    Encoder,
+}
+
+impl CacheStatus {
+    /// The field's value.
+    #[must_use]
+    pub fn to_header_value(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Hit => "cachecompress; hit",
+            Self::Forward(Forward::Stored) => "cachecompress; fwd=miss; stored",
+            Self::Forward(Forward::Collapsed) => "cachecompress; fwd=miss; collapsed",
+            Self::Forward(Forward::Bypass(detail)) => detail.field_value(),
+        })
+    }
+
+    /// One word for logs: `hit`, `stored`, `collapsed`, or the detail.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Forward(Forward::Stored) => "stored",
+            Self::Forward(Forward::Collapsed) => "collapsed",
+            Self::Forward(Forward::Bypass(detail)) => detail.as_str(),
+        }
+    }
+}
+
+/// What stands before the detail in a bypass's value.
+macro_rules! bypass {
+    ($detail:literal) => {
+        concat!("cachecompress; fwd=bypass; detail=", $detail)
+    };
+}
+
+impl Detail {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 13] = [
+        Self::Queue,
+        Self::Patience,
+        Self::Disk,
+        Self::Large,
+        Self::Locked,
+        Self::Range,
+        Self::Protocol,
+        Self::Identity,
+        Self::Small,
+        Self::Unprofitable,
+        Self::Unsettled,
+        Self::Unhashed,
+        Self::Encoder,
+    ];
+
+    /// The token that stands in the field.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        &self.field_value()[bypass!("").len()..]
+    }
+
+    fn field_value(self) -> &'static str {
+        match self {
+            Self::Queue => bypass!("queue"),
+            Self::Patience => bypass!("patience"),
+            Self::Disk => bypass!("disk"),
+            Self::Large => bypass!("large"),
+            Self::Locked => bypass!("locked"),
+            Self::Range => bypass!("range"),
+            Self::Protocol => bypass!("protocol"),
+            Self::Identity => bypass!("identity"),
+            Self::Small => bypass!("small"),
+            Self::Unprofitable => bypass!("unprofitable"),
+            Self::Unsettled => bypass!("unsettled"),
+            Self::Unhashed => bypass!("unhashed"),
+            Self::Encoder => bypass!("encoder"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn each_status_has_its_value_of_rfc_9211() {
+        let forward = CacheStatus::Forward;
+        for (status, value, word) in [
+            (CacheStatus::Hit, "cachecompress; hit", "hit"),
+            (forward(Forward::Stored), "cachecompress; fwd=miss; stored", "stored"),
+            (forward(Forward::Collapsed), "cachecompress; fwd=miss; collapsed", "collapsed"),
+            (
+                forward(Forward::Bypass(Detail::Patience)),
+                "cachecompress; fwd=bypass; detail=patience",
+                "patience",
+            ),
+        ] {
+            assert_eq!(status.to_header_value(), value);
+            assert_eq!(status.as_str(), word);
+        }
+    }
+
+    #[test]
+    fn details_are_distinct_tokens_of_a_structured_field() {
+        let words: HashSet<_> = Detail::ALL.into_iter().map(Detail::as_str).collect();
+        assert_eq!(words.len(), Detail::ALL.len());
+        for detail in Detail::ALL {
+            let word = detail.as_str();
+            // RFC 9651 §3.3.4: a token begins with a letter.
+            assert!(!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));
+            assert_eq!(word, format!("{detail:?}").to_lowercase());
+            let status = CacheStatus::Forward(Forward::Bypass(detail));
+            assert_eq!(
+                status.to_header_value(),
+                format!("cachecompress; fwd=bypass; detail={word}")
+            );
+        }
+    }
+}

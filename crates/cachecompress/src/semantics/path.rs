@@ -1,0 +1,484 @@
+//! Request paths and the paths of a source.
+
+use std::borrow::{Borrow, Cow};
+use std::fmt;
+use std::sync::Arc;
+
+/// A file's path in a source: segments joined by `/`, none of them empty, `.` or `..`, and none
+/// with a NUL, a `/` or a `\` in it.
+///
+/// Bytes, because file names are bytes. Cheap to clone. The root is the path of no segments.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourcePath(Arc<[u8]>);
+
+impl SourcePath {
+    /// The path of the source itself, of no segments.
+    #[must_use]
+    pub fn root() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Takes a path that is decoded already, such as one from a listing or from a configuration.
+    ///
+    /// - Slashes at either end are tolerated; nothing but slashes, or nothing, is the root.
+    /// - `None` if a segment is empty, `.` or `..`, or holds a NUL or a backslash.
+    #[must_use]
+    pub fn parse(path: &[u8]) -> Option<Self> {
+        let mut path = path;
+        while let [b'/', rest @ ..] = path {
+            path = rest;
+        }
+        while let [rest @ .., b'/'] = path {
+            path = rest;
+        }
+        if path.is_empty() {
+            return Some(Self::root());
+        }
+        path.split(|byte| *byte == b'/').all(is_segment).then(|| Self(path.into()))
+    }
+
+    /// The path's bytes, without a slash at either end; empty for the root.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The segments from the root down; none for the root.
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.0.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty())
+    }
+
+    /// The last segment; empty for the root.
+    #[must_use]
+    pub fn file_name(&self) -> &[u8] {
+        self.segments().next_back().unwrap_or_default()
+    }
+
+    /// What follows the last dot of the file name, as it is written there.
+    ///
+    /// `None` if there is no dot, if the only one is the first character or the last, or if it is
+    /// no UTF-8.
+    #[must_use]
+    pub fn extension(&self) -> Option<&str> {
+        let name = self.file_name();
+        let dot = name.iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0)?;
+        std::str::from_utf8(&name[dot + 1..]).ok().filter(|extension| !extension.is_empty())
+    }
+
+    /// The path of `name` below this one, such as that of a directory's index file.
+    ///
+    /// `name` may hold several segments. One that may not stand in a path is left out, so that
+    /// the outcome is a path at or below this one whatever `name` is; see
+    /// [`try_join`](Self::try_join) for names that are not known to be good.
+    #[must_use]
+    pub fn join(&self, name: &str) -> Self {
+        let mut path = self.0.to_vec();
+        for segment in name.as_bytes().split(|byte| *byte == b'/').filter(|name| is_segment(name)) {
+            push_segment(&mut path, segment);
+        }
+        Self(path.into())
+    }
+
+    /// The path of the one segment `name` below this one, such as an entry of a listing.
+    ///
+    /// `None` if `name` is empty, `.` or `..`, or holds a NUL, a slash or a backslash.
+    #[must_use]
+    pub fn try_join(&self, name: &[u8]) -> Option<Self> {
+        if !is_segment(name) {
+            return None;
+        }
+        let mut path = Vec::with_capacity(self.0.len() + 1 + name.len());
+        path.extend_from_slice(&self.0);
+        push_segment(&mut path, name);
+        Some(Self(path.into()))
+    }
+
+    /// Whether this is the source itself.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a segment starts with a dot; `.well-known` as the first one does not count, since
+    /// it is there to be read (RFC 8615 §3).
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.segments()
+            .enumerate()
+            .any(|(at, segment)| segment[0] == b'.' && !(at == 0 && segment == b".well-known"))
+    }
+
+    /// The path as text, with U+FFFD for what is no UTF-8. Control characters stay.
+    #[must_use]
+    pub fn to_string_lossy(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+}
+
+/// Whether `segment` may stand in a [`SourcePath`].
+fn is_segment(segment: &[u8]) -> bool {
+    !matches!(segment, b"" | b"." | b"..")
+        && !segment.iter().any(|byte| matches!(byte, 0 | b'/' | b'\\'))
+}
+
+fn push_segment(path: &mut Vec<u8>, segment: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(segment);
+}
+
+impl Borrow<[u8]> for SourcePath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SourcePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_string_lossy())
+    }
+}
+
+impl fmt::Debug for SourcePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_string_lossy(), f)
+    }
+}
+
+/// A request's path (RFC 9110 §4.2.3, RFC 3986 §3.3), decoded once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestPath {
+    /// What is asked for.
+    pub path: SourcePath,
+    /// Whether the request asks for a directory: its path is the root or ends in a slash.
+    pub directory: bool,
+    /// The last segment as the client wrote it; empty for a directory.
+    last: Box<str>,
+}
+
+/// Why a request's path leads to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// A percent sign without two hexadecimal digits, or a NUL: 400.
+    Malformed,
+    /// A path that no source can have, for it has a segment `.` or `..`, a backslash or an
+    /// encoded slash: 404.
+    Nowhere,
+}
+
+impl RequestPath {
+    /// Decodes a path as `http::Uri::path` returns it, that is, without the query.
+    ///
+    /// Each segment is decoded by itself, once, and only then judged, so that `%2e%2e` is what
+    /// `..` is and `%252e` is a file name. Repeated slashes count as one.
+    ///
+    /// # Errors
+    ///
+    /// [`PathError::Malformed`] if anything in the path is; else [`PathError::Nowhere`] if no
+    /// source can have such a path, or if it does not begin with a slash (`*`).
+    pub fn parse(raw: &str) -> Result<Self, PathError> {
+        let mut path = Vec::with_capacity(raw.len());
+        let mut nowhere = !raw.is_empty() && !raw.starts_with('/');
+        let mut last = "";
+        for segment in raw.split('/').filter(|segment| !segment.is_empty()) {
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            let start = path.len();
+            decode(segment, &mut path)?;
+            nowhere |= !is_segment(&path[start..]);
+            last = segment;
+        }
+        if nowhere {
+            return Err(PathError::Nowhere);
+        }
+        let directory = raw.is_empty() || raw.ends_with('/');
+        let last = if directory { Box::default() } else { last.into() };
+        Ok(Self { path: SourcePath(path.into()), directory, last })
+    }
+
+    /// The `Location` (RFC 9110 §10.2.2) that adds the missing slash to a directory's path.
+    ///
+    /// - `./name/`, with `?` and the query if there is one: relative to the request, so that it
+    ///   leads to no other site whatever the path began with, and survives a prefix that was
+    ///   stripped.
+    /// - Every byte that may not stand in a URI is percent-encoded.
+    /// - `./` for a request that has the slash.
+    #[must_use]
+    pub fn directory_location(&self, query: Option<&str>) -> String {
+        let mut location = String::with_capacity(4 + self.last.len() + query.map_or(0, str::len));
+        location.push_str("./");
+        if !self.last.is_empty() {
+            encode(&self.last, b":@", &mut location);
+            location.push('/');
+        }
+        if let Some(query) = query {
+            location.push('?');
+            encode(query, b":@/?", &mut location);
+        }
+        location
+    }
+}
+
+/// Appends the percent-decoded `segment` (RFC 3986 §2.1).
+fn decode(segment: &str, decoded: &mut Vec<u8>) -> Result<(), PathError> {
+    let mut rest = segment.as_bytes();
+    while let [first, after @ ..] = rest {
+        let byte = if *first == b'%' {
+            let byte = escape(after).ok_or(PathError::Malformed)?;
+            rest = &after[2..];
+            byte
+        } else {
+            rest = after;
+            *first
+        };
+        if byte == 0 {
+            return Err(PathError::Malformed);
+        }
+        decoded.push(byte);
+    }
+    Ok(())
+}
+
+/// The byte that the two hexadecimal digits at the start of `text` mean.
+fn escape(text: &[u8]) -> Option<u8> {
+    let [high, low, ..] = text else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
+}
+
+/// Appends `text` with everything percent-encoded but unreserved characters, sub-delims (RFC 3986
+/// §2), those of `allowed`, and escapes that are there already.
+fn encode(text: &str, allowed: &[u8], encoded: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().copied().enumerate() {
+        let stands = byte.is_ascii_alphanumeric()
+            || b"-._~!$&'()*+,;=".contains(&byte)
+            || allowed.contains(&byte)
+            || (byte == b'%' && escape(&bytes[at + 1..]).is_some());
+        if stands {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            encoded.push(char::from(HEX[usize::from(byte >> 4)]));
+            encoded.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "the path has a malformed percent-encoding or a NUL",
+            Self::Nowhere => "the path leads to no file that a source can have",
+        })
+    }
+}
+
+impl std::error::Error for PathError {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(raw: &str) -> Result<(String, bool), PathError> {
+        let parsed = RequestPath::parse(raw)?;
+        Ok((parsed.path.to_string(), parsed.directory))
+    }
+
+    fn location(raw: &str, query: Option<&str>) -> String {
+        RequestPath::parse(raw).unwrap().directory_location(query)
+    }
+
+    #[test]
+    fn requests_decode_once_and_merge_slashes() {
+        for (raw, path, directory) in [
+            ("/", "", true),
+            ("", "", true),
+            ("//", "", true),
+            ("/a", "a", false),
+            ("/a/", "a", true),
+            ("//a///b.txt", "a/b.txt", false),
+            ("/a%20b", "a b", false),
+            ("/%252e%252e/x", "%2e%2e/x", false),
+            ("/%C3%A9", "é", false),
+            ("/é", "é", false),
+            ("/...", "...", false),
+            ("/..a/b..", "..a/b..", false),
+            ("/a%3Fb%23", "a?b#", false),
+            ("/a+b", "a+b", false),
+        ] {
+            assert_eq!(parse(raw), Ok((path.to_owned(), directory)), "{raw:?}");
+        }
+        assert_eq!(RequestPath::parse("/%ff").unwrap().path.as_bytes(), b"\xff");
+    }
+
+    #[test]
+    fn malformed_paths_are_told_from_paths_that_lead_nowhere() {
+        for raw in ["/%", "/%4", "/%zz", "/%4g", "/a%00", "/%+1", "/\0", "/../%", "/a%é9"] {
+            assert_eq!(parse(raw), Err(PathError::Malformed), "{raw:?}");
+        }
+        for raw in [
+            "/..",
+            "/.",
+            "/a/../b",
+            "/%2e%2E/etc/passwd",
+            "/.%2e",
+            "/a/%2e",
+            "/a%2Fb",
+            "/a%2f..%2fb",
+            "/a\\b",
+            "/..\\..\\x",
+            "/a%5cb",
+            "/%2F",
+            "*",
+            "a/b",
+        ] {
+            assert_eq!(parse(raw), Err(PathError::Nowhere), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn the_redirect_stays_on_this_site() {
+        assert_eq!(location("/docs", None), "./docs/");
+        assert_eq!(location("/docs", Some("a=b?/c")), "./docs/?a=b?/c");
+        assert_eq!(location("//evil.example", None), "./evil.example/");
+        assert_eq!(location("/https:evil.example", None), "./https:evil.example/");
+        assert_eq!(location("/a/javascript:x", None), "./javascript:x/");
+        assert_eq!(location("/%20x%41", None), "./%20x%41/");
+        assert_eq!(location("/%0d%0aSet-Cookie:x", None), "./%0d%0aSet-Cookie:x/");
+        assert_eq!(location("/\r\nSet-Cookie:x", Some("\r\n\"100%<é")), {
+            "./%0D%0ASet-Cookie:x/?%0D%0A%22100%25%3C%C3%A9"
+        });
+        assert_eq!(location("/docs/", Some("q")), "./?q");
+    }
+
+    #[test]
+    fn source_paths_hold_their_rules() {
+        for good in ["a", "/a/b/", "a b", ".git", "...", "//a//"] {
+            assert!(SourcePath::parse(good.as_bytes()).is_some(), "{good:?}");
+        }
+        for bad in ["a//b", ".", "..", "a/./b", "a/..", "a\\b", "a\0b", "/../"] {
+            assert_eq!(SourcePath::parse(bad.as_bytes()), None, "{bad:?}");
+        }
+        let root = SourcePath::root();
+        assert_eq!(SourcePath::parse(b""), Some(root.clone()));
+        assert_eq!(SourcePath::parse(b"//"), Some(root.clone()));
+        assert!(root.is_root() && root.file_name().is_empty() && root.segments().next().is_none());
+        assert!(!root.is_hidden() && root.extension().is_none());
+        let path = root.join("a").join("b.tar.GZ");
+        assert_eq!(path.as_bytes(), b"a/b.tar.GZ");
+        assert_eq!(path.segments().collect::<Vec<_>>(), [&b"a"[..], b"b.tar.GZ"]);
+        assert_eq!((path.file_name(), path.extension()), (&b"b.tar.GZ"[..], Some("GZ")));
+        assert_eq!(format!("{path} {path:?}"), "a/b.tar.GZ \"a/b.tar.GZ\"");
+    }
+
+    #[test]
+    fn extensions_are_those_of_the_file_name() {
+        for (path, extension) in [
+            ("a.d/b", None),
+            ("a/.htaccess", None),
+            ("a.", None),
+            ("a.b.c", Some("c")),
+            (".a.b", Some("b")),
+        ] {
+            assert_eq!(SourcePath::parse(path.as_bytes()).unwrap().extension(), extension);
+        }
+        assert_eq!(SourcePath::parse(b"a.\xff").unwrap().extension(), None);
+    }
+
+    #[test]
+    fn hidden_is_any_dot_but_well_known_in_front() {
+        for (path, hidden) in [
+            (".git/config", true),
+            ("a/.env", true),
+            ("a/.b/c", true),
+            (".well-known/acme-challenge/x", false),
+            (".well-known/.x", true),
+            ("a/.well-known", true),
+            (".well-knownx", true),
+            ("a.b/c..", false),
+        ] {
+            assert_eq!(SourcePath::parse(path.as_bytes()).unwrap().is_hidden(), hidden, "{path}");
+        }
+    }
+
+    #[test]
+    fn joining_never_leads_upward() {
+        let base = SourcePath::parse(b"a").unwrap();
+        for (name, path) in [
+            ("index.html", "a/index.html"),
+            ("x/y", "a/x/y"),
+            ("../etc", "a/etc"),
+            ("/x/", "a/x"),
+            ("", "a"),
+            ("..", "a"),
+            ("b\\c", "a"),
+        ] {
+            assert_eq!(base.join(name).to_string(), path, "{name:?}");
+        }
+        assert_eq!(base.try_join(b"\xff").unwrap().as_bytes(), b"a/\xff");
+        for bad in [&b""[..], b".", b"..", b"x/y", b"x\\y", b"x\0"] {
+            assert_eq!(base.try_join(bad), None);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn what_is_encoded_comes_back(
+            names in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..6), 0..5),
+            slash in any::<bool>(),
+        ) {
+            let mut raw = String::new();
+            for name in &names {
+                raw.push('/');
+                for byte in name {
+                    raw.push_str(&format!("%{byte:02x}"));
+                }
+            }
+            if slash || names.is_empty() {
+                raw.push('/');
+            }
+            let joined = names.join(&b'/');
+            let parsed = RequestPath::parse(&raw);
+            if joined.contains(&0) {
+                prop_assert_eq!(parsed, Err(PathError::Malformed));
+            } else if joined.contains(&b'\\')
+                || joined.split(|b| *b == b'/').count() != names.len().max(1)
+                || names.iter().any(|name| name == b"." || name == b"..")
+            {
+                prop_assert_eq!(parsed, Err(PathError::Nowhere));
+            } else {
+                let parsed = parsed.unwrap();
+                prop_assert_eq!(parsed.path.as_bytes(), &joined[..]);
+                prop_assert_eq!(parsed.directory, slash || names.is_empty());
+                prop_assert_eq!(SourcePath::parse(&joined), Some(parsed.path));
+            }
+        }
+
+        #[test]
+        fn any_path_parses_to_a_good_path_or_none(raw in "[/.%2eEfF5cC\\\\a0é\\x00:]{0,12}", query in ".{0,8}") {
+            if let Ok(parsed) = RequestPath::parse(&raw) {
+                let again = SourcePath::parse(parsed.path.as_bytes());
+                prop_assert_eq!(again.as_ref(), Some(&parsed.path));
+                let location = parsed.directory_location(Some(&query));
+                prop_assert!(location.starts_with("./"));
+                let may_stand = |b: u8| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b);
+                let all_may_stand = location.bytes().all(may_stand);
+                prop_assert!(all_may_stand);
+                let path = location.split('?').next().unwrap();
+                let asked = RequestPath::parse(&path[1..]).unwrap();
+                prop_assert!(asked.directory);
+                if !parsed.directory {
+                    prop_assert_eq!(asked.path.as_bytes(), parsed.path.file_name());
+                }
+            }
+        }
+    }
+}
