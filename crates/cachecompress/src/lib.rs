@@ -1,6 +1,9 @@
 //! Compress every static file exactly once, keep the result on disk, and never make anyone wait.
 
 mod error;
+pub mod fs;
 pub mod semantics;
+pub mod source;
 
 pub use error::{Error, ErrorKind};
+pub use source::{Directory, Embedded, Memory, Overlay, Source};

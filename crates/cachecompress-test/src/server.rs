@@ -1,0 +1,446 @@
+//! The program under test: started, asked, stopped.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::client::{self, Protocol, Request, Response};
+use crate::http2;
+
+/// How long the program may take to print its addresses, and to end after SIGTERM (its own limit
+/// for running requests is 10 s).
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How the program is started. Every setter consumes and returns it.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    program: PathBuf,
+    site: PathBuf,
+    cache: Option<PathBuf>,
+    arguments: Vec<OsString>,
+    environment: Vec<(String, OsString)>,
+}
+
+/// A running server. It is killed when dropped, and its stderr shown if the test has failed.
+pub struct Server {
+    launch: Launch,
+    child: Child,
+    address: SocketAddr,
+    admin: SocketAddr,
+    stderr: Arc<Mutex<String>>,
+    /// Removed after the server has ended, unless the test brought its own.
+    own_cache: Option<Arc<TempDir>>,
+}
+
+impl Launch {
+    /// Will serve `site` with `program`, each server with a cache directory of its own.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>, site: &Path) -> Self {
+        Self {
+            program: program.into(),
+            site: site.into(),
+            cache: None,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Uses this cache directory, which the test keeps.
+    #[must_use]
+    pub fn cache(mut self, directory: &Path) -> Self {
+        self.cache = Some(directory.into());
+        self
+    }
+
+    /// Adds arguments, separated by white space.
+    #[must_use]
+    pub fn args(mut self, arguments: &str) -> Self {
+        self.arguments.extend(arguments.split_whitespace().map(OsString::from));
+        self
+    }
+
+    /// Adds one argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl Into<OsString>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Sets a variable in the program's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the program, and waits until it has printed both of its addresses.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    #[must_use]
+    pub fn start(self) -> Server {
+        let own = self.cache.is_none();
+        let own_cache =
+            own.then(|| Arc::new(TempDir::with_prefix("cache-").expect("a temporary directory")));
+        self.start_with(own_cache)
+    }
+
+    fn start_with(self, own_cache: Option<Arc<TempDir>>) -> Server {
+        let cache = match (&self.cache, &own_cache) {
+            (Some(cache), _) => cache.clone(),
+            (None, Some(own)) => own.path().join("cache"),
+            (None, None) => unreachable!("a cache directory is made where none is given"),
+        };
+        let mut child = command(&self.program)
+            .arg("serve")
+            .arg(&self.site)
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn"])
+            .arg("--cache-dir")
+            .arg(cache)
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
+        let stderr = collect(child.stderr.take().expect("a pipe was asked for"));
+        let lines = lines(child.stdout.take().expect("a pipe was asked for"));
+        match addresses(&lines) {
+            Ok((address, admin)) => {
+                Server { launch: self, child, address, admin, stderr, own_cache }
+            }
+            Err(why) => {
+                let _ = child.kill();
+                let status = child.wait();
+                let stderr = text_of(&stderr);
+                panic!("the server did not start: {why}; {status:?}; stderr:\n{stderr}");
+            }
+        }
+    }
+}
+
+/// The program with no settings from the outer environment.
+#[must_use]
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CACHECOMPRESS_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn addresses(lines: &Receiver<String>) -> Result<(SocketAddr, SocketAddr), String> {
+    let end = Instant::now() + PATIENCE;
+    let (mut address, mut admin) = (None, None);
+    loop {
+        if let (Some(address), Some(admin)) = (address, admin) {
+            return Ok((address, admin));
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        let line = lines.recv_timeout(left).map_err(|error| error.to_string())?;
+        let parse = |text: &str| text.trim().trim_end_matches('/').parse().ok();
+        if let Some(text) = line.strip_prefix("listening on http://") {
+            address = address.or(parse(text));
+        } else if let Some(text) = line.strip_prefix("admin on http://") {
+            admin = parse(text);
+        }
+    }
+}
+
+fn lines(stdout: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // Nobody listens once the addresses are known, but the pipe must not fill up.
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+fn collect(mut stderr: impl std::io::Read + Send + 'static) -> Arc<Mutex<String>> {
+    let text = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&text);
+    std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        while let Ok(count @ 1..) = stderr.read(&mut piece) {
+            let more = String::from_utf8_lossy(&piece[..count]).into_owned();
+            into.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_str(&more);
+        }
+    });
+    text
+}
+
+fn text_of(text: &Mutex<String>) -> String {
+    text.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+}
+
+impl Server {
+    /// Where the site is served.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where the admin listener is.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The program's process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The cache directory.
+    ///
+    /// # Panics
+    ///
+    /// Never: there is always one.
+    #[must_use]
+    pub fn cache(&self) -> PathBuf {
+        match (&self.launch.cache, &self.own_cache) {
+            (Some(cache), _) => cache.clone(),
+            (None, Some(own)) => own.path().join("cache"),
+            (None, None) => unreachable!("a cache directory is made where none is given"),
+        }
+    }
+
+    /// What the program has written to stderr so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        text_of(&self.stderr)
+    }
+
+    /// Asks on a connection of its own over HTTP/1.1.
+    ///
+    /// # Panics
+    ///
+    /// If no whole head comes back.
+    #[must_use]
+    #[track_caller]
+    pub fn fetch(&self, request: &Request) -> Response {
+        self.fetch_over(Protocol::Http1, request)
+    }
+
+    /// Asks on a connection of its own.
+    ///
+    /// # Panics
+    ///
+    /// If no whole head comes back.
+    #[must_use]
+    #[track_caller]
+    pub fn fetch_over(&self, protocol: Protocol, request: &Request) -> Response {
+        let answer = match protocol {
+            Protocol::Http1 => client::fetch(self.address, request),
+            Protocol::Http2 => http2::fetch(self.address, request),
+        };
+        answer.unwrap_or_else(|error| panic!("{error}, {protocol:?}, {request:?}"))
+    }
+
+    /// GET with this Accept-Encoding.
+    #[must_use]
+    #[track_caller]
+    pub fn get(&self, target: &str, accept_encoding: &str) -> Response {
+        self.fetch(&Request::get(target).accept(accept_encoding))
+    }
+
+    /// Asks until the answer comes from a stored representation.
+    ///
+    /// # Panics
+    ///
+    /// If none does within 15 s.
+    #[track_caller]
+    pub fn until_hit(&self, request: &Request) -> Response {
+        let what = format!("a hit for {request:?}");
+        eventually(Duration::from_secs(15), &what, || {
+            Some(self.fetch(request)).filter(Response::is_hit)
+        })
+    }
+
+    /// The text of `/metrics`.
+    ///
+    /// # Panics
+    ///
+    /// If the admin listener does not give it.
+    #[must_use]
+    #[track_caller]
+    pub fn metrics(&self) -> String {
+        let answer = client::fetch(self.admin, &Request::get("/metrics")).expect("metrics");
+        assert_eq!(answer.status(), 200, "/metrics");
+        String::from_utf8(answer.decoded()).expect("metrics are text")
+    }
+
+    /// The sum of a metric's samples that carry all of these labels; 0 if there are none.
+    #[must_use]
+    #[track_caller]
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        sum(&self.metrics(), name, labels)
+    }
+
+    /// How many encodes have been started, in any coding.
+    #[must_use]
+    #[track_caller]
+    pub fn encodes(&self) -> u64 {
+        self.metric("cachecompress_encodes_total", &[]) as u64
+    }
+
+    /// How many entries the cache holds.
+    #[must_use]
+    #[track_caller]
+    pub fn entries(&self) -> u64 {
+        self.metric("cachecompress_entries", &[]) as u64
+    }
+
+    /// Waits until no encode runs or waits.
+    ///
+    /// # Panics
+    ///
+    /// If that takes more than 30 s.
+    #[track_caller]
+    pub fn until_idle(&self) {
+        eventually(Duration::from_secs(30), "no encode runs or waits", || {
+            let text = self.metrics();
+            let busy = sum(&text, "cachecompress_inflight", &[])
+                + sum(&text, "cachecompress_queue_length", &[]);
+            (busy == 0.0).then_some(())
+        });
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    ///
+    /// If the program is gone.
+    #[cfg(unix)]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.child.id()).expect("a process id");
+        let id = rustix::process::Pid::from_raw(id).expect("a process id");
+        rustix::process::kill_process(id, signal).expect("the program runs");
+    }
+
+    /// Waits until the program ends.
+    ///
+    /// # Panics
+    ///
+    /// If that takes more than 20 s.
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually(PATIENCE, "the program's end", || self.child.try_wait().expect("a child"))
+    }
+
+    /// Whether the program still runs.
+    ///
+    /// # Panics
+    ///
+    /// If the system does not know it.
+    #[must_use]
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Ends the program as an operator would, with SIGTERM, and asserts that it exits with 0.
+    ///
+    /// # Panics
+    ///
+    /// If it exits with anything else.
+    #[cfg(unix)]
+    pub fn stop(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        let status = self.wait();
+        assert!(status.success(), "after SIGTERM: {status}; stderr:\n{}", self.stderr());
+    }
+
+    /// Ends the program with no chance to clean up, as `kill -9` does.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts the program again with the same settings and cache directory, after
+    /// [`stop`](Self::stop) or [`kill`](Self::kill). Its ports are new ones.
+    #[must_use]
+    pub fn again(mut self) -> Self {
+        self.kill();
+        let launch = self.launch.clone();
+        let own_cache = self.own_cache.clone();
+        drop(self);
+        launch.start_with(own_cache)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("the server's stderr:\n{}", self.stderr());
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Sums the samples of Prometheus text that have this name and carry all of these labels.
+#[must_use]
+pub fn sum(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let (sample, value) = line.rsplit_once(' ')?;
+            let (sample_name, sample_labels) = sample.split_once('{').unwrap_or((sample, ""));
+            let carried = labels
+                .iter()
+                .all(|(key, wanted)| sample_labels.contains(&format!("{key}=\"{wanted}\"")));
+            (sample_name == name && carried).then(|| value.parse().ok()).flatten()
+        })
+        .fold(0.0, |sum, value: f64| sum + value)
+}
+
+/// Asks again and again, every 10 ms, until there is an answer.
+///
+/// # Panics
+///
+/// If there is none before the deadline.
+#[track_caller]
+pub fn eventually<T>(within: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + within;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_summed_over_the_labels_that_are_not_asked_for() {
+        let text = "# TYPE a_total counter\na_total{coding=\"gzip\"} 2\n\
+                    a_total{coding=\"br\"} 3\nb 4.5\nab_total 9\n# EOF\n";
+        assert_eq!(sum(text, "a_total", &[]), 5.0);
+        assert_eq!(sum(text, "a_total", &[("coding", "br")]), 3.0);
+        assert_eq!(sum(text, "b", &[]), 4.5);
+        assert_eq!(sum(text, "c", &[]), 0.0);
+    }
+}

@@ -1,0 +1,89 @@
+//! The outside tools and real files that some tests need.
+//!
+//! `cargo xtask test` reads from the sources what is asked for here, installs it where it may, and
+//! tells the tests where it is: whoever writes `require("nginx")` in a test has nothing else to do.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// The path of the program `tool`; `None`, after a loud `SKIPPED` line, where it is missing.
+///
+/// A test that gets `None` returns. Looked for in the variable `CACHECOMPRESS_TEST_<TOOL>`, in
+/// what an earlier `cargo xtask test` installed, and on the `PATH`. `redbot` is the Python that
+/// has the packages `redbot` and `httplint`.
+///
+/// # Panics
+///
+/// If the tool is missing and `CI=true`: there a test that does not run is a failure.
+#[must_use]
+#[track_caller]
+pub fn require(tool: &str) -> Option<PathBuf> {
+    let installed = match tool {
+        "redbot" => Some(target_dir().join("tools/redbot/bin/python")),
+        _ => None,
+    };
+    found(tool, installed.filter(|path| path.exists()).or_else(|| on_path(tool)))
+}
+
+/// The directory of real input: npm packages, each in `<name>-<version>`; `None`, after a loud
+/// `SKIPPED` line, where it has not been fetched.
+///
+/// # Panics
+///
+/// If it is missing and `CI=true`.
+#[must_use]
+#[track_caller]
+pub fn corpus() -> Option<PathBuf> {
+    // An interrupted fetch leaves `unfinished` behind.
+    let fetched = Some(target_dir().join("corpus"))
+        .filter(|dir| dir.is_dir() && !dir.join("unfinished").exists());
+    found("corpus", fetched)
+}
+
+#[track_caller]
+fn found(name: &str, candidate: Option<PathBuf>) -> Option<PathBuf> {
+    let variable = format!("CACHECOMPRESS_TEST_{}", name.to_uppercase().replace('-', "_"));
+    let path = std::env::var_os(&variable).map(PathBuf::from).or(candidate);
+    if path.is_none() {
+        skip(name, std::env::var_os("CI").is_some_and(|value| value == "true"));
+    }
+    path
+}
+
+#[track_caller]
+fn skip(name: &str, ci: bool) {
+    let place = std::panic::Location::caller();
+    let sentence = format!("SKIPPED {place}: needs {name}; `cargo xtask test` installs it");
+    assert!(!ci, "{sentence}");
+    // Not `eprintln!`: the test runner keeps to itself what a passing test prints.
+    drop(writeln!(std::io::stderr(), "\n{sentence}"));
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    // Servers live in directories that only root has on its path.
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    dirs.map(|dir| dir.join(program)).find(|candidate| candidate.is_file())
+}
+
+fn target_dir() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    std::env::var_os("CARGO_TARGET_DIR").map_or(own, PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_is_on_the_path() {
+        assert!(on_path("sh").is_some_and(|path| path.is_absolute()));
+        assert!(on_path("no-such-program-anywhere").is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "needs no-such-program")]
+    fn a_skip_is_a_failure_in_ci() {
+        skip("no-such-program", true);
+    }
+}

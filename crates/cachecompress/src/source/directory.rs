@@ -1,0 +1,201 @@
+//! Files in a directory.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{Content, Found, Source, SourceFile};
+use crate::error::Error;
+use crate::fs::{self, Disk, DiskRoot, FileKind, RealDisk, Stat};
+use crate::semantics::SourcePath;
+
+/// The files in a directory and beneath it.
+///
+/// - Nothing outside is ever read. Symlinks are followed only where they are relative and stay
+///   beneath; any other one is as good as missing.
+/// - Names that start with a dot are hidden, but for `/.well-known/` (see
+///   [`dotfiles`](Self::dotfiles)).
+/// - FIFOs, devices and sockets are never opened.
+/// - A file that is there and cannot be read is an error, not a missing one.
+/// - The directory may be replaced as a whole, by `rm -rf dist && build` or by turning a
+///   symlink: the next lookup sees the new one. Until there is a new one, the old one serves.
+#[derive(Debug)]
+pub struct Directory {
+    disk: Arc<dyn Disk>,
+    /// Absolute, with its symlinks: a deployment may turn one of them.
+    path: PathBuf,
+    root: RwLock<Arc<Root>>,
+    dotfiles: bool,
+}
+
+/// A root with what it was when it was opened.
+#[derive(Debug)]
+struct Root {
+    root: Box<dyn DiskRoot>,
+    identity: Identity,
+}
+
+/// Device and inode.
+type Identity = (u64, u64);
+
+fn identity(stat: &Stat) -> Identity {
+    (stat.fingerprint.device, stat.fingerprint.inode)
+}
+
+impl Directory {
+    /// How deep [`paths`](Source::paths) descends.
+    const MAX_DEPTH: usize = 64;
+
+    /// The directory `path`; a relative one is taken from the current working directory, once.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such directory, or it cannot be read.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::with_disk(Arc::new(RealDisk), path)
+    }
+
+    /// As [`new`](Self::new), on a disk of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_disk(disk: Arc<dyn Disk>, path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let refuse = |cause| Error::io("cannot serve the directory", path, cause);
+        let absolute = std::path::absolute(path).map_err(refuse)?;
+        let root = Root::open(&*disk, &absolute).map_err(refuse)?;
+        Ok(Self { disk, path: absolute, root: RwLock::new(Arc::new(root)), dotfiles: false })
+    }
+
+    /// Whether files and directories whose names start with a dot are served. Default: they are
+    /// not, except `/.well-known/` (RFC 8615), which always is.
+    #[must_use]
+    pub fn dotfiles(mut self, dotfiles: bool) -> Self {
+        self.dotfiles = dotfiles;
+        self
+    }
+
+    fn is_hidden(&self, path: &SourcePath) -> bool {
+        !self.dotfiles && path.is_hidden()
+    }
+
+    /// The root, opened anew if its path leads elsewhere by now. If it leads nowhere, the old
+    /// one stays: it is empty after an `rm -rf`, and still whole after a `mv`.
+    fn root(&self) -> Arc<Root> {
+        let current = Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner));
+        match self.disk.stat(&self.path) {
+            Ok(stat) if identity(&stat) != current.identity => {}
+            _ => return current,
+        }
+        let Ok(opened) = Root::open(&*self.disk, &self.path) else { return current };
+        let opened = Arc::new(opened);
+        *self.root.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&opened);
+        opened
+    }
+
+    fn fail(&self, message: &'static str, path: &Path, cause: std::io::Error) -> Error {
+        Error::io(message, &self.path.join(path), cause)
+    }
+}
+
+impl Root {
+    fn open(disk: &dyn Disk, path: &Path) -> std::io::Result<Self> {
+        let root = disk.open_root(path)?;
+        let identity = identity(&root.stat()?);
+        Ok(Self { root, identity })
+    }
+}
+
+impl Source for Directory {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        if path.is_root() {
+            return Ok(Found::Directory);
+        }
+        let Some(name) = fs::path_from_bytes(path.as_bytes()) else { return Ok(Found::Nothing) };
+        if self.is_hidden(path) {
+            return Ok(Found::Nothing);
+        }
+        match self.root().root.open(name) {
+            Ok((Stat { kind: FileKind::Regular, fingerprint }, Some(file))) => {
+                Ok(Found::File(SourceFile {
+                    content: Content::File { file, fingerprint },
+                    modified: Some(fingerprint.modified_time()),
+                    digest: None,
+                    entity_tag: None,
+                    media_type: None,
+                }))
+            }
+            Ok((Stat { kind: FileKind::Directory, .. }, _)) => Ok(Found::Directory),
+            Ok(_) => Ok(Found::Nothing),
+            Err(error) if fs::leads_nowhere(&error) => Ok(Found::Nothing),
+            Err(error) => Err(self.fail("cannot open", name, error)),
+        }
+    }
+
+    /// Descends 64 directories deep at most. A directory that can be reached in several ways,
+    /// through symlinks, is listed once, which also ends every circle. What vanishes meanwhile
+    /// and what may not be read is left out.
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        let root = self.root();
+        let mut walk = Walk {
+            source: self,
+            root: &*root.root,
+            seen: HashSet::from([root.identity]),
+            paths: Vec::new(),
+        };
+        walk.descend(Path::new(""), &[], 0)?;
+        walk.paths.sort_unstable();
+        Ok(walk.paths)
+    }
+}
+
+/// A walk through all that lies beneath a root.
+struct Walk<'a> {
+    source: &'a Directory,
+    root: &'a dyn DiskRoot,
+    seen: HashSet<Identity>,
+    paths: Vec<SourcePath>,
+}
+
+impl Walk<'_> {
+    fn descend(&mut self, dir: &Path, bytes: &[u8], depth: usize) -> Result<(), Error> {
+        let mut names = match self.root.list(dir) {
+            Ok(names) => names,
+            Err(error) if depth > 0 && is_skipped(&error) => return Ok(()),
+            Err(error) => return Err(self.source.fail("cannot list", dir, error)),
+        };
+        names.sort_unstable();
+        for name in &names {
+            let Some(name) = fs::name_to_bytes(name) else { continue };
+            let separator: &[u8] = if bytes.is_empty() { b"" } else { b"/" };
+            let below = [bytes, separator, &*name].concat();
+            let Some(path) = SourcePath::parse(&below) else { continue };
+            // A name with a backslash or the like is no source path, and cannot be asked for.
+            if path.as_bytes() == below && !self.source.is_hidden(&path) {
+                self.visit(path, depth)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit(&mut self, path: SourcePath, depth: usize) -> Result<(), Error> {
+        let Some(name) = fs::path_from_bytes(path.as_bytes()) else { return Ok(()) };
+        match self.root.open(name) {
+            Ok((Stat { kind: FileKind::Regular, .. }, _)) => self.paths.push(path),
+            Ok((stat @ Stat { kind: FileKind::Directory, .. }, _)) => {
+                if depth < Directory::MAX_DEPTH && self.seen.insert(identity(&stat)) {
+                    self.descend(name, path.as_bytes(), depth + 1)?;
+                }
+            }
+            Ok(_) => {}
+            Err(error) if is_skipped(&error) => {}
+            Err(error) => return Err(self.source.fail("cannot open", name, error)),
+        }
+        Ok(())
+    }
+}
+
+fn is_skipped(error: &std::io::Error) -> bool {
+    fs::leads_nowhere(error) || error.kind() == std::io::ErrorKind::PermissionDenied
+}

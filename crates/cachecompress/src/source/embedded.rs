@@ -1,0 +1,218 @@
+//! Files that were compiled into the program.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::memory::expect_file_path;
+use super::tree::{Stored, Tree};
+use super::{Found, Source, SourceFile};
+use crate::error::Error;
+use crate::semantics::SourcePath;
+
+/// Files that were compiled into the program: listed one by one, or by `rust-embed` or
+/// `include_dir`.
+///
+/// - Names that start with a dot are hidden, but for `/.well-known/` (see
+///   [`dotfiles`](Self::dotfiles)): whole directories get embedded with what happens to lie in
+///   them.
+/// - There is no time of modification, unless `rust-embed` knows one.
+/// - A digest is computed when a file is first looked up, once, unless `rust-embed` knows it.
+///
+/// ```
+/// use cachecompress::source::Embedded;
+///
+/// static FILES: &[(&str, &[u8])] = &[("index.html", b"<!doctype html>"), ("app.js", b"run()")];
+/// let source = Embedded::new(FILES);
+/// # let _ = source;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Embedded {
+    files: Files,
+    dotfiles: bool,
+}
+
+#[derive(Clone)]
+enum Files {
+    Fixed(Tree<Stored>),
+    #[cfg(feature = "rust-embed")]
+    RustEmbed(rust_embed_files::Assets),
+}
+
+impl Embedded {
+    fn from_files(files: Files) -> Self {
+        Self { files, dotfiles: false }
+    }
+
+    /// Files by path. (What `include_bytes!` returns is an array: write `as &[u8]` behind it.)
+    ///
+    /// # Panics
+    ///
+    /// If a path cannot be a file's: it is empty, or has a segment `.` or `..`, an empty one, or
+    /// a backslash or NUL.
+    #[must_use]
+    pub fn new(files: &'static [(&'static str, &'static [u8])]) -> Self {
+        let mut tree = Tree::default();
+        for &(path, bytes) in files {
+            insert_static(&mut tree, &expect_file_path(path.as_bytes()), bytes);
+        }
+        Self::from_files(Files::Fixed(tree))
+    }
+
+    /// The files that `#[derive(rust_embed::Embed)]` embedded into `T`.
+    ///
+    /// Debug builds of `rust-embed` embed nothing, but read the directory; so does this source
+    /// then, at every lookup, and the digest is always that of the bytes just read.
+    #[cfg(feature = "rust-embed")]
+    #[must_use]
+    pub fn rust_embed<T: rust_embed::Embed>() -> Self {
+        Self::from_files(Files::RustEmbed(rust_embed_files::Assets::new::<T>()))
+    }
+
+    /// The files that `include_dir!` embedded.
+    #[cfg(feature = "include-dir")]
+    #[must_use]
+    pub fn include_dir(dir: &'static include_dir::Dir<'static>) -> Self {
+        let mut tree = Tree::default();
+        insert_dir(&mut tree, dir);
+        Self::from_files(Files::Fixed(tree))
+    }
+
+    /// Whether files and directories whose names start with a dot are served. Default: they are
+    /// not, except `/.well-known/` (RFC 8615), which always is.
+    #[must_use]
+    pub fn dotfiles(mut self, dotfiles: bool) -> Self {
+        self.dotfiles = dotfiles;
+        self
+    }
+
+    fn is_hidden(&self, path: &SourcePath) -> bool {
+        !self.dotfiles && path.is_hidden()
+    }
+}
+
+fn insert_static(tree: &mut Tree<Stored>, path: &SourcePath, bytes: &'static [u8]) {
+    tree.insert(path, Stored::from(SourceFile::new(Bytes::from_static(bytes))));
+}
+
+#[cfg(feature = "include-dir")]
+fn insert_dir(tree: &mut Tree<Stored>, dir: &'static include_dir::Dir<'static>) {
+    for file in dir.files() {
+        let path = file.path().to_str().and_then(|path| SourcePath::parse(path.as_bytes()));
+        if let Some(path) = path {
+            insert_static(tree, &path, file.contents());
+        }
+    }
+    for dir in dir.dirs() {
+        insert_dir(tree, dir);
+    }
+}
+
+impl Source for Embedded {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        if self.is_hidden(path) {
+            return Ok(Found::Nothing);
+        }
+        Ok(match &self.files {
+            Files::Fixed(tree) => tree.lookup(path),
+            #[cfg(feature = "rust-embed")]
+            Files::RustEmbed(assets) => assets.lookup(path),
+        })
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        let mut paths: Vec<SourcePath> = match &self.files {
+            Files::Fixed(tree) => tree.paths().collect(),
+            #[cfg(feature = "rust-embed")]
+            Files::RustEmbed(assets) => assets.names().paths().collect(),
+        };
+        paths.retain(|path| !self.is_hidden(path));
+        Ok(paths)
+    }
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fixed(_) => "fixed",
+            #[cfg(feature = "rust-embed")]
+            Self::RustEmbed(_) => "rust-embed",
+        })
+    }
+}
+
+#[cfg(feature = "rust-embed")]
+mod rust_embed_files {
+    use std::borrow::Cow;
+    use std::time::{Duration, SystemTime};
+
+    use bytes::Bytes;
+    use rust_embed::{Embed, EmbeddedFile};
+
+    use crate::semantics::{Digest, SourcePath};
+    use crate::source::tree::{Place, Tree};
+    use crate::source::{Found, SourceFile};
+
+    /// The associated functions of a type that `rust-embed` derived.
+    #[derive(Clone)]
+    pub(super) struct Assets {
+        get: fn(&str) -> Option<EmbeddedFile>,
+        list: fn() -> Tree<()>,
+        /// The names, if they are embedded and cannot change.
+        fixed: Option<Tree<()>>,
+    }
+
+    fn list<T: Embed>() -> Tree<()> {
+        let mut tree = Tree::default();
+        for path in T::iter().filter_map(|name| SourcePath::parse(name.as_bytes())) {
+            tree.insert(&path, ());
+        }
+        tree
+    }
+
+    impl Assets {
+        pub(super) fn new<T: Embed>() -> Self {
+            let first = T::iter().next().and_then(|name| T::get(&name));
+            let embedded = first.is_some_and(|file| matches!(file.data, Cow::Borrowed(_)));
+            Self { get: T::get, list: list::<T>, fixed: embedded.then(list::<T>) }
+        }
+
+        pub(super) fn names(&self) -> Cow<'_, Tree<()>> {
+            match &self.fixed {
+                Some(names) => Cow::Borrowed(names),
+                None => Cow::Owned((self.list)()),
+            }
+        }
+
+        pub(super) fn lookup(&self, path: &SourcePath) -> Found {
+            let Ok(name) = std::str::from_utf8(path.as_bytes()) else { return Found::Nothing };
+            if let Some(file) = (self.get)(name) {
+                return Found::File(source_file(file));
+            }
+            match self.names().find(path) {
+                Place::Directory => Found::Directory,
+                // A file that vanished between the two looks, in a debug build.
+                Place::File(()) | Place::Nothing => Found::Nothing,
+            }
+        }
+    }
+
+    fn source_file(EmbeddedFile { data, metadata }: EmbeddedFile) -> SourceFile {
+        // `metadata_only` takes the bytes away and leaves the hash of what they were.
+        let digest = match &*data {
+            [] => Digest::of(b""),
+            _ => Digest::from_bytes(metadata.sha256_hash()),
+        };
+        let bytes = match data {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => Bytes::from(bytes),
+        };
+        let mut file = SourceFile::new(bytes);
+        file.digest = Some(digest);
+        // 0 is what the feature `deterministic-timestamps` writes for "no time".
+        let modified = metadata.last_modified().filter(|seconds| *seconds > 0);
+        file.modified = modified
+            .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+        file
+    }
+}

@@ -1,0 +1,73 @@
+//! Files made by the program.
+
+use super::tree::{Stored, Tree};
+use super::{Found, Source, SourceFile};
+use crate::error::Error;
+use crate::semantics::SourcePath;
+
+/// Files in memory, named one by one.
+///
+/// - Every file is served under the path that it was given, also if that is hidden: who names
+///   it means it.
+/// - A digest is computed when a file is first looked up, once.
+///
+/// ```
+/// use cachecompress::source::{Memory, SourceFile};
+///
+/// let source = Memory::new()
+///     .file("index.html", "<!doctype html>")
+///     .file("api/schema", SourceFile::new("{}").media_type("application/json"));
+/// # let _ = source;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Tree<Stored>);
+
+impl Memory {
+    /// A source without files.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file, or replaces it. Bytes alone are enough: anything that [`bytes::Bytes`] can
+    /// be made from. A digest that comes with a file is not believed, but computed.
+    ///
+    /// # Panics
+    ///
+    /// If `path` cannot be a file's: it is empty, or has a segment `.` or `..`, an empty one, or
+    /// a backslash or NUL.
+    #[must_use]
+    pub fn file(mut self, path: impl AsRef<[u8]>, file: impl Into<SourceFile>) -> Self {
+        self.0.insert(&expect_file_path(path.as_ref()), Stored::from(file.into()));
+        self
+    }
+}
+
+/// A file's path that the program itself wrote down.
+pub(super) fn expect_file_path(path: &[u8]) -> SourcePath {
+    match SourcePath::parse(path) {
+        Some(parsed) if !parsed.is_root() => parsed,
+        _ => panic!("no path of a file in a source: {:?}", String::from_utf8_lossy(path)),
+    }
+}
+
+impl Source for Memory {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        Ok(self.0.lookup(path))
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        Ok(self.0.paths().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "no path of a file in a source: \"a/../b\"")]
+    fn a_path_that_can_never_be_asked_for_is_refused() {
+        let _ = Memory::new().file("a/../b", "");
+    }
+}

@@ -1,0 +1,167 @@
+//! Where files come from: a [`Directory`], files [`Embedded`] in the binary, [`Memory`], or an
+//! [`Overlay`] of those.
+
+mod directory;
+mod embedded;
+mod memory;
+mod overlay;
+mod tree;
+
+pub use directory::Directory;
+pub use embedded::Embedded;
+pub use memory::Memory;
+pub use overlay::Overlay;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::fs::{DiskFile, Fingerprint};
+use crate::semantics::{Digest, SourcePath};
+
+/// Static files by path: the only thing that is ever cached.
+///
+/// Calls may block on the disk; the library makes them from threads of its own.
+pub trait Source: fmt::Debug + Send + Sync + 'static {
+    /// Looks `path` up.
+    ///
+    /// A path that leads out of the source, that is hidden (where the source hides any), that is
+    /// no regular file and no directory, or that has a file where a directory should be:
+    /// [`Found::Nothing`]. The root is always a [`Found::Directory`].
+    ///
+    /// # Errors
+    ///
+    /// If the source itself cannot be read, or the file cannot although it is there.
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error>;
+
+    /// All files, each of which [`lookup`](Self::lookup) finds, for warming a cache; sorted.
+    ///
+    /// # Errors
+    ///
+    /// If the source cannot be listed.
+    fn paths(&self) -> Result<Vec<SourcePath>, Error>;
+
+    /// A file by its content, for a source that keeps old ones. Most do not.
+    fn by_digest(&self, _digest: &Digest) -> Option<SourceFile> {
+        None
+    }
+}
+
+/// What [`Source::lookup`] found.
+#[derive(Debug)]
+pub enum Found {
+    /// A regular file.
+    File(SourceFile),
+    /// A directory, which may hold an index file.
+    Directory,
+    /// Nothing that may be served.
+    Nothing,
+}
+
+/// A file of a source, open for reading.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Its bytes, or where to read them.
+    pub content: Content,
+    /// When it was last modified, if that is known.
+    pub modified: Option<SystemTime>,
+    /// The SHA-256 of its bytes, if the source knows it; otherwise it is computed.
+    pub digest: Option<Digest>,
+    /// The application's own strong entity tag, without the quotes, instead of the digest.
+    ///
+    /// It must change whenever the bytes do. Visible ASCII without `"`; anything else is
+    /// ignored.
+    pub entity_tag: Option<Arc<str>>,
+    /// The media type to send, instead of the one its name suggests.
+    pub media_type: Option<Arc<str>>,
+}
+
+impl SourceFile {
+    /// A file of these bytes, of which nothing else is known.
+    #[must_use]
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            content: Content::Bytes(bytes.into()),
+            modified: None,
+            digest: None,
+            entity_tag: None,
+            media_type: None,
+        }
+    }
+
+    /// Sets when it was last modified, for `Last-Modified`. Default: unknown.
+    #[must_use]
+    pub fn modified(mut self, modified: SystemTime) -> Self {
+        self.modified = Some(modified);
+        self
+    }
+
+    /// Sets the application's own strong entity tag, without the quotes. Default: derived from
+    /// the digest.
+    #[must_use]
+    pub fn entity_tag(mut self, entity_tag: impl Into<Arc<str>>) -> Self {
+        self.entity_tag = Some(entity_tag.into());
+        self
+    }
+
+    /// Sets the media type. Default: what the name suggests.
+    #[must_use]
+    pub fn media_type(mut self, media_type: impl Into<Arc<str>>) -> Self {
+        self.media_type = Some(media_type.into());
+        self
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for SourceFile {
+    fn from(bytes: B) -> Self {
+        Self::new(bytes)
+    }
+}
+
+/// The bytes of a [`SourceFile`].
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// In memory, and never to change.
+    Bytes(Bytes),
+    /// In a file, whose bytes may change under our hands.
+    File {
+        /// Open for reading.
+        file: Arc<dyn DiskFile>,
+        /// As the file was right after it was opened.
+        fingerprint: Fingerprint,
+    },
+}
+
+impl Content {
+    /// The length in bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { fingerprint, .. } => fingerprint.size,
+        }
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<S: Source + ?Sized> Source for Arc<S> {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        (**self).lookup(path)
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        (**self).paths()
+    }
+
+    fn by_digest(&self, digest: &Digest) -> Option<SourceFile> {
+        (**self).by_digest(digest)
+    }
+}

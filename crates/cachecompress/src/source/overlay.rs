@@ -1,0 +1,131 @@
+//! Sources over sources.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::{Found, Source, SourceFile};
+use crate::error::Error;
+use crate::semantics::{Digest, SourcePath};
+
+/// Several sources as one: what an upper layer has hides what lies below.
+///
+/// - The first layer that has a file *or* a directory at a path decides; a directory thus hides
+///   a lower file of its name, as it does in a union mount.
+/// - Directories merge: each path beneath is looked up through all layers again, so an index
+///   file may come from any of them.
+/// - An error of a layer is the overlay's error. A file that cannot be read does not bring an
+///   old one below it back to light.
+///
+/// ```
+/// use cachecompress::source::{Memory, Overlay};
+///
+/// let defaults = Memory::new().file("logo.svg", "<svg/>").file("app.js", "run()");
+/// let branding = Memory::new().file("logo.svg", "<svg>ours</svg>");
+/// let source = Overlay::new().layer(branding).layer(defaults);
+/// # let _ = source;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Overlay {
+    layers: Vec<Arc<dyn Source>>,
+}
+
+impl Overlay {
+    /// No layers: a source without files.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a layer beneath those that are there.
+    #[must_use]
+    pub fn layer(mut self, source: impl Source) -> Self {
+        self.layers.push(Arc::new(source));
+        self
+    }
+}
+
+impl Source for Overlay {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        for layer in &self.layers {
+            match layer.lookup(path)? {
+                Found::Nothing => {}
+                found => return Ok(found),
+            }
+        }
+        Ok(if path.is_root() { Found::Directory } else { Found::Nothing })
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        let mut all = BTreeSet::<SourcePath>::new();
+        for layer in &self.layers {
+            let mut paths = layer.paths()?;
+            paths.retain(|path| !is_directory(&all, path));
+            all.extend(paths);
+        }
+        Ok(all.into_iter().collect())
+    }
+
+    fn by_digest(&self, digest: &Digest) -> Option<SourceFile> {
+        self.layers.iter().find_map(|layer| layer.by_digest(digest))
+    }
+}
+
+/// Whether one of the `files` lies beneath `path`.
+fn is_directory(files: &BTreeSet<SourcePath>, path: &SourcePath) -> bool {
+    let prefix = [path.as_bytes(), b"/"].concat();
+    files
+        .range::<SourcePath, _>((Bound::Excluded(path), Bound::Unbounded))
+        .take_while(|file| file.as_bytes().starts_with(path.as_bytes()))
+        .any(|file| file.as_bytes().starts_with(&prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Content, Memory};
+
+    fn text(overlay: &Overlay, path: &str) -> Option<String> {
+        match overlay.lookup(&SourcePath::parse(path.as_bytes()).unwrap()).unwrap() {
+            Found::File(SourceFile { content: Content::Bytes(bytes), .. }) => {
+                Some(String::from_utf8(bytes.to_vec()).unwrap())
+            }
+            Found::Directory => Some("(directory)".to_owned()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_upper_layer_wins_and_directories_merge() {
+        let overlay = Overlay::new()
+            .layer(Memory::new().file("d/a", "upper").file("x/deep", "upper"))
+            .layer(Memory::new().file("d/a", "lower").file("d/b", "lower").file("x", "lower"));
+        assert_eq!(text(&overlay, "d/a").unwrap(), "upper");
+        assert_eq!(text(&overlay, "d/b").unwrap(), "lower");
+        assert_eq!(text(&overlay, "x").unwrap(), "(directory)");
+        assert_eq!(text(&overlay, "nothing"), None);
+        let paths: Vec<_> = overlay.paths().unwrap();
+        let paths: Vec<_> = paths.iter().map(SourcePath::as_bytes).collect();
+        assert_eq!(paths, [&b"d/a"[..], b"d/b", b"x/deep"]);
+    }
+
+    #[derive(Debug)]
+    struct Broken;
+
+    impl Source for Broken {
+        fn lookup(&self, _: &SourcePath) -> Result<Found, Error> {
+            Err(Error::config("broken"))
+        }
+
+        fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+            Err(Error::config("broken"))
+        }
+    }
+
+    #[test]
+    fn an_unreadable_layer_does_not_let_the_one_below_shine_through() {
+        let overlay = Overlay::new().layer(Broken).layer(Memory::new().file("a", "old"));
+        assert!(overlay.lookup(&SourcePath::parse(b"a").unwrap()).is_err());
+        assert!(overlay.paths().is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! Files by path, for the sources that have them all in memory.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use super::{Content, Found, SourceFile};
+use crate::semantics::{Digest, SourcePath};
+
+/// Values by path; a directory is whatever has something beneath.
+#[derive(Clone, Debug)]
+pub(super) struct Tree<T>(BTreeMap<Box<[u8]>, T>);
+
+/// What stands at a path of a [`Tree`].
+pub(super) enum Place<'a, T> {
+    File(&'a T),
+    Directory,
+    Nothing,
+}
+
+impl<T> Tree<T> {
+    pub(super) fn insert(&mut self, path: &SourcePath, value: T) {
+        self.0.insert(path.as_bytes().into(), value);
+    }
+
+    /// A file takes precedence over a directory of the same path.
+    pub(super) fn find(&self, path: &SourcePath) -> Place<'_, T> {
+        if let Some(value) = self.0.get(path.as_bytes()) {
+            return Place::File(value);
+        }
+        if path.is_root() || self.has_beneath(path) {
+            return Place::Directory;
+        }
+        Place::Nothing
+    }
+
+    fn has_beneath(&self, path: &SourcePath) -> bool {
+        let prefix = [path.as_bytes(), b"/"].concat();
+        let next = self.0.range(prefix.clone().into_boxed_slice()..).next();
+        next.is_some_and(|(next, _)| next.starts_with(&prefix))
+    }
+
+    pub(super) fn paths(&self) -> impl Iterator<Item = SourcePath> {
+        self.0.keys().filter_map(|path| SourcePath::parse(path))
+    }
+}
+
+impl<T> Default for Tree<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+/// A file whose bytes are in memory, and whose digest is computed when it is first wanted,
+/// unless it is known.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    file: SourceFile,
+    digest: OnceLock<Digest>,
+}
+
+impl From<SourceFile> for Stored {
+    fn from(file: SourceFile) -> Self {
+        Self { file, digest: OnceLock::new() }
+    }
+}
+
+impl Tree<Stored> {
+    pub(super) fn lookup(&self, path: &SourcePath) -> Found {
+        match self.find(path) {
+            Place::File(stored) => Found::File(stored.open()),
+            Place::Directory => Found::Directory,
+            Place::Nothing => Found::Nothing,
+        }
+    }
+}
+
+impl Stored {
+    fn open(&self) -> SourceFile {
+        let mut file = self.file.clone();
+        if let Content::Bytes(bytes) = &file.content {
+            file.digest = Some(*self.digest.get_or_init(|| Digest::of(bytes)));
+        }
+        file
+    }
+}

@@ -1,0 +1,81 @@
+//! Every disk keeps the promises of `Disk`.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests set the stage")]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::path::Path;
+
+use cachecompress::fs::{Disk, MemoryDisk, RealDisk};
+use cachecompress_test::FaultDisk;
+use cachecompress_test::disk::conformance;
+
+#[test]
+fn the_real_disk_conforms() {
+    let dir = tempfile::tempdir().unwrap();
+    conformance(&RealDisk, dir.path());
+}
+
+/// Usually another file system than that of /tmp.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_real_disk_conforms_in_shared_memory() {
+    match tempfile::tempdir_in("/dev/shm") {
+        Ok(dir) => conformance(&RealDisk, dir.path()),
+        Err(error) => eprintln!("SKIPPED: no /dev/shm: {error}"),
+    }
+}
+
+#[test]
+fn the_memory_disk_conforms() {
+    conformance(&MemoryDisk::new(), Path::new("/cache"));
+    conformance(&MemoryDisk::new(), Path::new("relative/./cache"));
+}
+
+#[test]
+fn a_disk_that_could_fail_but_does_not_conforms() {
+    conformance(&FaultDisk::new(MemoryDisk::new()), Path::new("/"));
+}
+
+#[test]
+fn a_memory_disk_holds_no_sources() {
+    let refused = MemoryDisk::new().open_root(Path::new("/")).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::Unsupported);
+}
+
+/// CVE-2021-24032: what is being written must not be readable by others meanwhile.
+#[cfg(unix)]
+#[test]
+fn files_and_directories_are_their_owners_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+    let below = dir.path().join("a/b");
+    RealDisk.create_private_dir(&below).unwrap();
+    assert_eq!((mode(&below), mode(&dir.path().join("a"))), (0o700, 0o700));
+
+    let file = RealDisk.create_unnamed(&below).unwrap();
+    for private in below.read_dir().unwrap() {
+        assert_eq!(mode(&private.unwrap().path()), 0o600);
+    }
+    file.publish(&below.join("file")).unwrap();
+    assert_eq!(mode(&below.join("file")), 0o600);
+    let _lock = RealDisk.try_lock(&below.join("lock")).unwrap().unwrap();
+    assert_eq!(mode(&below.join("lock")), 0o600);
+}
+
+/// The promise that a dead writer leaves nothing, where the platform can keep it.
+#[cfg(all(target_os = "linux", not(cachecompress_portable)))]
+#[test]
+fn a_file_without_a_name_has_none_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let _file = RealDisk.create_unnamed(dir.path()).unwrap();
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0);
+}
+
+#[cfg(all(target_os = "linux", not(cachecompress_portable)))]
+#[test]
+fn what_was_just_written_is_read_without_a_wait() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = RealDisk.create_unnamed(dir.path()).unwrap();
+    file.write_all_at(b"warm", 0).unwrap();
+    assert_eq!(file.read_at_nowait(&mut [0; 8], 0).unwrap(), 4);
+}

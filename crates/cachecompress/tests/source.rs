@@ -1,0 +1,524 @@
+//! Every source keeps the promises of `Source`, and a directory some of its own.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests set the stage")]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::fs;
+use std::ops::Deref;
+use std::path::Path;
+
+use cachecompress::source::{Directory, Embedded, Memory, Overlay, Source, SourceFile};
+use cachecompress_test::source::{
+    self, Site, conformance, expect_file, expect_nothing, hides_dotfiles,
+};
+use tempfile::TempDir;
+
+fn write(root: &Path, path: &str, bytes: impl AsRef<[u8]>) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// A directory that goes when the source does.
+#[derive(Debug)]
+struct Temporary(Directory, TempDir);
+
+impl Source for Temporary {
+    fn lookup(
+        &self,
+        path: &cachecompress::semantics::SourcePath,
+    ) -> Result<cachecompress::source::Found, cachecompress::Error> {
+        self.0.lookup(path)
+    }
+
+    fn paths(&self) -> Result<Vec<cachecompress::semantics::SourcePath>, cachecompress::Error> {
+        self.0.paths()
+    }
+}
+
+impl Deref for Temporary {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        self.1.path()
+    }
+}
+
+fn directory(site: &Site) -> Temporary {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, bytes) in site {
+        write(dir.path(), path, bytes);
+    }
+    Temporary(Directory::new(dir.path()).unwrap(), dir)
+}
+
+fn embedded(site: &Site) -> Embedded {
+    let leak = |bytes: &[u8]| -> &'static [u8] { Box::leak(bytes.into()) };
+    let leak_name = |name: &str| -> &'static str { Box::leak(name.into()) };
+    let files: Vec<_> = site.iter().map(|(path, bytes)| (leak_name(path), leak(bytes))).collect();
+    Embedded::new(Box::leak(files.into()))
+}
+
+fn memory(site: &[(String, Vec<u8>)]) -> Memory {
+    site.iter().fold(Memory::new(), |memory, (path, bytes)| memory.file(path, bytes.clone()))
+}
+
+/// Half of the files below, half of them above, and some of each hidden by the other.
+fn overlay(site: &Site) -> Overlay {
+    let (above, below) = site.split_at(site.len() / 2);
+    let stale = above.iter().map(|(path, _)| (path.clone(), b"stale".to_vec()));
+    let below: Vec<_> = below.iter().cloned().chain(stale).collect();
+    Overlay::new().layer(memory(above)).layer(Memory::new()).layer(memory(&below))
+}
+
+#[test]
+fn a_directory_conforms() {
+    conformance(directory);
+    hides_dotfiles(directory);
+}
+
+#[test]
+fn embedded_files_conform() {
+    conformance(embedded);
+    hides_dotfiles(embedded);
+}
+
+#[test]
+fn memory_conforms() {
+    conformance(|site| memory(site));
+}
+
+#[test]
+fn an_overlay_conforms() {
+    conformance(overlay);
+    conformance(|site| Overlay::new().layer(directory(site)));
+    assert!(Overlay::new().paths().unwrap().is_empty());
+}
+
+#[test]
+fn dotfiles_are_served_on_demand() {
+    let site = vec![(".env/.xy".to_owned(), b"x".to_vec()), ("a/.bc".to_owned(), b"b".to_vec())];
+    let dir = directory(&site);
+    let open = Directory::new(&*dir).unwrap().dotfiles(true);
+    source::check(&open, &site);
+    source::check(&embedded(&site).dotfiles(true), &site);
+    source::check(&memory(&site), &site);
+}
+
+/// What lies in tests/site, but for what is hidden.
+#[cfg(any(feature = "rust-embed", feature = "include-dir"))]
+fn compiled_in() -> Site {
+    let names =
+        [".well-known/security.txt", "css/two words.css", "deep/er/empty.txt", "index.html"];
+    let site = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/site");
+    names.map(|name| (name.to_owned(), fs::read(site.join(name)).unwrap())).to_vec()
+}
+
+#[cfg(feature = "include-dir")]
+#[test]
+fn include_dir_conforms() {
+    static SITE: include_dir::Dir<'static> =
+        include_dir::include_dir!("$CARGO_MANIFEST_DIR/tests/site");
+    source::check(&Embedded::include_dir(&SITE), &compiled_in());
+}
+
+#[cfg(feature = "rust-embed")]
+mod with_rust_embed {
+    use std::borrow::Cow;
+
+    use cachecompress::source::Found;
+    use rust_embed::{Embed, EmbeddedFile};
+
+    use super::*;
+
+    #[derive(Embed)]
+    #[folder = "tests/site"]
+    struct Derived;
+
+    /// In a debug build this reads the directory, in a release build it does not.
+    #[test]
+    fn what_rust_embed_derives_conforms() {
+        source::check(&Embedded::rust_embed::<Derived>(), &compiled_in());
+    }
+
+    #[derive(Embed)]
+    #[folder = "tests/site"]
+    #[metadata_only = true]
+    struct WithoutBytes;
+
+    /// Then the hash that rust-embed tells is not that of the bytes it gives.
+    #[test]
+    fn a_digest_is_that_of_the_bytes_also_when_there_are_none() {
+        let site: Site = compiled_in().into_iter().map(|(path, _)| (path, Vec::new())).collect();
+        source::check(&Embedded::rust_embed::<WithoutBytes>(), &site);
+    }
+
+    /// Stands for a debug build: the bytes change between two calls.
+    struct Changing;
+
+    impl Embed for Changing {
+        fn get(path: &str) -> Option<EmbeddedFile> {
+            use std::sync::atomic::{AtomicUsize, Ordering};
+            static CALLS: AtomicUsize = AtomicUsize::new(0);
+            let text = CALLS.fetch_add(1, Ordering::SeqCst).to_string();
+            let mut file = Derived::get("index.html")?;
+            let hash = cachecompress::semantics::Digest::of(text.as_bytes());
+            file.metadata = rust_embed::Metadata::__rust_embed_new(*hash.as_bytes(), Some(0), None);
+            file.data = Cow::Owned(text.into_bytes());
+            (path == "count").then_some(file)
+        }
+
+        fn iter() -> impl Iterator<Item = Cow<'static, str>> + 'static {
+            std::iter::once("count".into())
+        }
+    }
+
+    #[test]
+    fn bytes_that_change_between_calls_come_with_their_own_digest() {
+        let source = Embedded::rust_embed::<Changing>();
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..3 {
+            let Found::File(file) = source::lookup(&source, "count") else { panic!() };
+            let bytes = source::read(&file);
+            assert_eq!(file.digest.unwrap(), cachecompress::semantics::Digest::of(&bytes));
+            assert_eq!(file.modified, None, "0 stands for no time");
+            assert!(seen.insert(bytes));
+        }
+    }
+}
+
+#[test]
+fn memory_hands_out_what_it_was_told_about_a_file() {
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+    let file = SourceFile::new("{}").media_type("application/json").entity_tag("v1").modified(time);
+    let memory = Memory::new().file("api", "replaced").file("api", file);
+    let cachecompress::source::Found::File(found) = source::lookup(&memory, "api") else {
+        panic!()
+    };
+    assert_eq!(source::read(&found), b"{}");
+    assert_eq!(found.media_type.as_deref(), Some("application/json"));
+    assert_eq!(found.entity_tag.as_deref(), Some("v1"));
+    assert_eq!(found.modified, Some(time));
+    assert!(found.digest.is_some());
+}
+
+/// GHSA-8v2v-wjwg-vx6r: a missing root must not end in the working directory being served.
+#[test]
+fn a_root_that_cannot_be_served_is_refused_in_one_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "file", "x");
+    for name in ["missing", "file", "file/below", ""] {
+        let path = if name.is_empty() { Path::new("").to_owned() } else { dir.path().join(name) };
+        let error = Directory::new(&path).unwrap_err();
+        let expected = match name {
+            "missing" => cachecompress::ErrorKind::NotFound,
+            _ => cachecompress::ErrorKind::Io,
+        };
+        assert!(name.is_empty() || error.kind() == expected, "{error}");
+        assert_eq!(error.path(), Some(&*path));
+        let text = error.to_string();
+        assert!(text.starts_with("cannot serve the directory ") && !text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_is_an_error() {
+    use cachecompress::fs::RealDisk;
+    use cachecompress_test::{FaultDisk, Op};
+    use std::io::ErrorKind;
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "a/b", "x");
+    let disk = FaultDisk::new(RealDisk);
+    let source = Directory::with_disk(std::sync::Arc::new(disk.clone()), dir.path()).unwrap();
+    let path = cachecompress::semantics::SourcePath::parse(b"a/b").unwrap();
+    let kind = |kind| std::io::Error::from(kind);
+
+    for broken in [ErrorKind::PermissionDenied, ErrorKind::Other, ErrorKind::OutOfMemory] {
+        disk.fail_op(Op::RootOpen, broken);
+        let error = source.lookup(&path).unwrap_err();
+        let expected = match broken {
+            ErrorKind::PermissionDenied => cachecompress::ErrorKind::PermissionDenied,
+            _ => cachecompress::ErrorKind::Io,
+        };
+        assert_eq!(error.kind(), expected);
+        assert_eq!(error.path(), Some(&*dir.path().join("a/b")), "{error}");
+    }
+    for gone in [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::InvalidFilename] {
+        disk.fail_op(Op::RootOpen, gone);
+        expect_nothing(&source, "a/b");
+    }
+    disk.fail_op(Op::RootList, ErrorKind::Other);
+    assert!(source.paths().is_err());
+    // A subdirectory that may not be read is left out; a root that may not is an error.
+    disk.fail(move |_, op| (op == Op::RootOpen).then(|| kind(ErrorKind::PermissionDenied)));
+    assert!(source.paths().unwrap().is_empty());
+    disk.fail_op(Op::RootList, ErrorKind::PermissionDenied);
+    assert!(source.paths().is_err());
+    // A root whose path cannot be looked at any more stays open.
+    disk.fail(move |_, op| (op == Op::Stat).then(|| kind(ErrorKind::Other)));
+    expect_file(&source, "a/b", b"x");
+    disk.fail(move |_, op| (op == Op::OpenRoot).then(|| kind(ErrorKind::Other)));
+    expect_file(&source, "a/b", b"x");
+}
+
+#[test]
+fn a_root_that_was_removed_and_made_again_is_seen() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("dist");
+    write(&root, "index.html", "old");
+    write(&root, "old.js", "old");
+    let source = Directory::new(&root).unwrap();
+    expect_file(&source, "index.html", b"old");
+    fs::remove_dir_all(&root).unwrap();
+    expect_nothing(&source, "index.html");
+    assert!(source.paths().unwrap().is_empty());
+    write(&root, "index.html", "new");
+    expect_file(&source, "index.html", b"new");
+    expect_nothing(&source, "old.js");
+    assert_eq!(source.paths().unwrap().len(), 1);
+    // Moved away and not replaced: the old one serves until there is a new one.
+    fs::rename(&root, parent.path().join("kept")).unwrap();
+    expect_file(&source, "index.html", b"new");
+    write(&root, "index.html", "newest");
+    expect_file(&source, "index.html", b"newest");
+    // A file in its place is no new root.
+    fs::rename(&root, parent.path().join("kept too")).unwrap();
+    fs::write(&root, "no directory").unwrap();
+    expect_file(&source, "index.html", b"newest");
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::net::UnixListener;
+    use std::time::{Duration, Instant};
+
+    use cachecompress::semantics::SourcePath;
+    use cachecompress::source::Found;
+
+    use super::*;
+
+    fn paths(source: &dyn Source) -> Vec<String> {
+        let paths = source.paths().unwrap();
+        paths.iter().map(|path| String::from_utf8_lossy(path.as_bytes()).into_owned()).collect()
+    }
+
+    #[test]
+    fn symlinks_lead_around_inside_and_never_out() {
+        let parent = tempfile::tempdir().unwrap();
+        let root = parent.path().join("root");
+        write(&root, "dir/file.txt", "inside");
+        write(parent.path(), "secret.txt", "secret");
+        write(parent.path(), "root-sibling/secret.txt", "secret"); // CVE-2025-58751
+        let links: [(&str, &Path); 12] = [
+            ("file", Path::new("dir/file.txt")),
+            ("there", Path::new("dir")),
+            ("dir/up", Path::new("../dir/file.txt")),
+            ("chain", Path::new("file")),
+            ("roundabout", Path::new("dir/../dir/./file.txt")),
+            ("out", Path::new("../secret.txt")),
+            ("out-dir", Path::new("..")),
+            ("sibling", Path::new("../root-sibling")),
+            ("out-and-in", Path::new("../root/dir/file.txt")),
+            ("absolute", &parent.path().join("secret.txt")),
+            ("absolute-inside", &root.join("dir/file.txt")),
+            ("slash", Path::new("/")),
+        ];
+        for (name, target) in links {
+            symlink(target, root.join(name)).unwrap();
+        }
+        let source = Directory::new(&root).unwrap();
+        for inside in ["file", "there/file.txt", "dir/up", "chain", "roundabout"] {
+            expect_file(&source, inside, b"inside");
+        }
+        for outside in [
+            "out",
+            "out-dir",
+            "out-dir/secret.txt",
+            "out-dir/root/dir/file.txt",
+            "sibling",
+            "sibling/secret.txt",
+            "out-and-in",
+            "absolute",
+            "absolute-inside",
+            "slash",
+            "slash/etc/passwd",
+        ] {
+            expect_nothing(&source, outside);
+        }
+        assert!(matches!(source::lookup(&source, "there"), Found::Directory));
+        assert_eq!(paths(&source), ["chain", "dir/file.txt", "dir/up", "file", "roundabout"]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn magic_links_lead_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        symlink("/proc/self/root", dir.path().join("magic")).unwrap();
+        symlink("/proc/self/fd/0", dir.path().join("stdin")).unwrap();
+        let source = Directory::new(dir.path()).unwrap();
+        for path in ["magic", "magic/etc/passwd", "stdin"] {
+            expect_nothing(&source, path);
+        }
+        // With /proc itself as the root nothing leads out of it either.
+        let source = Directory::new("/proc/self").unwrap();
+        for path in ["root", "root/etc/passwd", "cwd", "cwd/Cargo.toml", "exe", "fd/0"] {
+            expect_nothing(&source, path);
+        }
+    }
+
+    #[test]
+    fn fifos_sockets_and_devices_are_nothing_and_hold_nobody_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        let _socket = UnixListener::bind(dir.path().join("socket")).unwrap();
+        write(dir.path(), "file", "x");
+        let source = Directory::new(dir.path()).unwrap();
+        let start = Instant::now();
+        expect_nothing(&source, "fifo");
+        expect_nothing(&source, "socket");
+        expect_nothing(&source, "fifo/below");
+        assert_eq!(paths(&source), ["file"]);
+        swap_for_a_fifo_while_it_is_looked_up(&source, dir.path());
+        assert!(start.elapsed() < Duration::from_secs(20));
+        if cfg!(target_os = "linux") {
+            let source = Directory::new("/dev").unwrap();
+            for device in ["null", "zero", "tty"] {
+                expect_nothing(&source, device);
+            }
+        }
+    }
+
+    /// Whoever swaps a file for a FIFO all the time may hit the moment between look and open.
+    fn swap_for_a_fifo_while_it_is_looked_up(source: &Directory, dir: &Path) {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        struct Stop<'a>(&'a AtomicBool);
+        impl Drop for Stop<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let (done, swap) = (AtomicBool::new(false), dir.join("swap"));
+        std::thread::scope(|scope| {
+            let _stop = Stop(&done);
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for name in ["file", "fifo"] {
+                        fs::hard_link(dir.join(name), &swap).unwrap();
+                        fs::rename(&swap, dir.join("both")).unwrap();
+                    }
+                }
+            });
+            for _ in 0..2000 {
+                if let Found::File(found) = source::lookup(source, "both") {
+                    assert_eq!(found.content.len(), 1, "an empty one is the FIFO");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn symlinks_in_a_circle_end() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "a/b/file", "x");
+        for (target, name) in
+            [("self", "self"), ("pong", "ping"), ("ping", "pong"), ("gone", "dangling")]
+        {
+            symlink(target, dir.path().join(name)).unwrap();
+        }
+        symlink("..", dir.path().join("a/b/parent")).unwrap();
+        symlink("../..", dir.path().join("a/b/root")).unwrap();
+        symlink("a/b", dir.path().join("z")).unwrap();
+        let source = Directory::new(dir.path()).unwrap();
+        for path in ["self", "self/x", "ping", "pong/x", "dangling"] {
+            expect_nothing(&source, path);
+        }
+        expect_file(&source, "a/b/parent/b/root/a/b/file", b"x");
+        expect_file(&source, "z/file", b"x");
+        assert_eq!(paths(&source), ["a/b/file"]);
+    }
+
+    #[test]
+    fn a_walk_does_not_descend_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = vec!["d"; 80].join("/");
+        write(dir.path(), &format!("{deep}/deep"), "x");
+        write(dir.path(), "d/d/shallow", "x");
+        let source = Directory::new(dir.path()).unwrap();
+        expect_file(&source, &format!("{deep}/deep"), b"x");
+        assert_eq!(paths(&source), ["d/d/shallow"]);
+    }
+
+    #[test]
+    fn a_root_behind_a_symlink_is_seen_when_it_turns() {
+        let parent = tempfile::tempdir().unwrap();
+        for release in ["1", "2"] {
+            write(parent.path(), &format!("releases/{release}/index.html"), release);
+        }
+        let current = parent.path().join("current");
+        symlink("releases/1", &current).unwrap();
+        let source = Directory::new(&current).unwrap();
+        let Found::File(before) = source::lookup(&source, "index.html") else { panic!() };
+        symlink("releases/2", parent.path().join("next")).unwrap();
+        fs::rename(parent.path().join("next"), &current).unwrap();
+        expect_file(&source, "index.html", b"2");
+        assert_eq!(source::read(&before), b"1", "an open file stays what it was");
+    }
+
+    #[test]
+    fn a_name_need_not_be_utf_8() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = b"caf\xE9.txt";
+        if fs::write(dir.path().join(OsStr::from_bytes(name)), "x").is_err() {
+            eprintln!("SKIPPED: this file system allows UTF-8 names only");
+            return;
+        }
+        write(dir.path(), "back\\slash", "no source path");
+        let source = Directory::new(dir.path()).unwrap();
+        let path = SourcePath::parse(name).unwrap();
+        assert!(matches!(source.lookup(&path).unwrap(), Found::File(_)));
+        assert_eq!(source.paths().unwrap(), [path]);
+    }
+
+    #[test]
+    fn what_permissions_forbid_is_an_error_and_not_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "forbidden", "x");
+        let forbidden = dir.path().join("forbidden");
+        fs::set_permissions(&forbidden, fs::Permissions::from_mode(0o000)).unwrap();
+        if fs::read(&forbidden).is_ok() {
+            eprintln!("SKIPPED: root may read everything; a failing disk stands in elsewhere");
+            return;
+        }
+        let source = Directory::new(dir.path()).unwrap();
+        let path = SourcePath::parse(b"forbidden").unwrap();
+        assert_eq!(source.lookup(&path).unwrap_err().kind(), cachecompress::ErrorKind::Io);
+    }
+
+    /// Stale copies after an mtime-preserving install: the change time tells.
+    #[test]
+    fn a_change_that_keeps_size_and_mtime_shows_in_the_fingerprint() {
+        use cachecompress::source::Content;
+        let dir = directory(&vec![("a".to_owned(), b"old".to_vec())]);
+        let fingerprint = || match source::lookup(&dir, "a") {
+            Found::File(SourceFile { content: Content::File { fingerprint, .. }, .. }) => {
+                fingerprint
+            }
+            found => panic!("{found:?}"),
+        };
+        let before = fingerprint();
+        std::thread::sleep(Duration::from_millis(30));
+        let file = fs::File::options().write(true).open(dir.join("a")).unwrap();
+        std::io::Write::write_all(&mut &file, b"new").unwrap();
+        file.set_modified(before.modified_time()).unwrap();
+        let after = fingerprint();
+        assert_eq!(
+            (before.size, before.inode, before.modified),
+            (after.size, after.inode, after.modified)
+        );
+        assert_ne!(before, after);
+    }
+}
