@@ -1,0 +1,228 @@
+//! The `gzip` coding, RFC 1952.
+
+use super::deflate::{Inflate, Stream, Streams, wrong};
+use super::feed::Feed;
+use super::limit::Limit;
+use super::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use crate::error::Error;
+
+const HEADER_LEN: usize = 10;
+const TRAILER_LEN: usize = 8;
+
+/// `gzip` by zlib-rs.
+///
+/// One member whose header says nothing of time, name or operating system. Nothing is flushed:
+/// a block goes out for every 16 Ki literals and matches. There are no dictionaries.
+#[derive(Debug)]
+pub struct Gzip {
+    streams: Streams,
+}
+
+impl Gzip {
+    /// The level unless another is asked for.
+    pub const DEFAULT_LEVEL: i32 = 6;
+
+    /// Creates an encoder for a level from 1 (fastest) to 9 (smallest).
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) for any other level.
+    pub fn new(level: i32) -> Result<Self, Error> {
+        Ok(Self { streams: Streams::new("gzip", level, false)? })
+    }
+}
+
+impl Encoder for Gzip {
+    fn settings(&self) -> Settings {
+        self.streams.settings()
+    }
+
+    fn begin(
+        &self,
+        source_len: u64,
+        dictionary: Option<&Dictionary>,
+    ) -> Result<Box<dyn Encoding>, Error> {
+        if dictionary.is_some() {
+            return Err(Error::config("the gzip encoder knows nothing of dictionaries"));
+        }
+        Ok(Box::new(GzipEncoding {
+            feed: Feed::new(source_len),
+            header: Some(header(self.streams.level())),
+            stream: self.streams.begin(),
+            check: Check::new(),
+        }))
+    }
+
+    fn decoder(&self, dictionary: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
+        dictionary.is_none().then(|| Box::new(GzipDecoding::new()) as Box<dyn Decoding>)
+    }
+}
+
+/// RFC 1952 §2.3: magic, method, no flags, no time, effort, operating system unknown.
+fn header(level: i32) -> [u8; HEADER_LEN] {
+    let effort = match level {
+        9 => 2,
+        1 => 4,
+        _ => 0,
+    };
+    [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, effort, 255]
+}
+
+/// CRC-32 and length of the source: what the trailer holds.
+struct Check {
+    crc: crc32fast::Hasher,
+    len: u32,
+}
+
+impl Check {
+    fn new() -> Self {
+        Self { crc: crc32fast::Hasher::new(), len: 0 }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.crc.update(bytes);
+        // RFC 1952 §2.3.1: the length modulo 2^32.
+        self.len = self.len.wrapping_add(bytes.len() as u32);
+    }
+
+    fn trailer(self) -> [u8; TRAILER_LEN] {
+        let mut trailer = [0; TRAILER_LEN];
+        trailer[..4].copy_from_slice(&self.crc.finalize().to_le_bytes());
+        trailer[4..].copy_from_slice(&self.len.to_le_bytes());
+        trailer
+    }
+}
+
+struct GzipEncoding {
+    feed: Feed,
+    /// There until it is written.
+    header: Option<[u8; HEADER_LEN]>,
+    stream: Stream,
+    check: Check,
+}
+
+impl Encoding for GzipEncoding {
+    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        self.feed.take(piece)?;
+        self.check.update(piece);
+        let start = out.len();
+        self.stream.write(piece, out)?;
+        // The header waits for the first block: ten bytes alone would count as output, and help
+        // nobody.
+        if out.len() > start
+            && let Some(header) = self.header.take()
+        {
+            out.splice(start..start, header);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.feed.finish()?;
+        out.extend(self.header.take().into_iter().flatten());
+        self.stream.finish(out)?;
+        out.extend_from_slice(&self.check.trailer());
+        Ok(())
+    }
+}
+
+struct GzipDecoding {
+    part: Part,
+    /// What there is of the header or the trailer.
+    pending: Vec<u8>,
+    inflate: Inflate,
+    check: Check,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Header,
+    Stream,
+    Trailer,
+    Nothing,
+}
+
+impl GzipDecoding {
+    fn new() -> Self {
+        Self {
+            part: Part::Header,
+            pending: Vec::with_capacity(HEADER_LEN),
+            inflate: Inflate::new(false),
+            check: Check::new(),
+        }
+    }
+
+    /// Moves bytes from `coded` to `pending` until that has `len`; tells whether it has.
+    fn gather(&mut self, coded: &mut &[u8], len: usize) -> bool {
+        let (more, rest) = coded.split_at((len - self.pending.len()).min(coded.len()));
+        self.pending.extend_from_slice(more);
+        *coded = rest;
+        self.pending.len() == len
+    }
+}
+
+impl Decoding for GzipDecoding {
+    fn write(&mut self, mut coded: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        while !coded.is_empty() {
+            let part = self.part;
+            match part {
+                Part::Header if self.gather(&mut coded, HEADER_LEN) => {
+                    // Only ours: the levels' three headers differ in the effort alone.
+                    if ![1, 6, 9].iter().any(|level| self.pending == header(*level)) {
+                        return Err(wrong("no gzip header of the built-in encoder"));
+                    }
+                    self.pending.clear();
+                    self.part = Part::Stream;
+                }
+                Part::Stream => {
+                    let check = &mut self.check;
+                    let ended = self.inflate.write(&mut coded, &mut |bytes| {
+                        check.update(bytes);
+                        sink(bytes);
+                    })?;
+                    if ended {
+                        self.part = Part::Trailer;
+                    }
+                }
+                Part::Trailer if self.gather(&mut coded, TRAILER_LEN) => {
+                    let check = std::mem::replace(&mut self.check, Check::new());
+                    if self.pending != check.trailer() {
+                        return Err(wrong("checksum or length of a gzip member do not match"));
+                    }
+                    self.part = Part::Nothing;
+                }
+                Part::Nothing => return Err(wrong("something follows the end of the gzip member")),
+                Part::Header | Part::Trailer => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        if self.part != Part::Nothing {
+            return Err(wrong("the gzip member is not complete"));
+        }
+        Ok(())
+    }
+
+    fn limit(&mut self, bytes: u64) {
+        self.inflate.limit = Limit::new(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_tells_nothing_of_time_and_place() -> Result<(), Error> {
+        for (level, effort) in [(1, 4), (6, 0), (9, 2)] {
+            let mut encoding = Gzip::new(level)?.begin(5, None)?;
+            let mut out = Vec::new();
+            encoding.write(b"hello", &mut out)?;
+            encoding.finish(&mut out)?;
+            assert_eq!(out[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, effort, 255], "level {level}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,23 @@
+//! Stops a decoder that produces more than it should.
+
+use crate::error::{Error, ErrorKind};
+
+/// How many more bytes a decoder may produce.
+#[derive(Debug)]
+pub(super) struct Limit(u64);
+
+impl Limit {
+    pub(super) const NONE: Self = Self(u64::MAX);
+
+    pub(super) fn new(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// Accounts for `produced` bytes.
+    pub(super) fn spend(&mut self, produced: usize) -> Result<(), Error> {
+        self.0 = self.0.checked_sub(produced as u64).ok_or_else(|| {
+            Error::new(ErrorKind::Encoder, "the encoder's output decodes to more than the source")
+        })?;
+        Ok(())
+    }
+}

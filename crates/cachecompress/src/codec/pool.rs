@@ -1,0 +1,64 @@
+//! Encoder contexts kept for the next encoding.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+/// A few idle contexts of one encoder: setting one up costs more than encoding a small file.
+pub(super) struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T> Pool<T> {
+    /// How many contexts stay; what is given back beyond that is dropped.
+    pub(super) const IDLE: usize = 4;
+
+    /// A context that holds more bytes of memory than this is dropped rather than kept.
+    pub(super) const CONTEXT_BYTES: usize = 16 << 20;
+
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    pub(super) fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    /// Keeps `context`, which holds `bytes` of memory, if there is room for it, and if no panic
+    /// may have left it half changed.
+    pub(super) fn give(&self, context: T, bytes: usize) {
+        if bytes > Self::CONTEXT_BYTES || std::thread::panicking() {
+            return;
+        }
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < Self::IDLE {
+            idle.push(context);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl<T> fmt::Debug for Pool<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pool")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_bounded() {
+        let pool = Pool::new();
+        for context in 0..100 {
+            pool.give(context, 0);
+        }
+        assert_eq!(pool.len(), Pool::<i32>::IDLE);
+        assert!(pool.take().is_some());
+        assert_eq!(pool.len(), Pool::<i32>::IDLE - 1);
+        pool.give(0, Pool::<i32>::CONTEXT_BYTES + 1);
+        assert_eq!(pool.len(), Pool::<i32>::IDLE - 1, "too large");
+    }
+}

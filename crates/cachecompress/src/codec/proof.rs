@@ -1,0 +1,170 @@
+//! The proof that an encoder's output decodes to the source.
+
+use std::fmt;
+
+use super::{Decoding, PIECE};
+use crate::error::{Error, ErrorKind};
+use crate::semantics::{Digest, Hasher};
+
+/// Decodes what an encoding emits, and digests what comes out.
+///
+/// - A decoder that fails, or produces another number of bytes than the source has, is an error
+///   of kind [`Encoder`](ErrorKind::Encoder).
+/// - Otherwise [`finish`](Self::finish) returns the digest of the decoded bytes, to be held
+///   against the source's.
+/// - Without a decoder it returns `None` and proves nothing.
+pub struct Proof {
+    decoding: Option<Box<dyn Decoding>>,
+    decoded: Decoded,
+}
+
+struct Decoded {
+    hasher: Hasher,
+    len: u64,
+    source_len: u64,
+}
+
+impl Proof {
+    /// Starts a proof for a source of `source_len` bytes.
+    #[must_use]
+    pub fn new(decoding: Option<Box<dyn Decoding>>, source_len: u64) -> Self {
+        let mut decoding = decoding;
+        if let Some(decoding) = &mut decoding {
+            decoding.limit(source_len);
+        }
+        Self { decoding, decoded: Decoded { hasher: Hasher::new(), len: 0, source_len } }
+    }
+
+    /// Takes the next coded bytes, cut anywhere.
+    ///
+    /// # Errors
+    ///
+    /// If they are not of the coding, or decode to more than the source's length.
+    pub fn write(&mut self, coded: &[u8]) -> Result<(), Error> {
+        let Some(decoding) = &mut self.decoding else { return Ok(()) };
+        for coded in coded.chunks(PIECE) {
+            decoding.write(coded, &mut |bytes| self.decoded.take(bytes)).map_err(disproved)?;
+            self.decoded.check_not_longer()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the proof: the digest of what was decoded, or `None` if there is no decoder.
+    ///
+    /// # Errors
+    ///
+    /// If the coded bytes are not complete, or decode to another length than the source's.
+    pub fn finish(self) -> Result<Option<Digest>, Error> {
+        let Self { decoding, mut decoded } = self;
+        let Some(decoding) = decoding else { return Ok(None) };
+        decoding.finish(&mut |bytes| decoded.take(bytes)).map_err(disproved)?;
+        decoded.check_not_longer()?;
+        if decoded.len < decoded.source_len {
+            return Err(Error::new(
+                ErrorKind::Encoder,
+                "the encoder's output decodes to less than the source",
+            ));
+        }
+        Ok(Some(decoded.hasher.finish()))
+    }
+}
+
+impl Decoded {
+    /// Counts all bytes, but hashes none beyond the source's length: they have lost already.
+    fn take(&mut self, bytes: &[u8]) {
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        if self.len <= self.source_len {
+            self.hasher.update(bytes);
+        }
+    }
+
+    fn check_not_longer(&self) -> Result<(), Error> {
+        if self.len > self.source_len {
+            return Err(Error::new(
+                ErrorKind::Encoder,
+                "the encoder's output decodes to more than the source",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whatever a decoder's error is called, here it says that the encoder's output is no good.
+fn disproved(cause: Error) -> Error {
+    match cause.kind() {
+        ErrorKind::Encoder => cause,
+        _ => Error::new(ErrorKind::Encoder, "the encoder's output cannot be decoded")
+            .with_cause(cause),
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proof")
+            .field("decoding", &self.decoding.is_some())
+            .field("decoded", &self.decoded.len)
+            .field("source_len", &self.decoded.source_len)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes every byte to `times` bytes, and heeds no limit.
+    struct Repeat {
+        times: usize,
+        written: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    }
+
+    impl Decoding for Repeat {
+        fn write(&mut self, coded: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+            self.written.fetch_add(coded.len(), std::sync::atomic::Ordering::Relaxed);
+            for byte in coded {
+                sink(&vec![*byte; self.times]);
+            }
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, _sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    fn repeat(times: usize) -> (Box<dyn Decoding>, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+        let written = std::sync::Arc::default();
+        (Box::new(Repeat { times, written: std::sync::Arc::clone(&written) }), written)
+    }
+
+    #[test]
+    fn it_returns_the_digest_of_what_was_decoded() -> Result<(), Error> {
+        let mut proof = Proof::new(Some(repeat(2).0), 6);
+        proof.write(b"a")?;
+        proof.write(b"bc")?;
+        assert_eq!(proof.finish()?, Some(Digest::of(b"aabbcc")));
+        assert_eq!(Proof::new(None, 6).finish()?, None);
+        Ok(())
+    }
+
+    #[test]
+    fn another_length_than_the_sources_is_an_error() -> Result<(), Error> {
+        let mut proof = Proof::new(Some(repeat(1).0), 3);
+        proof.write(b"ab")?;
+        assert_eq!(proof.finish().map_err(|error| error.kind()), Err(ErrorKind::Encoder));
+
+        let mut proof = Proof::new(Some(repeat(1).0), 3);
+        assert_eq!(proof.write(b"abcd").map_err(|error| error.kind()), Err(ErrorKind::Encoder));
+        Ok(())
+    }
+
+    /// A broken encoder's output may decode to far more than the source. A decoder that knows
+    /// no limit is stopped at the next piece, not at the end of its input.
+    #[test]
+    fn a_decoder_that_does_not_end_is_stopped() {
+        let (decoding, written) = repeat(1000);
+        let mut proof = Proof::new(Some(decoding), 10);
+        assert!(proof.write(&vec![0; 100 * PIECE]).is_err());
+        assert_eq!(written.load(std::sync::atomic::Ordering::Relaxed), PIECE);
+    }
+}

@@ -1,0 +1,450 @@
+//! The `zstd` coding: RFC 8878, with the window of RFC 9659.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
+
+use super::feed::Feed;
+use super::limit::Limit;
+use super::pool::Pool;
+use super::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use crate::error::{Error, ErrorKind};
+
+/// RFC 9659 §3: no frame may need a larger window than 8 MiB.
+const WINDOW_LOG_MAX: u32 = 23;
+
+/// From this level on libzstd would like a window of the largest size or more. Below, its own
+/// smaller windows are kept: they are a part of what makes those levels fast.
+const LEVEL_OF_LARGEST_WINDOW: i32 = 17;
+
+/// `zstd` by libzstd.
+///
+/// - One frame, with content size and checksum, without a dictionary id.
+/// - The window is never larger than 8 MiB (RFC 9659), nor than the source needs.
+/// - One thread, no long-distance matching, no flushes: libzstd emits a block for every 128 KiB
+///   of source.
+/// - Knows nothing of dictionaries yet.
+#[derive(Debug)]
+pub struct Zstd {
+    level: i32,
+    idle: Arc<Pool<Context>>,
+}
+
+/// A context of libzstd's and the buffer it writes to.
+struct Context {
+    zstd: CCtx<'static>,
+    buffer: Box<[u8]>,
+}
+
+impl Zstd {
+    /// The level unless another is asked for.
+    pub const DEFAULT_LEVEL: i32 = 3;
+
+    /// Creates an encoder for a level from 1 (fastest) to 22 (smallest).
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) for any other level.
+    pub fn new(level: i32) -> Result<Self, Error> {
+        if !(1..=22).contains(&level) {
+            return Err(Error::config(format!(
+                "zstd has no level {level} here: choose one from 1 (fastest) to 22 (smallest)"
+            )));
+        }
+        Ok(Self { level, idle: Arc::new(Pool::new()) })
+    }
+
+    fn context(&self) -> Result<Context, Error> {
+        if let Some(context) = self.idle.take() {
+            return Ok(context);
+        }
+        let zstd = CCtx::try_create()
+            .ok_or_else(|| Error::new(ErrorKind::Encoder, "libzstd has no memory for a context"))?;
+        Ok(Context { zstd, buffer: vec![0; CCtx::out_size()].into_boxed_slice() })
+    }
+}
+
+impl Encoder for Zstd {
+    fn settings(&self) -> Settings {
+        Settings {
+            encoder: Cow::Borrowed("libzstd"),
+            version: Cow::Borrowed(zstd_safe::version_string()),
+            parameters: vec![
+                ("level", i64::from(self.level)),
+                ("window_log_max", i64::from(WINDOW_LOG_MAX)),
+                ("checksum", 1),
+                ("content_size", 1),
+                ("long_distance", 0),
+                ("workers", 0),
+            ],
+        }
+    }
+
+    fn begin(
+        &self,
+        source_len: u64,
+        dictionary: Option<&Dictionary>,
+    ) -> Result<Box<dyn Encoding>, Error> {
+        if dictionary.is_some() {
+            return Err(Error::config("the zstd encoder knows nothing of dictionaries"));
+        }
+        let mut context = self.context()?;
+        let zstd = &mut context.zstd;
+        zstd.reset(ResetDirective::SessionAndParameters).map_err(failed)?;
+        zstd.set_parameter(CParameter::CompressionLevel(self.level)).map_err(failed)?;
+        if self.level >= LEVEL_OF_LARGEST_WINDOW {
+            zstd.set_parameter(CParameter::WindowLog(WINDOW_LOG_MAX)).map_err(failed)?;
+        }
+        // Long-distance matching is left alone: libzstd turns it on by itself only for windows
+        // of 128 MiB, and "false" here would mean that choice anyway.
+        zstd.set_parameter(CParameter::ChecksumFlag(true)).map_err(failed)?;
+        zstd.set_parameter(CParameter::ContentSizeFlag(true)).map_err(failed)?;
+        zstd.set_parameter(CParameter::DictIdFlag(false)).map_err(failed)?;
+        zstd.set_pledged_src_size(Some(source_len)).map_err(failed)?;
+        Ok(Box::new(ZstdEncoding {
+            feed: Feed::new(source_len),
+            context: Some(context),
+            idle: Arc::clone(&self.idle),
+        }))
+    }
+
+    fn decoder(&self, dictionary: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
+        dictionary.is_none().then(|| Box::new(ZstdDecoding::new()) as Box<dyn Decoding>)
+    }
+}
+
+struct ZstdEncoding {
+    feed: Feed,
+    /// There until the encoding is dropped.
+    context: Option<Context>,
+    idle: Arc<Pool<Context>>,
+}
+
+impl Encoding for ZstdEncoding {
+    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        self.feed.take(piece)?;
+        let Context { zstd, buffer } = self.context.as_mut().ok_or_else(gone)?;
+        let mut input = InBuffer::around(piece);
+        loop {
+            let mut output = OutBuffer::around(&mut buffer[..]);
+            zstd.compress_stream(&mut output, &mut input).map_err(failed)?;
+            let written = output.pos();
+            out.extend_from_slice(&buffer[..written]);
+            if input.pos() == piece.len() && written < buffer.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.feed.finish()?;
+        let Context { zstd, buffer } = self.context.as_mut().ok_or_else(gone)?;
+        loop {
+            let mut output = OutBuffer::around(&mut buffer[..]);
+            let left = zstd.end_stream(&mut output).map_err(failed)?;
+            let written = output.pos();
+            out.extend_from_slice(&buffer[..written]);
+            if left == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for ZstdEncoding {
+    fn drop(&mut self) {
+        if let Some(context) = self.context.take() {
+            let bytes = context.zstd.sizeof();
+            self.idle.give(context, bytes);
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Context")
+    }
+}
+
+fn failed(code: usize) -> Error {
+    Error::new(ErrorKind::Encoder, format!("libzstd failed: {}", zstd_safe::get_error_name(code)))
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Encoder, "the zstd context is gone")
+}
+
+/// One frame of RFC 8878, decoded by `ruzstd`, which wants whole blocks.
+struct ZstdDecoding {
+    frame: FrameDecoder,
+    /// The beginning of a header or block whose end is still to come.
+    pending: Vec<u8>,
+    next: Next,
+    checksum: bool,
+    content_size: Option<u64>,
+    decoded: u64,
+    limit: Limit,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Header,
+    Block,
+    Nothing,
+}
+
+/// Hands what is written to the sink.
+struct Drain<'a> {
+    sink: &'a mut dyn FnMut(&[u8]),
+    drained: usize,
+}
+
+impl ZstdDecoding {
+    fn new() -> Self {
+        let mut frame = FrameDecoder::new();
+        frame.set_max_window_size(1 << WINDOW_LOG_MAX);
+        Self {
+            frame,
+            pending: Vec::new(),
+            next: Next::Header,
+            checksum: false,
+            content_size: None,
+            decoded: 0,
+            limit: Limit::NONE,
+        }
+    }
+
+    /// How long the header or block is that begins with `bytes`, as far as they tell: more
+    /// than they are, or the whole.
+    fn unit_len(&self, bytes: &[u8]) -> usize {
+        match (self.next, bytes) {
+            (Next::Header, [_, _, _, _, descriptor, ..]) => frame_header_len(*descriptor),
+            (Next::Header, _) => 5,
+            (Next::Block, [a, b, c, ..]) => {
+                let header = u32::from_le_bytes([*a, *b, *c, 0]);
+                let size = (header >> 3) as usize;
+                // RFC 8878 §3.1.1.2.2: a block of type 1 repeats one byte.
+                let content = if header >> 1 & 3 == 1 { 1 } else { size };
+                let checksum = if header & 1 == 1 && self.checksum { 4 } else { 0 };
+                3 + content + checksum
+            }
+            (Next::Block, _) => 3,
+            (Next::Nothing, _) => 0,
+        }
+    }
+
+    fn unit(&mut self, unit: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        match self.next {
+            Next::Header => self.header(unit),
+            Next::Block => self.block(unit, sink),
+            Next::Nothing => Err(wrong("something follows the end of the zstd frame")),
+        }
+    }
+
+    fn header(&mut self, mut unit: &[u8]) -> Result<(), Error> {
+        let descriptor = unit[4];
+        if descriptor & 0b1000 != 0 {
+            return Err(wrong("a reserved bit of the zstd frame header is set"));
+        }
+        self.frame
+            .reset(&mut unit)
+            .map_err(|cause| wrong("no zstd frame header").with_cause(cause.to_string()))?;
+        self.checksum = descriptor & 0b100 != 0;
+        // RFC 8878 §3.1.1.1.1: the content size is there if its flag or "single segment" is set.
+        self.content_size = (descriptor & 0b1110_0000 != 0).then(|| self.frame.content_size());
+        self.next = Next::Block;
+        Ok(())
+    }
+
+    fn block(&mut self, mut unit: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        let last = self
+            .frame
+            .decode_blocks(&mut unit, BlockDecodingStrategy::UptoBlocks(1))
+            .map_err(|cause| wrong("a broken zstd block").with_cause(cause.to_string()))?;
+        let mut drain = Drain { sink, drained: 0 };
+        self.frame
+            .collect_to_writer(&mut drain)
+            .map_err(|cause| wrong("a broken zstd block").with_cause(cause))?;
+        self.limit.spend(drain.drained)?;
+        self.decoded += drain.drained as u64;
+        if last {
+            self.next = Next::Nothing;
+            self.end()?;
+        }
+        Ok(())
+    }
+
+    fn end(&self) -> Result<(), Error> {
+        if self.content_size.is_some_and(|size| size != self.decoded) {
+            return Err(wrong("a zstd frame declares another content size than it has"));
+        }
+        if self.checksum
+            && self.frame.get_checksum_from_data() != self.frame.get_calculated_checksum()
+        {
+            return Err(wrong("the checksum of a zstd frame does not match"));
+        }
+        Ok(())
+    }
+}
+
+/// RFC 8878 §3.1.1.1: magic, descriptor, window, dictionary id, content size.
+fn frame_header_len(descriptor: u8) -> usize {
+    let single_segment = descriptor & 0b10_0000 != 0;
+    let window = usize::from(!single_segment);
+    let dictionary_id = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let content_size = match descriptor >> 6 {
+        0 => usize::from(single_segment),
+        flag => 1 << flag,
+    };
+    4 + 1 + window + dictionary_id + content_size
+}
+
+fn wrong(message: &'static str) -> Error {
+    Error::new(ErrorKind::Encoder, message)
+}
+
+impl Decoding for ZstdDecoding {
+    fn write(&mut self, mut coded: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        while !coded.is_empty() {
+            if self.pending.is_empty() {
+                let len = self.unit_len(coded);
+                if let Some((unit, rest)) = coded.split_at_checked(len) {
+                    self.unit(unit, sink)?;
+                    coded = rest;
+                    continue;
+                }
+            }
+            let wanted = self.unit_len(&self.pending) - self.pending.len();
+            let (more, rest) = coded.split_at(wanted.min(coded.len()));
+            self.pending.extend_from_slice(more);
+            coded = rest;
+            if self.unit_len(&self.pending) == self.pending.len() {
+                let mut unit = std::mem::take(&mut self.pending);
+                self.unit(&unit, sink)?;
+                unit.clear();
+                self.pending = unit;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        if self.next != Next::Nothing {
+            return Err(wrong("the zstd frame is not complete"));
+        }
+        Ok(())
+    }
+
+    fn limit(&mut self, bytes: u64) {
+        self.limit = Limit::new(bytes);
+    }
+}
+
+impl Write for Drain<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (self.sink)(bytes);
+        self.drained += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::PIECE;
+    use super::super::conformance::{encode, text};
+    use super::*;
+
+    /// The window that a frame declares, RFC 8878 §3.1.1.1.2.
+    fn declared_window(frame: &[u8]) -> u64 {
+        let descriptor = frame[4];
+        if descriptor & 0b10_0000 == 0 {
+            let base = 1_u64 << (10 + (frame[5] >> 3));
+            return base + base / 8 * u64::from(frame[5] & 7);
+        }
+        let mut size = [0; 8];
+        let len = 1 << (descriptor >> 6);
+        size[..len].copy_from_slice(&frame[5..5 + len]);
+        u64::from_le_bytes(size) + if len == 2 { 256 } else { 0 }
+    }
+
+    /// Browsers reject frames whose window exceeds 8 MiB (RFC 9659), and libzstd's levels from
+    /// 20 on exceed it for large sources: vite-plugin-compression 93 shipped pages that no
+    /// browser could read.
+    #[test]
+    fn no_level_declares_more_than_8_mib() -> Result<(), Error> {
+        let piece = text(PIECE);
+        for level in 1..=22 {
+            let mut encoding = Zstd::new(level)?.begin(40 << 20, None)?;
+            let mut out = Vec::new();
+            while out.len() < 18 {
+                encoding.write(&piece, &mut out)?;
+            }
+            let window = declared_window(&out);
+            assert!(window <= 8 << 20, "level {level} declares {window}");
+            assert!(level < 17 || window == 8 << 20, "level {level} declares only {window}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_window_is_no_larger_than_the_source_needs() -> Result<(), Error> {
+        for level in [1, 3, 19, 22] {
+            for len in [0, 1, 255, 256, 5000, 91_000, 200_000] {
+                let frame = encode(&Zstd::new(level)?, &text(len))?;
+                assert_eq!(declared_window(&frame), len as u64, "level {level}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_frame_tells_its_size_and_its_checksum() -> Result<(), Error> {
+        let source = text(3 << 20);
+        let frame = encode(&Zstd::new(3)?, &source)?;
+        assert_eq!(zstd_safe::get_frame_content_size(&frame).ok().flatten(), Some(3 << 20));
+        assert_eq!(frame[4] & 0b100, 0b100, "the checksum's flag");
+        Ok(())
+    }
+
+    /// Both are what a checksum alone would not tell.
+    #[test]
+    fn a_window_too_large_and_a_wrong_content_size_are_rejected() -> Result<(), Error> {
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 14 << 3];
+        let decode = |frame: &[u8]| {
+            let mut decoding = ZstdDecoding::new();
+            decoding.write(frame, &mut |_| ()).map_err(|error| error.to_string())
+        };
+        frame.extend_from_slice(&[0x09, 0, 0, b'x']);
+        assert!(decode(&frame).is_err(), "16 MiB");
+        frame[5] = 13 << 3;
+        assert_eq!(decode(&frame), Ok(()), "8 MiB");
+
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, 9, 0x09, 0, 0, b'x'];
+        assert!(decode(&frame).is_err_and(|error| error.contains("content size")));
+        frame[5] = 1;
+        assert_eq!(decode(&frame), Ok(()));
+        Ok(())
+    }
+
+    #[test]
+    fn contexts_are_used_again_unless_they_are_large() -> Result<(), Error> {
+        let encoder = Zstd::new(3)?;
+        encode(&encoder, &text(100_000))?;
+        assert_eq!(encoder.idle.len(), 1);
+
+        let encoder = Zstd::new(19)?;
+        let mut encoding = encoder.begin(40 << 20, None)?;
+        encoding.write(&text(PIECE), &mut Vec::new())?;
+        drop(encoding);
+        assert_eq!(encoder.idle.len(), 0, "dozens of MiB");
+        Ok(())
+    }
+}
