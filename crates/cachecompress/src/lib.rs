@@ -2,10 +2,16 @@
 
 pub mod codec;
 mod error;
+mod flight;
 pub mod fs;
+mod metrics;
+mod progress;
 pub mod semantics;
 pub mod source;
+mod sync;
+mod threads;
 
 pub use codec::Preference;
 pub use error::{Error, ErrorKind};
+pub use metrics::{EncodeMetrics, Metrics, Outcome};
 pub use source::{Directory, Embedded, Memory, Overlay, Source};

@@ -1,0 +1,159 @@
+//! One leader per key; everybody else follows it.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use crate::progress::Progress;
+use crate::sync::{Arc, Mutex, lock};
+
+/// The productions under way, by key.
+#[derive(Debug)]
+pub(crate) struct Flights<K, T, F> {
+    under_way: Arc<Map<K, T, F>>,
+}
+
+type Map<K, T, F> = Mutex<HashMap<K, Arc<Progress<T, F>>>>;
+
+/// What [`Flights::join`] makes of the caller.
+#[derive(Debug)]
+pub(crate) enum Join<K: Eq + Hash, T: Clone, F: Clone + Default> {
+    /// Nobody is at it: the caller must produce, or drop the guard.
+    Lead(Lead<K, T, F>),
+    /// Somebody is at it.
+    Follow(Arc<Progress<T, F>>),
+}
+
+/// The right and the duty to produce.
+///
+/// Dropped without an end, also by a panic, it fails the flight with `F::default()`, so that no
+/// follower waits for nothing.
+#[derive(Debug)]
+pub(crate) struct Lead<K: Eq + Hash, T: Clone, F: Clone + Default> {
+    key: K,
+    progress: Arc<Progress<T, F>>,
+    under_way: Arc<Map<K, T, F>>,
+}
+
+impl<K: Clone + Eq + Hash, T: Clone, F: Clone + Default> Flights<K, T, F> {
+    pub(crate) fn new() -> Self {
+        Self { under_way: Arc::new(Mutex::new(HashMap::new())) }
+    }
+
+    /// Joins the flight for `key`, or starts one.
+    pub(crate) fn join(&self, key: &K) -> Join<K, T, F> {
+        let mut under_way = lock(&self.under_way);
+        if let Some(progress) = under_way.get(key) {
+            return Join::Follow(Arc::clone(progress));
+        }
+        let progress = Progress::new();
+        under_way.insert(key.clone(), Arc::clone(&progress));
+        drop(under_way);
+        Join::Lead(Lead { key: key.clone(), progress, under_way: Arc::clone(&self.under_way) })
+    }
+
+    /// All of them.
+    pub(crate) fn under_way(&self) -> Vec<Arc<Progress<T, F>>> {
+        lock(&self.under_way).values().cloned().collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.under_way).len()
+    }
+}
+
+impl<K: Eq + Hash, T: Clone, F: Clone + Default> Lead<K, T, F> {
+    /// What followers watch.
+    pub(crate) fn progress(&self) -> &Arc<Progress<T, F>> {
+        &self.progress
+    }
+
+    /// Ends the flight well. What it produced must be found by the next caller that looks.
+    pub(crate) fn finish(self, shared: T, len: u64) {
+        self.progress.finish(shared, len);
+    }
+
+    /// Ends the flight badly.
+    pub(crate) fn fail(self, why: F) {
+        self.progress.fail(why);
+    }
+}
+
+impl<K: Eq + Hash, T: Clone, F: Clone + Default> Drop for Lead<K, T, F> {
+    fn drop(&mut self) {
+        // First the end, then the key: a caller between the two follows a flight that has
+        // ended, instead of leading a second one.
+        self.progress.fail(F::default());
+        lock(&self.under_way).remove(&self.key);
+    }
+}
+
+#[cfg(all(test, not(cachecompress_loom)))]
+mod tests {
+    use super::*;
+    use crate::progress::Stage;
+
+    #[derive(Clone, Debug, Default, PartialEq, Eq)]
+    enum Why {
+        #[default]
+        Abandoned,
+        Disk,
+    }
+
+    type Plain = Flights<u8, &'static str, Why>;
+
+    fn lead(flights: &Plain, key: u8) -> Lead<u8, &'static str, Why> {
+        match flights.join(&key) {
+            Join::Lead(lead) => lead,
+            Join::Follow(_) => panic!("somebody leads {key} already"),
+        }
+    }
+
+    fn follow(flights: &Plain, key: u8) -> Arc<Progress<&'static str, Why>> {
+        match flights.join(&key) {
+            Join::Follow(progress) => progress,
+            Join::Lead(_) => panic!("nobody leads {key}"),
+        }
+    }
+
+    #[test]
+    fn the_second_caller_follows_the_first_and_the_third_leads_again() {
+        let flights = Plain::new();
+        let first = lead(&flights, 1);
+        let other = lead(&flights, 2);
+        let progress = follow(&flights, 1);
+        first.finish("entry", 3);
+        assert_eq!(progress.stage(), Stage::Finished { shared: "entry", len: 3 });
+        drop(other);
+        drop(lead(&flights, 1));
+        assert_eq!(flights.len(), 0);
+    }
+
+    #[test]
+    fn a_leader_that_is_dropped_or_panics_wakes_its_followers_with_an_error() {
+        let flights = Plain::new();
+        let first = lead(&flights, 1);
+        let progress = follow(&flights, 1);
+        drop(first);
+        assert_eq!(progress.stage(), Stage::Failed { why: Why::Abandoned, committed: 0 });
+
+        let first = lead(&flights, 1);
+        let progress = follow(&flights, 1);
+        let panicking = std::thread::spawn(move || {
+            let _lead = first;
+            panic!("on purpose");
+        });
+        assert!(panicking.join().is_err());
+        assert_eq!(progress.stage(), Stage::Failed { why: Why::Abandoned, committed: 0 });
+        assert_eq!(flights.len(), 0);
+    }
+
+    #[test]
+    fn a_failure_keeps_its_reason() {
+        let flights = Plain::new();
+        let first = lead(&flights, 1);
+        let progress = follow(&flights, 1);
+        first.fail(Why::Disk);
+        assert_eq!(progress.stage(), Stage::Failed { why: Why::Disk, committed: 0 });
+    }
+}

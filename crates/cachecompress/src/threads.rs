@@ -1,0 +1,371 @@
+//! A pool of the library's own threads: started when there is work, ended with the last handle.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// A bounded pool with a bounded queue.
+///
+/// Cloned handles share it. When the last one is dropped, what is queued is dropped with it and
+/// the threads end after the job that they are at.
+#[derive(Clone, Debug)]
+pub(crate) struct Threads(Arc<Owner>);
+
+/// Ends the threads when the last handle goes.
+#[derive(Debug)]
+struct Owner(Arc<Shared>);
+
+struct Shared {
+    name: &'static str,
+    limits: Limits,
+    state: Mutex<State>,
+    work: Condvar,
+    idle: Condvar,
+}
+
+/// Thread priorities.
+#[cfg(all(target_os = "linux", not(cachecompress_portable)))]
+mod nice {
+    /// Gives this thread what no other wants. On Linux a "process" of `setpriority` is a thread.
+    pub(super) fn lowest() {
+        let _ = rustix::process::setpriority_process(None, 19);
+    }
+}
+
+/// Elsewhere a process has one priority for all its threads; it stays as it is.
+#[cfg(not(all(target_os = "linux", not(cachecompress_portable))))]
+mod nice {
+    pub(super) fn lowest() {}
+}
+
+/// The time that this thread has spent on the processor.
+#[cfg(all(unix, not(cachecompress_portable)))]
+pub(crate) fn cpu_time() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    std::time::Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}
+
+/// The time that has passed, where the platform does not say more.
+#[cfg(not(all(unix, not(cachecompress_portable))))]
+pub(crate) fn cpu_time() -> std::time::Duration {
+    std::time::Duration::from_millis(crate::sync::clock())
+}
+
+/// How much of everything a pool may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Threads for each class, at least 2: one of those that somebody waits for takes only small
+    /// jobs, so that large ones cannot hold all of them.
+    pub(crate) threads: usize,
+    /// Jobs that wait for a thread.
+    pub(crate) queue: usize,
+}
+
+#[derive(Default)]
+struct State {
+    waited: Lane,
+    background: Lane,
+    running: usize,
+    closed: bool,
+}
+
+/// The jobs of one class, and the threads that take them.
+#[derive(Default)]
+struct Lane {
+    queue: VecDeque<Job>,
+    threads: usize,
+    /// Threads that wait for work, but for the one that takes only small jobs.
+    idle: usize,
+}
+
+/// What a thread takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Waited,
+    WaitedSmall,
+    Background,
+}
+
+/// Whether somebody waits for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Somebody does.
+    Waited,
+    /// Nobody does: it runs on threads of its own, at the lowest priority that the system has.
+    Background,
+}
+
+struct Job {
+    small: bool,
+    run: Box<dyn FnOnce() + Send>,
+}
+
+impl Threads {
+    pub(crate) fn new(name: &'static str, limits: Limits) -> Self {
+        let limits = Limits { threads: limits.threads.max(2), ..limits };
+        Self(Arc::new(Owner(Arc::new(Shared {
+            name,
+            limits,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            idle: Condvar::new(),
+        }))))
+    }
+
+    /// Queues `run`; gives it back unrun, by dropping it, and returns `false` when the queue is
+    /// full or the pool is closed.
+    pub(crate) fn submit(
+        &self,
+        class: Class,
+        small: bool,
+        run: impl FnOnce() + Send + 'static,
+    ) -> bool {
+        let shared = &self.0.0;
+        let mut state = shared.lock();
+        // Nobody who waits is held up by what waits in the background.
+        let ahead = match class {
+            Class::Waited => state.waited.queue.len(),
+            Class::Background => state.waiting(),
+        };
+        if state.closed || ahead >= shared.limits.queue {
+            return false;
+        }
+        let lane = state.lane(class);
+        lane.queue.push_back(Job { small, run: Box::new(run) });
+        if lane.idle < lane.queue.len() && lane.threads < shared.limits.threads {
+            let role = match (class, lane.threads) {
+                (Class::Background, _) => Role::Background,
+                (Class::Waited, 1) => Role::WaitedSmall,
+                (Class::Waited, _) => Role::Waited,
+            };
+            if let Err(error) = Shared::start(shared, role) {
+                tracing::error!(%error, "cannot start a thread for {}", shared.name);
+                if lane.threads == 0 {
+                    let unrun = lane.queue.pop_back();
+                    drop(state);
+                    drop(unrun);
+                    return false;
+                }
+            } else {
+                lane.threads += 1;
+            }
+        }
+        drop(state);
+        shared.work.notify_all();
+        true
+    }
+
+    /// How many jobs wait for a thread.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.0.lock().waiting()
+    }
+
+    /// Takes no more jobs and drops those that wait.
+    pub(crate) fn close(&self) {
+        self.0.0.close();
+    }
+
+    /// Waits until nothing runs and nothing waits.
+    #[cfg(test)]
+    fn drain(&self) {
+        let mut state = self.0.0.lock();
+        while state.running > 0 || state.waiting() > 0 {
+            state = self.0.0.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl State {
+    fn lane(&mut self, class: Class) -> &mut Lane {
+        match class {
+            Class::Waited => &mut self.waited,
+            Class::Background => &mut self.background,
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.waited.queue.len() + self.background.queue.len()
+    }
+
+    #[cfg(test)]
+    fn threads(&self) -> usize {
+        self.waited.threads + self.background.threads
+    }
+}
+
+impl Role {
+    fn class(self) -> Class {
+        match self {
+            Self::Waited | Self::WaitedSmall => Class::Waited,
+            Self::Background => Class::Background,
+        }
+    }
+
+    fn take(self, lane: &mut Lane) -> Option<Job> {
+        let index = lane.queue.iter().position(|job| job.small || self != Self::WaitedSmall)?;
+        lane.queue.remove(index)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let waited = std::mem::take(&mut state.waited.queue);
+        let background = std::mem::take(&mut state.background.queue);
+        drop(state);
+        self.work.notify_all();
+        self.idle.notify_all();
+        drop((waited, background));
+    }
+
+    fn start(shared: &Arc<Self>, role: Role) -> std::io::Result<()> {
+        let shared = Arc::clone(shared);
+        thread::Builder::new()
+            .name(shared.name.to_owned())
+            .spawn(move || shared.work(role))
+            .map(drop)
+    }
+
+    fn work(&self, role: Role) {
+        if role == Role::Background {
+            nice::lowest();
+        }
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = role.take(state.lane(role.class())) {
+                state.running += 1;
+                drop(state);
+                // A job that panics has dropped its guards while unwinding, which told everybody
+                // who waits; the thread lives on for the others.
+                if catch_unwind(AssertUnwindSafe(job.run)).is_err() {
+                    tracing::error!("a job of {} panicked", self.name);
+                }
+                state = self.lock();
+                state.running -= 1;
+                if state.running == 0 && state.waiting() == 0 {
+                    self.idle.notify_all();
+                }
+            } else if state.closed {
+                state.lane(role.class()).threads -= 1;
+                return;
+            } else {
+                let counts = usize::from(role != Role::WaitedSmall);
+                state.lane(role.class()).idle += counts;
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.lane(role.class()).idle -= counts;
+            }
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Threads").field("name", &self.name).field("limits", &self.limits).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    fn pool(threads: usize, queue: usize) -> Threads {
+        Threads::new("test", Limits { threads, queue })
+    }
+
+    #[test]
+    fn large_jobs_leave_a_thread_for_small_ones() {
+        let pool = pool(2, 16);
+        let (hold, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        for _ in 0..3 {
+            let held = Arc::clone(&held);
+            assert!(pool.submit(Class::Waited, false, move || {
+                let _ = held.lock().unwrap().recv();
+            }));
+        }
+        let (sender, receiver) = mpsc::channel();
+        assert!(pool.submit(Class::Waited, true, move || sender.send(()).unwrap()));
+        receiver.recv_timeout(SOON).expect("a small job overtakes the large ones");
+        drop(hold);
+        pool.drain();
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_a_panic_ends_no_thread() {
+        let pool = pool(2, 2);
+        let (hold, held) = mpsc::channel::<()>();
+        let (sender, receiver) = mpsc::channel();
+        assert!(pool.submit(Class::Waited, false, move || {
+            sender.send(()).unwrap();
+            let _ = held.recv();
+        }));
+        receiver.recv_timeout(SOON).unwrap();
+        assert!(pool.submit(Class::Waited, false, || panic!("on purpose")));
+        assert!(pool.submit(Class::Waited, false, || {}));
+        assert!(!pool.submit(Class::Waited, false, || {}), "the queue is full");
+        assert!(!pool.submit(Class::Background, false, || {}), "for the background, too");
+        drop(hold);
+        pool.drain();
+        let (sender, receiver) = mpsc::channel();
+        assert!(pool.submit(Class::Waited, false, move || sender.send(()).unwrap()));
+        receiver.recv_timeout(SOON).expect("the threads live on");
+    }
+
+    #[test]
+    fn the_last_handle_ends_the_threads_and_drops_what_waits() {
+        let pool = pool(2, 8);
+        let (hold, held) = mpsc::channel::<()>();
+        let (sender, receiver) = mpsc::channel::<()>();
+        assert!(pool.submit(Class::Waited, false, move || {
+            let _ = held.recv();
+        }));
+        assert!(pool.submit(Class::Waited, false, move || drop(sender)));
+        let shared = Arc::clone(&pool.0.0);
+        drop(pool);
+        assert!(receiver.recv_timeout(SOON).is_err(), "the waiting job was dropped unrun");
+        drop(hold);
+        let deadline = std::time::Instant::now() + SOON;
+        while shared.lock().threads() > 0 {
+            assert!(std::time::Instant::now() < deadline, "the threads have not ended");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn background_jobs_hold_up_nobody_who_waits() {
+        let pool = pool(2, 16);
+        let (hold, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        for _ in 0..4 {
+            let held = Arc::clone(&held);
+            assert!(pool.submit(Class::Background, true, move || {
+                let _ = held.lock().unwrap().recv();
+            }));
+        }
+        let (sender, receiver) = mpsc::channel();
+        assert!(pool.submit(Class::Waited, false, move || sender.send(()).unwrap()));
+        receiver.recv_timeout(SOON).expect("somebody waits for this one");
+        drop(hold);
+        pool.drain();
+    }
+}
