@@ -1,5 +1,6 @@
 //! Compress every static file exactly once, keep the result on disk, and never make anyone wait.
 
+pub mod cache;
 pub mod codec;
 mod error;
 mod flight;
@@ -11,6 +12,7 @@ pub mod source;
 mod sync;
 mod threads;
 
+pub use cache::Cache;
 pub use codec::Preference;
 pub use error::{Error, ErrorKind};
 pub use metrics::{EncodeMetrics, Metrics, Outcome};

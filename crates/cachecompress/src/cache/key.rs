@@ -1,0 +1,129 @@
+//! What an entry is stored under.
+
+use std::fmt;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::semantics::{ContentCoding, Digest, EncoderId};
+
+/// A cache key: content, coding and the encoder that makes one of the other.
+///
+/// Nothing of a request is in it but the negotiated coding, which is one of those that the
+/// server has.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The source's bytes.
+    pub digest: Digest,
+    /// The content coding.
+    pub coding: ContentCoding,
+    /// The encoder with all its settings.
+    pub id: EncoderId,
+}
+
+/// The name of an entry's file: 64 hexadecimal characters of the digest, `-`, and 16 of coding
+/// and id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Name {
+    digest: [u8; 32],
+    tail: u64,
+}
+
+impl Key {
+    pub(super) fn name(&self) -> Name {
+        let mut hash = Xxh3::new();
+        hash.update(self.coding.as_str().as_bytes());
+        hash.update(&[0]);
+        hash.update(self.id.as_str().as_bytes());
+        Name { digest: *self.digest.as_bytes(), tail: hash.digest() }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}-{}-{}", self.digest, self.coding, self.id)
+    }
+}
+
+impl Name {
+    const LEN: usize = 64 + 1 + 16;
+
+    /// Parses a file's name; `None` for whatever else lies in the directory.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        let lower_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let (hex, tail) = (bytes.get(..64)?, bytes.get(65..)?);
+        if bytes.len() != Self::LEN || bytes[64] != b'-' || !hex.iter().chain(tail).all(lower_hex) {
+            return None;
+        }
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(hex.chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self { digest, tail: u64::from_str_radix(&text[65..], 16).ok()? })
+    }
+
+    /// The name of the directory that holds it, one of 256.
+    pub(super) fn shard(&self) -> u8 {
+        self.digest[0]
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        write!(f, "-{:016x}", self.tail)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_differ_by_digest_coding_and_id_and_parse_back() {
+        let key = |content: &[u8], coding, id: &[u8]| Key {
+            digest: Digest::of(content),
+            coding,
+            id: EncoderId::derive(id, b""),
+        };
+        let keys = [
+            key(b"a", ContentCoding::GZIP, b"1"),
+            key(b"b", ContentCoding::GZIP, b"1"),
+            key(b"a", ContentCoding::ZSTD, b"1"),
+            key(b"a", ContentCoding::GZIP, b"2"),
+        ];
+        for (i, one) in keys.iter().enumerate() {
+            let text = one.name().to_string();
+            assert_eq!(text.len(), Name::LEN);
+            assert_eq!(Name::parse(&text), Some(one.name()));
+            assert!(keys[i + 1..].iter().all(|other| other.name() != one.name()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        let good = Key {
+            digest: Digest::of(b""),
+            coding: ContentCoding::GZIP,
+            id: EncoderId::derive(b"", b""),
+        };
+        let good = good.name().to_string();
+        for bad in [
+            String::new(),
+            good[1..].to_owned(),
+            format!("{good}0"),
+            good.to_uppercase(),
+            good.replace('-', "_"),
+            format!("+{}", &good[1..]),
+            "é".repeat(40) + "a",
+        ] {
+            assert_eq!(Name::parse(&bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Where everything lies under the cache's directory.
+//!
+//! ```text
+//! CACHEDIR.TAG
+//! v1/entries/ab/<name>   published, immutable
+//! v1/locks/<name>        empty; held while a process encodes it
+//! v1/locks/evict         held while a process makes room
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::key::Name;
+use crate::fs::Disk;
+
+/// Another format gets another directory; nothing is migrated.
+const VERSION: &str = "v1";
+
+/// What backup tools look for, <https://bford.info/cachedir/>.
+const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
+    # This directory holds compressed copies made by cachecompress. It may be removed at any time.\n";
+
+/// The paths of one cache.
+#[derive(Debug)]
+pub(super) struct Layout {
+    root: PathBuf,
+    entries: PathBuf,
+    locks: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(root: PathBuf) -> Self {
+        let version = root.join(VERSION);
+        Self { entries: version.join("entries"), locks: version.join("locks"), root }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn entries(&self) -> &Path {
+        &self.entries
+    }
+
+    pub(super) fn shard(&self, shard: u8) -> PathBuf {
+        self.entries.join(format!("{shard:02x}"))
+    }
+
+    pub(super) fn entry(&self, name: &Name) -> PathBuf {
+        self.shard(name.shard()).join(name.to_string())
+    }
+
+    pub(super) fn lock(&self, name: &Name) -> PathBuf {
+        self.locks.join(name.to_string())
+    }
+
+    pub(super) fn eviction_lock(&self) -> PathBuf {
+        self.locks.join("evict")
+    }
+
+    /// Creates the directories and the tag, where they are missing.
+    pub(super) fn create(&self, disk: &dyn Disk) -> io::Result<()> {
+        disk.create_private_dir(&self.entries)?;
+        disk.create_private_dir(&self.locks)?;
+        let tag = disk.create_unnamed(&self.root)?;
+        tag.write_all_at(TAG, 0)?;
+        match tag.publish(&self.root.join("CACHEDIR.TAG")) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Runs `attempt`; if a directory is missing, makes it with `repair` and runs it once more.
+///
+/// That is how a cache survives the removal of its directory at any moment.
+pub(super) fn with_directory<T>(
+    attempt: impl Fn() -> io::Result<T>,
+    repair: impl FnOnce() -> io::Result<()>,
+) -> io::Result<T> {
+    match attempt() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            repair()?;
+            attempt()
+        }
+        result => result,
+    }
+}

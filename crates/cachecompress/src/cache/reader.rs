@@ -1,0 +1,171 @@
+//! Entries open for reading, verified before anybody sees them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::entry::{Checksum, Damage, Header, Kind, MAX_HEADER, TRAILER};
+use super::key::Key;
+use crate::fs::{DiskFile, Fingerprint, read_full};
+use crate::sync::clock;
+
+/// How often an entry is read whose inode changes meanwhile.
+const VERIFY_TRIES: usize = 3;
+
+/// An entry whose every byte has passed its checksum.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    header: Header,
+    pub(super) file: Arc<dyn DiskFile>,
+    payload_start: u64,
+    payload_len: u64,
+    /// The state of the file that was verified.
+    verified: Fingerprint,
+    /// When the file was last seen in that state, in milliseconds of [`clock`].
+    seen: AtomicU64,
+    /// When its use was last written down, likewise.
+    pub(super) touched: AtomicU64,
+}
+
+/// Where a payload lies, complete or growing.
+#[derive(Clone, Debug)]
+pub(crate) struct Payload {
+    /// The file.
+    pub(crate) file: Arc<dyn DiskFile>,
+    /// The offset of the payload's first byte.
+    pub(crate) start: u64,
+}
+
+/// Why an entry cannot be had.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// Its bytes are not what was written.
+    Damaged(Damage),
+    /// It cannot be read.
+    Io(io::Error),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<Damage> for ReadError {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+impl Entry {
+    /// Reads all of `file` and holds it against its checksums and against `key`.
+    ///
+    /// A file whose inode changes meanwhile, by a touch or a new link, is read again.
+    pub(super) fn verify(file: Arc<dyn DiskFile>, key: &Key) -> Result<Self, ReadError> {
+        for _ in 0..VERIFY_TRIES {
+            let before = file.stat()?.fingerprint;
+            let checked = check(&*file, before.size, key);
+            if file.stat()?.fingerprint == before {
+                let (header, start, len) = checked?;
+                return Ok(Self::trusted(header, file, start, len, before));
+            }
+        }
+        Err(ReadError::Io(io::ErrorKind::Interrupted.into()))
+    }
+
+    /// An entry whose bytes this process has just written.
+    pub(super) fn trusted(
+        header: Header,
+        file: Arc<dyn DiskFile>,
+        payload_start: u64,
+        payload_len: u64,
+        verified: Fingerprint,
+    ) -> Self {
+        Self {
+            header,
+            file,
+            payload_start,
+            payload_len,
+            verified,
+            seen: AtomicU64::new(clock()),
+            touched: AtomicU64::new(clock()),
+        }
+    }
+
+    /// Whether the file was in its verified state at most `age` ago.
+    pub(super) fn seen_within(&self, age: Duration) -> bool {
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        clock().saturating_sub(self.seen.load(Ordering::Relaxed)) < age
+    }
+
+    /// Whether the file is still in its verified state.
+    pub(super) fn still_verified(&self) -> bool {
+        let same = self.file.stat().is_ok_and(|stat| stat.fingerprint == self.verified);
+        if same {
+            self.seen.store(clock(), Ordering::Relaxed);
+        }
+        same
+    }
+
+    /// What the entry says.
+    pub(crate) fn kind(&self) -> Kind {
+        self.header.kind
+    }
+
+    /// All that its header says.
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Where the payload lies.
+    pub(crate) fn payload(&self) -> Payload {
+        Payload { file: Arc::clone(&self.file), start: self.payload_start }
+    }
+
+    /// The payload's length in bytes.
+    pub(crate) fn payload_len(&self) -> u64 {
+        self.payload_len
+    }
+
+    /// The bytes that the entry takes.
+    pub(crate) fn size(&self) -> u64 {
+        self.payload_start + self.payload_len + TRAILER as u64
+    }
+}
+
+/// Holds `size` bytes of `file` against their checksums and against `key`; returns the header and
+/// where the payload lies.
+fn check(file: &dyn DiskFile, size: u64, key: &Key) -> Result<(Header, u64, u64), ReadError> {
+    let mut buffer = vec![0; 256 * 1024];
+    let head = read_full(file, &mut buffer[..MAX_HEADER], 0)?;
+    let (header, header_len) = Header::decode(&buffer[..head])?;
+    if *key != header.key {
+        return Err(Damage::Key.into());
+    }
+    let frame = (header_len + TRAILER) as u64;
+    let payload_len = size.checked_sub(frame).ok_or(Damage::Length)?;
+    let end = header_len as u64 + payload_len;
+
+    let mut checksum = Checksum::new();
+    let mut at = 0;
+    while at < end {
+        let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        if read_full(file, &mut buffer[..want], at)? < want {
+            return Err(Damage::Length.into());
+        }
+        checksum.update(&buffer[..want]);
+        at += want as u64;
+    }
+    let mut trailer = [0; TRAILER];
+    if read_full(file, &mut trailer, end)? < TRAILER {
+        return Err(Damage::Length.into());
+    }
+    if trailer != checksum.trailer(payload_len) {
+        return Err(Damage::Checksum.into());
+    }
+    if header.kind != Kind::Representation && payload_len > 0 {
+        return Err(Damage::Field.into());
+    }
+    Ok((header, header_len as u64, payload_len))
+}

@@ -1,0 +1,410 @@
+//! The cache itself: a handle that services share.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use super::entry::{Checksum, Damage, Header, Kind};
+use super::eviction;
+use super::index::{Bounds, Index, Reservation};
+use super::key::{Key, Name};
+use super::layout::{Layout, with_directory};
+use super::reader::{Entry, ReadError};
+use super::writer::{EntryWriter, KeyLock, WriteError};
+use crate::error::Error;
+use crate::fs::{Disk, DiskFile, MemoryDisk, RealDisk};
+use crate::sync::{Mutex, clock, lock};
+
+/// How long an open entry is trusted without a look at its file.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How rarely the use of an entry is written down.
+const TOUCH_EVERY: Duration = Duration::from_secs(3600);
+
+/// A cache of encoded representations, bounded in bytes and in entries.
+///
+/// Cloned handles share it, and several services may use one. Several processes may share its
+/// directory. Removing the directory, at any moment, is harmless.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) layout: Layout,
+    pub(super) bounds: Bounds,
+    pub(super) index: Mutex<Index>,
+    open: quick_cache::sync::Cache<Name, Arc<Entry>>,
+    evictions: AtomicU64,
+    damaged: AtomicU64,
+    pub(super) last_scan: AtomicU64,
+    warned: AtomicBool,
+}
+
+/// Builds a [`Cache`].
+#[derive(Debug)]
+#[must_use]
+pub struct CacheBuilder {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+    bounds: Bounds,
+    open_entries: usize,
+}
+
+/// Figures of a cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheStats {
+    /// Entries, as far as the directory has been read.
+    pub entries: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Entries that made room for others.
+    pub evictions: u64,
+    /// Entries that failed verification and were removed.
+    pub damaged: u64,
+}
+
+impl Cache {
+    /// Starts to build a cache in the directory `root`, which need not exist.
+    ///
+    /// The library never chooses a directory by itself. Defaults: 1 GiB, 1,000,000 entries.
+    pub fn builder(root: impl Into<PathBuf>) -> CacheBuilder {
+        CacheBuilder {
+            disk: Arc::new(RealDisk),
+            root: root.into(),
+            bounds: Bounds { bytes: 1 << 30, entries: 1_000_000 },
+            open_entries: 256,
+        }
+    }
+
+    /// A cache of at most `max_bytes` bytes that keeps nothing on disk, for tests and systems
+    /// that are read-only.
+    #[must_use]
+    pub fn in_memory(max_bytes: u64) -> Self {
+        let builder = Self::builder("/cache").disk(Arc::new(MemoryDisk::new()));
+        builder.max_bytes(max_bytes).open()
+    }
+
+    /// The entry for `key` if it is open already; never waits for a disk.
+    pub(crate) fn peek(&self, key: &Key) -> Option<Arc<Entry>> {
+        let name = key.name();
+        let entry = self.inner.open.get(&name)?;
+        if !entry.seen_within(LOOK_AGAIN) {
+            // An `fstat` of what is open; once a second is often enough to note the use, too.
+            if !entry.still_verified() {
+                return None;
+            }
+            self.inner.used(&name, &entry);
+        }
+        Some(entry)
+    }
+
+    /// The entry for `key`, verified. Blocks on the disk.
+    ///
+    /// An entry that fails verification is removed and counted, and is then missing.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub(crate) fn get(&self, key: &Key) -> io::Result<Option<Arc<Entry>>> {
+        let inner = &self.inner;
+        let name = key.name();
+        if let Some(entry) = inner.open.get(&name) {
+            if entry.still_verified() {
+                inner.used(&name, &entry);
+                return Ok(Some(entry));
+            }
+            inner.open.remove(&name);
+        }
+        let path = inner.layout.entry(&name);
+        let file = match inner.disk.open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                lock(&inner.index).remove(&name);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let inode = file.stat()?.fingerprint.inode;
+        match Entry::verify(file, key) {
+            Ok(entry) => {
+                let entry = Arc::new(entry);
+                let mut index = lock(&inner.index);
+                if !index.contains(&name) {
+                    index.insert(name, entry.size());
+                }
+                drop(index);
+                inner.open.insert(name, Arc::clone(&entry));
+                entry.touched.store(0, Ordering::Relaxed);
+                inner.used(&name, &entry);
+                Ok(Some(entry))
+            }
+            Err(ReadError::Damaged(damage)) => {
+                inner.discard(&name, &path, inode, damage);
+                Ok(None)
+            }
+            Err(ReadError::Io(error)) => Err(error),
+        }
+    }
+
+    /// Takes the right to write `key`'s entry; `None` if somebody else has it, here or in
+    /// another process. Blocks on the disk.
+    ///
+    /// Look for the entry again once you have it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk.
+    pub(crate) fn lock(&self, key: &Key) -> io::Result<Option<KeyLock>> {
+        let inner = &self.inner;
+        let path = inner.layout.lock(&key.name());
+        let lock =
+            with_directory(|| inner.disk.try_lock(&path), || inner.layout.create(&*inner.disk))?;
+        Ok(lock.map(|lock| KeyLock { _lock: lock }))
+    }
+
+    /// Starts an entry of at most `max_payload` bytes, all of which are reserved before the
+    /// first is written. Makes room by evicting. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::NoRoom`] if that is more than a quarter of the bound, or nothing more can
+    /// be evicted; otherwise those of the disk.
+    pub(crate) fn create(
+        &self,
+        lock: KeyLock,
+        header: Header,
+        max_payload: u64,
+    ) -> Result<EntryWriter, WriteError> {
+        let inner = &self.inner;
+        let head = header.encode();
+        let bytes = max_payload.saturating_add((head.len() + super::entry::TRAILER) as u64);
+        if !self.could_hold(bytes) {
+            return Err(WriteError::NoRoom);
+        }
+        let reservation = eviction::make_room(inner, bytes).ok_or(WriteError::NoRoom)?;
+        let shard = inner.layout.shard(header.key.name().shard());
+        let file = eviction::with_room(inner, bytes, || {
+            let file = with_directory(
+                || inner.disk.create_unnamed(&shard),
+                || {
+                    inner.layout.create(&*inner.disk)?;
+                    inner.disk.create_private_dir(&shard)
+                },
+            )?;
+            file.reserve(bytes)?;
+            file.write_all_at(&head, 0)?;
+            Ok(file)
+        })?;
+        let mut checksum = Checksum::new();
+        checksum.update(&head);
+        Ok(EntryWriter {
+            cache: self.clone(),
+            lock,
+            reservation,
+            file,
+            header,
+            header_len: head.len() as u64,
+            payload_len: 0,
+            checksum,
+        })
+    }
+
+    /// Whether an entry of `bytes` bytes may be made at all: it is at most a quarter of the bound.
+    pub(crate) fn could_hold(&self, bytes: u64) -> bool {
+        bytes <= self.inner.bounds.bytes / 4
+    }
+
+    /// Writes an entry without payload that says `kind` of `header.key`.
+    ///
+    /// # Errors
+    ///
+    /// As [`create`](Self::create).
+    pub(crate) fn record_verdict(&self, lock: KeyLock, header: Header) -> Result<(), WriteError> {
+        debug_assert!(header.kind != Kind::Representation);
+        let entry = self.create(lock, header, 0)?.publish()?;
+        self.inner.open.insert(entry.header().key.name(), entry);
+        Ok(())
+    }
+
+    /// Makes `key`'s entry the first to be evicted, because nobody will ask for it again.
+    pub(crate) fn demote(&self, key: &Key) {
+        lock(&self.inner.index).demote(&key.name());
+    }
+
+    /// Writes `entry` to the medium; an entry that cannot be is removed. Blocks.
+    pub(crate) fn sync(&self, entry: &Entry) {
+        if let Err(error) = entry.file.sync() {
+            let name = entry.header().key.name();
+            tracing::warn!(%error, %name, "an entry could not be written to the medium");
+            self.inner.open.remove(&name);
+            let _ = self.inner.disk.remove_file(&self.inner.layout.entry(&name));
+            lock(&self.inner.index).remove(&name);
+        }
+    }
+
+    /// Says once that the cache does not work, and why.
+    pub(crate) fn warn_once(&self, error: &io::Error) {
+        if !self.inner.warned.swap(true, Ordering::Relaxed) {
+            let directory = self.inner.layout.root().display();
+            tracing::warn!(%error, "the cache in {directory} cannot be used; answers go out uncompressed");
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    /// Present figures.
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        let index = lock(&self.inner.index);
+        CacheStats {
+            entries: index.len(),
+            bytes: index.bytes(),
+            evictions: self.inner.evictions.load(Ordering::Relaxed),
+            damaged: self.inner.damaged.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Gives a complete entry its name; `false` if another has it already.
+    pub(super) fn give_name(&self, file: &Arc<dyn DiskFile>, key: &Key) -> io::Result<bool> {
+        match file.publish(&self.inner.layout.entry(&key.name())) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    pub(super) fn published(&self, entry: &Arc<Entry>, reservation: Reservation) {
+        let mut index = lock(&self.inner.index);
+        index.insert(entry.header().key.name(), entry.size());
+        drop(reservation);
+        drop(index);
+        self.inner.open.insert(entry.header().key.name(), Arc::clone(entry));
+    }
+}
+
+impl CacheBuilder {
+    /// The most bytes that entries may take, default 1 GiB.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.bounds.bytes = bytes;
+        self
+    }
+
+    /// The most entries, default 1,000,000.
+    pub fn max_entries(mut self, entries: u64) -> Self {
+        self.bounds.entries = entries;
+        self
+    }
+
+    /// How many entries are kept open, and so need no new look at all of their bytes, default 256.
+    /// Each takes a file descriptor.
+    pub fn open_entries(mut self, entries: usize) -> Self {
+        self.open_entries = entries;
+        self
+    }
+
+    /// The file system to use, default the real one.
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    /// Opens the cache.
+    ///
+    /// A directory that cannot be created or written is no error: it is logged once, and the
+    /// services go on without compression until it can be.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the directory is an empty path.
+    pub fn build(self) -> Result<Cache, Error> {
+        if self.root.as_os_str().is_empty() {
+            return Err(Error::config("the cache's directory is an empty path; name one"));
+        }
+        let cache = self.open();
+        if let Err(error) = cache.inner.layout.create(&*cache.inner.disk) {
+            cache.warn_once(&error);
+        }
+        let scanner = cache.clone();
+        let scan = std::thread::Builder::new().name("cachecompress-scan".to_owned());
+        let read = move || {
+            eviction::scan(&scanner.inner);
+            // The bounds may be lower than they were.
+            eviction::shrink(&scanner.inner);
+        };
+        if let Err(error) = scan.spawn(read) {
+            tracing::warn!(%error, "cannot start a thread that reads the cache's directory");
+        }
+        Ok(cache)
+    }
+
+    fn open(self) -> Cache {
+        Cache {
+            inner: Arc::new(Inner {
+                disk: self.disk,
+                layout: Layout::new(self.root),
+                bounds: self.bounds,
+                index: Mutex::new(Index::default()),
+                open: quick_cache::sync::Cache::new(self.open_entries),
+                evictions: AtomicU64::new(0),
+                damaged: AtomicU64::new(0),
+                last_scan: AtomicU64::new(eviction::NEVER),
+                warned: AtomicBool::new(false),
+            }),
+        }
+    }
+}
+
+impl Inner {
+    /// Removes an entry to make room; its bytes count until nobody has it open.
+    pub(super) fn evict(&self, name: &Name) -> io::Result<()> {
+        let path = self.layout.entry(name);
+        match self.disk.remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.evictions.fetch_add(1, Ordering::Relaxed);
+        let mut index = lock(&self.index);
+        index.remove(name);
+        let gone = self.open.remove(name).map(|(_, entry)| entry);
+        if let Some(entry) = gone {
+            index.linger(&entry);
+        }
+        Ok(())
+    }
+
+    fn used(&self, name: &Name, entry: &Entry) {
+        let every = u64::try_from(TOUCH_EVERY.as_millis()).unwrap_or(u64::MAX);
+        let now = clock();
+        lock(&self.index).used(name);
+        let before = entry.touched.load(Ordering::Relaxed);
+        let due = before == 0 || now.saturating_sub(before) >= every;
+        if due && entry.touched.swap(now.max(1), Ordering::Relaxed) == before {
+            let modified = entry.file.stat().map(|stat| stat.fingerprint.modified_time());
+            let age =
+                modified.map(|time| SystemTime::now().duration_since(time).unwrap_or_default());
+            // Only a use after an hour is worth a write, which is also why the hourly
+            // verification that follows a touch costs nothing that is felt.
+            if age.is_ok_and(|age| age >= TOUCH_EVERY) {
+                let _ = entry.file.touch();
+            }
+        }
+    }
+
+    /// Removes a damaged file, unless another has taken its name meanwhile.
+    fn discard(&self, name: &Name, path: &Path, inode: u64, damage: Damage) {
+        if self.disk.stat(path).is_ok_and(|stat| stat.fingerprint.inode != inode) {
+            return;
+        }
+        tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry");
+        self.damaged.fetch_add(1, Ordering::Relaxed);
+        let _ = self.disk.remove_file(path);
+        lock(&self.index).remove(name);
+    }
+}

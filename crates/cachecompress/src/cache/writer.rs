@@ -1,0 +1,106 @@
+//! An entry while it is written.
+
+use std::io;
+use std::sync::Arc;
+
+use super::entry::{Checksum, Header, TRAILER};
+use super::index::Reservation;
+use super::reader::{Entry, Payload};
+use super::store::Cache;
+use crate::fs::{DiskFile, DiskLock};
+
+/// The exclusive right to write one key's entry, across processes, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct KeyLock {
+    pub(super) _lock: Box<dyn DiskLock>,
+}
+
+/// Writes one entry into a file that nobody finds, until [`publish`](Self::publish) names it.
+///
+/// Dropped before that, it leaves nothing behind.
+pub(crate) struct EntryWriter {
+    pub(super) cache: Cache,
+    pub(super) lock: KeyLock,
+    pub(super) reservation: Reservation,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) header: Header,
+    pub(super) header_len: u64,
+    pub(super) payload_len: u64,
+    pub(super) checksum: Checksum,
+}
+
+/// Why an entry cannot be written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// The bound leaves no room for it.
+    NoRoom,
+    /// The disk refused.
+    Io(io::Error),
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl EntryWriter {
+    /// Where the payload grows, for those who read along.
+    pub(crate) fn payload(&self) -> Payload {
+        Payload { file: Arc::clone(&self.file), start: self.header_len }
+    }
+
+    /// How much of the payload has been written, in bytes.
+    pub(crate) fn payload_len(&self) -> u64 {
+        self.payload_len
+    }
+
+    /// Gives the entry up, but not yet the right to write it.
+    pub(crate) fn abandon(self) -> KeyLock {
+        self.lock
+    }
+
+    /// Appends `bytes` to the payload.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk, and [`WriteError::NoRoom`] when the payload outgrows what was
+    /// reserved; the writer is then of no further use.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        let end = self.header_len + self.payload_len + (bytes.len() + TRAILER) as u64;
+        if end > self.reservation.bytes() {
+            return Err(WriteError::NoRoom);
+        }
+        self.file.write_all_at(bytes, self.header_len + self.payload_len)?;
+        self.checksum.update(bytes);
+        self.payload_len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Completes the entry and gives it its name, all at once: whoever finds it finds all of it.
+    ///
+    /// An entry that somebody else published first is as good as this one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk: nothing was published, but the payload stands whole in
+    /// [`payload`](Self::payload) for those who read it already. `NotFound`: somebody removed the
+    /// cache's directory meanwhile.
+    pub(crate) fn publish(self) -> io::Result<Arc<Entry>> {
+        let Self { cache, lock, reservation, file, header, header_len, payload_len, checksum } =
+            self;
+        let trailer = checksum.trailer(payload_len);
+        let end = header_len + payload_len;
+        file.write_all_at(&trailer, end)?;
+        file.set_len(end + TRAILER as u64)?;
+        let named = cache.give_name(&file, &header.key)?;
+        let stat = file.stat()?;
+        let entry = Entry::trusted(header, file, header_len, payload_len, stat.fingerprint);
+        let entry = Arc::new(entry);
+        if named {
+            cache.published(&entry, reservation);
+        }
+        drop(lock);
+        Ok(entry)
+    }
+}
