@@ -1,5 +1,283 @@
 //! Compress every static file exactly once, keep the result on disk, and never make anyone wait.
+//!
+//! A web server either compresses a static file again for every download, which burns processors,
+//! or makes its people write `.gz` and `.br` siblings in a build step, which go stale. This crate
+//! compresses a file the first time somebody asks for it, streams the result while it is made, and
+//! keeps it in a bounded directory for all who come later: after a restart, after a redeploy of the
+//! same bytes, under another name, in another process.
+//!
+//! [`ServeCompressed`] is a [`tower::Service`] over a [`Source`] of static files; it fits axum,
+//! hyper, tonic and whatever else speaks tower. What a handler makes is never cached.
+//!
+//! [`tower::Service`]: tower_service::Service
+//!
+//! # A first example
+//!
+//! ```
+//! use cachecompress::{Cache, Memory, ServeCompressed};
+//! use http::{Request, header};
+//! use http_body_util::BodyExt as _;
+//! use tower::ServiceExt as _;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! # if cfg!(not(feature = "gzip")) { return Ok(()) }
+//! let service = ServeCompressed::builder(Memory::new().file("hello.txt", "Hello! ".repeat(1000)))
+//!     .cache(Cache::in_memory(1 << 20)) // on disk: `Cache::builder("/var/cache/app").build()?`
+//! #   .patience(std::time::Duration::from_secs(30))
+//!     .build()?;
+//!
+//! // With axum: `Router::new().nest_service("/files", service)`. Here we ask ourselves.
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+//! runtime.block_on(async {
+//!     for cache_status in ["cachecompress; fwd=miss; stored", "cachecompress; hit"] {
+//!         let request = Request::get("/hello.txt").header(header::ACCEPT_ENCODING, "gzip");
+//!         let response = service.clone().oneshot(request.body(())?).await?;
+//!         assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
+//!         assert_eq!(response.headers()["cache-status"], cache_status);
+//!         let body = response.into_body().collect().await?.to_bytes();
+//!         assert!(body.len() < 100, "7,000 bytes took {}", body.len());
+//!     }
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! The repository's `examples/` are whole programs: axum with an embedded user interface, a
+//! download server whose handler checks a token, and hyper without a framework.
+//!
+//! # Sources
+//!
+//! | source | files |
+//! |---|---|
+//! | [`Directory`] | beneath a directory, to which the kernel confines every lookup |
+//! | [`Embedded`] | compiled into the program: a list, `rust-embed` or `include_dir` |
+//! | [`Memory`] | made by the program |
+//! | [`Overlay`] | those of several sources; the first that has a path decides |
+//!
+//! Or implement [`Source`]. A file is identified by the SHA-256 of its bytes, not by its name or
+//! its time, so equal files share one entry. Files of a directory may change at any moment: each is
+//! looked at again when that knowledge is older than [`revalidate`](Builder::revalidate), and a
+//! body never mixes two versions.
+//!
+//! Handlers that choose the file themselves, after they have checked who asks, call
+//! [`ServeCompressed::serve`]; a [`RequestOptions`] in the request's extensions overrides codings
+//! and fields for one answer.
+//!
+//! # The cache
+//!
+//! [`Cache::builder`] keeps entries in a directory of your choice (the library never chooses one),
+//! [`Cache::in_memory`] in memory. A handle is cheap to clone; several services, and several
+//! processes, may share a directory. It may be removed at any moment. A cache that cannot be
+//! written is no error: it is logged once, and answers are not compressed until it can be.
+//!
+//! Nothing is published before it was decoded again and compared with the source
+//! ([`prove`](Builder::prove)), nor released to the last byte: an encoder's fault ends as a broken
+//! connection, never as a wrong file. [`ServeCompressed::warm`] fills the cache ahead.
+//!
+//! # Codings
+//!
+//! `br`, `zstd`, `gzip` and `deflate` are built in, each behind a cargo feature. Among those that a
+//! client likes equally, [`Preference::Auto`] chooses for small results up to 1 MiB, and beyond for
+//! speed. Files of types that are compressed already, such as images and archives, are left alone,
+//! and so are those that would not save 5 %.
+//!
+//! An encoder of your own takes part under a coding of its own, or in place of a built-in one. This
+//! one counts runs of equal bytes:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use cachecompress::codec::{Decoding, Dictionary, Encoder, Encoding, Settings};
+//! use cachecompress::semantics::ContentCoding;
+//! use cachecompress::{Error, Memory, ServeCompressed};
+//!
+//! #[derive(Debug)]
+//! struct RunLength;
+//!
+//! impl Encoder for RunLength {
+//!     // Part of the entity tag: with a new version come new tags and new entries.
+//!     fn settings(&self) -> Settings {
+//!         Settings { encoder: "run-length".into(), version: "1".into(), parameters: Vec::new() }
+//!     }
+//!
+//!     fn begin(&self, _len: u64, _: Option<&Dictionary>) -> Result<Box<dyn Encoding>, Error> {
+//!         Ok(Box::new(Runs))
+//!     }
+//!
+//!     // What this gives back must have the source's digest, or nothing is published.
+//!     fn decoder(&self, _: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
+//!         Some(Box::new(Pairs { count: None }))
+//!     }
+//! }
+//!
+//! struct Runs;
+//!
+//! impl Encoding for Runs {
+//!     fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+//!         for run in piece.chunk_by(|a, b| a == b).flat_map(|run| run.chunks(255)) {
+//!             out.extend([run.len() as u8, run[0]]);
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     fn finish(self: Box<Self>, _out: &mut Vec<u8>) -> Result<(), Error> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! struct Pairs {
+//!     count: Option<u8>,
+//! }
+//!
+//! impl Decoding for Pairs {
+//!     // Coded bytes come cut anywhere, also between a count and its byte.
+//!     fn write(&mut self, coded: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+//!         for &byte in coded {
+//!             match self.count.take() {
+//!                 Some(count) => sink(&vec![byte; count.into()]),
+//!                 None => self.count = Some(byte),
+//!             }
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     fn finish(self: Box<Self>, _sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let service = ServeCompressed::builder(Memory::new().file("line.txt", "-".repeat(2000)))
+//!     .encoder(ContentCoding::new("x-runs")?, Arc::new(RunLength))
+//! #   .patience(std::time::Duration::from_secs(30))
+//!     .build()?;
+//! # use http_body_util::BodyExt as _;
+//! # use tower::ServiceExt as _;
+//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+//! # runtime.block_on(async {
+//! #     let request = http::Request::get("/line.txt").header("accept-encoding", "gzip, x-runs");
+//! #     let response = service.oneshot(request.body(())?).await?;
+//! #     assert_eq!(response.headers()["content-encoding"], "x-runs");
+//! #     assert_eq!(response.headers()["cache-status"], "cachecompress; fwd=miss; stored");
+//! #     let body = response.into_body().collect().await?.to_bytes();
+//! #     assert_eq!(&body[..4], [255, b'-', 255, b'-']);
+//! #     Ok(())
+//! # })
+//! # }
+//! ```
+//!
+//! # Header fields
+//!
+//! The library sends no `Cache-Control` of its own. [`Builder::default_cache_control`] sets one,
+//! [`Builder::immutable`] marks names that carry a hash (`app.3f9c2b1a.js`) as good for a year,
+//! [`Builder::header`] adds any field by path glob, and [`RequestOptions::header`] to one answer;
+//! the later in this list wins.
+//!
+//! ```
+//! use cachecompress::{Memory, ServeCompressed};
+//! use http::HeaderValue;
+//! use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+//!
+//! # fn main() -> Result<(), cachecompress::Error> {
+//! let service = ServeCompressed::builder(Memory::new().file("fonts/a.ttf", "…"))
+//!     .default_cache_control(HeaderValue::from_static("no-cache"))
+//!     .immutable(true)
+//!     .header("fonts/**", CACHE_CONTROL, HeaderValue::from_static("max-age=86400"))
+//!     .header("**/*.json", ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
+//!     .original_length(true) // X-Original-Content-Length, for progress bars
+//!     .build()?;
+//! # let _ = service;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Over HTTP
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET`, `HEAD` of a file | 200; 206, 304, 406, 412 or 416 as its fields have it |
+//! | of `/dir` | 308 to `./dir/`, relative, so that it works beneath any prefix |
+//! | of `/dir/` | its `index.html`, or as if there were nothing |
+//! | of nothing | 404, the [fallback](ServeCompressed::fallback), or for a navigation with [`Builder::spa`] the index |
+//! | of a path that cannot be decoded | 400 |
+//! | `OPTIONS`, other methods | 204, 405, with `Allow` |
+//!
+//! Entity tags are strong, name content and coding, and are known before the first encoded byte, so
+//! a download that broke off can be resumed in its coding. Every answer for a type that may be
+//! compressed carries `Vary: Accept-Encoding`. `Cache-Status` (RFC 9211) tells what happened, and
+//! the [`Served`] extension of the response says the same to layers around:
+//!
+//! | `Cache-Status: cachecompress; …` | [`Outcome`] | what happened |
+//! |---|---|---|
+//! | `hit` | `Hit`, `NotModified` | a stored representation, or a 304 from the tag alone |
+//! | `fwd=miss; stored` | `Miss` | this request had it encoded, for all that follow |
+//! | `fwd=miss; collapsed` | `Collapsed` | it joined an encode under way |
+//! | `fwd=bypass; detail=…` | `Bypass`, `Identity` | identity; [`Detail`](semantics::Detail) lists why |
+//! | no field | `Identity`, `Error` | a type that is never compressed, or an error |
+//!
+//! # Beside a `CompressionLayer`
+//!
+//! tower-http's `CompressionLayer` is for what handlers make. Mount this service *outside* of it:
+//! what goes out as identity here has its reason, and the layer would encode it again for every
+//! request, with a weak tag. In axum a layer covers the routes added before it:
+//!
+//! ```text
+//! Router::new()
+//!     .route("/api/report", get(report))
+//!     .layer(CompressionLayer::new())
+//!     .nest_service("/assets", assets)
+//! ```
+//!
+//! A nest cannot tell `/assets` from `/assets/`, and the index's relative links are right only at
+//! the latter: nest at `"/assets/"` and redirect `"/assets"` there, as `examples/` does.
+//!
+//! # What the runtime must offer
+//!
+//! Tokio, of either flavour, with timers enabled (`enable_time`): futures of the service wait with
+//! them for as long as their [`patience`](Builder::patience). [`Builder::build`] needs no runtime.
+//! Nothing that takes long runs on the runtime's threads: the library starts its own, lazily, and
+//! ends them with the last handle. [`ServeCompressed::shutdown`] lets encodes finish first, or
+//! gives them up.
+//!
+//! # Limits and defaults
+//!
+//! | what | default | set by |
+//! |---|---|---|
+//! | bytes of a cache on disk | 1 GiB | [`max_bytes`](cache::CacheBuilder::max_bytes) |
+//! | entries of a cache | 1,000,000 | [`max_entries`](cache::CacheBuilder::max_entries) |
+//! | one entry | a quarter of its cache's bytes; a longer file is never compressed | |
+//! | the cache of a service that is given none | 64 MiB in memory | [`Builder::cache`] |
+//! | entries kept open | 256 descriptors for a cache, and those being sent | |
+//! | small files kept as they are | up to 64 KiB each, 32 MiB together | |
+//! | files remembered | 65,536 | |
+//! | encode threads | half the cores, at least 2; as many again for work that nobody waits for | [`Builder::encode_threads`] |
+//! | encodes that wait for a thread | 1,024, then identity | [`Builder::queue`] |
+//! | threads that read and hash | 4, and 16,384 reads that wait for one | |
+//! | wait for a coding | 50 ms, then identity | [`Builder::patience`] |
+//! | age of what is known of a file | 1 s | [`Builder::revalidate`] |
+//! | levels | `br` 5, `zstd` 3, `gzip` 6, `deflate` 6 | [`Builder::level`] |
+//! | window of a `zstd` frame | 8 MiB at every level | |
+//! | the shortest file that is compressed | 256 bytes | |
+//! | what must be saved | 5 % | |
+//!
+//! # Features
+//!
+//! | feature | adds | default |
+//! |---|---|---|
+//! | `brotli` | `br` | yes |
+//! | `gzip` | `gzip` and `deflate` | yes |
+//! | `zstd` | `zstd`; builds libzstd, which needs a C compiler | yes |
+//! | `rust-embed` | `Embedded::rust_embed` | no |
+//! | `include-dir` | `Embedded::include_dir` | no |
+//!
+//! # Platforms
+//!
+//! Linux is what is tested and tuned: unnamed files, room reserved ahead, lookups confined by
+//! `openat2`, reads that do not wait. macOS and Windows build and serve over portable fallbacks: a
+//! private name and a rename where there are no unnamed files, and an encode that fills the disk
+//! aborts the bodies that follow it where no room can be reserved.
 
+mod body;
 pub mod cache;
 pub mod codec;
 mod error;
@@ -7,13 +285,20 @@ mod flight;
 pub mod fs;
 mod metrics;
 mod progress;
+mod representations;
 pub mod semantics;
+mod service;
 pub mod source;
 mod sync;
 mod threads;
 
+pub use body::Body;
 pub use cache::Cache;
 pub use codec::Preference;
 pub use error::{Error, ErrorKind};
 pub use metrics::{EncodeMetrics, Metrics, Outcome};
+pub use service::{
+    Builder, Fallback, NoFallback, RequestOptions, ServeCompressed, Served, Shutdown, WarmSummary,
+    Warmed,
+};
 pub use source::{Directory, Embedded, Memory, Overlay, Source};

@@ -1,0 +1,419 @@
+//! The encode job: feed, prove, publish.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use super::resource::Resource;
+use super::{Shared, policy};
+use crate::body::Product;
+use crate::cache::{Entry, EntryWriter, Header, Key, KeyLock, Kind, WriteError};
+use crate::codec::{Codec, Encoding, PIECE, Proof};
+use crate::error::{Error, ErrorKind, Failure};
+use crate::flight::Lead;
+use crate::fs::{DiskFile, read_full};
+use crate::semantics::{Digest, Hasher};
+use crate::source::{Content, Found};
+use crate::threads::{Class, cpu_time};
+
+pub(super) type EncodeLead = Lead<Key, Product, Failure>;
+
+/// The last bytes of a payload, which readers get only once it is proven.
+const WITHHELD: u64 = 256;
+
+/// One representation to be made.
+pub(super) struct Task {
+    pub(super) resource: Arc<Resource>,
+    pub(super) digest: Digest,
+    pub(super) codec: Codec,
+    pub(super) class: Class,
+    /// Whether it may be encoded; if not, it is only looked for.
+    pub(super) encode: bool,
+    /// Whether the client takes nothing but a coding, so that no saving is too small.
+    pub(super) unconditional: bool,
+}
+
+/// The key of `digest` encoded by `codec`.
+pub(super) fn key(digest: Digest, codec: &Codec) -> Key {
+    Key { digest, coding: codec.coding.clone(), id: codec.id }
+}
+
+/// How a job went wrong.
+enum Trouble {
+    Failure(Failure),
+    /// The encoder gave up.
+    Encoder(Error),
+    /// The encoder's output is not what the source is.
+    Disproved(Error),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl Task {
+    fn key(&self) -> Key {
+        key(self.digest, &self.codec)
+    }
+
+    fn header(&self, kind: Kind, key: Key) -> Header {
+        Header {
+            kind,
+            key,
+            source_len: self.resource.len,
+            created: SystemTime::now(),
+            dictionary: None,
+            settings: self.codec.encoder.settings().describe(),
+        }
+    }
+
+    /// Whether it may take the thread that is kept for small sources.
+    pub(super) fn is_small(&self) -> bool {
+        self.resource.len <= crate::codec::Codecs::SMALL
+    }
+}
+
+impl Shared {
+    /// Looks for the entry, and has it encoded if there is none. Blocks.
+    pub(super) fn lead(shared: &Arc<Self>, task: Task, lead: EncodeLead) {
+        match shared.find(&task) {
+            Ok(Some(entry)) => finish_stored(lead, &entry),
+            Ok(None) => {
+                let (clone, class, small) = (Arc::clone(shared), task.class, task.is_small());
+                // A full queue, or the end, drops the leader, which tells its followers.
+                if task.encode {
+                    shared.encoders.submit(class, small, move || clone.run(&task, lead));
+                }
+            }
+            Err(failure) => lead.fail(failure),
+        }
+    }
+
+    /// The stored entry; a verdict is a failure.
+    fn find(&self, task: &Task) -> Result<Option<Arc<Entry>>, Failure> {
+        let cache = &self.config.cache;
+        let get = |key: &Key| {
+            cache.get(key).map_err(|error| {
+                cache.warn_once(&error);
+                Failure::Disk
+            })
+        };
+        let key = task.key();
+        if self.faults.get(&key).is_some() {
+            return Err(Failure::Encoder);
+        }
+        if let Some(entry) = get(&key)? {
+            return policy::judge(&entry, task.unconditional).map(|()| Some(entry));
+        }
+        if !task.unconditional && get(&policy::verdict_key(&key))?.is_some() {
+            return Err(Failure::Unprofitable);
+        }
+        Ok(None)
+    }
+
+    /// The job itself, on an encode thread.
+    fn run(self: Arc<Self>, task: &Task, lead: EncodeLead) {
+        let before = cpu_time();
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(task, &lead)));
+        self.counters.encode_took(task.codec.coding.as_str(), cpu_time().saturating_sub(before));
+        match result {
+            Ok(Ok(entry)) => {
+                let payload_len = entry.payload_len();
+                lead.finish(product(&entry, false), payload_len);
+                let (clone, synced) = (Arc::clone(&self), Arc::clone(&entry));
+                // Not among the encodes: a slow medium would fill their queue.
+                self.readers
+                    .submit(Class::Background, true, move || clone.config.cache.sync(&synced));
+            }
+            Ok(Err(Done::Stored(entry))) => finish_stored(lead, &entry),
+            Ok(Err(Done::Unpublished(product, len))) => lead.finish(product, len),
+            Ok(Err(Done::Failed(failure))) => lead.fail(failure),
+            Err(_panic) => {
+                let error = Error::new(ErrorKind::Encoder, "it panicked");
+                lead.fail(self.disproved(task, &error, None));
+            }
+        }
+    }
+
+    fn try_run(&self, task: &Task, lead: &EncodeLead) -> Result<Arc<Entry>, Done> {
+        let cache = &self.config.cache;
+        let key = task.key();
+        let lock = self.lock(&key)?.ok_or(Failure::Locked)?;
+        // Another process may have published between our look and our lock.
+        if let Some(entry) = self.find(task)? {
+            return Err(Done::Stored(entry));
+        }
+        let source = self.open(task)?;
+        if !task.unconditional && policy::samples(task.resource.len) {
+            let sample = policy::sample(task.resource.len, |part, at| source.read_exact(part, at))
+                .map_err(|_| self.changed(task))?;
+            let saves = policy::sample_saves(&task.codec, &sample)
+                .map_err(|error| self.failed(task, &error))?;
+            if !saves {
+                return Err(self.unprofitable(task, &key).into());
+            }
+        }
+        let header = task.header(Kind::Representation, key.clone());
+        let room = policy::most(task.resource.len);
+        let mut writer = cache.create(lock, header, room).map_err(|error| self.refused(error))?;
+        self.counters.encode_started(task.codec.coding.as_str());
+        match self.feed(task, &source, &mut writer, lead) {
+            Ok(()) => {}
+            Err(Trouble::Failure(failure)) => return Err(failure.into()),
+            Err(Trouble::Encoder(error)) if lead.progress().stage().available() == 0 => {
+                return Err(self.failed(task, &error).into());
+            }
+            Err(Trouble::Encoder(error) | Trouble::Disproved(error)) => {
+                return Err(self.disproved(task, &error, Some(writer.abandon())).into());
+            }
+        }
+        let (payload, len) = (writer.payload(), writer.payload_len());
+        if !task.unconditional && !policy::worth(task.resource.len, len) {
+            // Nobody else begins before the verdict stands.
+            let lock = writer.abandon();
+            let failure = self.unprofitable(task, &key);
+            drop(lock);
+            // Those who read it already get the rest: it is exact, only not worth keeping.
+            if lead.progress().stage().available() > 0 {
+                return Err(Done::Unpublished(
+                    Product { payload, stored: false, kept: false },
+                    len,
+                ));
+            }
+            return Err(failure.into());
+        }
+        writer.publish().map_err(|error| {
+            tracing::debug!(%error, "an encoded file could not be published");
+            Done::Unpublished(Product { payload, stored: false, kept: false }, len)
+        })
+    }
+
+    /// Encodes all of the source, a piece at a time, and proves it. On success the payload is
+    /// whole and proven, and all but its last bytes may have been read.
+    fn feed(
+        &self,
+        task: &Task,
+        source: &Opened,
+        writer: &mut EntryWriter,
+        lead: &EncodeLead,
+    ) -> Result<(), Trouble> {
+        let len = task.resource.len;
+        let encoder = &task.codec.encoder;
+        let mut encoding = encoder.begin(len, None).map_err(Trouble::Encoder)?;
+        let decoding = if self.config.prove { encoder.decoder(None) } else { None };
+        let proven_by_decoding = decoding.is_some();
+        let mut proof = Proof::new(decoding, len);
+        let mut fed = (!proven_by_decoding).then(Hasher::new);
+        let mut piece = vec![0; PIECE];
+        let mut out = Vec::with_capacity(2 * PIECE);
+        lead.progress().start(Product { payload: writer.payload(), stored: false, kept: false });
+        let mut at = 0;
+        while at < len {
+            if self.life.load(Ordering::Relaxed) == super::CANCELLED {
+                return Err(Failure::Dropped.into());
+            }
+            let size = usize::try_from(len - at).unwrap_or(usize::MAX).min(PIECE);
+            let piece = &mut piece[..size];
+            source.read_exact(piece, at).map_err(|_| self.changed(task))?;
+            if let Some(fed) = &mut fed {
+                fed.update(piece);
+            }
+            encoding.write(piece, &mut out).map_err(Trouble::Encoder)?;
+            at += size as u64;
+            if !out.is_empty() {
+                self.keep(&out, writer, &mut proof)?;
+                out.clear();
+            }
+            // What comes of the last piece waits for the proof, which is near: so a source of
+            // one piece is there as a whole, with its length, or not at all.
+            if at < len {
+                lead.progress().commit(writer.payload_len().saturating_sub(WITHHELD));
+            }
+        }
+        self.end(task, encoding, out, writer, proof, fed)
+    }
+
+    fn end(
+        &self,
+        task: &Task,
+        encoding: Box<dyn Encoding>,
+        mut out: Vec<u8>,
+        writer: &mut EntryWriter,
+        mut proof: Proof,
+        fed: Option<Hasher>,
+    ) -> Result<(), Trouble> {
+        encoding.finish(&mut out).map_err(Trouble::Encoder)?;
+        self.keep(&out, writer, &mut proof)?;
+        let decoded = proof.finish().map_err(Trouble::Disproved)?;
+        let digest = decoded.or_else(|| fed.map(Hasher::finish));
+        if digest != Some(task.digest) {
+            let message = "what was encoded is not what was hashed";
+            return Err(Trouble::Disproved(Error::new(ErrorKind::Encoder, message)));
+        }
+        Ok(())
+    }
+
+    fn keep(&self, out: &[u8], writer: &mut EntryWriter, proof: &mut Proof) -> Result<(), Trouble> {
+        writer.write(out).map_err(|error| match error {
+            // Room was reserved for all that an honest encoder may emit.
+            WriteError::NoRoom => Trouble::Disproved(Error::new(
+                ErrorKind::Encoder,
+                "the encoder's output is longer than the source by more than 1/256 and 64 KiB",
+            )),
+            io @ WriteError::Io(_) => self.refused(io).into(),
+        })?;
+        proof.write(out).map_err(Trouble::Disproved)
+    }
+
+    /// Opens the task's source, if it is still what was hashed.
+    fn open(&self, task: &Task) -> Result<Opened, Failure> {
+        if let Some(bytes) = &task.resource.bytes {
+            return Ok(Opened::Bytes(bytes.clone()));
+        }
+        match self.config.source.lookup(&task.resource.path) {
+            Ok(Found::File(file)) => match file.content {
+                Content::File { file, fingerprint }
+                    if task.resource.fingerprint == Some(fingerprint) =>
+                {
+                    Ok(Opened::File(file))
+                }
+                Content::Bytes(bytes)
+                    if file.digest.unwrap_or_else(|| Digest::of(&bytes)) == task.digest =>
+                {
+                    Ok(Opened::Bytes(bytes))
+                }
+                _ => Err(self.changed(task)),
+            },
+            Ok(_) | Err(_) => Err(self.changed(task)),
+        }
+    }
+
+    fn lock(&self, key: &Key) -> Result<Option<KeyLock>, Failure> {
+        self.config.cache.lock(key).map_err(|error| {
+            self.config.cache.warn_once(&error);
+            Failure::Disk
+        })
+    }
+
+    fn refused(&self, error: WriteError) -> Failure {
+        if let WriteError::Io(error) = &error {
+            self.config.cache.warn_once(error);
+        }
+        Failure::Disk
+    }
+
+    fn changed(&self, task: &Task) -> Failure {
+        self.distrust(&task.resource);
+        Failure::SourceChanged
+    }
+
+    /// What was encoded did not decode to what was hashed: either the source changed meanwhile,
+    /// or the encoder is at fault, and then it gets no second chance with this content.
+    fn disproved(&self, task: &Task, error: &Error, lock: Option<KeyLock>) -> Failure {
+        let source = self.open(task).ok();
+        let same = source.and_then(|source| source.digest(task.resource.len).ok());
+        if same != Some(task.digest) {
+            return self.changed(task);
+        }
+        tracing::error!(
+            %error,
+            path = %task.resource.path,
+            coding = %task.codec.coding,
+            "an encoder is at fault; this content goes out without that coding from now on"
+        );
+        let lock = lock.or_else(|| self.lock(&task.key()).ok().flatten());
+        self.record(lock, task.header(Kind::EncoderAtFault, task.key()));
+        // Also where the cache cannot be written: no request shall abort twice.
+        self.faults.insert(task.key(), ());
+        Failure::Encoder
+    }
+
+    /// The encoder gave up before anybody read a byte. It gets no other chance from this process;
+    /// but it may have been for want of memory, so nothing is written down for others.
+    fn failed(&self, task: &Task, error: &Error) -> Failure {
+        let (path, coding) = (&task.resource.path, &task.codec.coding);
+        tracing::error!(%error, %path, %coding, "an encoder failed");
+        self.faults.insert(task.key(), ());
+        Failure::Encoder
+    }
+
+    fn unprofitable(&self, task: &Task, key: &Key) -> Failure {
+        let key = policy::verdict_key(key);
+        let lock = self.config.cache.lock(&key).ok().flatten();
+        self.record(lock, task.header(Kind::Unprofitable, key));
+        Failure::Unprofitable
+    }
+
+    fn record(&self, lock: Option<KeyLock>, header: Header) {
+        let Some(lock) = lock else { return };
+        if let Err(WriteError::Io(error)) = self.config.cache.record_verdict(lock, header) {
+            self.config.cache.warn_once(&error);
+        }
+    }
+}
+
+/// How a job ended, other than with a published entry.
+enum Done {
+    Stored(Arc<Entry>),
+    /// Whole and exact, but in no cache.
+    Unpublished(Product, u64),
+    Failed(Failure),
+}
+
+impl From<Failure> for Done {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+pub(super) fn product(entry: &Entry, stored: bool) -> Product {
+    Product { payload: entry.payload(), stored, kept: true }
+}
+
+fn finish_stored(lead: EncodeLead, entry: &Entry) {
+    lead.finish(product(entry, true), entry.payload_len());
+}
+
+/// A source open for encoding.
+enum Opened {
+    Bytes(bytes::Bytes),
+    File(Arc<dyn DiskFile>),
+}
+
+impl Opened {
+    /// Fills `buffer` from `at`; a source that ends before that has changed.
+    fn read_exact(&self, buffer: &mut [u8], at: u64) -> Result<(), Error> {
+        let changed = || Error::new(ErrorKind::SourceChanged, "the source is shorter than it was");
+        match self {
+            Self::Bytes(bytes) => {
+                let at = usize::try_from(at).map_err(|_| changed())?;
+                let part = bytes.get(at..at + buffer.len()).ok_or_else(changed)?;
+                buffer.copy_from_slice(part);
+            }
+            Self::File(file) => {
+                let read = read_full(&**file, buffer, at);
+                if read.is_ok_and(|read| read == buffer.len()) {
+                    return Ok(());
+                }
+                return Err(changed());
+            }
+        }
+        Ok(())
+    }
+
+    fn digest(&self, len: u64) -> Result<Digest, Error> {
+        let mut hasher = Hasher::new();
+        let mut piece = vec![0; PIECE];
+        let mut at = 0;
+        while at < len {
+            let size = usize::try_from(len - at).unwrap_or(usize::MAX).min(PIECE);
+            self.read_exact(&mut piece[..size], at)?;
+            hasher.update(&piece[..size]);
+            at += size as u64;
+        }
+        Ok(hasher.finish())
+    }
+}

@@ -1,0 +1,169 @@
+//! From a path to a resource, and from a resource to one of its representations: stored,
+//! growing, or identity.
+
+mod encode;
+mod policy;
+mod resource;
+mod select;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub(crate) use policy::SMALLEST;
+pub(crate) use resource::{LoadError, Loaded, Resource};
+pub(crate) use select::{Coded, Extent, Identity, Selected, Wish};
+
+use crate::body::Product;
+use crate::cache::{Cache, Entry, Key};
+use crate::codec::{Codecs, Preference};
+use crate::error::Failure;
+use crate::flight::Flights;
+use crate::metrics::{Counters, Metrics};
+use crate::progress::{Stage, Watch};
+use crate::semantics::{Digest, SourcePath};
+use crate::source::Source;
+use crate::threads::{Limits, Threads};
+
+/// The resources that are remembered between requests.
+const RESOURCES: usize = 65_536;
+/// The bytes of small identity representations that are kept in memory.
+const SMALL_BYTES: u64 = 32 << 20;
+
+/// The encoders' faults that are remembered beside the stored verdicts.
+const FAULTS: usize = 4096;
+
+/// Encodes begin.
+const OPEN: u8 = 0;
+/// No encode begins; those that have are finished.
+const FINISHING: u8 = 1;
+/// No encode begins; those that have are given up.
+const CANCELLED: u8 = 2;
+
+/// What a service is built with.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) cache: Cache,
+    pub(crate) codecs: Codecs,
+    pub(crate) preference: Preference,
+    pub(crate) encode_threads: usize,
+    pub(crate) queue: usize,
+    pub(crate) revalidate: Duration,
+    pub(crate) patience: Duration,
+    pub(crate) prove: bool,
+}
+
+/// Selects or produces representations of the files of one source.
+#[derive(Clone, Debug)]
+pub(crate) struct Representations(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    counters: Arc<Counters>,
+    /// Encodes.
+    encoders: Threads,
+    /// Reads and everything else that may wait for a disk, but not for long.
+    readers: Threads,
+    /// Hashes of files that are not small.
+    hashers: Threads,
+    flights: Flights<Key, Product, Failure>,
+    /// Look-ups of stored entries for those who have no use for others.
+    fetches: Flights<Key, Option<Arc<Entry>>, Failure>,
+    loads: Flights<SourcePath, Loaded, LoadError>,
+    resources: quick_cache::sync::Cache<SourcePath, Arc<Resource>>,
+    small: quick_cache::sync::Cache<Digest, Bytes, ByLength>,
+    /// Paths whose files changed under an encode; they go out without a tag until they rest.
+    unsettled: resource::Paths,
+    /// Keys whose encoders are at fault, should no verdict have been stored.
+    faults: quick_cache::sync::Cache<Key, ()>,
+    /// Whether somebody was told that a file is too large for the cache.
+    told_of_large: AtomicBool,
+    /// Paths whose files are being hashed while they go out.
+    hashing: resource::Paths,
+    /// One of [`OPEN`], [`FINISHING`] and [`CANCELLED`].
+    life: AtomicU8,
+}
+
+#[derive(Clone, Debug)]
+struct ByLength;
+
+impl quick_cache::Weighter<Digest, Bytes> for ByLength {
+    fn weight(&self, _: &Digest, bytes: &Bytes) -> u64 {
+        bytes.len() as u64 + 128
+    }
+}
+
+impl Representations {
+    pub(crate) fn new(config: Config) -> Self {
+        let codings = config.codecs.iter().map(|codec| codec.coding.as_str());
+        let counters = Arc::new(Counters::new(codings));
+        let encoders = Limits { threads: config.encode_threads, queue: config.queue.max(1) };
+        Self(Arc::new(Shared {
+            counters,
+            encoders: Threads::new("cc-encode", encoders),
+            readers: Threads::new("cc-read", Limits { threads: 4, queue: 16 * 1024 }),
+            hashers: Threads::new("cc-hash", Limits { threads: 2, queue: 16 * 1024 }),
+            flights: Flights::new(),
+            fetches: Flights::new(),
+            loads: Flights::new(),
+            resources: quick_cache::sync::Cache::new(RESOURCES),
+            small: quick_cache::sync::Cache::with_weighter(8192, SMALL_BYTES, ByLength),
+            unsettled: resource::Paths::default(),
+            hashing: resource::Paths::default(),
+            faults: quick_cache::sync::Cache::new(FAULTS),
+            told_of_large: AtomicBool::new(false),
+            life: AtomicU8::new(OPEN),
+            config,
+        }))
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.0.counters
+    }
+
+    /// Whether no encode begins any more.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
+    pub(crate) fn metrics(&self) -> Metrics {
+        let shared = &self.0;
+        let cache = shared.config.cache.stats();
+        Metrics {
+            entries: cache.entries,
+            entry_bytes: cache.bytes,
+            evictions: cache.evictions,
+            damaged_entries: cache.damaged,
+            inflight: shared.flights.len() as u64,
+            queue_length: shared.encoders.waiting() as u64,
+            ..shared.counters.snapshot()
+        }
+    }
+
+    /// Takes no more encodes; gives up those under way, or lets them and those that wait finish.
+    pub(crate) async fn shutdown(&self, finish: bool) {
+        let shared = &self.0;
+        shared.life.store(if finish { FINISHING } else { CANCELLED }, Ordering::Relaxed);
+        if !finish {
+            shared.encoders.close();
+        }
+        for progress in shared.flights.under_way() {
+            Watch::new(&progress).until(Stage::ended).await;
+        }
+        shared.encoders.close();
+    }
+}
+
+impl Shared {
+    fn is_closing(&self) -> bool {
+        self.life.load(Ordering::Relaxed) != OPEN
+    }
+}

@@ -1,0 +1,155 @@
+//! Header fields by path: globs, the preset for fingerprinted names, and the default.
+
+use globset::{GlobBuilder, GlobMatcher};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::error::Error;
+use crate::semantics::SourcePath;
+
+const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// The fields that follow from the representation, which no rule may contradict.
+pub(super) const OWN: [HeaderName; 5] =
+    [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, TRANSFER_ENCODING];
+
+/// Which fields go with which path; what is added later wins.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HeaderRules {
+    rules: Vec<(GlobMatcher, HeaderName, HeaderValue)>,
+    pub(crate) immutable: bool,
+    pub(crate) default_cache_control: Option<HeaderValue>,
+}
+
+impl HeaderRules {
+    pub(crate) fn add(
+        &mut self,
+        glob: &str,
+        name: HeaderName,
+        value: HeaderValue,
+    ) -> Result<(), Error> {
+        if OWN.contains(&name) {
+            let message = format!("\"{name}\" is the service's own to say; leave it out");
+            return Err(Error::config(message));
+        }
+        let matcher = GlobBuilder::new(glob.trim_start_matches('/'))
+            .literal_separator(true)
+            .build()
+            .map_err(|error| {
+                Error::config(format!("\"{glob}\" is no glob for paths")).with_cause(error)
+            })?;
+        self.rules.push((matcher.compile_matcher(), name, value));
+        Ok(())
+    }
+
+    /// The fields for `path`, on top of which a request's own may come.
+    pub(crate) fn fields(&self, path: &SourcePath) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        if let Some(value) = &self.default_cache_control {
+            fields.insert(CACHE_CONTROL, value.clone());
+        }
+        if self.immutable && is_fingerprinted(path.file_name()) {
+            fields.insert(CACHE_CONTROL, IMMUTABLE);
+        }
+        if !self.rules.is_empty() {
+            let text = path.to_string_lossy();
+            for (matcher, name, value) in &self.rules {
+                if matcher.is_match(text.as_ref()) {
+                    fields.insert(name, value.clone());
+                }
+            }
+        }
+        fields
+    }
+}
+
+/// Whether a file's name carries a hash of its content, as bundlers write it: `app.3f9c2b1a.js`,
+/// `index-BxY12abC.js`.
+///
+/// A hash is the part between the last `.` or `-` and the extension, with a letter and a digit
+/// in it: 8 to 64 hexadecimal characters, or exactly 8 of base64url (upper case, lower case and
+/// digits all there) or of base32. A hash that happens to lack one of them is not seen, and a
+/// page never has one: it is better to ask once more than to be stale for a year.
+fn is_fingerprinted(name: &[u8]) -> bool {
+    let Ok(name) = std::str::from_utf8(name) else { return false };
+    let name = name.strip_suffix(".map").unwrap_or(name);
+    let Some((stem, extension)) = name.rsplit_once('.') else { return false };
+    let Some((before, hash)) = stem.rsplit_once(['.', '-']) else { return false };
+    if before.is_empty() || extension.eq_ignore_ascii_case("html") {
+        return false;
+    }
+    let all = |of: fn(u8) -> bool| hash.bytes().all(of);
+    let any = |of: fn(u8) -> bool| hash.bytes().any(of);
+    let (digit, lower, upper) = (
+        any(|b| b.is_ascii_digit()),
+        any(|b| b.is_ascii_lowercase()),
+        any(|b| b.is_ascii_uppercase()),
+    );
+    let hex = (8..=64).contains(&hash.len()) && all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let base64url = hash.len() == 8 && all(|b| b.is_ascii_alphanumeric() || b == b'_') && upper;
+    let base32 = hash.len() == 8 && all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
+    digit && (lower && (hex || base64url) || upper && base32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> SourcePath {
+        SourcePath::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn fingerprints_are_told_from_words_and_versions() {
+        for name in [
+            "app.3f9c2b1a.js",
+            "index-BxY12abC.js",
+            "main.0123456789abcdef0123.css",
+            "chunk-3HKYTNBD.js",
+            "app.3f9c2b1a.js.map",
+            "logo-D4x_9kQz.svg",
+        ] {
+            assert!(is_fingerprinted(name.as_bytes()), "{name}");
+        }
+        for name in [
+            "jquery-3.7.1.js",
+            "some-component.js",
+            "app.min.js",
+            "index.html",
+            "report-20241115.pdf",
+            "docs-Overview.html",
+            "3f9c2b1a.js",
+            "3f9c2b1a",
+            "font-awesome.css",
+            "guide-chapter1.js",
+            "photo-DSC01234.svg",
+            "index-BxY12abC.html",
+            ".js",
+            "",
+        ] {
+            assert!(!is_fingerprinted(name.as_bytes()), "{name}");
+        }
+        assert!(!is_fingerprinted(b"app.\xff\xff.js"));
+    }
+
+    #[test]
+    fn the_most_specific_cache_control_wins() {
+        let mut rules = HeaderRules {
+            immutable: true,
+            default_cache_control: Some(HeaderValue::from_static("no-cache")),
+            ..HeaderRules::default()
+        };
+        rules.add("/assets/*.js", CACHE_CONTROL, HeaderValue::from_static("max-age=5")).unwrap();
+        rules.add("**/*.txt", "x-kind".parse().unwrap(), HeaderValue::from_static("text")).unwrap();
+        let control = |text: &str| rules.fields(&path(text))[CACHE_CONTROL].clone();
+        assert_eq!(control("index.html"), "no-cache");
+        assert_eq!(control("app.3f9c2b1a.js"), IMMUTABLE);
+        assert_eq!(control("assets/app.3f9c2b1a.js"), "max-age=5");
+        assert_eq!(control("assets/deep/app.js"), "no-cache", "a star stops at a slash");
+        assert_eq!(rules.fields(&path("a/b.txt"))["x-kind"], "text");
+        assert!(rules.add("*", ETAG, HeaderValue::from_static("\"x\"")).is_err());
+        assert!(rules.add("[", CACHE_CONTROL, HeaderValue::from_static("x")).is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! Filling the cache ahead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::codec::Codec;
+use crate::error::Failure;
+use crate::representations::{Loaded, Representations, Resource, SMALLEST};
+use crate::semantics::{Compressibility, ContentCoding, SourcePath};
+
+/// How many files are worked on at a time.
+const AT_ONCE: usize = 16;
+
+/// How long a full queue is left alone.
+const QUEUE_PAUSE: Duration = Duration::from_millis(20);
+
+/// One representation that [`warm`](crate::ServeCompressed::warm) is done with.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Warmed {
+    /// The file.
+    pub path: SourcePath,
+    /// The content coding.
+    pub coding: ContentCoding,
+    /// The file's length in bytes.
+    pub source_len: u64,
+    /// The length of its representation in bytes; `None` if there is none to keep, because it
+    /// would not save enough or could not be made.
+    pub encoded_len: Option<u64>,
+}
+
+/// What came of [`warm`](crate::ServeCompressed::warm).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WarmSummary {
+    /// Representations that are in the cache now.
+    pub stored: u64,
+    /// Those that would not save enough.
+    pub unprofitable: u64,
+    /// Those that could not be made, or files that could not be read.
+    pub failed: u64,
+}
+
+pub(super) async fn warm(
+    representations: &Representations,
+    paths: impl IntoIterator<Item = SourcePath>,
+    mut each: impl FnMut(&Warmed),
+) -> WarmSummary {
+    let mut summary = WarmSummary::default();
+    let mut paths = paths.into_iter().peekable();
+    while paths.peek().is_some() {
+        let mut under_way = Vec::new();
+        for path in paths.by_ref().take(AT_ONCE) {
+            match representations.load(&path).await {
+                Ok(Loaded::File(resource)) => {
+                    let resource = representations.hashed(resource).await;
+                    if is_encoded(&resource) {
+                        under_way.extend(begin(representations, &resource));
+                    }
+                }
+                Ok(Loaded::Directory | Loaded::Nothing) | Err(_) => summary.failed += 1,
+            }
+        }
+        for (resource, codec, done) in under_way {
+            let mut result = done.await;
+            // A full queue is no reason to leave a file out: there is time.
+            while result == Err(Failure::Dropped) && !representations.is_closing() {
+                tokio::time::sleep(QUEUE_PAUSE).await;
+                result = representations.warm(&resource, &codec).await;
+            }
+            match result {
+                Ok(_) => summary.stored += 1,
+                Err(Failure::Unprofitable) => summary.unprofitable += 1,
+                Err(_) => summary.failed += 1,
+            }
+            each(&Warmed {
+                path: resource.path.clone(),
+                coding: codec.coding,
+                source_len: resource.len,
+                encoded_len: result.ok(),
+            });
+        }
+    }
+    summary
+}
+
+fn is_encoded(resource: &Resource) -> bool {
+    resource.compressibility != Compressibility::Never && resource.len >= SMALLEST
+}
+
+type Done =
+    (Arc<Resource>, Codec, std::pin::Pin<Box<dyn Future<Output = Result<u64, Failure>> + Send>>);
+
+fn begin(representations: &Representations, resource: &Arc<Resource>) -> Vec<Done> {
+    let config = representations.config();
+    let codings = config.preference.order(&config.codecs, resource.len);
+    let codecs = codings.iter().filter_map(|coding| config.codecs.get(coding));
+    let begin = |codec: &Codec| -> Done {
+        (Arc::clone(resource), codec.clone(), Box::pin(representations.warm(resource, codec)))
+    };
+    codecs.map(begin).collect()
+}
