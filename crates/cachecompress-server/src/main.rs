@@ -1,3 +1,24 @@
-//! The `cachecompress` program.
+//! The `cachecompress` program: a static file server that compresses every file once.
 
-fn main() {}
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod access_log;
+mod admin;
+mod cli;
+mod commands;
+mod config;
+mod connection;
+mod edge;
+mod exit;
+mod listener;
+mod logging;
+mod open_files;
+mod printer;
+mod shutdown;
+mod values;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    exit::code(cli::parse().and_then(commands::run))
+}

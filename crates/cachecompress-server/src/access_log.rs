@@ -1,0 +1,506 @@
+//! The access log: one line for every response, written by a thread of its own.
+//!
+//! A line is the combined log format with more behind it:
+//!
+//! ```text
+//! CLIENT - - [DAY/MONTH/YEAR:HH:MM:SS +0000] "REQUEST" STATUS SENT "REFERER" "USER-AGENT"
+//!   coding=CODING cache="CACHE-STATUS" source=BYTES sent=BYTES first_byte=SECONDS
+//!   end=complete|aborted
+//! ```
+//!
+//! all in one line, with single spaces. The time is the request's arrival, in UTC. `SENT` and
+//! `sent` are the bytes of the body that the connection took; those at the end may still have
+//! been on their way when its client left. `source` is the file's length; `first_byte` runs from
+//! the request's arrival to the body's first byte, or to its end where it is empty. What is
+//! unknown is `-`. In quotes, `"`, `\` and all but visible ASCII and the space stand as `\xHH`, so
+//! that no client can forge a line. What hyper answers by itself (400 for what is no HTTP, 431)
+//! has no line.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::{Buf, Bytes};
+use cachecompress::Served;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::exit::Failure;
+use crate::values::LogTarget;
+
+/// How many lines may wait for the disk; further ones are lost, and counted.
+const QUEUE: usize = 8192;
+/// How long a line may wait in memory.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+const BUFFER: usize = 64 * 1024;
+
+/// Takes lines, never waiting for the disk.
+#[derive(Clone)]
+pub(crate) struct AccessLog(Arc<Shared>);
+
+struct Shared {
+    queue: SyncSender<Message>,
+    lost: AtomicU64,
+    reopen: AtomicBool,
+    closing: AtomicBool,
+}
+
+enum Message {
+    Line(String),
+    /// Only to wake the writer; what to do stands in the flags.
+    Look,
+}
+
+/// The writing thread; it ends by [`close`](Self::close).
+pub(crate) struct LogThread {
+    log: AccessLog,
+    ended: Mutex<Receiver<()>>,
+}
+
+impl AccessLog {
+    /// Opens `target` and starts the thread that writes to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Runtime`] if the file cannot be opened for appending.
+    pub(crate) fn start(target: LogTarget) -> Result<(Self, LogThread), Failure> {
+        let cannot = |what: &str, error: io::Error| {
+            Failure::Runtime(format!(
+                "cannot {what}: {error}; choose another file with --access-log"
+            ))
+        };
+        let output = Output::open(target)
+            .map_err(|(path, error)| cannot(&format!("write to {}", path.display()), error))?;
+        let (queue, lines) = sync_channel(QUEUE);
+        let (end, ended) = sync_channel(1);
+        let log = Self(Arc::new(Shared {
+            queue,
+            lost: AtomicU64::new(0),
+            reopen: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        }));
+        let shared = Arc::clone(&log.0);
+        std::thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || {
+                Writer { output, shared, reported: 0 }.run(&lines);
+                let _ = end.send(());
+            })
+            .map_err(|error| cannot("start the access log's thread", error))?;
+        Ok((log.clone(), LogThread { log, ended: Mutex::new(ended) }))
+    }
+
+    /// Begins a line for `request`, which has just arrived.
+    pub(crate) fn begin<B>(self, client: IpAddr, request: &Request<B>) -> Line {
+        let field = |name| request.headers().get(name).cloned();
+        // In HTTP/2 the target has no form of its own.
+        let target = match request.version() {
+            Version::HTTP_2 => request.uri().path_and_query().map(ToString::to_string),
+            _ => Some(request.uri().to_string()),
+        };
+        Line {
+            log: self,
+            client: client.to_canonical(),
+            arrived: SystemTime::now(),
+            started: Instant::now(),
+            method: request.method().clone(),
+            target: target.unwrap_or_default(),
+            version: request.version(),
+            referer: field(header::REFERER),
+            user_agent: field(header::USER_AGENT),
+            status: StatusCode::OK,
+            coding: None,
+            cache_status: None,
+            source_len: None,
+            sent: 0,
+            first_byte: None,
+            complete: false,
+        }
+    }
+
+    /// Has the file opened anew, after it was renamed.
+    pub(crate) fn reopen(&self) {
+        self.0.reopen.store(true, Ordering::Release);
+        self.look();
+    }
+
+    fn push(&self, line: String) {
+        if self.0.queue.try_send(Message::Line(line)).is_err() {
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn look(&self) {
+        // A full queue wakes the writer as well.
+        let _ = self.0.queue.try_send(Message::Look);
+    }
+}
+
+impl LogThread {
+    /// Writes what waits and ends the thread; gives up after `patience`, for stdout may be a pipe
+    /// that nobody reads, and at once if somebody else is closing it.
+    pub(crate) fn close(&self, patience: Duration) {
+        self.log.0.closing.store(true, Ordering::Release);
+        self.log.look();
+        let Ok(ended) = self.ended.try_lock() else { return };
+        if ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            tracing::warn!("the access log could not be written to its end");
+        }
+    }
+}
+
+/// Where lines go.
+enum Output {
+    Stdout(BufWriter<io::Stdout>),
+    File(PathBuf, BufWriter<File>),
+}
+
+impl Output {
+    fn open(target: LogTarget) -> Result<Self, (PathBuf, io::Error)> {
+        match target {
+            LogTarget::Stdout => Ok(Self::Stdout(BufWriter::with_capacity(BUFFER, io::stdout()))),
+            LogTarget::File(path) => match open_file(&path) {
+                Ok(file) => Ok(Self::File(path, file)),
+                Err(error) => Err((path, error)),
+            },
+        }
+    }
+
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Self::Stdout(stdout) => stdout,
+            Self::File(_, file) => file,
+        }
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        if let Self::File(path, file) = self {
+            *file = open_file(path)?;
+        }
+        Ok(())
+    }
+}
+
+fn open_file(path: &PathBuf) -> io::Result<BufWriter<File>> {
+    let file = OpenOptions::new().append(true).create(true).open(path)?;
+    Ok(BufWriter::with_capacity(BUFFER, file))
+}
+
+struct Writer {
+    output: Output,
+    shared: Arc<Shared>,
+    reported: u64,
+}
+
+impl Writer {
+    fn run(&mut self, lines: &Receiver<Message>) {
+        let mut flush_at = Instant::now() + FLUSH_EVERY;
+        loop {
+            // Set before the last lines are looked for, so that none slips through in between.
+            let closing = self.shared.closing.load(Ordering::Acquire);
+            let wait = match closing {
+                true => Duration::ZERO,
+                false => flush_at.saturating_duration_since(Instant::now()),
+            };
+            match lines.recv_timeout(wait) {
+                Ok(Message::Line(line)) => self.write(&line),
+                Ok(Message::Look) => {}
+                Err(RecvTimeoutError::Timeout) if !closing => {}
+                Err(_) => break self.flush(),
+            }
+            if self.shared.reopen.swap(false, Ordering::AcqRel) {
+                self.flush();
+                if let Err(error) = self.output.reopen() {
+                    tracing::warn!(%error, "cannot reopen the access log; the old file goes on");
+                }
+            }
+            if Instant::now() >= flush_at {
+                self.flush();
+                flush_at = Instant::now() + FLUSH_EVERY;
+            }
+        }
+    }
+
+    fn write(&mut self, line: &str) {
+        if self.output.writer().write_all(line.as_bytes()).is_err() {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Err(error) = self.output.writer().flush() {
+            tracing::warn!(%error, "cannot write the access log");
+        }
+        let lost = self.shared.lost.load(Ordering::Relaxed);
+        if lost > self.reported {
+            tracing::warn!(lines = lost - self.reported, "lines of the access log were lost");
+            self.reported = lost;
+        }
+    }
+}
+
+/// A line under way; it is written when it is dropped.
+pub(crate) struct Line {
+    log: AccessLog,
+    client: IpAddr,
+    arrived: SystemTime,
+    started: Instant,
+    method: Method,
+    target: String,
+    version: Version,
+    referer: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+    status: StatusCode,
+    coding: Option<String>,
+    cache_status: Option<String>,
+    source_len: Option<u64>,
+    sent: u64,
+    first_byte: Option<Duration>,
+    complete: bool,
+}
+
+impl Line {
+    /// Adds what the response's head says.
+    pub(crate) fn answered<B>(mut self, response: &Response<B>, served: Option<&Served>) -> Self {
+        self.status = response.status();
+        // What has no body by definition cannot be cut short (RFC 9112 §6.3).
+        self.complete = self.method == Method::HEAD
+            || matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        self.coding = coding_sent(response.headers())
+            .or_else(|| served.map(|served| served.coding.to_string()));
+        if let Some(served) = served {
+            self.cache_status = served.cache_status.map(|status| status.as_str().to_owned());
+            self.source_len = served.source_len;
+        }
+        self
+    }
+
+    fn took(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.first_byte.get_or_insert_with(|| self.started.elapsed());
+            self.sent += bytes as u64;
+        }
+    }
+
+    fn render(&self) -> String {
+        let mut line = String::with_capacity(320);
+        let first_byte = self.first_byte.unwrap_or_else(|| self.started.elapsed());
+        let end = if self.complete { "complete" } else { "aborted" };
+        let _ = write!(line, "{} - - [{}] \"", self.client, clf_time(self.arrived));
+        escape(&mut line, self.method.as_str().as_bytes());
+        line.push(' ');
+        escape(&mut line, self.target.as_bytes());
+        let _ = write!(line, " {:?}\" {} {} ", self.version, self.status.as_u16(), self.sent);
+        quote(&mut line, self.referer.as_ref().map(HeaderValue::as_bytes));
+        line.push(' ');
+        quote(&mut line, self.user_agent.as_ref().map(HeaderValue::as_bytes));
+        let _ = write!(line, " coding={} cache=", self.coding.as_deref().unwrap_or("-"));
+        quote(&mut line, self.cache_status.as_ref().map(String::as_bytes));
+        line.push_str(" source=");
+        match self.source_len {
+            Some(len) => drop(write!(line, "{len}")),
+            None => line.push('-'),
+        }
+        let _ = writeln!(
+            line,
+            " sent={} first_byte={:.6} end={end}",
+            self.sent,
+            first_byte.as_secs_f64()
+        );
+        line
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.log.push(self.render());
+    }
+}
+
+/// The coding that the head names, which is what went out.
+fn coding_sent(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_ENCODING)?.to_str().ok()?;
+    value.bytes().all(|byte| byte.is_ascii_graphic()).then(|| value.to_owned())
+}
+
+/// `23/Nov/2026:01:53:09 +0000`
+fn clf_time(time: SystemTime) -> String {
+    // Sun, 06 Nov 1994 08:49:37 GMT
+    let date = httpdate::fmt_http_date(time);
+    format!("{}/{}/{}:{} +0000", &date[5..7], &date[8..11], &date[12..16], &date[17..25])
+}
+
+fn quote(line: &mut String, text: Option<&[u8]>) {
+    line.push('"');
+    escape(line, text.unwrap_or(b"-"));
+    line.push('"');
+}
+
+fn escape(line: &mut String, text: &[u8]) {
+    for byte in text {
+        match byte {
+            b'"' | b'\\' => drop(write!(line, "\\x{byte:02X}")),
+            b' '..=b'~' => line.push(char::from(*byte)),
+            _ => drop(write!(line, "\\x{byte:02X}")),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A body that fills in the line of its response.
+    ///
+    /// Its line ends as aborted, unless the body came to its end.
+    pub(crate) struct Logged<B> {
+        #[pin]
+        body: B,
+        line: Option<Line>,
+        left: Option<u64>,
+    }
+}
+
+impl<B: Body> Logged<B> {
+    /// Passes `body` on as it is; `None` writes no line.
+    pub(crate) fn new(body: B, mut line: Option<Line>) -> Self {
+        let left = body.size_hint().exact();
+        if let Some(line) = &mut line {
+            line.complete |= body.is_end_stream();
+        }
+        Self { body, line, left }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for Logged<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        let frame = ready!(this.body.as_mut().poll_frame(cx));
+        let Some(line) = this.line else { return Poll::Ready(frame) };
+        match &frame {
+            Some(Ok(frame)) => {
+                let bytes = frame.data_ref().map_or(0, Buf::remaining);
+                line.took(bytes);
+                *this.left = this.left.map(|left| left.saturating_sub(bytes as u64));
+                // hyper polls no further than the length that was announced.
+                line.complete |= *this.left == Some(0) || this.body.is_end_stream();
+            }
+            Some(Err(_)) => {
+                line.complete = false;
+                *this.line = None;
+            }
+            None => {
+                line.complete = true;
+                *this.line = None;
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_the_common_log_formats() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(clf_time(time), "06/Nov/1994:08:49:37 +0000");
+    }
+
+    #[test]
+    fn nothing_ends_a_quoted_string_or_a_line() {
+        let mut line = String::new();
+        quote(&mut line, Some(b"a\"b\\c\r\nd\x1b[31m\xff e"));
+        assert_eq!(line, r#""a\x22b\x5Cc\x0D\x0Ad\x1B[31m\xFF e""#);
+        line.clear();
+        quote(&mut line, None);
+        assert_eq!(line, "\"-\"");
+    }
+
+    #[test]
+    fn a_full_queue_loses_lines_and_counts_them() {
+        let (log, _lines) = log_of(1);
+        for _ in 0..3 {
+            log.push("line\n".into());
+        }
+        assert_eq!(log.0.lost.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn an_end_is_told_from_an_error_and_from_a_client_that_left() {
+        let ended = line_of(vec![Some("abc"), Some("de")], usize::MAX);
+        assert!(ended.ends_with(" end=complete\n") && ended.contains(" sent=5 "), "{ended}");
+        let failed = line_of(vec![Some("abc"), None], usize::MAX);
+        assert!(failed.ends_with(" end=aborted\n") && failed.contains(" sent=3 "), "{failed}");
+        let left = line_of(vec![Some("abc"), Some("de")], 1);
+        assert!(left.ends_with(" end=aborted\n") && left.contains(" sent=3 "), "{left}");
+    }
+
+    fn log_of(queue: usize) -> (AccessLog, Receiver<Message>) {
+        let (queue, lines) = sync_channel(queue);
+        let shared = Shared {
+            queue,
+            lost: AtomicU64::new(0),
+            reopen: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        };
+        (AccessLog(Arc::new(shared)), lines)
+    }
+
+    /// The line of a body with these frames, `None` being an error, of which `polls` are taken.
+    fn line_of(frames: Vec<Option<&'static str>>, polls: usize) -> String {
+        let (log, lines) = log_of(1);
+        let line = log.begin(IpAddr::from([127, 0, 0, 1]), &Request::new(()));
+        let line = line.answered(&Response::new(()), None);
+        let mut body = Logged::new(Frames(frames.into_iter()), Some(line));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..polls {
+            match Pin::new(&mut body).poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                _ => break,
+            }
+        }
+        drop(body);
+        match lines.try_recv() {
+            Ok(Message::Line(line)) => line,
+            _ => panic!("no line"),
+        }
+    }
+
+    struct Frames(std::vec::IntoIter<Option<&'static str>>);
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = ();
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+            let frame = self.0.next();
+            Poll::Ready(frame.map(|frame| {
+                frame.map(|text| Frame::data(Bytes::from_static(text.as_bytes()))).ok_or(())
+            }))
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The second listener: is it alive, is it ready, what has it done.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use cachecompress::{Metrics, ServeCompressed};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::registry::{Registry, Unit};
+
+/// What the client crate encodes.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What every scraper reads; to it the few words that are OpenMetrics' own are comments.
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Answers the admin listener's requests; clones share everything.
+#[derive(Clone)]
+pub(crate) struct Admin(Arc<Inner>);
+
+struct Inner {
+    ready: AtomicBool,
+    registry: Registry,
+}
+
+impl Admin {
+    /// About `site`, ready from the start.
+    pub(crate) fn new(site: ServeCompressed) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(SiteMetrics(site)));
+        Self(Arc::new(Inner { ready: AtomicBool::new(true), registry }))
+    }
+
+    /// From now on `/readyz` answers 503, so that balancers send nothing more.
+    pub(crate) fn not_ready(&self) {
+        self.0.ready.store(false, Ordering::Release);
+    }
+
+    /// Answers `request`.
+    pub(crate) async fn answer<B>(
+        self,
+        request: Request<B>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        Ok(self.respond(request.method(), request.uri().path(), request.headers()))
+    }
+
+    fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        if !matches!(path, "/healthz" | "/readyz" | "/metrics") {
+            return respond(StatusCode::NOT_FOUND, TEXT, "try /healthz, /readyz or /metrics\n");
+        }
+        if method != Method::GET && method != Method::HEAD {
+            let mut refusal = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD only\n");
+            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refusal;
+        }
+        match path {
+            "/healthz" => respond(StatusCode::OK, TEXT, "alive\n"),
+            "/readyz" if self.0.ready.load(Ordering::Acquire) => {
+                respond(StatusCode::OK, TEXT, "ready\n")
+            }
+            "/readyz" => respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, "ending\n"),
+            _ => self.metrics(headers),
+        }
+    }
+
+    fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
+        let open_metrics = headers.get_all(header::ACCEPT).iter().any(|accept| {
+            accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text"))
+        });
+        let media_type = if open_metrics { OPEN_METRICS } else { PROMETHEUS_TEXT };
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.0.registry) {
+            Ok(()) => respond(StatusCode::OK, media_type, text),
+            Err(_) => respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "cannot encode metrics\n"),
+        }
+    }
+}
+
+fn respond(
+    status: StatusCode,
+    media_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Takes one snapshot of the site's metrics for each scrape.
+struct SiteMetrics(ServeCompressed);
+
+impl fmt::Debug for SiteMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SiteMetrics")
+    }
+}
+
+impl Collector for SiteMetrics {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        Exposition(encoder).all(&self.0.metrics())
+    }
+}
+
+/// Names are given without what the encoder adds: the unit, and `_total` for counters.
+struct Exposition<'a>(DescriptorEncoder<'a>);
+
+impl Exposition<'_> {
+    fn all(&mut self, metrics: &Metrics) -> fmt::Result {
+        self.counters(
+            "cachecompress_requests",
+            "Requests by what became of them.",
+            None,
+            "outcome",
+            metrics.requests.iter().map(|(outcome, count)| (outcome.as_str(), *count)),
+        )?;
+        let encodes = metrics.encodes.iter();
+        self.counters(
+            "cachecompress_encodes",
+            "Encodes started.",
+            None,
+            "coding",
+            encodes.clone().map(|encode| (encode.coding.as_str(), encode.started)),
+        )?;
+        self.counters(
+            "cachecompress_encode",
+            "CPU time spent in encodes.",
+            Some(&Unit::Seconds),
+            "coding",
+            encodes.map(|encode| (encode.coding.as_str(), encode.cpu.as_secs_f64())),
+        )?;
+        let bytes = Some(&Unit::Bytes);
+        self.counter(
+            "cachecompress_source",
+            "Length of the representations sent, before any coding.",
+            bytes,
+            metrics.source_bytes,
+        )?;
+        self.counter("cachecompress_sent", "Bytes of bodies sent.", bytes, metrics.sent_bytes)?;
+        self.gauge("cachecompress_entries", "Entries in the cache.", None, metrics.entries)?;
+        self.gauge("cachecompress_entry", "Length of all entries.", bytes, metrics.entry_bytes)?;
+        self.counter(
+            "cachecompress_evictions",
+            "Entries removed to make room.",
+            None,
+            metrics.evictions,
+        )?;
+        self.counter(
+            "cachecompress_damaged_entries",
+            "Entries that failed their verification and were removed.",
+            None,
+            metrics.damaged_entries,
+        )?;
+        self.gauge("cachecompress_inflight", "Encodes under way.", None, metrics.inflight)?;
+        self.gauge(
+            "cachecompress_queue_length",
+            "Encodes that wait for a thread.",
+            None,
+            metrics.queue_length,
+        )
+    }
+
+    fn counters<'l, V: EncodeCounterValue>(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        label: &'static str,
+        values: impl Iterator<Item = (&'l str, V)>,
+    ) -> fmt::Result {
+        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
+        for (key, value) in values {
+            let labels = [(label, key)];
+            family.encode_family(&labels)?.encode_counter(&value, NO_EXEMPLAR)?;
+        }
+        Ok(())
+    }
+
+    fn counter(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
+        metric.encode_counter(&value, NO_EXEMPLAR)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: u64) -> fmt::Result {
+        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+        metric.encode_gauge(&value)
+    }
+}
+
+const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;

@@ -1,0 +1,228 @@
+//! The raw command line: flags, their environment variables, their help.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::TypedValueParser as _;
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit::Failure;
+use crate::values::{self, CacheControl, Codings, Level, LogTarget};
+
+/// A static file server that compresses every file once, on its first request, and keeps the
+/// result on disk.
+#[derive(Debug, Parser)]
+#[command(name = "cachecompress", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = "Every flag can also be set in the environment: --cache-size is \
+    CACHECOMPRESS_CACHE_SIZE. A flag wins over its variable.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the files of a directory over HTTP
+    Serve(Box<ServeArgs>),
+}
+
+/// The flags of `serve`, as they were given.
+#[derive(Args, Debug)]
+#[command(args_override_self = true)]
+#[command(after_help = "Every flag can also be set in the environment, by the variable in its \
+    description; lists are separated by commas, switches are on or off. A flag wins over its \
+    variable.\n\nSIGTERM or SIGINT ends the server: it stops accepting, finishes what runs within \
+    10 seconds and exits with 0. A second signal ends it at once, with 128 + the signal's number. \
+    SIGHUP reopens the access log file.\n\nExit codes: 0 ended by a signal, 1 something could not \
+    be opened, bound or read, 2 wrong usage.")]
+pub(crate) struct ServeArgs {
+    /// The directory whose files are served
+    #[arg(value_name = "DIR", default_value = ".", env = "CACHECOMPRESS_DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Address and port to listen on; may be repeated
+    ///
+    /// Port 0 lets the system choose. Each bound address is printed to stdout as
+    /// `listening on http://ADDRESS:PORT`. On most systems [::]:PORT takes IPv4 as well.
+    #[arg(long, value_name = "ADDR", value_parser = values::address, value_delimiter = ',')]
+    #[arg(default_value = "127.0.0.1:8080", env = "CACHECOMPRESS_LISTEN")]
+    pub(crate) listen: Vec<SocketAddr>,
+
+    /// Where compressed files are kept [default: the user's cache directory + /cachecompress]
+    ///
+    /// It may be removed at any time; what is in it is made again when needed. If it cannot be
+    /// written, the files are served uncompressed.
+    #[arg(long, value_name = "PATH", env = "CACHECOMPRESS_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+
+    /// The most that compressed files may take up on disk, such as 500MB or 1GiB
+    ///
+    /// The least recently used ones make room. 0 keeps nothing on disk, and up to 64 MiB in
+    /// memory.
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(default_value = "1GiB", env = "CACHECOMPRESS_CACHE_SIZE")]
+    pub(crate) cache_size: u64,
+
+    /// Content codings to offer, the preferred one first: any of br,zstd,gzip,deflate, or auto
+    ///
+    /// A client's own preference comes first. auto: br, zstd, gzip, deflate for files up to
+    /// 1 MiB; zstd before br for larger ones, where encoding speed counts.
+    #[arg(long, value_name = "LIST", value_parser = values::codings)]
+    #[arg(default_value = "auto", env = "CACHECOMPRESS_CODINGS")]
+    pub(crate) codings: Codings,
+
+    /// Compression level of a coding; may be repeated [default: br=5 zstd=3 gzip=6]
+    ///
+    /// br takes 0 to 11, zstd 1 to 22, gzip and deflate 1 to 9. A higher level compresses better
+    /// and takes longer, once per file.
+    #[arg(long, value_name = "CODING=N", value_parser = values::level, value_delimiter = ',')]
+    #[arg(env = "CACHECOMPRESS_LEVEL")]
+    pub(crate) level: Vec<Level>,
+
+    /// Threads that serve requests [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(env = "CACHECOMPRESS_THREADS")]
+    pub(crate) threads: Option<u16>,
+
+    /// Threads that compress [default: half the number of cores, at least 2]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(env = "CACHECOMPRESS_ENCODE_THREADS")]
+    pub(crate) encode_threads: Option<u16>,
+
+    /// How long a file counts as unchanged before its timestamps are looked at again, such as
+    /// 500ms or 1s; 0 looks at every request
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
+    #[arg(default_value = "1s", env = "CACHECOMPRESS_REVALIDATE")]
+    pub(crate) revalidate: Duration,
+
+    /// How long a request waits for the first compressed bytes before it gets the file
+    /// uncompressed, such as 50ms; the compressing goes on for the next request
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
+    #[arg(default_value = "50ms", env = "CACHECOMPRESS_PATIENCE")]
+    pub(crate) patience: Duration,
+
+    /// Whether to decode everything compressed and compare it with the file before its last
+    /// bytes are sent and before it is kept
+    #[arg(long, value_name = "on|off", action = clap::ArgAction::Set)]
+    #[arg(value_parser = on_or_off(), default_value = "on", env = "CACHECOMPRESS_PROVE")]
+    pub(crate) prove: bool,
+
+    /// The Cache-Control header where nothing more specific is set; off sends none
+    #[arg(long, value_name = "VALUE|off", value_parser = values::cache_control)]
+    #[arg(default_value = "no-cache", env = "CACHECOMPRESS_CACHE_CONTROL")]
+    pub(crate) cache_control: CacheControl,
+
+    /// Answer navigations to unknown paths with /index.html, for single-page applications
+    #[arg(long, value_parser = values::switch, env = "CACHECOMPRESS_SPA")]
+    pub(crate) spa: bool,
+
+    /// Let clients keep files with a fingerprint in their name (app.3f9c2b1a.js) for a year:
+    /// `Cache-Control: public, max-age=31536000, immutable`
+    #[arg(long, value_parser = values::switch, env = "CACHECOMPRESS_IMMUTABLE")]
+    pub(crate) immutable: bool,
+
+    /// Send the uncompressed length as X-Original-Content-Length, for progress displays
+    #[arg(long, value_parser = values::switch, env = "CACHECOMPRESS_ORIGINAL_LENGTH")]
+    pub(crate) original_length: bool,
+
+    /// Write a line for every response to FILE, or to stdout for - [default: off]
+    ///
+    /// The combined log format with more behind it, all in one line:
+    ///
+    /// CLIENT - - [DAY/MONTH/YEAR:HH:MM:SS +0000] "REQUEST" STATUS SENT "REFERER" "USER-AGENT"
+    /// coding=CODING cache="CACHE-STATUS" source=BYTES sent=BYTES first_byte=SECONDS
+    /// end=complete|aborted
+    ///
+    /// source is the file's length, sent what went out of the body, first_byte the time from the
+    /// request's arrival to the body's first byte, in seconds. What is unknown is a dash. In
+    /// quotes, `"`, `\` and everything that is not visible ASCII is written as \xHH. Lines are
+    /// flushed every second; a log that cannot keep up loses lines rather than delay a request,
+    /// and says so on stderr. SIGHUP reopens the file.
+    #[arg(long, value_name = "FILE|-", value_parser = values::log_target, verbatim_doc_comment)]
+    #[arg(env = "CACHECOMPRESS_ACCESS_LOG")]
+    pub(crate) access_log: Option<LogTarget>,
+
+    /// Address and port for /healthz, /readyz and /metrics [default: off]
+    ///
+    /// /healthz answers 200 while the process lives; /readyz 200, and 503 from the first signal
+    /// on; /metrics is for Prometheus. The address is printed to stdout as
+    /// `admin on http://ADDRESS:PORT`. Not for the public: there is no authentication.
+    #[arg(long, value_name = "ADDR", value_parser = values::address, env = "CACHECOMPRESS_ADMIN")]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// How much to log to stderr
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    #[arg(default_value = "info", env = "CACHECOMPRESS_LOG_LEVEL")]
+    pub(crate) log_level: LogLevel,
+
+    /// How to log to stderr
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    #[arg(default_value = "text", env = "CACHECOMPRESS_LOG_FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// `--log-level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Parses the process's arguments and environment.
+///
+/// `None`: help or version was asked for and has been printed.
+///
+/// # Errors
+///
+/// [`Failure::Usage`] with clap's explanation as one sentence.
+pub(crate) fn parse() -> Result<Option<Cli>, Failure> {
+    let error = match Cli::try_parse() {
+        Ok(cli) => return Ok(Some(cli)),
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // A reader that has seen enough (`| head`) is no failure.
+            let _ = error.print();
+            Ok(None)
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Failure::Usage(
+                "no command given; try `cachecompress serve DIR`, or `cachecompress --help`".into(),
+            ))
+        }
+        _ => Err(Failure::Usage(one_sentence(&error.render().to_string()))),
+    }
+}
+
+/// clap explains over several paragraphs; this keeps what matters, in one line.
+fn one_sentence(explanation: &str) -> String {
+    let mut parts = Vec::new();
+    for line in explanation.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if line.starts_with("Usage:") || line.starts_with("For more information") {
+            break;
+        }
+        let line = line.strip_prefix("error: ").unwrap_or(line);
+        parts.push(line.strip_prefix("tip: ").unwrap_or(line));
+    }
+    parts.push("see `cachecompress serve --help`");
+    parts.join("; ")
+}
+
+fn on_or_off() -> impl clap::builder::TypedValueParser<Value = bool> {
+    clap::builder::PossibleValuesParser::new(["on", "off"]).map(|text| text == "on")
+}

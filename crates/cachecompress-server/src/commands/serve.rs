@@ -1,0 +1,236 @@
+//! `cachecompress serve [DIR]`
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cachecompress::{Cache, Directory, Error, ErrorKind, ServeCompressed, Shutdown};
+use hyper::service::service_fn;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::access_log::{AccessLog, LogThread};
+use crate::admin::Admin;
+use crate::cli::ServeArgs;
+use crate::config::{CacheChoice, MEMORY_CACHE_BYTES, ServeConfig};
+use crate::connection::Protocol;
+use crate::edge::Edge;
+use crate::exit::Failure;
+use crate::printer::Printer;
+use crate::shutdown::{Drain, GRACE, Hangups, Signals};
+use crate::values::{Level, LogTarget};
+use crate::{listener, logging, open_files};
+
+/// Stored files that are kept open at most.
+const MAX_OPEN_ENTRIES: usize = 8192;
+/// The most connections at once; but never more than half of the files the process may open,
+/// because the cache needs some too. Others wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 10_000;
+/// And to the admin listener.
+const MAX_ADMIN_CONNECTIONS: usize = 64;
+/// How long the access log's last lines may take.
+const LOG_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+///
+/// If the directory, an address, the access log or the runtime is not to be had; then nothing was
+/// served.
+pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
+    let mut config = ServeConfig::resolve(args);
+    logging::init(config.log_level, config.log_format);
+    let source = open_directory(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.threads)
+        .thread_name("serve")
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::Runtime(format!("cannot start threads: {error}; try fewer with --threads"))
+        })?;
+    let (log, thread) = match config.access_log.clone().map(AccessLog::start).transpose()? {
+        Some((log, thread)) => (Some(log), Some(Arc::new(thread))),
+        None => (None, None),
+    };
+    let outcome = runtime.block_on(async {
+        let sockets = Sockets::bind(&config).await?;
+        let site = build_site(&mut config, source)?;
+        serve(sockets, site, log, &config, thread.clone(), printer).await
+    });
+    // Drops what did not finish in time; those bodies still write their lines.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    if let Some(thread) = thread {
+        thread.close(LOG_PATIENCE);
+    }
+    outcome
+}
+
+fn open_directory(config: &ServeConfig) -> Result<Directory, Failure> {
+    Directory::new(&config.dir).map_err(|error| {
+        let dir = config.dir.display();
+        let reason = match error.kind() {
+            ErrorKind::NotFound => "there is no such directory".to_owned(),
+            _ => error.to_string(),
+        };
+        Failure::Runtime(format!(
+            "cannot serve {dir}: {reason}; name a directory: `cachecompress serve DIR`"
+        ))
+    })
+}
+
+fn build_site(config: &mut ServeConfig, source: Directory) -> Result<ServeCompressed, Failure> {
+    let cache = match &config.cache {
+        CacheChoice::Disk { dir, max_bytes } => {
+            tracing::info!(dir = %dir.display(), max_bytes, "keeping compressed files on disk");
+            let cache = Cache::builder(dir).max_bytes(*max_bytes).open_entries(open_entries());
+            cache.build().map_err(|error| refused(&error))?
+        }
+        CacheChoice::Memory { because } => {
+            tracing::warn!("keeping compressed files in memory only, up to 64 MiB: {because}");
+            Cache::in_memory(MEMORY_CACHE_BYTES)
+        }
+    };
+    let mut builder = ServeCompressed::builder(source)
+        .cache(cache)
+        .preference(config.preference.clone())
+        .encode_threads(config.encode_threads)
+        .revalidate(config.revalidate)
+        .patience(config.patience)
+        .prove(config.prove)
+        .spa(config.spa)
+        .immutable(config.immutable)
+        .original_length(config.original_length);
+    for Level { coding, level } in config.levels.drain(..) {
+        builder = builder.level(coding, level);
+    }
+    if let Some(value) = config.cache_control.take() {
+        builder = builder.default_cache_control(value);
+    }
+    builder.build().map_err(|error| refused(&error))
+}
+
+fn refused(error: &Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Config => Failure::Usage(error.to_string()),
+        _ => Failure::Runtime(error.to_string()),
+    }
+}
+
+/// Everything bound, nothing served yet.
+struct Sockets {
+    site: Vec<(TcpListener, SocketAddr)>,
+    admin: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Sockets {
+    async fn bind(config: &ServeConfig) -> Result<Self, Failure> {
+        let mut site = Vec::new();
+        for address in &config.listen {
+            site.push(bind(*address, "--listen").await?);
+        }
+        let admin = match config.admin {
+            Some(address) => Some(bind(address, "--admin").await?),
+            None => None,
+        };
+        Ok(Self { site, admin })
+    }
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = listener::bind(address, flag).await?;
+    let bound = listener
+        .local_addr()
+        .map_err(|error| Failure::Runtime(format!("cannot listen on {address}: {error}")))?;
+    Ok((listener, bound))
+}
+
+async fn serve(
+    sockets: Sockets,
+    site: ServeCompressed,
+    log: Option<AccessLog>,
+    config: &ServeConfig,
+    log_thread: Option<Arc<LogThread>>,
+    printer: Printer,
+) -> Result<(), Failure> {
+    let cannot = |error| Failure::Runtime(format!("cannot listen for signals: {error}"));
+    let mut signals = Signals::install().map_err(cannot)?;
+    if let (Some(log), Some(LogTarget::File(_))) = (&log, &config.access_log) {
+        reopen_on_hangup(log.clone(), Hangups::install().map_err(cannot)?);
+    }
+    let protocol = Protocol::new();
+    let (site_drain, admin_drain) = (Drain::new(), Drain::new());
+    let admin = Admin::new(site.clone());
+
+    let limit = Arc::new(Semaphore::new(connection_limit()));
+    let edge = {
+        let site = site.clone();
+        move |client: SocketAddr| Edge { site: site.clone(), log: log.clone(), client: client.ip() }
+    };
+    for (listener, address) in sockets.site {
+        printer.line(format_args!("listening on http://{address}"));
+        let (protocol, edge) = (protocol.clone(), edge.clone());
+        let serve = move |stream, peer, draining| {
+            let (protocol, edge) = (protocol.clone(), edge(peer));
+            let service = service_fn(move |request| edge.clone().answer(request));
+            async move { protocol.serve(stream, service, draining).await }
+        };
+        let limit = Arc::clone(&limit);
+        tokio::spawn(listener::accept(listener, limit, site_drain.subscribe(), serve));
+    }
+    if let Some((listener, address)) = sockets.admin {
+        printer.line(format_args!("admin on http://{address}"));
+        let admin = admin.clone();
+        let serve = move |stream, _, draining| {
+            let (protocol, admin) = (protocol.clone(), admin.clone());
+            let service = service_fn(move |request| admin.clone().answer(request));
+            async move { protocol.serve(stream, service, draining).await }
+        };
+        let limit = Arc::new(Semaphore::new(MAX_ADMIN_CONNECTIONS));
+        tokio::spawn(listener::accept(listener, limit, admin_drain.subscribe(), serve));
+    }
+
+    let signal = signals.next().await;
+    tracing::info!(signal = signal.name, "ending: finishing what runs within 10 s");
+    admin.not_ready();
+    end_at_once_on_next(signals, log_thread);
+    let left = site_drain.finish(GRACE).await;
+    if left > 0 {
+        tracing::warn!(connections = left, "not finished in time; closing them");
+    }
+    admin_drain.finish(Duration::from_millis(500)).await;
+    site.shutdown(Shutdown::Drop).await;
+    Ok(())
+}
+
+/// The descriptors that stored files may keep: an eighth of all.
+fn open_entries() -> usize {
+    let files = open_files::raise_limit().unwrap_or(u64::MAX);
+    usize::try_from(files / 8).unwrap_or(usize::MAX).clamp(16, MAX_OPEN_ENTRIES)
+}
+
+fn connection_limit() -> usize {
+    let files = open_files::raise_limit().unwrap_or(u64::MAX);
+    usize::try_from(files / 2).unwrap_or(usize::MAX).clamp(1, MAX_CONNECTIONS)
+}
+
+fn reopen_on_hangup(log: AccessLog, mut hangups: Hangups) {
+    tokio::spawn(async move {
+        loop {
+            hangups.next().await;
+            log.reopen();
+        }
+    });
+}
+
+/// A second signal ends the process without waiting for anybody.
+fn end_at_once_on_next(mut signals: Signals, log: Option<Arc<LogThread>>) {
+    tokio::spawn(async move {
+        let signal = signals.next().await;
+        tracing::warn!(signal = signal.name, "ending at once");
+        if let Some(log) = log {
+            log.close(Duration::from_millis(100));
+        }
+        std::process::exit(signal.exit_code);
+    });
+}

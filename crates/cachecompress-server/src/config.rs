@@ -1,0 +1,136 @@
+//! The resolved configuration: every default applied, nothing left to ask for.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cachecompress::Preference;
+use etcetera::BaseStrategy as _;
+use http::HeaderValue;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::cli::{LogFormat, LogLevel, ServeArgs};
+use crate::values::{CacheControl, Level, LogTarget};
+
+/// How much a cache in memory holds.
+pub(crate) const MEMORY_CACHE_BYTES: u64 = 64 << 20;
+
+/// What `serve` does.
+#[derive(Debug)]
+pub(crate) struct ServeConfig {
+    pub(crate) dir: PathBuf,
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) cache: CacheChoice,
+    pub(crate) preference: Preference,
+    pub(crate) levels: Vec<Level>,
+    pub(crate) threads: usize,
+    pub(crate) encode_threads: usize,
+    pub(crate) revalidate: Duration,
+    pub(crate) patience: Duration,
+    pub(crate) prove: bool,
+    pub(crate) cache_control: Option<HeaderValue>,
+    pub(crate) spa: bool,
+    pub(crate) immutable: bool,
+    pub(crate) original_length: bool,
+    pub(crate) access_log: Option<LogTarget>,
+    pub(crate) log_level: LevelFilter,
+    pub(crate) log_format: LogFormat,
+}
+
+/// Where compressed files are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CacheChoice {
+    /// In `dir`.
+    Disk { dir: PathBuf, max_bytes: u64 },
+    /// In memory, for this reason.
+    Memory { because: &'static str },
+}
+
+impl ServeConfig {
+    /// Applies the defaults that depend on the machine.
+    pub(crate) fn resolve(args: ServeArgs) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self {
+            dir: args.dir,
+            listen: args.listen,
+            admin: args.admin,
+            cache: cache_choice(args.cache_size, args.cache_dir, user_cache_dir),
+            preference: args.codings.into(),
+            levels: args.level,
+            threads: args.threads.map_or(cores, usize::from),
+            encode_threads: args.encode_threads.map_or((cores / 2).max(2), usize::from),
+            revalidate: args.revalidate,
+            patience: args.patience,
+            prove: args.prove,
+            cache_control: match args.cache_control {
+                CacheControl::Off => None,
+                CacheControl::Value(value) => Some(value),
+            },
+            spa: args.spa,
+            immutable: args.immutable,
+            original_length: args.original_length,
+            access_log: args.access_log,
+            log_level: args.log_level.into(),
+            log_format: args.log_format,
+        }
+    }
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Off => Self::OFF,
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+fn cache_choice(
+    max_bytes: u64,
+    wanted: Option<PathBuf>,
+    user: impl FnOnce() -> Option<PathBuf>,
+) -> CacheChoice {
+    if max_bytes == 0 {
+        return CacheChoice::Memory { because: "--cache-size is 0" };
+    }
+    match wanted.or_else(|| user().map(|dir| dir.join("cachecompress"))) {
+        Some(dir) => CacheChoice::Disk { dir, max_bytes },
+        None => CacheChoice::Memory {
+            because: "there is no home directory to keep a cache in; set --cache-dir",
+        },
+    }
+}
+
+/// The user's cache directory, if the environment names one.
+///
+/// Where neither `HOME` nor `XDG_CACHE_HOME` is set, the user database might still name a home
+/// directory; but whoever starts a service without them does not expect files to appear there.
+fn user_cache_dir() -> Option<PathBuf> {
+    let named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if cfg!(unix) && !named("HOME") && !named("XDG_CACHE_HOME") {
+        return None;
+    }
+    let dir = etcetera::choose_base_strategy().ok()?.cache_dir();
+    dir.is_absolute().then_some(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_where_it_is_wanted_else_the_users_else_in_memory() {
+        let disk = |dir: &str| CacheChoice::Disk { dir: dir.into(), max_bytes: 7 };
+        let user = || Some(PathBuf::from("/home/u/.cache"));
+        assert_eq!(cache_choice(7, Some("/c".into()), user), disk("/c"));
+        assert_eq!(cache_choice(7, None, user), disk("/home/u/.cache/cachecompress"));
+        assert!(matches!(cache_choice(7, None, || None), CacheChoice::Memory { .. }));
+        assert!(matches!(cache_choice(0, Some("/c".into()), user), CacheChoice::Memory { .. }));
+    }
+}

@@ -1,0 +1,230 @@
+//! What is settled about a request before the site sees it: its Host, and the form of its target.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv6Addr};
+
+use bytes::Bytes;
+use cachecompress::{Body, ServeCompressed, Served};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use tower::ServiceExt as _;
+
+use crate::access_log::{AccessLog, Logged};
+
+/// A site's body, or a short text of our own.
+pub(crate) type SiteBody = Logged<Either<Body, Full<Bytes>>>;
+
+/// Stands before the site, one for each connection.
+#[derive(Clone)]
+pub(crate) struct Edge {
+    /// What answers.
+    pub(crate) site: ServeCompressed,
+    /// Where every response gets a line.
+    pub(crate) log: Option<AccessLog>,
+    /// Who asks.
+    pub(crate) client: IpAddr,
+}
+
+/// Why a request goes no further.
+#[derive(Debug, PartialEq, Eq)]
+enum Turned {
+    /// Against the rules; the sentence is for the client.
+    BadRequest(&'static str),
+    /// `OPTIONS *` is about the server, not about a file (RFC 9110 §9.3.7).
+    ServerOptions,
+}
+
+impl Edge {
+    /// Answers `request`.
+    pub(crate) async fn answer(
+        self,
+        request: Request<Incoming>,
+    ) -> Result<Response<SiteBody>, Infallible> {
+        let line = self.log.map(|log| log.begin(self.client, &request));
+        let (mut parts, body) = request.into_parts();
+        let response = match admit(&mut parts) {
+            Ok(()) => self.site.oneshot(Request::from_parts(parts, body)).await?.map(Either::Left),
+            Err(turned) => turned.response().map(Either::Right),
+        };
+        let line = line.map(|line| line.answered(&response, response.extensions().get::<Served>()));
+        Ok(response.map(|body| Logged::new(body, line)))
+    }
+}
+
+impl Turned {
+    fn response(self) -> Response<Full<Bytes>> {
+        let mut response = Response::default();
+        match self {
+            Self::BadRequest(sentence) => {
+                *response.status_mut() = StatusCode::BAD_REQUEST;
+                let text = HeaderValue::from_static("text/plain; charset=utf-8");
+                response.headers_mut().insert(header::CONTENT_TYPE, text);
+                *response.body_mut() = Full::from(format!("{sentence}\n"));
+            }
+            Self::ServerOptions => {
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                let methods = HeaderValue::from_static("GET, HEAD, OPTIONS");
+                response.headers_mut().insert(header::ALLOW, methods);
+            }
+        }
+        response
+    }
+}
+
+/// Lets a request pass, its target reduced to path and query (RFC 9112 §3.2.1).
+fn admit(parts: &mut Parts) -> Result<(), Turned> {
+    check_host(parts.version, &parts.uri, &parts.headers)?;
+    if parts.method == Method::CONNECT {
+        // Its target is an authority; the site says which methods it has.
+        parts.uri = Uri::from_static("/");
+        return Ok(());
+    }
+    if parts.uri.path() == "*" {
+        return Err(match parts.method {
+            Method::OPTIONS => Turned::ServerOptions,
+            _ => Turned::BadRequest("the target * is for OPTIONS only"),
+        });
+    }
+    parts.uri = origin_form(&parts.uri)
+        .ok_or(Turned::BadRequest("the target is neither a path nor a URL"))?;
+    Ok(())
+}
+
+/// RFC 9112 §3.2: exactly one Host, and a valid one, in HTTP/1.1; RFC 9113 §8.3.1: `:authority`
+/// or Host in HTTP/2, and no two that differ.
+fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Turned> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Turned::BadRequest("more than one Host"));
+    }
+    if host.is_some_and(|host| !is_host(host.as_bytes())) {
+        return Err(Turned::BadRequest("an invalid Host"));
+    }
+    match (version, host, uri.authority()) {
+        (Version::HTTP_09 | Version::HTTP_10, ..) | (Version::HTTP_11, Some(_), _) => Ok(()),
+        (Version::HTTP_11, None, _) => Err(Turned::BadRequest("HTTP/1.1 needs a Host")),
+        (_, None, None) => Err(Turned::BadRequest("neither :authority nor Host")),
+        (_, Some(host), Some(authority))
+            if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) =>
+        {
+            Err(Turned::BadRequest(":authority and Host differ"))
+        }
+        (_, _, Some(authority)) if !is_host(authority.as_str().as_bytes()) => {
+            Err(Turned::BadRequest("an invalid :authority"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether `host` is `uri-host [ ":" port ]` (RFC 9110 §7.2); that may be empty (RFC 9112 §3.2).
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !host[colon..].contains(&b']') => (&host[..colon], &host[colon + 1..]),
+        _ => (host, &b""[..]),
+    };
+    let port_fits = port.iter().all(u8::is_ascii_digit)
+        && (port.is_empty() || std::str::from_utf8(port).is_ok_and(|p| p.parse::<u16>().is_ok()));
+    port_fits && (is_ip_literal(name) || is_reg_name(name))
+}
+
+fn is_ip_literal(name: &[u8]) -> bool {
+    name.strip_prefix(b"[")
+        .and_then(|rest| rest.strip_suffix(b"]"))
+        .and_then(|address| std::str::from_utf8(address).ok())
+        .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
+/// RFC 3986 §3.2.2, reg-name, of which an IPv4 address is one.
+fn is_reg_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = match byte {
+            b'%' => match tail {
+                [high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                    tail
+                }
+                _ => return false,
+            },
+            byte if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte) => tail,
+            _ => return false,
+        };
+    }
+    true
+}
+
+/// Path and query of `uri`; `None` if it has neither, as an authority alone.
+fn origin_form(uri: &Uri) -> Option<Uri> {
+    let target = uri.path_and_query()?;
+    if target.as_str().starts_with('/') {
+        return Some(Uri::from(target.clone()));
+    }
+    // `http://host?query` means the root (RFC 9112 §3.2.1).
+    uri.scheme()?;
+    format!("/{}", target.as_str()).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(version: Version, target: &str, hosts: &[&str]) -> Parts {
+        let mut request = Request::builder().version(version).uri(target);
+        for host in hosts {
+            request = request.header(header::HOST, *host);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn http_1_1_needs_exactly_one_valid_host() {
+        for host in ["a", "A.b-c_d:80", "127.0.0.1:1", "[::1]:80", "[::1]", "", "a:", "x%41"] {
+            assert_eq!(admit(&mut parts(Version::HTTP_11, "/", &[host])), Ok(()), "{host:?}");
+        }
+        for host in ["a b", "a/b", "u@a", "a:b", "a:1:2", "a:99999", "[::1", "::1", "a%4", "a\"b"] {
+            assert!(admit(&mut parts(Version::HTTP_11, "/", &[host])).is_err(), "{host:?}");
+        }
+        assert!(admit(&mut parts(Version::HTTP_11, "/", &[])).is_err());
+        assert!(admit(&mut parts(Version::HTTP_11, "/", &["a", "a"])).is_err());
+        assert!(admit(&mut parts(Version::HTTP_11, "http://a/", &[])).is_err());
+        assert_eq!(admit(&mut parts(Version::HTTP_10, "/", &[])), Ok(()));
+        assert!(admit(&mut parts(Version::HTTP_10, "/", &["a", "b"])).is_err());
+    }
+
+    #[test]
+    fn http_2_needs_an_authority_from_somewhere() {
+        assert_eq!(admit(&mut parts(Version::HTTP_2, "http://a/", &[])), Ok(()));
+        assert_eq!(admit(&mut parts(Version::HTTP_2, "/", &["a"])), Ok(()));
+        assert_eq!(admit(&mut parts(Version::HTTP_2, "http://a/", &["A"])), Ok(()));
+        assert!(admit(&mut parts(Version::HTTP_2, "http://a/", &["b"])).is_err());
+        assert!(admit(&mut parts(Version::HTTP_2, "/", &[])).is_err());
+    }
+
+    #[test]
+    fn only_path_and_query_of_a_target_go_on() {
+        for (target, seen) in [
+            ("/a?b", "/a?b"),
+            ("//host/x", "//host/x"),
+            ("http://h/x?y", "/x?y"),
+            ("http://h", "/"),
+            ("http://h/", "/"),
+            ("http://h?q", "/?q"),
+        ] {
+            let mut parts = parts(Version::HTTP_11, target, &["h"]);
+            assert_eq!(admit(&mut parts), Ok(()), "{target}");
+            assert_eq!(parts.uri, seen, "{target}");
+            assert_eq!(parts.uri.scheme(), None);
+        }
+        assert!(admit(&mut parts(Version::HTTP_11, "h:80", &["h"])).is_err());
+    }
+
+    #[test]
+    fn the_asterisk_is_for_options() {
+        let mut asterisk = parts(Version::HTTP_11, "*", &["h"]);
+        assert!(matches!(admit(&mut asterisk), Err(Turned::BadRequest(_))));
+        asterisk.method = Method::OPTIONS;
+        assert_eq!(admit(&mut asterisk), Err(Turned::ServerOptions));
+    }
+}

@@ -1,0 +1,119 @@
+//! Listening sockets and the loop that accepts from them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::exit::Failure;
+use crate::shutdown::Draining;
+
+/// How long to wait after the first `accept` that failed for want of something.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
+/// And how long at most.
+const LAST_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Binds `address`, for which `flag` asked.
+///
+/// # Errors
+///
+/// [`Failure::Runtime`], saying what to change.
+pub(crate) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let reason = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("address in use; choose another with {flag}")
+            }
+            io::ErrorKind::PermissionDenied => {
+                format!("permission denied; choose a port above 1023 with {flag}")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                format!("this machine has no such address; choose another with {flag}")
+            }
+            _ => format!("{error}; choose another address with {flag}"),
+        };
+        Failure::Runtime(format!("cannot listen on {address}: {reason}"))
+    })
+}
+
+/// Accepts from `listener` and starts a task of `serve` for each connection, until `draining`
+/// begins; then takes what the kernel has accepted already, and closes the socket.
+///
+/// No more than `limit` allows are open at once; further ones wait in the kernel's queue. When
+/// `accept` fails for want of descriptors or memory, it is tried again a little later, and the
+/// connections there are go on.
+pub(crate) async fn accept<F>(
+    listener: TcpListener,
+    limit: Arc<Semaphore>,
+    mut draining: Draining,
+    serve: impl Fn(TcpStream, SocketAddr, Draining) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = draining.begun() => break,
+            accepted = accept_one(&listener, &limit) => accepted,
+        };
+        let (stream, peer, permit) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if is_about_the_connection(&error) => continue,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections; trying again");
+                tokio::select! {
+                    () = draining.begun() => break,
+                    () = tokio::time::sleep(backoff) => {}
+                }
+                backoff = (backoff * 2).min(LAST_BACKOFF);
+                continue;
+            }
+        };
+        backoff = FIRST_BACKOFF;
+        let connection = serve(stream, peer, draining.clone());
+        tokio::spawn(async move {
+            connection.await;
+            drop(permit);
+        });
+    }
+    // Clients whose connections wait in the queue have been told that they are connected.
+    while let Some(Ok((stream, peer))) = accept_queued(&listener).await {
+        tokio::spawn(serve(stream, peer, draining.clone()));
+    }
+}
+
+type Permit = tokio::sync::OwnedSemaphorePermit;
+
+async fn accept_one(
+    listener: &TcpListener,
+    limit: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, Permit)> {
+    let permit = Arc::clone(limit).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, permit))
+}
+
+/// A connection that waits in the kernel's queue, if there is one.
+async fn accept_queued(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    std::future::poll_fn(|cx| match listener.poll_accept(cx) {
+        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// Whether `accept` failed because its connection is gone already, so that the next may do.
+fn is_about_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,26 @@
+//! The program's own log, on stderr.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::cli::LogFormat;
+
+/// Sends events up to `level` to stderr from now on, for the whole process.
+pub(crate) fn init(level: LevelFilter, format: LogFormat) {
+    // The HTTP/2 library narrates every frame at debug; only its warnings are about us.
+    let filter = Targets::new().with_default(level).with_target("h2", level.min(LevelFilter::WARN));
+    let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        LogFormat::Json => output.json().flatten_event(true).boxed(),
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            output.with_ansi(colours).boxed()
+        }
+    };
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
+    // Fails only if there is a subscriber already; then that one keeps the log.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

@@ -1,0 +1,243 @@
+//! What stands behind a flag: text becomes a value once, here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use cachecompress::Preference;
+use cachecompress::semantics::ContentCoding;
+use http::HeaderValue;
+
+/// The codings that the program knows, with the levels that each takes.
+const CODINGS: [(ContentCoding, std::ops::RangeInclusive<i32>); 4] = [
+    (ContentCoding::BROTLI, 0..=11),
+    (ContentCoding::ZSTD, 1..=22),
+    (ContentCoding::GZIP, 1..=9),
+    (ContentCoding::DEFLATE, 1..=9),
+];
+
+/// `--codings`: `auto`, or a list, the preferred coding first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Codings {
+    /// By the source's size.
+    Auto,
+    /// These and no others.
+    List(Vec<ContentCoding>),
+}
+
+/// `--level CODING=N`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Level {
+    /// Whose level.
+    pub(crate) coding: ContentCoding,
+    /// The level.
+    pub(crate) level: i32,
+}
+
+/// `--cache-control VALUE|off`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CacheControl {
+    /// Send none.
+    Off,
+    /// Send this where nothing more specific is set.
+    Value(HeaderValue),
+}
+
+/// `--access-log FILE|-`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LogTarget {
+    /// `-`
+    Stdout,
+    /// Appended to, created when missing.
+    File(PathBuf),
+}
+
+impl From<Codings> for Preference {
+    fn from(codings: Codings) -> Self {
+        match codings {
+            Codings::Auto => Self::Auto,
+            Codings::List(list) => Self::List(list),
+        }
+    }
+}
+
+/// `127.0.0.1:8080`, `[::1]:8080`; a port of 0 lets the system choose one.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| {
+        "write an IP address and a port: 127.0.0.1:8080, [::1]:8080, 0.0.0.0:8080".to_owned()
+    })
+}
+
+/// `500MB` (powers of 1,000), `1GiB` (powers of 1,024), `4096` (bytes), `0`.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    ByteSize::from_str(text.trim()).map(|size| size.as_u64()).map_err(|_| {
+        "write a number of bytes with its unit: 500MB, 1GiB, or 0 for nothing on disk".to_owned()
+    })
+}
+
+/// `50ms`, `1s`, `1m 30s`, `0`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text.trim())
+        .map_err(|_| "write a number with its unit: 50ms, 1s, 2m, or 0".to_owned())
+}
+
+/// `auto`, or codings separated by commas, each at most once.
+pub(crate) fn codings(text: &str) -> Result<Codings, String> {
+    if text.trim().eq_ignore_ascii_case("auto") {
+        return Ok(Codings::Auto);
+    }
+    let mut list = Vec::new();
+    for name in text.split(',') {
+        let (coding, _) = known_coding(name)?;
+        if list.contains(&coding) {
+            return Err(format!("{coding} stands there twice"));
+        }
+        list.push(coding);
+    }
+    Ok(Codings::List(list))
+}
+
+/// `br=5`.
+pub(crate) fn level(text: &str) -> Result<Level, String> {
+    let Some((name, number)) = text.split_once('=') else {
+        return Err("write CODING=N: br=5, zstd=3, gzip=6".to_owned());
+    };
+    let (coding, levels) = known_coding(name)?;
+    let level = number.trim().parse().ok().filter(|level| levels.contains(level));
+    let Some(level) = level else {
+        return Err(format!("{coding} takes a level from {} to {}", levels.start(), levels.end()));
+    };
+    Ok(Level { coding, level })
+}
+
+/// `off`, or a value that may stand in a header.
+pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(CacheControl::Off);
+    }
+    let visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    match HeaderValue::from_str(text) {
+        Ok(value) if !text.is_empty() && text.bytes().all(visible) => {
+            Ok(CacheControl::Value(value))
+        }
+        _ => Err("write directives such as `no-cache` or `max-age=60`, or off".to_owned()),
+    }
+}
+
+/// `-` for stdout, else a file.
+pub(crate) fn log_target(text: &str) -> Result<LogTarget, String> {
+    match text {
+        "" => Err("write a file's name, or - for stdout".to_owned()),
+        "-" => Ok(LogTarget::Stdout),
+        path => Ok(LogTarget::File(path.into())),
+    }
+}
+
+/// A switch in the environment; on the command line its presence is enough.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("write on or off".to_owned()),
+    }
+}
+
+fn known_coding(name: &str) -> Result<(ContentCoding, std::ops::RangeInclusive<i32>), String> {
+    let coding = ContentCoding::new(name.trim()).ok();
+    CODINGS
+        .into_iter()
+        .find(|(known, _)| Some(known) == coding.as_ref())
+        .ok_or_else(|| format!("`{}` is none of br, zstd, gzip, deflate", name.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_of_both_kinds() {
+        assert_eq!(size("500MB"), Ok(500_000_000));
+        assert_eq!(size("1GiB"), Ok(1 << 30));
+        assert_eq!(size(" 1.5 kib "), Ok(1536));
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("0"), Ok(0));
+        for bad in ["", "-1", "1XB", "MB", "1 G i B"] {
+            assert!(size(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn durations_have_units_but_zero_needs_none() {
+        assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
+        assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        for bad in ["", "5", "-1s", "1parsec"] {
+            assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn codings_keep_their_order() {
+        assert_eq!(codings("auto"), Ok(Codings::Auto));
+        assert_eq!(
+            codings("zstd, BR,x-gzip"),
+            Ok(Codings::List(vec![
+                ContentCoding::ZSTD,
+                ContentCoding::BROTLI,
+                ContentCoding::GZIP
+            ]))
+        );
+        for bad in ["", "br,", "br,br", "identity", "lzma", "auto,br"] {
+            assert!(codings(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn levels_stay_within_their_coding() {
+        assert_eq!(level("br=11"), Ok(Level { coding: ContentCoding::BROTLI, level: 11 }));
+        assert_eq!(level(" zstd = 3 "), Ok(Level { coding: ContentCoding::ZSTD, level: 3 }));
+        for bad in ["br", "br=", "br=12", "gzip=0", "zstd=-1", "zstd=23", "foo=1", "=3", "br=5x"] {
+            assert!(level(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_cache_control_is_one_header_value_or_off() {
+        assert_eq!(cache_control("off"), Ok(CacheControl::Off));
+        let value = HeaderValue::from_static("public, max-age=60");
+        assert_eq!(cache_control(" public, max-age=60 "), Ok(CacheControl::Value(value)));
+        for bad in ["", "a\r\nSet-Cookie: b", "caf\u{e9}", "a\tb"] {
+            assert!(cache_control(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_need_a_port() {
+        assert_eq!(address("[::1]:0"), Ok(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0))));
+        for bad in ["", "8080", ":8080", "127.0.0.1", "localhost:80", "1.2.3.4:99999"] {
+            assert!(address(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn switches_read_what_people_write() {
+        for on in ["1", "true", "YES", "on"] {
+            assert_eq!(switch(on), Ok(true));
+        }
+        for off in ["", "0", "false", "No", "off"] {
+            assert_eq!(switch(off), Ok(false));
+        }
+        assert!(switch("perhaps").is_err());
+    }
+
+    #[test]
+    fn a_dash_is_stdout() {
+        assert_eq!(log_target("-"), Ok(LogTarget::Stdout));
+        assert_eq!(log_target("a.log"), Ok(LogTarget::File("a.log".into())));
+        assert!(log_target("").is_err());
+    }
+}

@@ -1,0 +1,164 @@
+//! What the program says and how it ends when it is started wrongly.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::net::TcpListener;
+use std::process::{Output, Stdio};
+
+use common::*;
+
+/// Runs the program, which has to end by itself.
+fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut child = cachecompress_test::server::command(Path::new(PROGRAM))
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(10) {
+            child.kill().unwrap();
+            panic!("{arguments:?} does not end: {:?}", child.wait_with_output().unwrap());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
+
+#[track_caller]
+fn assert_refused(arguments: &[&str], environment: &[(&str, &str)], code: i32, names: &str) {
+    let output = run(arguments, environment);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert!(stderr.contains(names), "{arguments:?} is not told about {names:?}: {stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    assert!(stderr.lines().count() <= 8, "{arguments:?}: {stderr}");
+}
+
+#[test]
+fn a_bad_flag_ends_with_2_and_names_itself() {
+    let site = Site::with("index.html", b"x");
+    let site = site.path().to_str().unwrap();
+    for (flag, value) in [
+        ("--listen", "nonsense"),
+        ("--listen", "127.0.0.1:99999"),
+        ("--cache-size", "many"),
+        ("--codings", "gzip,nonsense"),
+        ("--level", "gzip=10"),
+        ("--level", "br=12"),
+        ("--level", "zstd=23"),
+        ("--level", "zstd"),
+        ("--level", "lzma=3"),
+        ("--threads", "none"),
+        ("--revalidate", "soon"),
+        ("--patience", "-1s"),
+        ("--prove", "perhaps"),
+        ("--log-format", "xml"),
+    ] {
+        assert_refused(&["serve", site, flag, value], &[], 2, flag.trim_start_matches('-'));
+    }
+    assert_refused(&["serve", site, "--nonsense"], &[], 2, "--nonsense");
+    assert_refused(&["nonsense"], &[], 2, "nonsense");
+    let environment = [("CACHECOMPRESS_CACHE_SIZE", "many")];
+    assert_refused(&["serve", site], &environment, 2, "many");
+}
+
+/// A missing root that serves the working directory instead (GHSA-8v2v-wjwg-vx6r).
+#[test]
+fn a_missing_directory_ends_the_program_and_names_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let missing = directory.path().join("no-such-site");
+    let file = directory.path().join("file.txt");
+    fs::write(&file, b"no directory").unwrap();
+    for path in [&missing, &file] {
+        let text = path.to_str().unwrap();
+        let output = run(&["serve", text, "--listen", "127.0.0.1:0"], &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{:?}: {stderr}", output.status);
+        assert!(stderr.contains(text), "{stderr}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
+    }
+}
+
+#[test]
+fn an_address_in_use_ends_with_1_and_names_itself() {
+    let site = Site::with("index.html", b"x");
+    let cache = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (site, cache) = (site.path().to_str().unwrap(), cache.path().to_str().unwrap());
+    let free = "127.0.0.1:0";
+    let listen = ["serve", site, "--cache-dir", cache, "--listen", &address];
+    assert_refused(&listen, &[], 1, &address);
+    let admin = ["serve", site, "--cache-dir", cache, "--listen", free, "--admin", &address];
+    assert_refused(&admin, &[], 1, &address);
+}
+
+/// With SO_REUSEPORT, a second server on the same address would silently share its connections.
+#[test]
+fn a_second_server_on_the_same_address_is_refused() {
+    let site = Site::with("index.html", b"x");
+    let server = start(&site);
+    let address = server.address().to_string();
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().to_str().unwrap();
+    let site = site.path().to_str().unwrap();
+    assert_refused(&["serve", site, "--cache-dir", cache, "--listen", &address], &[], 1, &address);
+}
+
+#[test]
+fn help_and_version_end_with_0() {
+    for arguments in [&["--help"][..], &["serve", "--help"], &["--version"]] {
+        let output = run(arguments, &[]);
+        assert!(output.status.success(), "{arguments:?}");
+        assert!(output.stderr.is_empty() && !output.stdout.is_empty(), "{arguments:?}");
+    }
+    let help = String::from_utf8(run(&["serve", "--help"], &[]).stdout).unwrap();
+    for flag in [
+        "--listen",
+        "--cache-dir",
+        "--cache-size",
+        "--codings",
+        "--level",
+        "--threads",
+        "--encode-threads",
+        "--revalidate",
+        "--patience",
+        "--prove",
+        "--cache-control",
+        "--spa",
+        "--immutable",
+        "--access-log",
+        "--original-length",
+        "--admin",
+        "--log-level",
+        "--log-format",
+    ] {
+        assert!(help.contains(flag), "{flag} is missing from\n{help}");
+        let variable = format!("CACHECOMPRESS_{}", flag[2..].replace('-', "_").to_uppercase());
+        assert!(help.contains(&variable), "{variable} is missing from\n{help}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_and_sigint_end_an_idle_server_with_0() {
+    use rustix::process::Signal;
+
+    let site = Site::with("index.html", b"x");
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = start(&site);
+        // An idle connection kept alive does not hold the end up.
+        let mut idle = Connection::open(server.address()).unwrap();
+        idle.send(&Request::get("/")).unwrap();
+        assert_eq!(idle.receive("GET").unwrap().status(), 200);
+        let begun = Instant::now();
+        server.signal(signal);
+        assert!(server.wait().success());
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+}
