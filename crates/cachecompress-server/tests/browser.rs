@@ -1,0 +1,211 @@
+//! A browser opens the demo page: what it was sent, what it made of it, and what it asks for when
+//! it comes again.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+use cachecompress_test::server::sum;
+use cachecompress_test::tools::require;
+use common::*;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+
+/// How long one visit may take.
+const VISIT: Duration = Duration::from_secs(60);
+
+/// What keeps the browser to the page: no user interface, no talk with its makers.
+const FLAGS: [&str; 12] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-proxy-server",
+    // The page's own clock, which stands still while a request is under way; the timer on which
+    // the page reports follows it.
+    "--virtual-time-budget=10000",
+    "--dump-dom",
+];
+
+/// The page's files that compress, and the one that is compressed already.
+const CODED: [&str; 6] =
+    ["tides.json", "app.3f9c2b1a.js", "style.css", "index.html", "mark.svg", "checksum.wasm"];
+const PLAIN: [&str; 1] = ["pixels.png"];
+
+#[test]
+fn a_browser_decodes_the_page_and_revalidates_it_when_it_comes_again() {
+    let Some(chromium) = require("chromium") else { return };
+    let server = Launch::new(PROGRAM, &example_site()).args(PATIENT).start();
+    visit_twice(&chromium, &server, "/");
+}
+
+/// Under a prefix every reference of the page has to be a relative one, and so has the redirect
+/// from the directory's name without its slash.
+#[test]
+fn the_same_under_a_nested_path_that_is_asked_for_without_its_last_slash() {
+    let Some(chromium) = require("chromium") else { return };
+    let site = Site::new();
+    for (inside, path) in files_of(&example_site(), "") {
+        site.write(&format!("deep/er{inside}"), &fs::read(path).unwrap());
+    }
+    let server = start(&site);
+    visit_twice(&chromium, &server, "/deep/er");
+    assert_eq!(server.get("/deep/er", "br").status(), 308);
+}
+
+fn visit_twice(chromium: &Path, server: &Server, target: &str) {
+    let profile = TempDir::with_prefix("profile-").unwrap();
+    let url = format!("http://{}{target}", server.address());
+    let files = CODED.len() + PLAIN.len();
+
+    let page = visit(chromium, profile.path(), &url);
+    assert_page(&page);
+    let first = server.metrics();
+    assert_eq!(outcomes(&first, "miss"), CODED.len(), "each is encoded for the first visit");
+    assert_eq!(outcomes(&first, "identity"), PLAIN.len());
+    assert_eq!(server.encodes(), CODED.len() as u64);
+
+    let page = visit(chromium, profile.path(), &url);
+    assert_page(&page);
+    let second = server.metrics();
+    let more = |outcome| outcomes(&second, outcome) - outcomes(&first, outcome);
+    assert!(more("not_modified") >= files, "{} of {files} were 304", more("not_modified"));
+    for outcome in ["hit", "miss", "collapsed", "bypass", "identity", "error"] {
+        assert_eq!(more(outcome), 0, "{outcome}: sent again");
+    }
+    let sent = |text: &str| sum(text, "cachecompress_sent_bytes_total", &[]);
+    assert_eq!(sent(&first), sent(&second), "a 304 has no content");
+}
+
+/// The page after a visit by a new browser with this profile, as HTML.
+fn visit(chromium: &Path, profile: &Path, url: &str) -> String {
+    let (page, log) = (profile.join("page.html"), profile.join("log"));
+    let child = Command::new(chromium)
+        .args(FLAGS)
+        .arg(format!("--user-data-dir={}", profile.join("profile").display()))
+        .arg(url)
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(&page).unwrap())
+        .stderr(fs::File::create(&log).unwrap())
+        // A group of its own, because a browser is many processes.
+        .process_group(0)
+        .spawn();
+    let mut browser = Browser(child.unwrap());
+    let status = eventually(VISIT, "the browser's end", || browser.0.try_wait().unwrap());
+    let log = fs::read_to_string(&log).unwrap_or_default();
+    assert!(status.success(), "{url}: {status}\n{log}");
+    fs::read_to_string(&page).unwrap()
+}
+
+/// A browser that is gone, with all of its processes, when the test is.
+struct Browser(Child);
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let group = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+        let _ = self.0.wait();
+    }
+}
+
+/// The page's own report: every file was decoded whole, and those that compress came compressed.
+fn assert_page(page: &str) {
+    let rows = rows(page);
+    let names: Vec<&str> = rows.keys().map(String::as_str).collect();
+    let mut expected = [&CODED[..], &PLAIN[..]].concat();
+    expected.sort_unstable();
+    assert_eq!(names, expected, "{page}");
+    for (name, (decoded, encoded)) in &rows {
+        let length = fs::metadata(example_site().join(name)).unwrap().len();
+        assert_eq!(*decoded, shown(length), "{name}: its size in the page");
+        let same = decoded == encoded;
+        assert_eq!(same, PLAIN.contains(&name.as_str()), "{name}: {encoded} of {decoded}");
+    }
+    let total = between(page, "<p id=\"total\" class=\"total\">", "</p>");
+    let saved = between(total, ": ", " % saved").parse::<u32>();
+    assert!(saved.is_ok_and(|saved| (70..95).contains(&saved)), "{total}");
+    // What a script read from the JSON, checked by WebAssembly: both arrived byte for byte.
+    let sum = between(page, "Its Adler-32, by checksum.wasm: ", ".");
+    assert_eq!(sum, format!("{:08x}", adler32(&heights())), "of tides.json");
+}
+
+/// Of each file in the page's table, its size and what was sent of it, as they are shown.
+fn rows(page: &str) -> BTreeMap<String, (String, String)> {
+    let table = between(page, "<tbody id=\"files\">", "</tbody>");
+    let rows = table.split("<tr>").skip(1).map(|row| {
+        let mut cells = row.split("<td>").skip(1);
+        let mut next = || cells.next().unwrap_or_default().split('<').next().unwrap().to_owned();
+        (next(), (next(), next()))
+    });
+    rows.collect()
+}
+
+/// A length as the page shows it.
+fn shown(bytes: u64) -> String {
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    // At most one decimal, the half rounded up.
+    let tenths = (bytes + 50) / 100;
+    let decimal =
+        if tenths.is_multiple_of(10) { String::new() } else { format!(".{}", tenths % 10) };
+    format!("{}{decimal} kB", tenths / 10)
+}
+
+/// The text that the page hands to its checksum.
+fn heights() -> String {
+    let json = fs::read(example_site().join("tides.json")).unwrap();
+    let tides: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let hours = tides["hours"].as_array().unwrap();
+    hours
+        .iter()
+        .map(|hour| hour["height"].as_f64().unwrap().to_string())
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// RFC 1950 §8.2.
+fn adler32(text: &str) -> u32 {
+    let (a, b) = text.bytes().fold((1, 0), |(a, b), byte| {
+        let a = (a + u32::from(byte)) % 65_521;
+        (a, (b + a) % 65_521)
+    });
+    b << 16 | a
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let rest = text.split_once(start).map(|(_, rest)| rest);
+    let inside = rest.and_then(|rest| rest.split_once(end)).map(|(inside, _)| inside);
+    inside.unwrap_or_else(|| panic!("no {start:?} … {end:?} in {text}"))
+}
+
+fn outcomes(metrics: &str, outcome: &str) -> usize {
+    sum(metrics, "cachecompress_requests_total", &[("outcome", outcome)]) as usize
+}
+
+fn example_site() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/site")
+}
+
+/// Every file under `directory`, with its path from there.
+fn files_of(directory: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(directory).unwrap().map(Result::unwrap);
+    entries
+        .flat_map(|entry| {
+            let inside = format!("{prefix}/{}", entry.file_name().to_str().unwrap());
+            match entry.path() {
+                path if path.is_dir() => files_of(&path, &inside),
+                path => vec![(inside, path)],
+            }
+        })
+        .collect()
+}
