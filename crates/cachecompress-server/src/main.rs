@@ -1,6 +1,12 @@
 //! The `cachecompress` program: a static file server that compresses every file once.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        reason = "a test ends at the first thing that is not as it should be"
+    )
+)]
 
 mod access_log;
 mod admin;

@@ -1,7 +1,11 @@
 //! A browser opens the demo page: what it was sent, what it made of it, and what it asks for when
 //! it comes again.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
 
 mod common;
 

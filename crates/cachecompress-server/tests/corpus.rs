@@ -1,7 +1,11 @@
 //! Real input: npm packages as their authors ship them, and the Rust compiler itself.
 //!
 //! Both tests print what they measured; `--nocapture` shows it.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
 
 mod common;
 

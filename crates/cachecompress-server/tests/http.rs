@@ -1,5 +1,9 @@
 //! Methods, HEAD, HTTP/1.0, pipelining, targets and Host: plain HTTP.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! Accept-Encoding, RFC 9110 §12.5.3, in every spelling, over both protocols.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
 
 mod common;
 

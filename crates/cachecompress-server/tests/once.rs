@@ -1,5 +1,9 @@
 //! Promise 2: the same content in the same coding is encoded once per cache directory.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
 #![cfg(unix)]
 
 mod common;

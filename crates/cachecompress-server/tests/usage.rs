@@ -1,5 +1,9 @@
 //! What the program says and how it ends when it is started wrongly.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
 
 mod common;
 

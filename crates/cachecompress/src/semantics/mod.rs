@@ -4,7 +4,13 @@
 //! everything later asks that value: a cache whose key and whose choice read one header twice,
 //! with two parsers, can be poisoned. No input makes any of this panic.
 
-#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        reason = "a test ends at the first thing that is not as it should be"
+    )
+)]
 
 mod accept_encoding;
 mod cache_status;
