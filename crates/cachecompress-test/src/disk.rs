@@ -29,6 +29,8 @@ pub fn conformance(disk: &dyn Disk, dir: &Path) {
     fingerprints_tell_files_and_states_apart(disk, &case("fingerprints"));
     reservations_do_not_show(disk, &case("reserve"));
     locks_exclude(disk, &case("locks"));
+    locks_announce(disk, &case("announcements"));
+    what_is_in_use_stays(disk, &case("use"));
     readers_follow_a_writer(disk, &case("growing"));
 }
 
@@ -291,6 +293,42 @@ fn locks_exclude(disk: &dyn Disk, dir: &Path) {
 
     assert_eq!(kind(disk.try_lock(&dir.join("gone/lock"))), Some(ErrorKind::NotFound));
     assert!(disk.try_lock(dir).is_err());
+}
+
+fn locks_announce(disk: &dyn Disk, dir: &Path) {
+    let path = dir.join("lock");
+    let size = || disk.stat(&path).unwrap().fingerprint.size;
+    let held = disk.try_lock(&path).unwrap().unwrap();
+    assert_eq!(size(), 0);
+    for announced in [1 << 40, 7, 0] {
+        held.announce(announced).unwrap();
+        // Where a size would take room, nothing is announced.
+        assert!([announced, 0].contains(&size()) && (cfg!(windows) || size() == announced));
+    }
+    held.announce(5).unwrap();
+    drop(held);
+    assert_eq!(kind(disk.stat(&path)), Some(ErrorKind::NotFound));
+    let _again = disk.try_lock(&path).unwrap().unwrap();
+    assert_eq!(size(), 0, "an announcement ends with its lock");
+}
+
+fn what_is_in_use_stays(disk: &dyn Disk, dir: &Path) {
+    let path = dir.join("file");
+    let writer = disk.create_unnamed(dir).unwrap();
+    writer.write_all_at(b"bytes", 0).unwrap();
+    writer.publish(&path).unwrap();
+    let (one, two) = (disk.open(&path).unwrap(), disk.open(&path).unwrap());
+    for user in [writer, one, two] {
+        // Where it cannot be told, no file is in use.
+        assert!(cfg!(windows) || !disk.remove_unused(&path).unwrap());
+        assert!(cfg!(windows) || contents(&*user) == b"bytes");
+    }
+    if cfg!(not(windows)) {
+        assert!(disk.remove_unused(&path).unwrap());
+    }
+    assert_eq!(kind(disk.open(&path)), Some(ErrorKind::NotFound));
+    assert_eq!(kind(disk.remove_unused(&path)), Some(ErrorKind::NotFound));
+    assert!(disk.remove_unused(dir).is_err(), "a directory");
 }
 
 fn readers_follow_a_writer(disk: &dyn Disk, dir: &Path) {

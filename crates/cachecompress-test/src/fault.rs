@@ -18,6 +18,7 @@ pub enum Op {
     Stat,
     List,
     RemoveFile,
+    RemoveUnused,
     RemoveTree,
     TryLock,
     OpenRoot,
@@ -144,6 +145,11 @@ impl Disk for FaultDisk {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.faults.check(Op::RemoveFile)?;
         self.disk.remove_file(path)
+    }
+
+    fn remove_unused(&self, path: &Path) -> io::Result<bool> {
+        self.faults.check(Op::RemoveUnused)?;
+        self.disk.remove_unused(path)
     }
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {

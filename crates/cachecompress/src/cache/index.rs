@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 use hashlink::LinkedHashMap;
 
 use super::key::Name;
-use super::reader::Entry;
 use crate::fs::DiskFile;
 use crate::sync::{Mutex, lock};
 
@@ -25,37 +24,53 @@ pub(super) struct Index {
     /// The same names by directory.
     shards: HashMap<u8, HashSet<Name>>,
     bytes: u64,
-    reserved: Arc<Mutex<Reserved>>,
-    /// Evicted, but open still: their bytes are not free yet.
+    claims: Arc<Mutex<Claims>>,
+    /// What writers in other processes have claimed, when that was last looked at.
+    foreign: Take,
+    /// Gone, but open still: their bytes are not free yet.
     lingering: Vec<(Weak<dyn DiskFile>, u64)>,
-    /// The modification times of the 256 directories when they were last read.
-    pub(super) scanned: HashMap<u8, i128>,
+    /// When the 256 directories were last read, and their modification times then.
+    pub(super) scanned: HashMap<u8, Scanned>,
 }
 
-#[derive(Debug, Default)]
-struct Reserved {
-    bytes: u64,
-    entries: u64,
+/// A state in which a directory was read, in nanoseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scanned {
+    pub(super) modified: i128,
+    pub(super) at: i128,
 }
 
-/// Room that is kept free for a writer until it is dropped.
+/// Bytes and entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Take {
+    pub(super) bytes: u64,
+    pub(super) entries: u64,
+}
+
+/// What this process's writers have claimed; their names, because their locks say the same.
+type Claims = Vec<(Name, u64)>;
+
+/// Room for an entry in the making, which counts until it is dropped.
 #[derive(Debug)]
-pub(super) struct Reservation {
+pub(super) struct Claim {
+    name: Name,
     bytes: u64,
-    reserved: Arc<Mutex<Reserved>>,
+    claims: Arc<Mutex<Claims>>,
 }
 
-impl Reservation {
+impl Claim {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 }
 
-impl Drop for Reservation {
+impl Drop for Claim {
     fn drop(&mut self) {
-        let mut reserved = lock(&self.reserved);
-        reserved.bytes -= self.bytes;
-        reserved.entries -= 1;
+        let mut claims = lock(&self.claims);
+        let this = (self.name, self.bytes);
+        if let Some(at) = claims.iter().position(|claim| *claim == this) {
+            claims.swap_remove(at);
+        }
     }
 }
 
@@ -111,38 +126,58 @@ impl Index {
         self.entries.front().map(|(name, size)| (*name, *size))
     }
 
-    /// Counts `entry`'s bytes until the last who reads it has closed it.
-    pub(super) fn linger(&mut self, entry: &Arc<Entry>) {
-        self.lingering.push((Arc::downgrade(&entry.file), entry.size()));
+    /// Counts the `size` bytes of a file without a name until the last who reads it has closed it.
+    pub(super) fn linger(&mut self, file: &Arc<dyn DiskFile>, size: u64) {
+        self.lingering.push((Arc::downgrade(file), size));
     }
 
-    /// Whether `bytes` would fit if all that can be evicted were.
-    pub(super) fn could_make_room(&mut self, bytes: u64, bounds: Bounds) -> bool {
-        let lingering = self.lingering();
-        let reserved = lock(&self.reserved);
-        lingering.saturating_add(reserved.bytes).saturating_add(bytes) <= bounds.bytes
-            && reserved.entries < bounds.entries
+    /// Counts `bytes` for the entry `name`, whose lock the caller holds, whether they fit or not.
+    pub(super) fn claim(&self, name: Name, bytes: u64) -> Claim {
+        lock(&self.claims).push((name, bytes));
+        Claim { name, bytes, claims: Arc::clone(&self.claims) }
     }
 
-    /// Keeps `bytes` free, if the bounds have room for them.
-    pub(super) fn reserve(&mut self, bytes: u64, bounds: Bounds) -> Option<Reservation> {
-        let lingering = self.lingering();
-        let mut reserved = lock(&self.reserved);
-        let all = self.bytes.saturating_add(lingering).saturating_add(reserved.bytes);
-        if all.saturating_add(bytes) > bounds.bytes
-            || self.entries.len() as u64 + reserved.entries + 1 > bounds.entries
-        {
-            return None;
-        }
-        reserved.bytes += bytes;
-        reserved.entries += 1;
-        drop(reserved);
-        Some(Reservation { bytes, reserved: Arc::clone(&self.reserved) })
+    /// Whether a writer of this process has a claim for `name`.
+    pub(super) fn is_claimed(&self, name: &Name) -> bool {
+        lock(&self.claims).iter().any(|(claimed, _)| claimed == name)
     }
 
-    fn lingering(&mut self) -> u64 {
+    /// Notes what writers of other processes have claimed.
+    pub(super) fn set_foreign(&mut self, foreign: Take) {
+        self.foreign = foreign;
+    }
+
+    /// Whether everything that is there, and everything that is claimed, is within `bounds`.
+    pub(super) fn fits(&mut self, bounds: Bounds) -> bool {
+        let fixed = self.fixed();
+        self.bytes.saturating_add(fixed.bytes) <= bounds.bytes
+            && self.len() + fixed.entries <= bounds.entries
+    }
+
+    /// Whether it would be if everything were evicted that can be.
+    pub(super) fn could_fit(&mut self, bounds: Bounds) -> bool {
+        let fixed = self.fixed();
+        fixed.bytes <= bounds.bytes && fixed.entries <= bounds.entries
+    }
+
+    /// How much of `bounds` is taken, in per cent.
+    pub(super) fn per_cent(&mut self, bounds: Bounds) -> u64 {
+        let fixed = self.fixed();
+        let share = |taken: u64, bound: u64| taken.saturating_mul(100) / bound.max(1);
+        share(self.bytes.saturating_add(fixed.bytes), bounds.bytes)
+            .max(share(self.len() + fixed.entries, bounds.entries))
+    }
+
+    /// What no eviction gives back: claims, and what is gone but open.
+    fn fixed(&mut self) -> Take {
         self.lingering.retain(|(file, _)| file.strong_count() > 0);
-        self.lingering.iter().map(|(_, size)| size).sum()
+        let lingering: u64 = self.lingering.iter().map(|(_, size)| size).sum();
+        let claims = lock(&self.claims);
+        let claimed = claims.iter().fold(lingering, |sum, (_, bytes)| sum.saturating_add(*bytes));
+        Take {
+            bytes: claimed.saturating_add(self.foreign.bytes),
+            entries: claims.len() as u64 + self.foreign.entries,
+        }
     }
 }
 
@@ -177,27 +212,37 @@ mod tests {
         let bounds = Bounds { bytes: 100, entries: 2 };
         let mut index = Index::default();
         index.insert(name(0), 90);
-        assert!(index.could_make_room(100, bounds), "all of it can go");
-        let held = index.reserve(10, bounds).unwrap();
-        assert!(index.could_make_room(90, bounds));
-        assert!(!index.could_make_room(91, bounds), "what is reserved cannot");
-        index.remove(&name(0));
-        let _other = index.reserve(10, bounds).unwrap();
-        assert!(!index.could_make_room(1, bounds), "two entries are the bound");
+        let held = index.claim(name(1), 100);
+        assert!(index.could_fit(bounds) && !index.fits(bounds), "all that is there can go");
+        let more = index.claim(name(2), 1);
+        assert!(!index.could_fit(bounds), "what is claimed cannot");
         drop(held);
-        assert!(index.could_make_room(1, bounds));
+        let _more = index.claim(name(3), 1);
+        assert!(index.could_fit(bounds));
+        let _third = index.claim(name(4), 1);
+        assert!(!index.could_fit(bounds), "two entries are the bound");
+        drop(more);
+        assert!(index.could_fit(bounds));
+        index.set_foreign(Take { bytes: 99, entries: 0 });
+        assert!(!index.could_fit(bounds), "another process's claim cannot go either");
     }
 
     #[test]
-    fn what_is_reserved_counts_until_it_is_given_back() {
+    fn what_is_claimed_counts_until_it_is_given_back() {
         let bounds = Bounds { bytes: 100, entries: 3 };
         let mut index = Index::default();
         index.insert(name(0), 30);
-        let first = index.reserve(70, bounds).expect("just fits");
-        assert!(index.reserve(1, bounds).is_none(), "no byte is left");
-        drop(first);
-        let _one = index.reserve(1, bounds).expect("one");
-        let _two = index.reserve(1, bounds).expect("two");
-        assert!(index.reserve(1, bounds).is_none(), "three entries are the bound");
+        let first = index.claim(name(1), 70);
+        assert!(index.fits(bounds) && index.is_claimed(&name(1)));
+        assert_eq!(index.per_cent(bounds), 100);
+        let second = index.claim(name(2), 1);
+        assert!(!index.fits(bounds), "no byte is left");
+        drop((first, second));
+        assert!(!index.is_claimed(&name(1)));
+        let _one = index.claim(name(1), 1);
+        let _two = index.claim(name(2), 1);
+        assert!(index.fits(bounds));
+        index.set_foreign(Take { bytes: 0, entries: 1 });
+        assert!(!index.fits(bounds), "three entries are the bound");
     }
 }

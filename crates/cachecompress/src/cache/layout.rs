@@ -3,10 +3,12 @@
 //! ```text
 //! CACHEDIR.TAG
 //! v1/entries/ab/<name>   published, immutable
-//! v1/locks/<name>        empty; held while a process encodes it
+//! v1/locks/<name>        held while a process encodes it; its size is what that has claimed
+//! v1/locks/open-<hex>    held as long as a process has the cache open
 //! v1/locks/evict         held while a process makes room
 //! ```
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -26,12 +28,39 @@ pub(super) struct Layout {
     root: PathBuf,
     entries: PathBuf,
     locks: PathBuf,
+    presence: PathBuf,
+}
+
+/// How the names of locks begin that are held as long as a cache is open.
+const PRESENCE: &str = "open-";
+
+/// What a lock is for, by its file's name.
+pub(super) enum LockName {
+    /// Writing this entry.
+    Writer(Name),
+    /// Having the cache open.
+    Presence,
+    /// Anything else.
+    Other,
+}
+
+impl LockName {
+    pub(super) fn parse(text: &str) -> Self {
+        match Name::parse(text) {
+            Some(name) => Self::Writer(name),
+            None if text.starts_with(PRESENCE) => Self::Presence,
+            None => Self::Other,
+        }
+    }
 }
 
 impl Layout {
     pub(super) fn new(root: PathBuf) -> Self {
         let version = root.join(VERSION);
-        Self { entries: version.join("entries"), locks: version.join("locks"), root }
+        let locks = version.join("locks");
+        let random = RandomState::new().build_hasher().finish();
+        let presence = locks.join(format!("{PRESENCE}{random:016x}"));
+        Self { entries: version.join("entries"), locks, presence, root }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -52,6 +81,15 @@ impl Layout {
 
     pub(super) fn lock(&self, name: &Name) -> PathBuf {
         self.locks.join(name.to_string())
+    }
+
+    pub(super) fn locks(&self) -> &Path {
+        &self.locks
+    }
+
+    /// This cache's own lock of its kind.
+    pub(super) fn presence(&self) -> &Path {
+        &self.presence
     }
 
     pub(super) fn eviction_lock(&self) -> PathBuf {

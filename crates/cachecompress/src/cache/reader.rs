@@ -108,6 +108,11 @@ impl Entry {
         same
     }
 
+    /// Whether a body reads it, or somebody is about to.
+    pub(super) fn is_in_use(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1 || Arc::strong_count(&self.file) > 1
+    }
+
     /// What the entry says.
     pub(crate) fn kind(&self) -> Kind {
         self.header.kind

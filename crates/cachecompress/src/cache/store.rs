@@ -4,21 +4,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
 use super::entry::{Checksum, Damage, Header, Kind};
 use super::eviction;
-use super::index::{Bounds, Index, Reservation};
+use super::index::{Bounds, Claim, Index};
 use super::key::{Key, Name};
 use super::layout::{Layout, with_directory};
 use super::reader::{Entry, ReadError};
-use super::writer::{EntryWriter, KeyLock, WriteError};
+use super::writer::{Draft, EntryWriter, KeyLock, WriteError};
 use crate::error::Error;
-use crate::fs::{Disk, DiskFile, MemoryDisk, RealDisk};
+use crate::fs::{Disk, DiskFile, DiskLock, MemoryDisk, RealDisk};
 use crate::sync::{Mutex, clock, lock};
 
 /// How long an open entry is trusted without a look at its file.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How often what others do in the directory is looked at.
+pub(super) const MAINTAIN_EVERY: Duration = Duration::from_secs(10);
 /// How rarely the use of an entry is written down.
 const TOUCH_EVERY: Duration = Duration::from_secs(3600);
 
@@ -40,8 +43,15 @@ pub(super) struct Inner {
     open: quick_cache::sync::Cache<Name, Arc<Entry>>,
     evictions: AtomicU64,
     damaged: AtomicU64,
-    pub(super) last_scan: AtomicU64,
+    /// Whether other processes had the cache open when that was last looked at.
+    pub(super) in_company: Mutex<bool>,
+    /// Tells them that we have.
+    pub(super) presence: Mutex<Option<Box<dyn DiskLock>>>,
+    /// Held by the thread that evicts.
+    pub(super) evicting: Mutex<()>,
     warned: AtomicBool,
+    /// Ends the thread that maintains this, with it.
+    _maintained: Option<mpsc::Sender<()>>,
 }
 
 /// Builds a [`Cache`].
@@ -86,7 +96,7 @@ impl Cache {
     #[must_use]
     pub fn in_memory(max_bytes: u64) -> Self {
         let builder = Self::builder("/cache").disk(Arc::new(MemoryDisk::new()));
-        builder.max_bytes(max_bytes).open()
+        builder.max_bytes(max_bytes).open(None)
     }
 
     /// The entry for `key` if it is open already; never waits for a disk.
@@ -124,7 +134,7 @@ impl Cache {
         let file = match inner.disk.open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                lock(&inner.index).remove(&name);
+                inner.forget(&name);
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -164,7 +174,7 @@ impl Cache {
         let path = inner.layout.lock(&key.name());
         let lock =
             with_directory(|| inner.disk.try_lock(&path), || inner.layout.create(&*inner.disk))?;
-        Ok(lock.map(|lock| KeyLock { _lock: lock }))
+        Ok(lock.map(|lock| KeyLock { lock }))
     }
 
     /// Starts an entry of at most `max_payload` bytes, all of which are reserved before the
@@ -186,8 +196,10 @@ impl Cache {
         if !self.could_hold(bytes) {
             return Err(WriteError::NoRoom);
         }
-        let reservation = eviction::make_room(inner, bytes).ok_or(WriteError::NoRoom)?;
-        let shard = inner.layout.shard(header.key.name().shard());
+        let name = header.key.name();
+        let claim =
+            eviction::make_room(inner, &*lock.lock, name, bytes)?.ok_or(WriteError::NoRoom)?;
+        let shard = inner.layout.shard(name.shard());
         let file = eviction::with_room(inner, bytes, || {
             let file = with_directory(
                 || inner.disk.create_unnamed(&shard),
@@ -203,10 +215,9 @@ impl Cache {
         let mut checksum = Checksum::new();
         checksum.update(&head);
         Ok(EntryWriter {
-            cache: self.clone(),
+            draft: Draft::new(self, file, bytes),
             lock,
-            reservation,
-            file,
+            claim,
             header,
             header_len: head.len() as u64,
             payload_len: 0,
@@ -231,6 +242,11 @@ impl Cache {
         Ok(())
     }
 
+    /// Counts `size` bytes of a file that gets no name until nobody has it open.
+    pub(super) fn linger(&self, file: &Arc<dyn DiskFile>, size: u64) {
+        lock(&self.inner.index).linger(file, size);
+    }
+
     /// Makes `key`'s entry the first to be evicted, because nobody will ask for it again.
     pub(crate) fn demote(&self, key: &Key) {
         lock(&self.inner.index).demote(&key.name());
@@ -241,9 +257,8 @@ impl Cache {
         if let Err(error) = entry.file.sync() {
             let name = entry.header().key.name();
             tracing::warn!(%error, %name, "an entry could not be written to the medium");
-            self.inner.open.remove(&name);
             let _ = self.inner.disk.remove_file(&self.inner.layout.entry(&name));
-            lock(&self.inner.index).remove(&name);
+            self.inner.forget(&name);
         }
     }
 
@@ -280,10 +295,10 @@ impl Cache {
         }
     }
 
-    pub(super) fn published(&self, entry: &Arc<Entry>, reservation: Reservation) {
+    pub(super) fn published(&self, entry: &Arc<Entry>, claim: Claim) {
         let mut index = lock(&self.inner.index);
         index.insert(entry.header().key.name(), entry.size());
-        drop(reservation);
+        drop(claim);
         drop(index);
         self.inner.open.insert(entry.header().key.name(), Arc::clone(entry));
     }
@@ -327,24 +342,29 @@ impl CacheBuilder {
         if self.root.as_os_str().is_empty() {
             return Err(Error::config("the cache's directory is an empty path; name one"));
         }
-        let cache = self.open();
+        let (maintained, ended) = mpsc::channel();
+        let cache = self.open(Some(maintained));
         if let Err(error) = cache.inner.layout.create(&*cache.inner.disk) {
             cache.warn_once(&error);
         }
-        let scanner = cache.clone();
-        let scan = std::thread::Builder::new().name("cachecompress-scan".to_owned());
-        let read = move || {
-            eviction::scan(&scanner.inner);
-            // The bounds may be lower than they were.
-            eviction::shrink(&scanner.inner);
+        let inner = Arc::downgrade(&cache.inner);
+        let maintain = move || {
+            while let Some(inner) = inner.upgrade() {
+                eviction::maintain(&inner);
+                drop(inner);
+                if ended.recv_timeout(MAINTAIN_EVERY) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+            }
         };
-        if let Err(error) = scan.spawn(read) {
+        let thread = std::thread::Builder::new().name("cc-maintain".to_owned());
+        if let Err(error) = thread.spawn(maintain) {
             tracing::warn!(%error, "cannot start a thread that reads the cache's directory");
         }
         Ok(cache)
     }
 
-    fn open(self) -> Cache {
+    fn open(self, maintained: Option<mpsc::Sender<()>>) -> Cache {
         Cache {
             inner: Arc::new(Inner {
                 disk: self.disk,
@@ -354,29 +374,59 @@ impl CacheBuilder {
                 open: quick_cache::sync::Cache::new(self.open_entries),
                 evictions: AtomicU64::new(0),
                 damaged: AtomicU64::new(0),
-                last_scan: AtomicU64::new(eviction::NEVER),
+                in_company: Mutex::new(true),
+                presence: Mutex::new(None),
+                evicting: Mutex::new(()),
                 warned: AtomicBool::new(false),
+                _maintained: maintained,
             }),
         }
     }
 }
 
 impl Inner {
-    /// Removes an entry to make room; its bytes count until nobody has it open.
-    pub(super) fn evict(&self, name: &Name) -> io::Result<()> {
-        let path = self.layout.entry(name);
-        match self.disk.remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+    /// Removes an entry to make room, and says whether it did: one that is in use, here or in
+    /// another process, gives no room and becomes the last to go.
+    pub(super) fn evict(&self, name: &Name) -> io::Result<bool> {
+        let held = self.open.remove(name).map(|(_, entry)| entry);
+        let again = held.as_ref().filter(|entry| entry.is_in_use()).cloned();
+        drop(held);
+        let gone = match (&again, self.disk.remove_unused(&self.layout.entry(name))) {
+            (Some(_), _) => Ok(false),
+            (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            (None, gone) => gone,
+        };
+        let mut index = lock(&self.index);
+        if gone? {
+            index.remove(name);
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+            return Ok(true);
         }
-        self.evictions.fetch_add(1, Ordering::Relaxed);
+        index.used(name);
+        drop(index);
+        if let Some(entry) = again {
+            self.open.insert(*name, entry);
+        }
+        Ok(false)
+    }
+
+    /// Forgets an entry whose file is gone; its bytes count until nobody has it open.
+    pub(super) fn forget(&self, name: &Name) {
+        let held = self.open.remove(name);
         let mut index = lock(&self.index);
         index.remove(name);
-        let gone = self.open.remove(name).map(|(_, entry)| entry);
-        if let Some(entry) = gone {
-            index.linger(&entry);
+        if let Some((_, entry)) = held {
+            index.linger(&entry.file, entry.size());
         }
-        Ok(())
+    }
+
+    /// Closes the entries that have not been used for `age`.
+    pub(super) fn close_idle(&self, age: Duration) {
+        let idle = |entry: &Entry| !entry.seen_within(age);
+        let names = self.open.iter().filter(|(_, entry)| idle(entry)).map(|(name, _)| name);
+        for name in names.collect::<Vec<_>>() {
+            self.open.remove(&name);
+        }
     }
 
     fn used(&self, name: &Name, entry: &Entry) {
@@ -405,6 +455,6 @@ impl Inner {
         tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry");
         self.damaged.fetch_add(1, Ordering::Relaxed);
         let _ = self.disk.remove_file(path);
-        lock(&self.index).remove(name);
+        self.forget(name);
     }
 }

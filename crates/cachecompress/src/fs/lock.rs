@@ -15,7 +15,11 @@ pub(super) struct FileLock {
     path: PathBuf,
 }
 
-impl DiskLock for FileLock {}
+impl DiskLock for FileLock {
+    fn announce(&self, size: u64) -> io::Result<()> {
+        platform::set_sparse_len(&self.file, size)
+    }
+}
 
 impl FileLock {
     /// How often a name may move away between open and lock, before somebody else shall have

@@ -42,6 +42,8 @@ struct Inode {
     modified: AtomicU64,
     changed: AtomicU64,
     locked: Mutex<bool>,
+    /// A lock's size, as its holder announced it.
+    announced: AtomicU64,
 }
 
 /// An open file.
@@ -102,6 +104,7 @@ impl Shared {
             modified: AtomicU64::new(now),
             changed: AtomicU64::new(now),
             locked: Mutex::default(),
+            announced: AtomicU64::default(),
         })
     }
 
@@ -124,19 +127,20 @@ impl Shared {
         nodes.insert(path, node);
     }
 
-    /// Removes `path` if it is `inode`, or whatever file it is.
-    fn remove(&self, path: &Path, only: Option<&Arc<Inode>>) -> io::Result<()> {
+    /// Removes the file `path` if it `may_go`, and says whether it did.
+    fn remove(&self, path: &Path, may_go: impl FnOnce(&Arc<Inode>) -> bool) -> io::Result<bool> {
         let mut nodes = lock(&self.nodes);
         match nodes.get(path) {
-            Some(Node::File(file)) if only.is_none_or(|only| Arc::ptr_eq(only, file)) => {
+            Some(Node::File(file)) if may_go(file) => {
                 file.changed.store(self.tick(), Ordering::Relaxed);
             }
+            Some(Node::File(_)) => return Ok(false),
             Some(Node::Directory(_)) => return Err(ErrorKind::IsADirectory.into()),
-            _ => return Err(ErrorKind::NotFound.into()),
+            None => return Err(ErrorKind::NotFound.into()),
         }
         nodes.remove(path);
         self.touch_parent(&mut nodes, path);
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -228,7 +232,12 @@ impl Disk for MemoryDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.0.remove(&plain(path), None)
+        self.0.remove(&plain(path), |_| true).map(drop)
+    }
+
+    fn remove_unused(&self, path: &Path) -> io::Result<bool> {
+        // Whoever has it open holds it beside its name.
+        self.0.remove(&plain(path), |inode| Arc::strong_count(inode) == 1)
     }
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
@@ -272,18 +281,24 @@ impl Disk for MemoryDisk {
     }
 }
 
-impl DiskLock for MemoryLock {}
+impl DiskLock for MemoryLock {
+    fn announce(&self, size: u64) -> io::Result<()> {
+        self.inode.announced.store(size, Ordering::Relaxed);
+        Ok(())
+    }
+}
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
-        let _ = self.disk.remove(&self.path, Some(&self.inode));
+        let _ = self.disk.remove(&self.path, |inode| Arc::ptr_eq(inode, &self.inode));
         *lock(&self.inode.locked) = false;
     }
 }
 
 impl Inode {
     fn stat(&self) -> Stat {
-        let size = self.bytes.read().unwrap_or_else(PoisonError::into_inner).len() as u64;
+        let len = self.bytes.read().unwrap_or_else(PoisonError::into_inner).len() as u64;
+        let size = len.max(self.announced.load(Ordering::Relaxed));
         let fingerprint = Fingerprint {
             device: 0,
             inode: self.number,

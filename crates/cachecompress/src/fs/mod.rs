@@ -62,11 +62,12 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// If `dir` is missing, not writable, or out of inodes.
     fn create_unnamed(&self, dir: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Opens `path` for reading.
+    /// Opens `path` for reading. While the file lives, it is in use, as one from
+    /// [`create_unnamed`](Self::create_unnamed) is: see [`remove_unused`](Self::remove_unused).
     ///
     /// # Errors
     ///
-    /// As [`std::fs::File::open`].
+    /// As [`std::fs::File::open`]; `NotFound` also for a file that is just being removed.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
     /// What stands at `path`, symlinks followed.
@@ -90,6 +91,16 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// As [`std::fs::remove_file`].
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes the file `path`, unless it is in use, in this process or another; returns whether
+    /// it is gone. So what goes gives back its room at once.
+    ///
+    /// Where the file system cannot tell, no file counts as being in use.
+    ///
+    /// # Errors
+    ///
+    /// As [`remove_file`](Self::remove_file) and [`open`](Self::open).
+    fn remove_unused(&self, path: &Path) -> io::Result<bool>;
+
     /// Removes the directory `path` with all that is in it.
     ///
     /// # Errors
@@ -97,7 +108,7 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// As [`std::fs::remove_dir_all`].
     fn remove_tree(&self, path: &Path) -> io::Result<()>;
 
-    /// Takes the exclusive lock that the empty file `path` stands for, across processes, without
+    /// Takes the exclusive lock that the file `path` stands for, across processes, without
     /// waiting; creates the file where it is missing. `None`: somebody else holds it.
     ///
     /// Two calls of one process exclude each other like two processes do. The file is removed
@@ -119,7 +130,15 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A lock that is held until it is dropped.
-pub trait DiskLock: fmt::Debug + Send + Sync {}
+pub trait DiskLock: fmt::Debug + Send + Sync {
+    /// Makes `size` the size of the lock's file, for others to see by [`Disk::stat`]; the file
+    /// takes no room for it. Where that cannot be had, it does nothing.
+    ///
+    /// # Errors
+    ///
+    /// As `ftruncate`.
+    fn announce(&self, size: u64) -> io::Result<()>;
+}
 
 /// An open file.
 pub trait DiskFile: fmt::Debug + Send + Sync {

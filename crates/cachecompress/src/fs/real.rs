@@ -29,11 +29,16 @@ impl Disk for RealDisk {
 
     fn create_unnamed(&self, dir: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let (file, unnamed) = Unnamed::create(dir)?;
+        platform::mark_used(&file);
         Ok(Arc::new(RealFile { file, unnamed: Some(unnamed) }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        File::open(path).map(|file| Arc::new(RealFile::from(file)) as Arc<dyn DiskFile>)
+        let file = File::open(path)?;
+        if !platform::mark_used(&file) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Arc::new(RealFile::from(file)))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -46,6 +51,10 @@ impl Disk for RealDisk {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_file(path)
+    }
+
+    fn remove_unused(&self, path: &Path) -> io::Result<bool> {
+        platform::remove_unused(path)
     }
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -35,6 +35,34 @@ pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
 
 pub(super) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(bytes, offset)
+}
+
+/// Makes `file` as long as `len` without taking room for it.
+pub(super) fn set_sparse_len(file: &File, len: u64) -> io::Result<()> {
+    file.set_len(len)
+}
+
+/// Marks `file` as being in use until its description is closed; `false` if somebody is just
+/// removing it. A file system without locks has no marks either.
+pub(super) fn mark_used(file: &File) -> bool {
+    !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// Removes `path`, unless its file is [marked](mark_used).
+///
+/// Marks come after opening, so that a reader who is late finds the removal under way; the name
+/// is looked at under the lock, because another file may have taken it meanwhile.
+pub(super) fn remove_unused(path: &Path) -> io::Result<bool> {
+    let file = File::open(path)?;
+    if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Ok(false);
+    }
+    let (opened, named) = (stat_file(&file)?.fingerprint, stat_path(path)?.fingerprint);
+    if (opened.device, opened.inode) != (named.device, named.inode) {
+        return Ok(false);
+    }
+    std::fs::remove_file(path)?;
+    Ok(true)
 }
 
 pub(super) fn stat_file(file: &File) -> io::Result<Stat> {

@@ -123,10 +123,14 @@ impl Shared {
             Ok(Ok(entry)) => {
                 let payload_len = entry.payload_len();
                 lead.finish(product(&entry, false), payload_len);
-                let (clone, synced) = (Arc::clone(&self), Arc::clone(&entry));
+                // Not kept from being evicted until then.
+                let (clone, synced) = (Arc::clone(&self), Arc::downgrade(&entry));
                 // Not among the encodes: a slow medium would fill their queue.
-                self.readers
-                    .submit(Class::Background, true, move || clone.config.cache.sync(&synced));
+                self.readers.submit(Class::Background, true, move || {
+                    if let Some(entry) = synced.upgrade() {
+                        clone.config.cache.sync(&entry);
+                    }
+                });
             }
             Ok(Err(Done::Stored(entry))) => finish_stored(lead, &entry),
             Ok(Err(Done::Unpublished(product, len))) => lead.finish(product, len),

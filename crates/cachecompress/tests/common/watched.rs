@@ -75,6 +75,11 @@ impl Disk for WatchedDisk {
         self.disk.remove_file(path)
     }
 
+    fn remove_unused(&self, path: &Path) -> io::Result<bool> {
+        (self.watch)(Op::RemoveUnused);
+        self.disk.remove_unused(path)
+    }
+
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
         (self.watch)(Op::RemoveTree);
         self.disk.remove_tree(path)
