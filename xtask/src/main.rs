@@ -2,6 +2,7 @@
 
 mod corpus;
 mod portable;
+mod soak;
 mod step;
 mod test;
 mod tools;
@@ -19,6 +20,9 @@ Commands:
   test [--quick]  formatting, lints, every feature alone, all tests, docs, the portable fallbacks;
                   installs the outside tools that tests ask for where it may.
                   --quick installs nothing, fetches no real input, leaves out the portable build
+  soak --minutes N
+                  crowds, edits, kills and damage at once, every body verified, for N minutes;
+                  `test` has a minute of it
   help            this text
 
 With CI=true a test that cannot run for want of a tool is a failure.
@@ -31,6 +35,8 @@ fn main() -> ExitCode {
         [compiler, ..] if portable::is_compiler(compiler) => portable::rustc(&arguments),
         ["test"] => test::run(test::Extent::Full),
         ["test", "--quick"] => test::run(test::Extent::Quick),
+        ["soak", "--minutes", minutes] => soak::run(minutes),
+        ["soak", ..] => refuse("How long? `cargo xtask soak --minutes N`."),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS

@@ -25,11 +25,15 @@ pub(crate) fn run(extent: Extent) -> ExitCode {
         Extent::Full => Tools::install(),
         Extent::Quick => Tools::find(),
     };
+    let tests = match extent {
+        Extent::Full => crate::soak::for_a_minute(all_tests()),
+        Extent::Quick => all_tests(),
+    };
     let mut outcomes = vec![
         step::run("formatting", vec![cargo(&["fmt", "--all", "--check"])]),
         step::run("lints", vec![clippy(&["--workspace", "--all-targets", "--all-features"])]),
         step::run("each feature alone", feature_checks()),
-        step::run("tests", vec![tools.tell(all_tests())]),
+        step::run("tests", vec![tools.tell(tests)]),
         step::run("documentation", vec![documentation()]),
     ];
     if extent == Extent::Full {

@@ -28,7 +28,7 @@ fn three_processes_stay_within_one_bound_at_every_moment() {
     let site = Site::new();
     let count = 160;
     // Together several times what the cache may hold, in three codings each.
-    let source = |at: u64| site::text(at, if at % 20 == 0 { 1_500_000 } else { 150_000 });
+    let source = |at: u64| site::text(at, if at.is_multiple_of(20) { 1_500_000 } else { 150_000 });
     let sources: Arc<Vec<_>> = Arc::new((0..count).map(source).collect());
     for (at, source) in sources.iter().enumerate() {
         site.write(&format!("{at}.json"), source);
