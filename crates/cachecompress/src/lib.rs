@@ -283,6 +283,7 @@ pub mod codec;
 mod error;
 mod flight;
 pub mod fs;
+mod latest;
 mod metrics;
 mod progress;
 mod representations;

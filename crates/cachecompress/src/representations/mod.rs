@@ -21,6 +21,7 @@ use crate::cache::{Cache, Entry, Key};
 use crate::codec::{Codecs, Preference};
 use crate::error::Failure;
 use crate::flight::Flights;
+use crate::latest::{Latest, Looks};
 use crate::metrics::{Counters, Metrics};
 use crate::progress::{Stage, Watch};
 use crate::semantics::{Digest, SourcePath};
@@ -74,7 +75,10 @@ struct Shared {
     /// Look-ups of stored entries for those who have no use for others.
     fetches: Flights<Key, Option<Arc<Entry>>, Failure>,
     loads: Flights<SourcePath, Loaded, LoadError>,
-    resources: quick_cache::sync::Cache<SourcePath, Arc<Resource>>,
+    /// The order in which paths are looked up.
+    looks: Looks,
+    resources: quick_cache::sync::Cache<SourcePath, Arc<Latest<Arc<Resource>>>>,
+    /// By content, so that it makes no difference who tells first, and who last.
     small: quick_cache::sync::Cache<Digest, Bytes, ByLength>,
     /// Paths whose files changed under an encode; they go out without a tag until they rest.
     unsettled: resource::Paths,
@@ -110,6 +114,7 @@ impl Representations {
             flights: Flights::new(),
             fetches: Flights::new(),
             loads: Flights::new(),
+            looks: Looks::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
             small: quick_cache::sync::Cache::with_weighter(8192, SMALL_BYTES, ByLength),
             unsettled: resource::Paths::default(),

@@ -1,6 +1,7 @@
 //! Resources: what is known of a path, and for how long it counts.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use crate::codec::Codecs;
 use crate::error::{Error, ErrorKind};
 use crate::flight::{Join, Lead};
 use crate::fs::{DiskFile, Fingerprint, read_full};
+use crate::latest::{Latest, Look, Put};
 use crate::progress::{Stage, Watch};
 use crate::semantics::{
     Compressibility, Digest, Hasher, RepresentationTags, SourcePath, compressibility, media_type,
@@ -74,6 +76,14 @@ pub(crate) enum Loaded {
     Nothing,
 }
 
+/// When a path was looked up.
+#[derive(Clone, Copy, Debug)]
+struct Looked {
+    /// In milliseconds of [`clock`].
+    at: u64,
+    look: Look,
+}
+
 /// Why a path could not be looked up; shared by all who waited for it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LoadError(Option<Arc<Error>>);
@@ -93,7 +103,15 @@ impl LoadError {
 
 /// A bounded set of paths, each for a while.
 #[derive(Debug, Default)]
-pub(super) struct Paths(Mutex<HashMap<SourcePath, u64>>);
+pub(super) struct Paths(Mutex<HashMap<SourcePath, Added>>);
+
+#[derive(Debug)]
+struct Added {
+    /// In milliseconds of [`clock`].
+    at: u64,
+    /// Because of what this look saw.
+    look: Look,
+}
 
 impl Paths {
     /// More would be an attack, or a disk full of logs; either way they settle by themselves.
@@ -102,12 +120,18 @@ impl Paths {
     const WHILE: u64 = 10 * 60 * 1000;
 
     /// Adds `path`; `false` if it was there already, or there is no room.
-    fn add(&self, path: &SourcePath) -> bool {
-        let (mut paths, now) = (lock(&self.0), clock());
+    fn add(&self, path: &SourcePath, look: Look) -> bool {
+        let (mut paths, at) = (lock(&self.0), clock());
         if paths.len() >= Self::MOST {
-            paths.retain(|_, added| now.saturating_sub(*added) < Self::WHILE);
+            paths.retain(|_, added| at.saturating_sub(added.at) < Self::WHILE);
         }
-        paths.len() < Self::MOST && paths.insert(path.clone(), now).is_none()
+        if paths.len() >= Self::MOST {
+            return false;
+        }
+        let before = paths.get(path).map(|added| added.look);
+        let look = before.map_or(look, |before| before.max(look));
+        paths.insert(path.clone(), Added { at, look });
+        before.is_none()
     }
 
     pub(super) fn contains(&self, path: &SourcePath) -> bool {
@@ -116,6 +140,14 @@ impl Paths {
 
     fn remove(&self, path: &SourcePath) {
         lock(&self.0).remove(path);
+    }
+
+    /// Removes `path`, unless it was added for what a later look than `look` saw.
+    fn settle(&self, path: &SourcePath, look: Look) {
+        let mut paths = lock(&self.0);
+        if paths.get(path).is_some_and(|added| added.look <= look) {
+            paths.remove(path);
+        }
     }
 }
 
@@ -134,13 +166,16 @@ impl Resource {
     /// Whether `content` is still what this resource was made of, as far as can be told without
     /// reading it.
     fn is_still(&self, file: &SourceFile) -> bool {
+        self.looks_like(file) && (self.rested || self.bytes.is_some())
+    }
+
+    /// As [`is_still`](Self::is_still), but for a change within one tick of the file system's clock.
+    fn looks_like(&self, file: &SourceFile) -> bool {
         let same_bytes = match (&file.content, &self.bytes) {
             (Content::Bytes(now), Some(then)) => {
                 now.as_ptr() == then.as_ptr() && now.len() == then.len()
             }
-            (Content::File { fingerprint, .. }, None) => {
-                self.rested && self.fingerprint == Some(*fingerprint)
-            }
+            (Content::File { fingerprint, .. }, None) => self.fingerprint == Some(*fingerprint),
             _ => false,
         };
         same_bytes && self.own_tag == file.entity_tag && self.modified == file.modified
@@ -151,7 +186,7 @@ impl Representations {
     /// What `path` leads to, known to be true at most `revalidate` ago.
     pub(crate) async fn resource(&self, path: &SourcePath) -> Result<Loaded, LoadError> {
         let revalidate = self.0.config.revalidate;
-        if let Some(resource) = self.0.resources.get(path) {
+        if let Some(resource) = self.0.known_resource(path) {
             let age = resource.age();
             if age < revalidate {
                 if age >= revalidate / 2 {
@@ -217,41 +252,39 @@ impl Representations {
     }
 }
 
+type Slot = Arc<Latest<Arc<Resource>>>;
 type LoadLead = Lead<SourcePath, Loaded, LoadError>;
 
 impl Shared {
     /// Looks `path` up, and ends the flight with the time of that; what has to be hashed at length goes on where it holds up no one.
     fn lead_load(shared: &Arc<Self>, path: &SourcePath, lead: LoadLead) {
-        let looked = clock();
+        let looked = Looked { at: clock(), look: shared.looks.begin() };
         let file = match shared.config.source.lookup(path) {
             Ok(Found::File(file)) => file,
             Ok(found) => {
-                shared.unsettled.remove(path);
-                if let Some((_, gone)) = shared.resources.remove(path) {
+                shared.unsettled.settle(path, looked.look);
+                // A hash that is under way tells its end to what is removed here.
+                if let Some(gone) = shared.resources.remove(path).and_then(|(_, slot)| slot.get()) {
                     shared.demote(&gone);
                 }
                 let loaded = match found {
                     Found::Directory => Loaded::Directory,
                     _ => Loaded::Nothing,
                 };
-                return lead.finish(loaded, looked);
+                return lead.finish(loaded, looked.at);
             }
             Err(error) => return lead.fail(LoadError(Some(Arc::new(error)))),
         };
-        let before = shared.resources.get(path);
+        let before = shared.known_resource(path);
         if let Some(before) = before.as_ref().filter(|before| before.is_still(&file)) {
-            before.checked.fetch_max(looked, Ordering::Relaxed);
-            return lead.finish(Loaded::File(Arc::clone(before)), looked);
+            before.checked.fetch_max(looked.at, Ordering::Relaxed);
+            return lead.finish(Loaded::File(Arc::clone(before)), looked.at);
         }
         if file.content.len() <= SMALL || file.digest.is_some() {
             shared.finish_load(path, file, before.as_ref(), looked, lead);
         } else if file.content.len() > HASH_FIRST {
-            let unhashed =
-                Arc::new(shared.describe(path, &file, State::Unhashed, false, looked, None));
-            shared.resources.insert(path.clone(), Arc::clone(&unhashed));
-            // First the hash, then the answer: who has that can wait for the other.
-            Self::hash_meanwhile(shared, path, file, before, looked);
-            lead.finish(Loaded::File(unhashed), looked);
+            let answered = Self::answer_unhashed(shared, path, file, before, looked);
+            lead.finish(Loaded::File(answered), looked.at);
         } else {
             let small = file.content.len() <= Codecs::SMALL;
             let (clone, path) = (Arc::clone(shared), path.clone());
@@ -261,22 +294,52 @@ impl Shared {
         }
     }
 
-    fn hash_meanwhile(
+    /// What is known of a huge file without reading it; has it hashed, unless it is, or is about
+    /// to be.
+    fn answer_unhashed(
         shared: &Arc<Self>,
         path: &SourcePath,
         file: SourceFile,
         before: Option<Arc<Resource>>,
-        looked: u64,
+        looked: Looked,
+    ) -> Arc<Resource> {
+        let unhashed = Arc::new(shared.describe(path, &file, State::Unhashed, false, looked, None));
+        let slot = shared.slot(path);
+        // A hash of this very file that ends now must not be forgotten for what is known less of.
+        let will_do = |held: &Arc<Resource>| match held.state {
+            State::Unhashed => held.looks_like(&file) && shared.hashing.contains(path),
+            State::Known(_) | State::Unsettled => held.is_still(&file),
+        };
+        match slot.put_unless(looked.look, Some(Arc::clone(&unhashed)), will_do) {
+            Put::Kept(held) => {
+                held.checked.fetch_max(looked.at, Ordering::Relaxed);
+                return held;
+            }
+            // First the hash, then the answer: who has that can wait for the other.
+            Put::Held => Self::hash_meanwhile(shared, path, slot, file, before, looked),
+            Put::Late => {}
+        }
+        unhashed
+    }
+
+    fn hash_meanwhile(
+        shared: &Arc<Self>,
+        path: &SourcePath,
+        slot: Slot,
+        file: SourceFile,
+        before: Option<Arc<Resource>>,
+        looked: Looked,
     ) {
-        if !shared.hashing.add(path) {
+        if !shared.hashing.add(path, looked.look) {
             return;
         }
         let (clone, wanted) = (Arc::clone(shared), path.clone());
         let submitted = shared.hashers.submit(Class::Background, false, move || {
             match clone.hashed(&wanted, file, before.as_ref(), looked) {
-                Ok(resource) => clone.resources.insert(wanted.clone(), Arc::new(resource)),
+                Ok(resource) => drop(slot.put(looked.look, Some(Arc::new(resource)))),
                 Err(error) => tracing::warn!(%error, path = %wanted, "cannot hash a large file"),
             }
+            // Only now: between the two, a look would have it hashed again.
             clone.hashing.remove(&wanted);
         });
         if !submitted {
@@ -289,7 +352,7 @@ impl Shared {
         path: &SourcePath,
         file: SourceFile,
         before: Option<&Arc<Resource>>,
-        looked: u64,
+        looked: Looked,
         lead: LoadLead,
     ) {
         match self.hashed(path, file, before, looked) {
@@ -298,8 +361,8 @@ impl Shared {
                 if let Some(before) = before.filter(|before| before.digest() != resource.digest()) {
                     self.demote(before);
                 }
-                self.resources.insert(path.clone(), Arc::clone(&resource));
-                lead.finish(Loaded::File(resource), looked);
+                self.slot(path).put(looked.look, Some(Arc::clone(&resource)));
+                lead.finish(Loaded::File(resource), looked.at);
             }
             Err(error) => {
                 let error = Error::io("cannot read", &path_for_people(path), error);
@@ -314,7 +377,7 @@ impl Shared {
         path: &SourcePath,
         mut file: SourceFile,
         before: Option<&Arc<Resource>>,
-        looked: u64,
+        looked: Looked,
     ) -> io::Result<Resource> {
         // A source that was caught with another digest than it says is not asked any more.
         let told = file.digest.filter(|_| !self.unsettled.contains(path));
@@ -342,14 +405,14 @@ impl Shared {
             }
         };
         let Some(((digest, buffer), rested)) = digest else {
-            self.unsettled.add(path);
+            self.unsettled.add(path, looked.look);
             return Ok(self.describe(path, &file, State::Unsettled, false, looked, None));
         };
         if self.unsettled.contains(path) {
             if !rested {
                 return Ok(self.describe(path, &file, State::Unsettled, false, looked, None));
             }
-            self.unsettled.remove(path);
+            self.unsettled.settle(path, looked.look);
         }
         if let Some(buffer) = buffer {
             self.small.insert(digest, buffer);
@@ -363,7 +426,7 @@ impl Shared {
         file: &SourceFile,
         digest: Digest,
         rested: bool,
-        looked: u64,
+        looked: Looked,
         before: Option<&Arc<Resource>>,
     ) -> Resource {
         let earlier = before.filter(|b| b.digest().is_some_and(|before| before != digest));
@@ -383,7 +446,7 @@ impl Shared {
         file: &SourceFile,
         state: State,
         rested: bool,
-        looked: u64,
+        looked: Looked,
         replaced: Option<&Arc<Resource>>,
     ) -> Resource {
         let media_type = file
@@ -428,14 +491,31 @@ impl Shared {
             modified: file.modified,
             own_tag: file.entity_tag.clone(),
             rested,
-            checked: AtomicU64::new(looked),
+            checked: AtomicU64::new(looked.at),
         }
     }
 
     pub(super) fn distrust(&self, resource: &Resource) {
-        self.unsettled.add(&resource.path);
+        let look = self.looks.begin();
+        self.unsettled.add(&resource.path, look);
         resource.checked.store(0, Ordering::Relaxed);
-        self.resources.remove(&resource.path);
+        // Also a look that began before this one, and ends later, must not bring it back.
+        self.slot(&resource.path).put(look, None);
+    }
+
+    /// What is known of `path`.
+    pub(super) fn known_resource(&self, path: &SourcePath) -> Option<Arc<Resource>> {
+        self.resources.get(path)?.get()
+    }
+
+    /// Where what is known of `path` is held. One that was evicted meanwhile may still be written
+    /// to, without effect.
+    fn slot(&self, path: &SourcePath) -> Slot {
+        let new = || Ok::<_, Infallible>(Arc::new(Latest::new()));
+        match self.resources.get_or_insert_with(path, new) {
+            Ok(slot) => slot,
+            Err(never) => match never {},
+        }
     }
 
     /// Lets the entries of a source that is gone be the first to be evicted.
