@@ -74,7 +74,7 @@ struct Shared {
     flights: Flights<Key, Product, Failure>,
     /// Look-ups of stored entries for those who have no use for others.
     fetches: Flights<Key, Option<Arc<Entry>>, Failure>,
-    loads: Flights<SourcePath, Loaded, LoadError>,
+    loads: Flights<SourcePath, (Loaded, resource::Looked), LoadError>,
     /// The order in which paths are looked up.
     looks: Looks,
     resources: quick_cache::sync::Cache<SourcePath, Arc<Latest<Arc<Resource>>>>,

@@ -78,7 +78,7 @@ pub(crate) enum Loaded {
 
 /// When a path was looked up.
 #[derive(Clone, Copy, Debug)]
-struct Looked {
+pub(super) struct Looked {
     /// In milliseconds of [`clock`].
     at: u64,
     look: Look,
@@ -196,26 +196,34 @@ impl Representations {
                 return Ok(Loaded::File(resource));
             }
         }
-        let asked = clock();
+        let asked = self.0.now();
         loop {
             let (loaded, looked) = self.look_up(path).await?;
             // A flight that was joined may have looked before this request came.
-            if looked + millis(revalidate) >= asked {
+            if looked.look > asked.look || looked.at + millis(revalidate) > asked.at {
                 return Ok(loaded);
             }
+            let_flight_go();
         }
     }
 
-    /// What `path` leads to, looked up now or by a flight that is under way.
+    /// What `path` leads to, looked up after this call.
     pub(crate) async fn load(&self, path: &SourcePath) -> Result<Loaded, LoadError> {
-        Ok(self.look_up(path).await?.0)
+        let asked = self.0.now();
+        loop {
+            let (loaded, looked) = self.look_up(path).await?;
+            if looked.look > asked.look {
+                return Ok(loaded);
+            }
+            let_flight_go();
+        }
     }
 
-    /// What `path` leads to, and when that was looked up, in milliseconds of [`clock`].
-    async fn look_up(&self, path: &SourcePath) -> Result<(Loaded, u64), LoadError> {
+    /// What `path` leads to, and when that was looked up.
+    async fn look_up(&self, path: &SourcePath) -> Result<(Loaded, Looked), LoadError> {
         let mut watch = self.begin_load(path);
         match watch.until(Stage::ended).await {
-            Stage::Finished { shared, len: looked } => Ok((shared, looked)),
+            Stage::Finished { shared, .. } => Ok(shared),
             Stage::Failed { why, .. } => Err(why),
             Stage::Pending | Stage::Growing { .. } => Err(LoadError::default()),
         }
@@ -236,7 +244,7 @@ impl Representations {
         })
     }
 
-    fn begin_load(&self, path: &SourcePath) -> Watch<Loaded, LoadError> {
+    fn begin_load(&self, path: &SourcePath) -> Watch<(Loaded, Looked), LoadError> {
         match self.0.loads.join(path) {
             Join::Follow(progress) => Watch::new(&progress),
             Join::Lead(lead) => {
@@ -253,12 +261,13 @@ impl Representations {
 }
 
 type Slot = Arc<Latest<Arc<Resource>>>;
-type LoadLead = Lead<SourcePath, Loaded, LoadError>;
+type LoadLead = Lead<SourcePath, (Loaded, Looked), LoadError>;
 
 impl Shared {
-    /// Looks `path` up, and ends the flight with the time of that; what has to be hashed at length goes on where it holds up no one.
+    /// Looks `path` up, and ends the flight with the time of that; what has to be hashed at length
+    /// goes on where it holds up no one.
     fn lead_load(shared: &Arc<Self>, path: &SourcePath, lead: LoadLead) {
-        let looked = Looked { at: clock(), look: shared.looks.begin() };
+        let looked = shared.now();
         let file = match shared.config.source.lookup(path) {
             Ok(Found::File(file)) => file,
             Ok(found) => {
@@ -271,20 +280,20 @@ impl Shared {
                     Found::Directory => Loaded::Directory,
                     _ => Loaded::Nothing,
                 };
-                return lead.finish(loaded, looked.at);
+                return lead.finish((loaded, looked), 0);
             }
             Err(error) => return lead.fail(LoadError(Some(Arc::new(error)))),
         };
         let before = shared.known_resource(path);
         if let Some(before) = before.as_ref().filter(|before| before.is_still(&file)) {
             before.checked.fetch_max(looked.at, Ordering::Relaxed);
-            return lead.finish(Loaded::File(Arc::clone(before)), looked.at);
+            return lead.finish((Loaded::File(Arc::clone(before)), looked), 0);
         }
         if file.content.len() <= SMALL || file.digest.is_some() {
             shared.finish_load(path, file, before.as_ref(), looked, lead);
         } else if file.content.len() > HASH_FIRST {
             let answered = Self::answer_unhashed(shared, path, file, before, looked);
-            lead.finish(Loaded::File(answered), looked.at);
+            lead.finish((Loaded::File(answered), looked), 0);
         } else {
             let small = file.content.len() <= Codecs::SMALL;
             let (clone, path) = (Arc::clone(shared), path.clone());
@@ -362,7 +371,7 @@ impl Shared {
                     self.demote(before);
                 }
                 self.slot(path).put(looked.look, Some(Arc::clone(&resource)));
-                lead.finish(Loaded::File(resource), looked.at);
+                lead.finish((Loaded::File(resource), looked), 0);
             }
             Err(error) => {
                 let error = Error::io("cannot read", &path_for_people(path), error);
@@ -503,6 +512,11 @@ impl Shared {
         self.slot(&resource.path).put(look, None);
     }
 
+    /// The time, and a place in the order of looks; to be taken before anything is looked at.
+    fn now(&self) -> Looked {
+        Looked { at: clock(), look: self.looks.begin() }
+    }
+
     /// What is known of `path`.
     pub(super) fn known_resource(&self, path: &SourcePath) -> Option<Arc<Resource>> {
         self.resources.get(path)?.get()
@@ -525,6 +539,11 @@ impl Shared {
             self.config.cache.demote(&super::encode::key(digest, codec));
         }
     }
+}
+
+/// Lets the thread go on that has ended a flight, and is about to forget it.
+fn let_flight_go() {
+    std::thread::yield_now();
 }
 
 fn millis(duration: Duration) -> u64 {
