@@ -1,6 +1,7 @@
 //! The project's chores, run as `cargo xtask`.
 
 mod corpus;
+mod fuzz;
 mod portable;
 mod step;
 mod test;
@@ -9,6 +10,7 @@ mod totals;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 const USAGE: &str = "\
 The project's chores.
@@ -19,6 +21,10 @@ Commands:
   test [--quick]  formatting, lints, every feature alone, all tests, docs, the portable fallbacks;
                   installs the outside tools that tests ask for where it may.
                   --quick installs nothing, fetches no real input, leaves out the portable build
+                  and the fuzzers
+  fuzz [--seconds N]
+                  every target of fuzz/ for so long, 60 seconds if it is not said; installs
+                  cargo-fuzz where it may
   help            this text
 
 With CI=true a test that cannot run for want of a tool is a failure.
@@ -31,6 +37,13 @@ fn main() -> ExitCode {
         [compiler, ..] if portable::is_compiler(compiler) => portable::rustc(&arguments),
         ["test"] => test::run(test::Extent::Full),
         ["test", "--quick"] => test::run(test::Extent::Quick),
+        ["fuzz"] => fuzz::run(Duration::from_secs(60)),
+        ["fuzz", "--seconds", seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::run(Duration::from_secs(seconds)),
+            Err(_) => {
+                refuse(&format!("`--seconds` takes a whole number, and `{seconds}` is none."))
+            }
+        },
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS
@@ -39,6 +52,7 @@ fn main() -> ExitCode {
         ["test", flag, ..] => {
             refuse(&format!("`cargo xtask test` knows no `{flag}`; its only flag is `--quick`."))
         }
+        ["fuzz", ..] => refuse("`cargo xtask fuzz` takes `--seconds N`, and nothing else."),
         [command, ..] => refuse(&format!("There is no chore `{command}`; try `cargo xtask help`.")),
     }
 }
