@@ -50,6 +50,8 @@ enum Step {
     Replace(&'static str, Content),
     /// In the same file.
     Overwrite(&'static str, Content),
+    /// In the same file, whose date is then what it was, as some installers do it.
+    Smuggle(&'static str, Content),
     Touch(&'static str, Date),
     Delete(&'static str),
     Ask(Ask),
@@ -181,6 +183,9 @@ impl fmt::Debug for Step {
         match self {
             Self::Replace(file, content) => write!(f, "replace {file} with {content:?}"),
             Self::Overwrite(file, content) => write!(f, "overwrite {file} with {content:?}"),
+            Self::Smuggle(file, content) => {
+                write!(f, "overwrite {file} with {content:?} and leave its date")
+            }
             Self::Touch(file, Date::Now) => write!(f, "touch {file}"),
             Self::Touch(file, Date::Of2001) => write!(f, "set the date of {file} to 2001"),
             Self::Delete(file) => write!(f, "delete {file}"),
@@ -272,6 +277,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => ask().prop_map(Step::Ask),
         2 => (file(), content()).prop_map(|(file, content)| Step::Replace(file, content)),
         2 => (file(), content()).prop_map(|(file, content)| Step::Overwrite(file, content)),
+        2 => (file(), content()).prop_map(|(file, content)| Step::Smuggle(file, content)),
         1 => (file(), select(vec![Date::Now, Date::Of2001]))
             .prop_map(|(file, date)| Step::Touch(file, date)),
         1 => file().prop_map(Step::Delete),
@@ -340,6 +346,20 @@ impl World {
             }
             Step::Overwrite(file, content) => {
                 fs::write(self.site.join(file), content.bytes()).unwrap();
+                self.files.insert(file, content.bytes());
+            }
+            Step::Smuggle(file, content) => {
+                let path = self.site.join(file);
+                let date = fs::metadata(&path).and_then(|metadata| metadata.modified());
+                fs::write(&path, content.bytes()).unwrap();
+                if let Ok(date) = date {
+                    fs::File::options()
+                        .append(true)
+                        .open(path)
+                        .unwrap()
+                        .set_modified(date)
+                        .unwrap();
+                }
                 self.files.insert(file, content.bytes());
             }
             Step::Touch(file, date) => {

@@ -98,10 +98,11 @@ fn a_watch_that_is_dropped_meanwhile_is_forgotten_and_holds_up_nobody() {
         });
         let mut staying = Watch::new(&progress);
         let staying = thread::spawn(move || block_on(staying.until(Stage::ended)));
-        progress.finish("file", 7);
+        progress.start("file");
         leaving.join().unwrap();
-        assert_eq!(staying.join().unwrap(), Stage::Finished { shared: "file", len: 7 });
         assert_eq!(std::sync::Arc::strong_count(&count), 1, "its waker is kept");
+        progress.finish("file", 7);
+        assert_eq!(staying.join().unwrap(), Stage::Finished { shared: "file", len: 7 });
         assert!(count.0.load(Ordering::Relaxed) <= 1, "woken more than once");
     });
 }

@@ -12,12 +12,14 @@ use crate::fs::{Disk as _, MemoryDisk};
 use crate::semantics::{ContentCoding, Digest, EncoderId};
 
 /// Header, payload and trailer: any bytes; the same, sealed with right checksums so that the
-/// parser gets to see them; and a good entry with some damage.
+/// parser gets to see them, also as the fields of a good header; and a good entry with some damage.
 pub fn entry(input: &[u8]) {
     survives(input);
     survives(&sealed(input));
     let mut choices = Unstructured::new(input);
     if let Ok(header) = any_header(&mut choices) {
+        let fixed = &header.encode()[..144];
+        survives(&sealed(&[fixed, choices.peek_bytes(choices.len()).unwrap_or_default()].concat()));
         reads_back(&header);
         // What is left when the choices run out is damage enough.
         let _ = damaged(&header, &mut choices);
@@ -82,7 +84,8 @@ fn any_header(choices: &mut Unstructured<'_>) -> Result<Header> {
         // As far as every platform's clock goes.
         created: SystemTime::UNIX_EPOCH + Duration::from_secs(choices.arbitrary::<u32>()?.into()),
         dictionary: dictionary.filter(|bytes| *bytes != [0; 32]).map(Digest::from_bytes),
-        settings: choices.arbitrary::<&str>()?.to_owned(),
+        // Now and then more than there is room for.
+        settings: "s".repeat(choices.int_in_range(0..=8000)?) + choices.arbitrary()?,
     })
 }
 
@@ -106,6 +109,8 @@ fn damaged(header: &Header, choices: &mut Unstructured<'_>) -> Result<()> {
         2 => {
             let at = choices.choose_index(bytes.len())?;
             bytes[at] ^= choices.int_in_range(1..=255)?;
+            let is_header = at < header.encode().len();
+            assert!(!is_header || Header::decode(&bytes).is_err(), "byte {at} of the header");
         }
         3 => {
             let (from, to) = (choices.choose_index(bytes.len())?, bytes.len());

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use arbitrary::{Result, Unstructured};
 use http::header::{
     ACCEPT_ENCODING, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_UNMODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 
 use super::{
@@ -498,14 +498,18 @@ fn split_line(input: &[u8]) -> (&[u8], &[u8]) {
     (&input[..end], input.get(end + 1..).unwrap_or_default())
 }
 
-/// Lines of `name: value`, as far as they can stand in a request at all.
+/// Lines of `name:value`, as far as the fields are conditions or ranges, and the values can stand
+/// in a request at all.
 fn fields(text: &[u8]) -> HeaderMap {
+    let names = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
     let mut headers = HeaderMap::new();
     for line in text.split(|byte| *byte == b'\n') {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        let name = HeaderName::from_bytes(&line[..colon]);
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(&line[colon + 1..])) {
-            headers.append(name, value);
+        for name in &names {
+            let value = line.strip_prefix(name.as_str().as_bytes());
+            let value = value.and_then(|value| value.strip_prefix(b":"));
+            if let Some(Ok(value)) = value.map(HeaderValue::from_bytes) {
+                headers.append(name, value);
+            }
         }
     }
     headers
