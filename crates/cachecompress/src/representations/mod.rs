@@ -2,6 +2,7 @@
 //! growing, or identity.
 
 mod encode;
+mod paths;
 mod policy;
 mod resource;
 mod select;
@@ -81,13 +82,13 @@ struct Shared {
     /// By content, so that it makes no difference who tells first, and who last.
     small: quick_cache::sync::Cache<Digest, Bytes, ByLength>,
     /// Paths whose files changed under an encode; they go out without a tag until they rest.
-    unsettled: resource::Paths,
+    unsettled: paths::Paths,
     /// Keys whose encoders are at fault, should no verdict have been stored.
     faults: quick_cache::sync::Cache<Key, ()>,
     /// Whether somebody was told that a file is too large for the cache.
     told_of_large: AtomicBool,
     /// Paths whose files are being hashed while they go out.
-    hashing: resource::Paths,
+    hashing: paths::Paths,
     /// One of [`OPEN`], [`FINISHING`] and [`CANCELLED`].
     life: AtomicU8,
 }
@@ -117,8 +118,8 @@ impl Representations {
             looks: Looks::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
             small: quick_cache::sync::Cache::with_weighter(8192, SMALL_BYTES, ByLength),
-            unsettled: resource::Paths::default(),
-            hashing: resource::Paths::default(),
+            unsettled: paths::Paths::default(),
+            hashing: paths::Paths::default(),
             faults: quick_cache::sync::Cache::new(FAULTS),
             told_of_large: AtomicBool::new(false),
             life: AtomicU8::new(OPEN),

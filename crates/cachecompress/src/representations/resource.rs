@@ -1,6 +1,5 @@
 //! Resources: what is known of a path, and for how long it counts.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ use crate::semantics::{
     Compressibility, Digest, Hasher, RepresentationTags, SourcePath, compressibility, media_type,
 };
 use crate::source::{Content, Found, SourceFile};
-use crate::sync::{Mutex, clock, lock};
+use crate::sync::clock;
 use crate::threads::Class;
 
 /// Identity representations up to this length are answered from the buffer that was hashed.
@@ -97,56 +96,6 @@ impl LoadError {
                 Error::new(kind, "the source could not be read").with_cause(error)
             }
             None => Error::new(ErrorKind::Aborted, "too much is being read from the source"),
-        }
-    }
-}
-
-/// A bounded set of paths, each for a while.
-#[derive(Debug, Default)]
-pub(super) struct Paths(Mutex<HashMap<SourcePath, Added>>);
-
-#[derive(Debug)]
-struct Added {
-    /// In milliseconds of [`clock`].
-    at: u64,
-    /// Because of what this look saw.
-    look: Look,
-}
-
-impl Paths {
-    /// More would be an attack, or a disk full of logs; either way they settle by themselves.
-    const MOST: usize = 4096;
-    /// In milliseconds: longer than any file takes to rest, or to be hashed.
-    const WHILE: u64 = 10 * 60 * 1000;
-
-    /// Adds `path`; `false` if it was there already, or there is no room.
-    fn add(&self, path: &SourcePath, look: Look) -> bool {
-        let (mut paths, at) = (lock(&self.0), clock());
-        if paths.len() >= Self::MOST {
-            paths.retain(|_, added| at.saturating_sub(added.at) < Self::WHILE);
-        }
-        if paths.len() >= Self::MOST {
-            return false;
-        }
-        let before = paths.get(path).map(|added| added.look);
-        let look = before.map_or(look, |before| before.max(look));
-        paths.insert(path.clone(), Added { at, look });
-        before.is_none()
-    }
-
-    pub(super) fn contains(&self, path: &SourcePath) -> bool {
-        lock(&self.0).contains_key(path)
-    }
-
-    fn remove(&self, path: &SourcePath) {
-        lock(&self.0).remove(path);
-    }
-
-    /// Removes `path`, unless it was added for what a later look than `look` saw.
-    fn settle(&self, path: &SourcePath, look: Look) {
-        let mut paths = lock(&self.0);
-        if paths.get(path).is_some_and(|added| added.look <= look) {
-            paths.remove(path);
         }
     }
 }
@@ -590,4 +539,59 @@ fn hash(file: &dyn DiskFile, len: u64) -> io::Result<Option<(Digest, Option<Byte
 
 fn path_for_people(path: &SourcePath) -> std::path::PathBuf {
     path.to_string_lossy().as_ref().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Cache;
+    use crate::codec::{CodecsBuilder, Preference};
+    use crate::representations::Config;
+    use crate::source::{Memory, Source as _};
+
+    fn representations(source: Memory) -> Representations {
+        Representations::new(Config {
+            source: Arc::new(source),
+            cache: Cache::in_memory(1 << 20),
+            codecs: CodecsBuilder::default().build().unwrap(),
+            preference: Preference::Auto,
+            encode_threads: 1,
+            queue: 1,
+            revalidate: Duration::ZERO,
+            patience: Duration::ZERO,
+            prove: true,
+        })
+    }
+
+    /// A load that had looked before an encode saw the file change, and ended after that, put
+    /// back what was not to be trusted any more: until the next look, one encode after the other
+    /// began, and aborted.
+    #[test]
+    fn a_distrust_is_not_undone_by_a_load_that_looked_before_it() {
+        let representations = representations(Memory::new().file("a.txt", "text"));
+        let path = SourcePath::root().join("a.txt");
+        let shared = &representations.0;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let loaded = runtime.block_on(representations.resource(&path));
+        let Ok(Loaded::File(resource)) = loaded else { panic!("{loaded:?}") };
+        assert!(shared.known_resource(&path).is_some());
+
+        let looked = shared.now();
+        let Ok(Found::File(file)) = shared.config.source.lookup(&path) else { panic!("no file") };
+        representations.distrust(&resource);
+        assert!(shared.known_resource(&path).is_none());
+        // The flight before has ended, and may not have been forgotten yet.
+        let lead = loop {
+            match shared.loads.join(&path) {
+                Join::Lead(lead) => break lead,
+                Join::Follow(_) => std::thread::yield_now(),
+            }
+        };
+        shared.finish_load(&path, file, None, looked, lead);
+        assert!(shared.known_resource(&path).is_none(), "the distrust is undone");
+
+        let loaded = runtime.block_on(representations.resource(&path));
+        assert!(matches!(loaded, Ok(Loaded::File(_))), "{loaded:?}");
+        assert!(shared.known_resource(&path).is_some(), "a later look is to be trusted");
+    }
 }
