@@ -312,6 +312,8 @@ struct World {
     bytes: HashMap<String, Vec<u8>>,
     /// Contents and codings that were encoded and nothing has taken away since.
     stored: HashSet<(Vec<u8>, String)>,
+    /// What each file was when this server was last asked for it, and its date then.
+    dates: HashMap<&'static str, (Vec<u8>, u64)>,
 }
 
 impl World {
@@ -320,9 +322,10 @@ impl World {
         let (site, cache) = (dir.path().join("site"), dir.path().join("cache"));
         let files = [("a.txt", Content::Text(0)), ("large.css", Content::Long(0))];
         let files = files.map(|(file, content)| (file, content.bytes())).into();
-        let (seen, bytes, stored) = Default::default();
+        let (seen, bytes, stored, dates) = Default::default();
         let (service, room) = (None, ROOMS[0]);
-        let mut world = Self { _dir: dir, site, cache, service, room, files, seen, bytes, stored };
+        let mut world =
+            Self { _dir: dir, site, cache, service, room, files, seen, bytes, stored, dates };
         world.start();
         world
     }
@@ -334,6 +337,7 @@ impl World {
             .revalidate(Duration::ZERO)
             .patience(LONG);
         self.service = Some(service.build().unwrap());
+        self.dates.clear();
     }
 
     async fn take(&mut self, step: &Step) {
@@ -374,6 +378,7 @@ impl World {
             Step::Delete(file) => {
                 let _ = fs::remove_file(self.site.join(file));
                 self.files.remove(file);
+                self.dates.remove(file);
             }
             Step::Ask(ask) => self.ask(ask).await,
             Step::Restart { room } => {
@@ -452,6 +457,7 @@ impl World {
             return;
         };
         assert_eq!(probe.status, 200);
+        self.check_date(ask.file, &source, seconds(&modified));
         let exchange = Exchange { ask, accept, condition, if_range, modified, source, fields };
         exchange.check_status(&answer, self.is_tight());
         exchange.check_fields(&answer);
@@ -513,6 +519,10 @@ impl World {
         let source = exchange.source.clone();
         if exchange.ask.method == "HEAD" {
             assert_eq!(answer.body.as_ref().unwrap(), b"");
+            let len = if coding.is_empty() { Some(source.len()) } else { None };
+            let len = len.or(self.bytes.get(&tag).map(Vec::len)).map(|len| len.to_string());
+            let told = answer.field("content-length");
+            assert!(told.is_empty() || len.is_none_or(|len| len == told), "{told} bytes");
         } else if status == 200 {
             assert!(decode(&coding, answer.bytes()) == source, "not the file's bytes");
             self.remember(&tag, answer.bytes());
@@ -534,6 +544,18 @@ impl World {
         self.check_once(exchange, answer);
         let modified = answer.field("last-modified").to_owned();
         self.seen.push(Seen { tag, coding, source, modified });
+    }
+
+    /// Another content has a later date, whatever the file says, or a date cannot tell them apart.
+    fn check_date(&mut self, file: &'static str, source: &[u8], date: u64) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        assert!(date <= now, "a date in the future");
+        let before = self.dates.insert(file, (source.to_vec(), date));
+        if let Some((_, before)) = before.filter(|(content, _)| content != source) {
+            // Within the second that a date can tell.
+            let too_soon = before + 2 > now;
+            assert!(date > before || too_soon, "changed, and its date is not");
+        }
     }
 
     fn remember(&mut self, tag: &str, bytes: &[u8]) {
