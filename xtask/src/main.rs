@@ -1,6 +1,7 @@
 //! The project's chores, run as `cargo xtask`.
 
 mod corpus;
+mod fuzz;
 mod portable;
 mod soak;
 mod step;
@@ -10,6 +11,7 @@ mod totals;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 const USAGE: &str = "\
 The project's chores.
@@ -20,6 +22,10 @@ Commands:
   test [--quick]  formatting, lints, every feature alone, all tests, docs, the portable fallbacks;
                   installs the outside tools that tests ask for where it may.
                   --quick installs nothing, fetches no real input, leaves out the portable build
+                  and the fuzzers
+  fuzz [--seconds N]
+                  every target of fuzz/ for so long, 60 seconds if it is not said; installs
+                  cargo-fuzz where it may
   soak --minutes N
                   crowds, edits, kills and damage at once, every body verified, for N minutes;
                   `test` has a minute of it
@@ -37,6 +43,13 @@ fn main() -> ExitCode {
         ["test", "--quick"] => test::run(test::Extent::Quick),
         ["soak", "--minutes", minutes] => soak::run(minutes),
         ["soak", ..] => refuse("How long? `cargo xtask soak --minutes N`."),
+        ["fuzz"] => fuzz::run(Duration::from_secs(60)),
+        ["fuzz", "--seconds", seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::run(Duration::from_secs(seconds)),
+            Err(_) => {
+                refuse(&format!("`--seconds` takes a whole number, and `{seconds}` is none."))
+            }
+        },
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS
@@ -45,6 +58,7 @@ fn main() -> ExitCode {
         ["test", flag, ..] => {
             refuse(&format!("`cargo xtask test` knows no `{flag}`; its only flag is `--quick`."))
         }
+        ["fuzz", ..] => refuse("`cargo xtask fuzz` takes `--seconds N`, and nothing else."),
         [command, ..] => refuse(&format!("There is no chore `{command}`; try `cargo xtask help`.")),
     }
 }

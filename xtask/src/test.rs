@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use crate::fuzz;
 use crate::step::{self, Outcome, cargo, verdict};
 use crate::tools::Tools;
 use crate::totals::Totals;
@@ -29,6 +30,7 @@ pub(crate) fn run(extent: Extent) -> ExitCode {
         Extent::Full => crate::soak::for_a_minute(all_tests()),
         Extent::Quick => all_tests(),
     };
+    let mut missing = tools.missing();
     let mut outcomes = vec![
         step::run("formatting", vec![cargo(&["fmt", "--all", "--check"])]),
         step::run("lints", vec![clippy(&["--workspace", "--all-targets", "--all-features"])]),
@@ -38,8 +40,12 @@ pub(crate) fn run(extent: Extent) -> ExitCode {
     ];
     if extent == Extent::Full {
         outcomes.push(step::run("portable fallbacks", vec![tools.tell(portable_tests())]));
+        match fuzz::install() {
+            Ok(()) => outcomes.push(fuzz::run_step(fuzz::SHORT)),
+            Err(sentence) => missing.push(format!("fuzzing: {sentence}")),
+        }
     }
-    finish(&outcomes, &tools.missing())
+    finish(&outcomes, &missing)
 }
 
 fn clippy(selection: &[&str]) -> Command {

@@ -122,6 +122,7 @@ mod tests {
         let first = lead(&flights, 1);
         let other = lead(&flights, 2);
         let progress = follow(&flights, 1);
+        assert_eq!((flights.len(), flights.under_way().len()), (2, 2));
         first.finish("entry", 3);
         assert_eq!(progress.stage(), Stage::Finished { shared: "entry", len: 3 });
         drop(other);

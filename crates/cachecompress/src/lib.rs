@@ -283,6 +283,10 @@ pub mod codec;
 mod error;
 mod flight;
 pub mod fs;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
+mod latest;
 mod metrics;
 mod progress;
 mod representations;

@@ -3,7 +3,7 @@
 //! One producer, any number of watchers. `T` is what the producer shares as soon as it starts
 //! (the growing file), `F` is why it failed.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
@@ -19,7 +19,8 @@ pub(crate) struct Progress<T, F> {
 struct State<T, F> {
     stage: Stage<T, F>,
     next_watch: u64,
-    wakers: HashMap<u64, Waker>,
+    /// By their watches, so that who came first is woken first.
+    wakers: BTreeMap<u64, Waker>,
 }
 
 /// What a watcher sees.
@@ -53,7 +54,7 @@ impl<T, F> Stage<T, F> {
 
 impl<T: Clone, F: Clone> Progress<T, F> {
     pub(crate) fn new() -> Arc<Self> {
-        let state = State { stage: Stage::Pending, next_watch: 0, wakers: HashMap::new() };
+        let state = State { stage: Stage::Pending, next_watch: 0, wakers: BTreeMap::new() };
         Arc::new(Self { state: Mutex::new(state) })
     }
 

@@ -1,9 +1,15 @@
-//! The locks that concurrent pieces use: std's, or loom's under `--cfg cachecompress_loom`.
+//! What concurrent pieces are made of: std's, or loom's under `--cfg cachecompress_loom`.
 
 #[cfg(cachecompress_loom)]
-pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
+pub(crate) use loom::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
 #[cfg(not(cachecompress_loom))]
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+pub(crate) use std::sync::{
+    Arc, Mutex, MutexGuard,
+    atomic::{AtomicU64, Ordering},
+};
 
 /// Locks `mutex`, also when a thread panicked while it held it: every critical section here
 /// leaves its state whole at each step.

@@ -532,6 +532,34 @@ fn who_asks_after_an_edit_is_not_told_what_was_seen_before_it() {
     });
 }
 
+/// As above, within one millisecond: times were compared in those, and a look-up that had begun in
+/// the same one counted as later. A file that was created, and asked for at once, was 404.
+#[test]
+fn who_asks_in_the_millisecond_of_an_edit_is_not_told_what_was_seen_before_it() {
+    run(async {
+        for round in 0..50 {
+            let source = Edited::new(None);
+            let service = always_looks(&source);
+            let ask = || {
+                let service = service.clone();
+                tokio::spawn(async move { get(&service, "/a.txt", &[]).await })
+            };
+            let first = ask();
+            while source.lookups.arrived() == 0 {
+                tokio::task::yield_now().await;
+            }
+            source.edit(SourceFile::new("created"));
+            let second = ask();
+            tokio::task::yield_now().await;
+            source.lookups.open_wide();
+            assert_eq!(first.await.unwrap().status, 404);
+            let second = second.await.unwrap();
+            assert_eq!(second.status, 200, "round {round}");
+            assert_eq!(second.bytes(), b"created");
+        }
+    });
+}
+
 /// As above, but what takes its time is not the look-up but the hash: a client that asks whether
 /// the old bytes still stand was told that they do.
 #[test]
@@ -735,6 +763,40 @@ fn a_huge_file_is_hashed_once_and_keeps_its_date() {
             assert_eq!(hashed.field("last-modified"), date);
         }
         assert_eq!((gate.arrived(), file.read.load(Ordering::SeqCst)), (2, HUGE), "read once");
+    });
+}
+
+/// The hash of a huge file that was replaced meanwhile put the old file back when it ended, and
+/// those who asked until the next look were told of that one.
+#[test]
+fn a_hash_that_ends_late_does_not_bring_back_what_was_replaced() {
+    run(async {
+        let gate = Gate::new();
+        let old = Made::new(b'a', HUGE, Some(Arc::clone(&gate)));
+        let source = Edited::new(Some(old.source()));
+        source.lookups.open_wide();
+        let builder = ServeCompressed::builder(Arc::clone(&source)).patience(LONG);
+        let revalidate = Duration::from_secs(4);
+        let service = builder.revalidate(revalidate).build().unwrap();
+        let began = std::time::Instant::now();
+        let first = head(&service, "/a.txt", &[]).await;
+        assert_eq!((first.field("etag"), first.cache()), ("", "unhashed"));
+        eventually(|| gate.arrived() == 1).await;
+        source.edit(SourceFile::new("another"));
+        // Half of the time that an answer stays good: this request has the file looked at again.
+        tokio::time::sleep(revalidate / 2).await;
+        let mut tag = String::new();
+        while tag.is_empty() {
+            tag = head(&service, "/a.txt", &[]).await.field("etag").to_owned();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        gate.open_wide();
+        eventually(|| old.read.load(Ordering::SeqCst) >= HUGE).await;
+        // Until the old look would have been too old to count, had it been put back.
+        while began.elapsed() < revalidate {
+            assert_eq!(head(&service, "/a.txt", &[]).await.field("etag"), tag);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     });
 }
 

@@ -6,6 +6,8 @@
 
 mod entry;
 mod eviction;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod index;
 mod key;
 mod layout;

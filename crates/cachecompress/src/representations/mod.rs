@@ -2,6 +2,7 @@
 //! growing, or identity.
 
 mod encode;
+mod paths;
 mod policy;
 mod resource;
 mod select;
@@ -21,6 +22,7 @@ use crate::cache::{Cache, Entry, Key};
 use crate::codec::{Codecs, Preference};
 use crate::error::Failure;
 use crate::flight::Flights;
+use crate::latest::{Latest, Looks};
 use crate::metrics::{Counters, Metrics};
 use crate::progress::{Stage, Watch};
 use crate::semantics::{Digest, SourcePath};
@@ -73,17 +75,20 @@ struct Shared {
     flights: Flights<Key, Product, Failure>,
     /// Look-ups of stored entries for those who have no use for others.
     fetches: Flights<Key, Option<Arc<Entry>>, Failure>,
-    loads: Flights<SourcePath, Loaded, LoadError>,
-    resources: quick_cache::sync::Cache<SourcePath, Arc<Resource>>,
+    loads: Flights<SourcePath, (Loaded, resource::Looked), LoadError>,
+    /// The order in which paths are looked up.
+    looks: Looks,
+    resources: quick_cache::sync::Cache<SourcePath, Arc<Latest<Arc<Resource>>>>,
+    /// By content, so that it makes no difference who tells first, and who last.
     small: quick_cache::sync::Cache<Digest, Bytes, ByLength>,
     /// Paths whose files changed under an encode; they go out without a tag until they rest.
-    unsettled: resource::Paths,
+    unsettled: paths::Paths,
     /// Keys whose encoders are at fault, should no verdict have been stored.
     faults: quick_cache::sync::Cache<Key, ()>,
     /// Whether somebody was told that a file is too large for the cache.
     told_of_large: AtomicBool,
     /// Paths whose files are being hashed while they go out.
-    hashing: resource::Paths,
+    hashing: paths::Paths,
     /// One of [`OPEN`], [`FINISHING`] and [`CANCELLED`].
     life: AtomicU8,
 }
@@ -110,10 +115,11 @@ impl Representations {
             flights: Flights::new(),
             fetches: Flights::new(),
             loads: Flights::new(),
+            looks: Looks::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
             small: quick_cache::sync::Cache::with_weighter(8192, SMALL_BYTES, ByLength),
-            unsettled: resource::Paths::default(),
-            hashing: resource::Paths::default(),
+            unsettled: paths::Paths::default(),
+            hashing: paths::Paths::default(),
             faults: quick_cache::sync::Cache::new(FAULTS),
             told_of_large: AtomicBool::new(false),
             life: AtomicU8::new(OPEN),

@@ -1,6 +1,6 @@
 //! Resources: what is known of a path, and for how long it counts.
 
-use std::collections::HashMap;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,12 +14,13 @@ use crate::codec::Codecs;
 use crate::error::{Error, ErrorKind};
 use crate::flight::{Join, Lead};
 use crate::fs::{DiskFile, Fingerprint, read_full};
+use crate::latest::{Latest, Look, Put};
 use crate::progress::{Stage, Watch};
 use crate::semantics::{
     Compressibility, Digest, Hasher, RepresentationTags, SourcePath, compressibility, media_type,
 };
 use crate::source::{Content, Found, SourceFile};
-use crate::sync::{Mutex, clock, lock};
+use crate::sync::clock;
 use crate::threads::Class;
 
 /// Identity representations up to this length are answered from the buffer that was hashed.
@@ -74,6 +75,14 @@ pub(crate) enum Loaded {
     Nothing,
 }
 
+/// When a path was looked up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Looked {
+    /// In milliseconds of [`clock`].
+    at: u64,
+    look: Look,
+}
+
 /// Why a path could not be looked up; shared by all who waited for it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LoadError(Option<Arc<Error>>);
@@ -88,34 +97,6 @@ impl LoadError {
             }
             None => Error::new(ErrorKind::Aborted, "too much is being read from the source"),
         }
-    }
-}
-
-/// A bounded set of paths, each for a while.
-#[derive(Debug, Default)]
-pub(super) struct Paths(Mutex<HashMap<SourcePath, u64>>);
-
-impl Paths {
-    /// More would be an attack, or a disk full of logs; either way they settle by themselves.
-    const MOST: usize = 4096;
-    /// In milliseconds: longer than any file takes to rest, or to be hashed.
-    const WHILE: u64 = 10 * 60 * 1000;
-
-    /// Adds `path`; `false` if it was there already, or there is no room.
-    fn add(&self, path: &SourcePath) -> bool {
-        let (mut paths, now) = (lock(&self.0), clock());
-        if paths.len() >= Self::MOST {
-            paths.retain(|_, added| now.saturating_sub(*added) < Self::WHILE);
-        }
-        paths.len() < Self::MOST && paths.insert(path.clone(), now).is_none()
-    }
-
-    pub(super) fn contains(&self, path: &SourcePath) -> bool {
-        lock(&self.0).contains_key(path)
-    }
-
-    fn remove(&self, path: &SourcePath) {
-        lock(&self.0).remove(path);
     }
 }
 
@@ -134,13 +115,16 @@ impl Resource {
     /// Whether `content` is still what this resource was made of, as far as can be told without
     /// reading it.
     fn is_still(&self, file: &SourceFile) -> bool {
+        self.looks_like(file) && (self.rested || self.bytes.is_some())
+    }
+
+    /// As [`is_still`](Self::is_still), but for a change within one tick of the file system's clock.
+    fn looks_like(&self, file: &SourceFile) -> bool {
         let same_bytes = match (&file.content, &self.bytes) {
             (Content::Bytes(now), Some(then)) => {
                 now.as_ptr() == then.as_ptr() && now.len() == then.len()
             }
-            (Content::File { fingerprint, .. }, None) => {
-                self.rested && self.fingerprint == Some(*fingerprint)
-            }
+            (Content::File { fingerprint, .. }, None) => self.fingerprint == Some(*fingerprint),
             _ => false,
         };
         same_bytes && self.own_tag == file.entity_tag && self.modified == file.modified
@@ -151,7 +135,7 @@ impl Representations {
     /// What `path` leads to, known to be true at most `revalidate` ago.
     pub(crate) async fn resource(&self, path: &SourcePath) -> Result<Loaded, LoadError> {
         let revalidate = self.0.config.revalidate;
-        if let Some(resource) = self.0.resources.get(path) {
+        if let Some(resource) = self.0.known_resource(path) {
             let age = resource.age();
             if age < revalidate {
                 if age >= revalidate / 2 {
@@ -161,26 +145,34 @@ impl Representations {
                 return Ok(Loaded::File(resource));
             }
         }
-        let asked = clock();
+        let asked = self.0.now();
         loop {
             let (loaded, looked) = self.look_up(path).await?;
             // A flight that was joined may have looked before this request came.
-            if looked + millis(revalidate) >= asked {
+            if looked.look > asked.look || looked.at + millis(revalidate) > asked.at {
                 return Ok(loaded);
             }
+            let_flight_go();
         }
     }
 
-    /// What `path` leads to, looked up now or by a flight that is under way.
+    /// What `path` leads to, looked up after this call.
     pub(crate) async fn load(&self, path: &SourcePath) -> Result<Loaded, LoadError> {
-        Ok(self.look_up(path).await?.0)
+        let asked = self.0.now();
+        loop {
+            let (loaded, looked) = self.look_up(path).await?;
+            if looked.look > asked.look {
+                return Ok(loaded);
+            }
+            let_flight_go();
+        }
     }
 
-    /// What `path` leads to, and when that was looked up, in milliseconds of [`clock`].
-    async fn look_up(&self, path: &SourcePath) -> Result<(Loaded, u64), LoadError> {
+    /// What `path` leads to, and when that was looked up.
+    async fn look_up(&self, path: &SourcePath) -> Result<(Loaded, Looked), LoadError> {
         let mut watch = self.begin_load(path);
         match watch.until(Stage::ended).await {
-            Stage::Finished { shared, len: looked } => Ok((shared, looked)),
+            Stage::Finished { shared, .. } => Ok(shared),
             Stage::Failed { why, .. } => Err(why),
             Stage::Pending | Stage::Growing { .. } => Err(LoadError::default()),
         }
@@ -201,7 +193,7 @@ impl Representations {
         })
     }
 
-    fn begin_load(&self, path: &SourcePath) -> Watch<Loaded, LoadError> {
+    fn begin_load(&self, path: &SourcePath) -> Watch<(Loaded, Looked), LoadError> {
         match self.0.loads.join(path) {
             Join::Follow(progress) => Watch::new(&progress),
             Join::Lead(lead) => {
@@ -217,41 +209,40 @@ impl Representations {
     }
 }
 
-type LoadLead = Lead<SourcePath, Loaded, LoadError>;
+type Slot = Arc<Latest<Arc<Resource>>>;
+type LoadLead = Lead<SourcePath, (Loaded, Looked), LoadError>;
 
 impl Shared {
-    /// Looks `path` up, and ends the flight with the time of that; what has to be hashed at length goes on where it holds up no one.
+    /// Looks `path` up, and ends the flight with the time of that; what has to be hashed at length
+    /// goes on where it holds up no one.
     fn lead_load(shared: &Arc<Self>, path: &SourcePath, lead: LoadLead) {
-        let looked = clock();
+        let looked = shared.now();
         let file = match shared.config.source.lookup(path) {
             Ok(Found::File(file)) => file,
             Ok(found) => {
-                shared.unsettled.remove(path);
-                if let Some((_, gone)) = shared.resources.remove(path) {
+                shared.unsettled.settle(path, looked.look);
+                // A hash that is under way tells its end to what is removed here.
+                if let Some(gone) = shared.resources.remove(path).and_then(|(_, slot)| slot.get()) {
                     shared.demote(&gone);
                 }
                 let loaded = match found {
                     Found::Directory => Loaded::Directory,
                     _ => Loaded::Nothing,
                 };
-                return lead.finish(loaded, looked);
+                return lead.finish((loaded, looked), 0);
             }
             Err(error) => return lead.fail(LoadError(Some(Arc::new(error)))),
         };
-        let before = shared.resources.get(path);
+        let before = shared.known_resource(path);
         if let Some(before) = before.as_ref().filter(|before| before.is_still(&file)) {
-            before.checked.fetch_max(looked, Ordering::Relaxed);
-            return lead.finish(Loaded::File(Arc::clone(before)), looked);
+            before.checked.fetch_max(looked.at, Ordering::Relaxed);
+            return lead.finish((Loaded::File(Arc::clone(before)), looked), 0);
         }
         if file.content.len() <= SMALL || file.digest.is_some() {
             shared.finish_load(path, file, before.as_ref(), looked, lead);
         } else if file.content.len() > HASH_FIRST {
-            let unhashed =
-                Arc::new(shared.describe(path, &file, State::Unhashed, false, looked, None));
-            shared.resources.insert(path.clone(), Arc::clone(&unhashed));
-            // First the hash, then the answer: who has that can wait for the other.
-            Self::hash_meanwhile(shared, path, file, before, looked);
-            lead.finish(Loaded::File(unhashed), looked);
+            let answered = Self::answer_unhashed(shared, path, file, before, looked);
+            lead.finish((Loaded::File(answered), looked), 0);
         } else {
             let small = file.content.len() <= Codecs::SMALL;
             let (clone, path) = (Arc::clone(shared), path.clone());
@@ -261,22 +252,52 @@ impl Shared {
         }
     }
 
-    fn hash_meanwhile(
+    /// What is known of a huge file without reading it; has it hashed, unless it is, or is about
+    /// to be.
+    fn answer_unhashed(
         shared: &Arc<Self>,
         path: &SourcePath,
         file: SourceFile,
         before: Option<Arc<Resource>>,
-        looked: u64,
+        looked: Looked,
+    ) -> Arc<Resource> {
+        let unhashed = Arc::new(shared.describe(path, &file, State::Unhashed, false, looked, None));
+        let slot = shared.slot(path);
+        // A hash of this very file that ends now must not be forgotten for what is known less of.
+        let will_do = |held: &Arc<Resource>| match held.state {
+            State::Unhashed => held.looks_like(&file) && shared.hashing.contains(path),
+            State::Known(_) | State::Unsettled => held.is_still(&file),
+        };
+        match slot.put_unless(looked.look, Some(Arc::clone(&unhashed)), will_do) {
+            Put::Kept(held) => {
+                held.checked.fetch_max(looked.at, Ordering::Relaxed);
+                return held;
+            }
+            // First the hash, then the answer: who has that can wait for the other.
+            Put::Held => Self::hash_meanwhile(shared, path, slot, file, before, looked),
+            Put::Late => {}
+        }
+        unhashed
+    }
+
+    fn hash_meanwhile(
+        shared: &Arc<Self>,
+        path: &SourcePath,
+        slot: Slot,
+        file: SourceFile,
+        before: Option<Arc<Resource>>,
+        looked: Looked,
     ) {
-        if !shared.hashing.add(path) {
+        if !shared.hashing.add(path, looked.look) {
             return;
         }
         let (clone, wanted) = (Arc::clone(shared), path.clone());
         let submitted = shared.hashers.submit(Class::Background, false, move || {
             match clone.hashed(&wanted, file, before.as_ref(), looked) {
-                Ok(resource) => clone.resources.insert(wanted.clone(), Arc::new(resource)),
+                Ok(resource) => drop(slot.put(looked.look, Some(Arc::new(resource)))),
                 Err(error) => tracing::warn!(%error, path = %wanted, "cannot hash a large file"),
             }
+            // Only now: between the two, a look would have it hashed again.
             clone.hashing.remove(&wanted);
         });
         if !submitted {
@@ -289,7 +310,7 @@ impl Shared {
         path: &SourcePath,
         file: SourceFile,
         before: Option<&Arc<Resource>>,
-        looked: u64,
+        looked: Looked,
         lead: LoadLead,
     ) {
         match self.hashed(path, file, before, looked) {
@@ -298,8 +319,8 @@ impl Shared {
                 if let Some(before) = before.filter(|before| before.digest() != resource.digest()) {
                     self.demote(before);
                 }
-                self.resources.insert(path.clone(), Arc::clone(&resource));
-                lead.finish(Loaded::File(resource), looked);
+                self.slot(path).put(looked.look, Some(Arc::clone(&resource)));
+                lead.finish((Loaded::File(resource), looked), 0);
             }
             Err(error) => {
                 let error = Error::io("cannot read", &path_for_people(path), error);
@@ -314,7 +335,7 @@ impl Shared {
         path: &SourcePath,
         mut file: SourceFile,
         before: Option<&Arc<Resource>>,
-        looked: u64,
+        looked: Looked,
     ) -> io::Result<Resource> {
         // A source that was caught with another digest than it says is not asked any more.
         let told = file.digest.filter(|_| !self.unsettled.contains(path));
@@ -342,14 +363,14 @@ impl Shared {
             }
         };
         let Some(((digest, buffer), rested)) = digest else {
-            self.unsettled.add(path);
+            self.unsettled.add(path, looked.look);
             return Ok(self.describe(path, &file, State::Unsettled, false, looked, None));
         };
         if self.unsettled.contains(path) {
             if !rested {
                 return Ok(self.describe(path, &file, State::Unsettled, false, looked, None));
             }
-            self.unsettled.remove(path);
+            self.unsettled.settle(path, looked.look);
         }
         if let Some(buffer) = buffer {
             self.small.insert(digest, buffer);
@@ -363,7 +384,7 @@ impl Shared {
         file: &SourceFile,
         digest: Digest,
         rested: bool,
-        looked: u64,
+        looked: Looked,
         before: Option<&Arc<Resource>>,
     ) -> Resource {
         let earlier = before.filter(|b| b.digest().is_some_and(|before| before != digest));
@@ -383,7 +404,7 @@ impl Shared {
         file: &SourceFile,
         state: State,
         rested: bool,
-        looked: u64,
+        looked: Looked,
         replaced: Option<&Arc<Resource>>,
     ) -> Resource {
         let media_type = file
@@ -428,14 +449,36 @@ impl Shared {
             modified: file.modified,
             own_tag: file.entity_tag.clone(),
             rested,
-            checked: AtomicU64::new(looked),
+            checked: AtomicU64::new(looked.at),
         }
     }
 
     pub(super) fn distrust(&self, resource: &Resource) {
-        self.unsettled.add(&resource.path);
+        let look = self.looks.begin();
+        self.unsettled.add(&resource.path, look);
         resource.checked.store(0, Ordering::Relaxed);
-        self.resources.remove(&resource.path);
+        // Also a look that began before this one, and ends later, must not bring it back.
+        self.slot(&resource.path).put(look, None);
+    }
+
+    /// The time, and a place in the order of looks; to be taken before anything is looked at.
+    fn now(&self) -> Looked {
+        Looked { at: clock(), look: self.looks.begin() }
+    }
+
+    /// What is known of `path`.
+    pub(super) fn known_resource(&self, path: &SourcePath) -> Option<Arc<Resource>> {
+        self.resources.get(path)?.get()
+    }
+
+    /// Where what is known of `path` is held. One that was evicted meanwhile may still be written
+    /// to, without effect.
+    fn slot(&self, path: &SourcePath) -> Slot {
+        let new = || Ok::<_, Infallible>(Arc::new(Latest::new()));
+        match self.resources.get_or_insert_with(path, new) {
+            Ok(slot) => slot,
+            Err(never) => match never {},
+        }
     }
 
     /// Lets the entries of a source that is gone be the first to be evicted.
@@ -445,6 +488,11 @@ impl Shared {
             self.config.cache.demote(&super::encode::key(digest, codec));
         }
     }
+}
+
+/// Lets the thread go on that has ended a flight, and is about to forget it.
+fn let_flight_go() {
+    std::thread::yield_now();
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -491,4 +539,59 @@ fn hash(file: &dyn DiskFile, len: u64) -> io::Result<Option<(Digest, Option<Byte
 
 fn path_for_people(path: &SourcePath) -> std::path::PathBuf {
     path.to_string_lossy().as_ref().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::Cache;
+    use crate::codec::{CodecsBuilder, Preference};
+    use crate::representations::Config;
+    use crate::source::{Memory, Source as _};
+
+    fn representations(source: Memory) -> Representations {
+        Representations::new(Config {
+            source: Arc::new(source),
+            cache: Cache::in_memory(1 << 20),
+            codecs: CodecsBuilder::default().build().unwrap(),
+            preference: Preference::Auto,
+            encode_threads: 1,
+            queue: 1,
+            revalidate: Duration::ZERO,
+            patience: Duration::ZERO,
+            prove: true,
+        })
+    }
+
+    /// A load that had looked before an encode saw the file change, and ended after that, put
+    /// back what was not to be trusted any more: until the next look, one encode after the other
+    /// began, and aborted.
+    #[test]
+    fn a_distrust_is_not_undone_by_a_load_that_looked_before_it() {
+        let representations = representations(Memory::new().file("a.txt", "text"));
+        let path = SourcePath::root().join("a.txt");
+        let shared = &representations.0;
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let loaded = runtime.block_on(representations.resource(&path));
+        let Ok(Loaded::File(resource)) = loaded else { panic!("{loaded:?}") };
+        assert!(shared.known_resource(&path).is_some());
+
+        let looked = shared.now();
+        let Ok(Found::File(file)) = shared.config.source.lookup(&path) else { panic!("no file") };
+        representations.distrust(&resource);
+        assert!(shared.known_resource(&path).is_none());
+        // The flight before has ended, and may not have been forgotten yet.
+        let lead = loop {
+            match shared.loads.join(&path) {
+                Join::Lead(lead) => break lead,
+                Join::Follow(_) => std::thread::yield_now(),
+            }
+        };
+        shared.finish_load(&path, file, None, looked, lead);
+        assert!(shared.known_resource(&path).is_none(), "the distrust is undone");
+
+        let loaded = runtime.block_on(representations.resource(&path));
+        assert!(matches!(loaded, Ok(Loaded::File(_))), "{loaded:?}");
+        assert!(shared.known_resource(&path).is_some(), "a later look is to be trusted");
+    }
 }

@@ -316,7 +316,7 @@ impl Representations {
         while resource.state == State::Unhashed && self.0.hashing.contains(&resource.path) {
             tokio::time::sleep(HASH_POLL).await;
         }
-        self.0.resources.get(&resource.path).unwrap_or(resource)
+        self.0.known_resource(&resource.path).unwrap_or(resource)
     }
 
     /// Has `resource` encoded by `codec`, if it is not yet, as work that nobody waits for; the

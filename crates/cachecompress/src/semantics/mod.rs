@@ -17,6 +17,8 @@ mod cache_status;
 mod coding;
 mod digest;
 mod field;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod media_type;
 mod path;
 mod preconditions;

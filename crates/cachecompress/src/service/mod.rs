@@ -1,6 +1,8 @@
 //! The tower service.
 
 mod builder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod headers;
 mod options;
 mod plan;

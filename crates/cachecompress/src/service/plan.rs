@@ -84,7 +84,11 @@ pub(crate) enum Plan {
 /// negotiation (§12.5.3) and which range counts (§14.2).
 pub(crate) fn intend(head: Head<'_>, facts: &Facts<'_>) -> Intent {
     let accept = AcceptEncoding::from_headers(head.headers);
-    let acceptable = |coding: &ContentCoding| !facts.negotiable || accept.accepts(coding);
+    // What is never encoded has one representation, whatever a tag says.
+    let acceptable = |coding: &ContentCoding| match facts.negotiable {
+        true => accept.accepts(coding),
+        false => coding.is_identity(),
+    };
     // A coding that is not offered to this request cannot be the one that is selected.
     let is_current = |named: &NamedCoding| {
         facts.codings.contains(&named.coding)
@@ -259,6 +263,21 @@ mod tests {
         });
         let (codings, identity, ..) = selected(intent);
         assert!(codings.is_empty() && identity);
+    }
+
+    /// A tag that the same bytes had under another name, and in a coding, selected that coding for
+    /// a type that is never encoded, and without a `Vary`.
+    #[test]
+    fn what_is_never_encoded_is_not_selected_in_a_coding_by_its_tag() {
+        let coded = tags().coded(&ContentCoding::GZIP, &id()).to_string();
+        let plain = |fields: &[(http::HeaderName, &str)]| {
+            intend_with(fields, |_, facts| facts.negotiable = false)
+        };
+        assert!(matches!(plain(&[(IF_MATCH, &coded)]), Intent::PreconditionFailed));
+        let (codings, identity, ..) = selected(plain(&[(IF_NONE_MATCH, &coded)]));
+        assert!(codings.is_empty() && identity);
+        let resumed = selected(plain(&[(RANGE, "bytes=1-"), (IF_RANGE, &coded)]));
+        assert_eq!((resumed.0.len(), resumed.1, resumed.3), (0, true, None));
     }
 
     #[test]

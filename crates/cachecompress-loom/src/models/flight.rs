@@ -1,0 +1,156 @@
+//! Leaders and followers.
+
+use loom::future::block_on;
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::thread;
+
+use super::explore;
+use crate::flight::{Flights, Join, Lead};
+use crate::progress::{Stage, Watch};
+use crate::sync::Arc;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Why {
+    #[default]
+    Abandoned,
+    Disk,
+}
+
+type Plain = Flights<u8, u8, Why>;
+
+/// How a leader ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Finishes,
+    Fails,
+    /// As by a panic: unwinding drops it. (loom itself cannot switch threads while one unwinds.)
+    IsDropped,
+}
+
+/// What the participants of one model share.
+struct World {
+    flights: Plain,
+    leading: AtomicUsize,
+    produced: AtomicBool,
+}
+
+impl World {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            flights: Flights::new(),
+            leading: AtomicUsize::new(0),
+            produced: AtomicBool::new(false),
+        })
+    }
+
+    fn lead(&self, lead: Lead<u8, u8, Why>, end: End) {
+        assert_eq!(self.leading.fetch_add(1, Ordering::SeqCst), 0, "two lead at once");
+        lead.progress().start(1);
+        lead.progress().commit(3);
+        self.leading.fetch_sub(1, Ordering::SeqCst);
+        match end {
+            End::Finishes => {
+                self.produced.store(true, Ordering::SeqCst);
+                lead.finish(1, 5);
+            }
+            End::Fails => lead.fail(Why::Disk),
+            End::IsDropped => drop(lead),
+        }
+    }
+
+    /// One participant: leads or follows to the end; tells whether it led.
+    fn take_part(&self, end: End) -> bool {
+        match self.flights.join(&1) {
+            Join::Lead(lead) => {
+                // Who leads after another looks first, and must find what that one made.
+                let produced = self.produced.load(Ordering::SeqCst);
+                self.lead(lead, end);
+                !produced
+            }
+            Join::Follow(progress) => {
+                let seen = block_on(Watch::new(&progress).until(Stage::ended));
+                let expected = match end {
+                    End::Finishes => Stage::Finished { shared: 1, len: 5 },
+                    End::Fails => Stage::Failed { why: Why::Disk, committed: 3 },
+                    End::IsDropped => Stage::Failed { why: Why::Abandoned, committed: 3 },
+                };
+                assert_eq!(seen, expected);
+                false
+            }
+        }
+    }
+}
+
+fn three_take_part(name: &str, end: End) {
+    explore(name, 2, move || {
+        let world = World::new();
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let world = Arc::clone(&world);
+                thread::spawn(move || world.take_part(end))
+            })
+            .collect();
+        let mut produced = usize::from(world.take_part(end));
+        for other in others {
+            produced += usize::from(other.join().unwrap());
+        }
+        match end {
+            End::Finishes => assert_eq!(produced, 1, "made more than once"),
+            // A failure is no product: each of them may have tried.
+            End::Fails | End::IsDropped => assert!((1..=3).contains(&produced)),
+        }
+        assert_eq!(world.flights.len(), 0, "a flight that has ended is kept");
+    });
+}
+
+#[test]
+fn a_leader_that_finishes_is_followed_and_nobody_makes_it_again() {
+    three_take_part("a leader that finishes", End::Finishes);
+}
+
+#[test]
+fn a_leader_that_fails_tells_why() {
+    three_take_part("a leader that fails", End::Fails);
+}
+
+#[test]
+fn a_leader_that_is_dropped_leaves_nobody_waiting() {
+    three_take_part("a leader that is dropped", End::IsDropped);
+}
+
+/// Whoever leads next comes after the end of the flight before, not between that and its key's
+/// removal: else two would be at it at once.
+#[test]
+fn a_join_that_races_with_the_end_leads_only_after_it() {
+    explore("a join at the end", 3, || {
+        let flights = Arc::new(Plain::new());
+        let Join::Lead(lead) = flights.join(&1) else { panic!("nobody leads yet") };
+        let first = Arc::clone(lead.progress());
+        let ending = thread::spawn(move || drop(lead));
+        match flights.join(&1) {
+            Join::Lead(second) => {
+                assert!(first.stage().ended(), "two flights at once");
+                drop(second);
+            }
+            Join::Follow(progress) => {
+                assert!(block_on(Watch::new(&progress).until(Stage::ended)).ended());
+            }
+        }
+        ending.join().unwrap();
+        assert_eq!(flights.len(), 0);
+    });
+}
+
+/// A shutdown waits for all that are under way while they end and others begin.
+#[test]
+fn who_waits_for_all_flights_waits_not_for_ever() {
+    explore("a shutdown", 3, || {
+        let world = World::new();
+        let other = Arc::clone(&world);
+        let other = thread::spawn(move || other.take_part(End::Finishes));
+        for progress in world.flights.under_way() {
+            assert!(block_on(Watch::new(&progress).until(Stage::ended)).ended());
+        }
+        assert!(other.join().unwrap());
+    });
+}

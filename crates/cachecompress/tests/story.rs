@@ -1,0 +1,802 @@
+//! Any sequence of what people and misfortune do to a site, its cache and its server, against a
+//! plain model: the files' bytes, and the rules of RFC 9110.
+//!
+//! A story that fails is told as short as it can be, one sentence a step. `PROPTEST_CASES` tells
+//! more of them than the 256 of every run.
+
+#![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the stories do to files what time and other processes do"
+)]
+
+mod common;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use cachecompress::{Cache, Directory, ServeCompressed};
+use common::{Answer, LONG, decode, hex, noise, read, request, send, settled};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{TestError, TestRunner};
+use tempfile::TempDir;
+
+// --- What may happen -----------------------------------------------------------------------------
+
+/// The files of the site: two that may share an entry, one that is not kept in memory, one of a
+/// type that is never compressed.
+const FILES: [&str; 4] = ["a.txt", "b.txt", "large.css", "picture.png"];
+
+#[derive(Clone, Copy)]
+enum Content {
+    Empty,
+    Short(u64),
+    Text(u64),
+    Long(u64),
+    Noise(u64),
+}
+
+#[derive(Clone)]
+enum Step {
+    /// By a new file under its name.
+    Replace(&'static str, Content),
+    /// In the same file.
+    Overwrite(&'static str, Content),
+    /// In the same file, whose date is then what it was, as some installers do it.
+    Smuggle(&'static str, Content),
+    Touch(&'static str, Date),
+    Delete(&'static str),
+    Ask(Ask),
+    Restart {
+        room: u64,
+    },
+    /// While the server runs, by another file under the entry's name.
+    Damage(usize, Damage),
+    /// In place, while it is down.
+    DamageAtRest(usize, Damage),
+    RemoveCache,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Date {
+    Now,
+    Of2001,
+}
+
+#[derive(Clone, Copy)]
+enum Damage {
+    Flip(usize),
+    Cut(usize),
+    Extend,
+    Zero,
+}
+
+#[derive(Clone)]
+struct Ask {
+    method: &'static str,
+    file: &'static str,
+    accept: usize,
+    condition: Condition,
+    range: Option<&'static str>,
+    if_range: IfRange,
+}
+
+/// A tag or a date is one that an answer had, so many answers ago.
+#[derive(Clone, Copy, Debug)]
+enum Condition {
+    None,
+    NoneMatch(usize),
+    NoneMatchWeak(usize),
+    NoneMatchAny,
+    Match(usize),
+    ModifiedSince(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum IfRange {
+    None,
+    Tag(usize),
+    Date(usize),
+}
+
+/// A value of Accept-Encoding, the codings with a weight above zero, and whether identity has one.
+struct Accept {
+    line: Option<&'static str>,
+    codings: &'static [&'static str],
+    identity: bool,
+}
+
+const ALL: &[&str] = &["br", "zstd", "gzip", "deflate"];
+const ACCEPTS: [Accept; 8] = [
+    Accept { line: None, codings: &[], identity: true },
+    Accept { line: Some("gzip"), codings: &["gzip"], identity: true },
+    Accept { line: Some("br, zstd;q=0.9"), codings: &["br", "zstd"], identity: true },
+    Accept { line: Some("gzip;q=0, br;q=0.2"), codings: &["br"], identity: true },
+    Accept { line: Some("*"), codings: ALL, identity: true },
+    Accept {
+        line: Some("deflate, gzip, identity;q=0"),
+        codings: &["deflate", "gzip"],
+        identity: false,
+    },
+    Accept { line: Some("*;q=0"), codings: &[], identity: false },
+    Accept { line: Some("zstd, identity;q=0.5"), codings: &["zstd"], identity: true },
+];
+
+const RANGES: [&str; 7] = [
+    "bytes=0-9",
+    "bytes=5-",
+    "bytes=-7",
+    "bytes=100-299",
+    "bytes=9999999-",
+    "bytes=-0",
+    "bytes=0-1, 4-5",
+];
+
+/// Room for everything, and for next to nothing: an entry may have a quarter of it.
+const ROOMS: [u64; 2] = [64 << 20, 300_000];
+
+impl Content {
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::Empty => Vec::new(),
+            Self::Short(seed) => hex(100, seed),
+            Self::Text(seed) => hex(3000, seed),
+            Self::Long(seed) => hex(90_000, seed),
+            Self::Noise(seed) => noise(5000, seed),
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("nothing"),
+            Self::Short(seed) => write!(f, "100 bytes #{seed}"),
+            Self::Text(seed) => write!(f, "3,000 bytes #{seed}"),
+            Self::Long(seed) => write!(f, "90,000 bytes #{seed}"),
+            Self::Noise(seed) => write!(f, "5,000 bytes #{seed} that nothing compresses"),
+        }
+    }
+}
+
+impl fmt::Debug for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flip(at) => write!(f, "flip a bit of byte {at} of"),
+            Self::Cut(at) => write!(f, "cut after byte {at}"),
+            Self::Extend => f.write_str("append to"),
+            Self::Zero => f.write_str("fill with zeros"),
+        }
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replace(file, content) => write!(f, "replace {file} with {content:?}"),
+            Self::Overwrite(file, content) => write!(f, "overwrite {file} with {content:?}"),
+            Self::Smuggle(file, content) => {
+                write!(f, "overwrite {file} with {content:?} and leave its date")
+            }
+            Self::Touch(file, Date::Now) => write!(f, "touch {file}"),
+            Self::Touch(file, Date::Of2001) => write!(f, "set the date of {file} to 2001"),
+            Self::Delete(file) => write!(f, "delete {file}"),
+            Self::Ask(ask) => write!(f, "{ask:?}"),
+            Self::Restart { room } => write!(f, "restart with room for {room} bytes"),
+            Self::Damage(entry, damage) => write!(f, "{damage:?} entry {entry}"),
+            Self::DamageAtRest(entry, damage) => {
+                write!(f, "stop, {damage:?} entry {entry}, and start again")
+            }
+            Self::RemoveCache => f.write_str("rm -rf the cache"),
+        }
+    }
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.file)?;
+        if let Some(line) = ACCEPTS[self.accept].line {
+            write!(f, ", Accept-Encoding: {line}")?;
+        }
+        match self.condition {
+            Condition::None => {}
+            Condition::NoneMatch(ago) => write!(f, ", If-None-Match: the tag {ago} answers ago")?,
+            Condition::NoneMatchWeak(ago) => {
+                write!(f, ", If-None-Match: W/ the tag {ago} answers ago")?;
+            }
+            Condition::NoneMatchAny => f.write_str(", If-None-Match: *")?,
+            Condition::Match(ago) => write!(f, ", If-Match: the tag {ago} answers ago")?,
+            Condition::ModifiedSince(ago) => {
+                write!(f, ", If-Modified-Since: the date {ago} answers ago")?;
+            }
+        }
+        if let Some(range) = self.range {
+            write!(f, ", Range: {range}")?;
+        }
+        match self.if_range {
+            IfRange::None => Ok(()),
+            IfRange::Tag(ago) => write!(f, ", If-Range: the tag {ago} answers ago"),
+            IfRange::Date(ago) => write!(f, ", If-Range: the date {ago} answers ago"),
+        }
+    }
+}
+
+fn content() -> impl Strategy<Value = Content> {
+    prop_oneof![
+        1 => Just(Content::Empty),
+        1 => (0..2_u64).prop_map(Content::Short),
+        6 => (0..4_u64).prop_map(Content::Text),
+        3 => (0..2_u64).prop_map(Content::Long),
+        1 => (0..2_u64).prop_map(Content::Noise),
+    ]
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    let condition = prop_oneof![
+        6 => Just(Condition::None),
+        2 => (0..4_usize).prop_map(Condition::NoneMatch),
+        1 => (0..4_usize).prop_map(Condition::NoneMatchWeak),
+        1 => Just(Condition::NoneMatchAny),
+        2 => (0..4_usize).prop_map(Condition::Match),
+        1 => (0..4_usize).prop_map(Condition::ModifiedSince),
+    ];
+    let if_range = prop_oneof![
+        3 => Just(IfRange::None),
+        2 => (0..4_usize).prop_map(IfRange::Tag),
+        1 => (0..4_usize).prop_map(IfRange::Date),
+    ];
+    let method = prop_oneof![4 => Just("GET"), 1 => Just("HEAD")];
+    let range = prop::option::weighted(0.35, select(&RANGES[..]));
+    (method, select(&FILES[..]), 0..ACCEPTS.len(), condition, range, if_range).prop_map(
+        |(method, file, accept, condition, range, if_range)| {
+            let if_range = if range.is_some() { if_range } else { IfRange::None };
+            Ask { method, file, accept, condition, range, if_range }
+        },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let file = || select(&FILES[..]);
+    let damage = || {
+        prop_oneof![
+            (0..3000_usize).prop_map(Damage::Flip),
+            (0..3000_usize).prop_map(Damage::Cut),
+            Just(Damage::Extend),
+            Just(Damage::Zero),
+        ]
+    };
+    prop_oneof![
+        12 => ask().prop_map(Step::Ask),
+        2 => (file(), content()).prop_map(|(file, content)| Step::Replace(file, content)),
+        2 => (file(), content()).prop_map(|(file, content)| Step::Overwrite(file, content)),
+        2 => (file(), content()).prop_map(|(file, content)| Step::Smuggle(file, content)),
+        1 => (file(), select(vec![Date::Now, Date::Of2001]))
+            .prop_map(|(file, date)| Step::Touch(file, date)),
+        1 => file().prop_map(Step::Delete),
+        1 => select(&ROOMS[..]).prop_map(|room| Step::Restart { room }),
+        1 => (0..6_usize, damage()).prop_map(|(entry, damage)| Step::Damage(entry, damage)),
+        1 => (0..6_usize, damage()).prop_map(|(entry, damage)| Step::DamageAtRest(entry, damage)),
+        1 => Just(Step::RemoveCache),
+    ]
+}
+
+// --- The model -----------------------------------------------------------------------------------
+
+/// What an answer told of a representation.
+#[derive(Clone, Debug)]
+struct Seen {
+    tag: String,
+    coding: String,
+    source: Vec<u8>,
+    modified: String,
+}
+
+/// A site and its server, and what the model knows of them.
+struct World {
+    _dir: TempDir,
+    site: PathBuf,
+    cache: PathBuf,
+    service: Option<ServeCompressed>,
+    room: u64,
+    files: HashMap<&'static str, Vec<u8>>,
+    seen: Vec<Seen>,
+    /// Each tag's bytes: the same tag must mean the same bytes, whatever happens.
+    bytes: HashMap<String, Vec<u8>>,
+    /// Contents and codings that were encoded and nothing has taken away since.
+    stored: HashSet<(Vec<u8>, String)>,
+    /// What each file was when this server was last asked for it, and its date then.
+    dates: HashMap<&'static str, (Vec<u8>, u64)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = a_rested_site();
+        let (site, cache) = (dir.path().join("site"), dir.path().join("cache"));
+        let files = [("a.txt", Content::Text(0)), ("large.css", Content::Long(0))];
+        let files = files.map(|(file, content)| (file, content.bytes())).into();
+        let (seen, bytes, stored, dates) = Default::default();
+        let (service, room) = (None, ROOMS[0]);
+        let mut world =
+            Self { _dir: dir, site, cache, service, room, files, seen, bytes, stored, dates };
+        world.start();
+        world
+    }
+
+    fn start(&mut self) {
+        let cache = Cache::builder(&self.cache).max_bytes(self.room).build().unwrap();
+        let service = ServeCompressed::builder(Directory::new(&self.site).unwrap())
+            .cache(cache)
+            .revalidate(Duration::ZERO)
+            .patience(LONG);
+        self.service = Some(service.build().unwrap());
+        self.dates.clear();
+    }
+
+    async fn take(&mut self, step: &Step) {
+        match step {
+            Step::Replace(file, content) => {
+                let new = self.site.join("new");
+                fs::write(&new, content.bytes()).unwrap();
+                fs::rename(&new, self.site.join(file)).unwrap();
+                self.files.insert(file, content.bytes());
+            }
+            Step::Overwrite(file, content) => {
+                fs::write(self.site.join(file), content.bytes()).unwrap();
+                self.files.insert(file, content.bytes());
+            }
+            Step::Smuggle(file, content) => {
+                let path = self.site.join(file);
+                let date = fs::metadata(&path).and_then(|metadata| metadata.modified());
+                fs::write(&path, content.bytes()).unwrap();
+                if let Ok(date) = date {
+                    fs::File::options()
+                        .append(true)
+                        .open(path)
+                        .unwrap()
+                        .set_modified(date)
+                        .unwrap();
+                }
+                self.files.insert(file, content.bytes());
+            }
+            Step::Touch(file, date) => {
+                let time = match date {
+                    Date::Now => SystemTime::now(),
+                    Date::Of2001 => SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000),
+                };
+                if let Ok(file) = fs::File::options().append(true).open(self.site.join(file)) {
+                    file.set_modified(time).unwrap();
+                }
+            }
+            Step::Delete(file) => {
+                let _ = fs::remove_file(self.site.join(file));
+                self.files.remove(file);
+                self.dates.remove(file);
+            }
+            Step::Ask(ask) => self.ask(ask).await,
+            Step::Restart { room } => {
+                self.service = None;
+                self.room = *room;
+                if self.is_tight() {
+                    self.stored.clear();
+                }
+                self.start();
+            }
+            Step::Damage(entry, damage) => self.damage(*entry, *damage, false),
+            Step::DamageAtRest(entry, damage) => {
+                self.service = None;
+                self.damage(*entry, *damage, true);
+                self.start();
+            }
+            Step::RemoveCache => {
+                let _ = fs::remove_dir_all(&self.cache);
+                self.stored.clear();
+            }
+        }
+    }
+
+    fn is_tight(&self) -> bool {
+        self.room < ROOMS[0]
+    }
+
+    fn damage(&mut self, entry: usize, damage: Damage, in_place: bool) {
+        let mut entries = files_under(&self.cache.join("v1/entries"));
+        entries.sort();
+        let Some(path) = entries.get(entry % entries.len().max(1)) else { return };
+        let mut bytes = fs::read(path).unwrap();
+        let len = bytes.len().max(1);
+        match damage {
+            Damage::Flip(at) => bytes.iter_mut().skip(at % len).take(1).for_each(|byte| *byte ^= 4),
+            Damage::Cut(at) => bytes.truncate(at % len),
+            Damage::Extend => bytes.extend_from_slice(b"more"),
+            Damage::Zero => bytes.fill(0),
+        }
+        if in_place {
+            fs::write(path, bytes).unwrap();
+        } else {
+            let new = self.cache.join("new");
+            fs::write(&new, bytes).unwrap();
+            fs::rename(new, path).unwrap();
+        }
+        self.stored.clear();
+    }
+
+    fn ago(&self, ago: usize) -> Option<Seen> {
+        let place = self.seen.len().checked_sub(1 + ago)?;
+        self.seen.get(place).cloned()
+    }
+
+    async fn send(&self, method: &str, file: &str, fields: &[(&str, String)]) -> Answer {
+        let service = self.service.as_ref().unwrap();
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = read(send(service, request(method, &format!("/{file}"), &fields)).await).await;
+        settled(service).await;
+        answer
+    }
+
+    async fn ask(&mut self, ask: &Ask) {
+        let mut fields = Vec::new();
+        let accept = &ACCEPTS[ask.accept];
+        fields.extend(accept.line.map(|line| ("accept-encoding", line.to_owned())));
+        let (condition, if_range) = self.validators(ask, &mut fields);
+        fields.extend(ask.range.map(|range| ("range", range.to_owned())));
+
+        // The date as it is now, from an answer without any condition.
+        let probe = self.send("HEAD", ask.file, &[]).await;
+        let modified = probe.field("last-modified").to_owned();
+        let answer = self.send(ask.method, ask.file, &fields).await;
+        let Some(source) = self.files.get(ask.file).cloned() else {
+            assert_eq!((probe.status.as_u16(), answer.status.as_u16()), (404, 404));
+            return;
+        };
+        assert_eq!(probe.status, 200);
+        self.check_date(ask.file, &source, seconds(&modified));
+        let exchange = Exchange { ask, accept, condition, if_range, modified, source, fields };
+        exchange.check_status(&answer, self.is_tight());
+        exchange.check_fields(&answer);
+        self.check_body(&exchange, &answer).await;
+    }
+
+    /// Adds the fields that refer to earlier answers; what they refer to.
+    fn validators(
+        &self,
+        ask: &Ask,
+        fields: &mut Vec<(&'static str, String)>,
+    ) -> (Expected, Expected) {
+        let ago = |ago| self.ago(ago);
+        let mut add = |name, value: String| fields.push((name, value));
+        let condition = match ask.condition {
+            Condition::None => None,
+            Condition::NoneMatchAny => {
+                add("if-none-match", "*".into());
+                Some(Expected::Any)
+            }
+            Condition::NoneMatch(n) => ago(n).map(|seen| {
+                add("if-none-match", seen.tag.clone());
+                Expected::Tag(seen)
+            }),
+            Condition::NoneMatchWeak(n) => ago(n).map(|seen| {
+                add("if-none-match", format!("\"other\", W/{}", seen.tag));
+                Expected::Tag(seen)
+            }),
+            Condition::Match(n) => ago(n).map(|seen| {
+                add("if-match", seen.tag.clone());
+                Expected::Match(seen)
+            }),
+            Condition::ModifiedSince(n) => ago(n).map(|seen| {
+                add("if-modified-since", seen.modified.clone());
+                Expected::Date(seen.modified)
+            }),
+        };
+        let if_range = match ask.if_range {
+            IfRange::None => None,
+            IfRange::Tag(n) => ago(n).map(|seen| {
+                add("if-range", seen.tag.clone());
+                Expected::Tag(seen)
+            }),
+            IfRange::Date(n) => ago(n).map(|seen| {
+                add("if-range", seen.modified.clone());
+                Expected::Date(seen.modified)
+            }),
+        };
+        (condition.unwrap_or(Expected::Nothing), if_range.unwrap_or(Expected::Nothing))
+    }
+
+    /// The bytes: all of the source, or those of the range, and the same for the same tag.
+    async fn check_body(&mut self, exchange: &Exchange<'_>, answer: &Answer) {
+        let status = answer.status.as_u16();
+        if ![200, 206].contains(&status) {
+            return;
+        }
+        let (tag, coding) = (answer.field("etag").to_owned(), answer.coding().to_owned());
+        let source = exchange.source.clone();
+        if exchange.ask.method == "HEAD" {
+            assert_eq!(answer.body.as_ref().unwrap(), b"");
+            let len = if coding.is_empty() { Some(source.len()) } else { None };
+            let len = len.or(self.bytes.get(&tag).map(Vec::len)).map(|len| len.to_string());
+            let told = answer.field("content-length");
+            assert!(told.is_empty() || len.is_none_or(|len| len == told), "{told} bytes");
+        } else if status == 200 {
+            assert!(decode(&coding, answer.bytes()) == source, "not the file's bytes");
+            self.remember(&tag, answer.bytes());
+        } else {
+            if !self.bytes.contains_key(&tag) {
+                let accept = exchange.accept.line.unwrap_or("identity").to_owned();
+                let fields = [("accept-encoding", accept), ("if-match", tag.clone())];
+                let whole = self.send("GET", exchange.ask.file, &fields).await;
+                assert_eq!((whole.status.as_u16(), whole.field("etag")), (200, &*tag));
+                assert!(decode(&coding, whole.bytes()) == source, "not the file's bytes");
+                self.remember(&tag, whole.bytes());
+            }
+            let whole = &self.bytes[&tag];
+            let (first, last) = exchange.resolve(whole.len()).expect("206 of an empty range");
+            let expected = format!("bytes {first}-{last}/{}", whole.len());
+            assert_eq!(answer.field("content-range"), expected);
+            assert!(answer.bytes() == &whole[first..=last], "not the range's bytes");
+        }
+        self.check_once(exchange, answer);
+        let modified = answer.field("last-modified").to_owned();
+        self.seen.push(Seen { tag, coding, source, modified });
+    }
+
+    /// Another content has a later date, whatever the file says, or a date cannot tell them apart.
+    fn check_date(&mut self, file: &'static str, source: &[u8], date: u64) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        assert!(date <= now, "a date in the future");
+        let before = self.dates.insert(file, (source.to_vec(), date));
+        if let Some((_, before)) = before.filter(|(content, _)| content != source) {
+            // Within the second that a date can tell.
+            let too_soon = before + 2 > now;
+            assert!(date > before || too_soon, "changed, and its date is not");
+        }
+    }
+
+    fn remember(&mut self, tag: &str, bytes: &[u8]) {
+        let before = self.bytes.entry(tag.to_owned()).or_insert_with(|| bytes.to_vec());
+        assert!(before == bytes, "the same tag for other bytes: {tag}");
+    }
+
+    /// What was encoded is found again, as long as nothing took it away.
+    fn check_once(&mut self, exchange: &Exchange<'_>, answer: &Answer) {
+        if answer.coding().is_empty() || self.is_tight() {
+            return;
+        }
+        let stored = (exchange.source.clone(), answer.coding().to_owned());
+        if self.stored.contains(&stored) {
+            assert_eq!(answer.cache(), "hit", "encoded again");
+        }
+        // What saves nothing is made for those who insist, and need not be kept.
+        if exchange.accept.identity && exchange.source.len() >= 3000 {
+            self.stored.insert(stored);
+        }
+    }
+}
+
+/// What a conditional field refers to.
+#[derive(Clone, Debug)]
+enum Expected {
+    Nothing,
+    Any,
+    Tag(Seen),
+    Match(Seen),
+    Date(String),
+}
+
+/// One request with what the model knows when it is sent.
+struct Exchange<'a> {
+    ask: &'a Ask,
+    accept: &'a Accept,
+    condition: Expected,
+    if_range: Expected,
+    /// The file's date now.
+    modified: String,
+    source: Vec<u8>,
+    fields: Vec<(&'static str, String)>,
+}
+
+/// Dates as numbers, by somebody else's parser of them.
+fn seconds(date: &str) -> u64 {
+    let time = httpdate::parse_http_date(date).expect("a date");
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+impl Exchange<'_> {
+    fn negotiable(&self) -> bool {
+        self.ask.file != "picture.png"
+    }
+
+    fn accepts(&self, coding: &str) -> bool {
+        match (self.negotiable(), coding) {
+            (false, coding) => coding.is_empty(),
+            (true, "") => self.accept.identity,
+            (true, coding) => self.accept.codings.contains(&coding),
+        }
+    }
+
+    /// Whether the tag names a representation of the present bytes that may be sent.
+    fn names(&self, seen: &Seen) -> bool {
+        seen.source == self.source && self.accepts(&seen.coding)
+    }
+
+    /// The range in a representation of that length, if it is a single one.
+    fn resolve(&self, len: usize) -> Option<(usize, usize)> {
+        let set = self.ask.range?.strip_prefix("bytes=")?;
+        let (first, last) = set.split_once('-').filter(|_| !set.contains(','))?;
+        let bytes: Vec<usize> = (0..len)
+            .filter(|at| match (first.parse::<usize>(), last.parse::<usize>()) {
+                (Ok(first), Ok(last)) => *at >= first && *at <= last,
+                (Ok(first), Err(_)) => *at >= first,
+                (Err(_), Ok(suffix)) => *at + suffix >= len,
+                (Err(_), Err(_)) => false,
+            })
+            .collect();
+        Some((*bytes.first()?, *bytes.last()?))
+    }
+
+    fn check_status(&self, answer: &Answer, tight: bool) {
+        let status = answer.status.as_u16();
+        let of = |allowed: &[u16]| {
+            assert!(allowed.contains(&status), "{status} and not {allowed:?}: {:?}", self.fields);
+        };
+        match &self.condition {
+            // Where no coding is kept, none is offered.
+            Expected::Match(seen) if tight && !seen.coding.is_empty() => {
+                return of(&[200, 206, 406, 412, 416, 503]);
+            }
+            Expected::Match(seen) if !self.names(seen) => return of(&[412]),
+            Expected::Match(seen) if [200, 206].contains(&status) => {
+                assert_eq!(answer.field("etag"), seen.tag, "another one than was named");
+            }
+            Expected::Any => return of(&[304]),
+            Expected::Tag(seen) if self.names(seen) => {
+                of(&[304]);
+                return assert_eq!(answer.field("etag"), seen.tag);
+            }
+            Expected::Date(date) if seconds(&self.modified) <= seconds(date) => return of(&[304]),
+            _ => {}
+        }
+        let identity = !self.negotiable() || self.accept.identity;
+        if !identity && self.accept.codings.is_empty() {
+            return of(&[406]);
+        }
+        match self.range_counts() {
+            // A range is of what is stored; where identity will not do, that may be nothing.
+            Some(true) if identity => of(&[206, 416]),
+            _ if !identity && tight => of(&[200, 206, 406, 416, 503]),
+            Some(true) | None if !identity => of(&[200, 206, 416]),
+            None => of(&[200, 206, 416]),
+            Some(_) => of(&[200]),
+        }
+        if status == 416 {
+            let len = answer.field("content-range").strip_prefix("bytes */").unwrap();
+            assert_eq!(self.resolve(len.parse().unwrap()), None, "416 of a range that is there");
+        }
+    }
+
+    /// Whether the answer must be a part: `None` where that hangs on what is stored.
+    fn range_counts(&self) -> Option<bool> {
+        let single = self.ask.range.is_some_and(|range| !range.contains(','));
+        if self.ask.method != "GET" || !single {
+            return Some(false);
+        }
+        match &self.if_range {
+            Expected::Tag(seen) if !self.names(seen) => Some(false),
+            Expected::Tag(seen) if seen.coding.is_empty() => Some(true),
+            Expected::Tag(_) => None,
+            // It counts only if it has been the date for a second, and for identity only.
+            Expected::Date(date) if seconds(date) == seconds(&self.modified) => None,
+            Expected::Date(_) => Some(false),
+            // Pinned to a coding, which may not be stored any more.
+            _ if matches!(self.condition, Expected::Match(_)) => None,
+            _ => Some(true),
+        }
+    }
+
+    fn check_fields(&self, answer: &Answer) {
+        let status = answer.status.as_u16();
+        if [200, 206].contains(&status) {
+            assert!(self.accepts(answer.coding()), "{:?} was not accepted", answer.coding());
+        }
+        if [200, 206, 304].contains(&status) {
+            assert!(answer.field("etag").starts_with('"'), "no strong tag: {:?}", answer.headers);
+            assert_eq!(answer.field("last-modified"), self.modified);
+        }
+        let varies = self.negotiable() && [200, 206, 304, 406, 416].contains(&status);
+        assert_eq!(answer.field("vary"), if varies { "Accept-Encoding" } else { "" });
+    }
+}
+
+// --- The stage -----------------------------------------------------------------------------------
+
+/// A directory whose files have rested, so that their fingerprints vouch for them: some are made
+/// ahead, since that takes two seconds.
+fn a_rested_site() -> TempDir {
+    static READY: OnceLock<Mutex<Vec<TempDir>>> = OnceLock::new();
+    let make = || {
+        let dir = tempfile::tempdir().unwrap();
+        let site = dir.path().join("site");
+        fs::create_dir(&site).unwrap();
+        fs::write(site.join("a.txt"), Content::Text(0).bytes()).unwrap();
+        fs::write(site.join("large.css"), Content::Long(0).bytes()).unwrap();
+        dir
+    };
+    let ready = READY.get_or_init(|| {
+        let all = (0..200).map(|_| make()).collect();
+        std::thread::sleep(Duration::from_millis(2100));
+        Mutex::new(all)
+    });
+    let one = ready.lock().unwrap().pop();
+    one.unwrap_or_else(make)
+}
+
+fn files_under(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| match entry.path() {
+            path if path.is_dir() => files_under(&path),
+            path => vec![path],
+        })
+        .collect()
+}
+
+/// Says at which step a story broke off.
+struct OnPanic<'a>(usize, &'a Step);
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("at step {}: {:?}", self.0, self.1);
+        }
+    }
+}
+
+/// Tells stories on several threads, as most of their time is spent waiting for clocks to tick.
+#[test]
+fn every_story_keeps_to_the_files_bytes_and_to_the_rules() {
+    const TELLERS: u32 = 4;
+    let config = ProptestConfig::default();
+    let cases = config.cases / TELLERS;
+    let (told, steps) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (told, steps) = (&told, &steps);
+    let tell = |story: Vec<Step>| {
+        common::run(async {
+            let mut world = World::new();
+            for (place, step) in story.iter().enumerate() {
+                let _told = OnPanic(place + 1, step);
+                world.take(step).await;
+                steps.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        told.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    };
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let tellers: Vec<_> = (0..TELLERS)
+            .map(|_| {
+                let config = ProptestConfig {
+                    cases,
+                    failure_persistence: None,
+                    max_shrink_iters: 300,
+                    ..config.clone()
+                };
+                let stories = prop::collection::vec(step(), 1..16);
+                scope.spawn(move || TestRunner::new(config).run(&stories, tell))
+            })
+            .collect();
+        let ends = tellers.into_iter().map(|teller| teller.join().unwrap());
+        ends.filter_map(|end| match end.err()? {
+            TestError::Fail(why, story) => Some(format!("{why}\n{story:#?}")),
+            TestError::Abort(why) => Some(why.to_string()),
+        })
+        .collect()
+    });
+    println!("{told:?} stories of {steps:?} steps");
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
