@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use super::entry::{Checksum, Damage, Header, Kind};
 use super::eviction;
+use super::files::CacheFiles;
 use super::index::{Bounds, Index, Reservation};
 use super::key::{Key, Name};
-use super::layout::{Layout, with_directory};
+use super::layout::{self, Layout, with_directory};
 use super::reader::{Entry, ReadError};
 use super::writer::{EntryWriter, KeyLock, WriteError};
 use crate::error::Error;
@@ -121,16 +122,15 @@ impl Cache {
             inner.open.remove(&name);
         }
         let path = inner.layout.entry(&name);
-        let file = match inner.disk.open(&path) {
-            Ok(file) => file,
+        let found = match inner.disk.stat_link(&path) {
+            Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 lock(&inner.index).remove(&name);
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
-        let inode = file.stat()?.fingerprint.inode;
-        match Entry::verify(file, key) {
+        match Entry::open(&*inner.disk, &path, found.kind, |stored| stored == key) {
             Ok(entry) => {
                 let entry = Arc::new(entry);
                 let mut index = lock(&inner.index);
@@ -144,9 +144,11 @@ impl Cache {
                 Ok(Some(entry))
             }
             Err(ReadError::Damaged(damage)) => {
-                inner.discard(&name, &path, inode, damage);
+                inner.discard(&name, &path, found.fingerprint.inode, damage);
                 Ok(None)
             }
+            // Evicted or purged since we looked.
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(ReadError::Io(error)) => Err(error),
         }
     }
@@ -260,6 +262,12 @@ impl Cache {
         &self.inner
     }
 
+    /// The cache's directory, for [`verify`](CacheFiles::verify) and [`gc`](CacheFiles::gc).
+    #[must_use]
+    pub fn files(&self) -> CacheFiles {
+        CacheFiles::of(&self.inner.disk, &self.inner.layout)
+    }
+
     /// Present figures.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
@@ -337,6 +345,7 @@ impl CacheBuilder {
             eviction::scan(&scanner.inner);
             // The bounds may be lower than they were.
             eviction::shrink(&scanner.inner);
+            scanner.files().remove_unused_formats();
         };
         if let Err(error) = scan.spawn(read) {
             tracing::warn!(%error, "cannot start a thread that reads the cache's directory");
@@ -365,9 +374,12 @@ impl Inner {
     /// Removes an entry to make room; its bytes count until nobody has it open.
     pub(super) fn evict(&self, name: &Name) -> io::Result<()> {
         let path = self.layout.entry(name);
-        match self.disk.remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        match self.disk.stat_link(&path) {
+            Ok(found) => {
+                layout::remove_only(&*self.disk, &path, found.fingerprint.inode)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
         self.evictions.fetch_add(1, Ordering::Relaxed);
         let mut index = lock(&self.index);
@@ -399,12 +411,15 @@ impl Inner {
 
     /// Removes a damaged file, unless another has taken its name meanwhile.
     fn discard(&self, name: &Name, path: &Path, inode: u64, damage: Damage) {
-        if self.disk.stat(path).is_ok_and(|stat| stat.fingerprint.inode != inode) {
+        let removed = layout::remove_only(&*self.disk, path, inode);
+        if matches!(removed, Ok(false)) {
             return;
         }
-        tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry");
         self.damaged.fetch_add(1, Ordering::Relaxed);
-        let _ = self.disk.remove_file(path);
+        match removed {
+            Err(error) => tracing::warn!(%error, %name, "a damaged entry cannot be removed"),
+            Ok(_) => tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry"),
+        }
         lock(&self.index).remove(name);
     }
 }

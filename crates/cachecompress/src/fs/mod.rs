@@ -62,11 +62,12 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// If `dir` is missing, not writable, or out of inodes.
     fn create_unnamed(&self, dir: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Opens `path` for reading.
+    /// Opens the file `path` for reading; never waits for a FIFO's writer.
     ///
     /// # Errors
     ///
-    /// As [`std::fs::File::open`].
+    /// As [`std::fs::File::open`], and if `path` itself is a symlink. Something else than a
+    /// regular file may be opened or refused; [`DiskFile::stat`] tells what was.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
     /// What stands at `path`, symlinks followed.
@@ -76,6 +77,13 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// As [`std::fs::metadata`].
     fn stat(&self, path: &Path) -> io::Result<Stat>;
 
+    /// What stands at `path` itself: a symlink is [`FileKind::Other`].
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::symlink_metadata`].
+    fn stat_link(&self, path: &Path) -> io::Result<Stat>;
+
     /// The names in the directory `path`, in no order.
     ///
     /// # Errors
@@ -83,14 +91,14 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// As [`std::fs::read_dir`].
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
 
-    /// Removes the file `path`.
+    /// Removes the file `path`, or the symlink.
     ///
     /// # Errors
     ///
     /// As [`std::fs::remove_file`].
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes the directory `path` with all that is in it.
+    /// Removes the directory `path` with all that is in it; symlinks are removed, not followed.
     ///
     /// # Errors
     ///

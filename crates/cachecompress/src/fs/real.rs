@@ -33,11 +33,16 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        File::open(path).map(|file| Arc::new(RealFile::from(file)) as Arc<dyn DiskFile>)
+        let file = platform::plain_file().open(path)?;
+        Ok(Arc::new(RealFile::from(file)))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         platform::stat_path(path)
+    }
+
+    fn stat_link(&self, path: &Path) -> io::Result<Stat> {
+        platform::stat_link(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {

@@ -10,10 +10,10 @@ use std::path::Path;
 
 use super::{FileKind, Fingerprint, Stat};
 
-/// Options under which a new file is its owner's only.
+/// Options under which a new file is its owner's only, and a symlink in its place an error.
 pub(super) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.mode(0o600);
+    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
 
@@ -45,6 +45,10 @@ pub(super) fn stat_path(path: &Path) -> io::Result<Stat> {
     std::fs::metadata(path).map(|metadata| stat(&metadata))
 }
 
+pub(super) fn stat_link(path: &Path) -> io::Result<Stat> {
+    std::fs::symlink_metadata(path).map(|metadata| stat(&metadata))
+}
+
 fn stat(metadata: &Metadata) -> Stat {
     let kind = match metadata.file_type() {
         kind if kind.is_file() => FileKind::Regular,
@@ -60,6 +64,16 @@ fn stat(metadata: &Metadata) -> Stat {
         changed: time(metadata.ctime(), metadata.ctime_nsec()),
     };
     Stat { kind, fingerprint }
+}
+
+/// The options under which a file that exists is opened for reading: a symlink is an error, a
+/// FIFO does not wait for a writer, a terminal does not become the process's own.
+pub(super) fn plain_file() -> OpenOptions {
+    use rustix::fs::OFlags;
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    options
 }
 
 /// The options under which a source's file is opened: a FIFO does not wait for a writer, a
