@@ -22,7 +22,7 @@ impl Work {
     /// SIGTERM from now on asks the work to end, a second one ends the process.
     pub(super) fn begin(printer: Printer, verb: &'static str) -> Self {
         // Hidden by itself where stderr is no terminal.
-        let bar = ProgressBar::new(0);
+        let bar = ProgressBar::new(256);
         let template = "{prefix} {wide_bar} {percent}% {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
