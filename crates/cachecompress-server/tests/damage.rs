@@ -636,3 +636,37 @@ fn a_terminal_gets_a_bar_and_a_broken_pipe_no_panic() {
         assert!(output.stderr.is_empty(), "{output:?}");
     }
 }
+
+/// Ctrl-C ends the work after the entry that is being read: with a summary, and 130.
+#[test]
+fn an_interrupt_ends_it_with_a_summary() {
+    use std::io::{BufRead as _, BufReader};
+
+    for what in ["verify", "gc"] {
+        let directory = tempfile::tempdir().unwrap();
+        let shard = directory.path().join("v1/entries/00");
+        fs::create_dir_all(&shard).unwrap();
+        fs::create_dir(directory.path().join("v1/locks")).unwrap();
+        // More lines than a pipe holds, so that it cannot end before it is interrupted.
+        let count = 3_000;
+        for at in 0..count {
+            fs::write(shard.join(format!("{at:064x}-{at:016x}")), "").unwrap();
+        }
+        let mut command = command(Path::new(PROGRAM));
+        command.arg(what).arg("--cache-dir").arg(directory.path()).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.next().unwrap().contains(": wrong length"));
+        let id = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+        // Slowly: the signal has seconds to be seen before all could be through.
+        let slowly = |line| {
+            thread::sleep(Duration::from_millis(1));
+            line
+        };
+        let rest: Vec<_> = lines.map(slowly).collect();
+        assert!(rest.last().unwrap().ends_with("so far; interrupted"), "{what}: {rest:?}");
+        assert!(rest.len() < count, "{what}: it went on to the end");
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{what}");
+    }
+}

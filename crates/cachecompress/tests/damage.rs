@@ -106,13 +106,14 @@ impl Fixture {
         fixture
     }
 
-    /// The answer is exact.
-    async fn ask(&self, target: &str, coding: &str, what: &str) {
+    /// The answer is exact. Returns its coding.
+    async fn ask(&self, target: &str, coding: &str, what: &str) -> String {
         let answer = get_as(&self.service, target, coding).await;
         let (_, source) = self.sources.iter().find(|(path, _)| target[1..] == **path).unwrap();
         assert_eq!(answer.status.as_u16(), 200, "{what}");
         assert!(answer.decoded() == *source, "{target} in {coding}, {what}: a wrong byte");
         settled(&self.service).await;
+        answer.coding().to_owned()
     }
 
     /// How many damaged entries `verify` finds.
@@ -178,7 +179,10 @@ fn whatever_is_damaged_is_counted_and_replaced_and_never_sent() {
                 let found = fixture.damaged();
                 assert!(found == 1 || may_pass, "{name}");
                 let before = fixture.cache.stats().damaged;
-                fixture.ask(kept.target, kept.coding, &name).await;
+                let coding = fixture.ask(kept.target, kept.coding, &name).await;
+                if kept.good[10] == 1 {
+                    assert_eq!(coding, kept.coding, "{name}: what passes changes nothing");
+                }
                 assert_eq!(fixture.cache.stats().damaged - before, found, "{name}");
                 assert_eq!(fixture.damaged(), 0, "{name}: it is still there");
                 if found == 1 && kept.good[10] == 1 {

@@ -60,16 +60,22 @@ impl Work {
     }
 }
 
-/// Without threads or signals to be had the work goes on, and a signal ends the process at once.
+/// Returns once signals are caught. Without threads or signals to be had the work goes on, and a
+/// signal ends the process at once.
 fn interrupt_on_signal(interrupted: Arc<AtomicBool>) {
-    let wait = move || -> std::io::Result<()> {
+    let (installed, wait) = std::sync::mpsc::channel::<()>();
+    let watch = move || -> std::io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let mut signals = Signals::install()?;
+            drop(installed);
             signals.next().await;
             interrupted.store(true, Ordering::Relaxed);
             std::process::exit(signals.next().await.exit_code);
         })
     };
-    let _ = std::thread::Builder::new().name("signals".to_owned()).spawn(wait);
+    if std::thread::Builder::new().name("signals".to_owned()).spawn(watch).is_ok() {
+        // Its end of the channel goes when it has caught them, or has failed to.
+        let _ = wait.recv();
+    }
 }
