@@ -147,9 +147,12 @@ fn assert_verify_finds(cache: &Path, damaged: &BTreeSet<PathBuf>, what: &str) {
 }
 
 /// What can be done to the file under an entry's name: a name, and how.
-type Harm = (&'static str, Box<dyn Fn(&Path, &[u8], &[u8])>);
+type Harm = (&'static str, Change);
 
-fn bytes_of(change: impl Fn(&mut Vec<u8>) + 'static) -> Box<dyn Fn(&Path, &[u8], &[u8])> {
+/// Writes something under an entry's name, given its good bytes and those of another entry.
+type Change = Box<dyn Fn(&Path, &[u8], &[u8])>;
+
+fn bytes_of(change: impl Fn(&mut Vec<u8>) + 'static) -> Change {
     Box::new(move |path, good, _| {
         let mut bytes = good.to_vec();
         change(&mut bytes);
