@@ -173,7 +173,7 @@ fn whatever_is_damaged_is_counted_and_replaced_and_never_sent() {
             let other = &fixture.kept[(index + 1) % fixture.kept.len()].good;
             let some = all(&kept.good, other, 12).enumerate();
             // More of what may pass than of the others: the test before has seen them all.
-            let some = some.filter(|(n, damaged)| n % if damaged.may_pass { 3 } else { 11 } == 0);
+            let some = some.filter(|(n, damaged)| n % if damaged.may_pass { 11 } else { 23 } == 0);
             for (_, Damaged { name, bytes, may_pass }) in some {
                 put(&fixture.disk, &kept.path, &bytes);
                 let found = fixture.damaged();
