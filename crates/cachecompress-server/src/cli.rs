@@ -27,6 +27,53 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the files of a directory over HTTP
     Serve(Box<ServeArgs>),
+    /// Read everything in the cache and tell what is damaged
+    Verify(VerifyArgs),
+    /// Remove from the cache what is damaged, orphaned or of another format
+    Gc(GcArgs),
+}
+
+/// Where the cache is; every command has it.
+#[derive(Args, Debug)]
+pub(crate) struct CacheArgs {
+    /// Where compressed files are kept [default: the user's cache directory + /cachecompress]
+    ///
+    /// It may be removed at any time; what is in it is made again when needed. If it cannot be
+    /// written, the files are served uncompressed.
+    #[arg(long, value_name = "PATH", env = "CACHECOMPRESS_CACHE_DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+}
+
+/// The flags of `verify`, as they were given.
+#[derive(Args, Debug)]
+#[command(args_override_self = true)]
+#[command(after_help = "Changes nothing, and may run beside servers. stdout has a line for each \
+    entry that is damaged, PATH: WHAT IS WRONG, and a summary as its last line; on a terminal, \
+    stderr shows the progress. A server removes a damaged entry by itself when it is asked for \
+    it, and `cachecompress gc` removes all of them.\n\nExit codes: 0 all is whole, 1 something is \
+    damaged or could not be read, 2 wrong usage or no cache there, 130 interrupted.")]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+}
+
+/// The flags of `gc`, as they were given.
+#[derive(Args, Debug)]
+#[command(args_override_self = true)]
+#[command(after_help = "May run beside servers: nothing that one of them needs is removed. It \
+    removes damaged entries, locks and unfinished files of servers that were killed, what does \
+    not belong among the entries, and the directories of other formats. Entries whose files are \
+    gone from the site stay until room is needed: the cache does not know the site.\n\nstdout has \
+    a line for each removal, PATH: WHY, and a summary as its last line; on a terminal, stderr \
+    shows the progress.\n\nExit codes: 0 done, 1 something could not be read or removed, 2 wrong \
+    usage or no cache there, 130 interrupted.")]
+pub(crate) struct GcArgs {
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
+
+    /// Only print what would be removed; locks are left out, as trying them takes them
+    #[arg(long, value_parser = values::switch, env = "CACHECOMPRESS_DRY_RUN")]
+    pub(crate) dry_run: bool,
 }
 
 /// The flags of `serve`, as they were given.
@@ -51,12 +98,8 @@ pub(crate) struct ServeArgs {
     #[arg(default_value = "127.0.0.1:8080", env = "CACHECOMPRESS_LISTEN")]
     pub(crate) listen: Vec<SocketAddr>,
 
-    /// Where compressed files are kept [default: the user's cache directory + /cachecompress]
-    ///
-    /// It may be removed at any time; what is in it is made again when needed. If it cannot be
-    /// written, the files are served uncompressed.
-    #[arg(long, value_name = "PATH", env = "CACHECOMPRESS_CACHE_DIR")]
-    pub(crate) cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cache: CacheArgs,
 
     /// The most that compressed files may take up on disk, such as 500MB or 1GiB
     ///
@@ -219,8 +262,9 @@ fn one_sentence(explanation: &str) -> String {
         let line = line.strip_prefix("error: ").unwrap_or(line);
         parts.push(line.strip_prefix("tip: ").unwrap_or(line));
     }
-    parts.push("see `cachecompress serve --help`");
-    parts.join("; ")
+    let given = std::env::args().nth(1).unwrap_or_default();
+    let command = ["verify", "gc"].into_iter().find(|name| *name == given).unwrap_or("serve");
+    format!("{}; see `cachecompress {command} --help`", parts.join("; "))
 }
 
 fn on_or_off() -> impl clap::builder::TypedValueParser<Value = bool> {

@@ -10,11 +10,14 @@ use etcetera::BaseStrategy as _;
 use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::cli::{LogFormat, LogLevel, ServeArgs};
+use crate::cli::{CacheArgs, LogFormat, LogLevel, ServeArgs};
+use crate::exit::Failure;
 use crate::values::{CacheControl, Level, LogTarget};
 
 /// How much a cache in memory holds.
 pub(crate) const MEMORY_CACHE_BYTES: u64 = 64 << 20;
+
+const HOMELESS: &str = "there is no home directory to keep a cache in; set --cache-dir";
 
 /// What `serve` does.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl ServeConfig {
             dir: args.dir,
             listen: args.listen,
             admin: args.admin,
-            cache: cache_choice(args.cache_size, args.cache_dir, user_cache_dir),
+            cache: cache_choice(args.cache_size, args.cache.cache_dir, user_cache_dir),
             preference: args.codings.into(),
             levels: args.level,
             threads: args.threads.map_or(cores, usize::from),
@@ -99,12 +102,23 @@ fn cache_choice(
     if max_bytes == 0 {
         return CacheChoice::Memory { because: "--cache-size is 0" };
     }
-    match wanted.or_else(|| user().map(|dir| dir.join("cachecompress"))) {
+    match cache_dir(wanted, user) {
         Some(dir) => CacheChoice::Disk { dir, max_bytes },
-        None => CacheChoice::Memory {
-            because: "there is no home directory to keep a cache in; set --cache-dir",
-        },
+        None => CacheChoice::Memory { because: HOMELESS },
     }
+}
+
+/// Where the cache of `args` is, for the commands that care for it.
+///
+/// # Errors
+///
+/// If it is not named and there is no home directory to find it in.
+pub(crate) fn existing_cache(args: CacheArgs) -> Result<PathBuf, Failure> {
+    cache_dir(args.cache_dir, user_cache_dir).ok_or_else(|| Failure::Usage(HOMELESS.into()))
+}
+
+fn cache_dir(wanted: Option<PathBuf>, user: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
+    wanted.or_else(|| user().map(|dir| dir.join("cachecompress")))
 }
 
 /// The user's cache directory, if the environment names one.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use cachecompress::{Error, ErrorKind};
+
 /// Why a command could not do its work, as one sentence for people.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -10,6 +12,17 @@ pub(crate) enum Failure {
     Usage(String),
     /// The machine says no: exit code 1.
     Runtime(String),
+}
+
+/// How a command ended that did its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All is well: exit code 0.
+    Done,
+    /// It found what it looks for, and has told so: exit code 1.
+    Found,
+    /// Ctrl-C ended it early: exit code 130, as a shell reports it.
+    Interrupted,
 }
 
 impl Failure {
@@ -29,10 +42,21 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Config => Self::Usage(error.to_string()),
+            _ => Self::Runtime(error.to_string()),
+        }
+    }
+}
+
 /// Says what went wrong, if anything did, and with which code to end.
-pub(crate) fn code(outcome: Result<(), Failure>) -> ExitCode {
+pub(crate) fn code(outcome: Result<Outcome, Failure>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Found) => ExitCode::FAILURE,
+        Ok(Outcome::Interrupted) => ExitCode::from(130),
         Err(failure) => {
             use std::io::Write as _;
             // A closed stderr is no reason to panic; the code says enough.

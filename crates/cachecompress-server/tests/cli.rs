@@ -240,8 +240,21 @@ fn help_names_every_flag_its_variable_and_its_default() {
             assert!(words.contains(&format!("[default: {default}]")), "{flag}");
         }
     }
+    for (command, flags) in [("verify", &["cache-dir"][..]), ("gc", &["cache-dir", "dry-run"])] {
+        let (code, help, err) = end_of(program().args([command, "--help"]));
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for flag in flags {
+            assert!(words.contains(&format!("--{flag} ")), "{command}: {flag}");
+            let variable = format!("CACHECOMPRESS_{}", flag.to_uppercase().replace('-', "_"));
+            assert!(words.contains(&format!("[env: {variable}")), "{variable}");
+        }
+        assert!(words.contains("[default: the user's cache directory + /cachecompress]"));
+        assert!(words.contains("Exit codes: 0 "), "{help}");
+    }
     let (code, short, _) = end_of(program().arg("--help"));
-    assert!(code == Some(0) && short.contains("serve"), "{short}");
+    let commands = ["serve", "verify", "gc"];
+    assert!(code == Some(0) && commands.iter().all(|command| short.contains(command)), "{short}");
     let (code, version, _) = end_of(program().arg("--version"));
     assert_eq!(code, Some(0));
     assert_eq!(version, format!("cachecompress {}\n", env!("CARGO_PKG_VERSION")));
@@ -267,8 +280,33 @@ fn wrong_usage_ends_with_2_and_one_sentence() {
     refuses_flags(&["--log-level", "loud"], &["--log-level", "info"]);
     refuses_flags(&["--log-format", "xml"], &["--log-format", "json"]);
     refuses_flags(&["a", "b"], &["b"]);
+    for command in ["verify", "gc"] {
+        let help = format!("see `cachecompress {command} --help`");
+        refuses(program().args([command, "--listen", "127.0.0.1:0"]), 2, &["--listen", &help]);
+        refuses(program().args([command, "somewhere"]), 2, &["somewhere", &help]);
+    }
     let mut command = program();
     refuses(command.arg("serve").env("CACHECOMPRESS_CACHE_SIZE", "lots"), 2, &["--cache-size"]);
+}
+
+/// Whoever names a wrong directory hears so, rather than that all is well there.
+#[test]
+fn verify_and_gc_refuse_what_is_no_cache() {
+    let dir = site();
+    for command in ["verify", "gc"] {
+        for (path, words) in
+            [("site", "there is no cache of cachecompress"), ("nowhere", "there is no directory")]
+        {
+            let path = dir.path().join(path);
+            refuses(program().arg(command).arg("--cache-dir").arg(&path), 2, &[words]);
+            refuses(program().arg(command).env("CACHECOMPRESS_CACHE_DIR", &path), 2, &[words]);
+        }
+        let mut homeless = program();
+        homeless.arg(command).env_remove("HOME").env_remove("XDG_CACHE_HOME");
+        refuses(&mut homeless, 2, &["--cache-dir"]);
+    }
+    assert_eq!(fs::read_dir(dir.path().join("site")).unwrap().count(), 2);
+    assert!(!dir.path().join("nowhere").exists());
 }
 
 #[test]

@@ -76,6 +76,9 @@ fn directories(disk: &dyn Disk, dir: &Path) {
     assert_eq!(names(disk, &deep), ["file"]);
     assert_eq!(disk.stat(&deep).unwrap().kind, FileKind::Directory);
     assert_eq!(disk.stat(&deep.join("file")).unwrap().kind, FileKind::Regular);
+    for path in [deep.clone(), deep.join("file")] {
+        assert_eq!(disk.stat_link(&path).unwrap(), disk.stat(&path).unwrap());
+    }
     assert!(disk.create_private_dir(&deep.join("file")).is_err());
     assert!(disk.create_private_dir(&deep.join("file/below")).is_err());
     assert!(disk.list(&deep.join("file")).is_err());
@@ -85,6 +88,7 @@ fn directories(disk: &dyn Disk, dir: &Path) {
     let missing = dir.join("missing");
     assert_eq!(kind(disk.list(&missing)), Some(ErrorKind::NotFound));
     assert_eq!(kind(disk.stat(&missing)), Some(ErrorKind::NotFound));
+    assert_eq!(kind(disk.stat_link(&missing)), Some(ErrorKind::NotFound));
     assert_eq!(kind(disk.open(&missing)), Some(ErrorKind::NotFound));
     assert_eq!(kind(disk.remove_file(&missing)), Some(ErrorKind::NotFound));
     assert_eq!(kind(disk.remove_tree(&missing)), Some(ErrorKind::NotFound));

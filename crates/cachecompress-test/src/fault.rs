@@ -137,6 +137,11 @@ impl Disk for FaultDisk {
         self.disk.stat(path)
     }
 
+    fn stat_link(&self, path: &Path) -> io::Result<Stat> {
+        self.faults.check(Op::Stat)?;
+        self.disk.stat_link(path)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
         self.faults.check(Op::List)?;
         self.disk.list(path)

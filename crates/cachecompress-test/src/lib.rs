@@ -1,13 +1,14 @@
 //! Fixtures, a failing disk and conformance suites for cachecompress's own tests.
 //!
 //! For the tests that run the program: [`server`] starts it, [`client`] and [`http2`] speak to it,
-//! [`decode`] judges what it says, [`site`] makes what it serves. For the library's
+//! [`decode`] judges what it says, [`site`] makes what it serves, [`damage`] breaks what it keeps. For the library's
 //! own: [`disk`] and [`source`] hold every implementation to one promise, [`FaultDisk`] fails on
 //! demand.
 
 #![allow(clippy::unwrap_used, reason = "a suite ends at the first promise that is not kept")]
 
 pub mod client;
+pub mod damage;
 pub mod decode;
 pub mod http2;
 pub mod server;

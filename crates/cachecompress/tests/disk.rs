@@ -79,3 +79,46 @@ fn what_was_just_written_is_read_without_a_wait() {
     file.write_all_at(b"warm", 0).unwrap();
     assert_eq!(file.read_at_nowait(&mut [0; 8], 0).unwrap(), 4);
 }
+
+/// CVE-2024-42367: a symlink that stands where a file is expected leads out of the directory.
+/// And a FIFO there once would have held the thread that opened it until a writer came.
+#[cfg(unix)]
+#[test]
+fn symlinks_are_not_opened_and_fifos_not_waited_for() {
+    use cachecompress::fs::FileKind;
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("file"), "outside").unwrap();
+    std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+    std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
+    for link in ["link", "dangling"] {
+        assert!(RealDisk.try_lock(&path(link)).is_err(), "{link}");
+        let error = RealDisk.open(&path(link)).unwrap_err();
+        assert_ne!(error.kind(), std::io::ErrorKind::NotFound, "{link}");
+        assert_eq!(RealDisk.stat_link(&path(link)).unwrap().kind, FileKind::Other);
+        RealDisk.remove_file(&path(link)).unwrap();
+    }
+    assert_eq!(std::fs::read(path("file")).unwrap(), b"outside");
+    assert!(!path("nowhere").exists(), "a lock was created outside of its directory");
+
+    let fifo = path("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || done.send(RealDisk.open(&fifo).and_then(|file| file.stat())));
+    let opened = wait.recv_timeout(std::time::Duration::from_secs(20)).expect("it hangs");
+    assert_eq!(opened.unwrap().kind, FileKind::Other);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_tree_is_removed_without_following_its_symlinks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, outside) = (dir.path().join("tree"), dir.path().join("outside"));
+    std::fs::create_dir(&tree).unwrap();
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("file"), "").unwrap();
+    std::os::unix::fs::symlink(&outside, tree.join("link")).unwrap();
+    RealDisk.remove_tree(&tree).unwrap();
+    assert!(outside.join("file").exists() && !tree.exists());
+}

@@ -1,15 +1,20 @@
 //! One command per file.
 
+mod care;
+mod gc;
 mod serve;
+mod verify;
 
 use crate::cli::{Cli, Command};
-use crate::exit::Failure;
+use crate::exit::{Failure, Outcome};
 use crate::printer::Printer;
 
 /// Runs the command that was given, if one was.
-pub(crate) fn run(cli: Option<Cli>) -> Result<(), Failure> {
+pub(crate) fn run(cli: Option<Cli>) -> Result<Outcome, Failure> {
     match cli.map(|cli| cli.command) {
-        None => Ok(()),
-        Some(Command::Serve(args)) => serve::run(*args, Printer),
+        None => Ok(Outcome::Done),
+        Some(Command::Serve(args)) => serve::run(*args, Printer).map(|()| Outcome::Done),
+        Some(Command::Verify(args)) => verify::run(args, Printer),
+        Some(Command::Gc(args)) => gc::run(args, Printer),
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cachecompress::{Cache, Directory, Error, ErrorKind, ServeCompressed, Shutdown};
+use cachecompress::{Cache, Directory, ErrorKind, ServeCompressed, Shutdown};
 use hyper::service::service_fn;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -84,7 +84,7 @@ fn build_site(config: &mut ServeConfig, source: Directory) -> Result<ServeCompre
         CacheChoice::Disk { dir, max_bytes } => {
             tracing::info!(dir = %dir.display(), max_bytes, "keeping compressed files on disk");
             let cache = Cache::builder(dir).max_bytes(*max_bytes).open_entries(open_entries());
-            cache.build().map_err(|error| refused(&error))?
+            cache.build().map_err(Failure::from)?
         }
         CacheChoice::Memory { because } => {
             tracing::warn!("keeping compressed files in memory only, up to 64 MiB: {because}");
@@ -107,14 +107,7 @@ fn build_site(config: &mut ServeConfig, source: Directory) -> Result<ServeCompre
     if let Some(value) = config.cache_control.take() {
         builder = builder.default_cache_control(value);
     }
-    builder.build().map_err(|error| refused(&error))
-}
-
-fn refused(error: &Error) -> Failure {
-    match error.kind() {
-        ErrorKind::Config => Failure::Usage(error.to_string()),
-        _ => Failure::Runtime(error.to_string()),
-    }
+    builder.build().map_err(Failure::from)
 }
 
 /// Everything bound, nothing served yet.

@@ -87,6 +87,10 @@ pub enum Damage {
     Field,
     /// It is stored under another key's name.
     Key,
+    /// What has its name is a directory, a symlink, a FIFO or the like.
+    FileKind,
+    /// It may not be read, though it lies in our directory: another user made it.
+    Unreadable,
 }
 
 impl Damage {
@@ -100,6 +104,8 @@ impl Damage {
             Self::Checksum => "wrong checksum",
             Self::Field => "impossible field",
             Self::Key => "another key's entry",
+            Self::FileKind => "wrong kind of file",
+            Self::Unreadable => "not readable",
         }
     }
 }
@@ -225,12 +231,19 @@ impl Checksum {
     /// The trailer for a payload of `payload_len` bytes.
     pub(super) fn trailer(mut self, payload_len: u64) -> [u8; TRAILER] {
         let mut trailer = [0; TRAILER];
-        trailer[..8].copy_from_slice(&TRAILER_MAGIC);
-        trailer[8..16].copy_from_slice(&payload_len.to_le_bytes());
+        trailer[..16].copy_from_slice(&trailer_head(payload_len));
         self.0.update(&trailer[..16]);
         trailer[16..].copy_from_slice(&self.0.digest128().to_le_bytes());
         trailer
     }
+}
+
+/// What stands in a trailer before the checksum.
+pub(super) fn trailer_head(payload_len: u64) -> [u8; 16] {
+    let mut head = [0; 16];
+    head[..8].copy_from_slice(&TRAILER_MAGIC);
+    head[8..].copy_from_slice(&payload_len.to_le_bytes());
+    head
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

@@ -13,17 +13,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::key::Name;
-use crate::fs::Disk;
+use crate::fs::{Disk, FileKind};
 
 /// Another format gets another directory; nothing is migrated.
-const VERSION: &str = "v1";
+pub(super) const VERSION: &str = "v1";
+/// The two directories that every format has, and nothing beside them.
+pub(super) const ENTRIES: &str = "entries";
+pub(super) const LOCKS: &str = "locks";
+pub(super) const TAG_NAME: &str = "CACHEDIR.TAG";
 
 /// What backup tools look for, <https://bford.info/cachedir/>.
 const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory holds compressed copies made by cachecompress. It may be removed at any time.\n";
 
 /// The paths of one cache.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Layout {
     root: PathBuf,
     entries: PathBuf,
@@ -57,10 +61,10 @@ impl LockName {
 impl Layout {
     pub(super) fn new(root: PathBuf) -> Self {
         let version = root.join(VERSION);
-        let locks = version.join("locks");
+        let locks = version.join(LOCKS);
         let random = RandomState::new().build_hasher().finish();
         let presence = locks.join(format!("{PRESENCE}{random:016x}"));
-        Self { entries: version.join("entries"), locks, presence, root }
+        Self { entries: version.join(ENTRIES), locks, presence, root }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -69,6 +73,10 @@ impl Layout {
 
     pub(super) fn entries(&self) -> &Path {
         &self.entries
+    }
+
+    pub(super) fn locks(&self) -> &Path {
+        &self.locks
     }
 
     pub(super) fn shard(&self, shard: u8) -> PathBuf {
@@ -81,10 +89,6 @@ impl Layout {
 
     pub(super) fn lock(&self, name: &Name) -> PathBuf {
         self.locks.join(name.to_string())
-    }
-
-    pub(super) fn locks(&self) -> &Path {
-        &self.locks
     }
 
     /// This cache's own lock of its kind.
@@ -102,7 +106,7 @@ impl Layout {
         disk.create_private_dir(&self.locks)?;
         let tag = disk.create_unnamed(&self.root)?;
         tag.write_all_at(TAG, 0)?;
-        match tag.publish(&self.root.join("CACHEDIR.TAG")) {
+        match tag.publish(&self.root.join(TAG_NAME)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),
         }
@@ -122,5 +126,19 @@ pub(super) fn with_directory<T>(
             attempt()
         }
         result => result,
+    }
+}
+
+/// Removes what stands at `path`, a directory with all that is in it; `false` if it is not
+/// `inode` any more, because somebody else has replaced or removed it.
+pub(super) fn remove_only(disk: &dyn Disk, path: &Path, inode: u64) -> io::Result<bool> {
+    let removed = disk.stat_link(path).and_then(|found| match found.kind {
+        _ if found.fingerprint.inode != inode => Ok(false),
+        FileKind::Directory => disk.remove_tree(path).map(|()| true),
+        FileKind::Regular | FileKind::Other => disk.remove_file(path).map(|()| true),
+    });
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed,
     }
 }

@@ -6,17 +6,23 @@
 
 mod entry;
 mod eviction;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod gc;
 mod index;
 mod key;
 mod layout;
 mod reader;
 mod store;
+mod verify;
 mod writer;
 
 pub use entry::{Damage, Header, Kind};
+pub use files::{CacheFiles, Care, Litter};
+pub use gc::GcSummary;
 pub use key::Key;
 pub(crate) use reader::{Entry, Payload};
 pub use store::{Cache, CacheBuilder, CacheStats};
+pub use verify::VerifySummary;
 pub(crate) use writer::{EntryWriter, KeyLock, WriteError};

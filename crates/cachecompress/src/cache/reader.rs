@@ -1,13 +1,14 @@
 //! Entries open for reading, verified before anybody sees them.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::entry::{Checksum, Damage, Header, Kind, MAX_HEADER, TRAILER};
+use super::entry::{Checksum, Damage, Header, Kind, MAX_HEADER, TRAILER, trailer_head};
 use super::key::Key;
-use crate::fs::{DiskFile, Fingerprint, read_full};
+use crate::fs::{Disk, DiskFile, FileKind, Fingerprint, read_full};
 use crate::sync::clock;
 
 /// How often an entry is read whose inode changes meanwhile.
@@ -59,13 +60,38 @@ impl From<Damage> for ReadError {
 }
 
 impl Entry {
-    /// Reads all of `file` and holds it against its checksums and against `key`.
+    /// Opens and verifies what has an entry's name: `found` stands at `path`, and the key that
+    /// the entry says it has must be one that `belongs` there.
+    ///
+    /// A symlink is not followed, a FIFO not waited for: neither can be an entry.
+    pub(super) fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        found: FileKind,
+        belongs: impl Fn(&Key) -> bool,
+    ) -> Result<Self, ReadError> {
+        if found != FileKind::Regular {
+            return Err(Damage::FileKind.into());
+        }
+        let file = match disk.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Damage::Unreadable.into());
+            }
+            opened => opened?,
+        };
+        match file.stat()?.kind {
+            FileKind::Regular => Self::verify(file, belongs),
+            FileKind::Directory | FileKind::Other => Err(Damage::FileKind.into()),
+        }
+    }
+
+    /// Reads all of `file` and holds it against its checksums and its name.
     ///
     /// A file whose inode changes meanwhile, by a touch or a new link, is read again.
-    pub(super) fn verify(file: Arc<dyn DiskFile>, key: &Key) -> Result<Self, ReadError> {
+    fn verify(file: Arc<dyn DiskFile>, belongs: impl Fn(&Key) -> bool) -> Result<Self, ReadError> {
         for _ in 0..VERIFY_TRIES {
             let before = file.stat()?.fingerprint;
-            let checked = check(&*file, before.size, key);
+            let checked = check(&*file, before.size, &belongs);
             if file.stat()?.fingerprint == before {
                 let (header, start, len) = checked?;
                 return Ok(Self::trusted(header, file, start, len, before));
@@ -139,19 +165,36 @@ impl Entry {
     }
 }
 
-/// Holds `size` bytes of `file` against their checksums and against `key`; returns the header and
+/// Holds `size` bytes of `file` against their checksums and their name; returns the header and
 /// where the payload lies.
-fn check(file: &dyn DiskFile, size: u64, key: &Key) -> Result<(Header, u64, u64), ReadError> {
+fn check(
+    file: &dyn DiskFile,
+    size: u64,
+    belongs: impl Fn(&Key) -> bool,
+) -> Result<(Header, u64, u64), ReadError> {
     let mut buffer = vec![0; 256 * 1024];
     let head = read_full(file, &mut buffer[..MAX_HEADER], 0)?;
     let (header, header_len) = Header::decode(&buffer[..head])?;
-    if *key != header.key {
+    if !belongs(&header.key) {
         return Err(Damage::Key.into());
     }
     let frame = (header_len + TRAILER) as u64;
     let payload_len = size.checked_sub(frame).ok_or(Damage::Length)?;
+    // A representation has bytes, a verdict has none; and no encoder uses a dictionary yet, so
+    // that nobody could decode what claims to need one.
+    let has_payload = header.kind == Kind::Representation;
+    if has_payload != (payload_len > 0) || header.dictionary.is_some() {
+        return Err(Damage::Field.into());
+    }
     let end = header_len as u64 + payload_len;
-
+    let mut trailer = [0; TRAILER];
+    if read_full(file, &mut trailer, end)? < TRAILER {
+        return Err(Damage::Length.into());
+    }
+    // Before the payload is read: a hole of terabytes must not keep a thread for hours.
+    if trailer[..16] != trailer_head(payload_len) {
+        return Err(Damage::Length.into());
+    }
     let mut checksum = Checksum::new();
     let mut at = 0;
     while at < end {
@@ -162,15 +205,8 @@ fn check(file: &dyn DiskFile, size: u64, key: &Key) -> Result<(Header, u64, u64)
         checksum.update(&buffer[..want]);
         at += want as u64;
     }
-    let mut trailer = [0; TRAILER];
-    if read_full(file, &mut trailer, end)? < TRAILER {
-        return Err(Damage::Length.into());
-    }
     if trailer != checksum.trailer(payload_len) {
         return Err(Damage::Checksum.into());
-    }
-    if header.kind != Kind::Representation && payload_len > 0 {
-        return Err(Damage::Field.into());
     }
     Ok((header, header_len as u64, payload_len))
 }

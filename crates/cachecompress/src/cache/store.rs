@@ -9,13 +9,14 @@ use std::time::{Duration, SystemTime};
 
 use super::entry::{Checksum, Damage, Header, Kind};
 use super::eviction;
+use super::files::CacheFiles;
 use super::index::{Bounds, Claim, Index};
 use super::key::{Key, Name};
-use super::layout::{Layout, with_directory};
+use super::layout::{self, Layout, with_directory};
 use super::reader::{Entry, ReadError};
 use super::writer::{Draft, EntryWriter, KeyLock, WriteError};
 use crate::error::Error;
-use crate::fs::{Disk, DiskFile, DiskLock, MemoryDisk, RealDisk};
+use crate::fs::{Disk, DiskFile, DiskLock, FileKind, MemoryDisk, RealDisk};
 use crate::sync::{Mutex, clock, lock};
 
 /// How long an open entry is trusted without a look at its file.
@@ -131,16 +132,15 @@ impl Cache {
             inner.open.remove(&name);
         }
         let path = inner.layout.entry(&name);
-        let file = match inner.disk.open(&path) {
-            Ok(file) => file,
+        let found = match inner.disk.stat_link(&path) {
+            Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 inner.forget(&name);
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
-        let inode = file.stat()?.fingerprint.inode;
-        match Entry::verify(file, key) {
+        match Entry::open(&*inner.disk, &path, found.kind, |stored| stored == key) {
             Ok(entry) => {
                 let entry = Arc::new(entry);
                 let mut index = lock(&inner.index);
@@ -154,9 +154,11 @@ impl Cache {
                 Ok(Some(entry))
             }
             Err(ReadError::Damaged(damage)) => {
-                inner.discard(&name, &path, inode, damage);
+                inner.discard(&name, &path, found.fingerprint.inode, damage);
                 Ok(None)
             }
+            // Evicted or purged since we looked.
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(ReadError::Io(error)) => Err(error),
         }
     }
@@ -275,6 +277,12 @@ impl Cache {
         &self.inner
     }
 
+    /// The cache's directory, for [`verify`](CacheFiles::verify) and [`gc`](CacheFiles::gc).
+    #[must_use]
+    pub fn files(&self) -> CacheFiles {
+        CacheFiles::of(&self.inner.disk, &self.inner.layout)
+    }
+
     /// Present figures.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
@@ -348,7 +356,9 @@ impl CacheBuilder {
             cache.warn_once(&error);
         }
         let inner = Arc::downgrade(&cache.inner);
+        let files = cache.files();
         let maintain = move || {
+            files.remove_unused_formats();
             while let Some(inner) = inner.upgrade() {
                 eviction::maintain(&inner);
                 drop(inner);
@@ -391,11 +401,7 @@ impl Inner {
         let held = self.open.remove(name).map(|(_, entry)| entry);
         let again = held.as_ref().filter(|entry| entry.is_in_use()).cloned();
         drop(held);
-        let gone = match (&again, self.disk.remove_unused(&self.layout.entry(name))) {
-            (Some(_), _) => Ok(false),
-            (None, Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            (None, gone) => gone,
-        };
+        let gone = if again.is_some() { Ok(false) } else { self.remove_unused(name) };
         let mut index = lock(&self.index);
         if gone? {
             index.remove(name);
@@ -408,6 +414,24 @@ impl Inner {
             self.open.insert(*name, entry);
         }
         Ok(false)
+    }
+
+    /// Removes what stands under an entry's name, unless it is an entry in use.
+    fn remove_unused(&self, name: &Name) -> io::Result<bool> {
+        let path = self.layout.entry(name);
+        match self.disk.remove_unused(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) => {
+                let found = self.disk.stat_link(&path)?;
+                let plain = found.kind == FileKind::Regular;
+                if plain && error.kind() != io::ErrorKind::PermissionDenied {
+                    return Err(error);
+                }
+                // No plain file, or one that is not ours: nobody uses it.
+                layout::remove_only(&*self.disk, &path, found.fingerprint.inode).map(|_| true)
+            }
+            gone => gone,
+        }
     }
 
     /// Forgets an entry whose file is gone; its bytes count until nobody has it open.
@@ -449,12 +473,15 @@ impl Inner {
 
     /// Removes a damaged file, unless another has taken its name meanwhile.
     fn discard(&self, name: &Name, path: &Path, inode: u64, damage: Damage) {
-        if self.disk.stat(path).is_ok_and(|stat| stat.fingerprint.inode != inode) {
+        let removed = layout::remove_only(&*self.disk, path, inode);
+        if matches!(removed, Ok(false)) {
             return;
         }
-        tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry");
         self.damaged.fetch_add(1, Ordering::Relaxed);
-        let _ = self.disk.remove_file(path);
+        match removed {
+            Err(error) => tracing::warn!(%error, %name, "a damaged entry cannot be removed"),
+            Ok(_) => tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry"),
+        }
         self.forget(name);
     }
 }

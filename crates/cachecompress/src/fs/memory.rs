@@ -219,6 +219,10 @@ impl Disk for MemoryDisk {
         }
     }
 
+    fn stat_link(&self, path: &Path) -> io::Result<Stat> {
+        self.stat(path)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
         let path = plain(path);
         let nodes = lock(&self.0.nodes);

@@ -62,12 +62,15 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// If `dir` is missing, not writable, or out of inodes.
     fn create_unnamed(&self, dir: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Opens `path` for reading. While the file lives, it is in use, as one from
-    /// [`create_unnamed`](Self::create_unnamed) is: see [`remove_unused`](Self::remove_unused).
+    /// Opens the file `path` for reading; never waits for a FIFO's writer. While the file lives, it
+    /// is in use, as one from [`create_unnamed`](Self::create_unnamed) is: see
+    /// [`remove_unused`](Self::remove_unused).
     ///
     /// # Errors
     ///
-    /// As [`std::fs::File::open`]; `NotFound` also for a file that is just being removed.
+    /// As [`std::fs::File::open`]; `NotFound` also for a file that is just being removed; and if
+    /// `path` itself is a symlink. Something else than a regular file may be opened or refused;
+    /// [`DiskFile::stat`] tells what was.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
     /// What stands at `path`, symlinks followed.
@@ -77,6 +80,13 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// As [`std::fs::metadata`].
     fn stat(&self, path: &Path) -> io::Result<Stat>;
 
+    /// What stands at `path` itself: a symlink is [`FileKind::Other`].
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::symlink_metadata`].
+    fn stat_link(&self, path: &Path) -> io::Result<Stat>;
+
     /// The names in the directory `path`, in no order.
     ///
     /// # Errors
@@ -84,7 +94,7 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// As [`std::fs::read_dir`].
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
 
-    /// Removes the file `path`.
+    /// Removes the file `path`, or the symlink.
     ///
     /// # Errors
     ///
@@ -101,7 +111,7 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// As [`remove_file`](Self::remove_file) and [`open`](Self::open).
     fn remove_unused(&self, path: &Path) -> io::Result<bool>;
 
-    /// Removes the directory `path` with all that is in it.
+    /// Removes the directory `path` with all that is in it; symlinks are removed, not followed.
     ///
     /// # Errors
     ///

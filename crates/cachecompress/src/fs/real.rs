@@ -34,7 +34,7 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = File::open(path)?;
+        let file = platform::plain_file().open(path)?;
         if !platform::mark_used(&file) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -43,6 +43,10 @@ impl Disk for RealDisk {
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         platform::stat_path(path)
+    }
+
+    fn stat_link(&self, path: &Path) -> io::Result<Stat> {
+        platform::stat_link(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {

@@ -10,10 +10,10 @@ use std::path::Path;
 
 use super::{FileKind, Fingerprint, Stat};
 
-/// Options under which a new file is its owner's only.
+/// Options under which a new file is its owner's only, and a symlink in its place an error.
 pub(super) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.mode(0o600);
+    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
 
@@ -53,7 +53,7 @@ pub(super) fn mark_used(file: &File) -> bool {
 /// Marks come after opening, so that a reader who is late finds the removal under way; the name
 /// is looked at under the lock, because another file may have taken it meanwhile.
 pub(super) fn remove_unused(path: &Path) -> io::Result<bool> {
-    let file = File::open(path)?;
+    let file = plain_file().open(path)?;
     if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
         return Ok(false);
     }
@@ -73,6 +73,10 @@ pub(super) fn stat_path(path: &Path) -> io::Result<Stat> {
     std::fs::metadata(path).map(|metadata| stat(&metadata))
 }
 
+pub(super) fn stat_link(path: &Path) -> io::Result<Stat> {
+    std::fs::symlink_metadata(path).map(|metadata| stat(&metadata))
+}
+
 fn stat(metadata: &Metadata) -> Stat {
     let kind = match metadata.file_type() {
         kind if kind.is_file() => FileKind::Regular,
@@ -88,6 +92,16 @@ fn stat(metadata: &Metadata) -> Stat {
         changed: time(metadata.ctime(), metadata.ctime_nsec()),
     };
     Stat { kind, fingerprint }
+}
+
+/// The options under which a file that exists is opened for reading: a symlink is an error, a
+/// FIFO does not wait for a writer, a terminal does not become the process's own.
+pub(super) fn plain_file() -> OpenOptions {
+    use rustix::fs::OFlags;
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    options
 }
 
 /// The options under which a source's file is opened: a FIFO does not wait for a writer, a

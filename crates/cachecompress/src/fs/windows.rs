@@ -76,11 +76,27 @@ pub(super) fn stat_file(file: &File) -> io::Result<Stat> {
     Ok(Stat { kind, fingerprint })
 }
 
+const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000; // lets a directory be opened
+const FILE_FLAG_OPEN_REPARSE_POINT: u32 = 0x0020_0000; // opens a symlink itself
+
 pub(super) fn stat_path(path: &Path) -> io::Result<Stat> {
-    const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000; // lets a directory be opened
     let mut options = OpenOptions::new();
     options.access_mode(0).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
     stat_file(&options.open(path)?)
+}
+
+pub(super) fn stat_link(path: &Path) -> io::Result<Stat> {
+    let mut options = OpenOptions::new();
+    options.access_mode(0).custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT);
+    stat_file(&options.open(path)?)
+}
+
+/// The options under which a file that exists is opened for reading; of a symlink the link
+/// itself, which is then no regular file.
+pub(super) fn plain_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+    options
 }
 
 /// The options under which a source's file is opened, be it a directory.

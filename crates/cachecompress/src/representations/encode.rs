@@ -106,7 +106,8 @@ impl Shared {
             return Err(Failure::Encoder);
         }
         if let Some(entry) = get(&key)? {
-            return policy::judge(&entry, task.unconditional).map(|()| Some(entry));
+            let judged = policy::judge(&entry, task.resource.len, task.unconditional);
+            return judged.map(|()| Some(entry));
         }
         if !task.unconditional && get(&policy::verdict_key(&key))?.is_some() {
             return Err(Failure::Unprofitable);

@@ -21,13 +21,14 @@ pub(super) fn worth(source: u64, encoded: u64) -> bool {
 }
 
 /// Whether a stored entry is what a client wants that takes identity as well, or (`insists`)
-/// does not: an entry that was made for one who insists may save nothing.
-pub(super) fn judge(entry: &Entry, insists: bool) -> Result<(), Failure> {
+/// does not: an entry that was made for one who insists may save nothing. `source_len` is what
+/// the resource is long, not what the entry's header says.
+pub(super) fn judge(entry: &Entry, source_len: u64, insists: bool) -> Result<(), Failure> {
     match entry.kind() {
         Kind::EncoderAtFault => Err(Failure::Encoder),
         Kind::Unprofitable => Err(Failure::Unprofitable),
         Kind::Representation if insists => Ok(()),
-        Kind::Representation if worth(entry.header().source_len, entry.payload_len()) => Ok(()),
+        Kind::Representation if worth(source_len, entry.payload_len()) => Ok(()),
         Kind::Representation => Err(Failure::Unprofitable),
     }
 }

@@ -106,7 +106,7 @@ impl Representations {
         for coding in &wish.codings {
             let Some(codec) = self.0.config.codecs.get(coding) else { continue };
             let key = encode::key(digest, codec);
-            match self.known(&key, wish) {
+            match self.known(&key, resource.len, wish) {
                 Known::Entry(entry) => return Selected::Coded(Coded::stored(codec, &entry)),
                 Known::Verdict(failure) => {
                     detail = Some(detail_of(failure));
@@ -129,7 +129,7 @@ impl Representations {
                         // What is unprofitable in one coding is so in the next.
                         Detail::Unprofitable => break,
                         // The best is not to be had in time: another may be there already.
-                        _ => match self.second_best(digest, wish) {
+                        _ => match self.second_best(resource, digest, wish) {
                             Some(coded) => return Selected::Coded(coded),
                             None => break,
                         },
@@ -140,9 +140,9 @@ impl Representations {
         plain(wish, detail)
     }
 
-    fn second_best(&self, digest: Digest, wish: &Wish) -> Option<Coded> {
+    fn second_best(&self, resource: &Resource, digest: Digest, wish: &Wish) -> Option<Coded> {
         wish.codings.iter().filter_map(|coding| self.0.config.codecs.get(coding)).find_map(
-            |codec| match self.known(&encode::key(digest, codec), wish) {
+            |codec| match self.known(&encode::key(digest, codec), resource.len, wish) {
                 Known::Entry(entry) => Some(Coded::stored(codec, &entry)),
                 Known::Verdict(_) | Known::Nothing => None,
             },
@@ -167,20 +167,20 @@ impl Representations {
     pub(crate) fn likely(&self, resource: &Resource, wish: &Wish) -> Option<Codec> {
         let digest = resource.digest()?;
         wish.codings.iter().filter_map(|coding| self.0.config.codecs.get(coding)).find_map(
-            |codec| match self.known(&encode::key(digest, codec), wish) {
+            |codec| match self.known(&encode::key(digest, codec), resource.len, wish) {
                 Known::Verdict(_) => None,
                 Known::Entry(_) | Known::Nothing => Some(codec.clone()),
             },
         )
     }
 
-    fn known(&self, key: &Key, wish: &Wish) -> Known {
+    fn known(&self, key: &Key, source_len: u64, wish: &Wish) -> Known {
         let cache = &self.0.config.cache;
         if self.0.faults.get(key).is_some() {
             return Known::Verdict(Failure::Encoder);
         }
         if let Some(entry) = cache.peek(key) {
-            return match policy::judge(&entry, !wish.identity) {
+            return match policy::judge(&entry, source_len, !wish.identity) {
                 Ok(()) => Known::Entry(entry),
                 Err(failure) => Known::Verdict(failure),
             };
@@ -277,7 +277,7 @@ impl Representations {
         let stage = within(deadline, watch.until(Stage::ended)).await.ok_or(Detail::Patience)?;
         match stage {
             Stage::Finished { shared: Some(entry), .. }
-                if policy::judge(&entry, !wish.identity).is_ok() =>
+                if policy::judge(&entry, resource.len, !wish.identity).is_ok() =>
             {
                 Ok(Coded::stored(codec, &entry))
             }

@@ -65,6 +65,11 @@ impl Disk for WatchedDisk {
         self.disk.stat(path)
     }
 
+    fn stat_link(&self, path: &Path) -> io::Result<Stat> {
+        (self.watch)(Op::Stat);
+        self.disk.stat_link(path)
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
         (self.watch)(Op::List);
         self.disk.list(path)

@@ -1,0 +1,81 @@
+//! What `verify` and `gc` share: the progress bar, lines beside it, and Ctrl-C.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::printer::Printer;
+use crate::shutdown::Signals;
+
+/// A command at work in the cache's directory.
+pub(super) struct Work {
+    printer: Printer,
+    bar: ProgressBar,
+    interrupted: Arc<AtomicBool>,
+}
+
+impl Work {
+    /// Begins: on a terminal, stderr shows a bar; elsewhere nothing is shown. The first SIGINT or
+    /// SIGTERM from now on asks the work to end, a second one ends the process.
+    pub(super) fn begin(printer: Printer, verb: &'static str) -> Self {
+        // Hidden by itself where stderr is no terminal.
+        let bar = ProgressBar::new(256);
+        let template = "{prefix} {wide_bar} {percent}% {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(verb);
+        let interrupted = Arc::new(AtomicBool::new(false));
+        interrupt_on_signal(Arc::clone(&interrupted));
+        Self { printer, bar, interrupted }
+    }
+
+    /// Prints a line to stdout, above the bar.
+    pub(super) fn line(&self, line: fmt::Arguments<'_>) {
+        self.bar.suspend(|| self.printer.line(line));
+    }
+
+    /// Shows how far the work is.
+    pub(super) fn progress(&self, done: usize, of: usize, entries: u64) {
+        self.bar.set_length(of as u64);
+        self.bar.set_position(done as u64);
+        self.bar.set_message(format!("{entries} entries"));
+    }
+
+    /// Whether to go on.
+    pub(super) fn flow(&self) -> ControlFlow<()> {
+        match self.interrupted.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Ends: the bar is taken away, `summary` is the last line.
+    pub(super) fn end(self, summary: fmt::Arguments<'_>) {
+        self.bar.finish_and_clear();
+        self.printer.line(summary);
+    }
+}
+
+/// Returns once signals are caught. Without threads or signals to be had the work goes on, and a
+/// signal ends the process at once.
+fn interrupt_on_signal(interrupted: Arc<AtomicBool>) {
+    let (installed, wait) = std::sync::mpsc::channel::<()>();
+    let watch = move || -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut signals = Signals::install()?;
+            drop(installed);
+            signals.next().await;
+            interrupted.store(true, Ordering::Relaxed);
+            std::process::exit(signals.next().await.exit_code);
+        })
+    };
+    if std::thread::Builder::new().name("signals".to_owned()).spawn(watch).is_ok() {
+        // Its end of the channel goes when it has caught them, or has failed to.
+        let _ = wait.recv();
+    }
+}

@@ -1,0 +1,56 @@
+//! `cachecompress gc`
+
+use bytesize::ByteSize;
+use cachecompress::cache::{CacheFiles, Care};
+
+use super::care::Work;
+use crate::cli::GcArgs;
+use crate::config;
+use crate::exit::{Failure, Outcome};
+use crate::printer::{Printer, Shown};
+
+/// Removes what nobody needs, with a line for each, then a summary.
+///
+/// # Errors
+///
+/// If there is no cache, or its directory cannot be read.
+pub(crate) fn run(args: GcArgs, printer: Printer) -> Result<Outcome, Failure> {
+    let dir = config::existing_cache(args.cache)?;
+    let work = Work::begin(printer, "collecting");
+    let mut entries = 0;
+    let removed = if args.dry_run { "would remove" } else { "removed" };
+    let summary = CacheFiles::new(&dir).gc(args.dry_run, |care| {
+        match care {
+            Care::Whole { .. } => entries += 1,
+            Care::Removed { path, litter } => {
+                work.line(format_args!("{removed} {}: {}", Shown(path), litter.as_str()));
+            }
+            Care::Failed { path, error } => {
+                work.line(format_args!("cannot remove {}: {error}", Shown(path)));
+            }
+            Care::Progress { done, of } => work.progress(done, of, entries),
+            _ => {}
+        }
+        work.flow()
+    })?;
+    let failed = match summary.failed {
+        0 => String::new(),
+        failed => format!(", {failed} could not be"),
+    };
+    let stopped = if summary.stopped { " so far; interrupted" } else { "" };
+    work.end(format_args!(
+        "{removed} from {}: {} damaged, {} orphaned, {} of other formats{failed}; {} whole ({}) \
+         stay{stopped}",
+        Shown(&dir),
+        summary.damaged,
+        summary.orphaned,
+        summary.old_formats,
+        summary.entries,
+        ByteSize(summary.bytes),
+    ));
+    Ok(match (summary.stopped, summary.failed) {
+        (true, _) => Outcome::Interrupted,
+        (false, 0) => Outcome::Done,
+        (false, _) => Outcome::Found,
+    })
+}
