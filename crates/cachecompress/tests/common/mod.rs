@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
 pub(crate) mod pack;
-pub(crate) mod watched;
 
 use std::convert::Infallible;
 use std::future::Future;
