@@ -137,8 +137,9 @@ impl Cache {
                 if !index.contains(&name) {
                     index.insert(name, entry.size());
                 }
-                drop(index);
+                // Still locked: what is open is counted, or nobody could make room by closing it.
                 inner.open.insert(name, Arc::clone(&entry));
+                drop(index);
                 entry.touched.store(0, Ordering::Relaxed);
                 inner.used(&name, &entry);
                 Ok(Some(entry))
@@ -226,8 +227,7 @@ impl Cache {
     /// As [`create`](Self::create).
     pub(crate) fn record_verdict(&self, lock: KeyLock, header: Header) -> Result<(), WriteError> {
         debug_assert!(header.kind != Kind::Representation);
-        let entry = self.create(lock, header, 0)?.publish()?;
-        self.inner.open.insert(entry.header().key.name(), entry);
+        self.create(lock, header, 0)?.publish()?;
         Ok(())
     }
 
@@ -241,9 +241,7 @@ impl Cache {
         if let Err(error) = entry.file.sync() {
             let name = entry.header().key.name();
             tracing::warn!(%error, %name, "an entry could not be written to the medium");
-            self.inner.open.remove(&name);
-            let _ = self.inner.disk.remove_file(&self.inner.layout.entry(&name));
-            lock(&self.inner.index).remove(&name);
+            self.inner.remove(&name);
         }
     }
 
@@ -280,12 +278,20 @@ impl Cache {
         }
     }
 
-    pub(super) fn published(&self, entry: &Arc<Entry>, reservation: Reservation) {
+    /// Counts what was just given its name, in place of what was reserved for it.
+    pub(super) fn count(&self, name: &Name, size: u64, reservation: Reservation) {
         let mut index = lock(&self.inner.index);
-        index.insert(entry.header().key.name(), entry.size());
+        index.insert(*name, size);
         drop(reservation);
-        drop(index);
-        self.inner.open.insert(entry.header().key.name(), Arc::clone(entry));
+    }
+
+    /// Keeps open what was counted, unless it has been evicted meanwhile.
+    pub(super) fn keep_open(&self, entry: &Arc<Entry>) {
+        let name = entry.header().key.name();
+        let index = lock(&self.inner.index);
+        if index.contains(&name) {
+            self.inner.open.insert(name, Arc::clone(entry));
+        }
     }
 }
 
@@ -404,7 +410,31 @@ impl Inner {
         }
         tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry");
         self.damaged.fetch_add(1, Ordering::Relaxed);
-        let _ = self.disk.remove_file(path);
-        lock(&self.index).remove(name);
+        self.remove(name);
+    }
+
+    /// Forgets an entry that is gone, and closes it; its bytes count until nobody sends them any
+    /// more. Returns its size.
+    pub(super) fn forget(&self, name: &Name) -> Option<u64> {
+        let mut index = lock(&self.index);
+        if let Some((_, entry)) = self.open.remove(name) {
+            index.linger(&entry);
+        }
+        index.remove(name)
+    }
+
+    /// Removes an entry that is no good. If it cannot be removed it still counts, and is the
+    /// first to be evicted.
+    fn remove(&self, name: &Name) {
+        // Forgotten before the name is free: whoever takes that counts again.
+        let size = self.forget(name);
+        let removed = self.disk.remove_file(&self.layout.entry(name));
+        if removed.is_err_and(|error| error.kind() != io::ErrorKind::NotFound)
+            && let Some(size) = size
+        {
+            let mut index = lock(&self.index);
+            index.insert(*name, size);
+            index.demote(name);
+        }
     }
 }

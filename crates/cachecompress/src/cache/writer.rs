@@ -83,7 +83,7 @@ impl EntryWriter {
     ///
     /// # Errors
     ///
-    /// Those of the disk: nothing was published, but the payload stands whole in
+    /// Those of the disk: nothing is known to be published, but the payload stands whole in
     /// [`payload`](Self::payload) for those who read it already. `NotFound`: somebody removed the
     /// cache's directory meanwhile.
     pub(crate) fn publish(self) -> io::Result<Arc<Entry>> {
@@ -94,11 +94,15 @@ impl EntryWriter {
         file.write_all_at(&trailer, end)?;
         file.set_len(end + TRAILER as u64)?;
         let named = cache.give_name(&file, &header.key)?;
+        if named {
+            // Counted whatever comes next: it lies there.
+            cache.count(&header.key.name(), end + TRAILER as u64, reservation);
+        }
         let stat = file.stat()?;
         let entry = Entry::trusted(header, file, header_len, payload_len, stat.fingerprint);
         let entry = Arc::new(entry);
         if named {
-            cache.published(&entry, reservation);
+            cache.keep_open(&entry);
         }
         drop(lock);
         Ok(entry)
