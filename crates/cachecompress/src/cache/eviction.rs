@@ -27,10 +27,10 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// Reserves `bytes`, evicting the least recently used entries until they fit; `None` if they do
 /// not fit into what may be evicted.
 pub(super) fn make_room(inner: &Inner, bytes: u64) -> Option<Reservation> {
-    // Not in the condition: the lock would be held while the directories are read.
+    // First, so that what others published counts.
+    scan_if_older(inner, SCAN_EVERY);
     let reservation = lock(&inner.index).reserve(bytes, inner.bounds);
     if reservation.is_some() {
-        scan_if_older(inner, SCAN_EVERY);
         return reservation;
     }
     let _lock = eviction_lock(inner)?;
@@ -119,20 +119,29 @@ fn eviction_lock(inner: &Inner) -> Option<Box<dyn DiskLock>> {
     None
 }
 
-/// Reads the directories that changed since they were last read.
+/// Reads the directories that changed since they were last read. What cannot be read now is
+/// read when room is next made: entries that nobody counts would be beyond the bounds.
 pub(super) fn scan(inner: &Inner) {
     inner.last_scan.store(clock().max(1), Ordering::Relaxed);
+    if let Err(error) = try_scan(inner) {
+        tracing::debug!(%error, "cannot read all of the cache's directory");
+        inner.last_scan.store(NEVER, Ordering::Relaxed);
+    }
+}
+
+fn try_scan(inner: &Inner) -> io::Result<()> {
     let shards: Vec<u8> = match inner.disk.list(inner.layout.entries()) {
         Ok(names) => names.iter().filter_map(|name| parse_shard(name.to_str()?)).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(_) => return,
+        Err(error) => return Err(error),
     };
+    let mut result = Ok(());
     let mut found = Vec::new();
     for shard in 0..=u8::MAX {
         if !shards.contains(&shard) {
             forget_missing(inner, shard);
         } else if let Err(error) = scan_shard(inner, shard, &mut found) {
-            tracing::debug!(%error, shard, "cannot read a directory of the cache");
+            result = Err(error);
         }
     }
     // The oldest first, so that they are the first to go.
@@ -143,6 +152,7 @@ pub(super) fn scan(inner: &Inner) {
             index.insert(name, size);
         }
     }
+    result
 }
 
 /// Forgets what lay in a directory that is gone; it may have been made since the others were
@@ -152,10 +162,9 @@ fn forget_missing(inner: &Inner, shard: u8) {
     if known.is_empty() || inner.disk.stat(&inner.layout.shard(shard)).is_ok() {
         return;
     }
-    let mut index = lock(&inner.index);
-    index.scanned.remove(&shard);
-    for name in known {
-        index.remove(&name);
+    lock(&inner.index).scanned.remove(&shard);
+    for name in &known {
+        inner.forget(name);
     }
 }
 
@@ -166,25 +175,29 @@ fn scan_shard(inner: &Inner, shard: u8, found: &mut Vec<(i128, Name, u64)>) -> i
         return Ok(());
     }
     let mut gone = lock(&inner.index).in_shard(shard);
+    let mut result = Ok(());
     for file in inner.disk.list(&path)? {
         let Some(name) = file.to_str().and_then(Name::parse) else { continue };
-        if !gone.remove(&name)
-            && let Ok(stat) = inner.disk.stat(&path.join(&file))
-        {
-            found.push((stat.fingerprint.modified, name, stat.fingerprint.size));
+        if gone.remove(&name) {
+            continue;
+        }
+        match inner.disk.stat(&path.join(&file)) {
+            Ok(stat) => found.push((stat.fingerprint.modified, name, stat.fingerprint.size)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => result = Err(error),
         }
     }
-    let mut index = lock(&inner.index);
     for name in &gone {
-        index.remove(name);
+        inner.forget(name);
     }
+    let mut index = lock(&inner.index);
     let rested = modified + i128::try_from(RESTED.as_nanos()).unwrap_or(0);
-    if rested < nanos(SystemTime::now()) {
+    if rested < nanos(SystemTime::now()) && result.is_ok() {
         index.scanned.insert(shard, modified);
     } else {
         index.scanned.remove(&shard);
     }
-    Ok(())
+    result
 }
 
 fn parse_shard(name: &str) -> Option<u8> {
