@@ -16,6 +16,8 @@ const PACKED: u8 = 1;
 const PADDING: u8 = 2;
 const END: u8 = 3;
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// The lengths of the samples that the library encodes by itself: one for the encoder's id, one
 /// to see whether a source is worth it. Neither is a source's in these tests.
 const SAMPLES: [u64; 2] = [(PIECE + PIECE / 2) as u64, 3 * 16 * 1024];
@@ -229,16 +231,27 @@ fn record(flag: u8, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn put(piece: &[u8], raw: bool, out: &mut Vec<u8>) {
-    let digit = |byte: u8| b"0123456789abcdef".iter().position(|known| *known == byte);
-    let digits: Option<Vec<usize>> = piece.iter().map(|byte| digit(*byte)).collect();
-    match digits.filter(|digits| !raw && digits.len().is_multiple_of(2)) {
-        Some(digits) => {
-            let packed: Vec<u8> =
-                digits.chunks(2).map(|two| (two[0] << 4 | two[1]) as u8).collect();
-            record(PACKED, &packed, out);
-        }
+    match if raw { None } else { pack(piece) } {
+        Some(packed) => record(PACKED, &packed, out),
         None => record(RAW, piece, out),
     }
+}
+
+/// Two digits to a byte; in plain loops, as tests are not optimised and encode a lot.
+fn pack(piece: &[u8]) -> Option<Vec<u8>> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    if !piece.len().is_multiple_of(2) {
+        return None;
+    }
+    let mut packed = Vec::with_capacity(piece.len() / 2);
+    for two in piece.chunks_exact(2) {
+        packed.push(digit(two[0])? << 4 | digit(two[1])?);
+    }
+    Some(packed)
 }
 
 /// Decodes what has come so far.
@@ -262,9 +275,11 @@ impl Decoding for PackDecoding {
                 _ if self.ended => return Err(error()),
                 RAW => sink(bytes),
                 PACKED => {
-                    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-                    let text: Vec<u8> =
-                        digits.map(|digit| b"0123456789abcdef"[usize::from(digit)]).collect();
+                    let mut text = Vec::with_capacity(2 * bytes.len());
+                    for byte in bytes {
+                        text.push(DIGITS[usize::from(byte >> 4)]);
+                        text.push(DIGITS[usize::from(byte & 15)]);
+                    }
                     sink(&text);
                 }
                 PADDING => {}
