@@ -92,6 +92,21 @@ fn eviction_by_number() {
     });
 }
 
+/// Several have to go, as room is kept for the worst that the encoder may do.
+#[test]
+fn eviction_by_size() {
+    const OLD: [&str; 12] =
+        ["/0", "/1", "/2", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/11"];
+    let old = OLD.iter().zip(10..).map(|(path, seed)| (*path, hex(PIECE, seed)));
+    run_all(&Scenario {
+        files: old.chain([(A, hex(PIECE, 1))]).collect(),
+        bytes: 530_000,
+        entries: 13,
+        before: OLD.map(Step::Get).to_vec(),
+        ..Scenario::new("evict by size", &[Step::Get(A)])
+    });
+}
+
 #[test]
 fn an_unprofitable_source() {
     run_all(&Scenario {
@@ -143,6 +158,6 @@ fn a_large_source_on_a_failing_disk() {
     run_all(&Scenario {
         files: vec![(A, large())],
         on_disk: true,
-        ..Scenario::new("large source", &[Step::Plain(A), Step::Get(A), Step::Range(A)])
+        ..Scenario::new("large source", &[Step::Growing(A), Step::Plain(A), Step::Range(A)])
     });
 }
