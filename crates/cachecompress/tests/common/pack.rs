@@ -237,22 +237,46 @@ fn put(piece: &[u8], raw: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// Two digits to a byte; in plain loops, as tests are not optimised and encode a lot.
+/// Two digits to a byte. Tests are not optimised and do this a lot; hence the tables and the loop.
 fn pack(piece: &[u8]) -> Option<Vec<u8>> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
     if !piece.len().is_multiple_of(2) {
         return None;
     }
-    let mut packed = Vec::with_capacity(piece.len() / 2);
-    for two in piece.chunks_exact(2) {
-        packed.push(digit(two[0])? << 4 | digit(two[1])?);
+    let mut packed = vec![0; piece.len() / 2];
+    let mut at = 0;
+    while at < packed.len() {
+        let high = VALUES[usize::from(piece[2 * at])];
+        let low = VALUES[usize::from(piece[2 * at + 1])];
+        if high | low > 15 {
+            return None;
+        }
+        packed[at] = high << 4 | low;
+        at += 1;
     }
     Some(packed)
 }
+
+/// What each byte is worth as a hexadecimal digit; 255 for what is none.
+static VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
+/// The two digits that each byte stands for.
+static PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// Decodes what has come so far.
 #[derive(Default)]
@@ -277,8 +301,7 @@ impl Decoding for PackDecoding {
                 PACKED => {
                     let mut text = Vec::with_capacity(2 * bytes.len());
                     for byte in bytes {
-                        text.push(DIGITS[usize::from(byte >> 4)]);
-                        text.push(DIGITS[usize::from(byte & 15)]);
+                        text.extend_from_slice(&PAIRS[usize::from(*byte)]);
                     }
                     sink(&text);
                 }
