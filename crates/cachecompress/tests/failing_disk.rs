@@ -224,17 +224,26 @@ fn what_cannot_be_evicted_stays_within_the_bounds_and_stops_no_request() {
 #[test]
 fn what_a_scan_could_not_read_is_read_before_room_is_made() {
     run(async {
-        for failing in [Op::List, Op::Stat] {
+        for failing in ["all lists", "all stats", "the stats of entries"] {
             let files = files(4);
             let memory = filled(&files[..3]).await;
             let disk = FaultDisk::new(memory.clone());
             let scanned = Arc::new(AtomicBool::new(false));
             let scanning = Arc::clone(&scanned);
+            let (lists, listed) = (AtomicU64::new(0), AtomicBool::new(false));
             disk.fail(move |_, op| {
                 if std::thread::current().name() == Some("cachecompress-scan") {
                     at_end_of_thread(&scanning);
                 }
-                (op == failing).then(|| Errno::Io.error())
+                let lists = lists.fetch_add(u64::from(op == Op::List), Ordering::SeqCst);
+                let follows_list = listed.swap(op == Op::List, Ordering::SeqCst);
+                let fails = match failing {
+                    "all lists" => op == Op::List,
+                    "all stats" => op == Op::Stat,
+                    // The first list is that of the directories.
+                    _ => op == Op::Stat && follows_list && lists > 1,
+                };
+                fails.then(|| Errno::Io.error())
             });
             let cache = cache(&disk, 3).build().unwrap();
             let service = service(&files, &cache);
@@ -242,7 +251,7 @@ fn what_a_scan_could_not_read_is_read_before_room_is_made() {
             disk.heal();
             assert_eq!(get(&service, &files[3].0, &[PACK]).await.cache(), "stored");
             settled(&service).await;
-            assert_eq!((entries(&memory), cache.stats().entries), (3, 3), "{failing:?}");
+            assert_eq!((entries(&memory), cache.stats().entries), (3, 3), "{failing}");
             assert_eq!(cache.stats().evictions, 1);
         }
     });

@@ -732,6 +732,10 @@ async fn attempt(scenario: &Scenario, before: &Snapshot, trial: Trial) -> bool {
     if !scenario.damaged {
         world.holds_whole_entries();
     }
+    // What could not be read at the start is counted when room is next made.
+    if !removed && !matches!(trial.op, Op::List | Op::Stat) {
+        world.is_in_bounds_soon("at once", true).await;
+    }
     world.recovers(!removed).await;
     fired.load(Ordering::SeqCst)
 }
