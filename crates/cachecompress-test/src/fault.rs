@@ -1,8 +1,8 @@
-//! A disk that fails when it is told to.
+//! A disk that fails when it is told to, and tells of every call.
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
 
@@ -21,6 +21,7 @@ pub enum Op {
     RemoveUnused,
     RemoveTree,
     TryLock,
+    LockAnnounce,
     OpenRoot,
     FileStat,
     FileRead,
@@ -36,26 +37,86 @@ pub enum Op {
     RootList,
 }
 
+/// What the operating system says when a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errno {
+    /// ENOSPC: the disk is full.
+    Full,
+    /// EIO: the medium failed.
+    Io,
+    /// EACCES: it is not allowed.
+    Denied,
+    /// EMFILE: the process has too many files open.
+    TooManyFiles,
+}
+
+impl Errno {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Full, Self::Io, Self::Denied, Self::TooManyFiles];
+
+    /// The error as the standard library has it.
+    pub fn error(self) -> io::Error {
+        io::Error::from_raw_os_error(match self {
+            Self::Full => 28,
+            Self::Io => 5,
+            Self::Denied => 13,
+            Self::TooManyFiles => 24,
+        })
+    }
+}
+
+/// How a call fails.
+#[derive(Debug)]
+pub enum Fault {
+    /// It does nothing and says so.
+    Error(io::Error),
+    /// It does a part. A read returns fewer bytes than it could have, and at least one; a write
+    /// writes some of the bytes and then fails with this error. Any other call fails with it.
+    Part(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Error(error)
+    }
+}
+
 /// A disk around another one, which counts every call and asks a rule whether it fails.
 ///
 /// Files and roots opened through it follow the rule that is in force when they are used.
-/// Clones share rule and count.
+/// Clones share rule and counts.
 #[derive(Clone, Debug)]
 pub struct FaultDisk {
     disk: Arc<dyn Disk>,
     faults: Arc<Faults>,
 }
 
-type Rule = Box<dyn FnMut(u64, Op) -> Option<io::Error> + Send>;
+type Rule = Arc<dyn Fn(u64, Op) -> Option<Fault> + Send + Sync>;
 
 struct Faults {
     calls: AtomicU64,
     rule: Mutex<Rule>,
+    held: Held,
+}
+
+/// What was opened or taken through a [`FaultDisk`] and not been given back yet.
+#[derive(Debug, Default)]
+struct Held {
+    files: AtomicUsize,
+    unnamed: AtomicUsize,
+    locks: AtomicUsize,
 }
 
 #[derive(Debug)]
 struct FaultFile {
     file: Arc<dyn DiskFile>,
+    unnamed: Mutex<bool>,
+    faults: Arc<Faults>,
+}
+
+#[derive(Debug)]
+struct FaultLock {
+    lock: Box<dyn DiskLock>,
     faults: Arc<Faults>,
 }
 
@@ -68,28 +129,46 @@ struct FaultRoot {
 impl FaultDisk {
     /// Around `disk`; nothing fails yet.
     pub fn new(disk: impl Disk) -> Self {
-        let faults = Faults { calls: AtomicU64::new(0), rule: Mutex::new(Box::new(|_, _| None)) };
+        let rule: Rule = Arc::new(|_, _| None);
+        let faults =
+            Faults { calls: AtomicU64::new(0), rule: Mutex::new(rule), held: Held::default() };
         Self { disk: Arc::new(disk), faults: Arc::new(faults) }
     }
 
-    /// From now on a call fails if `rule`, given its number (from 0) and kind, has an error.
-    pub fn fail(&self, rule: impl FnMut(u64, Op) -> Option<io::Error> + Send + 'static) {
-        *self.faults.rule.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(rule);
+    /// Around `disk`; nothing fails, and `watch` is called before each call, on the thread that
+    /// makes it, so that a test can count calls or hold one.
+    pub fn watched(disk: impl Disk, watch: impl Fn(Op) + Send + Sync + 'static) -> Self {
+        let watched = Self::new(disk);
+        watched.fail(move |_, op| {
+            watch(op);
+            None::<Fault>
+        });
+        watched
+    }
+
+    /// From now on a call fails if `rule`, given its number (from 0) and kind, has a fault for
+    /// it. The rule may take its time: other calls do not wait for it.
+    pub fn fail<F: Into<Fault>>(
+        &self,
+        rule: impl Fn(u64, Op) -> Option<F> + Send + Sync + 'static,
+    ) {
+        let rule: Rule = Arc::new(move |number, op| rule(number, op).map(Into::into));
+        *lock(&self.faults.rule) = rule;
     }
 
     /// From now on every call of this kind fails.
     pub fn fail_op(&self, failing: Op, kind: io::ErrorKind) {
-        self.fail(move |_, op| (op == failing).then(|| kind.into()));
+        self.fail(move |_, op| (op == failing).then(|| io::Error::from(kind)));
     }
 
     /// The call number `call` fails, and all that follow: the disk is gone.
     pub fn fail_from(&self, call: u64, kind: io::ErrorKind) {
-        self.fail(move |number, _| (number >= call).then(|| kind.into()));
+        self.fail(move |number, _| (number >= call).then(|| io::Error::from(kind)));
     }
 
     /// From now on nothing fails.
     pub fn heal(&self) {
-        self.fail(|_, _| None);
+        self.fail(|_, _| None::<Fault>);
     }
 
     /// How many calls there have been.
@@ -97,23 +176,57 @@ impl FaultDisk {
         self.faults.calls.load(Ordering::SeqCst)
     }
 
-    fn file(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(FaultFile { file, faults: Arc::clone(&self.faults) })
+    /// How many files are open, the unnamed ones among them.
+    pub fn open_files(&self) -> usize {
+        self.faults.held.files.load(Ordering::SeqCst)
+    }
+
+    /// How many files are open that have no name yet.
+    pub fn unnamed_files(&self) -> usize {
+        self.faults.held.unnamed.load(Ordering::SeqCst)
+    }
+
+    /// How many locks are held.
+    pub fn locks(&self) -> usize {
+        self.faults.held.locks.load(Ordering::SeqCst)
+    }
+
+    fn file(&self, file: Arc<dyn DiskFile>, unnamed: bool) -> Arc<dyn DiskFile> {
+        Arc::new(FaultFile::new(file, unnamed, &self.faults))
     }
 }
 
 impl Faults {
-    fn check(&self, op: Op) -> io::Result<()> {
+    /// Whether the call fails; `Some` if only a part of it is done.
+    fn check_part(&self, op: Op) -> io::Result<Option<io::Error>> {
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
-        let mut rule = self.rule.lock().unwrap_or_else(PoisonError::into_inner);
-        rule(number, op).map_or(Ok(()), Err)
+        let rule = Arc::clone(&lock(&self.rule));
+        match rule(number, op) {
+            None => Ok(None),
+            Some(Fault::Error(error)) => Err(error),
+            Some(Fault::Part(error)) => Ok(Some(error)),
+        }
+    }
+
+    fn check(&self, op: Op) -> io::Result<()> {
+        self.check_part(op)?.map_or(Ok(()), Err)
+    }
+
+    /// How much of `len` bytes is read.
+    fn check_read(&self, op: Op, len: usize) -> io::Result<usize> {
+        Ok(if self.check_part(op)?.is_some() { len.min(1 + len / 3) } else { len })
     }
 }
 
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Faults").field("calls", &self.calls).finish_non_exhaustive()
+        let Self { calls, held, .. } = self;
+        f.debug_struct("Faults").field("calls", calls).field("held", held).finish_non_exhaustive()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Disk for FaultDisk {
@@ -124,12 +237,12 @@ impl Disk for FaultDisk {
 
     fn create_unnamed(&self, dir: &Path) -> io::Result<Arc<dyn DiskFile>> {
         self.faults.check(Op::CreateUnnamed)?;
-        self.disk.create_unnamed(dir).map(|file| self.file(file))
+        self.disk.create_unnamed(dir).map(|file| self.file(file, true))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         self.faults.check(Op::Open)?;
-        self.disk.open(path).map(|file| self.file(file))
+        self.disk.open(path).map(|file| self.file(file, false))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -164,13 +277,54 @@ impl Disk for FaultDisk {
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.faults.check(Op::TryLock)?;
-        self.disk.try_lock(path)
+        let lock = self.disk.try_lock(path)?;
+        Ok(lock.map(|lock| Box::new(FaultLock::new(lock, &self.faults)) as Box<dyn DiskLock>))
     }
 
     fn open_root(&self, path: &Path) -> io::Result<Box<dyn DiskRoot>> {
         self.faults.check(Op::OpenRoot)?;
         let root = self.disk.open_root(path)?;
         Ok(Box::new(FaultRoot { root, faults: Arc::clone(&self.faults) }))
+    }
+}
+
+impl DiskLock for FaultLock {
+    fn announce(&self, size: u64) -> io::Result<()> {
+        self.faults.check(Op::LockAnnounce)?;
+        self.lock.announce(size)
+    }
+}
+
+impl FaultLock {
+    fn new(lock: Box<dyn DiskLock>, faults: &Arc<Faults>) -> Self {
+        faults.held.locks.fetch_add(1, Ordering::SeqCst);
+        Self { lock, faults: Arc::clone(faults) }
+    }
+}
+
+impl Drop for FaultLock {
+    fn drop(&mut self) {
+        self.faults.held.locks.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl FaultFile {
+    fn new(file: Arc<dyn DiskFile>, unnamed: bool, faults: &Arc<Faults>) -> Self {
+        faults.held.files.fetch_add(1, Ordering::SeqCst);
+        faults.held.unnamed.fetch_add(usize::from(unnamed), Ordering::SeqCst);
+        Self { file, unnamed: Mutex::new(unnamed), faults: Arc::clone(faults) }
+    }
+
+    fn is_named(&self) {
+        let unnamed = std::mem::take(&mut *lock(&self.unnamed));
+        self.faults.held.unnamed.fetch_sub(usize::from(unnamed), Ordering::SeqCst);
+    }
+}
+
+impl Drop for FaultFile {
+    fn drop(&mut self) {
+        self.is_named();
+        self.faults.held.files.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -181,18 +335,21 @@ impl DiskFile for FaultFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.faults.check(Op::FileRead)?;
-        self.file.read_at(buffer, offset)
+        let len = self.faults.check_read(Op::FileRead, buffer.len())?;
+        self.file.read_at(&mut buffer[..len], offset)
     }
 
     fn read_at_nowait(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.faults.check(Op::FileReadNowait)?;
-        self.file.read_at_nowait(buffer, offset)
+        let len = self.faults.check_read(Op::FileReadNowait, buffer.len())?;
+        self.file.read_at_nowait(&mut buffer[..len], offset)
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.faults.check(Op::FileWrite)?;
-        self.file.write_all_at(bytes, offset)
+        let Some(error) = self.faults.check_part(Op::FileWrite)? else {
+            return self.file.write_all_at(bytes, offset);
+        };
+        self.file.write_all_at(&bytes[..bytes.len() / 3], offset)?;
+        Err(error)
     }
 
     fn reserve(&self, len: u64) -> io::Result<()> {
@@ -207,7 +364,9 @@ impl DiskFile for FaultFile {
 
     fn publish(&self, path: &Path) -> io::Result<()> {
         self.faults.check(Op::FilePublish)?;
-        self.file.publish(path)
+        self.file.publish(path)?;
+        self.is_named();
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -230,8 +389,7 @@ impl DiskRoot for FaultRoot {
     fn open(&self, path: &Path) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)> {
         self.faults.check(Op::RootOpen)?;
         let (stat, file) = self.root.open(path)?;
-        let faults = &self.faults;
-        let wrap = |file| Arc::new(FaultFile { file, faults: Arc::clone(faults) }) as _;
+        let wrap = |file| Arc::new(FaultFile::new(file, false, &self.faults)) as _;
         Ok((stat, file.map(wrap)))
     }
 

@@ -3,7 +3,7 @@
 //! For the tests that run the program: [`server`] starts it, [`client`] and [`http2`] speak to it,
 //! [`decode`] judges what it says, [`site`] makes what it serves, [`damage`] breaks what it keeps. For the library's
 //! own: [`disk`] and [`source`] hold every implementation to one promise, [`FaultDisk`] fails on
-//! demand.
+//! demand, [`PowerDisk`] loses power.
 
 #![allow(clippy::unwrap_used, reason = "a suite ends at the first promise that is not kept")]
 
@@ -17,6 +17,8 @@ pub mod tools;
 
 pub mod disk;
 mod fault;
+mod power;
 pub mod source;
 
-pub use fault::{FaultDisk, Op};
+pub use fault::{Errno, Fault, FaultDisk, Op};
+pub use power::{Outcome, PowerDisk, Snapshot};

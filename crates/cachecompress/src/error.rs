@@ -36,6 +36,9 @@ pub enum ErrorKind {
     Encoder,
     /// A body ended before its representation did, because its producer gave up.
     Aborted,
+    /// Too much is under way: descriptors, or places in a queue, have run out. It may be tried
+    /// again soon.
+    Busy,
 }
 
 /// Why a representation cannot be had now; the answer is then another one.

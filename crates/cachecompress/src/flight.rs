@@ -42,7 +42,8 @@ impl<K: Clone + Eq + Hash, T: Clone, F: Clone + Default> Flights<K, T, F> {
     /// Joins the flight for `key`, or starts one.
     pub(crate) fn join(&self, key: &K) -> Join<K, T, F> {
         let mut under_way = lock(&self.under_way);
-        if let Some(progress) = under_way.get(key) {
+        // What has failed and is about to be forgotten failed before the caller came.
+        if let Some(progress) = under_way.get(key).filter(|progress| !progress.stage().failed()) {
             return Join::Follow(Arc::clone(progress));
         }
         let progress = Progress::new();
@@ -82,9 +83,13 @@ impl<K: Eq + Hash, T: Clone, F: Clone + Default> Lead<K, T, F> {
 impl<K: Eq + Hash, T: Clone, F: Clone + Default> Drop for Lead<K, T, F> {
     fn drop(&mut self) {
         // First the end, then the key: a caller between the two follows a flight that has
-        // ended, instead of leading a second one.
+        // ended well, instead of leading a second one. After a failure it does lead, and the key
+        // is its own then.
         self.progress.fail(F::default());
-        lock(&self.under_way).remove(&self.key);
+        let mut under_way = lock(&self.under_way);
+        if under_way.get(&self.key).is_some_and(|now| Arc::ptr_eq(now, &self.progress)) {
+            under_way.remove(&self.key);
+        }
     }
 }
 
@@ -146,6 +151,21 @@ mod tests {
         });
         assert!(panicking.join().is_err());
         assert_eq!(progress.stage(), Stage::Failed { why: Why::Abandoned, committed: 0 });
+        assert_eq!(flights.len(), 0);
+    }
+
+    /// A request that came after a failed look-up was told of that failure, if the flight had not
+    /// been forgotten yet: a file that could be read again was still a 500.
+    #[test]
+    fn nobody_follows_what_has_failed_already() {
+        let flights = Plain::new();
+        let first = lead(&flights, 1);
+        first.progress().fail(Why::Disk);
+        let second = lead(&flights, 1);
+        drop(first);
+        let progress = follow(&flights, 1);
+        second.finish("entry", 3);
+        assert_eq!(progress.stage(), Stage::Finished { shared: "entry", len: 3 });
         assert_eq!(flights.len(), 0);
     }
 

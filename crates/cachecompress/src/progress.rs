@@ -46,6 +46,11 @@ impl<T, F> Stage<T, F> {
         }
     }
 
+    /// Whether it ended badly.
+    pub(crate) fn failed(&self) -> bool {
+        matches!(self, Self::Failed { .. })
+    }
+
     /// Whether nothing will change any more.
     pub(crate) fn ended(&self) -> bool {
         matches!(self, Self::Finished { .. } | Self::Failed { .. })

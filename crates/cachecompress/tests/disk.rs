@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use cachecompress::fs::{Disk, MemoryDisk, RealDisk};
-use cachecompress_test::FaultDisk;
 use cachecompress_test::disk::conformance;
+use cachecompress_test::{FaultDisk, PowerDisk};
 
 #[test]
 fn the_real_disk_conforms() {
@@ -33,6 +33,11 @@ fn the_memory_disk_conforms() {
 #[test]
 fn a_disk_that_could_fail_but_does_not_conforms() {
     conformance(&FaultDisk::new(MemoryDisk::new()), Path::new("/"));
+}
+
+#[test]
+fn a_disk_that_could_lose_power_but_does_not_conforms() {
+    conformance(&PowerDisk::new(), Path::new("/cache"));
 }
 
 #[test]

@@ -324,7 +324,7 @@ fn an_entry_that_was_replaced_meanwhile_stays() {
         if op == Op::TryLock {
             fs::rename(&beside, &name).unwrap();
         }
-        None
+        None::<std::io::Error>
     });
     let files = CacheFiles::new(&root).disk(Arc::new(disk));
     let (summary, removed) = gc(&files, false);

@@ -23,9 +23,8 @@ use cachecompress::{
     Builder, Cache, Error, ErrorKind, Memory, Preference, RequestOptions, ServeCompressed,
     Shutdown, Source,
 };
-use cachecompress_test::Op;
+use cachecompress_test::{FaultDisk, Op};
 use common::pack::{Fault, Gate, Pack, coding};
-use common::watched::WatchedDisk;
 use common::{
     Answer, LONG, encodes, eventually, get, get_as, head, hex, noise, read, request, run, send,
     settled,
@@ -108,7 +107,7 @@ fn an_entry_that_is_touched_while_another_verifies_it_is_not_damaged() {
             let (held, first) = (Arc::clone(&gate), AtomicBool::new(true));
             let (touches, touched) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
             let counted = Arc::clone(&touches);
-            let disk = WatchedDisk::new(RealDisk, move |op| match op {
+            let disk = FaultDisk::watched(RealDisk, move |op| match op {
                 Op::FileRead if first.swap(false, Ordering::SeqCst) => held.pass(),
                 Op::FileTouch => {
                     counted.store(touched.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -857,7 +856,7 @@ fn a_slow_medium_fills_no_queue_of_encodes() {
         let list: Vec<_> = files.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])).collect();
         let medium = Gate::new();
         let held = Arc::clone(&medium);
-        let disk = WatchedDisk::new(MemoryDisk::new(), move |op| {
+        let disk = FaultDisk::watched(MemoryDisk::new(), move |op| {
             if op == Op::FileSync {
                 held.pass();
             }
@@ -904,7 +903,7 @@ fn a_verdict_is_written_down_before_another_may_try() {
             let gate = Gate::new();
             let (held, begun) = (Arc::clone(&gate), AtomicBool::new(false));
             // Whatever lock or name comes after the encode has begun is the verdict's.
-            let disk = WatchedDisk::new(RealDisk, move |op| match op {
+            let disk = FaultDisk::watched(RealDisk, move |op| match op {
                 Op::FileReserve => begun.store(true, Ordering::SeqCst),
                 Op::TryLock | Op::FilePublish if begun.load(Ordering::SeqCst) => held.pass(),
                 _ => {}

@@ -99,9 +99,10 @@ fn evict_until(
         match inner.evict(&name) {
             Ok(true) => {}
             Ok(false) => in_use += 1,
+            // Others may go.
             Err(error) => {
-                tracing::warn!(%error, %name, "cannot evict an entry");
-                return false;
+                tracing::debug!(%error, %name, "cannot evict an entry");
+                in_use += 1;
             }
         }
     }
@@ -151,10 +152,11 @@ const FULL: u64 = 90;
 fn refresh(inner: &Inner) {
     let mut in_company = lock(&inner.in_company);
     let others = others(inner);
-    if others.are_there || *in_company {
-        scan(inner, TICK);
-    }
-    *in_company = others.are_there;
+    let known = match others.are_there || *in_company {
+        true => scan(inner, TICK),
+        false => true,
+    };
+    *in_company = others.are_there || !known;
     lock(&inner.index).set_foreign(others.claims);
 }
 
@@ -224,19 +226,28 @@ fn eviction_lock(inner: &Inner) -> Option<EvictionLock<'_>> {
 }
 
 /// Reads the directories that changed since they were last read, or may have: within `rest`
-/// before that.
-pub(super) fn scan(inner: &Inner, rest: Duration) {
+/// before that. Says whether all could be read: entries that nobody counts are beyond the bounds.
+pub(super) fn scan(inner: &Inner, rest: Duration) -> bool {
+    let result = try_scan(inner, rest);
+    if let Err(error) = &result {
+        tracing::debug!(%error, "cannot read all of the cache's directory");
+    }
+    result.is_ok()
+}
+
+fn try_scan(inner: &Inner, rest: Duration) -> io::Result<()> {
     let shards: Vec<u8> = match inner.disk.list(inner.layout.entries()) {
         Ok(names) => names.iter().filter_map(|name| parse_shard(name.to_str()?)).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(_) => return,
+        Err(error) => return Err(error),
     };
+    let mut result = Ok(());
     let mut found = Vec::new();
     for shard in 0..=u8::MAX {
         if !shards.contains(&shard) {
             forget_missing(inner, shard);
         } else if let Err(error) = scan_shard(inner, shard, rest, &mut found) {
-            tracing::debug!(%error, shard, "cannot read a directory of the cache");
+            result = Err(error);
         }
     }
     // The oldest first, so that they are the first to go.
@@ -246,7 +257,12 @@ pub(super) fn scan(inner: &Inner, rest: Duration) {
         if !index.contains(&name) {
             index.insert(name, size);
         }
+        // No writer of ours made that: a hole, say.
+        if size > inner.bounds.bytes {
+            index.demote(&name);
+        }
     }
+    result
 }
 
 /// Forgets what lay in a directory that is gone; it may have been made since the others were
@@ -257,7 +273,7 @@ fn forget_missing(inner: &Inner, shard: u8) {
         return;
     }
     lock(&inner.index).scanned.remove(&shard);
-    known.iter().for_each(|name| inner.forget(name));
+    known.iter().for_each(|name| _ = inner.forget(name));
 }
 
 fn scan_shard(
@@ -272,17 +288,25 @@ fn scan_shard(
         return Ok(());
     }
     let mut gone = lock(&inner.index).in_shard(shard);
+    let mut result = Ok(());
     for file in inner.disk.list(&path)? {
         let Some(name) = file.to_str().and_then(Name::parse) else { continue };
-        if !gone.remove(&name)
-            && let Ok(stat) = inner.disk.stat(&path.join(&file))
-        {
-            found.push((stat.fingerprint.modified, name, stat.fingerprint.size));
+        if gone.remove(&name) {
+            continue;
+        }
+        match inner.disk.stat(&path.join(&file)) {
+            Ok(stat) => found.push((stat.fingerprint.modified, name, stat.fingerprint.size)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => result = Err(error),
         }
     }
-    gone.iter().for_each(|name| inner.forget(name));
-    lock(&inner.index).scanned.insert(shard, Scanned { modified, at });
-    Ok(())
+    gone.iter().for_each(|name| _ = inner.forget(name));
+    let mut index = lock(&inner.index);
+    match &result {
+        Ok(()) => drop(index.scanned.insert(shard, Scanned { modified, at })),
+        Err(_) => drop(index.scanned.remove(&shard)),
+    }
+    result
 }
 
 impl Scanned {

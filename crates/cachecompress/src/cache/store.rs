@@ -147,8 +147,9 @@ impl Cache {
                 if !index.contains(&name) {
                     index.insert(name, entry.size());
                 }
-                drop(index);
+                // Still locked: what is open is counted, or nobody could make room by closing it.
                 inner.open.insert(name, Arc::clone(&entry));
+                drop(index);
                 entry.touched.store(0, Ordering::Relaxed);
                 inner.used(&name, &entry);
                 Ok(Some(entry))
@@ -239,8 +240,7 @@ impl Cache {
     /// As [`create`](Self::create).
     pub(crate) fn record_verdict(&self, lock: KeyLock, header: Header) -> Result<(), WriteError> {
         debug_assert!(header.kind != Kind::Representation);
-        let entry = self.create(lock, header, 0)?.publish()?;
-        self.inner.open.insert(entry.header().key.name(), entry);
+        self.create(lock, header, 0)?.publish()?;
         Ok(())
     }
 
@@ -259,8 +259,8 @@ impl Cache {
         if let Err(error) = entry.file.sync() {
             let name = entry.header().key.name();
             tracing::warn!(%error, %name, "an entry could not be written to the medium");
-            let _ = self.inner.disk.remove_file(&self.inner.layout.entry(&name));
-            self.inner.forget(&name);
+            let path = self.inner.layout.entry(&name);
+            let _ = self.inner.remove(&name, || self.inner.disk.remove_file(&path).map(|()| true));
         }
     }
 
@@ -303,12 +303,20 @@ impl Cache {
         }
     }
 
-    pub(super) fn published(&self, entry: &Arc<Entry>, claim: Claim) {
+    /// Counts what was just given its name, in place of what was claimed for it.
+    pub(super) fn count(&self, name: &Name, size: u64, claim: Claim) {
         let mut index = lock(&self.inner.index);
-        index.insert(entry.header().key.name(), entry.size());
+        index.insert(*name, size);
         drop(claim);
-        drop(index);
-        self.inner.open.insert(entry.header().key.name(), Arc::clone(entry));
+    }
+
+    /// Keeps open what was counted, unless it has been evicted meanwhile.
+    pub(super) fn keep_open(&self, entry: &Arc<Entry>) {
+        let name = entry.header().key.name();
+        let index = lock(&self.inner.index);
+        if index.contains(&name) {
+            self.inner.open.insert(name, Arc::clone(entry));
+        }
     }
 }
 
@@ -401,27 +409,29 @@ impl Inner {
         let held = self.open.remove(name).map(|(_, entry)| entry);
         let again = held.as_ref().filter(|entry| entry.is_in_use()).cloned();
         drop(held);
-        let gone = if again.is_some() { Ok(false) } else { self.remove_unused(name) };
-        let mut index = lock(&self.index);
-        if gone? {
-            index.remove(name);
+        let gone = match &again {
+            Some(_) => Ok(false),
+            None => self.remove(name, || self.remove_unused(name)),
+        };
+        if let Ok(true) = gone {
             self.evictions.fetch_add(1, Ordering::Relaxed);
-            return Ok(true);
+            return gone;
         }
+        let index = &mut lock(&self.index);
         index.used(name);
-        drop(index);
-        if let Some(entry) = again {
+        if let Some(entry) = again
+            && index.contains(name)
+        {
             self.open.insert(*name, entry);
         }
-        Ok(false)
+        gone
     }
 
     /// Removes what stands under an entry's name, unless it is an entry in use.
     fn remove_unused(&self, name: &Name) -> io::Result<bool> {
         let path = self.layout.entry(name);
         match self.disk.remove_unused(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(error) => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let found = self.disk.stat_link(&path)?;
                 let plain = found.kind == FileKind::Regular;
                 if plain && error.kind() != io::ErrorKind::PermissionDenied {
@@ -431,16 +441,6 @@ impl Inner {
                 layout::remove_only(&*self.disk, &path, found.fingerprint.inode).map(|_| true)
             }
             gone => gone,
-        }
-    }
-
-    /// Forgets an entry whose file is gone; its bytes count until nobody has it open.
-    pub(super) fn forget(&self, name: &Name) {
-        let held = self.open.remove(name);
-        let mut index = lock(&self.index);
-        index.remove(name);
-        if let Some((_, entry)) = held {
-            index.linger(&entry.file, entry.size());
         }
     }
 
@@ -473,15 +473,40 @@ impl Inner {
 
     /// Removes a damaged file, unless another has taken its name meanwhile.
     fn discard(&self, name: &Name, path: &Path, inode: u64, damage: Damage) {
-        let removed = layout::remove_only(&*self.disk, path, inode);
-        if matches!(removed, Ok(false)) {
-            return;
+        match self.remove(name, || layout::remove_only(&*self.disk, path, inode)) {
+            Ok(false) => return,
+            Err(error) => tracing::warn!(%error, %name, "a damaged entry cannot be removed"),
+            Ok(true) => tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry"),
         }
         self.damaged.fetch_add(1, Ordering::Relaxed);
-        match removed {
-            Err(error) => tracing::warn!(%error, %name, "a damaged entry cannot be removed"),
-            Ok(_) => tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry"),
+    }
+
+    /// Forgets an entry that is gone, and closes it; its bytes count until nobody sends them any
+    /// more. Returns its size.
+    pub(super) fn forget(&self, name: &Name) -> Option<u64> {
+        let mut index = lock(&self.index);
+        if let Some((_, entry)) = self.open.remove(name) {
+            index.linger(&entry.file, entry.size());
         }
-        self.forget(name);
+        index.remove(name)
+    }
+
+    /// Forgets an entry that is no good and removes it. If it stays it still counts; where it
+    /// could not be removed, it is the first to be evicted.
+    fn remove(&self, name: &Name, remove: impl FnOnce() -> io::Result<bool>) -> io::Result<bool> {
+        // Forgotten before the name is free: whoever takes that counts again.
+        let size = self.forget(name);
+        let removed = match remove() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            removed => removed,
+        };
+        if let (Some(size), Ok(false) | Err(_)) = (size, &removed) {
+            let mut index = lock(&self.index);
+            index.insert(*name, size);
+            if removed.is_err() {
+                index.demote(name);
+            }
+        }
+        removed
     }
 }

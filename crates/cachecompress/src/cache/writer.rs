@@ -105,7 +105,7 @@ impl EntryWriter {
     ///
     /// # Errors
     ///
-    /// Those of the disk: nothing was published, but the payload stands whole in
+    /// Those of the disk: nothing is known to be published, but the payload stands whole in
     /// [`payload`](Self::payload) for those who read it already. `NotFound`: somebody removed the
     /// cache's directory meanwhile.
     pub(crate) fn publish(self) -> io::Result<Arc<Entry>> {
@@ -116,11 +116,15 @@ impl EntryWriter {
         file.write_all_at(&trailer, end)?;
         file.set_len(end + TRAILER as u64)?;
         draft.published = cache.give_name(&file, &header.key)?;
+        if draft.published {
+            // Counted whatever comes next: it lies there.
+            cache.count(&header.key.name(), end + TRAILER as u64, claim);
+        }
         let stat = file.stat()?;
         let entry = Entry::trusted(header, file, header_len, payload_len, stat.fingerprint);
         let entry = Arc::new(entry);
         if draft.published {
-            cache.published(&entry, claim);
+            cache.keep_open(&entry);
         }
         drop(lock);
         Ok(entry)

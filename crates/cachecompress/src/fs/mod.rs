@@ -29,7 +29,7 @@ mod unnamed;
 
 pub(crate) use absence::leads_nowhere;
 pub use memory::MemoryDisk;
-pub(crate) use platform::{name_to_bytes, path_from_bytes};
+pub(crate) use platform::{is_exhausted, name_to_bytes, path_from_bytes};
 pub use real::RealDisk;
 pub use unnamed::PRIVATE_PREFIX;
 

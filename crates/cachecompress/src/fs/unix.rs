@@ -120,6 +120,12 @@ pub(super) fn is_impossible_path(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::ILSEQ))
 }
 
+/// No descriptor is left, to the process or to the system.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
 /// The path in the file system that a source path's bytes mean. Here every one is possible.
 pub(crate) fn path_from_bytes(bytes: &[u8]) -> Option<&Path> {
     Some(Path::new(OsStr::from_bytes(bytes)))

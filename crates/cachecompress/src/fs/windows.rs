@@ -112,6 +112,12 @@ pub(super) fn is_impossible_path(error: &io::Error) -> bool {
     error.raw_os_error() == Some(ERROR_CANT_RESOLVE_FILENAME)
 }
 
+/// No handle is left to the process.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    const ERROR_TOO_MANY_OPEN_FILES: i32 = 4;
+    error.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES)
+}
+
 /// The path in the file system that a source path's bytes mean: UTF-8, no name of a device, of
 /// a stream, of a drive, and none that Windows would shorten.
 pub(crate) fn path_from_bytes(bytes: &[u8]) -> Option<&Path> {

@@ -95,7 +95,7 @@ impl LoadError {
                 let kind = error.kind();
                 Error::new(kind, "the source could not be read").with_cause(error)
             }
-            None => Error::new(ErrorKind::Aborted, "too much is being read from the source"),
+            None => Error::new(ErrorKind::Busy, "too much is being read from the source"),
         }
     }
 }

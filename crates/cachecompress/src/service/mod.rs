@@ -132,7 +132,8 @@ impl<F> ServeCompressed<F> {
     /// # Errors
     ///
     /// [`ErrorKind::Io`] if the source cannot be read, [`ErrorKind::PermissionDenied`] if it may
-    /// not, [`ErrorKind::SourceChanged`] if it changes faster than it can be read.
+    /// not, [`ErrorKind::SourceChanged`] if it changes faster than it can be read,
+    /// [`ErrorKind::Busy`] if descriptors or places in a queue have run out.
     pub async fn try_call<B>(&self, request: Request<B>) -> Result<Response<Body>, Error> {
         let (parts, _body) = request.into_parts();
         let response = self.answer(&parts).await?.unwrap_or_else(|| self.not_found());
@@ -267,7 +268,7 @@ impl<F> ServeCompressed<F> {
         let refusal = match error.kind() {
             ErrorKind::NotFound => Refusal::NotFound,
             ErrorKind::PermissionDenied => Refusal::Forbidden,
-            ErrorKind::Aborted | ErrorKind::SourceChanged => Refusal::Busy,
+            ErrorKind::Aborted | ErrorKind::Busy | ErrorKind::SourceChanged => Refusal::Busy,
             _ => Refusal::Internal,
         };
         if matches!(refusal, Refusal::Internal | Refusal::Busy) {

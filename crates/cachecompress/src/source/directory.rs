@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Content, Found, Source, SourceFile};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::fs::{self, Disk, DiskRoot, FileKind, RealDisk, Stat};
 use crate::semantics::SourcePath;
 
@@ -95,7 +95,11 @@ impl Directory {
     }
 
     fn fail(&self, message: &'static str, path: &Path, cause: std::io::Error) -> Error {
-        Error::io(message, &self.path.join(path), cause)
+        let path = self.path.join(path);
+        if fs::is_exhausted(&cause) {
+            return Error::new(ErrorKind::Busy, message).with_path(&path).with_cause(cause);
+        }
+        Error::io(message, &path, cause)
     }
 }
 

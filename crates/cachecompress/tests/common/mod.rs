@@ -3,11 +3,13 @@
 #![allow(dead_code, reason = "each test binary uses some of it")]
 
 pub(crate) mod pack;
-pub(crate) mod watched;
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -185,6 +187,23 @@ pub(crate) async fn eventually(is_so: impl Fn() -> bool) {
         assert!(began.elapsed() < Duration::from_secs(20), "it never comes true");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Sets `ended` when the thread that calls this ends.
+pub(crate) fn at_end_of_thread(ended: &Arc<AtomicBool>) {
+    struct Ended(Arc<AtomicBool>);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    thread_local! {
+        static ENDED: RefCell<Option<Ended>> = const { RefCell::new(None) };
+    }
+    // Only the first: one that is replaced is dropped before the thread has ended.
+    ENDED.with_borrow_mut(|told| {
+        told.get_or_insert_with(|| Ended(Arc::clone(ended)));
+    });
 }
 
 /// Waits until no encode runs or waits.

@@ -16,6 +16,8 @@ const PACKED: u8 = 1;
 const PADDING: u8 = 2;
 const END: u8 = 3;
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// The lengths of the samples that the library encodes by itself: one for the encoder's id, one
 /// to see whether a source is worth it. Neither is a source's in these tests.
 const SAMPLES: [u64; 2] = [(PIECE + PIECE / 2) as u64, 3 * 16 * 1024];
@@ -229,17 +231,52 @@ fn record(flag: u8, bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 fn put(piece: &[u8], raw: bool, out: &mut Vec<u8>) {
-    let digit = |byte: u8| b"0123456789abcdef".iter().position(|known| *known == byte);
-    let digits: Option<Vec<usize>> = piece.iter().map(|byte| digit(*byte)).collect();
-    match digits.filter(|digits| !raw && digits.len().is_multiple_of(2)) {
-        Some(digits) => {
-            let packed: Vec<u8> =
-                digits.chunks(2).map(|two| (two[0] << 4 | two[1]) as u8).collect();
-            record(PACKED, &packed, out);
-        }
+    match if raw { None } else { pack(piece) } {
+        Some(packed) => record(PACKED, &packed, out),
         None => record(RAW, piece, out),
     }
 }
+
+/// Two digits to a byte. Tests are not optimised and do this a lot; hence the tables and the loop.
+fn pack(piece: &[u8]) -> Option<Vec<u8>> {
+    if !piece.len().is_multiple_of(2) {
+        return None;
+    }
+    let mut packed = vec![0; piece.len() / 2];
+    let mut at = 0;
+    while at < packed.len() {
+        let high = VALUES[usize::from(piece[2 * at])];
+        let low = VALUES[usize::from(piece[2 * at + 1])];
+        if high | low > 15 {
+            return None;
+        }
+        packed[at] = high << 4 | low;
+        at += 1;
+    }
+    Some(packed)
+}
+
+/// What each byte is worth as a hexadecimal digit; 255 for what is none.
+static VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
+
+/// The two digits that each byte stands for.
+static PAIRS: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 /// Decodes what has come so far.
 #[derive(Default)]
@@ -262,9 +299,10 @@ impl Decoding for PackDecoding {
                 _ if self.ended => return Err(error()),
                 RAW => sink(bytes),
                 PACKED => {
-                    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-                    let text: Vec<u8> =
-                        digits.map(|digit| b"0123456789abcdef"[usize::from(digit)]).collect();
+                    let mut text = Vec::with_capacity(2 * bytes.len());
+                    for byte in bytes {
+                        text.extend_from_slice(&PAIRS[usize::from(*byte)]);
+                    }
                     sink(&text);
                 }
                 PADDING => {}

@@ -1,0 +1,163 @@
+//! Every disk operation can fail, and the power at every moment.
+//!
+//! Each scenario is run once to count what it asks of the disk. Then it is run again for each of
+//! those operations and each way in which that one can fail, alone or together with all that
+//! follow, and for each state that a power cut at that moment may leave. Whatever happens:
+//! bodies are exact or abort, the status is right, the next answer is exact and soon coded again,
+//! the index is what the disk holds and within the bounds, and nothing leaks.
+
+#![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the sources of some tests lie on the real disk"
+)]
+
+mod common;
+#[path = "common/trials.rs"]
+mod trials;
+
+use cachecompress::codec::PIECE;
+use common::pack::{Fault, Pack};
+use common::{hex, noise};
+use trials::{End, Scenario, Step, run_all};
+
+const A: &str = "/a.txt";
+const B: &str = "/b.txt";
+const C: &str = "/c.txt";
+
+/// Three pieces, the last of them short: long enough to be sampled.
+fn large() -> Vec<u8> {
+    hex(2 * PIECE + 1_000, 2)
+}
+
+#[test]
+fn a_cold_encode() {
+    run_all(&Scenario::new("cold encode", &[Step::Get(A), Step::Get(A)]));
+}
+
+#[test]
+fn a_cold_encode_for_one_who_insists() {
+    run_all(&Scenario::new("cold, no identity", &[Step::Insist(A), Step::Insist(A)]));
+}
+
+#[test]
+fn a_large_encode_with_a_reader_attached() {
+    run_all(&Scenario {
+        files: vec![(A, large())],
+        ..Scenario::new("growing", &[Step::Growing(A), Step::Get(A)])
+    });
+}
+
+#[test]
+fn a_crowd() {
+    run_all(&Scenario::new("collapse", &[Step::Crowd(A)]));
+}
+
+#[test]
+fn a_restart() {
+    run_all(&Scenario {
+        files: vec![(A, large())],
+        before: vec![Step::Get(A)],
+        slow: true,
+        ..Scenario::new("restart", &[Step::Get(A), Step::Range(A), Step::Plain(A)])
+    });
+}
+
+#[test]
+fn a_range_of_what_is_stored() {
+    run_all(&Scenario {
+        before: vec![Step::Get(A)],
+        ..Scenario::new("stored range", &[Step::Range(A), Step::Get(A)])
+    });
+}
+
+#[test]
+fn a_damaged_entry() {
+    run_all(&Scenario {
+        before: vec![Step::Get(A)],
+        damaged: true,
+        ..Scenario::new("damaged", &[Step::Get(A)])
+    });
+}
+
+#[test]
+fn eviction_by_number() {
+    run_all(&Scenario {
+        files: vec![(A, hex(3_000, 1)), (B, hex(4_000, 2)), (C, hex(5_000, 3))],
+        entries: 2,
+        before: vec![Step::Get(A), Step::Get(B)],
+        ..Scenario::new("evict by number", &[Step::Get(C), Step::Get(A)])
+    });
+}
+
+/// Several have to go, as room is kept for the worst that the encoder may do.
+#[test]
+fn eviction_by_size() {
+    const OLD: [&str; 12] =
+        ["/0", "/1", "/2", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/11"];
+    let old = OLD.iter().zip(10..).map(|(path, seed)| (*path, hex(PIECE, seed)));
+    run_all(&Scenario {
+        files: old.chain([(A, hex(PIECE, 1))]).collect(),
+        bytes: 530_000,
+        entries: 13,
+        before: OLD.map(Step::Get).to_vec(),
+        ..Scenario::new("evict by size", &[Step::Get(A)])
+    });
+}
+
+#[test]
+fn an_unprofitable_source() {
+    run_all(&Scenario {
+        files: vec![(A, noise(3_000, 1))],
+        end: End::Identity("unprofitable"),
+        ..Scenario::new("unprofitable", &[Step::Get(A), Step::Get(A)])
+    });
+}
+
+#[test]
+fn an_unprofitable_sample() {
+    run_all(&Scenario {
+        files: vec![(A, noise(PIECE + 1_000, 1))],
+        end: End::Identity("unprofitable"),
+        ..Scenario::new("unprofitable sample", &[Step::Get(A)])
+    });
+}
+
+#[test]
+fn a_broken_encoder() {
+    run_all(&Scenario {
+        pack: Pack::broken(Fault::FlipBit, 0),
+        end: End::Identity("encoder"),
+        ..Scenario::new("broken encoder", &[Step::Get(A), Step::Get(A)])
+    });
+}
+
+#[test]
+fn a_directory_that_is_removed() {
+    run_all(&Scenario {
+        files: vec![(A, hex(3_000, 1)), (B, hex(4_000, 2))],
+        before: vec![Step::Get(A)],
+        loses_files: true,
+        ..Scenario::new("recover", &[Step::Get(A), Step::Remove, Step::Get(B), Step::Get(A)])
+    });
+}
+
+#[test]
+fn a_source_on_a_failing_disk() {
+    run_all(&Scenario {
+        files: vec![(A, hex(3_000, 1))],
+        on_disk: true,
+        ..Scenario::new("small source", &[Step::Get(A), Step::Plain(A), Step::Range(A)])
+    });
+}
+
+#[test]
+fn a_large_source_on_a_failing_disk() {
+    run_all(&Scenario {
+        files: vec![(A, large())],
+        on_disk: true,
+        ..Scenario::new("large source", &[Step::Growing(A), Step::Plain(A), Step::Range(A)])
+    });
+}
