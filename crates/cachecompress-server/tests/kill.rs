@@ -10,7 +10,7 @@ mod common;
 
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -232,15 +232,6 @@ fn kill_9_at_random_moments_is_harmless() {
     assert!(seen.whole.load(Ordering::Relaxed) > kills, "{seen:?}");
     assert!(seen.broken.load(Ordering::Relaxed) > 0, "no kill met a request: {seen:?}");
     end(&cache, &files, servers);
-}
-
-/// Ends the threads that ask, however the test ends.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// After the last kill: the locks are free, everything that is found verifies, and what is asked

@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::thread;
 
 use common::*;
@@ -277,6 +277,7 @@ fn two_processes_survive_the_removal_and_replacement_of_their_directory_under_lo
     let servers = several(&site, &cache, 2, "");
     let (stop, answers, turns) = (AtomicBool::new(false), AtomicU64::new(0), DISTURBANCES);
     thread::scope(|scope| {
+        let _stop = Stop(&stop);
         for client in 0..3usize {
             let (servers, files, stop, answers) = (&servers, &files, &stop, &answers);
             scope.spawn(move || {
@@ -308,7 +309,6 @@ fn two_processes_survive_the_removal_and_replacement_of_their_directory_under_lo
                 (answers.load(Ordering::Relaxed) >= before + 7).then_some(())
             });
         }
-        stop.store(true, Ordering::Relaxed);
     });
     println!(
         "{turns} disturbances, {} answers, {} encodes",

@@ -3,6 +3,7 @@
 
 pub use std::fs;
 pub use std::path::{Path, PathBuf};
+pub use std::sync::atomic::{AtomicBool, Ordering};
 pub use std::time::{Duration, Instant, SystemTime};
 
 pub use cachecompress_test::client::{Connection, End, Framing, Protocol, Request, Response};
@@ -208,4 +209,13 @@ fn torn(bytes: &[u8]) -> Option<String> {
         (magics && number(trailer + 8, 8)? == trailer.checked_sub(header)? as u64).then_some(())
     };
     whole().is_none().then(|| format!("an entry of {} bytes that is not whole", bytes.len()))
+}
+
+/// Tells threads to end, also when the test panics: a scope would wait for them for ever.
+pub struct Stop<'a>(pub &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
