@@ -145,3 +145,84 @@ impl std::fmt::Debug for Guard {
         f.debug_struct("Guard").field("snapshot", &self.snapshot).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fs::{Disk as _, DiskFile, MemoryDisk};
+    use crate::threads::{Limits, Threads};
+
+    const LEN: u64 = 200_000;
+
+    fn content() -> Vec<u8> {
+        (0..LEN).map(|at| (at / 7 % 251) as u8).collect()
+    }
+
+    /// Reads the `len` bytes at `at`, and does something to the file after the first chunk.
+    fn read(
+        at: u64,
+        len: u64,
+        (vouches, named): (bool, bool),
+        change: &dyn Fn(&dyn DiskFile),
+    ) -> Result<Vec<u8>, Error> {
+        let disk = MemoryDisk::new();
+        disk.create_private_dir(Path::new("/d")).unwrap();
+        let file = disk.create_unnamed(Path::new("/d")).unwrap();
+        file.write_all_at(&content(), 0).unwrap();
+        let fingerprint = file.stat().unwrap().fingerprint;
+        let digest = named.then(|| Digest::of(&content()));
+        let threads = Threads::new("test", Limits { threads: 2, spare: 0, queue: 16 });
+        let snapshot = Snapshot { fingerprint, vouches, digest };
+        let mut body =
+            FileBody::new(Chunks::new(Arc::clone(&file), threads), at, len, Some(snapshot));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut sent = Vec::new();
+            while let Some(chunk) = std::future::poll_fn(|cx| body.poll_chunk(cx)).await {
+                if sent.is_empty() {
+                    change(&*file);
+                }
+                sent.extend_from_slice(&chunk?);
+            }
+            Ok(sent)
+        })
+    }
+
+    #[test]
+    fn only_what_was_one_and_the_same_all_along_ends_well() {
+        let append = |file: &dyn DiskFile| file.write_all_at(b"more", LEN).unwrap();
+        let overwrite_sent = |file: &dyn DiskFile| {
+            append(file);
+            file.write_all_at(b"other", 50).unwrap();
+        };
+        let overwrite_ahead = |file: &dyn DiskFile| {
+            append(file);
+            file.write_all_at(b"other", LEN - 9).unwrap();
+        };
+        let cut = |file: &dyn DiskFile| file.set_len(LEN - 1).unwrap();
+        let cut_and_grown = |file: &dyn DiskFile| {
+            file.set_len(10).unwrap();
+            file.write_all_at(b"x", LEN).unwrap();
+        };
+        let mut now = content();
+        now[LEN as usize - 9..][..5].copy_from_slice(b"other");
+        for (at, len) in [(0, LEN), (40, LEN - 40), (1, LEN - 2)] {
+            let part = |bytes: &[u8]| bytes[at as usize..(at + len) as usize].to_vec();
+            for vouches in [false, true] {
+                for named in [false, true] {
+                    let read = |change| read(at, len, (vouches, named), change).ok();
+                    assert_eq!(read(&|_: &dyn DiskFile| {}), Some(part(&content())));
+                    assert_eq!(read(&append), Some(part(&content())), "a log grows");
+                    assert_eq!(read(&overwrite_sent), None);
+                    // What is then sent is what the file holds, but not what its name says.
+                    assert_eq!(read(&overwrite_ahead), (!named).then(|| part(&now)));
+                    assert_eq!(read(&cut), None);
+                    assert_eq!(read(&cut_and_grown), None);
+                }
+            }
+        }
+    }
+}
