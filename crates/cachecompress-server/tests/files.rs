@@ -588,7 +588,7 @@ fn every_name_that_the_file_system_allows_is_served_as_itself() {
                 if fs::read(site.path().join(OsStr::from_bytes(names[0]))).unwrap()
                     == site::text(0, 2_000) =>
             {
-                wanted.push((name, source))
+                wanted.push((name, source));
             }
             _ => eprintln!("SKIPPED: this file system does not keep {name:?} apart"),
         }

@@ -151,7 +151,7 @@ fn a_killed_leader_leaves_nothing_and_the_next_request_leads_elsewhere() {
 
 /// A program that stands still in the middle of an encode holds its lock, and nobody up.
 #[test]
-fn a_stopped_leader_holds_nobody_up_in_another_process() {
+fn a_stopped_leader_holds_nobody_up_elsewhere() {
     let source = site::text(2, LONG);
     let other_source = site::text(3, 50_000);
     let site = Site::with("app.js", &source);
