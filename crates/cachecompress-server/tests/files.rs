@@ -170,7 +170,7 @@ fn a_name_that_changes_its_kind_all_the_time_hangs_nobody() {
         scope.spawn(|| {
             let beside = site.file("beside");
             while !done.load(Ordering::Relaxed) {
-                for kind in &kinds {
+                for kind in kinds.iter().flat_map(|kind| [kind, &Kind::File]) {
                     let from = spare.path().join(format!("{kind:?}"));
                     fs::hard_link(&from, &beside).unwrap();
                     fs::rename(&beside, site.file("both.js")).unwrap();
@@ -179,7 +179,12 @@ fn a_name_that_changes_its_kind_all_the_time_hangs_nobody() {
         });
         let begun = Instant::now();
         let (mut found, mut missing) = (0, 0);
-        for at in 0..400 {
+        // Until the race has been won and lost, which is a matter of luck.
+        for at in 0.. {
+            if at >= 400 && found > 0 && missing > 0 {
+                break;
+            }
+            assert!(begun.elapsed() < HANGS, "{found} times a file, {missing} times none");
             let accept = ["gzip", "identity", "br"][at % 3];
             let response = server.get("/both.js", accept);
             match response.status() {
@@ -192,8 +197,6 @@ fn a_name_that_changes_its_kind_all_the_time_hangs_nobody() {
             found += usize::from(response.status() == 200);
         }
         println!("{found} times a file, {missing} times none, {:?}", begun.elapsed());
-        assert!(found > 0 && missing > 0, "the race was none: {found}, {missing}");
-        assert!(begun.elapsed() < HANGS, "{:?}", begun.elapsed());
     });
     assert!(server.is_running());
 }

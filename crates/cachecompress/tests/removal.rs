@@ -13,8 +13,8 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use cachecompress::codec::PIECE;
 use cachecompress::fs::RealDisk;
@@ -106,6 +106,20 @@ async fn assert_in_order(root: &Path, when: &str) {
     assert_eq!(held, 0, "{when}: a lock was left");
 }
 
+/// The entries anywhere below `directory` that are not whole, as far as their frame tells.
+fn unfinished(directory: &Path) -> Vec<PathBuf> {
+    let mut files = files_below(directory);
+    files.retain(|path| {
+        let is_entry =
+            path.parent().and_then(Path::parent).is_some_and(|dir| dir.ends_with("entries"));
+        // What vanishes meanwhile has no name any more.
+        let Some(bytes) = fs::read(path).ok().filter(|_| is_entry) else { return false };
+        let trailer = &bytes[bytes.len().saturating_sub(32)..];
+        !(bytes.starts_with(b"\x89CCE") && trailer.starts_with(b"\x89CCT"))
+    });
+    files
+}
+
 /// Runs the scenario with a disturbance before the call number `at`; returns how many calls the
 /// cache made.
 async fn run_disturbed(disturbance: Disturbance, at: u64) -> u64 {
@@ -117,9 +131,13 @@ async fn run_disturbed(disturbance: Disturbance, at: u64) -> u64 {
         ask(&service(&Cache::builder(&another).build().unwrap()), 1, "another").await;
     }
     let calls = Arc::new(AtomicU64::new(0));
+    let named: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
     let disk = WatchedDisk::new(RealDisk, {
-        let (root, calls) = (root.clone(), Arc::clone(&calls));
+        let (root, calls, named) = (root.clone(), Arc::clone(&calls), Arc::clone(&named));
+        let everything = directory.path().to_owned();
         move |_| {
+            // Between any two calls, wherever the directory is by now.
+            named.lock().unwrap().extend(unfinished(&everything));
             if calls.fetch_add(1, Ordering::SeqCst) == at {
                 disturbance.strike(&root, &another);
             }
@@ -130,6 +148,8 @@ async fn run_disturbed(disturbance: Disturbance, at: u64) -> u64 {
     ask(&service, 2, &when).await;
     assert_eq!(cache.stats().damaged, 0, "{when}");
     drop(service);
+    let named = std::mem::take(&mut *named.lock().unwrap());
+    assert!(named.is_empty(), "{when}: unfinished files had names: {named:?}");
     // The lock of an encode that somebody moved away has gone with it.
     assert_in_order(&root, &when).await;
     let _ = fs::remove_dir_all(root.join("v1/locks"));
