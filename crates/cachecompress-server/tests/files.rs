@@ -184,7 +184,7 @@ fn a_name_that_changes_its_kind_all_the_time_hangs_nobody() {
         let (mut found, mut missing) = (0, 0);
         // Until the race has been won and lost, which is a matter of luck.
         for at in 0.. {
-            if at >= 400 && found > 0 && missing > 0 {
+            if at >= 150 && found > 0 && missing > 0 {
                 break;
             }
             assert!(begun.elapsed() < HANGS, "{found} times a file, {missing} times none");
@@ -464,14 +464,18 @@ fn a_log_that_grows_all_the_time_is_downloaded_whole_every_time() {
     }
 }
 
-/// The same slowness, but the bytes that were sent already are overwritten: that must break off.
+/// What is done to a large file of this length behind its reader.
+type Disturb = fn(&fs::File, u64);
+
+/// The same slowness, but bytes that may have been sent already are overwritten: that breaks off,
+/// whether the file had rested before or not.
 #[test]
 fn a_large_file_overwritten_behind_the_reader_breaks_off() {
-    for (name, disturb) in [
-        ("at the start", (|file, len| overwrite(file, 10, len)) as fn(&fs::File, u64)),
-        ("in the middle", |file, len| overwrite(file, len / 2, len)),
+    let disturbances: [(&str, Disturb); 5] = [
+        ("at the start", |file, _| file.write_all_at(b"0123456789", 10).unwrap()),
+        ("in the middle", |file, len| file.write_all_at(b"0123456789", len / 2).unwrap()),
         ("and appended", |file, len| {
-            overwrite(file, 10, len);
+            file.write_all_at(b"0123456789", 10).unwrap();
             file.write_all_at(b"more", len).unwrap();
         }),
         ("cut by one byte", |file, len| file.set_len(len - 1).unwrap()),
@@ -479,35 +483,45 @@ fn a_large_file_overwritten_behind_the_reader_breaks_off() {
             file.set_len(len / 2).unwrap();
             file.set_len(len).unwrap();
         }),
-    ] {
-        for wait in [0, 2500] {
-            // Neither the buffers of the sockets hold all of it.
-            let source = site::text(6, 24 << 20);
-            let site = Site::with("data.txt", &source);
-            // A file that has rested, and one that has not.
-            thread::sleep(Duration::from_millis(wait));
-            let server = start(&site);
+    ];
+    // More than the buffers of the sockets hold.
+    let source = site::text(6, 16 << 20);
+    let site = Site::new();
+    let name = |at: usize, range: bool| format!("{at}-{range}.txt");
+    for at in 0..disturbances.len() {
+        for range in [false, true] {
+            site.write(&name(at, range), &source);
+        }
+    }
+    let server = start(&site);
+    for rested in [true, false] {
+        if rested {
+            thread::sleep(Duration::from_millis(2100));
+        }
+        for (at, (what, disturb)) in disturbances.iter().enumerate() {
             for range in [false, true] {
-                site.replace_by_rename("data.txt", &source);
-                let mut request = Request::get("/data.txt");
+                let name = name(at, range);
+                if !rested {
+                    site.replace_by_rename(&name, &source);
+                }
+                let mut request = Request::get(&format!("/{name}"));
                 if range {
                     request = request.range("bytes=5-");
                 }
                 let mut connection = Connection::open(server.address()).unwrap();
                 connection.send(&request).unwrap();
                 let head = connection.receive_head().unwrap();
+                assert_eq!(head.status, if range { 206 } else { 200 });
+                assert!(head.get("etag").is_some(), "{head:?}");
                 connection.wait_for_bytes(100_000).unwrap();
-                let file = fs::OpenOptions::new().write(true).open(site.file("data.txt")).unwrap();
+                let path = site.file(&name);
+                let file = fs::OpenOptions::new().write(true).open(path).unwrap();
                 disturb(&file, source.len() as u64);
                 let response = connection.receive_body("GET", head);
-                assert!(!response.is_clean(), "overwritten {name}, range: {range}");
+                assert!(!response.is_clean(), "{what}, range: {range}, rested: {rested}");
             }
         }
     }
-}
-
-fn overwrite(file: &fs::File, at: u64, _len: u64) {
-    file.write_all_at(b"0123456789", at).unwrap();
 }
 
 /// The file is replaced in the very moment in which the server waits for the clock's next tick.
@@ -679,7 +693,7 @@ fn dates_in_the_future_and_before_1970_are_told_as_what_can_be() {
 }
 
 /// `rm -rf dist && build`, and a symlink that turns, again and again under load: each answer is
-/// all of a version or 404, and the new one is served soon.
+/// a version, or 404, or what a build has written of a file so far; the new one is served soon.
 #[test]
 fn a_root_that_is_rebuilt_or_turned_again_and_again_is_followed() {
     let site = Site::new();
@@ -705,8 +719,16 @@ fn a_root_that_is_rebuilt_or_turned_again_and_again_is_followed() {
                     }
                     let response = server.get("/app.js", ["gzip", "identity", "br"][turn % 3]);
                     assert!([200, 404].contains(&response.status()), "{:?}", response.head);
-                    if response.status() == 200 {
-                        assert_exact_or_aborted(&response, &all);
+                    if response.status() != 200 || !response.is_clean() {
+                        continue;
+                    }
+                    // A file that is just being built has its beginning only, and no tag.
+                    let decoded = response.decoded();
+                    let version = all.iter().find(|version| version.starts_with(&decoded));
+                    assert!(version.is_some(), "mixed bytes: {:?}", response.head);
+                    let whole = version.is_some_and(|version| version.len() == decoded.len());
+                    if whole || response.header("etag").is_some() {
+                        assert_exact_or_aborted(&response, &[&decoded]);
                     }
                 }
             });
