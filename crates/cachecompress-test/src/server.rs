@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Debug)]
 pub struct Launch {
     program: PathBuf,
+    /// Another program, with arguments, that becomes this one.
+    through: Vec<OsString>,
     site: PathBuf,
     cache: Option<PathBuf>,
     arguments: Vec<OsString>,
@@ -46,6 +48,7 @@ impl Launch {
     pub fn new(program: impl Into<PathBuf>, site: &Path) -> Self {
         Self {
             program: program.into(),
+            through: Vec::new(),
             site: site.into(),
             cache: None,
             arguments: Vec::new(),
@@ -57,6 +60,14 @@ impl Launch {
     #[must_use]
     pub fn cache(mut self, directory: &Path) -> Self {
         self.cache = Some(directory.into());
+        self
+    }
+
+    /// Starts it through another program that takes a command line and becomes it, as `setpriv`
+    /// does; separated by white space.
+    #[must_use]
+    pub fn through(mut self, command: &str) -> Self {
+        self.through = command.split_whitespace().map(OsString::from).collect();
         self
     }
 
@@ -100,7 +111,11 @@ impl Launch {
             (None, Some(own)) => own.path().join("cache"),
             (None, None) => unreachable!("a cache directory is made where none is given"),
         };
-        let mut child = command(&self.program)
+        let mut words =
+            self.through.iter().map(OsString::as_os_str).chain([self.program.as_os_str()]);
+        let first = words.next().expect("the program at least");
+        let mut child = command(Path::new(first))
+            .args(words)
             .arg("serve")
             .arg(&self.site)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn"])

@@ -4,6 +4,12 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
+
+use crate::sync::clock;
+
+/// How long the threads of a pool may take no job, while some wait, before spare ones do.
+const STALL: Duration = Duration::from_secs(1);
 
 /// A bounded pool with a bounded queue.
 ///
@@ -61,6 +67,9 @@ pub(crate) struct Limits {
     /// Threads for each class, at least 2: one of those that somebody waits for takes only small
     /// jobs, so that large ones cannot hold all of them.
     pub(crate) threads: usize,
+    /// Further threads for jobs that somebody waits for, started one by one when all others have
+    /// taken none for a second: they hang, as reads from a network's disk may.
+    pub(crate) spare: usize,
     /// Jobs that wait for a thread.
     pub(crate) queue: usize,
 }
@@ -80,6 +89,19 @@ struct Lane {
     threads: usize,
     /// Threads that wait for work, but for the one that takes only small jobs.
     idle: usize,
+    /// Spare threads, and how many of them are at no job.
+    spare: usize,
+    spare_idle: usize,
+    /// When a thread that is no spare one last took a job, in milliseconds of [`clock`].
+    taken: u64,
+}
+
+impl Lane {
+    /// How long until the jobs that wait are a spare thread's to take; `None` if none wait.
+    fn stalls_in(&self) -> Option<Duration> {
+        let since = Duration::from_millis(clock().saturating_sub(self.taken));
+        (!self.queue.is_empty()).then(|| STALL.saturating_sub(since))
+    }
 }
 
 /// What a thread takes.
@@ -87,6 +109,8 @@ struct Lane {
 enum Role {
     Waited,
     WaitedSmall,
+    /// Any job of the waited lane, if that stalls.
+    Spare,
     Background,
 }
 
@@ -136,7 +160,10 @@ impl Threads {
         }
         let lane = state.lane(class);
         lane.queue.push_back(Job { small, run: Box::new(run) });
-        if lane.idle < lane.queue.len() && lane.threads < shared.limits.threads {
+        let busy = lane.idle < lane.queue.len();
+        if busy && lane.threads == shared.limits.threads && class == Class::Waited {
+            Shared::spare(shared, lane);
+        } else if busy && lane.threads < shared.limits.threads {
             let role = match (class, lane.threads) {
                 (Class::Background, _) => Role::Background,
                 (Class::Waited, 1) => Role::WaitedSmall,
@@ -193,20 +220,26 @@ impl State {
 
     #[cfg(test)]
     fn threads(&self) -> usize {
-        self.waited.threads + self.background.threads
+        self.waited.threads + self.waited.spare + self.background.threads
     }
 }
 
 impl Role {
     fn class(self) -> Class {
         match self {
-            Self::Waited | Self::WaitedSmall => Class::Waited,
+            Self::Waited | Self::WaitedSmall | Self::Spare => Class::Waited,
             Self::Background => Class::Background,
         }
     }
 
     fn take(self, lane: &mut Lane) -> Option<Job> {
+        if self == Self::Spare && lane.stalls_in() != Some(Duration::ZERO) {
+            return None;
+        }
         let index = lane.queue.iter().position(|job| job.small || self != Self::WaitedSmall)?;
+        if self != Self::Spare {
+            lane.taken = clock();
+        }
         lane.queue.remove(index)
     }
 }
@@ -235,13 +268,29 @@ impl Shared {
             .map(drop)
     }
 
-    fn work(&self, role: Role) {
+    /// Sees to it that there is a spare thread at no job, if there may be one more.
+    fn spare(shared: &Arc<Self>, lane: &mut Lane) {
+        // Without it the pool is only slower.
+        if lane.spare_idle == 0
+            && lane.spare < shared.limits.spare
+            && Self::start(shared, Role::Spare).is_ok()
+        {
+            lane.spare += 1;
+            lane.spare_idle += 1;
+        }
+    }
+
+    fn work(self: &Arc<Self>, role: Role) {
         if role == Role::Background {
             nice::lowest();
         }
         let mut state = self.lock();
         loop {
             if let Some(job) = role.take(state.lane(role.class())) {
+                if role == Role::Spare {
+                    state.waited.spare_idle -= 1;
+                    Self::spare(self, &mut state.waited);
+                }
                 state.running += 1;
                 drop(state);
                 // A job that panics has dropped its guards while unwinding, which told everybody
@@ -251,17 +300,34 @@ impl Shared {
                 }
                 state = self.lock();
                 state.running -= 1;
+                state.waited.spare_idle += usize::from(role == Role::Spare);
                 if state.running == 0 && state.waiting() == 0 {
                     self.idle.notify_all();
                 }
             } else if state.closed {
-                state.lane(role.class()).threads -= 1;
+                if role == Role::Spare {
+                    state.waited.spare -= 1;
+                } else {
+                    state.lane(role.class()).threads -= 1;
+                }
                 return;
+            } else if role == Role::Spare {
+                state = self.wait_for_a_stall(state);
             } else {
                 let counts = usize::from(role != Role::WaitedSmall);
                 state.lane(role.class()).idle += counts;
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.lane(role.class()).idle -= counts;
+            }
+        }
+    }
+
+    fn wait_for_a_stall<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        match state.waited.stalls_in() {
+            None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(left) => {
+                let waited = self.work.wait_timeout(state, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
             }
         }
     }
@@ -289,7 +355,33 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     fn pool(threads: usize, queue: usize) -> Threads {
-        Threads::new("test", Limits { threads, queue })
+        Threads::new("test", Limits { threads, spare: 0, queue })
+    }
+
+    /// Four reads from a disk that hung held all readers, and everybody else.
+    #[test]
+    fn spare_threads_take_what_hanging_ones_leave_and_are_bounded() {
+        let pool = Threads::new("test", Limits { threads: 2, spare: 3, queue: 64 });
+        let (hold, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let hang = || {
+            let held = Arc::clone(&held);
+            assert!(pool.submit(Class::Waited, true, move || {
+                let _ = held.lock().unwrap().recv();
+            }));
+        };
+        (0..4).for_each(|_| hang());
+        let (sender, receiver) = mpsc::channel();
+        assert!(pool.submit(Class::Waited, true, move || sender.send(()).unwrap()));
+        receiver.recv_timeout(SOON).expect("four hang, the last thread goes on");
+        hang();
+        let (sender, receiver) = mpsc::channel();
+        assert!(pool.submit(Class::Waited, true, move || sender.send(()).unwrap()));
+        assert!(receiver.recv_timeout(3 * STALL).is_err(), "all five hang");
+        assert_eq!(pool.0.0.lock().threads(), 5);
+        drop(hold);
+        receiver.recv_timeout(SOON).expect("they go on");
+        pool.drain();
     }
 
     #[test]

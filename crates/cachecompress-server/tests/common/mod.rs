@@ -3,6 +3,7 @@
 
 pub use std::fs;
 pub use std::path::{Path, PathBuf};
+pub use std::sync::atomic::{AtomicBool, Ordering};
 pub use std::time::{Duration, Instant, SystemTime};
 
 pub use cachecompress_test::client::{Connection, End, Framing, Protocol, Request, Response};
@@ -128,5 +129,93 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         // Lazily: a server that is just being killed may still hold files in it.
         let _ = std::process::Command::new("umount").arg("-l").arg(self.directory.path()).status();
+    }
+}
+
+/// What lies in a cache directory and should not, with the reason (docs/format.md, "What can be
+/// found").
+///
+/// Right is: `CACHEDIR.TAG`; under `v1/entries` whole entries in their own directories; under
+/// `v1/locks` empty files, which only a killed writer leaves while nobody holds them. Beside
+/// running programs, what vanishes while it is looked at is passed over.
+pub fn litter(cache: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in site::files_below(cache) {
+        let parts: Vec<_> = path
+            .strip_prefix(cache)
+            .unwrap()
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy().into_owned())
+            .collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let complaint = match parts[..] {
+            ["CACHEDIR.TAG"] => None,
+            ["v1", "entries", shard, name] if is_entry_name(name) && name.starts_with(shard) => {
+                fs::read(&path).ok().and_then(|bytes| torn(&bytes))
+            }
+            ["v1", "locks", name] if is_entry_name(name) || name == "evict" => {
+                let len = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+                (len > 0).then(|| format!("a lock of {len} bytes"))
+            }
+            _ => Some("nothing that belongs into a cache".to_owned()),
+        };
+        found.extend(complaint.map(|complaint| format!("{}: {complaint}", path.display())));
+    }
+    found
+}
+
+/// Waits until no lock in the cache is held by a program that runs, and removes the files that
+/// killed ones left; returns how many those were.
+#[track_caller]
+pub fn free_locks(cache: &Path) -> usize {
+    let locks = site::files_below(&cache.join("v1/locks"));
+    locks
+        .iter()
+        .filter(|path| {
+            eventually(Duration::from_secs(20), "a lock that nobody holds", || {
+                let Ok(file) = fs::File::open(path) else { return Some(false) };
+                file.try_lock().is_ok().then(|| fs::remove_file(path).is_ok())
+            })
+        })
+        .count()
+}
+
+/// The bytes of all entries.
+pub fn entry_bytes(cache: &Path) -> u64 {
+    let entries = site::files_below(&cache.join("v1/entries"));
+    entries.iter().map(|path| fs::metadata(path).map_or(0, |metadata| metadata.len())).sum()
+}
+
+fn is_entry_name(name: &str) -> bool {
+    let hex = |part: &str| part.bytes().all(|byte| b"0123456789abcdef".contains(&byte));
+    name.len() == 81
+        && name.split_once('-').is_some_and(|(digest, key)| {
+            digest.len() == 64 && key.len() == 16 && hex(digest) && hex(key)
+        })
+}
+
+/// Why these are not the bytes of a whole entry, as far as its frame tells (docs/format.md).
+fn torn(bytes: &[u8]) -> Option<String> {
+    let number = |at: usize, len: usize| {
+        bytes.get(at..at + len).map(|bytes| {
+            bytes.iter().rev().fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
+        })
+    };
+    let whole = || {
+        let header = usize::try_from(number(12, 4)?).ok()?;
+        let trailer = bytes.len().checked_sub(32)?;
+        let magics = bytes.starts_with(b"\x89CCE\r\n\x1a\n")
+            && bytes[trailer..].starts_with(b"\x89CCT\r\n\x1a\n");
+        (magics && number(trailer + 8, 8)? == trailer.checked_sub(header)? as u64).then_some(())
+    };
+    whole().is_none().then(|| format!("an entry of {} bytes that is not whole", bytes.len()))
+}
+
+/// Tells threads to end, also when the test panics: a scope would wait for them for ever.
+pub struct Stop<'a>(pub &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -21,7 +21,15 @@ const CHUNK: u64 = 64 * 1024;
 pub(crate) struct Chunks {
     file: Arc<dyn DiskFile>,
     threads: Threads,
-    pending: Option<oneshot::Receiver<Result<Bytes, Error>>>,
+    pending: Option<oneshot::Receiver<Result<Chunk, Error>>>,
+}
+
+/// What was read at once.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) bytes: Bytes,
+    /// The file's state afterwards, if that was asked for.
+    pub(crate) after: Option<Fingerprint>,
 }
 
 impl Chunks {
@@ -31,19 +39,18 @@ impl Chunks {
 
     /// Reads at `offset` at least 1 and at most `most` bytes.
     ///
-    /// With a `guard`, a chunk that reaches `most` is handed out only if the file is still in
-    /// that state after it was read.
+    /// With `look`, it also looks at the file after it read the last of `most`.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         offset: u64,
         most: u64,
-        guard: Option<Fingerprint>,
-    ) -> Poll<Result<Bytes, Error>> {
+        look: bool,
+    ) -> Poll<Result<Chunk, Error>> {
         if self.pending.is_none() {
             let len = most.min(CHUNK);
-            let guard = guard.filter(|_| len == most);
-            let now = read(&*self.file, offset, len, guard, |buffer, offset| {
+            let look = look && len == most;
+            let now = read(&*self.file, offset, len, look, |buffer, offset| {
                 self.file.read_at_nowait(buffer, offset)
             });
             match now {
@@ -54,12 +61,12 @@ impl Chunks {
             let file = Arc::clone(&self.file);
             let submitted = self.threads.submit(Class::Waited, true, move || {
                 let result =
-                    read(&*file, offset, len, guard, |buffer, offset| file.read_at(buffer, offset));
+                    read(&*file, offset, len, look, |buffer, offset| file.read_at(buffer, offset));
                 let _ = sender.send(result.map_err(error));
             });
             if !submitted {
                 // No thread is to be had: rather wait here than break the body.
-                let result = read(&*self.file, offset, len, guard, |buffer, offset| {
+                let result = read(&*self.file, offset, len, look, |buffer, offset| {
                     self.file.read_at(buffer, offset)
                 });
                 return Poll::Ready(result.map_err(error));
@@ -77,9 +84,9 @@ fn read(
     file: &dyn DiskFile,
     offset: u64,
     len: u64,
-    guard: Option<Fingerprint>,
+    look: bool,
     read_at: impl Fn(&mut [u8], u64) -> io::Result<usize>,
-) -> io::Result<Bytes> {
+) -> io::Result<Chunk> {
     let len = usize::try_from(len).unwrap_or(usize::MAX);
     let mut buffer = BytesMut::zeroed(len);
     let read = loop {
@@ -91,20 +98,21 @@ fn read(
         }
     };
     buffer.truncate(read);
-    if let Some(guard) = guard
-        && read == len
-        && file.stat()?.fingerprint != guard
-    {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    Ok(buffer.freeze())
+    let after = match look && read == len {
+        true => Some(file.stat()?.fingerprint),
+        false => None,
+    };
+    Ok(Chunk { bytes: buffer.freeze(), after })
+}
+
+/// The error for bytes that are no longer what they were when the body began.
+pub(super) fn changed() -> Error {
+    Error::new(ErrorKind::SourceChanged, "a file changed while it was sent")
 }
 
 fn error(cause: io::Error) -> Error {
     match cause.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-            Error::new(ErrorKind::SourceChanged, "a file changed while it was sent")
-        }
+        io::ErrorKind::UnexpectedEof => changed(),
         _ => Error::new(ErrorKind::Io, "a file could not be read while it was sent")
             .with_cause(cause),
     }

@@ -3,28 +3,63 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::Chunks;
+use super::chunks::changed;
 use crate::error::Error;
 use crate::fs::Fingerprint;
+use crate::semantics::{Digest, Hasher};
 
 /// A stretch of a file.
 #[derive(Debug)]
 pub(crate) struct FileBody {
     chunks: Chunks,
+    start: u64,
     at: u64,
     end: u64,
-    guard: Option<Fingerprint>,
+    guard: Option<Box<Guard>>,
     failed: bool,
+}
+
+/// What a source's file was when its body began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) fingerprint: Fingerprint,
+    /// Whether an equal fingerprint means equal bytes: it does if the file had rested.
+    pub(crate) vouches: bool,
+    /// What its bytes are said to be.
+    pub(crate) digest: Option<Digest>,
+}
+
+/// Holds the last chunk back until the file is known to have been one and the same all along.
+struct Guard {
+    snapshot: Snapshot,
+    /// The checksum of what was read to be sent.
+    sent: Xxh3,
+    /// The last chunk, and what was read once more, while it is.
+    held: Option<(Bytes, Again)>,
+}
+
+/// A second reading, which must come to the same.
+struct Again {
+    at: u64,
+    end: u64,
+    sent: Xxh3,
+    /// Of the file from its beginning, where it has a digest.
+    digest: Option<Hasher>,
 }
 
 impl FileBody {
     /// The `len` bytes at `at`.
     ///
-    /// With a `guard`, the last chunk leaves only if the file is still in that state: a source
-    /// that was overwritten meanwhile ends as an abort, not as a mixture.
-    pub(crate) fn new(chunks: Chunks, at: u64, len: u64, guard: Option<Fingerprint>) -> Self {
-        Self { chunks, at, end: at + len, guard, failed: false }
+    /// With a `snapshot`, a file that was overwritten meanwhile ends as an abort, not as a
+    /// mixture: the last chunk leaves only if the file's fingerprint is what it was, or else if
+    /// the same bytes are read a second time and are those that the digest names. A file that
+    /// has only grown (a log) is the same in that sense.
+    pub(crate) fn new(chunks: Chunks, at: u64, len: u64, snapshot: Option<Snapshot>) -> Self {
+        let guard = |snapshot| Box::new(Guard { snapshot, sent: Xxh3::new(), held: None });
+        Self { chunks, start: at, at, end: at + len, guard: snapshot.map(guard), failed: false }
     }
 
     pub(crate) fn remaining(&self) -> u64 {
@@ -38,11 +73,156 @@ impl FileBody {
         if self.remaining() == 0 || self.failed {
             return Poll::Ready(None);
         }
-        let chunk = ready!(self.chunks.poll_read(cx, self.at, self.remaining(), self.guard));
+        let chunk = ready!(self.poll_guarded(cx));
         match &chunk {
             Ok(chunk) => self.at += chunk.len() as u64,
             Err(_) => self.failed = true,
         }
         Poll::Ready(Some(chunk))
+    }
+
+    fn poll_guarded(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Error>> {
+        let Some(guard) = &mut self.guard else {
+            let chunk = ready!(self.chunks.poll_read(cx, self.at, self.end - self.at, false))?;
+            return Poll::Ready(Ok(chunk.bytes));
+        };
+        if guard.held.is_none() {
+            let chunk = ready!(self.chunks.poll_read(cx, self.at, self.end - self.at, true))?;
+            guard.sent.update(&chunk.bytes);
+            let Some(after) = chunk.after else { return Poll::Ready(Ok(chunk.bytes)) };
+            let Snapshot { fingerprint, vouches, digest } = guard.snapshot;
+            if after == fingerprint && vouches {
+                return Poll::Ready(Ok(chunk.bytes));
+            }
+            if after.size < fingerprint.size {
+                return Poll::Ready(Err(changed()));
+            }
+            let (at, end) = match digest {
+                Some(_) => (0, fingerprint.size),
+                None => (self.start, self.end),
+            };
+            let again = Again { at, end, sent: Xxh3::new(), digest: digest.map(|_| Hasher::new()) };
+            guard.held = Some((chunk.bytes, again));
+        }
+        let Some((_, again)) = &mut guard.held else { return Poll::Pending };
+        if again.at < again.end {
+            let chunk = ready!(self.chunks.poll_read(cx, again.at, again.end - again.at, false))?;
+            again.take(&chunk.bytes, self.start..self.end);
+            // One chunk at a time: others wait for this thread.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(guard.release())
+    }
+}
+
+impl Again {
+    fn take(&mut self, bytes: &[u8], sent: std::ops::Range<u64>) {
+        if let Some(digest) = &mut self.digest {
+            digest.update(bytes);
+        }
+        let within = |at: u64| {
+            let at = at.saturating_sub(self.at);
+            usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len())
+        };
+        self.sent.update(&bytes[within(sent.start)..within(sent.end)]);
+        self.at += bytes.len() as u64;
+    }
+}
+
+impl Guard {
+    /// The last chunk, if the second reading came to the same.
+    fn release(&mut self) -> Result<Bytes, Error> {
+        let (chunk, again) = self.held.take().ok_or_else(changed)?;
+        let is_same = again.sent.digest128() == self.sent.digest128()
+            && again.digest.map(Hasher::finish) == self.snapshot.digest;
+        if is_same { Ok(chunk) } else { Err(changed()) }
+    }
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("snapshot", &self.snapshot).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::fs::{Disk as _, DiskFile, MemoryDisk};
+    use crate::threads::{Limits, Threads};
+
+    const LEN: u64 = 200_000;
+
+    fn content() -> Vec<u8> {
+        (0..LEN).map(|at| (at / 7 % 251) as u8).collect()
+    }
+
+    /// Reads the `len` bytes at `at`, and does something to the file after the first chunk.
+    fn read(
+        at: u64,
+        len: u64,
+        (vouches, named): (bool, bool),
+        change: &dyn Fn(&dyn DiskFile),
+    ) -> Result<Vec<u8>, Error> {
+        let disk = MemoryDisk::new();
+        disk.create_private_dir(Path::new("/d")).unwrap();
+        let file = disk.create_unnamed(Path::new("/d")).unwrap();
+        file.write_all_at(&content(), 0).unwrap();
+        let fingerprint = file.stat().unwrap().fingerprint;
+        let digest = named.then(|| Digest::of(&content()));
+        let threads = Threads::new("test", Limits { threads: 2, spare: 0, queue: 16 });
+        let snapshot = Snapshot { fingerprint, vouches, digest };
+        let mut body =
+            FileBody::new(Chunks::new(Arc::clone(&file), threads), at, len, Some(snapshot));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut sent = Vec::new();
+            while let Some(chunk) = std::future::poll_fn(|cx| body.poll_chunk(cx)).await {
+                if sent.is_empty() {
+                    change(&*file);
+                }
+                sent.extend_from_slice(&chunk?);
+            }
+            Ok(sent)
+        })
+    }
+
+    #[test]
+    fn only_what_was_one_and_the_same_all_along_ends_well() {
+        let append = |file: &dyn DiskFile| file.write_all_at(b"more", LEN).unwrap();
+        let overwrite_sent = |file: &dyn DiskFile| {
+            append(file);
+            file.write_all_at(b"other", 50).unwrap();
+        };
+        let overwrite_ahead = |file: &dyn DiskFile| {
+            append(file);
+            file.write_all_at(b"other", LEN - 9).unwrap();
+        };
+        let cut = |file: &dyn DiskFile| file.set_len(LEN - 1).unwrap();
+        let cut_and_grown = |file: &dyn DiskFile| {
+            file.set_len(10).unwrap();
+            file.write_all_at(b"x", LEN).unwrap();
+        };
+        let mut now = content();
+        now[LEN as usize - 9..][..5].copy_from_slice(b"other");
+        for (at, len) in [(0, LEN), (40, LEN - 40), (1, LEN - 2)] {
+            let part = |bytes: &[u8]| bytes[at as usize..(at + len) as usize].to_vec();
+            for vouches in [false, true] {
+                for named in [false, true] {
+                    let read = |change| read(at, len, (vouches, named), change).ok();
+                    assert_eq!(read(&|_: &dyn DiskFile| {}), Some(part(&content())));
+                    assert_eq!(read(&append), Some(part(&content())), "a log grows");
+                    assert_eq!(read(&overwrite_sent), None);
+                    // What is then sent is what the file holds, but not what its name says.
+                    assert_eq!(read(&overwrite_ahead), (!named).then(|| part(&now)));
+                    assert_eq!(read(&cut), None);
+                    assert_eq!(read(&cut_and_grown), None);
+                }
+            }
+        }
     }
 }

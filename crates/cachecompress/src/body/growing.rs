@@ -72,7 +72,8 @@ impl GrowingBody {
         let more = stage.available() - sent;
         let chunk = match stage {
             // What there is goes out before the end is told, whichever it is.
-            _ if more > 0 => ready!(self.chunks.poll_read(cx, self.start + sent, more, None)),
+            _ if more > 0 => ready!(self.chunks.poll_read(cx, self.start + sent, more, false))
+                .map(|chunk| chunk.bytes),
             Stage::Finished { .. } => {
                 self.state = State::Whole;
                 return Poll::Ready(None);

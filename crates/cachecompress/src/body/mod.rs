@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 pub(crate) use chunks::Chunks;
-pub(crate) use file::FileBody;
+pub(crate) use file::{FileBody, Snapshot};
 pub(crate) use growing::{GrowingBody, Product};
 
 use crate::error::{Error, ErrorKind};

@@ -114,10 +114,12 @@ pub(super) fn source_file() -> cap_std::fs::OpenOptions {
     options
 }
 
-/// Symlinks in a circle, or a name in an encoding that the file system does not allow (macOS).
+/// Symlinks in a circle, a name in an encoding that the file system does not allow (macOS), or a
+/// socket or a device without a driver, which took the name between look and open.
 pub(super) fn is_impossible_path(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::ILSEQ))
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::LOOP | Errno::ILSEQ | Errno::NXIO | Errno::NODEV))
 }
 
 /// No descriptor is left, to the process or to the system.

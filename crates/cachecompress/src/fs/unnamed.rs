@@ -61,6 +61,9 @@ impl Unnamed {
             Self::Private(private) => {
                 let mut private = private.lock().unwrap_or_else(PoisonError::into_inner);
                 let from = private.as_deref().ok_or_else(has_a_name)?;
+                if !leads_to(from, file)? {
+                    return Err(io::ErrorKind::NotFound.into());
+                }
                 match std::fs::hard_link(from, path) {
                     Ok(()) => drop(std::fs::remove_file(from)),
                     Err(error) if no_hard_links(&error) => os::rename_no_replace(from, path)?,
@@ -86,6 +89,14 @@ impl Drop for Unnamed {
 /// The error for a second name, and for a file that always had one.
 pub(super) fn has_a_name() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the file has a name")
+}
+
+/// Whether `path` leads to `file` still. Where the directory was replaced by a copy of itself, it
+/// leads to a copy that is not finished.
+fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
+    let there = platform::stat_path(path)?.fingerprint;
+    let ours = platform::stat_file(file)?.fingerprint;
+    Ok((there.device, there.inode) == (ours.device, ours.inode))
 }
 
 /// FAT says EPERM, others say that they do not support it.
@@ -193,6 +204,23 @@ mod tests {
             let gone = dir.path().join("gone/to");
             assert_eq!(rename(&to, &gone).unwrap_err().kind(), io::ErrorKind::NotFound);
         }
+    }
+
+    /// A directory that was moved away and replaced by a copy of itself (a backup that was put
+    /// back) holds a copy of the unfinished file under the same private name.
+    #[test]
+    fn a_copy_under_the_private_name_is_never_published() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("dir");
+        std::fs::create_dir(&dir).unwrap();
+        let (file, unnamed) = Unnamed::create_private(&dir).unwrap();
+        let name = std::fs::read_dir(&dir).unwrap().next().unwrap().unwrap().file_name();
+        std::fs::rename(&dir, parent.path().join("away")).unwrap();
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join(name), "half of").unwrap();
+        let path = dir.join("published");
+        let error = unnamed.publish(&file, &path).unwrap_err();
+        assert_eq!((error.kind(), path.exists()), (io::ErrorKind::NotFound, false));
     }
 
     #[test]

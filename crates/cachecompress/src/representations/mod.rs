@@ -106,12 +106,16 @@ impl Representations {
     pub(crate) fn new(config: Config) -> Self {
         let codings = config.codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(codings));
-        let encoders = Limits { threads: config.encode_threads, queue: config.queue.max(1) };
+        let encoders =
+            Limits { threads: config.encode_threads, spare: 0, queue: config.queue.max(1) };
+        // What hangs is the source's disk: so many files of it may, before others wait for them.
+        let readers = Limits { threads: 4, spare: 60, queue: 16 * 1024 };
+        let hashers = Limits { threads: 2, spare: 14, queue: 16 * 1024 };
         Self(Arc::new(Shared {
             counters,
             encoders: Threads::new("cc-encode", encoders),
-            readers: Threads::new("cc-read", Limits { threads: 4, queue: 16 * 1024 }),
-            hashers: Threads::new("cc-hash", Limits { threads: 2, queue: 16 * 1024 }),
+            readers: Threads::new("cc-read", readers),
+            hashers: Threads::new("cc-hash", hashers),
             flights: Flights::new(),
             fetches: Flights::new(),
             loads: Flights::new(),

@@ -51,7 +51,7 @@ pub(crate) struct Resource {
     pub(super) fingerprint: Option<Fingerprint>,
     modified: Option<SystemTime>,
     own_tag: Option<Arc<str>>,
-    rested: bool,
+    pub(super) rested: bool,
     /// When it was last held against the source, in milliseconds of [`clock`].
     checked: AtomicU64,
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::encode::{self, Task};
 use super::resource::{Resource, SMALL, State};
 use super::{Loaded, Representations, Shared, policy};
-use crate::body::{Body, Chunks, FileBody, GrowingBody, Product};
+use crate::body::{Body, Chunks, FileBody, GrowingBody, Product, Snapshot};
 use crate::cache::{Entry, Key};
 use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Failure};
@@ -76,10 +76,10 @@ pub(crate) struct Coded {
 #[derive(Debug)]
 pub(crate) enum Identity {
     Bytes(Bytes),
-    /// Sent from the file, as long as it stays as it is.
+    /// Sent from the file, as long as what is sent stays as it is.
     File {
         file: Arc<dyn DiskFile>,
-        fingerprint: Fingerprint,
+        snapshot: Snapshot,
     },
     /// The source's bytes are no longer those of the resource.
     Stale,
@@ -382,9 +382,9 @@ impl Representations {
                 let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len() - at);
                 Body::bytes(bytes.slice(at..at + len))
             }
-            Identity::File { file, fingerprint } => {
+            Identity::File { file, snapshot } => {
                 let chunks = Chunks::new(file, self.0.readers.clone());
-                Body::file(FileBody::new(chunks, at, len, Some(fingerprint)))
+                Body::file(FileBody::new(chunks, at, len, Some(snapshot)))
             }
             Identity::Stale => Body::empty(),
         }
@@ -409,12 +409,15 @@ impl Shared {
         };
         match file.content {
             Content::File { file, fingerprint } => Ok(match resource.digest() {
-                None => snapshot(file, fingerprint),
+                None => nameless(file, fingerprint, resource.state),
                 Some(_) if resource.fingerprint != Some(fingerprint) => Identity::Stale,
                 Some(digest) if fingerprint.size <= SMALL => {
                     self.read_small(&*file, fingerprint.size, digest)
                 }
-                Some(_) => Identity::File { file, fingerprint },
+                digest => {
+                    let vouches = resource.rested;
+                    Identity::File { file, snapshot: Snapshot { fingerprint, vouches, digest } }
+                }
             }),
             Content::Bytes(bytes) if resource.digest() == Some(Digest::of(&bytes)) => {
                 Ok(Identity::Bytes(bytes))
@@ -435,22 +438,25 @@ impl Shared {
     }
 }
 
-/// Identity of a file that has no name yet, as it is right now: a small one is read until it
-/// holds still for as long as that takes.
-fn snapshot(file: Arc<dyn DiskFile>, mut fingerprint: Fingerprint) -> Identity {
+/// Identity of a file that has no name yet, as it is right now: a small one is read until two
+/// readings agree.
+fn nameless(file: Arc<dyn DiskFile>, mut fingerprint: Fingerprint, state: State) -> Identity {
     for _ in 0..SNAPSHOTS {
         if fingerprint.size > SMALL {
             break;
         }
-        let mut buffer = vec![0; usize::try_from(fingerprint.size).unwrap_or(0)];
-        let read = read_full(&*file, &mut buffer, 0);
-        let Ok(after) = file.stat() else { break };
-        if after.fingerprint == fingerprint && read.is_ok_and(|read| read == buffer.len()) {
-            return Identity::Bytes(buffer.into());
+        let len = usize::try_from(fingerprint.size).unwrap_or(0);
+        let (mut one, mut other) = (vec![0; len], vec![0; len]);
+        let read = |into: &mut [u8]| read_full(&*file, into, 0).is_ok_and(|read| read == len);
+        if read(&mut one) && read(&mut other) && one == other {
+            return Identity::Bytes(one.into());
         }
+        let Ok(after) = file.stat() else { break };
         fingerprint = after.fingerprint;
     }
-    Identity::File { file, fingerprint }
+    // What goes out before it is hashed has not been seen to change.
+    let vouches = state == State::Unhashed;
+    Identity::File { file, snapshot: Snapshot { fingerprint, vouches, digest: None } }
 }
 
 impl Identity {
@@ -458,7 +464,7 @@ impl Identity {
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { fingerprint, .. } => fingerprint.size,
+            Self::File { snapshot, .. } => snapshot.fingerprint.size,
             Self::Stale => 0,
         }
     }

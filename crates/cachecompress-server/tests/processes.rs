@@ -1,0 +1,337 @@
+//! Promise 2 and promise 6 across processes: several programs share one cache directory.
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
+#![cfg(unix)]
+
+mod common;
+
+use std::sync::atomic::AtomicU64;
+use std::thread;
+
+use common::*;
+use rustix::process::Signal;
+
+/// An encode that takes some seconds: enough to do something to it.
+const SLOW: &str = "--level gzip=9";
+const LONG: usize = 24 << 20;
+
+/// So many programs on one cache directory.
+fn several(site: &Site, cache: &Path, count: usize, arguments: &str) -> Vec<Server> {
+    (0..count).map(|_| launch(site).cache(cache).args(arguments).start()).collect()
+}
+
+/// A cache directory that is not there yet.
+fn cache_directory() -> (tempfile::TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let cache = parent.path().join("cache");
+    (parent, cache)
+}
+
+fn encodes(servers: &[Server]) -> u64 {
+    servers.iter().map(Server::encodes).sum()
+}
+
+#[track_caller]
+fn assert_no_litter(cache: &Path) {
+    let litter = litter(cache);
+    assert!(litter.is_empty(), "{litter:#?}");
+}
+
+/// Begins a download that leads the encode of `request`, and returns when its first bytes are here.
+#[track_caller]
+fn lead(server: &Server, request: &Request) -> (Connection, cachecompress_test::client::Head) {
+    let (mut connection, head) = begin(server, request);
+    assert_eq!(head.get("cache-status"), Some(STORED), "{head:?}");
+    connection.wait_for_bytes(1).unwrap();
+    (connection, head)
+}
+
+#[track_caller]
+fn begin(server: &Server, request: &Request) -> (Connection, cachecompress_test::client::Head) {
+    let mut connection = Connection::open(server.address()).unwrap();
+    connection.send(request).unwrap();
+    let head = connection.receive_head().unwrap();
+    (connection, head)
+}
+
+/// All at once, four programs are asked for everything: each content is encoded once in each
+/// coding, whichever program does it, and all of them send the same bytes.
+#[test]
+fn four_processes_encode_each_content_once() {
+    let site = Site::new();
+    let files: Vec<_> = (0..8u64).map(|at| site::text(at, 3_000 + at as usize * 24_001)).collect();
+    for (at, bytes) in files.iter().enumerate() {
+        site.write(&format!("{at}.css"), bytes);
+        site.write(&format!("copy/{at}.css"), bytes);
+    }
+    let (_parent, cache) = cache_directory();
+    let servers = several(&site, &cache, 4, "");
+    let answers: Vec<Vec<Vec<u8>>> = thread::scope(|scope| {
+        let asking: Vec<_> = servers
+            .iter()
+            .enumerate()
+            .map(|(at, server)| {
+                let files = &files;
+                scope.spawn(move || {
+                    let mut bodies = Vec::new();
+                    for (name, source) in files.iter().enumerate() {
+                        for turn in 0..CODINGS.len() {
+                            // Each program begins with another coding, and ends with all.
+                            let coding = CODINGS[(turn + at) % CODINGS.len()];
+                            let folder = ["", "copy/"][(turn + at) % 2];
+                            let request =
+                                Request::get(&format!("/{folder}{name}.css")).accept(coding);
+                            let hit = server.until_hit(&request);
+                            assert_is(&hit, source, coding);
+                            bodies.push((name, coding, hit.body));
+                        }
+                    }
+                    bodies.sort();
+                    bodies.into_iter().map(|(.., body)| body).collect()
+                })
+            })
+            .collect();
+        asking.into_iter().map(|asking| asking.join().unwrap()).collect()
+    });
+    assert!(answers.iter().all(|bodies| *bodies == answers[0]), "not the same bytes everywhere");
+    servers.iter().for_each(Server::until_idle);
+    assert_eq!(encodes(&servers), (files.len() * CODINGS.len()) as u64);
+    assert_no_litter(&cache);
+    assert!(site::files_below(&cache.join("v1/locks")).is_empty(), "a lock was left");
+}
+
+/// The program that encodes is killed: who read along sees the body break off, the lock is free,
+/// the next request leads in another program, and nothing is left behind.
+#[test]
+fn a_killed_leader_leaves_nothing_and_the_next_request_leads_elsewhere() {
+    let source = site::text(1, LONG);
+    let site = Site::with("app.js", &source);
+    let (_parent, cache) = cache_directory();
+    let mut servers = several(&site, &cache, 4, SLOW);
+    let request = Request::get("/app.js").accept("gzip");
+    let mut readers = vec![lead(&servers[0], &request)];
+    for _ in 0..2 {
+        let (mut follower, head) = begin(&servers[0], &request);
+        assert_eq!(head.get("cache-status"), Some(COLLAPSED), "{head:?}");
+        follower.wait_for_bytes(1).unwrap();
+        readers.push((follower, head));
+    }
+    // Another program does not get the lock.
+    let meanwhile = servers[1].get("/app.js", "gzip");
+    assert_is(&meanwhile, &source, "identity");
+    servers[0].kill();
+    for (mut reader, head) in readers {
+        let response = reader.receive_body("GET", head);
+        assert!(!response.is_clean(), "a body of a killed program ended cleanly");
+    }
+    // An empty file without a holder is all there is.
+    assert_no_litter(&cache);
+    assert!(site::files_below(&cache.join("v1/entries")).is_empty());
+    let locks = site::files_below(&cache.join("v1/locks"));
+    assert_eq!(locks.len(), 1, "{locks:?}");
+    fs::File::open(&locks[0]).unwrap().try_lock().expect("a dead program's lock is free");
+
+    let (mut leader, head) = lead(&servers[2], &request);
+    assert_is(&leader.receive_body("GET", head), &source, "gzip");
+    for server in &servers[1..] {
+        assert_is(&server.until_hit(&request), &source, "gzip");
+        server.until_idle();
+    }
+    assert_eq!(encodes(&servers[1..]), 1);
+    assert_no_litter(&cache);
+    assert!(site::files_below(&cache.join("v1/locks")).is_empty(), "the lock was taken over");
+    // The killed one comes back and has nothing to do.
+    let back = servers.swap_remove(0).again();
+    assert_is(&back.fetch(&request), &source, "gzip");
+    assert_eq!((back.encodes(), back.entries()), (0, 1));
+}
+
+/// A program that stands still in the middle of an encode holds its lock, and nobody up.
+#[test]
+fn a_stopped_leader_holds_nobody_up_elsewhere() {
+    let source = site::text(2, LONG);
+    let other_source = site::text(3, 50_000);
+    let site = Site::with("app.js", &source);
+    site.write("other.js", &other_source);
+    let (_parent, cache) = cache_directory();
+    let stopped = launch(&site).cache(&cache).args(SLOW).start();
+    let other = Launch::new(PROGRAM, site.path()).cache(&cache).args(SLOW).start();
+    let request = Request::get("/app.js").accept("gzip");
+    let (mut leader, head) = lead(&stopped, &request);
+    stopped.signal(Signal::STOP);
+    let begun = Instant::now();
+    for _ in 0..5 {
+        for protocol in Protocol::ALL {
+            let meanwhile = other.fetch_over(protocol, &request);
+            assert_is(&meanwhile, &source, "identity");
+            let status = meanwhile.cache_status();
+            // Hashing may have taken all of the patience there was.
+            assert!(status.starts_with("cachecompress; fwd=bypass; detail="), "{status}");
+        }
+    }
+    let locked = other.get("/app.js", "gzip");
+    assert_eq!(locked.cache_status(), "cachecompress; fwd=bypass; detail=locked");
+    assert_eq!(other.fetch(&Request::head("/app.js").accept("gzip")).status(), 200);
+    assert_eq!(other.fetch(&request.clone().http10()).coding(), "identity");
+    let range = other.fetch(&request.clone().range("bytes=0-9"));
+    assert_eq!((range.status(), range.body.as_slice()), (206, &source[..10]));
+    // Who refuses identity is told to come back, not left to wait.
+    let insists = other.get("/app.js", "gzip, identity;q=0");
+    assert_eq!((insists.status(), insists.header("retry-after")), (503, Some("1")));
+    // Other files, and other codings of this one, are compressed as ever.
+    assert_is(&other.until_hit(&Request::get("/other.js").accept("gzip")), &other_source, "gzip");
+    assert_is(&other.until_hit(&Request::get("/app.js").accept("zstd")), &source, "zstd");
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+
+    stopped.signal(Signal::CONT);
+    assert_is(&leader.receive_body("GET", head), &source, "gzip");
+    assert_is(&other.until_hit(&request), &source, "gzip");
+    assert_eq!(stopped.encodes(), 1);
+    assert_eq!(other.metric("cachecompress_encodes_total", &[("coding", "gzip")]), 1.0);
+    assert_no_litter(&cache);
+}
+
+/// A program that stands still while it makes room: others find none, and serve.
+#[test]
+fn whoever_holds_the_eviction_lock_holds_nobody_up() {
+    const FILES: u64 = 40;
+    let site = Site::new();
+    let source = |at| site::text(at, 100_000);
+    (0..FILES).for_each(|at| site.write(&format!("{at}.js"), &source(at)));
+    let (_parent, cache) = cache_directory();
+    let server = Launch::new(PROGRAM, site.path()).cache(&cache).args("--cache-size 700KB").start();
+    let ask = |at: u64| {
+        let response = server.get(&format!("/{at}.js"), "gzip");
+        assert_eq!(response.status(), 200);
+        assert!(response.decoded() == source(at), "{at}: {:?}", response.head);
+        response
+    };
+    (0..FILES).for_each(|at| drop(ask(at)));
+    server.until_idle();
+    let path = cache.join("v1/locks/evict");
+    let file = fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
+    file.try_lock().unwrap();
+    let before = server.metric("cachecompress_evictions_total", &[]);
+    assert!(before > 0.0, "the bound is too wide for this test");
+    let begun = Instant::now();
+    (0..FILES).for_each(|at| drop(ask(at)));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    server.until_idle();
+    assert_eq!(server.metric("cachecompress_evictions_total", &[]), before);
+    // It goes on as soon as it may.
+    drop(file);
+    for at in 0..FILES {
+        ask(at);
+        server.until_idle();
+    }
+    assert!(server.metric("cachecompress_evictions_total", &[]) > before);
+    assert_no_litter(&cache);
+}
+
+/// What may happen to a cache directory beside the programs that use it.
+fn disturb(parent: &Path, cache: &Path, turn: usize) {
+    let beside = |name: &str| parent.join(format!("{name}-{turn}"));
+    match turn % 4 {
+        0 => drop(fs::remove_dir_all(cache)),
+        1 => {
+            let _ = fs::remove_dir_all(cache);
+            let _ = fs::create_dir_all(cache.join("v1/entries"));
+        }
+        // Moved away, with all that is being written there.
+        2 => drop(fs::rename(cache, beside("moved"))),
+        // Replaced by a copy of itself, as a backup would be put back.
+        _ => {
+            let copied = std::process::Command::new("cp")
+                .arg("-a")
+                .args([cache, &beside("copy")])
+                .stderr(std::process::Stdio::null())
+                .status();
+            if copied.is_ok_and(|status| status.success())
+                && fs::rename(cache, beside("old")).is_ok()
+            {
+                let _ = fs::rename(beside("copy"), cache);
+            }
+        }
+    }
+    // What was moved away is removed while it is written to.
+    for name in ["moved", "copy", "old"] {
+        let _ = fs::remove_dir_all(beside(name));
+    }
+}
+
+/// How often the directory is disturbed.
+const DISTURBANCES: usize = 120;
+
+/// No body breaks off for it, no wrong byte goes out, and nobody's unfinished file gets a name.
+#[test]
+fn two_processes_survive_the_removal_and_replacement_of_their_directory_under_load() {
+    let site = Site::new();
+    let files: Vec<_> = (0..10u64)
+        .map(|at| (format!("{at}.js"), site::text(at, [2_000, 70_000, 400_000][at as usize % 3])))
+        .collect();
+    files.iter().for_each(|(name, bytes)| site.write(name, bytes));
+    let (parent, cache) = cache_directory();
+    let servers = several(&site, &cache, 2, "");
+    let (stop, answers, turns) = (AtomicBool::new(false), AtomicU64::new(0), DISTURBANCES);
+    thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        for client in 0..3usize {
+            let (servers, files, stop, answers) = (&servers, &files, &stop, &answers);
+            scope.spawn(move || {
+                let mut connections: Vec<_> = servers
+                    .iter()
+                    .map(|server| Connection::open(server.address()).unwrap())
+                    .collect();
+                for at in client.. {
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let (name, source) = &files[at % files.len()];
+                    let request = Request::get(&format!("/{name}"))
+                        .accept(CODINGS[(at / files.len()) % CODINGS.len()]);
+                    let connection = &mut connections[at % servers.len()];
+                    connection.send(&request).unwrap();
+                    let response = connection.receive("GET").unwrap();
+                    assert_eq!(response.status(), 200);
+                    assert!(response.decoded() == *source, "{name}: {:?}", response.head);
+                    assert_tag(response.etag(), source, response.coding());
+                    answers.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for turn in 0..turns {
+            let before = answers.load(Ordering::Relaxed);
+            disturb(parent.path(), &cache, turn);
+            eventually(Duration::from_secs(20), "some answers", || {
+                (answers.load(Ordering::Relaxed) >= before + 7).then_some(())
+            });
+        }
+    });
+    println!(
+        "{turns} disturbances, {} answers, {} encodes",
+        answers.into_inner(),
+        encodes(&servers)
+    );
+    for server in &servers {
+        server.until_idle();
+        assert_eq!(server.metric("cachecompress_damaged_entries_total", &[]), 0.0);
+    }
+    assert_no_litter(&cache);
+    // It is used again.
+    for (name, source) in &files {
+        for server in &servers {
+            assert!(server.get(&format!("/{name}"), "br").decoded() == *source);
+        }
+    }
+    site.write("late.js", &files[0].1[..1_900]);
+    servers[0].until_hit(&Request::get("/late.js").accept("br"));
+    assert_is(
+        &servers[1].until_hit(&Request::get("/late.js").accept("br")),
+        &files[0].1[..1_900],
+        "br",
+    );
+    assert_no_litter(&cache);
+}

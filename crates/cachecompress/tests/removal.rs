@@ -1,0 +1,201 @@
+//! The cache's directory is removed, made again, or replaced before every single call that an
+//! encode makes to the disk: nobody's unfinished file gets a name, and every answer is exact.
+
+#![cfg(all(unix, feature = "brotli", feature = "gzip", feature = "zstd"))]
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the tests do to the directory what operators and other processes do"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use cachecompress::codec::PIECE;
+use cachecompress::fs::RealDisk;
+use cachecompress::{Cache, Memory, ServeCompressed};
+use common::watched::WatchedDisk;
+use common::{LONG, get, hex, run, settled};
+
+const CODING: [(&str, &str); 1] = [("accept-encoding", "gzip")];
+
+/// What somebody does to the directory at the worst moment.
+#[derive(Clone, Copy, Debug)]
+enum Disturbance {
+    Nothing,
+    Remove,
+    /// Removed, and made again by another process.
+    Recreate,
+    /// Moved away; what is open goes on there.
+    Move,
+    /// Replaced by a directory that another process has filled, with entries of the same names.
+    Replace,
+    /// Only the directories in it, which are made when they are first needed.
+    RemoveEntries,
+    RemoveLocks,
+}
+
+impl Disturbance {
+    fn strike(self, cache: &Path, another: &Path) {
+        let away = cache.with_extension("away");
+        match self {
+            Self::Nothing => {}
+            Self::Remove => drop(fs::remove_dir_all(cache)),
+            Self::Recreate => {
+                let _ = fs::remove_dir_all(cache);
+                fs::create_dir_all(cache.join("v1/entries")).unwrap();
+                fs::create_dir_all(cache.join("v1/locks")).unwrap();
+            }
+            Self::Move => drop(fs::rename(cache, &away)),
+            Self::Replace => {
+                let _ = fs::rename(cache, &away);
+                fs::rename(another, cache).unwrap();
+            }
+            Self::RemoveEntries => drop(fs::remove_dir_all(cache.join("v1/entries"))),
+            Self::RemoveLocks => drop(fs::remove_dir_all(cache.join("v1/locks"))),
+        }
+    }
+}
+
+fn files() -> [(&'static str, Vec<u8>); 2] {
+    [("a.txt", hex(PIECE + 5, 1)), ("b.txt", hex(4_000, 2))]
+}
+
+fn service(cache: &Cache) -> ServeCompressed {
+    let memory =
+        files().into_iter().fold(Memory::new(), |memory, (path, bytes)| memory.file(path, bytes));
+    ServeCompressed::builder(memory).cache(cache.clone()).patience(LONG).build().unwrap()
+}
+
+/// Asks for both files; every answer is exact and ends well.
+async fn ask(service: &ServeCompressed, turns: usize, when: &str) {
+    for _ in 0..turns {
+        for (path, source) in files() {
+            let answer = get(service, &format!("/{path}"), &CODING).await;
+            assert!(answer.status == 200 && answer.decoded() == source, "{when}");
+            settled(service).await;
+        }
+    }
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let list = fs::read_dir(directory).into_iter().flatten().flatten();
+    list.flat_map(|entry| match entry.path() {
+        path if path.is_dir() => files_below(&path),
+        path => vec![path],
+    })
+    .collect()
+}
+
+/// Whatever has a name is whole: another process believes all of it.
+async fn assert_in_order(root: &Path, when: &str) {
+    for file in files_below(root) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let known = name == "CACHEDIR.TAG" || name.len() == 81;
+        assert!(known, "{when}: {} is litter", file.display());
+    }
+    let cache = Cache::builder(root).build().unwrap();
+    ask(&service(&cache), 1, when).await;
+    assert_eq!(cache.stats().damaged, 0, "{when}: an unfinished file had a name");
+    let held = fs::read_dir(root.join("v1/locks")).map_or(0, Iterator::count);
+    assert_eq!(held, 0, "{when}: a lock was left");
+}
+
+/// The entries anywhere below `directory` that are not whole, as far as their frame tells.
+fn unfinished(directory: &Path) -> Vec<PathBuf> {
+    let mut files = files_below(directory);
+    files.retain(|path| {
+        let is_entry =
+            path.parent().and_then(Path::parent).is_some_and(|dir| dir.ends_with("entries"));
+        // What vanishes meanwhile has no name any more.
+        let Some(bytes) = fs::read(path).ok().filter(|_| is_entry) else { return false };
+        let trailer = &bytes[bytes.len().saturating_sub(32)..];
+        !(bytes.starts_with(b"\x89CCE") && trailer.starts_with(b"\x89CCT"))
+    });
+    files
+}
+
+/// Runs the scenario with a disturbance before the call number `at`; returns how many calls the
+/// cache made.
+async fn run_disturbed(disturbance: Disturbance, at: u64) -> u64 {
+    let when = format!("{disturbance:?} before call {at}");
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("cache");
+    let another = directory.path().join("another");
+    if matches!(disturbance, Disturbance::Replace) {
+        ask(&service(&Cache::builder(&another).build().unwrap()), 1, "another").await;
+    }
+    let calls = Arc::new(AtomicU64::new(0));
+    let named: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
+    let disk = WatchedDisk::new(RealDisk, {
+        let (root, calls, named) = (root.clone(), Arc::clone(&calls), Arc::clone(&named));
+        let everything = directory.path().to_owned();
+        move |_| {
+            // Between any two calls, wherever the directory is by now.
+            named.lock().unwrap().extend(unfinished(&everything));
+            if calls.fetch_add(1, Ordering::SeqCst) == at {
+                disturbance.strike(&root, &another);
+            }
+        }
+    });
+    let cache = Cache::builder(&root).disk(Arc::new(disk)).build().unwrap();
+    let service = service(&cache);
+    ask(&service, 2, &when).await;
+    assert_eq!(cache.stats().damaged, 0, "{when}");
+    drop(service);
+    let named = std::mem::take(&mut *named.lock().unwrap());
+    assert!(named.is_empty(), "{when}: unfinished files had names: {named:?}");
+    // The lock of an encode that somebody moved away has gone with it.
+    assert_in_order(&root, &when).await;
+    let _ = fs::remove_dir_all(root.join("v1/locks"));
+    calls.load(Ordering::SeqCst)
+}
+
+/// Strikes before each call in turn, those included that make again what was removed.
+fn strike_before_every_call(disturbance: Disturbance) {
+    run(async {
+        let calls = run_disturbed(Disturbance::Nothing, 0).await;
+        let mut at = 0;
+        while at < run_disturbed(disturbance, at).await {
+            at += 1;
+        }
+        println!("{disturbance:?}: {at} cases, {calls} calls undisturbed");
+        // Another thread reads the directory at the start, and is done sooner or later.
+        assert!(at >= calls / 2, "{at} of {calls} calls");
+    });
+}
+
+#[test]
+fn a_directory_removed_before_any_call_harms_nobody() {
+    strike_before_every_call(Disturbance::Remove);
+}
+
+#[test]
+fn a_directory_made_again_before_any_call_harms_nobody() {
+    strike_before_every_call(Disturbance::Recreate);
+}
+
+#[test]
+fn a_directory_moved_away_before_any_call_harms_nobody() {
+    strike_before_every_call(Disturbance::Move);
+}
+
+#[test]
+fn a_directory_replaced_by_another_before_any_call_harms_nobody() {
+    strike_before_every_call(Disturbance::Replace);
+}
+
+#[test]
+fn entries_removed_before_any_call_harm_nobody() {
+    strike_before_every_call(Disturbance::RemoveEntries);
+}
+
+#[test]
+fn locks_removed_before_any_call_harm_nobody() {
+    strike_before_every_call(Disturbance::RemoveLocks);
+}

@@ -1,0 +1,146 @@
+//! Sources on a disk that hangs: what lies on it waits, and nothing else does.
+
+#![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
+mod common;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
+use cachecompress::semantics::SourcePath;
+use cachecompress::source::{Content, Found, SourceFile};
+use cachecompress::{Cache, Error, ServeCompressed, Source};
+use common::pack::{Gate, Pack, coding};
+use common::{LONG, get, hex, open, read, run};
+
+/// More than the readers, and the hashers, that there are without any trouble.
+const HUNG: usize = 12;
+
+/// A source whose disk hangs until the gate is opened, for paths that begin so: `look…` when they
+/// are looked up, `read…` when they are read.
+#[derive(Debug)]
+struct Slow(Arc<Gate>);
+
+#[derive(Debug)]
+struct SlowFile {
+    bytes: Vec<u8>,
+    fingerprint: Fingerprint,
+    gate: Option<Arc<Gate>>,
+}
+
+impl Source for Slow {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        let name = path.to_string_lossy().into_owned();
+        if name.starts_with("look") {
+            self.0.pass();
+        }
+        let gate = name.starts_with("read").then(|| Arc::clone(&self.0));
+        let bytes = source_of(&name);
+        let time = 1_600_000_000_000_000_000;
+        let (size, inode) = (bytes.len() as u64, name.len() as u64);
+        let fingerprint = Fingerprint { device: 1, inode, size, modified: time, changed: time };
+        let content =
+            Content::File { file: Arc::new(SlowFile { bytes, fingerprint, gate }), fingerprint };
+        Ok(Found::File(SourceFile { content, ..SourceFile::new("") }))
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+/// Those whose names end in `l` are too long to be read where they are looked up.
+fn source_of(name: &str) -> Vec<u8> {
+    hex(if name.ends_with('l') { 200_000 } else { 3_000 }, name.len() as u64)
+}
+
+fn refused<T>() -> io::Result<T> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+impl DiskFile for SlowFile {
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(Stat { kind: FileKind::Regular, fingerprint: self.fingerprint })
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        if let Some(gate) = &self.gate {
+            gate.pass();
+        }
+        let rest = self.bytes.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        refused()
+    }
+
+    fn reserve(&self, _: u64) -> io::Result<()> {
+        refused()
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        refused()
+    }
+
+    fn publish(&self, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        refused()
+    }
+
+    fn touch(&self) -> io::Result<()> {
+        refused()
+    }
+}
+
+/// Four files on a disk that hung (a network's, mostly) held all four readers, and with them every
+/// other request that had to look at a file: the server stood still.
+#[test]
+fn files_that_hang_hold_up_nobody_else() {
+    for kind in ["look", "read", "lookl", "readl"] {
+        run(async move {
+            let gate = Gate::new();
+            let service = ServeCompressed::builder(Slow(Arc::clone(&gate)))
+                .encoder(coding(), Arc::new(Pack::new()))
+                .cache(Cache::in_memory(64 << 20))
+                .patience(LONG)
+                .revalidate(Duration::ZERO)
+                .build()
+                .unwrap();
+            let (long, ending) = (kind.ends_with('l'), if kind.ends_with('l') { "l" } else { "" });
+            let name = |at: usize| format!("{}{at}{ending}", &kind[..4]);
+            let hung: Vec<_> = (0..HUNG)
+                .map(|at| {
+                    let (service, path) = (service.clone(), format!("/{}", name(at)));
+                    tokio::spawn(async move { get(&service, &path, &[]).await })
+                })
+                .collect();
+            // Whatever can be held is.
+            let held = if long && kind.starts_with("read") { 2 } else { 3 };
+            common::eventually(|| gate.arrived() >= held).await;
+            let begun = Instant::now();
+            for path in ["a", "b.txt", "c.txtl"] {
+                for coding in ["x-pack", "identity"] {
+                    let fields = [("accept-encoding", coding)];
+                    let answer = read(open(&service, &format!("/{path}"), &fields).await).await;
+                    assert!(answer.decoded() == source_of(path), "{kind}: {path}");
+                }
+            }
+            println!("{kind}: others were answered in {:?}", begun.elapsed());
+            assert!(!hung.iter().any(tokio::task::JoinHandle::is_finished), "{kind}");
+            gate.open_wide();
+            for (at, hung) in hung.into_iter().enumerate() {
+                assert!(hung.await.unwrap().bytes() == source_of(&name(at)), "{kind}");
+            }
+        });
+    }
+}
