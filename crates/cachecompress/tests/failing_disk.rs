@@ -232,7 +232,7 @@ fn what_a_scan_could_not_read_is_read_before_room_is_made() {
             let scanning = Arc::clone(&scanned);
             let (lists, listed) = (AtomicU64::new(0), AtomicBool::new(false));
             disk.fail(move |_, op| {
-                if std::thread::current().name() == Some("cc-maintain") {
+                if std::thread::current().name() == Some("cc-scan") {
                     at_end_of_thread(&scanning);
                 }
                 let lists = lists.fetch_add(u64::from(op == Op::List), Ordering::SeqCst);

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use cachecompress::codec::PIECE;
 use cachecompress::fs::RealDisk;
 use cachecompress::{Cache, Memory, ServeCompressed};
-use common::watched::WatchedDisk;
+use cachecompress_test::FaultDisk;
 use common::{LONG, get, hex, run, settled};
 
 const CODING: [(&str, &str); 1] = [("accept-encoding", "gzip")];
@@ -132,7 +132,7 @@ async fn run_disturbed(disturbance: Disturbance, at: u64) -> u64 {
     }
     let calls = Arc::new(AtomicU64::new(0));
     let named: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
-    let disk = WatchedDisk::new(RealDisk, {
+    let disk = FaultDisk::watched(RealDisk, {
         let (root, calls, named) = (root.clone(), Arc::clone(&calls), Arc::clone(&named));
         let everything = directory.path().to_owned();
         move |_| {

@@ -88,7 +88,10 @@ impl Entry {
     /// Reads all of `file` and holds it against its checksums and its name.
     ///
     /// A file whose inode changes meanwhile, by a touch or a new link, is read again.
-    fn verify(file: Arc<dyn DiskFile>, belongs: impl Fn(&Key) -> bool) -> Result<Self, ReadError> {
+    pub(super) fn verify(
+        file: Arc<dyn DiskFile>,
+        belongs: impl Fn(&Key) -> bool,
+    ) -> Result<Self, ReadError> {
         for _ in 0..VERIFY_TRIES {
             let before = file.stat()?.fingerprint;
             let checked = check(&*file, before.size, &belongs);

@@ -365,20 +365,18 @@ impl CacheBuilder {
         }
         let inner = Arc::downgrade(&cache.inner);
         let files = cache.files();
-        let maintain = move || {
-            files.remove_unused_formats();
-            while let Some(inner) = inner.upgrade() {
+        let again = move || {
+            while ended.recv_timeout(MAINTAIN_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let Some(inner) = inner.upgrade() else { return };
                 eviction::maintain(&inner);
-                drop(inner);
-                if ended.recv_timeout(MAINTAIN_EVERY) != Err(RecvTimeoutError::Timeout) {
-                    return;
-                }
             }
         };
-        let thread = std::thread::Builder::new().name("cc-maintain".to_owned());
-        if let Err(error) = thread.spawn(maintain) {
-            tracing::warn!(%error, "cannot start a thread that reads the cache's directory");
-        }
+        let scanned = Arc::clone(&cache.inner);
+        start("cc-scan", move || {
+            eviction::maintain(&scanned);
+            files.remove_unused_formats();
+            start("cc-maintain", again);
+        });
         Ok(cache)
     }
 
@@ -399,6 +397,13 @@ impl CacheBuilder {
                 _maintained: maintained,
             }),
         }
+    }
+}
+
+/// Starts a thread that reads the cache's directory.
+fn start(name: &str, work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn(work) {
+        tracing::warn!(%error, "cannot start a thread that reads the cache's directory");
     }
 }
 

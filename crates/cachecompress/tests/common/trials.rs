@@ -282,7 +282,7 @@ impl<'a> World<'a> {
         let disk = if target == Target::Cache { &self.disk } else { &self.files };
         let scanned = Arc::clone(&self.scanned);
         disk.fail(move |_, op| {
-            if thread::current().name() == Some("cc-maintain") {
+            if thread::current().name() == Some("cc-scan") {
                 at_end_of_thread(&scanned);
             }
             let slow = slow && op == Op::FileReadNowait;
