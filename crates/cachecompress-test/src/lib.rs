@@ -1,6 +1,6 @@
 //! Fixtures, a failing disk and conformance suites for cachecompress's own tests.
 //!
-//! For the tests that run the program: [`server`] starts it, [`client`] and [`http2`] speak to it,
+//! For the tests that run the program: [`server`] starts it, [`client`], [`http2`] and [`frames`] speak to it,
 //! [`decode`] judges what it says, [`site`] makes what it serves. For the library's
 //! own: [`disk`] and [`source`] hold every implementation to one promise, [`FaultDisk`] fails on
 //! demand.
@@ -9,6 +9,7 @@
 
 pub mod client;
 pub mod decode;
+pub mod frames;
 pub mod http2;
 pub mod server;
 pub mod site;

@@ -19,6 +19,15 @@ use crate::http2;
 /// for running requests is 10 s).
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Physical memory, in KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// The most so far.
+    pub peak: u64,
+    /// At present.
+    pub now: u64,
+}
+
 /// How the program is started. Every setter consumes and returns it.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -27,6 +36,7 @@ pub struct Launch {
     cache: Option<PathBuf>,
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
+    open_files: Option<u32>,
 }
 
 /// A running server. It is killed when dropped, and its stderr shown if the test has failed.
@@ -50,6 +60,7 @@ impl Launch {
             cache: None,
             arguments: Vec::new(),
             environment: Vec::new(),
+            open_files: None,
         }
     }
 
@@ -81,6 +92,13 @@ impl Launch {
         self
     }
 
+    /// Lets the program open no more files and sockets than this, as `ulimit -n` does.
+    #[must_use]
+    pub fn open_files(mut self, limit: u32) -> Self {
+        self.open_files = Some(limit);
+        self
+    }
+
     /// Starts the program, and waits until it has printed both of its addresses.
     ///
     /// # Panics
@@ -100,7 +118,16 @@ impl Launch {
             (None, Some(own)) => own.path().join("cache"),
             (None, None) => unreachable!("a cache directory is made where none is given"),
         };
-        let mut child = command(&self.program)
+        let mut command = match self.open_files {
+            None => command(&self.program),
+            Some(limit) => {
+                let mut shell = command(Path::new("sh"));
+                shell.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]);
+                shell.arg(&self.program);
+                shell
+            }
+        };
+        let mut child = command
             .arg("serve")
             .arg(&self.site)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn"])
@@ -319,6 +346,35 @@ impl Server {
                 + sum(&text, "cachecompress_queue_length", &[]);
             (busy == 0.0).then_some(())
         });
+    }
+
+    /// The most physical memory that the program has had so far, and what it has now, in KiB
+    /// (Linux).
+    ///
+    /// # Panics
+    ///
+    /// If the system does not tell.
+    #[must_use]
+    #[track_caller]
+    pub fn memory(&self) -> Memory {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("/proc");
+        let figure = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let words = line.and_then(|line| line.split_whitespace().next());
+            words.and_then(|number| number.parse().ok()).expect("a figure in /proc")
+        };
+        Memory { peak: figure("VmHWM:"), now: figure("VmRSS:") }
+    }
+
+    /// How many files and sockets the program has open (Linux).
+    ///
+    /// # Panics
+    ///
+    /// If the system does not tell.
+    #[must_use]
+    #[track_caller]
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("/proc").count()
     }
 
     /// Sends a signal.
