@@ -141,7 +141,7 @@ pub(crate) struct ServeArgs {
     #[arg(env = "CACHECOMPRESS_MAX_CONNECTIONS")]
     pub(crate) max_connections: Option<u32>,
 
-    /// The most requests at once that may hold a file open [default: 10000]
+    /// The most requests at once that may hold a file open [default: 4096]
     ///
     /// Never more than a quarter of the files that the process may open (ulimit -n). A further
     /// request waits up to 1 s for its turn, then is told to try again: 503 with Retry-After.
@@ -156,7 +156,7 @@ pub(crate) struct ServeArgs {
 
     /// The most bytes of a request's head, from 8KiB to 1MiB; longer ones get a 431
     #[arg(long, value_name = "SIZE", value_parser = values::header_bytes)]
-    #[arg(default_value = "64KiB", env = "CACHECOMPRESS_MAX_HEADER_BYTES")]
+    #[arg(default_value = "32KiB", env = "CACHECOMPRESS_MAX_HEADER_BYTES")]
     pub(crate) max_header_bytes: u32,
 
     /// The most header fields of a request; more get a 431

@@ -5,7 +5,7 @@ const REST: usize = 48;
 /// The most connections at once, unless `--max-connections` says otherwise.
 const CONNECTIONS: usize = 10_000;
 /// The most requests at once that may hold a file, unless `--max-open-files` says otherwise.
-const BODIES: usize = 10_000;
+const BODIES: usize = 4096;
 /// Stored files that are kept open at most.
 const ENTRIES: usize = 8192;
 /// The most connections to the admin listener.

@@ -100,7 +100,7 @@ pub(crate) fn header_bytes(text: &str) -> Result<u32, String> {
         .ok()
         .and_then(|bytes| u32::try_from(bytes).ok())
         .filter(|bytes| HEADER_BYTES.contains(bytes))
-        .ok_or_else(|| "write a size from 8KiB to 1MiB, such as 64KiB".to_owned())
+        .ok_or_else(|| "write a size from 8KiB to 1MiB, such as 32KiB".to_owned())
 }
 
 /// `auto`, or codings separated by commas, each at most once.

@@ -49,7 +49,7 @@ pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
         None => (None, None),
     };
     let outcome = runtime.block_on(async {
-        let sockets = Sockets::bind(&config).await?;
+        let sockets = Sockets::bind(&config)?;
         let site = build_site(&mut config, source, &budget)?;
         serve(sockets, site, log, &config, budget, thread.clone(), printer).await
     });
@@ -124,21 +124,21 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn bind(config: &ServeConfig) -> Result<Self, Failure> {
+    fn bind(config: &ServeConfig) -> Result<Self, Failure> {
         let mut site = Vec::new();
         for address in &config.listen {
-            site.push(bind(*address, "--listen").await?);
+            site.push(bind(*address, "--listen")?);
         }
         let admin = match config.admin {
-            Some(address) => Some(bind(address, "--admin").await?),
+            Some(address) => Some(bind(address, "--admin")?),
             None => None,
         };
         Ok(Self { site, admin })
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
-    let listener = listener::bind(address, flag).await?;
+fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = listener::bind(address, flag)?;
     let bound = listener
         .local_addr()
         .map_err(|error| Failure::Runtime(format!("cannot listen on {address}: {error}")))?;
