@@ -171,6 +171,62 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_parser = values::switch, env = "CACHECOMPRESS_ORIGINAL_LENGTH")]
     pub(crate) original_length: bool,
 
+    /// Files that may wait to be compressed; beyond that they go out uncompressed meanwhile
+    #[arg(long, value_name = "N", value_parser = count(1, 1_000_000))]
+    #[arg(default_value = "1024", env = "CACHECOMPRESS_QUEUE")]
+    pub(crate) queue: u32,
+
+    /// The most connections at once [default: 10000]
+    ///
+    /// Never more than half of the files that the process may open (ulimit -n). Further clients
+    /// wait until others leave.
+    #[arg(long, value_name = "N", value_parser = count(1, 1_000_000))]
+    #[arg(env = "CACHECOMPRESS_MAX_CONNECTIONS")]
+    pub(crate) max_connections: Option<u32>,
+
+    /// The most requests at once that may hold a file open [default: 4096]
+    ///
+    /// Never more than a quarter of the files that the process may open (ulimit -n). A further
+    /// request waits up to 1 s for its turn, then is told to try again: 503 with Retry-After.
+    #[arg(long, value_name = "N", value_parser = count(1, 1_000_000))]
+    #[arg(env = "CACHECOMPRESS_MAX_OPEN_FILES")]
+    pub(crate) max_open_files: Option<u32>,
+
+    /// The most requests at once on one HTTP/2 connection
+    #[arg(long, value_name = "N", value_parser = count(1, 10_000))]
+    #[arg(default_value = "128", env = "CACHECOMPRESS_MAX_STREAMS")]
+    pub(crate) max_streams: u32,
+
+    /// The most bytes of a request's head, from 8KiB to 1MiB; longer ones get a 431
+    #[arg(long, value_name = "SIZE", value_parser = values::header_bytes)]
+    #[arg(default_value = "32KiB", env = "CACHECOMPRESS_MAX_HEADER_BYTES")]
+    pub(crate) max_header_bytes: u32,
+
+    /// The most header fields of a request; more get a 431
+    #[arg(long, value_name = "N", value_parser = count(1, 10_000))]
+    #[arg(default_value = "100", env = "CACHECOMPRESS_MAX_HEADERS")]
+    pub(crate) max_headers: u32,
+
+    /// How long a client may take to send a request's head before its connection is closed
+    #[arg(long, value_name = "DURATION", value_parser = values::timeout)]
+    #[arg(allow_hyphen_values = true)]
+    #[arg(default_value = "30s", env = "CACHECOMPRESS_HEADER_TIMEOUT")]
+    pub(crate) header_timeout: Duration,
+
+    /// How long a connection without a request is kept
+    #[arg(long, value_name = "DURATION", value_parser = values::timeout)]
+    #[arg(allow_hyphen_values = true)]
+    #[arg(default_value = "60s", env = "CACHECOMPRESS_IDLE_TIMEOUT")]
+    pub(crate) idle_timeout: Duration,
+
+    /// How long a client may take nothing of what is sent to it before it is given up
+    ///
+    /// A client that reads slowly but steadily is served to the end, however long that takes.
+    #[arg(long, value_name = "DURATION", value_parser = values::timeout)]
+    #[arg(allow_hyphen_values = true)]
+    #[arg(default_value = "60s", env = "CACHECOMPRESS_WRITE_TIMEOUT")]
+    pub(crate) write_timeout: Duration,
+
     /// Write a line for every response to FILE, or to stdout for - [default: off]
     ///
     /// The combined log format with more behind it, all in one line:
@@ -265,6 +321,10 @@ fn one_sentence(explanation: &str) -> String {
     let given = std::env::args().nth(1).unwrap_or_default();
     let command = ["verify", "gc"].into_iter().find(|name| *name == given).unwrap_or("serve");
     format!("{}; see `cachecompress {command} --help`", parts.join("; "))
+}
+
+fn count(least: i64, most: i64) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(least..=most)
 }
 
 fn on_or_off() -> impl clap::builder::TypedValueParser<Value = bool> {

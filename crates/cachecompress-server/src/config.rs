@@ -11,6 +11,8 @@ use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{CacheArgs, LogFormat, LogLevel, ServeArgs};
+use crate::connection::Limits;
+use crate::deadlines::Timeouts;
 use crate::exit::Failure;
 use crate::values::{CacheControl, Level, LogTarget};
 
@@ -37,6 +39,10 @@ pub(crate) struct ServeConfig {
     pub(crate) spa: bool,
     pub(crate) immutable: bool,
     pub(crate) original_length: bool,
+    pub(crate) queue: usize,
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) max_open_files: Option<usize>,
+    pub(crate) limits: Limits,
     pub(crate) access_log: Option<LogTarget>,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
@@ -74,11 +80,28 @@ impl ServeConfig {
             spa: args.spa,
             immutable: args.immutable,
             original_length: args.original_length,
+            queue: count(args.queue),
+            max_connections: args.max_connections.map(count),
+            max_open_files: args.max_open_files.map(count),
+            limits: Limits {
+                header_bytes: args.max_header_bytes,
+                headers: count(args.max_headers),
+                streams: args.max_streams,
+                timeouts: Timeouts {
+                    header: args.header_timeout,
+                    idle: args.idle_timeout,
+                    write: args.write_timeout,
+                },
+            },
             access_log: args.access_log,
             log_level: args.log_level.into(),
             log_format: args.log_format,
         }
     }
+}
+
+fn count(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 impl From<LogLevel> for LevelFilter {

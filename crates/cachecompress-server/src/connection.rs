@@ -2,121 +2,217 @@
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 
+use crate::deadlines::{Activity, Deadlines, Running, Timeouts, Verdict, Watched};
 use crate::shutdown::Draining;
+use crate::streams::{Streams, Taken};
 
-/// How long a client may take to send a request's head, also counted from the end of the request
-/// before, so that it bounds how long a connection may lie idle.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a connection without a request is kept once the server is ending: its client may
-/// have sent one before it could know.
-const LINGER: Duration = Duration::from_millis(250);
-/// The most that the head of an HTTP/1.1 request may take up: longer ones get a 431.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// The most fields in it: more get a 431.
-const MAX_FIELDS: usize = 100;
-/// The most requests at once on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 128;
+/// What hyper takes without allocating: to ask for it costs more than to have it.
+const FIELDS_BY_DEFAULT: usize = 100;
+/// What one HTTP/2 stream may have ready to be sent, beyond the piece at hand.
+const STREAM_BUFFER: usize = 16 * 1024;
+/// What a client may send of request bodies, which nobody reads, before it must wait: the least
+/// that the protocol has.
+const BODY_WINDOW: u32 = 65_535;
+/// Streams that a client opened and gave up before they were looked at; more end the connection
+/// (CVE-2023-44487).
+const RESET_STREAMS: usize = 20;
+/// Streams that we reset because the client broke the rules; more end the connection
+/// (RUSTSEC-2024-0003).
+const FAULTY_STREAMS: usize = 128;
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may think.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What one connection may ask for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The most bytes of a request's head: longer ones get a 431.
+    pub(crate) header_bytes: u32,
+    /// The most fields in it: more get a 431.
+    pub(crate) headers: usize,
+    /// The most requests at once on one HTTP/2 connection.
+    pub(crate) streams: u32,
+    /// What a client may take.
+    pub(crate) timeouts: Timeouts,
+}
+
 /// How connections are served.
 #[derive(Clone, Debug)]
-pub(crate) struct Protocol(auto::Builder<TokioExecutor>);
+pub(crate) struct Protocol {
+    builder: auto::Builder<Streams>,
+    timeouts: Timeouts,
+}
 
 impl Protocol {
-    /// With the limits above.
-    pub(crate) fn new() -> Self {
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
+    /// Within these limits.
+    pub(crate) fn new(limits: Limits) -> Self {
+        let timeouts = limits.timeouts;
+        let mut builder = auto::Builder::new(Streams { write_timeout: timeouts.write });
+        let mut http1 = builder.http1();
+        http1
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(MAX_HEAD_BYTES)
-            .max_headers(MAX_FIELDS)
+            // hyper's own runs while a connection lies idle as well.
+            .header_read_timeout(None)
+            .max_buf_size(limits.header_bytes as usize)
             // A client that has sent its last request may close its sending half at once.
             .half_close(true)
             .keep_alive(true);
+        if limits.headers != FIELDS_BY_DEFAULT {
+            http1.max_headers(limits.headers);
+        }
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEAD_BYTES as u32)
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(limits.header_bytes)
+            .max_send_buf_size(STREAM_BUFFER)
+            .initial_stream_window_size(BODY_WINDOW)
+            .initial_connection_window_size(BODY_WINDOW)
+            .max_pending_accept_reset_streams(RESET_STREAMS)
+            .max_local_error_reset_streams(FAULTY_STREAMS)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_TIMEOUT);
-        Self(builder)
+        Self { builder, timeouts }
     }
 
-    /// Serves `stream` until its client leaves, falls silent, or `draining` begins; in the last
-    /// case after what has been requested is answered.
+    /// Serves `stream` until its client leaves, exceeds a timeout, or `draining` begins; in the
+    /// last case after what has been requested is answered.
     pub(crate) async fn serve<S, B>(&self, stream: TcpStream, service: S, mut draining: Draining)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         S::Future: Send + 'static,
-        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        // Only a matter of speed.
-        let _ = stream.set_nodelay(true);
-        let requested = Arc::new(Notify::new());
-        let service = Noticing { service, requested: Arc::clone(&requested) };
-        let mut connection = pin!(self.0.serve_connection(TokioIo::new(stream), service));
-
-        // hyper's own timeout begins when the protocol is known, which a client could delay for
-        // ever by sending half of the HTTP/2 preface; so the first request has one of its own.
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = requested.notified() => {}
-            () = tokio::time::sleep(HEADER_TIMEOUT) => return,
-            () = draining.begun() => tokio::select! {
-                _ = connection.as_mut() => return,
-                () = requested.notified() => {}
-                () = tokio::time::sleep(LINGER) => return,
-            },
-        }
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            () = draining.begun() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        let activity = Arc::new(Activity::default());
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+        let service = Counting { service, activity: Arc::clone(&activity) };
+        let mut connection = pin!(self.builder.serve_connection(io, service));
+        let mut deadlines = Deadlines::new(self.timeouts, Arc::clone(&activity));
+        let mut told = false;
+        loop {
+            let ending = deadlines.is_ending();
+            let verdict = tokio::select! {
+                result = connection.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!(error = %Causes(&*error), "connection ended early");
+                    }
+                    return;
+                }
+                () = draining.begun(), if !ending => Verdict::End,
+                verdict = deadlines.next() => verdict,
+            };
+            match verdict {
+                Verdict::Wait => {}
+                Verdict::End => deadlines.end(),
+                Verdict::Close => {
+                    tracing::debug!("a connection ends because its client takes too long");
+                    return;
+                }
             }
-        };
-        if let Err(error) = result {
-            tracing::debug!(error = %Causes(&*error), "connection ended early");
+            // Before its first request a connection is not told, but given a moment for it.
+            if deadlines.is_ending() && !told && activity.has_begun() {
+                connection.as_mut().graceful_shutdown();
+                told = true;
+            }
         }
     }
 }
 
-/// Tells that there was a request.
-struct Noticing<S> {
+/// Counts requests.
+struct Counting<S> {
     service: S,
-    requested: Arc<Notify>,
+    activity: Arc<Activity>,
 }
 
-impl<S, R> Service<R> for Noticing<S>
+impl<S, R, B> Service<Request<R>> for Counting<S>
 where
-    S: Service<R>,
+    R: Body,
+    S: Service<Request<R>, Response = Response<B>>,
+    S::Future: Send + 'static,
 {
-    type Response = S::Response;
+    type Response = Response<Counted<B>>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = CountedFuture<S::Future>;
 
-    fn call(&self, request: R) -> S::Future {
-        self.requested.notify_one();
-        self.service.call(request)
+    fn call(&self, request: Request<R>) -> Self::Future {
+        let running = self.activity.begin(!request.body().is_end_stream());
+        CountedFuture { future: self.service.call(request), running: Some(running) }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// An answer under way, to a request that runs until the answer's body is through.
+    struct CountedFuture<F> {
+        #[pin]
+        future: F,
+        running: Option<Running>,
+    }
+}
+
+impl<F, B, E> Future for CountedFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = Result<Response<Counted<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.future.poll(cx))?;
+        let running = this.running.take();
+        Poll::Ready(Ok(response.map(|body| Counted { body, running, taken: Taken::current() })))
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A body that tells whose turn it is.
+    struct Counted<B> {
+        #[pin]
+        body: B,
+        running: Option<Running>,
+        taken: Option<Arc<Taken>>,
+    }
+}
+
+impl<B: Body> Body for Counted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let frame = this.body.poll_frame(cx);
+        if let Some(taken) = this.taken {
+            match &frame {
+                Poll::Ready(_) => taken.handed_out(),
+                Poll::Pending => taken.waits_for_us(),
+            }
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

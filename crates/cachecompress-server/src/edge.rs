@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cachecompress::{Body, ServeCompressed, Served};
@@ -9,12 +11,18 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use crate::access_log::{AccessLog, Logged};
+use crate::keeping::Keeping;
 
-/// A site's body, or a short text of our own.
-pub(crate) type SiteBody = Logged<Either<Body, Full<Bytes>>>;
+/// How long a request waits for its turn when all turns are taken.
+const TURN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A site's body, or a short text of our own; until it is through, its request has its turn.
+pub(crate) type SiteBody = Keeping<Logged<Either<Body, Full<Bytes>>>, OwnedSemaphorePermit>;
 
 /// Stands before the site, one for each connection.
 #[derive(Clone)]
@@ -25,6 +33,10 @@ pub(crate) struct Edge {
     pub(crate) log: Option<AccessLog>,
     /// Who asks.
     pub(crate) client: IpAddr,
+    /// One for each request that may run, because each may hold a file open.
+    pub(crate) turns: Arc<Semaphore>,
+    /// The most fields of a request; HTTP/1's are counted before they come here.
+    pub(crate) max_headers: usize,
 }
 
 /// Why a request goes no further.
@@ -34,6 +46,10 @@ enum Turned {
     BadRequest(&'static str),
     /// `OPTIONS *` is about the server, not about a file (RFC 9110 §9.3.7).
     ServerOptions,
+    /// More fields than are allowed.
+    TooManyFields,
+    /// Too many others are served.
+    Busy,
 }
 
 impl Edge {
@@ -44,12 +60,19 @@ impl Edge {
     ) -> Result<Response<SiteBody>, Infallible> {
         let line = self.log.map(|log| log.begin(self.client, &request));
         let (mut parts, body) = request.into_parts();
-        let response = match admit(&mut parts) {
+        let turn =
+            timeout(TURN_PATIENCE, self.turns.acquire_owned()).await.ok().and_then(Result::ok);
+        let admitted = match turn {
+            None => Err(Turned::Busy),
+            Some(_) if parts.headers.len() > self.max_headers => Err(Turned::TooManyFields),
+            Some(_) => admit(&mut parts),
+        };
+        let response = match admitted {
             Ok(()) => self.site.oneshot(Request::from_parts(parts, body)).await?.map(Either::Left),
             Err(turned) => turned.response().map(Either::Right),
         };
         let line = line.map(|line| line.answered(&response, response.extensions().get::<Served>()));
-        Ok(response.map(|body| Logged::new(body, line)))
+        Ok(response.map(|body| Keeping::new(Logged::new(body, line), turn)))
     }
 }
 
@@ -57,11 +80,15 @@ impl Turned {
     fn response(self) -> Response<Full<Bytes>> {
         let mut response = Response::default();
         match self {
-            Self::BadRequest(sentence) => {
-                *response.status_mut() = StatusCode::BAD_REQUEST;
-                let text = HeaderValue::from_static("text/plain; charset=utf-8");
-                response.headers_mut().insert(header::CONTENT_TYPE, text);
-                *response.body_mut() = Full::from(format!("{sentence}\n"));
+            Self::BadRequest(sentence) => explain(&mut response, StatusCode::BAD_REQUEST, sentence),
+            Self::TooManyFields => {
+                let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                explain(&mut response, status, "too many header fields");
+            }
+            Self::Busy => {
+                let sentence = "too many requests at once; try again";
+                explain(&mut response, StatusCode::SERVICE_UNAVAILABLE, sentence);
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             Self::ServerOptions => {
                 *response.status_mut() = StatusCode::NO_CONTENT;
@@ -71,6 +98,13 @@ impl Turned {
         }
         response
     }
+}
+
+fn explain(response: &mut Response<Full<Bytes>>, status: StatusCode, sentence: &str) {
+    *response.status_mut() = status;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    *response.body_mut() = Full::from(format!("{sentence}\n"));
 }
 
 /// Lets a request pass, its target reduced to path and query (RFC 9112 §3.2.1).

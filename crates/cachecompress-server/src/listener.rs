@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::exit::Failure;
@@ -17,13 +17,17 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 /// And how long at most.
 const LAST_BACKOFF: Duration = Duration::from_secs(1);
 
+/// How many connections the kernel keeps until they are accepted. Clients beyond that wait for a
+/// second, and then for longer, before they try again.
+const BACKLOG: u32 = 1024;
+
 /// Binds `address`, for which `flag` asked.
 ///
 /// # Errors
 ///
 /// [`Failure::Runtime`], saying what to change.
-pub(crate) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    listen(address).map_err(|error| {
         let reason = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 format!("address in use; choose another with {flag}")
@@ -38,6 +42,15 @@ pub(crate) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener,
         };
         Failure::Runtime(format!("cannot listen on {address}: {reason}"))
     })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // On Windows it means something else: that somebody else may take the address over.
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Accepts from `listener` and starts a task of `serve` for each connection, until `draining`

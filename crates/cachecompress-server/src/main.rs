@@ -14,13 +14,16 @@ mod cli;
 mod commands;
 mod config;
 mod connection;
+mod deadlines;
 mod edge;
 mod exit;
+mod keeping;
 mod listener;
 mod logging;
 mod open_files;
 mod printer;
 mod shutdown;
+mod streams;
 mod values;
 
 use std::process::ExitCode;

@@ -1,4 +1,55 @@
-//! How many files and sockets this process may have open.
+//! How many files and sockets this process may have open, and who gets how many of them.
+
+/// What the rest needs: listeners, logs, files that are looked up, hashed and encoded.
+const REST: usize = 48;
+/// The most connections at once, unless `--max-connections` says otherwise.
+const CONNECTIONS: usize = 10_000;
+/// The most requests at once that may hold a file, unless `--max-open-files` says otherwise.
+const BODIES: usize = 4096;
+/// Stored files that are kept open at most.
+const ENTRIES: usize = 8192;
+/// The most connections to the admin listener.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Who may have how many of the process's descriptors. Together they never need all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// Connections to the site: up to half.
+    pub(crate) connections: usize,
+    /// Requests under way, each of which may hold a file: up to a quarter.
+    pub(crate) bodies: usize,
+    /// Stored files that are kept open: up to an eighth.
+    pub(crate) entries: usize,
+    /// Connections to the admin listener: up to a sixteenth.
+    pub(crate) admin: usize,
+}
+
+impl Budget {
+    /// Divides the descriptors that this process may have; `connections` and `bodies` are what
+    /// the operator wants, and get no more than their share.
+    pub(crate) fn new(connections: Option<usize>, bodies: Option<usize>) -> Self {
+        Self::of(raise_limit(), connections, bodies)
+    }
+
+    fn of(limit: Option<u64>, connections: Option<usize>, bodies: Option<usize>) -> Self {
+        let all = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let spare = all.saturating_sub(REST);
+        let share = |part: usize, most: usize| (spare / part).clamp(1, most);
+        let wanted = |flag: &str, wanted: Option<usize>, part: usize, default: usize| {
+            let given = share(part, wanted.unwrap_or(default));
+            if wanted.is_some_and(|wanted| wanted > given) {
+                tracing::warn!("{flag} is {given}: more open files are not allowed (ulimit -n)");
+            }
+            given
+        };
+        Self {
+            connections: wanted("--max-connections", connections, 2, CONNECTIONS),
+            bodies: wanted("--max-open-files", bodies, 4, BODIES),
+            entries: share(8, ENTRIES),
+            admin: share(16, ADMIN_CONNECTIONS),
+        }
+    }
+}
 
 /// More than this is never asked for.
 #[cfg(unix)]
@@ -9,7 +60,7 @@ const WANTED: u64 = 65_536;
 ///
 /// Shells set 1,024, for the sake of programs that use `select`; this one does not.
 #[cfg(unix)]
-pub(crate) fn raise_limit() -> Option<u64> {
+fn raise_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let limit = getrlimit(Resource::Nofile);
@@ -27,6 +78,32 @@ pub(crate) fn raise_limit() -> Option<u64> {
 
 /// There is no such limit here.
 #[cfg(not(unix))]
-pub(crate) fn raise_limit() -> Option<u64> {
+fn raise_limit() -> Option<u64> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_never_add_up_to_more_than_there_is() {
+        let sum =
+            |budget: Budget| budget.connections + budget.bodies + budget.entries + budget.admin;
+        for limit in [0, 10, 64, 256, 1024, 4096, 20_000, 65_536, 1 << 40] {
+            for wanted in [None, Some(1), Some(1_000_000)] {
+                let budget = Budget::of(Some(limit), wanted, wanted);
+                assert!(sum(budget) as u64 <= limit.saturating_sub(REST as u64).max(4), "{limit}");
+                assert!(budget.connections >= 1 && budget.bodies >= 1 && budget.entries >= 1);
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_limit_the_defaults_hold() {
+        let budget = Budget::of(None, None, None);
+        assert_eq!((budget.connections, budget.bodies), (CONNECTIONS, BODIES));
+        let budget = Budget::of(None, Some(20_000), Some(7));
+        assert_eq!((budget.connections, budget.bodies), (20_000, 7));
+    }
 }

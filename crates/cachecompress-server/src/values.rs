@@ -18,6 +18,9 @@ const CODINGS: [(ContentCoding, std::ops::RangeInclusive<i32>); 4] = [
     (ContentCoding::DEFLATE, 1..=9),
 ];
 
+/// hyper reads 8 KiB at once; and a head is kept in memory.
+const HEADER_BYTES: std::ops::RangeInclusive<u32> = 8 << 10..=1 << 20;
+
 /// `--codings`: `auto`, or a list, the preferred coding first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Codings {
@@ -81,6 +84,23 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim())
         .map_err(|_| "write a number with its unit: 50ms, 1s, 2m, or 0".to_owned())
+}
+
+/// As [`duration`], but some time there must be.
+pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text.trim()) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err("write a number above 0 with its unit: 500ms, 30s, 2m".to_owned()),
+    }
+}
+
+/// The most that a request's head may take up, as [`size`].
+pub(crate) fn header_bytes(text: &str) -> Result<u32, String> {
+    size(text)
+        .ok()
+        .and_then(|bytes| u32::try_from(bytes).ok())
+        .filter(|bytes| HEADER_BYTES.contains(bytes))
+        .ok_or_else(|| "write a size from 8KiB to 1MiB, such as 32KiB".to_owned())
 }
 
 /// `auto`, or codings separated by commas, each at most once.
@@ -177,6 +197,24 @@ mod tests {
         assert_eq!(duration("0s"), Ok(Duration::ZERO));
         for bad in ["", "5", "-1s", "1parsec"] {
             assert!(duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn timeouts_are_never_nothing() {
+        assert_eq!(timeout("1500ms"), Ok(Duration::from_millis(1500)));
+        for bad in ["0", "0s", "", "5", "-1s"] {
+            assert!(timeout(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn heads_are_neither_tiny_nor_huge() {
+        assert_eq!(header_bytes("64KiB"), Ok(65_536));
+        assert_eq!(header_bytes("8192"), Ok(8192));
+        assert_eq!(header_bytes("1MiB"), Ok(1 << 20));
+        for bad in ["", "0", "8191", "1MB1", "2MiB", "5GiB", "many"] {
+            assert!(header_bytes(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -223,6 +223,15 @@ fn help_names_every_flag_its_variable_and_its_default() {
         ("cache-control", "no-cache"),
         ("spa", ""),
         ("immutable", ""),
+        ("queue", "1024"),
+        ("max-connections", "10000"),
+        ("max-open-files", "4096"),
+        ("max-streams", "128"),
+        ("max-header-bytes", "32KiB"),
+        ("max-headers", "100"),
+        ("header-timeout", "30s"),
+        ("idle-timeout", "60s"),
+        ("write-timeout", "60s"),
         ("access-log", "off"),
         ("original-length", ""),
         ("admin", "off"),
@@ -277,6 +286,16 @@ fn wrong_usage_ends_with_2_and_one_sentence() {
     refuses_flags(&["--patience", "50"], &["--patience", "50ms"]);
     refuses_flags(&["--prove", "maybe"], &["--prove", "on, off"]);
     refuses_flags(&["--cache-control", "a\r\nX: y"], &["--cache-control", "no-cache"]);
+    refuses_flags(&["--queue", "0"], &["--queue", "1..=1000000"]);
+    refuses_flags(&["--max-connections", "lots"], &["--max-connections"]);
+    refuses_flags(&["--max-open-files", "0"], &["--max-open-files"]);
+    refuses_flags(&["--max-streams", "0"], &["--max-streams"]);
+    refuses_flags(&["--max-header-bytes", "1KiB"], &["--max-header-bytes", "8KiB to 1MiB"]);
+    refuses_flags(&["--max-headers", "-1"], &["-1"]);
+    for flag in ["--header-timeout", "--idle-timeout", "--write-timeout"] {
+        refuses_flags(&[flag, "0"], &[flag, "above 0", "30s"]);
+        refuses_flags(&[flag, "10"], &[flag, "above 0", "30s"]);
+    }
     refuses_flags(&["--log-level", "loud"], &["--log-level", "info"]);
     refuses_flags(&["--log-format", "xml"], &["--log-format", "json"]);
     refuses_flags(&["a", "b"], &["b"]);

@@ -1,7 +1,8 @@
 //! Fixtures, a failing disk and conformance suites for cachecompress's own tests.
 //!
-//! For the tests that run the program: [`server`] starts it, [`client`] and [`http2`] speak to it,
-//! [`decode`] judges what it says, [`site`] makes what it serves, [`damage`] breaks what it keeps. For the library's
+//! For the tests that run the program: [`server`] starts it, [`client`], [`http2`] and [`frames`]
+//! speak to it, [`decode`] judges what it says, [`site`] makes what it serves, [`damage`] breaks what
+//! it keeps. For the library's
 //! own: [`disk`] and [`source`] hold every implementation to one promise, [`FaultDisk`] fails on
 //! demand, [`PowerDisk`] loses power.
 
@@ -10,6 +11,7 @@
 pub mod client;
 pub mod damage;
 pub mod decode;
+pub mod frames;
 pub mod http2;
 pub mod server;
 pub mod site;

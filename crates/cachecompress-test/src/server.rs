@@ -19,6 +19,15 @@ use crate::http2;
 /// for running requests is 10 s).
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Physical memory, in KiB.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// The most so far.
+    pub peak: u64,
+    /// At present.
+    pub now: u64,
+}
+
 /// How the program is started. Every setter consumes and returns it.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -89,6 +98,14 @@ impl Launch {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Lets the program open no more files and sockets than this, as `ulimit -n` does.
+    #[must_use]
+    pub fn open_files(mut self, limit: u32) -> Self {
+        let limited = format!("ulimit -n {limit}; exec \"$@\"");
+        self.through = ["sh", "-c", &limited, "sh"].map(OsString::from).into();
         self
     }
 
@@ -334,6 +351,35 @@ impl Server {
                 + sum(&text, "cachecompress_queue_length", &[]);
             (busy == 0.0).then_some(())
         });
+    }
+
+    /// The most physical memory that the program has had so far, and what it has now, in KiB
+    /// (Linux).
+    ///
+    /// # Panics
+    ///
+    /// If the system does not tell.
+    #[must_use]
+    #[track_caller]
+    pub fn memory(&self) -> Memory {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("/proc");
+        let figure = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let words = line.and_then(|line| line.split_whitespace().next());
+            words.and_then(|number| number.parse().ok()).expect("a figure in /proc")
+        };
+        Memory { peak: figure("VmHWM:"), now: figure("VmRSS:") }
+    }
+
+    /// How many files and sockets the program has open (Linux).
+    ///
+    /// # Panics
+    ///
+    /// If the system does not tell.
+    #[must_use]
+    #[track_caller]
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("/proc").count()
     }
 
     /// Sends a signal.

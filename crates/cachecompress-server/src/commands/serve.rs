@@ -16,18 +16,12 @@ use crate::config::{CacheChoice, MEMORY_CACHE_BYTES, ServeConfig};
 use crate::connection::Protocol;
 use crate::edge::Edge;
 use crate::exit::Failure;
+use crate::open_files::Budget;
 use crate::printer::Printer;
 use crate::shutdown::{Drain, GRACE, Hangups, Signals};
 use crate::values::{Level, LogTarget};
-use crate::{listener, logging, open_files};
+use crate::{listener, logging};
 
-/// Stored files that are kept open at most.
-const MAX_OPEN_ENTRIES: usize = 8192;
-/// The most connections at once; but never more than half of the files the process may open,
-/// because the cache needs some too. Others wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 10_000;
-/// And to the admin listener.
-const MAX_ADMIN_CONNECTIONS: usize = 64;
 /// How long the access log's last lines may take.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -40,6 +34,7 @@ const LOG_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     let mut config = ServeConfig::resolve(args);
     logging::init(config.log_level, config.log_format);
+    let budget = Budget::new(config.max_connections, config.max_open_files);
     let source = open_directory(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.threads)
@@ -54,9 +49,9 @@ pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
         None => (None, None),
     };
     let outcome = runtime.block_on(async {
-        let sockets = Sockets::bind(&config).await?;
-        let site = build_site(&mut config, source)?;
-        serve(sockets, site, log, &config, thread.clone(), printer).await
+        let sockets = Sockets::bind(&config)?;
+        let site = build_site(&mut config, source, &budget)?;
+        serve(sockets, site, log, &config, budget, thread.clone(), printer).await
     });
     // Drops what did not finish in time; those bodies still write their lines.
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -79,11 +74,15 @@ fn open_directory(config: &ServeConfig) -> Result<Directory, Failure> {
     })
 }
 
-fn build_site(config: &mut ServeConfig, source: Directory) -> Result<ServeCompressed, Failure> {
+fn build_site(
+    config: &mut ServeConfig,
+    source: Directory,
+    budget: &Budget,
+) -> Result<ServeCompressed, Failure> {
     let cache = match &config.cache {
         CacheChoice::Disk { dir, max_bytes } => {
             tracing::info!(dir = %dir.display(), max_bytes, "keeping compressed files on disk");
-            let cache = Cache::builder(dir).max_bytes(*max_bytes).open_entries(open_entries());
+            let cache = Cache::builder(dir).max_bytes(*max_bytes).open_entries(budget.entries);
             cache.build().map_err(Failure::from)?
         }
         CacheChoice::Memory { because } => {
@@ -95,6 +94,7 @@ fn build_site(config: &mut ServeConfig, source: Directory) -> Result<ServeCompre
         .cache(cache)
         .preference(config.preference.clone())
         .encode_threads(config.encode_threads)
+        .queue(config.queue)
         .revalidate(config.revalidate)
         .patience(config.patience)
         .prove(config.prove)
@@ -117,21 +117,21 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn bind(config: &ServeConfig) -> Result<Self, Failure> {
+    fn bind(config: &ServeConfig) -> Result<Self, Failure> {
         let mut site = Vec::new();
         for address in &config.listen {
-            site.push(bind(*address, "--listen").await?);
+            site.push(bind(*address, "--listen")?);
         }
         let admin = match config.admin {
-            Some(address) => Some(bind(address, "--admin").await?),
+            Some(address) => Some(bind(address, "--admin")?),
             None => None,
         };
         Ok(Self { site, admin })
     }
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
-    let listener = listener::bind(address, flag).await?;
+fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listener = listener::bind(address, flag)?;
     let bound = listener
         .local_addr()
         .map_err(|error| Failure::Runtime(format!("cannot listen on {address}: {error}")))?;
@@ -143,6 +143,7 @@ async fn serve(
     site: ServeCompressed,
     log: Option<AccessLog>,
     config: &ServeConfig,
+    budget: Budget,
     log_thread: Option<Arc<LogThread>>,
     printer: Printer,
 ) -> Result<(), Failure> {
@@ -151,14 +152,21 @@ async fn serve(
     if let (Some(log), Some(LogTarget::File(_))) = (&log, &config.access_log) {
         reopen_on_hangup(log.clone(), Hangups::install().map_err(cannot)?);
     }
-    let protocol = Protocol::new();
+    let protocol = Protocol::new(config.limits);
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
     let admin = Admin::new(site.clone());
 
-    let limit = Arc::new(Semaphore::new(connection_limit()));
+    let limit = Arc::new(Semaphore::new(budget.connections));
     let edge = {
-        let site = site.clone();
-        move |client: SocketAddr| Edge { site: site.clone(), log: log.clone(), client: client.ip() }
+        let (site, max_headers) = (site.clone(), config.limits.headers);
+        let turns = Arc::new(Semaphore::new(budget.bodies));
+        move |client: SocketAddr| Edge {
+            site: site.clone(),
+            log: log.clone(),
+            client: client.ip(),
+            turns: Arc::clone(&turns),
+            max_headers,
+        }
     };
     for (listener, address) in sockets.site {
         printer.line(format_args!("listening on http://{address}"));
@@ -179,7 +187,7 @@ async fn serve(
             let service = service_fn(move |request| admin.clone().answer(request));
             async move { protocol.serve(stream, service, draining).await }
         };
-        let limit = Arc::new(Semaphore::new(MAX_ADMIN_CONNECTIONS));
+        let limit = Arc::new(Semaphore::new(budget.admin));
         tokio::spawn(listener::accept(listener, limit, admin_drain.subscribe(), serve));
     }
 
@@ -194,17 +202,6 @@ async fn serve(
     admin_drain.finish(Duration::from_millis(500)).await;
     site.shutdown(Shutdown::Drop).await;
     Ok(())
-}
-
-/// The descriptors that stored files may keep: an eighth of all.
-fn open_entries() -> usize {
-    let files = open_files::raise_limit().unwrap_or(u64::MAX);
-    usize::try_from(files / 8).unwrap_or(usize::MAX).clamp(16, MAX_OPEN_ENTRIES)
-}
-
-fn connection_limit() -> usize {
-    let files = open_files::raise_limit().unwrap_or(u64::MAX);
-    usize::try_from(files / 2).unwrap_or(usize::MAX).clamp(1, MAX_CONNECTIONS)
 }
 
 fn reopen_on_hangup(log: AccessLog, mut hangups: Hangups) {

@@ -1,0 +1,92 @@
+//! Clients that mean harm: slow ones, greedy ones, and those that break the rules.
+//!
+//! Promise 5 is "bounded", so each test prints the most memory that the server had, and holds it
+//! under a bound that it states. What a client may not do ends its connection, never the server:
+//! each test ends with an ordinary client that is served.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bodies;
+mod crowds;
+mod floods;
+mod frames;
+mod slow;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+
+use common::*;
+
+/// Something hangs if it takes longer than this.
+const HANG: Duration = Duration::from_secs(30);
+const MIB: u64 = 1024;
+
+/// Prints the most memory that `server` had, and holds it under `bound` MiB.
+#[track_caller]
+fn assert_memory(server: &Server, what: &str, bound: u64) {
+    let memory = server.memory();
+    println!(
+        "{what}: peak {} MiB, now {} MiB, bound {bound} MiB",
+        memory.peak / MIB,
+        memory.now / MIB
+    );
+    assert!(memory.peak <= bound * MIB, "{what}: {} MiB, more than {bound}", memory.peak / MIB);
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, HANG).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(HANG)).unwrap();
+    stream.set_write_timeout(Some(HANG)).unwrap();
+    stream
+}
+
+/// A connection on which `bytes` were sent.
+fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut stream = connect(address);
+    stream.write_all(bytes).unwrap();
+    stream
+}
+
+/// Everything until the server ends the connection, by whatever means.
+#[track_caller]
+fn rest(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut piece = [0; 16 * 1024];
+    loop {
+        match stream.read(&mut piece) {
+            Ok(0) => return all,
+            Ok(count) => all.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                panic!("the connection is still open after {HANG:?}");
+            }
+            Err(_) => return all,
+        }
+    }
+}
+
+/// Waits until `server` has no more than `before` descriptors again, but for one for each entry and
+/// the connections that ask for figures.
+#[track_caller]
+fn until_free(server: &Server, before: usize) {
+    eventually(HANG, "descriptors are free again", || {
+        let kept = before + usize::try_from(server.entries()).unwrap() + 4;
+        (server.descriptors() <= kept).then_some(())
+    });
+}
+
+/// Lets this process, which is the clients, open as many sockets as the system allows.
+fn raise_own_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let _ = setrlimit(Resource::Nofile, raised);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}

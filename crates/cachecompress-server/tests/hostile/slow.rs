@@ -1,0 +1,201 @@
+//! Clients that take their time: to ask, between requests, to read.
+
+use cachecompress_test::frames;
+
+use super::*;
+
+#[test]
+fn heads_that_come_too_slowly_or_not_at_all_end_their_connections() {
+    let source = site::text(1, 5000);
+    let site = Site::with("app.js", &source);
+    let server = start_with(&site, "--header-timeout 1s --idle-timeout 1h --write-timeout 1h");
+    let _ = server.get("/app.js", "gzip");
+    let before = server.descriptors();
+
+    let request = b"GET /app.js HTTP/1.1\r\nHost: h\r\n";
+    let mut silent = Vec::new();
+    for start in [&b""[..], b"G", request, b"\r\n", &frames::PREFACE[..10], &frames::PREFACE[..23]]
+    {
+        silent.extend((0..20).map(|_| send(server.address(), start)));
+    }
+    // These send a byte now and then, which is no excuse; half of them after a whole request.
+    let dripping: Vec<_> = [false, true]
+        .into_iter()
+        .flat_map(|kept_alive| (0..20).map(move |_| kept_alive))
+        .map(|kept_alive| {
+            let mut stream = connect(server.address());
+            if kept_alive {
+                stream.write_all(b"HEAD /app.js HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+                let mut head = [0; 4096];
+                assert!(stream.read(&mut head).unwrap() > 0);
+                stream.write_all(b"GET / ").unwrap();
+            }
+            stream
+        })
+        .collect();
+    let started = Instant::now();
+    let mut left = dripping.len();
+    while left > 0 {
+        assert!(started.elapsed() < HANG, "{left} of them drip on");
+        left = dripping.iter().filter(|stream| (&mut &**stream).write_all(b"x").is_ok()).count();
+        // Someone in time is served between two drops.
+        assert_is(&server.get("/app.js", "gzip"), &source, "gzip");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for stream in &mut silent {
+        assert!(rest(stream).is_empty(), "an answer to half a request");
+    }
+    assert!(started.elapsed() > Duration::from_millis(900), "too early");
+    until_free(&server, before);
+    assert_memory(&server, "slow heads", 48);
+}
+
+/// hyper's own timeout for heads ran while a connection lay idle, so that `--header-timeout`
+/// would have cut what `--idle-timeout` allows.
+#[test]
+fn a_short_time_for_heads_leaves_idle_connections_alone() {
+    let source = site::text(2, 5000);
+    let site = Site::with("app.js", &source);
+    let server = start_with(&site, "--header-timeout 200ms --idle-timeout 1h");
+    let mut connection = Connection::open(server.address()).unwrap();
+    let request = Request::get("/app.js").accept("gzip");
+    for pause in [0, 900, 0] {
+        std::thread::sleep(Duration::from_millis(pause));
+        connection.send(&request).unwrap();
+        assert_is(&connection.receive("GET").unwrap(), &source, "gzip");
+    }
+}
+
+#[test]
+fn idle_connections_end_after_their_time_and_http_2_says_so() {
+    let site = Site::with("app.js", &site::text(3, 5000));
+    let server = start_with(&site, "--idle-timeout 1s --header-timeout 1h --write-timeout 1h");
+    let _ = server.get("/app.js", "gzip");
+    let before = server.descriptors();
+    let started = Instant::now();
+
+    let mut kept_alive: Vec<_> = (0..20)
+        .map(|_| {
+            let mut connection = Connection::open(server.address()).unwrap();
+            connection.send(&Request::head("/app.js")).unwrap();
+            assert_eq!(connection.receive("HEAD").unwrap().status(), 200);
+            connection
+        })
+        .collect();
+    // One after a request, one that never sent any, one that keeps asking whether we live.
+    let mut http2: Vec<_> =
+        (0..3).map(|_| frames::connect(server.address(), &[]).unwrap()).collect();
+    http2[0].write_all(&frames::get(1, "/app.js", &[])).unwrap();
+    let mut pinging = http2[2].try_clone().unwrap();
+    let pings = std::thread::spawn(move || {
+        let ping = frames::frame(frames::kind::PING, 0, 0, b"farewell");
+        while started.elapsed() < HANG && pinging.write_all(&ping).is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        started.elapsed()
+    });
+
+    for connection in &mut kept_alive {
+        assert!(connection.is_closed());
+    }
+    for stream in &mut http2 {
+        let goaway = frames::read_until(stream, |frame| frame.kind == frames::kind::GOAWAY);
+        assert_eq!(goaway.expect("a GOAWAY before the end").code(), 0, "NO_ERROR");
+        let _ = rest(stream);
+    }
+    assert!(pings.join().unwrap() < HANG, "pings keep a connection alive");
+    assert!(started.elapsed() > Duration::from_millis(900), "too early");
+    until_free(&server, before);
+    assert_memory(&server, "idle", 48);
+}
+
+/// A client that read nothing was held until it left, and its file with it: over HTTP/1.1, and
+/// over HTTP/2 whether it left the socket or only its window full.
+#[test]
+fn clients_that_take_nothing_are_given_up() {
+    let source = site::random(4, 24 << 20);
+    let site = Site::with("big.bin", &source);
+    let server = start_with(&site, "--write-timeout 1s --header-timeout 1h --idle-timeout 1h");
+    let _ = server.get("/", "gzip");
+    let before = server.descriptors();
+    let started = Instant::now();
+
+    let request = b"GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n";
+    let mut http1: Vec<_> = (0..20).map(|_| send(server.address(), request)).collect();
+    let asks = |window: u32, requests: u32| {
+        let mut stream = frames::connect(server.address(), &[(4, window)]).unwrap();
+        for index in 0..requests {
+            stream.write_all(&frames::get(2 * index + 1, "/big.bin", &[])).unwrap();
+        }
+        stream
+    };
+    // A huge window, and a socket that nobody reads.
+    let mut deaf = asks(i32::MAX as u32, 1);
+    deaf.write_all(&frames::frame(frames::kind::WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes()))
+        .unwrap();
+    // No window at all, one byte, the usual one that is never opened again: each stream is reset,
+    // and the connection lives.
+    for window in [0, 1, 65_535] {
+        let mut stream = asks(window, 10);
+        let mut reset = std::collections::BTreeSet::new();
+        while reset.len() < 10 {
+            let is_reset = |frame: &frames::Frame| frame.kind == frames::kind::RST_STREAM;
+            let frame = frames::read_until(&mut stream, is_reset).expect("a reset");
+            reset.insert(frame.stream);
+        }
+        stream.write_all(&frames::frame(frames::kind::PING, 0, 0, b"and here")).unwrap();
+        let pong = |frame: &frames::Frame| frame.kind == frames::kind::PING && frame.flags == 1;
+        assert!(frames::read_until(&mut stream, pong).is_some(), "the connection is gone");
+    }
+    eventually(HANG, "files and sockets are given back", || {
+        (server.descriptors() <= before + 2).then_some(())
+    });
+    assert!(started.elapsed() > Duration::from_millis(900), "too early");
+    for stream in http1.iter_mut().chain([&mut deaf]) {
+        assert!(rest(stream).len() < source.len(), "all of it arrived");
+    }
+    assert_memory(&server, "clients that take nothing", 64);
+}
+
+#[test]
+fn slow_but_steady_downloads_live() {
+    let source = site::random(5, 6 << 20);
+    let site = Site::with("big.bin", &source);
+    let server = start_with(&site, "--write-timeout 1s --header-timeout 1s --idle-timeout 1s");
+    let started = Instant::now();
+    let mut stream = send(server.address(), b"GET /big.bin HTTP/1.1\r\nHost: h\r\n\r\n");
+    let mut seen = Vec::new();
+    let mut piece = vec![0; 48 * 1024];
+    while !seen.ends_with(&source[source.len() - 16..]) {
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "broken off after {} bytes and {:?}", seen.len(), started.elapsed());
+        seen.extend_from_slice(&piece[..count]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(seen.ends_with(&source));
+    println!("a slow download of 6 MiB: {:?}", started.elapsed());
+    assert!(started.elapsed() > Duration::from_secs(2), "the test was too fast to tell");
+}
+
+/// A body that waits for an encoder waits for us, and no deadline of the client's runs.
+#[test]
+fn an_encoder_that_takes_longer_than_the_timeouts_costs_nobody_the_answer() {
+    let source = site::text(6, 1_200_000);
+    let site = Site::with("app.js", &source);
+    let short = "--write-timeout 100ms --header-timeout 100ms --idle-timeout 100ms --level br=11";
+    let server = start_with(&site, short);
+    let request = Request::get("/app.js").accept("br, identity;q=0");
+    std::thread::scope(|scope| {
+        for protocol in Protocol::ALL {
+            let (server, request, source) = (&server, &request, &source);
+            scope.spawn(move || {
+                let started = Instant::now();
+                assert_is(&server.fetch_over(protocol, request), source, "br");
+                let took = started.elapsed();
+                println!("{protocol:?}: {took:?}");
+                assert!(took > Duration::from_millis(400), "the test was too fast to tell");
+            });
+        }
+    });
+    assert_eq!(server.encodes(), 1);
+}
