@@ -383,7 +383,7 @@ fn verify_and_gc_run_beside_a_server_under_load() {
     }
     populated.ask_for_all(&server);
     assert_verify_finds(&cache, &BTreeSet::new(), "after all");
-    assert_eq!(site::files_below(&cache.join("v1/locks")), Vec::<PathBuf>::new());
+    assert_eq!(site::locks(&cache), Vec::<PathBuf>::new());
 }
 
 struct StopOnDrop<'a>(&'a AtomicBool);

@@ -100,7 +100,7 @@ fn four_processes_encode_each_content_once() {
     servers.iter().for_each(Server::until_idle);
     assert_eq!(encodes(&servers), (files.len() * CODINGS.len()) as u64);
     assert_no_litter(&cache);
-    assert!(site::files_below(&cache.join("v1/locks")).is_empty(), "a lock was left");
+    assert!(site::locks(&cache).is_empty(), "a lock was left");
 }
 
 /// The program that encodes is killed: who read along sees the body break off, the lock is free,
@@ -130,7 +130,7 @@ fn a_killed_leader_leaves_nothing_and_the_next_request_leads_elsewhere() {
     // An empty file without a holder is all there is.
     assert_no_litter(&cache);
     assert!(site::files_below(&cache.join("v1/entries")).is_empty());
-    let locks = site::files_below(&cache.join("v1/locks"));
+    let locks = site::locks(&cache);
     assert_eq!(locks.len(), 1, "{locks:?}");
     fs::File::open(&locks[0]).unwrap().try_lock().expect("a dead program's lock is free");
 
@@ -142,7 +142,7 @@ fn a_killed_leader_leaves_nothing_and_the_next_request_leads_elsewhere() {
     }
     assert_eq!(encodes(&servers[1..]), 1);
     assert_no_litter(&cache);
-    assert!(site::files_below(&cache.join("v1/locks")).is_empty(), "the lock was taken over");
+    assert!(site::locks(&cache).is_empty(), "the lock was taken over");
     // The killed one comes back and has nothing to do.
     let back = servers.swap_remove(0).again();
     assert_is(&back.fetch(&request), &source, "gzip");

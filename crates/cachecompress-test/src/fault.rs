@@ -117,6 +117,8 @@ struct FaultFile {
 #[derive(Debug)]
 struct FaultLock {
     lock: Box<dyn DiskLock>,
+    /// Whether it is one that must be given back before the cache is closed.
+    counts: bool,
     faults: Arc<Faults>,
 }
 
@@ -186,7 +188,7 @@ impl FaultDisk {
         self.faults.held.unnamed.load(Ordering::SeqCst)
     }
 
-    /// How many locks are held.
+    /// How many locks are held, but for those of having a cache open.
     pub fn locks(&self) -> usize {
         self.faults.held.locks.load(Ordering::SeqCst)
     }
@@ -278,7 +280,9 @@ impl Disk for FaultDisk {
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.faults.check(Op::TryLock)?;
         let lock = self.disk.try_lock(path)?;
-        Ok(lock.map(|lock| Box::new(FaultLock::new(lock, &self.faults)) as Box<dyn DiskLock>))
+        let counts = !crate::site::is_presence(path);
+        let wrap = |lock| Box::new(FaultLock::new(lock, counts, &self.faults)) as Box<dyn DiskLock>;
+        Ok(lock.map(wrap))
     }
 
     fn open_root(&self, path: &Path) -> io::Result<Box<dyn DiskRoot>> {
@@ -296,15 +300,15 @@ impl DiskLock for FaultLock {
 }
 
 impl FaultLock {
-    fn new(lock: Box<dyn DiskLock>, faults: &Arc<Faults>) -> Self {
-        faults.held.locks.fetch_add(1, Ordering::SeqCst);
-        Self { lock, faults: Arc::clone(faults) }
+    fn new(lock: Box<dyn DiskLock>, counts: bool, faults: &Arc<Faults>) -> Self {
+        faults.held.locks.fetch_add(usize::from(counts), Ordering::SeqCst);
+        Self { lock, counts, faults: Arc::clone(faults) }
     }
 }
 
 impl Drop for FaultLock {
     fn drop(&mut self) {
-        self.faults.held.locks.fetch_sub(1, Ordering::SeqCst);
+        self.faults.held.locks.fetch_sub(usize::from(self.counts), Ordering::SeqCst);
     }
 }
 

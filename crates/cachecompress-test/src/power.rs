@@ -34,6 +34,8 @@ struct Journal {
     /// All that a path may be: what it is on the medium, and what it became since.
     names: BTreeMap<PathBuf, Vec<Node>>,
     files: HashMap<u64, Contents>,
+    /// How often each file is open.
+    open: HashMap<u64, usize>,
 }
 
 /// What stands at a path; a file by its inode.
@@ -54,6 +56,7 @@ struct Contents {
 #[derive(Debug)]
 struct PowerFile {
     file: Arc<dyn DiskFile>,
+    inode: u64,
     disk: PowerDisk,
 }
 
@@ -131,7 +134,17 @@ impl PowerDisk {
     }
 
     fn file(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(PowerFile { file, disk: self.clone() })
+        let inode = file.stat().map_or(0, |stat| stat.fingerprint.inode);
+        *self.journal().open.entry(inode).or_default() += 1;
+        Arc::new(PowerFile { file, inode, disk: self.clone() })
+    }
+}
+
+impl Drop for PowerFile {
+    fn drop(&mut self) {
+        if let Some(times) = self.disk.journal().open.get_mut(&self.inode) {
+            *times -= 1;
+        }
     }
 }
 
@@ -282,10 +295,12 @@ impl Disk for PowerDisk {
     }
 
     fn remove_unused(&self, path: &Path) -> io::Result<bool> {
-        let mut journal = self.journal();
-        let gone = self.disk.remove_unused(path)?;
-        journal.note(&self.disk, path);
-        Ok(gone)
+        // Not the disk's own, for which the journal has every file open.
+        let inode = self.disk.stat(path)?.fingerprint.inode;
+        if self.journal().open.get(&inode).is_some_and(|times| *times > 0) {
+            return Ok(false);
+        }
+        self.remove_file(path).map(|()| true)
     }
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {

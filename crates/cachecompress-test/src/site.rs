@@ -217,6 +217,20 @@ pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Whether a lock's path is that of having a cache open, which is held as long as it is.
+#[must_use]
+pub fn is_presence(lock: &Path) -> bool {
+    lock.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"open-"))
+}
+
+/// The locks in a cache's directory, but for those of having it open.
+#[must_use]
+pub fn locks(cache: &Path) -> Vec<PathBuf> {
+    let mut locks = files_below(&cache.join("v1/locks"));
+    locks.retain(|lock| !is_presence(lock));
+    locks
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

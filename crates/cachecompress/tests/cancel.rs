@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use cachecompress::codec::PIECE;
 use cachecompress::{Body, Cache, Directory, ServeCompressed};
+use cachecompress_test::site::locks;
 use common::{Answer, LONG, eventually, get, hex, open, read, run, settled};
 use http::Response;
 
@@ -130,8 +131,7 @@ async fn assert_nothing_is_held(
     when: &str,
 ) {
     settled(&service).await;
-    let locks = directory.join("cache/v1/locks");
-    let held = || fs::read_dir(&locks).map_or(0, Iterator::count);
+    let held = || locks(&directory.join("cache")).len();
     eventually(|| held() == 0).await;
     // No look-up and no flight was left behind that a later request would wait for.
     for path in [SMALL, LARGE] {

@@ -197,7 +197,8 @@ fn what_cannot_be_evicted_stays_within_the_bounds_and_stops_no_request() {
             let disk = FaultDisk::new(memory.clone());
             let cache = cache(&disk, 2).build().unwrap();
             let service = service(&files, &cache);
-            disk.fail(move |_, op| (op == Op::RemoveFile).then(|| errno.error()));
+            let removes = |op| [Op::RemoveFile, Op::RemoveUnused].contains(&op);
+            disk.fail(move |_, op| removes(op).then(|| errno.error()));
             for round in 0..2 {
                 for (n, (path, source)) in files.iter().enumerate() {
                     let answer = get(&service, path, &[PACK]).await;

@@ -20,6 +20,7 @@ use cachecompress::codec::PIECE;
 use cachecompress::fs::RealDisk;
 use cachecompress::{Cache, Memory, ServeCompressed};
 use cachecompress_test::FaultDisk;
+use cachecompress_test::site::{is_presence, locks};
 use common::{LONG, get, hex, run, settled};
 
 const CODING: [(&str, &str); 1] = [("accept-encoding", "gzip")];
@@ -96,13 +97,13 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 async fn assert_in_order(root: &Path, when: &str) {
     for file in files_below(root) {
         let name = file.file_name().unwrap().to_str().unwrap();
-        let known = name == "CACHEDIR.TAG" || name.len() == 81;
+        let known = name == "CACHEDIR.TAG" || name.len() == 81 || is_presence(&file);
         assert!(known, "{when}: {} is litter", file.display());
     }
     let cache = Cache::builder(root).build().unwrap();
     ask(&service(&cache), 1, when).await;
     assert_eq!(cache.stats().damaged, 0, "{when}: an unfinished file had a name");
-    let held = fs::read_dir(root.join("v1/locks")).map_or(0, Iterator::count);
+    let held = locks(root).len();
     assert_eq!(held, 0, "{when}: a lock was left");
 }
 

@@ -153,9 +153,11 @@ pub fn litter(cache: &Path) -> Vec<String> {
             ["v1", "entries", shard, name] if is_entry_name(name) && name.starts_with(shard) => {
                 fs::read(&path).ok().and_then(|bytes| torn(&bytes))
             }
+            ["v1", "locks", _] if site::is_presence(&path) => None,
             ["v1", "locks", name] if is_entry_name(name) || name == "evict" => {
-                let len = fs::metadata(&path).map_or(0, |metadata| metadata.len());
-                (len > 0).then(|| format!("a lock of {len} bytes"))
+                // Its length is a claim; bytes it has none.
+                let bytes = fs::read(&path).unwrap_or_default();
+                bytes.iter().any(|byte| *byte != 0).then(|| "a lock with bytes in it".to_owned())
             }
             _ => Some("nothing that belongs into a cache".to_owned()),
         };
@@ -168,8 +170,7 @@ pub fn litter(cache: &Path) -> Vec<String> {
 /// killed ones left; returns how many those were.
 #[track_caller]
 pub fn free_locks(cache: &Path) -> usize {
-    let locks = site::files_below(&cache.join("v1/locks"));
-    locks
+    site::locks(cache)
         .iter()
         .filter(|path| {
             eventually(Duration::from_secs(20), "a lock that nobody holds", || {
