@@ -241,7 +241,7 @@ fn end(cache: &Path, files: &[(String, Vec<u8>)], servers: [Option<Server>; 2]) 
     one.kill();
     other.kill();
     assert_in_order(cache, "at the end");
-    let left = site::locks(&cache).len();
+    let left = site::locks(cache).len();
     assert_eq!(free_locks(cache), left, "nobody runs who could hold one");
     println!("{left} lock files were left by killed programs");
     let server = one.again();
@@ -256,7 +256,7 @@ fn end(cache: &Path, files: &[(String, Vec<u8>)], servers: [Option<Server>; 2]) 
     assert!(server.entries() > 0);
     let litter = litter(cache);
     assert!(litter.is_empty(), "{litter:#?}");
-    let locks = site::locks(&cache);
+    let locks = site::locks(cache);
     assert!(locks.is_empty(), "who is not killed leaves no lock: {locks:?}");
     assert!(entry_bytes(cache) <= BOUND, "{}", entry_bytes(cache));
 }

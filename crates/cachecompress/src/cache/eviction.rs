@@ -327,7 +327,7 @@ fn parse_shard(name: &str) -> Option<u8> {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::{Cache, Header, Key, Kind, WriteError};
+    use super::super::{Cache, EntryWriter, Header, Key, Kind, WriteError};
     use super::*;
     use crate::fs::{Disk, MemoryDisk};
     use crate::semantics::{ContentCoding, Digest, EncoderId};
@@ -364,6 +364,13 @@ mod tests {
         Ok(())
     }
 
+    /// An entry in the making that has claimed nearly a quarter of the bound.
+    fn begin(cache: &Cache, content: u8) -> EntryWriter {
+        let lock = cache.lock(&key(content)).unwrap().unwrap();
+        let Ok(writer) = cache.create(lock, header(content), 24_000) else { panic!("no room") };
+        writer
+    }
+
     fn sum(cache: &Cache) -> u64 {
         cache.stats().bytes
     }
@@ -373,12 +380,7 @@ mod tests {
     fn what_another_process_has_claimed_counts() {
         let disk = Arc::new(MemoryDisk::new());
         let (one, two) = (another(&disk), another(&disk));
-        let held: Vec<_> = (0..4)
-            .map(|content| {
-                let lock = one.lock(&key(content)).unwrap().unwrap();
-                one.create(lock, header(content), 24_000).ok().expect("a quarter each")
-            })
-            .collect();
+        let held: Vec<_> = (0..4).map(|content| begin(&one, content)).collect();
         assert!(matches!(write(&two, 9, 5_000), Err(WriteError::NoRoom)));
         drop(held);
         assert!(write(&two, 9, 5_000).is_ok(), "what is given back is there for others");
@@ -440,8 +442,7 @@ mod tests {
     #[test]
     fn a_file_without_a_name_counts_as_long_as_somebody_reads_it() {
         let cache = Cache::in_memory(BOUND);
-        let lock = cache.lock(&key(1)).unwrap().unwrap();
-        let writer = cache.create(lock, header(1), 24_000).ok().expect("room");
+        let writer = begin(&cache, 1);
         let reader = writer.payload();
         drop(writer);
         for content in 2..5 {

@@ -726,9 +726,12 @@ async fn attempt(scenario: &Scenario, before: &Snapshot, trial: Trial) -> bool {
     }
     world.heal();
     // An entry that cannot be written to the medium is removed, perhaps while it is opened.
-    let removed = trial.op == Op::FileSync || trial.onwards || scenario.loses_files;
+    // One that may not be read is no good for ever, and replaced.
+    let denied =
+        matches!(trial.kind, Kind::Error(Errno::Denied)) && (trial.op == Op::Open || trial.onwards);
+    let removed = trial.op == Op::FileSync || trial.onwards || scenario.loses_files || denied;
     let damaged = world.cache().stats().damaged;
-    assert!(damaged == 0 || scenario.damaged, "a failing disk is no damage");
+    assert!(damaged == 0 || scenario.damaged || denied, "a failing disk is no damage");
     if !scenario.damaged {
         world.holds_whole_entries();
     }
