@@ -137,7 +137,7 @@ fn spliced(head: &[u8], tail: &[u8]) -> Vec<u8> {
     [&head[..head.len() / 2], &tail[tail.len() / 2..]].concat()
 }
 
-/// Damage to every field of the header and the trailer: see [`values`].
+/// Damage to every field of the header and the trailer: see `values`.
 #[must_use]
 pub fn fields(entry: &[u8]) -> Vec<Damaged> {
     let never: fn(&[u8], &[u8]) -> bool = |_, _| false;
