@@ -113,7 +113,11 @@ fn unfinished(directory: &Path) -> Vec<PathBuf> {
     files.retain(|path| {
         let is_entry =
             path.parent().and_then(Path::parent).is_some_and(|dir| dir.ends_with("entries"));
-        // What vanishes meanwhile has no name any more.
+        // A private name is no entry's; what vanishes meanwhile has no name any more.
+        let is_private = |name: &str| name.starts_with(cachecompress::fs::PRIVATE_PREFIX);
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(is_private) {
+            return false;
+        }
         let Some(bytes) = fs::read(path).ok().filter(|_| is_entry) else { return false };
         let trailer = &bytes[bytes.len().saturating_sub(32)..];
         !(bytes.starts_with(b"\x89CCE") && trailer.starts_with(b"\x89CCT"))
