@@ -221,7 +221,8 @@ pub(crate) struct ServeArgs {
 
     /// How long a client may take nothing of what is sent to it before it is given up
     ///
-    /// A client that reads slowly but steadily is served to the end, however long that takes.
+    /// A client that reads slowly but steadily, some 64 KiB within that time, is served to the end,
+    /// however long that takes. Time that it waits for us does not count.
     #[arg(long, value_name = "DURATION", value_parser = values::timeout)]
     #[arg(allow_hyphen_values = true)]
     #[arg(default_value = "60s", env = "CACHECOMPRESS_WRITE_TIMEOUT")]

@@ -107,6 +107,7 @@ impl Protocol {
         loop {
             let ending = deadlines.is_ending();
             let verdict = tokio::select! {
+                biased;
                 result = connection.as_mut() => {
                     if let Err(error) = result {
                         tracing::debug!(error = %Causes(&*error), "connection ended early");

@@ -66,6 +66,13 @@ fn a_huge_body_gets_its_answer_and_then_the_end() {
     let server = start(&site);
     let before = server.descriptors();
     let chunk = [b'x'; 4096];
+    // Who stops when the answer comes gets it to its end, and an end that is no reset.
+    let head = "GET /app.js HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n";
+    let mut polite = send(server.address(), &[head.as_bytes(), &[b'x'; 300_000]].concat());
+    let mut answer = Vec::new();
+    polite.read_to_end(&mut answer).expect("an end, not a reset");
+    assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer.len() > 3000);
+    drop(polite);
     for (fields, expect) in [
         ("Content-Length: 9000000000000000000", false),
         ("Transfer-Encoding: chunked", false),
