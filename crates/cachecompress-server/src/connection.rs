@@ -107,15 +107,17 @@ impl Protocol {
         loop {
             let ending = deadlines.is_ending();
             let verdict = tokio::select! {
+                // Time first: a flood that keeps the connection busy uses up the turn of whoever
+                // comes after it.
                 biased;
+                verdict = deadlines.next() => verdict,
+                () = draining.begun(), if !ending => Verdict::End,
                 result = connection.as_mut() => {
                     if let Err(error) = result {
                         tracing::debug!(error = %Causes(&*error), "connection ended early");
                     }
                     return;
                 }
-                () = draining.begun(), if !ending => Verdict::End,
-                verdict = deadlines.next() => verdict,
             };
             match verdict {
                 Verdict::Wait => {}

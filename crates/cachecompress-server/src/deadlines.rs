@@ -21,7 +21,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 const LINGER: Duration = Duration::from_millis(250);
 /// How long what a client still sends is read and thrown away after the last answer, so that the
 /// answer is not lost in a reset.
-const DISCARD_TIME: Duration = Duration::from_secs(2);
+const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// And how much of it.
 const DISCARD_BYTES: usize = 1 << 20;
 /// What the kernel holds of a connection beyond what is on its way, at most. Half of it free wakes

@@ -10,8 +10,11 @@ use crate::cli::LogFormat;
 
 /// Sends events up to `level` to stderr from now on, for the whole process.
 pub(crate) fn init(level: LevelFilter, format: LogFormat) {
-    // The HTTP/2 library narrates every frame at debug; only its warnings are about us.
-    let filter = Targets::new().with_default(level).with_target("h2", level.min(LevelFilter::WARN));
+    // What these libraries warn of is what clients do, which may be half a million lines in four
+    // seconds; and at debug one of them narrates every frame.
+    let theirs = level.min(LevelFilter::ERROR);
+    let filter =
+        Targets::new().with_default(level).with_target("h2", theirs).with_target("hyper", theirs);
     let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let layer = match format {
         LogFormat::Json => output.json().flatten_event(true).boxed(),

@@ -85,8 +85,8 @@ async fn until_stalled(stream: impl Future<Output = ()>, taken: Arc<Taken>, limi
     loop {
         tokio::select! {
             biased;
-            () = stream.as_mut() => return,
             _ = ticks.tick() => {}
+            () = stream.as_mut() => return,
         }
         let now = Instant::now();
         if taken.waits_for_client() != waits {
