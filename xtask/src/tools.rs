@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn what_the_tests_of_this_workspace_ask_for_is_seen() {
         let tools = Tools::find();
-        for name in [CORPUS, REDBOT, "chromium"] {
+        for name in [CORPUS, REDBOT, "chromium", "brotli"] {
             assert!(tools.needed.contains(name), "{name} in {:?}", tools.needed);
         }
     }

@@ -10,6 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::Digest as _;
 
+use crate::tools::require;
+
 /// The largest window that a zstd frame may declare, RFC 9659.
 pub const ZSTD_WINDOW_LIMIT: u64 = 8 << 20;
 
@@ -137,31 +139,25 @@ pub fn zstd_has_checksum(frame: &[u8]) -> bool {
 #[must_use]
 pub fn decode_by_program(coding: &str, body: &[u8]) -> Option<Vec<u8>> {
     let program = match coding {
-        "gzip" => "gzip",
-        "br" => "brotli",
-        "zstd" => "zstd",
+        "gzip" => require("gzip"),
+        "br" => require("brotli"),
+        "zstd" => require("zstd"),
         other => panic!("no program for {other:?}"),
-    };
-    let child = Command::new(program)
+    }?;
+    let mut child = Command::new(&program)
         .args(["-d", "-c"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(error) => {
-            skipped(&format!("{program} does not start: {error}"));
-            return None;
-        }
-    };
+        .spawn()
+        .expect("the program starts");
     let mut input = child.stdin.take().expect("a pipe was asked for");
     let body = body.to_vec();
     let feeder = std::thread::spawn(move || input.write_all(&body));
     let output = child.wait_with_output().expect("the program ends");
     let fed = feeder.join().expect("the feeder ends");
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} refuses the body: {complaint}");
+    assert!(output.status.success(), "{coding}: the program refuses the body: {complaint}");
     fed.expect("the program reads all of the body");
     Some(output.stdout)
 }
@@ -174,7 +170,7 @@ pub fn decode_by_program(coding: &str, body: &[u8]) -> Option<Vec<u8>> {
 pub fn skipped(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "would skip: {why}");
     // Not `eprintln!`, which the test harness captures.
-    let _ = writeln!(io::stderr(), "\n*** SKIPPED: {why} ***");
+    let _ = writeln!(io::stderr(), "\nSKIPPED {why}");
 }
 
 /// The SHA-256 of `bytes`.
