@@ -688,6 +688,10 @@ impl Exchange<'_> {
         }
         match &self.if_range {
             Expected::Tag(seen) if !self.names(seen) => Some(false),
+            // Another one than If-Match has named.
+            Expected::Tag(seen) if matches!(&self.condition, Expected::Match(pinned) if pinned.tag != seen.tag) => {
+                Some(false)
+            }
             Expected::Tag(seen) if seen.coding.is_empty() => Some(true),
             Expected::Tag(_) => None,
             // It counts only if it has been the date for a second, and for identity only.

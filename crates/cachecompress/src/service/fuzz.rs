@@ -171,7 +171,8 @@ impl Request {
             IfRange::Absent => Some((codings, identity)),
             IfRange::Tag(tag) => {
                 let (named, strong) = self.content.named(tag)?;
-                strong.then(|| alone(&named))
+                let pinned = self.conditions.pinned(&self.content);
+                (strong && pinned.is_none_or(|pinned| pinned == named)).then(|| alone(&named))
             }
             IfRange::Date(date) => {
                 let holds = *date == Date::Equal && self.content.modified.is_some() && identity;

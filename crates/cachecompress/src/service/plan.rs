@@ -111,8 +111,9 @@ pub(crate) fn intend(head: Head<'_>, facts: &Facts<'_>) -> Intent {
         return Intent::NotAcceptable;
     }
     // The client named the representation that it means; another one would belie the condition.
-    if let Some(named) = preconditions.named_by_if_match(&validators) {
-        wish = only(named, wish.extent);
+    let pinned = preconditions.named_by_if_match(&validators);
+    if let Some(named) = &pinned {
+        wish = only(named.clone(), wish.extent);
     }
     let RangeHeader::One(spec) = parse_range(head.headers) else {
         return Intent::Select(wish.into());
@@ -124,7 +125,9 @@ pub(crate) fn intend(head: Head<'_>, facts: &Facts<'_>) -> Intent {
     let of_range = if if_range == IfRange::None {
         Some(Wish { extent: Extent::Stored, ..wish.clone() })
     } else if let Some(named) = if_range.named(&validators) {
-        Some(only(named, Extent::Stored))
+        // §13.1.5: held against the selected representation, which If-Match may have named.
+        let is_selected = pinned.is_none_or(|pinned| pinned == named);
+        is_selected.then(|| only(named, Extent::Stored))
     } else if wish.identity && if_range.is_date_of(facts.last_modified, facts.now) {
         let identity = NamedCoding { coding: ContentCoding::IDENTITY, id: None };
         Some(only(identity, Extent::Stored))
@@ -374,6 +377,23 @@ mod tests {
         let intent = intend_plain(&[(ACCEPT_ENCODING, "br, gzip"), (IF_MATCH, &current)]);
         let (codings, identity, ..) = selected(intent);
         assert_eq!((codings.join(" ").as_str(), identity), ("gzip", false));
+    }
+
+    /// A range of the one that If-Range named was sent, though If-Match had named another.
+    #[test]
+    fn if_range_does_not_overrule_if_match() {
+        let tag = |coding: &ContentCoding| tags().coded(coding, &id()).to_string();
+        let (br, gzip) = (tag(&ContentCoding::BROTLI), tag(&ContentCoding::GZIP));
+        let accept = (ACCEPT_ENCODING, "br, gzip");
+        let range = (RANGE, "bytes=5-");
+        let ask = |if_range: &str| {
+            let fields = [accept.clone(), range.clone(), (IF_MATCH, &*br), (IF_RANGE, if_range)];
+            selected(intend_plain(&fields))
+        };
+        let (codings, identity, _, spec) = ask(&gzip);
+        assert_eq!((codings.join(" ").as_str(), identity, spec), ("br", false, None));
+        let (codings, _, _, spec) = ask(&br);
+        assert!(codings == ["br"] && spec.is_some(), "the same one may be resumed");
     }
 
     #[test]
