@@ -28,6 +28,10 @@ mod values;
 
 use std::process::ExitCode;
 
+/// Answers are made of a dozen small pieces each; this one is good at those.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     exit::code(cli::parse().and_then(commands::run))
 }
