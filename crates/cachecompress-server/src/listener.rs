@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::exit::Failure;
@@ -19,15 +20,24 @@ const LAST_BACKOFF: Duration = Duration::from_secs(1);
 
 /// How many connections the kernel keeps until they are accepted. Clients beyond that wait for a
 /// second, and then for longer, before they try again.
-const BACKLOG: u32 = 1024;
+const BACKLOG: i32 = 1024;
 
-/// Binds `address`, for which `flag` asked.
+/// Sockets that listen on one address.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    /// The address, its port chosen.
+    pub(crate) address: SocketAddr,
+    /// One for each thread that accepts.
+    pub(crate) sockets: Vec<Socket>,
+}
+
+/// Binds `address`, for which `flag` asked, for so many threads that accept.
 ///
 /// # Errors
 ///
 /// [`Failure::Runtime`], saying what to change.
-pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
-    listen(address).map_err(|error| {
+pub(crate) fn bind(address: SocketAddr, flag: &str, threads: usize) -> Result<Bound, Failure> {
+    listen(address, threads).map_err(|error| {
         let reason = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 format!("address in use; choose another with {flag}")
@@ -44,13 +54,50 @@ pub(crate) fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failu
     })
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+fn listen(address: SocketAddr, threads: usize) -> io::Result<Bound> {
+    // Not to be shared, so that an address that somebody else listens on is an error.
+    let first = socket(address)?;
+    first.bind(&address.into())?;
+    let bound = first.local_addr()?.as_socket().unwrap_or(address);
+    let sockets = if cfg!(target_os = "linux") && threads > 1 {
+        share(bound, threads)?
+    } else {
+        first.listen(BACKLOG)?;
+        let mut sockets =
+            (1..threads).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>()?;
+        sockets.push(first);
+        sockets
+    };
+    Ok(Bound { address: bound, sockets })
+}
+
+/// Sockets among which the kernel divides the connections to `address`.
+#[cfg(unix)]
+fn share(address: SocketAddr, threads: usize) -> io::Result<Vec<Socket>> {
+    let bind = |_| {
+        let socket = socket(address)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        Ok(socket)
+    };
+    let sockets = (0..threads).map(bind).collect::<io::Result<Vec<_>>>()?;
+    sockets.iter().try_for_each(|socket| socket.listen(BACKLOG))?;
+    Ok(sockets)
+}
+
+/// Elsewhere all threads accept from one queue.
+#[cfg(not(unix))]
+fn share(_: SocketAddr, _: usize) -> io::Result<Vec<Socket>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
     // On Windows it means something else: that somebody else may take the address over.
     #[cfg(not(windows))]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.set_reuse_address(true)?;
+    Ok(socket)
 }
 
 /// Accepts from `listener` and starts a task of `serve` for each connection, until `draining`
@@ -60,13 +107,20 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// `accept` fails for want of descriptors or memory, it is tried again a little later, and the
 /// connections there are go on.
 pub(crate) async fn accept<F>(
-    listener: TcpListener,
+    listener: Socket,
     limit: Arc<Semaphore>,
     mut draining: Draining,
     serve: impl Fn(TcpStream, SocketAddr, Draining) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
+    let listener = match TcpListener::from_std(listener.into()) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "cannot wait for connections");
+            return;
+        }
+    };
     let mut backoff = FIRST_BACKOFF;
     loop {
         let accepted = tokio::select! {

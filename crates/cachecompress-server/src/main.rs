@@ -14,6 +14,7 @@ mod cli;
 mod commands;
 mod config;
 mod connection;
+mod cores;
 mod deadlines;
 mod edge;
 mod exit;

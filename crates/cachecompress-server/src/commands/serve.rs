@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use cachecompress::{Cache, Directory, ErrorKind, ServeCompressed, Shutdown};
 use hyper::service::service_fn;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::access_log::{AccessLog, LogThread};
@@ -14,14 +13,18 @@ use crate::admin::Admin;
 use crate::cli::ServeArgs;
 use crate::config::{CacheChoice, MEMORY_CACHE_BYTES, ServeConfig};
 use crate::connection::Protocol;
+use crate::cores::Cores;
 use crate::edge::Edge;
 use crate::exit::Failure;
+use crate::listener::{Bound, bind};
 use crate::open_files::Budget;
 use crate::printer::Printer;
 use crate::shutdown::{Drain, GRACE, Hangups, Signals};
 use crate::values::{Level, LogTarget};
 use crate::{listener, logging};
 
+/// How long what runs outside of the runtimes may take after the last connection has ended.
+const LAST_PATIENCE: Duration = Duration::from_millis(500);
 /// How long the access log's last lines may take.
 const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -36,14 +39,13 @@ pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     logging::init(config.log_level, config.log_format);
     let budget = Budget::new(config.max_connections, config.max_open_files);
     let source = open_directory(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.threads)
-        .thread_name("serve")
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::Runtime(format!("cannot start threads: {error}; try fewer with --threads"))
-        })?;
+    let few = |error| {
+        Failure::Runtime(format!("cannot start threads: {error}; try fewer with --threads"))
+    };
+    let cores = Cores::start(config.threads, LAST_PATIENCE).map_err(few)?;
+    // For signals and the admin listener, which answers whatever the site has to do.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(few)?;
     let (log, thread) = match config.access_log.clone().map(AccessLog::start).transpose()? {
         Some((log, thread)) => (Some(log), Some(Arc::new(thread))),
         None => (None, None),
@@ -51,10 +53,11 @@ pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         let sockets = Sockets::bind(&config)?;
         let site = build_site(&mut config, source, &budget)?;
-        serve(sockets, site, log, &config, budget, thread.clone(), printer).await
+        serve(sockets, &cores, site, log, &config, budget, thread.clone(), printer).await
     });
     // Drops what did not finish in time; those bodies still write their lines.
-    runtime.shutdown_timeout(Duration::from_millis(500));
+    cores.end();
+    runtime.shutdown_timeout(LAST_PATIENCE);
     if let Some(thread) = thread {
         thread.close(LOG_PATIENCE);
     }
@@ -112,34 +115,22 @@ fn build_site(
 
 /// Everything bound, nothing served yet.
 struct Sockets {
-    site: Vec<(TcpListener, SocketAddr)>,
-    admin: Option<(TcpListener, SocketAddr)>,
+    site: Vec<Bound>,
+    admin: Option<Bound>,
 }
 
 impl Sockets {
     fn bind(config: &ServeConfig) -> Result<Self, Failure> {
-        let mut site = Vec::new();
-        for address in &config.listen {
-            site.push(bind(*address, "--listen")?);
-        }
-        let admin = match config.admin {
-            Some(address) => Some(bind(address, "--admin")?),
-            None => None,
-        };
-        Ok(Self { site, admin })
+        let site = config.listen.iter().map(|address| bind(*address, "--listen", config.threads));
+        let admin = config.admin.map(|address| bind(address, "--admin", 1));
+        Ok(Self { site: site.collect::<Result<_, _>>()?, admin: admin.transpose()? })
     }
 }
 
-fn bind(address: SocketAddr, flag: &str) -> Result<(TcpListener, SocketAddr), Failure> {
-    let listener = listener::bind(address, flag)?;
-    let bound = listener
-        .local_addr()
-        .map_err(|error| Failure::Runtime(format!("cannot listen on {address}: {error}")))?;
-    Ok((listener, bound))
-}
-
+#[allow(clippy::too_many_arguments, reason = "all that there is comes together here, once")]
 async fn serve(
     sockets: Sockets,
+    cores: &Cores,
     site: ServeCompressed,
     log: Option<AccessLog>,
     config: &ServeConfig,
@@ -168,18 +159,20 @@ async fn serve(
             max_headers,
         }
     };
-    for (listener, address) in sockets.site {
+    for Bound { address, sockets } in sockets.site {
         printer.line(format_args!("listening on http://{address}"));
-        let (protocol, edge) = (protocol.clone(), edge.clone());
-        let serve = move |stream, peer, draining| {
-            let (protocol, edge) = (protocol.clone(), edge(peer));
-            let service = service_fn(move |request| edge.clone().answer(request));
-            async move { protocol.serve(stream, service, draining).await }
-        };
-        let limit = Arc::clone(&limit);
-        tokio::spawn(listener::accept(listener, limit, site_drain.subscribe(), serve));
+        for (socket, core) in sockets.into_iter().zip(cores.runtimes()) {
+            let (protocol, edge) = (protocol.clone(), edge.clone());
+            let serve = move |stream, peer, draining| {
+                let (protocol, edge) = (protocol.clone(), edge(peer));
+                let service = service_fn(move |request| edge.clone().answer(request));
+                async move { protocol.serve(stream, service, draining).await }
+            };
+            let limit = Arc::clone(&limit);
+            core.spawn(listener::accept(socket, limit, site_drain.subscribe(), serve));
+        }
     }
-    if let Some((listener, address)) = sockets.admin {
+    if let Some(Bound { address, sockets }) = sockets.admin {
         printer.line(format_args!("admin on http://{address}"));
         let admin = admin.clone();
         let serve = move |stream, _, draining| {
@@ -188,7 +181,10 @@ async fn serve(
             async move { protocol.serve(stream, service, draining).await }
         };
         let limit = Arc::new(Semaphore::new(budget.admin));
-        tokio::spawn(listener::accept(listener, limit, admin_drain.subscribe(), serve));
+        for socket in sockets {
+            let (limit, draining) = (Arc::clone(&limit), admin_drain.subscribe());
+            tokio::spawn(listener::accept(socket, limit, draining, serve.clone()));
+        }
     }
 
     let signal = signals.next().await;
