@@ -361,14 +361,14 @@ pin_project_lite::pin_project! {
     pub(crate) struct Logged<B> {
         #[pin]
         body: B,
-        line: Option<Line>,
+        line: Option<Box<Line>>,
         left: Option<u64>,
     }
 }
 
 impl<B: Body> Logged<B> {
     /// Passes `body` on as it is; `None` writes no line.
-    pub(crate) fn new(body: B, mut line: Option<Line>) -> Self {
+    pub(crate) fn new(body: B, mut line: Option<Box<Line>>) -> Self {
         let left = body.size_hint().exact();
         if let Some(line) = &mut line {
             line.complete |= body.is_end_stream();
@@ -472,7 +472,7 @@ mod tests {
         let (log, lines) = log_of(1);
         let line = log.begin(IpAddr::from([127, 0, 0, 1]), &Request::new(()));
         let line = line.answered(&Response::new(()), None);
-        let mut body = Logged::new(Frames(frames.into_iter()), Some(line));
+        let mut body = Logged::new(Frames(frames.into_iter()), Some(Box::new(line)));
         let mut cx = Context::from_waker(std::task::Waker::noop());
         for _ in 0..polls {
             match Pin::new(&mut body).poll_frame(&mut cx) {

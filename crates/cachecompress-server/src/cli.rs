@@ -109,6 +109,22 @@ pub(crate) struct ServeArgs {
     #[arg(default_value = "1GiB", env = "CACHECOMPRESS_CACHE_SIZE")]
     pub(crate) cache_size: u64,
 
+    /// How much memory small files and ready answers may take, such as 64MiB; 0 keeps none
+    ///
+    /// What is asked for again within a second or so is then answered without a look at any file.
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(default_value = "64MiB", env = "CACHECOMPRESS_MEMORY_CACHE")]
+    pub(crate) memory_cache: u64,
+
+    /// What is sent straight from its file, by sendfile (Linux, HTTP/1): compressed files, nothing,
+    /// or all files
+    ///
+    /// all is for files that are replaced and never overwritten in place: it cannot see a change
+    /// under a download, which then ends as a mixture of old and new bytes.
+    #[arg(long, value_name = "off|entries|all", value_enum)]
+    #[arg(default_value = "entries", env = "CACHECOMPRESS_SENDFILE")]
+    pub(crate) sendfile: Sendfile,
+
     /// Content codings to offer, the preferred one first: any of br,zstd,gzip,deflate, or auto
     ///
     /// A client's own preference comes first. auto: br, zstd, gzip, deflate for files up to
@@ -262,6 +278,14 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FORMAT", value_enum)]
     #[arg(default_value = "text", env = "CACHECOMPRESS_LOG_FORMAT")]
     pub(crate) log_format: LogFormat,
+}
+
+/// What is sent straight from its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sendfile {
+    Off,
+    Entries,
+    All,
 }
 
 /// `--log-level`.

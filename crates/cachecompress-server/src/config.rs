@@ -10,7 +10,7 @@ use etcetera::BaseStrategy as _;
 use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::cli::{CacheArgs, LogFormat, LogLevel, ServeArgs};
+use crate::cli::{CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs};
 use crate::connection::Limits;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
@@ -28,6 +28,8 @@ pub(crate) struct ServeConfig {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) cache: CacheChoice,
+    pub(crate) memory_cache: u64,
+    pub(crate) sendfile: Sendfile,
     pub(crate) preference: Preference,
     pub(crate) levels: Vec<Level>,
     pub(crate) threads: usize,
@@ -66,6 +68,8 @@ impl ServeConfig {
             listen: args.listen,
             admin: args.admin,
             cache: cache_choice(args.cache_size, args.cache.cache_dir, user_cache_dir),
+            memory_cache: args.memory_cache,
+            sendfile: args.sendfile,
             preference: args.codings.into(),
             levels: args.level,
             threads: args.threads.map_or(cores, usize::from),

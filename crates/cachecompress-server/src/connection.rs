@@ -8,13 +8,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cachecompress::sendfile::Stream;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
 
 use crate::deadlines::{Activity, Deadlines, Running, Timeouts, Verdict, Watched};
 use crate::shutdown::Draining;
@@ -91,7 +91,7 @@ impl Protocol {
 
     /// Serves `stream` until its client leaves, exceeds a timeout, or `draining` begins; in the
     /// last case after what has been requested is answered.
-    pub(crate) async fn serve<S, B>(&self, stream: TcpStream, service: S, mut draining: Draining)
+    pub(crate) async fn serve<S, B>(&self, stream: Stream, service: S, mut draining: Draining)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
         S::Future: Send + 'static,
@@ -99,7 +99,7 @@ impl Protocol {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let activity = Arc::new(Activity::default());
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity), self.timeouts.write));
         let service = Counting { service, activity: Arc::clone(&activity) };
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let mut deadlines = Deadlines::new(self.timeouts, Arc::clone(&activity));

@@ -51,10 +51,11 @@ impl Core {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (end, ended) = oneshot::channel();
-        let thread = std::thread::Builder::new().name(format!("serve-{number}")).spawn(move || {
-            let _ = runtime.block_on(ended);
-            runtime.shutdown_timeout(patience);
-        })?;
+        let thread =
+            std::thread::Builder::new().name(format!("serve-{number}")).spawn(move || {
+                let _ = runtime.block_on(ended);
+                runtime.shutdown_timeout(patience);
+            })?;
         Ok(Self { runtime: handle, end, thread })
     }
 

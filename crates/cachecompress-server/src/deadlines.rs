@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use cachecompress::sendfile::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// How long a connection without a request is kept once it is to end: its client may have sent
@@ -24,10 +24,6 @@ const LINGER: Duration = Duration::from_millis(250);
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 /// And how much of it.
 const DISCARD_BYTES: usize = 1 << 20;
-/// What the kernel holds of a connection beyond what is on its way, at most. Half of it free wakes
-/// the writer, so that a slow client's progress is seen early.
-#[cfg(target_os = "linux")]
-const UNSENT: u32 = 128 * 1024;
 /// The longest time between two looks at a connection.
 const LONGEST_TICK: Duration = Duration::from_secs(5);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -83,6 +79,8 @@ pub(crate) struct Activity {
     discarding: AtomicBool,
     /// Whether the connection ends with a reset, which frees what the kernel holds of it.
     reset: AtomicBool,
+    /// Whether the kernel sees to it that a client takes what is written.
+    kernel_waits: AtomicBool,
 }
 
 /// A request that runs; it does so until this is dropped.
@@ -115,7 +113,7 @@ impl Drop for Running {
 /// A connection's socket, which counts what it does.
 #[derive(Debug)]
 pub(crate) struct Watched {
-    stream: TcpStream,
+    stream: Stream,
     activity: Arc<Activity>,
     /// How much of HTTP/2's preface has come; `None` once that is settled.
     preface: Option<usize>,
@@ -124,11 +122,18 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
-        // Only matters of speed and memory.
-        let _ = stream.set_nodelay(true);
+    /// Watches `stream`, which the kernel gives up when its client takes nothing for as long as
+    /// `write_timeout`, where it can: only it sees what of all that is queued a client takes.
+    pub(crate) fn new(stream: Stream, activity: Arc<Activity>, write_timeout: Duration) -> Self {
+        // Only a matter of speed.
+        let _ = stream.as_ref().set_nodelay(true);
         #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
+        if socket2::SockRef::from(stream.as_ref()).set_tcp_user_timeout(Some(write_timeout)).is_ok()
+        {
+            activity.kernel_waits.store(true, Ordering::Relaxed);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = write_timeout;
         Self { stream, activity, preface: Some(0), shut: false, discarded: 0 }
     }
 
@@ -228,7 +233,7 @@ impl AsyncWrite for Watched {
 impl Drop for Watched {
     fn drop(&mut self) {
         if self.activity.reset.load(Ordering::Relaxed) {
-            let _ = self.stream.set_zero_linger();
+            let _ = self.stream.as_ref().set_zero_linger();
         }
     }
 }
@@ -304,6 +309,9 @@ impl Deadlines {
         }
         let limit = match phase {
             Phase::Serving => return Verdict::Wait,
+            Phase::Blocked(_) if self.activity.kernel_waits.load(Ordering::Relaxed) => {
+                return Verdict::Wait;
+            }
             Phase::Blocked(_) => self.timeouts.write,
             Phase::Discarding => DISCARD_TIME,
             Phase::Head(_) | Phase::Idle(_) if self.ending => LINGER,

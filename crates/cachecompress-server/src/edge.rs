@@ -2,20 +2,22 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cachecompress::{Body, ServeCompressed, Served};
-use http::request::Parts;
+use cachecompress::{Body, ResponseFuture, ServeCompressed};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
+use hyper::service::Service;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tower::ServiceExt as _;
+use tower_service::Service as _;
 
-use crate::access_log::{AccessLog, Logged};
+use crate::access_log::{AccessLog, Line, Logged};
 use crate::keeping::Keeping;
 
 /// How long a request waits for its turn when all turns are taken.
@@ -41,7 +43,7 @@ pub(crate) struct Edge {
 
 /// Why a request goes no further.
 #[derive(Debug, PartialEq, Eq)]
-enum Turned {
+pub(crate) enum Turned {
     /// Against the rules; the sentence is for the client.
     BadRequest(&'static str),
     /// `OPTIONS *` is about the server, not about a file (RFC 9110 §9.3.7).
@@ -52,32 +54,100 @@ enum Turned {
     Busy,
 }
 
-impl Edge {
-    /// Answers `request`.
-    pub(crate) async fn answer(
-        self,
-        request: Request<Incoming>,
-    ) -> Result<Response<SiteBody>, Infallible> {
-        let line = self.log.map(|log| log.begin(self.client, &request));
-        let (mut parts, body) = request.into_parts();
-        let turn =
-            timeout(TURN_PATIENCE, self.turns.acquire_owned()).await.ok().and_then(Result::ok);
-        let admitted = match turn {
-            None => Err(Turned::Busy),
-            Some(_) if parts.headers.len() > self.max_headers => Err(Turned::TooManyFields),
-            Some(_) => admit(&mut parts),
-        };
-        let response = match admitted {
-            Ok(()) => self.site.oneshot(Request::from_parts(parts, body)).await?.map(Either::Left),
-            Err(turned) => turned.response().map(Either::Right),
-        };
-        let line = line.map(|line| line.answered(&response, response.extensions().get::<Served>()));
-        Ok(response.map(|body| Keeping::new(Logged::new(body, line), turn)))
+impl Service<Request<Incoming>> for Edge {
+    type Response = Response<SiteBody>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn call(&self, request: Request<Incoming>) -> Answer {
+        let line = self.log.as_ref().map(|log| Box::new(log.clone().begin(self.client, &request)));
+        match Arc::clone(&self.turns).try_acquire_owned() {
+            Ok(turn) => self.ask(request, line, turn),
+            Err(_) => self.wait(request, line),
+        }
     }
 }
 
+impl Edge {
+    /// Asks the site, if it may be.
+    fn ask<B>(&self, mut request: Request<B>, line: Option<Box<Line>>, turn: Turn) -> Answer {
+        let admitted = match request.headers().len() > self.max_headers {
+            true => Err(Turned::TooManyFields),
+            false => admit(&mut request),
+        };
+        match admitted {
+            Ok(()) => Answer::Site((&self.site).call(request), Some(Extras { line, turn })),
+            Err(turned) => Answer::Turned(turned, Some(Extras { line, turn })),
+        }
+    }
+
+    /// Waits for a turn, and asks then.
+    fn wait(&self, request: Request<Incoming>, line: Option<Box<Line>>) -> Answer {
+        let edge = self.clone();
+        Answer::Waiting(Box::pin(async move {
+            let turn = Arc::clone(&edge.turns).acquire_owned();
+            match timeout(TURN_PATIENCE, turn).await.ok().and_then(Result::ok) {
+                Some(turn) => edge.ask(request, line, turn).await,
+                None => Ok(dress(Turned::Busy.response().map(Either::Right), line, None)),
+            }
+        }))
+    }
+}
+
+type Turn = OwnedSemaphorePermit;
+
+/// What a request has with it until its body is through.
+pub(crate) struct Extras {
+    line: Option<Box<Line>>,
+    turn: Turn,
+}
+
+/// The answer to one request.
+#[allow(clippy::large_enum_variant, reason = "the large one is what saves the allocation")]
+pub(crate) enum Answer {
+    /// The site's, which may be there at once.
+    Site(ResponseFuture, Option<Extras>),
+    /// Our own.
+    Turned(Turned, Option<Extras>),
+    /// It has no turn yet.
+    Waiting(Pin<Box<dyn Future<Output = Result<Response<SiteBody>, Infallible>> + Send>>),
+}
+
+impl Future for Answer {
+    type Output = Result<Response<SiteBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (response, extras) = match self.get_mut() {
+            Self::Site(site, extras) => {
+                let Ok(response) = ready!(Pin::new(site).poll(cx));
+                (response.map(Either::Left), extras.take())
+            }
+            Self::Turned(turned, extras) => (turned.response().map(Either::Right), extras.take()),
+            Self::Waiting(answer) => return answer.as_mut().poll(cx),
+        };
+        let (line, turn) = extras.map_or((None, None), |extras| (extras.line, Some(extras.turn)));
+        Poll::Ready(Ok(dress(response, line, turn)))
+    }
+}
+
+/// Lets a response's body keep what its request has with it.
+fn dress(
+    response: Response<Either<Body, Full<Bytes>>>,
+    line: Option<Box<Line>>,
+    turn: Option<Turn>,
+) -> Response<SiteBody> {
+    let line = line.map(|line| {
+        let served = match response.body() {
+            Either::Left(body) => body.served(),
+            Either::Right(_) => None,
+        };
+        Box::new(line.answered(&response, served))
+    });
+    response.map(|body| Keeping::new(Logged::new(body, line), turn))
+}
+
 impl Turned {
-    fn response(self) -> Response<Full<Bytes>> {
+    fn response(&self) -> Response<Full<Bytes>> {
         let mut response = Response::default();
         match self {
             Self::BadRequest(sentence) => explain(&mut response, StatusCode::BAD_REQUEST, sentence),
@@ -108,21 +178,23 @@ fn explain(response: &mut Response<Full<Bytes>>, status: StatusCode, sentence: &
 }
 
 /// Lets a request pass, its target reduced to path and query (RFC 9112 §3.2.1).
-fn admit(parts: &mut Parts) -> Result<(), Turned> {
-    check_host(parts.version, &parts.uri, &parts.headers)?;
-    if parts.method == Method::CONNECT {
+fn admit<B>(request: &mut Request<B>) -> Result<(), Turned> {
+    check_host(request.version(), request.uri(), request.headers())?;
+    if request.method() == Method::CONNECT {
         // Its target is an authority; the site says which methods it has.
-        parts.uri = Uri::from_static("/");
+        *request.uri_mut() = Uri::from_static("/");
         return Ok(());
     }
-    if parts.uri.path() == "*" {
-        return Err(match parts.method {
+    if request.uri().path() == "*" {
+        return Err(match *request.method() {
             Method::OPTIONS => Turned::ServerOptions,
             _ => Turned::BadRequest("the target * is for OPTIONS only"),
         });
     }
-    parts.uri = origin_form(&parts.uri)
-        .ok_or(Turned::BadRequest("the target is neither a path nor a URL"))?;
+    if request.uri().authority().is_some() || !request.uri().path().starts_with('/') {
+        *request.uri_mut() = origin_form(request.uri())
+            .ok_or(Turned::BadRequest("the target is neither a path nor a URL"))?;
+    }
     Ok(())
 }
 
@@ -204,12 +276,12 @@ fn origin_form(uri: &Uri) -> Option<Uri> {
 mod tests {
     use super::*;
 
-    fn parts(version: Version, target: &str, hosts: &[&str]) -> Parts {
+    fn parts(version: Version, target: &str, hosts: &[&str]) -> Request<()> {
         let mut request = Request::builder().version(version).uri(target);
         for host in hosts {
             request = request.header(header::HOST, *host);
         }
-        request.body(()).unwrap().into_parts().0
+        request.body(()).unwrap()
     }
 
     #[test]
@@ -248,8 +320,8 @@ mod tests {
         ] {
             let mut parts = parts(Version::HTTP_11, target, &["h"]);
             assert_eq!(admit(&mut parts), Ok(()), "{target}");
-            assert_eq!(parts.uri, seen, "{target}");
-            assert_eq!(parts.uri.scheme(), None);
+            assert_eq!(parts.uri(), seen, "{target}");
+            assert_eq!(parts.uri().scheme(), None);
         }
         assert!(admit(&mut parts(Version::HTTP_11, "h:80", &["h"])).is_err());
     }
@@ -258,7 +330,7 @@ mod tests {
     fn the_asterisk_is_for_options() {
         let mut asterisk = parts(Version::HTTP_11, "*", &["h"]);
         assert!(matches!(admit(&mut asterisk), Err(Turned::BadRequest(_))));
-        asterisk.method = Method::OPTIONS;
+        *asterisk.method_mut() = Method::OPTIONS;
         assert_eq!(admit(&mut asterisk), Err(Turned::ServerOptions));
     }
 }

@@ -213,6 +213,8 @@ fn help_names_every_flag_its_variable_and_its_default() {
         ("listen", "127.0.0.1:8080"),
         ("cache-dir", "the user's cache directory + /cachecompress"),
         ("cache-size", "1GiB"),
+        ("memory-cache", "64MiB"),
+        ("sendfile", "entries"),
         ("codings", "auto"),
         ("level", "br=5 zstd=3 gzip=6"),
         ("threads", "the number of cores"),

@@ -53,6 +53,11 @@ impl<T: Clone> Latest<T> {
         lock(&self.0).what.clone()
     }
 
+    /// Whether what is held `is_it`.
+    pub(crate) fn holds(&self, is_it: impl FnOnce(&T) -> bool) -> bool {
+        lock(&self.0).what.as_ref().is_some_and(is_it)
+    }
+
     /// Holds what `look` found, `None` being nothing that can be used.
     pub(crate) fn put(&self, look: Look, what: Option<T>) -> Put<T> {
         self.put_unless(look, what, |_| false)

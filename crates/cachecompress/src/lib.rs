@@ -205,7 +205,7 @@
 //! Entity tags are strong, name content and coding, and are known before the first encoded byte, so
 //! a download that broke off can be resumed in its coding. Every answer for a type that may be
 //! compressed carries `Vary: Accept-Encoding`. `Cache-Status` (RFC 9211) tells what happened, and
-//! the [`Served`] extension of the response says the same to layers around:
+//! [`Body::served`] says the same to layers around:
 //!
 //! | `Cache-Status: cachecompress; …` | [`Outcome`] | what happened |
 //! |---|---|---|
@@ -291,18 +291,23 @@ mod metrics;
 mod progress;
 mod representations;
 pub mod semantics;
+#[cfg(feature = "sendfile")]
+pub mod sendfile;
+#[cfg(not(feature = "sendfile"))]
+#[path = "sendfile/absent.rs"]
+mod sendfile;
 mod service;
 pub mod source;
 mod sync;
 mod threads;
 
-pub use body::Body;
+pub use body::{Body, Served};
 pub use cache::Cache;
 pub use codec::Preference;
 pub use error::{Error, ErrorKind};
 pub use metrics::{EncodeMetrics, Metrics, Outcome};
 pub use service::{
-    Builder, Fallback, NoFallback, RequestOptions, ServeCompressed, Served, Shutdown, WarmSummary,
-    Warmed,
+    Builder, Fallback, NoFallback, RequestOptions, ResponseFuture, ServeCompressed, Shutdown,
+    WarmSummary, Warmed,
 };
 pub use source::{Directory, Embedded, Memory, Overlay, Source};

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cachecompress::sendfile::Stream;
 use cachecompress::{Cache, Directory, ErrorKind, ServeCompressed, Shutdown};
 use hyper::service::service_fn;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::access_log::{AccessLog, LogThread};
 use crate::admin::Admin;
-use crate::cli::ServeArgs;
+use crate::cli::{Sendfile, ServeArgs};
 use crate::config::{CacheChoice, MEMORY_CACHE_BYTES, ServeConfig};
 use crate::connection::Protocol;
 use crate::cores::Cores;
@@ -95,6 +97,8 @@ fn build_site(
     };
     let mut builder = ServeCompressed::builder(source)
         .cache(cache)
+        .memory_cache(config.memory_cache)
+        .sendfile_sources(config.sendfile == Sendfile::All)
         .preference(config.preference.clone())
         .encode_threads(config.encode_threads)
         .queue(config.queue)
@@ -151,8 +155,9 @@ async fn serve(
     let edge = {
         let (site, max_headers) = (site.clone(), config.limits.headers);
         let turns = Arc::new(Semaphore::new(budget.bodies));
-        move |client: SocketAddr| Edge {
-            site: site.clone(),
+        let sendfile = config.sendfile != Sendfile::Off;
+        move |client: SocketAddr, stream: &Stream| Edge {
+            site: if sendfile { site.on(stream.connection()) } else { site.clone() },
             log: log.clone(),
             client: client.ip(),
             turns: Arc::clone(&turns),
@@ -164,27 +169,16 @@ async fn serve(
         for (socket, core) in sockets.into_iter().zip(cores.runtimes()) {
             let (protocol, edge) = (protocol.clone(), edge.clone());
             let serve = move |stream, peer, draining| {
-                let (protocol, edge) = (protocol.clone(), edge(peer));
-                let service = service_fn(move |request| edge.clone().answer(request));
-                async move { protocol.serve(stream, service, draining).await }
+                let stream = Stream::from(stream);
+                let (protocol, edge) = (protocol.clone(), edge(peer, &stream));
+                async move { protocol.serve(stream, edge, draining).await }
             };
             let limit = Arc::clone(&limit);
             core.spawn(listener::accept(socket, limit, site_drain.subscribe(), serve));
         }
     }
-    if let Some(Bound { address, sockets }) = sockets.admin {
-        printer.line(format_args!("admin on http://{address}"));
-        let admin = admin.clone();
-        let serve = move |stream, _, draining| {
-            let (protocol, admin) = (protocol.clone(), admin.clone());
-            let service = service_fn(move |request| admin.clone().answer(request));
-            async move { protocol.serve(stream, service, draining).await }
-        };
-        let limit = Arc::new(Semaphore::new(budget.admin));
-        for socket in sockets {
-            let (limit, draining) = (Arc::clone(&limit), admin_drain.subscribe());
-            tokio::spawn(listener::accept(socket, limit, draining, serve.clone()));
-        }
+    if let Some(bound) = sockets.admin {
+        serve_admin(bound, &admin, &protocol, budget.admin, &admin_drain, &printer);
     }
 
     let signal = signals.next().await;
@@ -198,6 +192,29 @@ async fn serve(
     admin_drain.finish(Duration::from_millis(500)).await;
     site.shutdown(Shutdown::Drop).await;
     Ok(())
+}
+
+fn serve_admin(
+    bound: Bound,
+    admin: &Admin,
+    protocol: &Protocol,
+    connections: usize,
+    drain: &Drain,
+    printer: &Printer,
+) {
+    let Bound { address, sockets } = bound;
+    printer.line(format_args!("admin on http://{address}"));
+    let limit = Arc::new(Semaphore::new(connections));
+    let (admin, protocol) = (admin.clone(), protocol.clone());
+    let serve = move |stream: TcpStream, _, draining| {
+        let (protocol, admin) = (protocol.clone(), admin.clone());
+        let service = service_fn(move |request| admin.clone().answer(request));
+        async move { protocol.serve(stream.into(), service, draining).await }
+    };
+    for socket in sockets {
+        let (limit, draining) = (Arc::clone(&limit), drain.subscribe());
+        tokio::spawn(listener::accept(socket, limit, draining, serve.clone()));
+    }
 }
 
 fn reopen_on_hangup(log: AccessLog, mut hangups: Hangups) {

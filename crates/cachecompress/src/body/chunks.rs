@@ -37,6 +37,46 @@ impl Chunks {
         Self { file, threads, pending: None }
     }
 
+    /// Sees to it that the `len` bytes at `offset` are in memory, unless they `are_there`: reads
+    /// them on an I/O thread, and lets them go.
+    pub(crate) fn poll_load(
+        &mut self,
+        cx: &mut Context<'_>,
+        offset: u64,
+        len: u64,
+        are_there: impl FnOnce() -> bool,
+    ) -> Poll<()> {
+        if self.pending.is_none() {
+            if are_there() {
+                return Poll::Ready(());
+            }
+            let (sender, receiver) = oneshot::channel();
+            let file = Arc::clone(&self.file);
+            let submitted = self.threads.submit(Class::Waited, true, move || {
+                let mut at = offset;
+                while at < offset + len {
+                    let most = (offset + len - at).min(CHUNK);
+                    let read = |buffer: &mut [u8], offset| file.read_at(buffer, offset);
+                    match self::read(&*file, at, most, false, read) {
+                        Ok(chunk) => at += chunk.bytes.len() as u64,
+                        // Whoever sends it finds out.
+                        Err(_) => break,
+                    }
+                }
+                let _ = sender.send(Ok(Chunk { bytes: Bytes::new(), after: None }));
+            });
+            if !submitted {
+                return Poll::Ready(());
+            }
+            self.pending = Some(receiver);
+        }
+        if let Some(receiver) = &mut self.pending {
+            let _ = std::task::ready!(Pin::new(receiver).poll(cx));
+        }
+        self.pending = None;
+        Poll::Ready(())
+    }
+
     /// Reads at `offset` at least 1 and at most `most` bytes.
     ///
     /// With `look`, it also looks at the file after it read the last of `most`.

@@ -1,5 +1,6 @@
 //! Bytes of a file whose length is known.
 
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use super::chunks::changed;
 use crate::error::Error;
 use crate::fs::Fingerprint;
 use crate::semantics::{Digest, Hasher};
+use crate::sendfile::{Connection, Mapping};
+use crate::sync::clock;
 
 /// A stretch of a file.
 #[derive(Debug)]
@@ -19,8 +22,14 @@ pub(crate) struct FileBody {
     at: u64,
     end: u64,
     guard: Option<Box<Guard>>,
+    /// From where it is sent without being read.
+    mapped: Option<(Connection, Arc<Mapping>)>,
     failed: bool,
 }
+
+/// As much as is given out at a time to be sent by `sendfile`, in bytes: little enough that what
+/// a slow client has not taken yet is still in memory when it does.
+const PIECE: u64 = 512 * 1024;
 
 /// What a source's file was when its body began.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +68,21 @@ impl FileBody {
     /// has only grown (a log) is the same in that sense.
     pub(crate) fn new(chunks: Chunks, at: u64, len: u64, snapshot: Option<Snapshot>) -> Self {
         let guard = |snapshot| Box::new(Guard { snapshot, sent: Xxh3::new(), held: None });
-        Self { chunks, start: at, at, end: at + len, guard: snapshot.map(guard), failed: false }
+        Self {
+            chunks,
+            start: at,
+            at,
+            end: at + len,
+            guard: snapshot.map(guard),
+            mapped: None,
+            failed: false,
+        }
+    }
+
+    /// Sends from `mapping`, which is of the same file, as long as `connection` takes it.
+    pub(crate) fn mapped(mut self, connection: &Connection, mapping: &Arc<Mapping>) -> Self {
+        self.mapped = Some((connection.clone(), Arc::clone(mapping)));
+        self
     }
 
     pub(crate) fn remaining(&self) -> u64 {
@@ -82,6 +105,13 @@ impl FileBody {
     }
 
     fn poll_guarded(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Error>> {
+        if let Some((connection, mapping)) = &self.mapped {
+            let (at, len) = (self.at, (self.end - self.at).min(PIECE));
+            ready!(self.chunks.poll_load(cx, at, len, || mapping.is_resident(at, len, clock())));
+            if let Some(bytes) = connection.give_out(mapping, at, len) {
+                return Poll::Ready(Ok(bytes));
+            }
+        }
         let Some(guard) = &mut self.guard else {
             let chunk = ready!(self.chunks.poll_read(cx, self.at, self.end - self.at, false))?;
             return Poll::Ready(Ok(chunk.bytes));

@@ -17,7 +17,8 @@ pub(crate) use file::{FileBody, Snapshot};
 pub(crate) use growing::{GrowingBody, Product};
 
 use crate::error::{Error, ErrorKind};
-use crate::metrics::Counters;
+use crate::metrics::{Counters, Outcome};
+use crate::semantics::{CacheStatus, ContentCoding};
 
 /// The body of a response.
 ///
@@ -28,6 +29,21 @@ use crate::metrics::Counters;
 pub struct Body {
     content: Content,
     meter: Option<Meter>,
+    served: Option<Arc<Served>>,
+}
+
+/// What was served; [`Body::served`] has it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Served {
+    /// The coding of the representation.
+    pub coding: ContentCoding,
+    /// The same as in the `Cache-Status` field, whether that is sent or not.
+    pub cache_status: Option<CacheStatus>,
+    /// The length of the file behind it, in bytes.
+    pub source_len: Option<u64>,
+    /// How it was counted; redirects and `OPTIONS` are not.
+    pub outcome: Option<Outcome>,
 }
 
 enum Content {
@@ -48,6 +64,30 @@ struct Meter {
 }
 
 impl Body {
+    /// What the response that this is the body of was made of; `None` for those that the service
+    /// did not make itself.
+    ///
+    /// It stands here, and not among the response's extensions, because those cost three
+    /// allocations a response.
+    #[must_use]
+    pub fn served(&self) -> Option<&Served> {
+        self.served.as_deref()
+    }
+
+    pub(crate) fn of(mut self, served: Arc<Served>) -> Self {
+        self.served = Some(served);
+        self
+    }
+
+    pub(crate) fn shared_served(&self) -> Option<&Arc<Served>> {
+        self.served.as_ref()
+    }
+
+    /// Without its bytes.
+    pub(crate) fn emptied(self) -> Self {
+        Self { served: self.served, ..Self::empty() }
+    }
+
     /// A body without bytes.
     pub fn empty() -> Self {
         Self::bytes(Bytes::new())
@@ -99,7 +139,7 @@ impl Body {
 
 impl From<Content> for Body {
     fn from(content: Content) -> Self {
-        Self { content, meter: None }
+        Self { content, meter: None, served: None }
     }
 }
 

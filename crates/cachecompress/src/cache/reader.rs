@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::entry::{Checksum, Damage, Header, Kind, MAX_HEADER, TRAILER, trailer_head};
 use super::key::Key;
 use crate::fs::{Disk, DiskFile, FileKind, Fingerprint, read_full};
+use crate::sendfile::Mapping;
 use crate::sync::clock;
 
 /// How often an entry is read whose inode changes meanwhile.
@@ -19,6 +20,8 @@ const VERIFY_TRIES: usize = 3;
 pub(crate) struct Entry {
     header: Header,
     pub(super) file: Arc<dyn DiskFile>,
+    /// What a body is sent from without being read, once one was.
+    mapping: OnceLock<Option<Arc<Mapping>>>,
     payload_start: u64,
     payload_len: u64,
     /// The state of the file that was verified.
@@ -114,6 +117,7 @@ impl Entry {
         Self {
             header,
             file,
+            mapping: OnceLock::new(),
             payload_start,
             payload_len,
             verified,
@@ -155,6 +159,12 @@ impl Entry {
     /// Where the payload lies.
     pub(crate) fn payload(&self) -> Payload {
         Payload { file: Arc::clone(&self.file), start: self.payload_start }
+    }
+
+    /// The file as it is mapped to be sent from, if it can be.
+    pub(crate) fn mapping(&self) -> Option<&Arc<Mapping>> {
+        let map = || self.file.as_real().cloned().and_then(Mapping::new).map(Arc::new);
+        self.mapping.get_or_init(map).as_ref()
     }
 
     /// The payload's length in bytes.

@@ -176,6 +176,11 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    /// The operating system's own file, if it is one, for what no other can do.
+    fn as_real(&self) -> Option<&Arc<std::fs::File>> {
+        None
+    }
+
     /// Writes all of `bytes` at `offset`.
     ///
     /// # Errors

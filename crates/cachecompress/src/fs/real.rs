@@ -17,7 +17,7 @@ pub struct RealDisk;
 /// A file of [`RealDisk`].
 #[derive(Debug)]
 pub(super) struct RealFile {
-    file: File,
+    file: Arc<File>,
     /// For a file from [`Disk::create_unnamed`]: how it gets its name.
     unnamed: Option<Unnamed>,
 }
@@ -30,7 +30,7 @@ impl Disk for RealDisk {
     fn create_unnamed(&self, dir: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let (file, unnamed) = Unnamed::create(dir)?;
         platform::mark_used(&file);
-        Ok(Arc::new(RealFile { file, unnamed: Some(unnamed) }))
+        Ok(Arc::new(RealFile { file: Arc::new(file), unnamed: Some(unnamed) }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -77,7 +77,7 @@ impl Disk for RealDisk {
 
 impl From<File> for RealFile {
     fn from(file: File) -> Self {
-        Self { file, unnamed: None }
+        Self { file: Arc::new(file), unnamed: None }
     }
 }
 
@@ -92,6 +92,10 @@ impl DiskFile for RealFile {
 
     fn read_at_nowait(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         nowait::read_at(&self.file, buffer, offset)
+    }
+
+    fn as_real(&self) -> Option<&Arc<File>> {
+        Some(&self.file)
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

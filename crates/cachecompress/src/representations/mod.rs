@@ -1,6 +1,7 @@
 //! From a path to a resource, and from a resource to one of its representations: stored,
 //! growing, or identity.
 
+mod bodies;
 mod encode;
 mod paths;
 mod policy;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use policy::SMALLEST;
-pub(crate) use resource::{LoadError, Loaded, Resource};
+pub(crate) use resource::{Held, LoadError, Loaded, Resource, SMALL};
 pub(crate) use select::{Coded, Extent, Identity, Selected, Wish};
 
 use crate::body::Product;
@@ -31,9 +32,6 @@ use crate::threads::{Limits, Threads};
 
 /// The resources that are remembered between requests.
 const RESOURCES: usize = 65_536;
-/// The bytes of small identity representations that are kept in memory.
-const SMALL_BYTES: u64 = 32 << 20;
-
 /// The encoders' faults that are remembered beside the stored verdicts.
 const FAULTS: usize = 4096;
 
@@ -56,6 +54,10 @@ pub(crate) struct Config {
     pub(crate) revalidate: Duration,
     pub(crate) patience: Duration,
     pub(crate) prove: bool,
+    /// Whether sources are never overwritten in place, so that they may be sent by `sendfile`.
+    pub(crate) sendfile_sources: bool,
+    /// The bytes of small identity representations that are kept in memory.
+    pub(crate) small_bytes: u64,
 }
 
 /// Selects or produces representations of the files of one source.
@@ -121,7 +123,7 @@ impl Representations {
             loads: Flights::new(),
             looks: Looks::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
-            small: quick_cache::sync::Cache::with_weighter(8192, SMALL_BYTES, ByLength),
+            small: quick_cache::sync::Cache::with_weighter(8192, config.small_bytes, ByLength),
             unsettled: paths::Paths::default(),
             hashing: paths::Paths::default(),
             faults: quick_cache::sync::Cache::new(FAULTS),

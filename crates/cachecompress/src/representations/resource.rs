@@ -24,7 +24,7 @@ use crate::sync::clock;
 use crate::threads::Class;
 
 /// Identity representations up to this length are answered from the buffer that was hashed.
-pub(super) const SMALL: u64 = 64 * 1024;
+pub(crate) const SMALL: u64 = 64 * 1024;
 /// Sources longer than this go out before they are hashed.
 const HASH_FIRST: u64 = 256 << 20;
 /// How long a file must have rested for its fingerprint to vouch for its bytes.
@@ -73,6 +73,24 @@ pub(crate) enum Loaded {
     File(Arc<Resource>),
     Directory,
     Nothing,
+}
+
+/// A resource, and where a later look puts what it finds in its place.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) resource: Arc<Resource>,
+    slot: Slot,
+    /// For how many milliseconds after a look it need not be looked at again.
+    fresh: u64,
+}
+
+impl Held {
+    /// Whether it is still what its path leads to, as far as is known, and need not be looked at
+    /// `now`, in milliseconds of [`clock`].
+    pub(crate) fn is_fresh(&self, now: u64) -> bool {
+        now.saturating_sub(self.resource.checked.load(Ordering::Relaxed)) < self.fresh
+            && self.slot.holds(|held| Arc::ptr_eq(held, &self.resource))
+    }
 }
 
 /// When a path was looked up.
@@ -156,6 +174,14 @@ impl Representations {
         }
     }
 
+    /// `resource`, if that is what its path leads to, as far as is known.
+    pub(crate) fn hold(&self, resource: &Arc<Resource>) -> Option<Held> {
+        let slot = self.0.resources.get(&resource.path)?;
+        let fresh = millis(self.0.config.revalidate / 2);
+        let held = Held { resource: Arc::clone(resource), slot, fresh };
+        held.is_fresh(clock()).then_some(held)
+    }
+
     /// What `path` leads to, looked up after this call.
     pub(crate) async fn load(&self, path: &SourcePath) -> Result<Loaded, LoadError> {
         let asked = self.0.now();
@@ -222,8 +248,12 @@ impl Shared {
             Ok(found) => {
                 shared.unsettled.settle(path, looked.look);
                 // A hash that is under way tells its end to what is removed here.
-                if let Some(gone) = shared.resources.remove(path).and_then(|(_, slot)| slot.get()) {
-                    shared.demote(&gone);
+                if let Some((_, slot)) = shared.resources.remove(path) {
+                    let gone = slot.get();
+                    slot.put(looked.look, None);
+                    if let Some(gone) = gone {
+                        shared.demote(&gone);
+                    }
                 }
                 let loaded = match found {
                     Found::Directory => Loaded::Directory,
@@ -560,6 +590,8 @@ mod tests {
             revalidate: Duration::ZERO,
             patience: Duration::ZERO,
             prove: true,
+            small_bytes: 1 << 20,
+            sendfile_sources: false,
         })
     }
 

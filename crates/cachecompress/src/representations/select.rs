@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::encode::{self, Task};
 use super::resource::{Resource, SMALL, State};
 use super::{Loaded, Representations, Shared, policy};
-use crate::body::{Body, Chunks, FileBody, GrowingBody, Product, Snapshot};
+use crate::body::{Product, Snapshot};
 use crate::cache::{Entry, Key};
 use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Failure};
@@ -68,8 +68,10 @@ pub(crate) struct Coded {
     pub(crate) status: CacheStatus,
     /// Its length in bytes, once it is whole.
     pub(crate) len: Option<u64>,
-    product: Product,
-    progress: Option<Arc<Progress<Product, Failure>>>,
+    /// The entry that it is, if it comes from the cache.
+    pub(crate) entry: Option<Arc<Entry>>,
+    pub(super) product: Product,
+    pub(super) progress: Option<Arc<Progress<Product, Failure>>>,
 }
 
 /// Identity, ready to be sent.
@@ -359,36 +361,6 @@ impl Representations {
         let read = self.0.on_reader(move || shared.read_identity(&resource));
         read.await.unwrap_or(Ok(Identity::Stale))
     }
-
-    /// The body of the `len` bytes at `at` of a coded representation, or all of it.
-    pub(crate) fn coded_body(&self, coded: &Coded, range: Option<(u64, u64)>) -> Body {
-        let payload = coded.product.payload.clone();
-        let threads = self.0.readers.clone();
-        match (coded.len, &coded.progress) {
-            (None, Some(progress)) => Body::growing(GrowingBody::new(progress, payload, threads)),
-            (len, _) => {
-                let (at, len) = range.unwrap_or((0, len.unwrap_or(0)));
-                let chunks = Chunks::new(payload.file, threads);
-                Body::file(FileBody::new(chunks, payload.start + at, len, None))
-            }
-        }
-    }
-
-    /// The body of the `len` bytes at `at` of identity.
-    pub(crate) fn identity_body(&self, identity: Identity, at: u64, len: u64) -> Body {
-        match identity {
-            Identity::Bytes(bytes) => {
-                let at = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-                let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len() - at);
-                Body::bytes(bytes.slice(at..at + len))
-            }
-            Identity::File { file, snapshot } => {
-                let chunks = Chunks::new(file, self.0.readers.clone());
-                Body::file(FileBody::new(chunks, at, len, Some(snapshot)))
-            }
-            Identity::Stale => Body::empty(),
-        }
-    }
 }
 
 impl Shared {
@@ -488,14 +460,15 @@ impl Coded {
             Ok(len) => (Some(len), None),
             Err(progress) => (None, Some(progress)),
         };
-        Self { codec: codec.clone(), status, len, product, progress }
+        Self { codec: codec.clone(), status, len, entry: None, product, progress }
     }
 
-    fn stored(codec: &Codec, entry: &Entry) -> Self {
+    fn stored(codec: &Codec, entry: &Arc<Entry>) -> Self {
         Self {
             codec: codec.clone(),
             status: CacheStatus::Hit,
             len: Some(entry.payload_len()),
+            entry: Some(Arc::clone(entry)),
             product: encode::product(entry, true),
             progress: None,
         }

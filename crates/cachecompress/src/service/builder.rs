@@ -16,6 +16,8 @@ use crate::source::Source;
 
 /// The memory that a service without a cache of its own uses for encoded files.
 const DEFAULT_CACHE: u64 = 64 << 20;
+/// What is kept in memory of answers by default.
+const DEFAULT_MEMORY: u64 = 64 << 20;
 
 /// Builds a [`ServeCompressed`].
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Builder {
     revalidate: Duration,
     patience: Duration,
     prove: bool,
+    memory_cache: u64,
+    sendfile_sources: bool,
     globs: Vec<(String, HeaderName, HeaderValue)>,
     headers: HeaderRules,
     index: Vec<String>,
@@ -50,6 +54,8 @@ impl Builder {
             revalidate: Duration::from_secs(1),
             patience: Duration::from_millis(50),
             prove: true,
+            memory_cache: DEFAULT_MEMORY,
+            sendfile_sources: false,
             globs: Vec::new(),
             headers: HeaderRules::default(),
             index: vec!["index.html".to_owned()],
@@ -127,6 +133,24 @@ impl Builder {
     /// Whether every encode is decoded and compared before it is published, default `true`.
     pub fn prove(mut self, prove: bool) -> Self {
         self.prove = prove;
+        self
+    }
+
+    /// How many bytes of small bodies and of whole answers are kept in memory, so that what is
+    /// asked for again needs no file; default 64 MiB, zero keeps none.
+    pub fn memory_cache(mut self, bytes: u64) -> Self {
+        self.memory_cache = bytes;
+        self
+    }
+
+    /// Sends identity, too, by `sendfile`, on connections that can; default `false`.
+    ///
+    /// Only for sources whose files are replaced and never overwritten in place: what a socket has
+    /// queued is the file's memory itself, so no check can keep a mixture of old and new bytes
+    /// from leaving.
+    #[cfg(feature = "sendfile")]
+    pub fn sendfile_sources(mut self, sendfile_sources: bool) -> Self {
+        self.sendfile_sources = sendfile_sources;
         self
     }
 
@@ -218,8 +242,13 @@ impl Builder {
             revalidate: self.revalidate,
             patience: self.patience,
             prove: self.prove,
+            small_bytes: self.memory_cache / 4,
+            sendfile_sources: self.sendfile_sources,
         };
-        Ok(ServeCompressed::new(Representations::new(config), settings))
+        Ok({
+            let answers = self.memory_cache - self.memory_cache / 4;
+            ServeCompressed::new(Representations::new(config), settings, answers)
+        })
     }
 }
 

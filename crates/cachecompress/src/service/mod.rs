@@ -1,5 +1,7 @@
 //! The tower service.
 
+mod again;
+mod answers;
 mod builder;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -21,7 +23,7 @@ use http::{HeaderMap, Method, Request, Response};
 use tower_service::Service;
 
 pub use builder::Builder;
-pub use options::{RequestOptions, Served};
+pub use options::RequestOptions;
 pub use warm::{WarmSummary, Warmed};
 
 use crate::body::Body;
@@ -29,7 +31,9 @@ use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::representations::{LoadError, Loaded, Representations, Resource};
 use crate::semantics::{PathError, RequestPath, SourcePath};
+use crate::sendfile::Connection;
 use crate::source::Source;
+use answers::{Answers, Asked};
 use headers::HeaderRules;
 use respond::Refusal;
 
@@ -53,6 +57,9 @@ use respond::Refusal;
 pub struct ServeCompressed<F = NoFallback> {
     representations: Representations,
     settings: Arc<Settings>,
+    answers: Arc<Answers>,
+    /// The connection whose requests these are.
+    connection: Option<Connection>,
     fallback: F,
 }
 
@@ -112,20 +119,42 @@ impl ServeCompressed {
         Builder::new(source)
     }
 
-    pub(crate) fn new(representations: Representations, settings: Settings) -> Self {
-        Self { representations, settings: Arc::new(settings), fallback: NoFallback }
+    pub(crate) fn new(
+        representations: Representations,
+        settings: Settings,
+        answer_bytes: u64,
+    ) -> Self {
+        Self {
+            representations,
+            settings: Arc::new(settings),
+            answers: Arc::new(Answers::new(answer_bytes)),
+            connection: None,
+            fallback: NoFallback,
+        }
     }
 
     /// Lets `service` answer requests whose paths lead nowhere, in place of the 404.
     ///
     /// It gets the request as it came.
     pub fn fallback<S>(self, service: S) -> ServeCompressed<Fallback<S>> {
-        let Self { representations, settings, .. } = self;
-        ServeCompressed { representations, settings, fallback: Fallback(service) }
+        let Self { representations, settings, answers, connection, .. } = self;
+        let fallback = Fallback(service);
+        ServeCompressed { representations, settings, answers, connection, fallback }
     }
 }
 
 impl<F> ServeCompressed<F> {
+    /// The same service for the requests of one connection, to which stored files then go by
+    /// `sendfile`.
+    #[cfg(feature = "sendfile")]
+    #[must_use]
+    pub fn on(&self, connection: Connection) -> Self
+    where
+        F: Clone,
+    {
+        Self { connection: Some(connection), ..self.clone() }
+    }
+
     /// As [`call`](Service::call), but what goes wrong is returned, not answered; a path that
     /// leads nowhere is a plain 404.
     ///
@@ -187,7 +216,7 @@ impl<F> ServeCompressed<F> {
             return Ok(self.refused(Refusal::NotFound));
         };
         let response = match self.look_up(&path).await? {
-            Loaded::File(resource) => self.respond(parts, resource, false).await?,
+            Loaded::File(resource) => self.respond(parts, resource, None, false).await?,
             Loaded::Directory | Loaded::Nothing => None,
         };
         Ok(response.unwrap_or_else(|| self.refused(Refusal::NotFound)))
@@ -199,8 +228,12 @@ impl<F> ServeCompressed<F> {
             return Ok(Some(response));
         }
         match self.locate(parts).await? {
-            Located::File(resource) => self.respond(parts, resource, false).await,
-            Located::Spa(resource) => self.respond(parts, resource, true).await,
+            Located::File(resource) => {
+                let Parts { method, uri, version, headers, extensions, .. } = parts;
+                let asked = Asked::new(method, uri, *version, headers, extensions);
+                self.respond(parts, resource, asked, false).await
+            }
+            Located::Spa(resource) => self.respond(parts, resource, None, true).await,
             Located::Redirect(location) => Ok(Some(self.redirect(&location))),
             Located::Malformed => Ok(Some(self.refused(Refusal::BadRequest))),
             Located::Nothing => Ok(None),
@@ -281,7 +314,7 @@ impl<F> ServeCompressed<F> {
 /// HEAD gets GET's fields and no body; over HTTP/2, hyper would send one that is there.
 fn without_body_for_head(method: &Method, mut response: Response<Body>) -> Response<Body> {
     if method == Method::HEAD {
-        *response.body_mut() = Body::empty();
+        response = response.map(Body::emptied);
     }
     response
 }
@@ -301,7 +334,47 @@ fn is_navigation(headers: &HeaderMap) -> bool {
     })
 }
 
-type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+/// The answer to one request, which may be there at once.
+#[must_use = "an answer is there only once it is polled"]
+pub struct ResponseFuture(Answering);
+
+#[allow(clippy::large_enum_variant, reason = "the large one is what saves the allocation")]
+enum Answering {
+    Now(Option<Response<Body>>),
+    Later(Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>),
+}
+
+impl ResponseFuture {
+    fn now(response: Response<Body>) -> Self {
+        Self(Answering::Now(Some(response)))
+    }
+
+    fn later(
+        answer: impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    ) -> Self {
+        Self(Answering::Later(Box::pin(answer)))
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            Answering::Now(response) => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                None => Poll::Pending,
+            },
+            Answering::Later(answer) => answer.as_mut().poll(cx),
+        }
+    }
+}
+
+impl std::fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
 
 impl<B> Service<Request<B>> for ServeCompressed<NoFallback> {
     type Response = Response<Body>;
@@ -313,9 +386,27 @@ impl<B> Service<Request<B>> for ServeCompressed<NoFallback> {
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        let service = self.clone();
+        (&*self).call(request)
+    }
+}
+
+/// For servers whose services are shared and not cloned, as hyper's are.
+impl<B> Service<Request<B>> for &ServeCompressed<NoFallback> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        if let Some(response) = self.answer_again(&request) {
+            return ResponseFuture::now(response);
+        }
+        let service = (*self).clone();
         let (parts, _body) = request.into_parts();
-        Box::pin(async move {
+        ResponseFuture::later(async move {
             let reply = service.reply(&parts).await;
             Ok(reply.unwrap_or_else(|| without_body_for_head(&parts.method, service.not_found())))
         })
@@ -343,10 +434,13 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        if let Some(response) = self.answer_again(&request) {
+            return ResponseFuture::now(response);
+        }
         let service = self.clone();
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
-        Box::pin(async move {
+        ResponseFuture::later(async move {
             if let Some(reply) = service.reply(&parts).await {
                 return Ok(reply);
             }

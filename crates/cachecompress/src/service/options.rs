@@ -2,8 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::metrics::Outcome;
-use crate::semantics::{CacheStatus, ContentCoding};
+use crate::semantics::ContentCoding;
 
 /// Overrides for one request: put it into the request's extensions.
 ///
@@ -42,18 +41,4 @@ impl RequestOptions {
         self.headers.insert(name, value);
         self
     }
-}
-
-/// What was served; stands in the extensions of every response that the service makes itself.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Served {
-    /// The coding of the representation.
-    pub coding: ContentCoding,
-    /// The same as in the `Cache-Status` field, whether that is sent or not.
-    pub cache_status: Option<CacheStatus>,
-    /// The length of the file behind it, in bytes.
-    pub source_len: Option<u64>,
-    /// How it was counted; redirects and `OPTIONS` are not.
-    pub outcome: Option<Outcome>,
 }

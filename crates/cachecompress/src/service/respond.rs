@@ -1,6 +1,6 @@
 //! From a plan to a response.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use http::header::{
@@ -9,22 +9,24 @@ use http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 
 use super::ServeCompressed;
+use super::answers::{Asked, Content};
 use super::headers::OWN;
-use super::options::{RequestOptions, Served};
+use super::options::RequestOptions;
 use super::plan::{self, Facts, Head, Intent, Plan, Selection};
-use crate::body::Body;
+use crate::body::{Body, Served};
 use crate::error::Error;
 use crate::metrics::Outcome;
 use crate::representations::{
-    Coded, Identity, LoadError, Loaded, Resource, SMALLEST, Selected, Wish,
+    Coded, Identity, LoadError, Loaded, Resource, SMALL, SMALLEST, Selected, Wish,
 };
 use crate::semantics::{
     CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward, RangeSpec,
     content_range, http_date, unsatisfied_range,
 };
+use crate::sendfile::Connection;
 
 /// The fields that tell a navigation from other requests.
 const NAVIGATION: &str = "Accept, Sec-Fetch-Mode";
@@ -96,23 +98,26 @@ fn refuse(refusal: Refusal, nosniff: bool) -> Response<Body> {
         }
         _ => {}
     }
-    let mut response = Response::new(Body::bytes(text.into()));
-    *response.status_mut() = status;
-    *response.headers_mut() = fields;
-    response.extensions_mut().insert(Served {
+    let served = Served {
         coding: ContentCoding::IDENTITY,
         cache_status: None,
         source_len: None,
         outcome: refusal.outcome(),
-    });
+    };
+    let mut response = Response::new(Body::bytes(text.into()).of(Arc::new(served)));
+    *response.status_mut() = status;
+    *response.headers_mut() = fields;
     response
 }
 
 /// One request for one resource.
-struct Exchange<'a> {
+pub(super) struct Exchange<'a> {
     head: Head<'a>,
     options: Option<&'a RequestOptions>,
-    resource: Arc<Resource>,
+    connection: Option<Connection>,
+    pub(super) resource: Arc<Resource>,
+    /// What the answer may be given to again.
+    pub(super) asked: Option<Asked<'a>>,
     /// Whether the path itself leads elsewhere, which the request's other fields decided.
     spa: bool,
 }
@@ -120,6 +125,18 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     fn negotiable(&self) -> bool {
         self.resource.compressibility != Compressibility::Never
+    }
+}
+
+/// A response, and what it takes to give it again.
+pub(super) struct Answered {
+    pub(super) response: Response<Body>,
+    pub(super) again: Option<Content>,
+}
+
+impl From<Response<Body>> for Answered {
+    fn from(response: Response<Body>) -> Self {
+        Self { response, again: None }
     }
 }
 
@@ -137,14 +154,16 @@ impl<F> ServeCompressed<F> {
         &self,
         parts: &Parts,
         resource: Arc<Resource>,
+        asked: Option<Asked<'_>>,
         spa: bool,
     ) -> Result<Option<Response<Body>>, Error> {
         let head = Head { method: &parts.method, version: parts.version, headers: &parts.headers };
         let options = parts.extensions.get();
-        let mut exchange = Exchange { head, options, resource, spa };
+        let connection = self.connection_of(parts.version, &parts.extensions);
+        let mut exchange = Exchange { head, options, connection, resource, asked, spa };
         for _ in 0..TRIES {
-            if let Some(response) = self.attempt(&exchange).await? {
-                return Ok(Some(response));
+            if let Some(answered) = self.attempt(&exchange).await? {
+                return Ok(Some(self.remember(&exchange, answered)));
             }
             let loaded = self.representations.load(&exchange.resource.path).await;
             match loaded.map_err(LoadError::into_error)? {
@@ -155,28 +174,41 @@ impl<F> ServeCompressed<F> {
         // Once may be a deployment; this often is a file that is being written. It goes out as
         // it is, without a name.
         exchange.resource = self.representations.distrust(&exchange.resource);
-        self.attempt(&exchange).await
+        Ok(self.attempt(&exchange).await?.map(|answered| answered.response))
+    }
+
+    /// The connection that a body may give out memory on: over HTTP/2, frames lie between.
+    pub(super) fn connection_of(
+        &self,
+        version: Version,
+        extensions: &Extensions,
+    ) -> Option<Connection> {
+        if version >= Version::HTTP_2 {
+            return None;
+        }
+        self.connection.clone().or_else(|| Connection::of(extensions))
     }
 
     /// Answers, or finds that the resource is no longer what it was.
-    async fn attempt(&self, exchange: &Exchange<'_>) -> Result<Option<Response<Body>>, Error> {
+    async fn attempt(&self, exchange: &Exchange<'_>) -> Result<Option<Answered>, Error> {
         let Selection { wish, range, whole } = match self.intend(exchange) {
             Intent::NotModified(tag, wish) => {
-                return Ok(Some(self.not_modified(exchange, tag, &wish)));
+                let response = self.not_modified(exchange, tag, &wish);
+                return Ok(Some(Answered { response, again: Some(Content::Nothing) }));
             }
             Intent::PreconditionFailed => {
-                return Ok(Some(self.refused(Refusal::PreconditionFailed)));
+                return Ok(Some(self.refused(Refusal::PreconditionFailed).into()));
             }
-            Intent::NotAcceptable => return Ok(Some(self.not_acceptable(exchange))),
+            Intent::NotAcceptable => return Ok(Some(self.not_acceptable(exchange).into())),
             Intent::Select(selection) => selection,
         };
         match self.representations.select(&exchange.resource, &wish).await {
             Selected::Unavailable if range.is_some() => {
                 // What the range is of is not there: all of what else will do.
                 let selected = self.representations.select(&exchange.resource, &whole).await;
-                self.send(exchange, selected, None).await
+                self.send(exchange, selected, None, &whole).await
             }
-            selected => self.send(exchange, selected, range).await,
+            selected => self.send(exchange, selected, range, &wish).await,
         }
     }
 
@@ -212,12 +244,28 @@ impl<F> ServeCompressed<F> {
         exchange: &Exchange<'_>,
         selected: Selected,
         range: Option<RangeSpec>,
-    ) -> Result<Option<Response<Body>>, Error> {
+        wish: &Wish,
+    ) -> Result<Option<Answered>, Error> {
         match selected {
-            Selected::Coded(coded) => Ok(Some(self.send_coded(exchange, &coded, range))),
-            Selected::Identity(detail) => self.send_identity(exchange, detail, range).await,
+            Selected::Coded(coded) => {
+                // Another than the best is what there is now, not what there will be.
+                let is_best = wish.codings.first() == Some(&coded.codec.coding);
+                let content = match (&coded.entry, range) {
+                    (Some(entry), None) if is_best => self.content(exchange, entry),
+                    _ => None,
+                };
+                Ok(Some(self.send_coded(exchange, &coded, content, range)))
+            }
+            Selected::Identity(detail) => {
+                let is_best = wish.codings.is_empty();
+                let answered = self.send_identity(exchange, detail, range).await?;
+                Ok(answered.map(|answered| Answered {
+                    again: answered.again.filter(|_| is_best && range.is_none()),
+                    ..answered
+                }))
+            }
             Selected::Stale => Ok(None),
-            Selected::Unavailable => Ok(Some(self.refused(Refusal::Busy))),
+            Selected::Unavailable => Ok(Some(self.refused(Refusal::Busy).into())),
         }
     }
 
@@ -225,8 +273,9 @@ impl<F> ServeCompressed<F> {
         &self,
         exchange: &Exchange<'_>,
         coded: &Coded,
+        content: Option<Content>,
         range: Option<RangeSpec>,
-    ) -> Response<Body> {
+    ) -> Answered {
         let coding = &coded.codec.coding;
         let tags = exchange.resource.tags.as_ref();
         let representation = Representation {
@@ -239,20 +288,24 @@ impl<F> ServeCompressed<F> {
         let mut response = self.head_of(exchange, &representation, plan);
         if exchange.head.method == Method::GET {
             let counters = self.representations.counters();
+            let connection = exchange.connection.as_ref();
             let (body, source_len) = match plan {
                 Plan::Full => {
-                    let body = self.representations.coded_body(coded, None);
+                    let body = match &content {
+                        Some(Content::Bytes(bytes, _)) => Body::bytes(bytes.clone()),
+                        _ => self.representations.coded_body(coded, None, connection),
+                    };
                     (body, exchange.resource.len)
                 }
                 Plan::Partial(bytes, _) => {
                     let part = Some((bytes.first, bytes.len()));
-                    (self.representations.coded_body(coded, part), bytes.len())
+                    (self.representations.coded_body(coded, part, connection), bytes.len())
                 }
                 Plan::RangeNotSatisfiable(_) => (Body::empty(), 0),
             };
-            *response.body_mut() = body.metered(counters, source_len);
+            fill(&mut response, body.metered(counters, source_len));
         }
-        response
+        Answered { response, again: content }
     }
 
     async fn send_identity(
@@ -260,7 +313,7 @@ impl<F> ServeCompressed<F> {
         exchange: &Exchange<'_>,
         detail: Option<Detail>,
         range: Option<RangeSpec>,
-    ) -> Result<Option<Response<Body>>, Error> {
+    ) -> Result<Option<Answered>, Error> {
         let resource = &exchange.resource;
         let identity = match exchange.head.method == Method::GET {
             true => Some(self.representations.identity(resource).await?),
@@ -285,11 +338,18 @@ impl<F> ServeCompressed<F> {
             Plan::Partial(bytes, _) => (bytes.first, bytes.len()),
             Plan::RangeNotSatisfiable(_) => (0, 0),
         };
+        let again = match &identity {
+            Some(Identity::Bytes(bytes)) if bytes.len() as u64 <= SMALL => {
+                Some(Content::Bytes(bytes.clone(), Weak::new()))
+            }
+            _ => None,
+        };
         if let Some(identity) = identity {
-            let body = self.representations.identity_body(identity, at, len);
-            *response.body_mut() = body.metered(self.representations.counters(), len);
+            let connection = exchange.connection.as_ref();
+            let body = self.representations.identity_body(identity, at, len, connection);
+            fill(&mut response, body.metered(self.representations.counters(), len));
         }
-        Ok(Some(response))
+        Ok(Some(Answered { response, again }))
     }
 
     /// Status and fields of a 200, 206 or 416.
@@ -431,16 +491,11 @@ impl<F> ServeCompressed<F> {
             fields.insert(CACHE_STATUS, cache_status.to_header_value());
         }
         self.representations.counters().request(outcome);
-        let mut response = Response::new(Body::empty());
+        let source_len = Some(exchange.resource.len);
+        let served = Served { coding, cache_status, source_len, outcome: Some(outcome) };
+        let mut response = Response::new(Body::empty().of(Arc::new(served)));
         *response.status_mut() = status;
         *response.headers_mut() = fields;
-        let source_len = Some(exchange.resource.len);
-        response.extensions_mut().insert(Served {
-            coding,
-            cache_status,
-            source_len,
-            outcome: Some(outcome),
-        });
         response
     }
 
@@ -465,6 +520,15 @@ impl<F> ServeCompressed<F> {
             }
         }
     }
+}
+
+/// Gives `response` its body, which tells of it what the one before did.
+fn fill(response: &mut Response<Body>, body: Body) {
+    let served = response.body().shared_served().cloned();
+    *response.body_mut() = match served {
+        Some(served) => body.of(served),
+        None => body,
+    };
 }
 
 fn vary(spa: bool) -> HeaderValue {

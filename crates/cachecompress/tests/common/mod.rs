@@ -170,8 +170,8 @@ where
 
 pub(crate) async fn read(response: Response<Body>) -> Answer {
     let (parts, body) = response.into_parts();
+    let served = body.served().cloned();
     let body = body.collect().await.map(|body| body.to_bytes().to_vec());
-    let served = parts.extensions.get().cloned();
     Answer { status: parts.status, headers: parts.headers, body, served }
 }
 

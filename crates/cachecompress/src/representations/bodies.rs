@@ -1,0 +1,101 @@
+//! The bodies of what was selected.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Representations;
+use super::resource::SMALL;
+use super::select::{Coded, Identity};
+use crate::body::{Body, Chunks, FileBody, GrowingBody};
+use crate::cache::{Entry, Payload};
+use crate::sendfile::{Connection, Mapping};
+
+impl Representations {
+    /// The body of the `len` bytes at `at` of a coded representation, or all of it.
+    pub(crate) fn coded_body(
+        &self,
+        coded: &Coded,
+        range: Option<(u64, u64)>,
+        connection: Option<&Connection>,
+    ) -> Body {
+        if let Some(entry) = &coded.entry {
+            let (at, len) = range.unwrap_or((0, entry.payload_len()));
+            return self.payload_body(entry, at, len, connection);
+        }
+        let payload = coded.product.payload.clone();
+        let threads = self.0.readers.clone();
+        match (coded.len, &coded.progress) {
+            (None, Some(progress)) => Body::growing(GrowingBody::new(progress, payload, threads)),
+            (len, _) => {
+                let (at, len) = range.unwrap_or((0, len.unwrap_or(0)));
+                let chunks = Chunks::new(payload.file, threads);
+                Body::file(FileBody::new(chunks, payload.start + at, len, None))
+            }
+        }
+    }
+
+    /// The payload of `entry`, if it is short and can be read without waiting for a disk.
+    pub(crate) fn short_payload(&self, entry: &Entry) -> Option<Bytes> {
+        let len = usize::try_from(entry.payload_len().min(SMALL + 1)).ok()?;
+        if len as u64 > SMALL {
+            return None;
+        }
+        let Payload { file, start } = entry.payload();
+        let mut buffer = vec![0; len];
+        let read = file.read_at_nowait(&mut buffer, start).ok()?;
+        (read == len).then(|| buffer.into())
+    }
+
+    /// The body of all of `entry`'s payload.
+    pub(crate) fn stored_body(&self, entry: &Entry, connection: Option<&Connection>) -> Body {
+        self.payload_body(entry, 0, entry.payload_len(), connection)
+    }
+
+    /// The body of the `len` bytes at `at` of `entry`'s payload.
+    fn payload_body(
+        &self,
+        entry: &Entry,
+        at: u64,
+        len: u64,
+        connection: Option<&Connection>,
+    ) -> Body {
+        let Payload { file, start } = entry.payload();
+        let chunks = Chunks::new(file, self.0.readers.clone());
+        let body = FileBody::new(chunks, start + at, len, None);
+        // To send a short one takes longer than to copy it.
+        let connection = connection.filter(|_| len > SMALL);
+        Body::file(match connection.and_then(|connection| entry.mapping().zip(Some(connection))) {
+            Some((mapping, connection)) => body.mapped(connection, mapping),
+            None => body,
+        })
+    }
+
+    /// The body of the `len` bytes at `at` of identity.
+    pub(crate) fn identity_body(
+        &self,
+        identity: Identity,
+        at: u64,
+        len: u64,
+        connection: Option<&Connection>,
+    ) -> Body {
+        match identity {
+            Identity::Bytes(bytes) => {
+                let at = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len() - at);
+                Body::bytes(bytes.slice(at..at + len))
+            }
+            Identity::File { file, snapshot } => {
+                let chunks = Chunks::new(Arc::clone(&file), self.0.readers.clone());
+                if let Some(connection) = connection.filter(|_| self.0.config.sendfile_sources)
+                    && let Some(mapping) = file.as_real().cloned().and_then(Mapping::new)
+                {
+                    let body = FileBody::new(chunks, at, len, None);
+                    return Body::file(body.mapped(connection, &Arc::new(mapping)));
+                }
+                Body::file(FileBody::new(chunks, at, len, Some(snapshot)))
+            }
+            Identity::Stale => Body::empty(),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Stored files leave the page cache by `sendfile(2)`, below hyper, which knows nothing of it.
+//!
+//! A body gives hyper a piece of memory that a stored file is mapped to. hyper passes that very
+//! address to the connection's [`Stream`], which knows which addresses its bodies gave out, and
+//! sends the file in place of the memory. The memory is never read, so it costs no page fault; to
+//! whoever does read it (a layer that looks into bodies) it is the file's content.
+//!
+//! - Only stored files are mapped, which nobody ever writes to again; a source is, only where the
+//!   application says that it is never overwritten in place
+//!   ([`Builder::sendfile_sources`](crate::Builder::sendfile_sources)).
+//! - Only who has the [`Connection`] gets mapped memory, and only for HTTP/1, whose bodies go to
+//!   the connection as they are. Do not hand it out where TLS lies between.
+//! - What was given out stays mapped until the connection has sent it, or ends; so an address is
+//!   never another file's.
+//! - Linux only; elsewhere a [`Stream`] is a socket like any other.
+//!
+//! With axum (feature `axum`) a [`Listener`] serves as it is:
+//!
+//! ```no_run
+//! # #[cfg(feature = "axum")]
+//! # async fn serve(files: cachecompress::ServeCompressed) -> std::io::Result<()> {
+//! use cachecompress::sendfile::{Connection, Listener};
+//!
+//! let listener = Listener::from(tokio::net::TcpListener::bind("127.0.0.1:3000").await?);
+//! let app = axum::Router::new().fallback_service(files);
+//! axum::serve(listener, app.into_make_service_with_connect_info::<Connection>()).await
+//! # }
+//! ```
+//!
+//! With hyper, serve a [`Stream`] and give each of its requests to
+//! [`ServeCompressed::on`](crate::ServeCompressed::on) the stream's connection.
+
+mod connection;
+mod listener;
+mod map;
+mod stream;
+#[cfg(all(test, target_os = "linux", not(cachecompress_portable)))]
+mod tests;
+
+pub use connection::Connection;
+pub use listener::Listener;
+pub(crate) use map::Mapping;
+pub use stream::Stream;

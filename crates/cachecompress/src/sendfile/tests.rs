@@ -1,0 +1,185 @@
+//! Sockets of the real kind, and memory that kills whoever looks at it.
+
+use std::io::{IoSlice, Read as _, Write as _};
+use std::net::TcpListener as StdListener;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use http_body_util::Full;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::{Connection, Mapping, Stream};
+
+fn content(seed: u8, len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at / 5 % 251) as u8 ^ seed).collect()
+}
+
+/// A file with that content, mapped, but not to be looked at.
+fn mapped(content: &[u8]) -> Arc<Mapping> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    let mapping = Mapping::new(Arc::new(file)).unwrap();
+    mapping.forbid_looks();
+    Arc::new(mapping)
+}
+
+/// A stream, and the client at its other end.
+async fn pair() -> (Stream, std::net::TcpStream) {
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    (stream.into(), listener.accept().unwrap().0)
+}
+
+/// Sends `buffers` as hyper does: all that is left, in one vectored write after the other.
+async fn send(stream: &mut Stream, buffers: Vec<Bytes>) -> std::io::Result<()> {
+    let mut buffers = std::collections::VecDeque::from(buffers);
+    while !buffers.is_empty() {
+        let sent = std::future::poll_fn(|cx| {
+            let slices: Vec<_> = buffers.iter().map(|buffer| IoSlice::new(buffer)).collect();
+            Pin::new(&mut *stream).poll_write_vectored(cx, &slices)
+        });
+        let mut sent = sent.await?;
+        while sent > 0 {
+            let first = &mut buffers[0];
+            let of_first = sent.min(first.len());
+            first.advance(of_first);
+            sent -= of_first;
+            if first.is_empty() {
+                buffers.pop_front();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap().block_on(test)
+}
+
+#[test]
+fn files_leave_in_their_order_between_heads_without_being_looked_at() {
+    let (one, other) = (content(1, 3 << 20), content(2, 70_000));
+    let (mapped_one, mapped_other) = (mapped(&one), mapped(&other));
+    run(async {
+        let (mut stream, mut client) = pair().await;
+        let connection = stream.connection();
+        // A client that takes its time, so that writes are partial, and some would block.
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            let mut buffer = [0; 50_000];
+            loop {
+                match client.read(&mut buffer).unwrap() {
+                    0 => return all,
+                    read => all.extend_from_slice(&buffer[..read]),
+                }
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        });
+        let piece = |mapping: &Arc<Mapping>, at: u64, len: u64| {
+            connection.give_out(mapping, at, len).unwrap()
+        };
+        let buffers = vec![
+            Bytes::from("head one|"),
+            piece(&mapped_one, 5, (3 << 20) - 5),
+            Bytes::from("|head other|"),
+            piece(&mapped_other, 0, 70_000),
+            piece(&mapped_one, 0, 9),
+            Bytes::from("|end"),
+        ];
+        send(&mut stream, buffers).await.unwrap();
+        assert!(!connection.has_pieces(), "all is sent");
+        drop(stream);
+        let expected =
+            [b"head one|", &one[5..], b"|head other|", &other, &one[..9], b"|end"].concat();
+        assert!(reader.join().unwrap() == expected);
+    });
+    assert_eq!(Arc::strong_count(&mapped_one), 1, "nothing keeps what is sent");
+}
+
+#[test]
+fn a_client_that_leaves_ends_the_sending_and_frees_the_mapping() {
+    let mapping = mapped(&content(3, 8 << 20));
+    run(async {
+        let (mut stream, client) = pair().await;
+        let piece = stream.connection().give_out(&mapping, 0, 8 << 20).unwrap();
+        drop(client);
+        assert!(send(&mut stream, vec![piece]).await.is_err());
+    });
+    assert_eq!(Arc::strong_count(&mapping), 1);
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_an_error() {
+    let mapping = mapped(&content(4, 100_000));
+    run(async {
+        let (mut stream, _client) = pair().await;
+        let piece = stream.connection().give_out(&mapping, 50_000, 50_000).unwrap();
+        mapping.file().set_len(60_000).unwrap();
+        let error = send(&mut stream, vec![piece]).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
+    });
+}
+
+#[test]
+fn only_what_is_there_is_given_out_and_not_too_much_at_once() {
+    let mapping = mapped(&content(5, 1000));
+    let connection = Connection::default();
+    assert!(connection.give_out(&mapping, 999, 2).is_none());
+    assert!(connection.give_out(&mapping, u64::MAX, 2).is_none());
+    let given: Vec<_> = (0..99).map_while(|at| connection.give_out(&mapping, at, 1)).collect();
+    assert_eq!(given.len(), 16);
+}
+
+/// hyper passes on the very addresses that it is given.
+#[test]
+fn hyper_sends_files_over_kept_and_pipelined_connections() {
+    let body = content(6, 300_000);
+    let mapping = mapped(&body);
+    run(async {
+        let (stream, mut client) = pair().await;
+        let connection = stream.connection();
+        let service = hyper::service::service_fn(|_| {
+            let piece = connection.give_out(&mapping, 0, 300_000).unwrap();
+            async { Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(piece))) }
+        });
+        let client = std::thread::spawn(move || {
+            let request = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+            client.write_all(&request.repeat(3)).unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
+            let mut all = Vec::new();
+            client.read_to_end(&mut all).unwrap();
+            all
+        });
+        let io = hyper_util::rt::TokioIo::new(stream);
+        hyper::server::conn::http1::Builder::new().serve_connection(io, service).await.unwrap();
+        let mut all = &*client.join().unwrap();
+        for _ in 0..4 {
+            let head = all.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+            assert!(all[..head].starts_with(b"HTTP/1.1 200 OK\r\n"));
+            assert!(all[head..].starts_with(&body));
+            all = &all[head + body.len()..];
+        }
+        assert!(all.is_empty());
+        assert!(!connection.has_pieces());
+    });
+}
+
+#[test]
+fn what_was_not_given_out_is_written_as_it_is() {
+    run(async {
+        let (mut stream, mut client) = pair().await;
+        let mapping = mapped(&content(7, 10));
+        let _waits = stream.connection().give_out(&mapping, 0, 10).unwrap();
+        stream.write_all(b"plain").await.unwrap();
+        send(&mut stream, vec![Bytes::from("vec"), Bytes::from("tored")]).await.unwrap();
+        drop(stream);
+        let mut all = String::new();
+        client.read_to_string(&mut all).unwrap();
+        assert_eq!(all, "plainvectored");
+    });
+}
