@@ -103,7 +103,8 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 /// Accepts from `listener` and starts a task of `serve` for each connection, until `draining`
 /// begins; then takes what the kernel has accepted already, and closes the socket.
 ///
-/// No more than `limit` allows are open at once; further ones wait in the kernel's queue. When
+/// No more than `limit` allows are served at once; one more waits here, and further ones in the
+/// kernel's queue. When
 /// `accept` fails for want of descriptors or memory, it is tried again a little later, and the
 /// connections there are go on.
 pub(crate) async fn accept<F>(
@@ -126,9 +127,9 @@ pub(crate) async fn accept<F>(
         let accepted = tokio::select! {
             biased;
             () = draining.begun() => break,
-            accepted = accept_one(&listener, &limit) => accepted,
+            accepted = listener.accept() => accepted,
         };
-        let (stream, peer, permit) = match accepted {
+        let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_about_the_connection(&error) => continue,
             Err(error) => {
@@ -142,6 +143,12 @@ pub(crate) async fn accept<F>(
             }
         };
         backoff = FIRST_BACKOFF;
+        // Not before there is a connection: other threads' may need it meanwhile.
+        let permit = tokio::select! {
+            biased;
+            () = draining.begun() => None,
+            permit = Arc::clone(&limit).acquire_owned() => permit.ok(),
+        };
         let connection = serve(stream, peer, draining.clone());
         tokio::spawn(async move {
             connection.await;
@@ -152,17 +159,6 @@ pub(crate) async fn accept<F>(
     while let Some(Ok((stream, peer))) = accept_queued(&listener).await {
         tokio::spawn(serve(stream, peer, draining.clone()));
     }
-}
-
-type Permit = tokio::sync::OwnedSemaphorePermit;
-
-async fn accept_one(
-    listener: &TcpListener,
-    limit: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, Permit)> {
-    let permit = Arc::clone(limit).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, permit))
 }
 
 /// A connection that waits in the kernel's queue, if there is one.
