@@ -48,6 +48,13 @@ pub(crate) struct Request<'a> {
     pub(crate) connections: u32,
 }
 
+/// What a load of so many requests may take, in seconds.
+const LONGEST: u32 = 900;
+/// What a load may take longer than it should, in seconds.
+const GRACE: u32 = 20;
+/// The exit code of `timeout`.
+const TIMED_OUT: i32 = 124;
+
 /// Has wrk say exactly what it knows.
 const DONE: &str = r#"
 done = function(summary, latency, requests)
@@ -94,7 +101,7 @@ pub(crate) fn wrk_at_random(
 fn run_wrk(request: &Request<'_>, seconds: u32, dir: &Path, script: &str) -> Outcome<Tally> {
     let file = dir.join("wrk.lua");
     places::write(&file, script.as_bytes())?;
-    let mut command = Command::new("wrk");
+    let mut command = within(seconds, "wrk");
     command.args(["-t1", "--latency", "--timeout", "60s", "-s"]).arg(file);
     command.args([format!("-c{}", request.connections), format!("-d{seconds}s")]);
     for (name, value) in &request.fields {
@@ -112,7 +119,11 @@ pub(crate) fn h2load(
     dir: &Path,
 ) -> Outcome<Tally> {
     let log = dir.join("h2load.log");
-    let mut command = Command::new("h2load");
+    let seconds = match extent {
+        Extent::Seconds(seconds) => seconds,
+        Extent::Requests(_) => LONGEST,
+    };
+    let mut command = within(seconds, "h2load");
     command.arg(format!("-c{}", request.connections));
     match version {
         Version::Http1 => command.arg("--h1"),
@@ -136,9 +147,20 @@ pub(crate) fn h2load(
     Ok(tally)
 }
 
+/// `program`, ended by force when it goes on long after its time. h2load does in this version, if a
+/// connection is not yet made when the time is over: that one it forgets to stop.
+fn within(seconds: u32, program: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--foreground", &(seconds + GRACE).to_string(), program]);
+    command
+}
+
 fn said_by(command: &mut Command) -> Outcome<String> {
-    let program = command.get_program().to_string_lossy().into_owned();
+    let program = command.get_args().nth(2).unwrap_or_default().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| format!("cannot run {program}: {error}"))?;
+    if output.status.code() == Some(TIMED_OUT) {
+        return Err(format!("{program} did not come to its end"));
+    }
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(said);

@@ -9,7 +9,7 @@ use crate::options::Options;
 use crate::{Outcome, check, places, text};
 
 /// Changes whenever other files are made, so that old ones are not taken for them.
-const VERSION: &str = "2\n";
+const VERSION: &str = "3\n";
 
 /// The site and where it lies.
 #[derive(Debug)]

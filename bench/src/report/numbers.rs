@@ -17,6 +17,9 @@ pub(crate) fn short(value: f64) -> String {
 
 /// A number on an axis: no more digits than it has, `k` and `M` for large ones.
 pub(crate) fn tick(value: f64) -> String {
+    if (1e3..1e4).contains(&value) {
+        return count(value);
+    }
     let scaled = [(1e9, "G"), (1e6, "M"), (1e3, "k")].into_iter().find(|(unit, _)| value >= *unit);
     match scaled {
         Some((unit, sign)) => format!("{}{sign}", plain(value / unit)),
@@ -85,6 +88,7 @@ mod tests {
     #[test]
     fn ticks_have_no_more_than_they_need() {
         assert_eq!(tick(20_000.0), "20k");
+        assert_eq!(tick(5_000.0), "5,000");
         assert_eq!(tick(0.5), "0.5");
         assert_eq!(tick(0.0), "0");
         assert_eq!(tick(2_500_000.0), "2.5M");

@@ -7,8 +7,8 @@ What cachecompress costs beside the servers that people use today, on one core e
 in the same run. `cargo xtask bench` measures all of it again and writes this page; nothing on it is
 written by hand. (`bench/src/report` has its words, `bench/results` its figures.)
 
-    cargo xtask bench --quick              # five minutes, to target/bench/quick
-    cargo xtask bench                      # all of it, in less than an hour, to docs/
+    cargo xtask bench --quick              # in five minutes, to target/bench/quick
+    cargo xtask bench                      # all of it in forty minutes, to docs/
     cargo xtask bench --only warm,h2c      # some of it; the rest of the page stays
     cargo xtask bench --report             # the page anew from bench/results
 ";
@@ -36,8 +36,12 @@ pub(crate) const METHOD: &str = "
   `precompressed_gzip`, or under `CompressionLayer`, in axum (`bench/src/bin/tower-http-peer.rs`).
   Their configurations are in `bench/src/servers`. cachecompress runs as it comes, but with
   `--threads 1`.
+- On loopback a segment holds nearly 64 KiB. nginx with `tcp_nopush` now and then keeps back the end of
+  a body that is longer until the client's delayed acknowledgement, some 40 ms later. That shows in
+  its rates and latencies (92 KB, above all with one connection), not in its processor time, and would
+  not happen in a network.
 - Peak memory is the sum of `VmHWM` of all processes of a server, reset before each turn; what
-  processes share counts for each of them.
+  processes share counts for each of them, and so does what a server has kept from earlier cases.
 - What is not measured here: TLS, a real network, cold disks, other architectures.
 ";
 
