@@ -24,6 +24,7 @@ pub(crate) const METHOD: &str = "
   `/proc/PID/stat`, over the answers in that time. It is the figure to go by: on loopback the sender
   also pays for much of what the receiver's kernel does, the same for all servers. Where bodies are
   large, the load's core is busy before the server's is, and rates say more about the client.
+- Connections are made within each turn, so their cost is in its figures, for all servers alike.
 - Answers of 1 MB and more are counted by their bytes, as many are still under way when a turn ends.
 - Before a server is measured in a case, its answer must be right: status, coding, and a body that
   decodes to exactly the file. A turn with errors does not count, and is named.
