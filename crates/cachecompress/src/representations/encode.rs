@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use super::opened::Opened;
 use super::resource::Resource;
 use super::{Shared, policy};
 use crate::body::Product;
@@ -12,7 +13,6 @@ use crate::cache::{Entry, EntryWriter, Header, Key, KeyLock, Kind, WriteError};
 use crate::codec::{Codec, Encoding, PIECE, Proof};
 use crate::error::{Error, ErrorKind, Failure};
 use crate::flight::Lead;
-use crate::fs::{DiskFile, read_full};
 use crate::semantics::{Digest, Hasher};
 use crate::source::{Content, Found};
 use crate::threads::{Class, cpu_time};
@@ -212,29 +212,24 @@ impl Shared {
         let proven_by_decoding = decoding.is_some();
         let mut proof = Proof::new(decoding, len);
         let mut fed = (!proven_by_decoding).then(Hasher::new);
-        let mut piece = vec![0; PIECE];
+        let mut pieces = source.pieces(len);
         let mut out = Vec::with_capacity(2 * PIECE);
         lead.progress().start(Product { payload: writer.payload(), stored: false, kept: false });
-        let mut at = 0;
-        while at < len {
+        while let Some(piece) = pieces.next().map_err(|_| self.changed(task))? {
             if self.life.load(Ordering::Relaxed) == super::CANCELLED {
                 return Err(Failure::Dropped.into());
             }
-            let size = usize::try_from(len - at).unwrap_or(usize::MAX).min(PIECE);
-            let piece = &mut piece[..size];
-            source.read_exact(piece, at).map_err(|_| self.changed(task))?;
             if let Some(fed) = &mut fed {
                 fed.update(piece);
             }
             encoding.write(piece, &mut out).map_err(Trouble::Encoder)?;
-            at += size as u64;
             if !out.is_empty() {
                 self.keep(&out, writer, &mut proof)?;
                 out.clear();
             }
             // What comes of the last piece waits for the proof, which is near: so a source of
             // one piece is there as a whole, with its length, or not at all.
-            if at < len {
+            if !pieces.at_end() {
                 lead.progress().commit(writer.payload_len().saturating_sub(WITHHELD));
             }
         }
@@ -380,45 +375,4 @@ pub(super) fn product(entry: &Entry, stored: bool) -> Product {
 
 fn finish_stored(lead: EncodeLead, entry: &Entry) {
     lead.finish(product(entry, true), entry.payload_len());
-}
-
-/// A source open for encoding.
-enum Opened {
-    Bytes(bytes::Bytes),
-    File(Arc<dyn DiskFile>),
-}
-
-impl Opened {
-    /// Fills `buffer` from `at`; a source that ends before that has changed.
-    fn read_exact(&self, buffer: &mut [u8], at: u64) -> Result<(), Error> {
-        let changed = || Error::new(ErrorKind::SourceChanged, "the source is shorter than it was");
-        match self {
-            Self::Bytes(bytes) => {
-                let at = usize::try_from(at).map_err(|_| changed())?;
-                let part = bytes.get(at..at + buffer.len()).ok_or_else(changed)?;
-                buffer.copy_from_slice(part);
-            }
-            Self::File(file) => {
-                let read = read_full(&**file, buffer, at);
-                if read.is_ok_and(|read| read == buffer.len()) {
-                    return Ok(());
-                }
-                return Err(changed());
-            }
-        }
-        Ok(())
-    }
-
-    fn digest(&self, len: u64) -> Result<Digest, Error> {
-        let mut hasher = Hasher::new();
-        let mut piece = vec![0; PIECE];
-        let mut at = 0;
-        while at < len {
-            let size = usize::try_from(len - at).unwrap_or(usize::MAX).min(PIECE);
-            self.read_exact(&mut piece[..size], at)?;
-            hasher.update(&piece[..size]);
-            at += size as u64;
-        }
-        Ok(hasher.finish())
-    }
 }

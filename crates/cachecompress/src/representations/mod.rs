@@ -2,6 +2,7 @@
 //! growing, or identity.
 
 mod encode;
+mod opened;
 mod paths;
 mod policy;
 mod resource;
