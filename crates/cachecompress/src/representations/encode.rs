@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::opened::Opened;
+use super::proving::{self, Judge, Proving};
 use super::resource::Resource;
 use super::{Shared, policy};
 use crate::body::Product;
@@ -19,8 +20,9 @@ use crate::threads::{Class, cpu_time};
 
 pub(super) type EncodeLead = Lead<Key, Product, Failure>;
 
-/// The last bytes of a payload, which readers get only once it is proven.
-const WITHHELD: u64 = 256;
+/// Sources up to this length are proven by the thread that encodes them: to start another takes
+/// longer than the proof.
+const PROVEN_HERE: u64 = 256 * 1024;
 
 /// One representation to be made.
 pub(super) struct Task {
@@ -40,7 +42,7 @@ pub(super) fn key(digest: Digest, codec: &Codec) -> Key {
 }
 
 /// How a job went wrong.
-enum Trouble {
+pub(super) enum Trouble {
     Failure(Failure),
     /// The encoder gave up.
     Encoder(Error),
@@ -207,48 +209,21 @@ impl Shared {
     ) -> Result<(), Trouble> {
         let len = task.resource.len;
         let encoder = &task.codec.encoder;
-        let mut encoding = encoder.begin(len, None).map_err(Trouble::Encoder)?;
-        let decoding = if self.config.prove { encoder.decoder(None) } else { None };
-        let proven_by_decoding = decoding.is_some();
-        let mut proof = Proof::new(decoding, len);
-        let mut fed = (!proven_by_decoding).then(Hasher::new);
-        let mut pieces = source.pieces(len);
-        let mut out = Vec::with_capacity(2 * PIECE);
-        lead.progress().start(Product { payload: writer.payload(), stored: false, kept: false });
-        while let Some(piece) = pieces.next().map_err(|_| self.changed(task))? {
-            if self.life.load(Ordering::Relaxed) == super::CANCELLED {
-                return Err(Failure::Dropped.into());
-            }
-            if let Some(fed) = &mut fed {
-                fed.update(piece);
-            }
-            encoding.write(piece, &mut out).map_err(Trouble::Encoder)?;
-            if !out.is_empty() {
-                self.keep(&out, writer, &mut proof)?;
-                out.clear();
-            }
-            // What comes of the last piece waits for the proof, which is near: so a source of
-            // one piece is there as a whole, with its length, or not at all.
-            if !pieces.at_end() {
-                lead.progress().commit(writer.payload_len().saturating_sub(WITHHELD));
-            }
-        }
-        self.end(task, encoding, out, writer, proof, fed)
-    }
-
-    fn end(
-        &self,
-        task: &Task,
-        encoding: Box<dyn Encoding>,
-        mut out: Vec<u8>,
-        writer: &mut EntryWriter,
-        mut proof: Proof,
-        fed: Option<Hasher>,
-    ) -> Result<(), Trouble> {
-        encoding.finish(&mut out).map_err(Trouble::Encoder)?;
-        self.keep(&out, writer, &mut proof)?;
-        let decoded = proof.finish().map_err(Trouble::Disproved)?;
-        let digest = decoded.or_else(|| fed.map(Hasher::finish));
+        let encoding = encoder.begin(len, None).map_err(Trouble::Encoder)?;
+        let decoding = self.config.prove.then(|| encoder.decoder(None)).flatten();
+        let decodes = decoding.is_some();
+        let progress = lead.progress();
+        let commit = |bytes| progress.commit(bytes);
+        progress.start(Product { payload: writer.payload(), stored: false, kept: false });
+        let mut fed = (!decodes).then(Hasher::new);
+        let proving = Proving::new(Proof::new(decoding, len), &commit);
+        let proven = proving::prove(decodes && len > PROVEN_HERE, proving, |judge| {
+            self.encode(task, source, encoding, &mut fed, |out, readable| {
+                self.keep(out, readable, writer, judge)
+            })
+        })?;
+        self.counters.encode_took(task.codec.coding.as_str(), proven.cpu);
+        let digest = proven.digest.or_else(|| fed.map(Hasher::finish));
         if digest != Some(task.digest) {
             let message = "what was encoded is not what was hashed";
             return Err(Trouble::Disproved(Error::new(ErrorKind::Encoder, message)));
@@ -256,7 +231,44 @@ impl Shared {
         Ok(())
     }
 
-    fn keep(&self, out: &[u8], writer: &mut EntryWriter, proof: &mut Proof) -> Result<(), Trouble> {
+    /// Encodes all pieces, and hands what comes of them to `keep`, which empties it.
+    fn encode(
+        &self,
+        task: &Task,
+        source: &Opened,
+        mut encoding: Box<dyn Encoding>,
+        fed: &mut Option<Hasher>,
+        mut keep: impl FnMut(&mut Vec<u8>, bool) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let mut pieces = source.pieces(task.resource.len);
+        let mut out = Vec::with_capacity(2 * PIECE);
+        while let Some(piece) = pieces.next().map_err(|_| self.changed(task))? {
+            if self.life.load(Ordering::Relaxed) == super::CANCELLED {
+                return Err(Failure::Dropped.into());
+            }
+            if let Some(fed) = fed {
+                fed.update(piece);
+            }
+            encoding.write(piece, &mut out).map_err(Trouble::Encoder)?;
+            // What comes of the last piece waits for the proof, which is near: so a source of
+            // one piece is there as a whole, with its length, or not at all.
+            keep(&mut out, !pieces.at_end())?;
+        }
+        encoding.finish(&mut out).map_err(Trouble::Encoder)?;
+        keep(&mut out, false)
+    }
+
+    /// Writes what the encoder has emitted, has it proven, and empties it.
+    fn keep(
+        &self,
+        out: &mut Vec<u8>,
+        readable: bool,
+        writer: &mut EntryWriter,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Trouble> {
+        if out.is_empty() {
+            return Ok(());
+        }
         writer.write(out).map_err(|error| match error {
             // Room was reserved for all that an honest encoder may emit.
             WriteError::NoRoom => Trouble::Disproved(Error::new(
@@ -265,7 +277,7 @@ impl Shared {
             )),
             io @ WriteError::Io(_) => self.refused(io).into(),
         })?;
-        proof.write(out).map_err(Trouble::Disproved)
+        judge.take(out, readable)
     }
 
     /// Opens the task's source, if it is still what was hashed.

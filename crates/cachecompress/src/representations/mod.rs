@@ -5,6 +5,7 @@ mod encode;
 mod opened;
 mod paths;
 mod policy;
+mod proving;
 mod resource;
 mod select;
 
