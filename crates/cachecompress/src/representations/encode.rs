@@ -20,10 +20,6 @@ use crate::threads::{Class, cpu_time};
 
 pub(super) type EncodeLead = Lead<Key, Product, Failure>;
 
-/// Sources up to this length are proven by the thread that encodes them: to start another takes
-/// longer than the proof.
-const PROVEN_HERE: u64 = 256 * 1024;
-
 /// One representation to be made.
 pub(super) struct Task {
     pub(super) resource: Arc<Resource>,
@@ -217,7 +213,8 @@ impl Shared {
         progress.start(Product { payload: writer.payload(), stored: false, kept: false });
         let mut fed = (!decodes).then(Hasher::new);
         let proving = Proving::new(Proof::new(decoding, len), &commit);
-        let proven = proving::prove(decodes && len > PROVEN_HERE, proving, |judge| {
+        // To start a thread takes as long as the proof of a small source.
+        let proven = proving::prove(decodes && !task.is_small(), proving, |judge| {
             self.encode(task, source, encoding, &mut fed, |out, readable| {
                 self.keep(out, readable, writer, judge)
             })
