@@ -426,8 +426,10 @@ fn files(dir: &str, is_wanted: fn(&str) -> bool) -> Vec<Source> {
 
 fn sources() -> Vec<Source> {
     let rust = |name: &str| name.ends_with(".rs");
-    let found: Vec<Source> =
-        ["crates", "bench", "examples", "xtask"].into_iter().flat_map(|dir| files(dir, rust)).collect();
+    let found: Vec<Source> = ["crates", "bench", "examples", "xtask"]
+        .into_iter()
+        .flat_map(|dir| files(dir, rust))
+        .collect();
     assert!(found.len() > 15, "the sources are somewhere else");
     found
 }

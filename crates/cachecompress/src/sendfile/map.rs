@@ -111,8 +111,10 @@ impl Mapping {
     }
 }
 
-#[cfg(all(test, target_os = "linux", not(cachecompress_portable)))]
+#[cfg(test)]
 mod tests {
+    #![cfg(all(target_os = "linux", not(cachecompress_portable)))]
+
     use std::io::Write as _;
 
     use super::*;

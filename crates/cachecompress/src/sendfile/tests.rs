@@ -1,5 +1,7 @@
 //! Sockets of the real kind, and memory that kills whoever looks at it.
 
+#![cfg(all(target_os = "linux", not(cachecompress_portable)))]
+
 use std::io::{IoSlice, Read as _, Write as _};
 use std::net::TcpListener as StdListener;
 use std::pin::Pin;
