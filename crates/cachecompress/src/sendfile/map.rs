@@ -112,9 +112,8 @@ impl Mapping {
 }
 
 #[cfg(test)]
+#[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 mod tests {
-    #![cfg(all(target_os = "linux", not(cachecompress_portable)))]
-
     use std::io::Write as _;
 
     use super::*;
