@@ -1,5 +1,7 @@
 //! Sockets of the real kind, and memory that kills whoever looks at it.
 
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
 use std::io::{IoSlice, Read as _, Write as _};
 use std::net::TcpListener as StdListener;
 use std::pin::Pin;
