@@ -13,7 +13,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use cachecompress_test::client::fetch;
-use cachecompress_test::{http2, tools};
+use cachecompress_test::{frames, http2, tools};
 use common::*;
 use socket2::{Domain, Socket, Type};
 
@@ -302,6 +302,33 @@ fn an_entry_that_vanishes_or_is_in_the_way_is_sent_to_its_end() {
     }
 }
 
+/// The first window of a download over HTTP/2, whose client then takes no more for now.
+fn first_window(address: SocketAddr, target: &str, coding: &str) -> TcpStream {
+    let mut stream = frames::connect(address, &[]).unwrap();
+    stream.write_all(&frames::get(1, target, &[("accept-encoding", coding)])).unwrap();
+    let mut came = 0;
+    while came < 65_535 {
+        let frame = frames::read(&mut stream).unwrap();
+        came += if frame.kind == frames::kind::DATA { frame.payload.len() } else { 0 };
+    }
+    stream
+}
+
+/// Whether all the rest comes, and the stream ends cleanly.
+fn ends_cleanly(mut stream: TcpStream) -> bool {
+    use frames::kind::{DATA, GOAWAY, RST_STREAM, WINDOW_UPDATE};
+
+    for id in [0, 1] {
+        let more = (1_u32 << 30).to_be_bytes();
+        stream.write_all(&frames::frame(WINDOW_UPDATE, 0, id, &more)).unwrap();
+    }
+    let is_end = |frame: &frames::Frame| match frame.kind {
+        DATA => frame.flags & frames::END_STREAM > 0,
+        kind => kind == RST_STREAM || kind == GOAWAY,
+    };
+    frames::read_until(&mut stream, is_end).is_some_and(|last| last.kind == DATA)
+}
+
 /// Whoever looks at a mapped page that is no longer in the file is killed by SIGBUS.
 #[test]
 fn a_file_that_is_cut_off_breaks_the_connection_and_not_the_server() {
@@ -318,6 +345,8 @@ fn a_file_that_is_cut_off_breaks_the_connection_and_not_the_server() {
         let mut clients: Vec<_> =
             (0..4).map(|_| Slow::get(server.address(), target, coding)).collect();
         assert!(clients.iter_mut().all(|client| client.read(100_000)));
+        assert!(ends_cleanly(first_window(server.address(), target, coding)));
+        let over2 = first_window(server.address(), target, coding);
         let cut = whole.len() as u64 - 1_000_000;
         fs::File::options().write(true).open(&path).unwrap().set_len(cut).unwrap();
         for mut client in clients {
@@ -327,6 +356,7 @@ fn a_file_that_is_cut_off_breaks_the_connection_and_not_the_server() {
             let sent = client.body.len().min(cut as usize);
             assert!(client.body[..sent] == whole[..sent], "{target}: other bytes");
         }
+        assert!(!ends_cleanly(over2), "{target}: a clean end over HTTP/2");
         assert!(server.is_running(), "{target}");
         let answer = fetch(server.address(), &Request::get(target).accept(coding));
         let source = fs::read(site.file(&target[1..])).unwrap();
