@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use cachecompress_test::client::{Protocol, Request, Response, fetch};
+use cachecompress_test::client::{Connection, Protocol, Request, Response, fetch};
 use cachecompress_test::decode::CODINGS;
 use cachecompress_test::http2;
 use cachecompress_test::server::eventually;
@@ -22,7 +22,7 @@ const TOKEN: (&str, &str) = ("authorization", "Bearer secret");
 struct Example {
     child: Child,
     address: SocketAddr,
-    _cache: TempDir,
+    cache: TempDir,
 }
 
 impl Example {
@@ -39,7 +39,7 @@ impl Example {
             .unwrap();
         // Held before anything can fail, so that no child is left behind.
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut example = Self { child, address: nowhere, _cache: cache };
+        let mut example = Self { child, address: nowhere, cache };
         let mut line = String::new();
         BufReader::new(example.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on http://");
@@ -139,6 +139,53 @@ fn axum_embedded_leaves_the_rest_to_its_routes_and_its_application() {
     let root = example.until_hit(&Request::get("/").accept("br"), &index);
     assert_eq!(root.etag_digest(), view.etag_digest(), "one entry for all views");
     assert_eq!(example.fetch(&Request::get("/some/view.json")).status(), 404);
+}
+
+#[test]
+fn axum_sendfile_sends_the_bytes_that_are_stored() {
+    let tool = binary(3, 4_000_000);
+    let site = Site::with("tool", &tool);
+    site.write("tides.json", &site_file("tides.json"));
+    let example = Example::start(env!("CARGO_BIN_EXE_axum_sendfile"), Some(site.path()));
+    assert_compressed_once(&example, "/tides.json", &site_file("tides.json"));
+    for coding in CODINGS {
+        let request = Request::get("/tool").accept(coding);
+        let hit = example.until_hit(&request, &tool);
+        let middle = hit.body.len() / 2;
+        let rest = request.range(&format!("bytes={middle}-")).header("if-range", hit.etag());
+        let rest = example.fetch(&rest);
+        assert_eq!(rest.status(), 206);
+        assert!(rest.body == hit.body[middle..], "{coding}");
+    }
+
+    // On one connection, beside a route, and over HTTP/2, which has no use for it.
+    let mut connection = Connection::open(example.address).unwrap();
+    for target in ["/tool", "/api/health", "/tool", "/none", "/tides.json", "/tool"] {
+        connection.send(&Request::get(target).accept("gzip")).unwrap();
+    }
+    for expected in
+        [Some(&tool), None, Some(&tool), None, Some(&site_file("tides.json")), Some(&tool)]
+    {
+        let response = connection.receive("GET").unwrap();
+        if let Some(expected) = expected {
+            assert!(response.is_hit() && response.decoded() == *expected, "{:?}", response.head);
+        }
+    }
+    let over2 = http2::fetch(example.address, &Request::get("/tool").accept("gzip")).unwrap();
+    assert!(over2.is_hit() && over2.decoded() == tool);
+}
+
+/// The mappings are what `sendfile` sends from; without them, all of the above would hold too.
+#[cfg(target_os = "linux")]
+#[test]
+fn axum_sendfile_maps_what_is_stored() {
+    let tool = binary(3, 4_000_000);
+    let site = Site::with("tool", &tool);
+    let example = Example::start(env!("CARGO_BIN_EXE_axum_sendfile"), Some(site.path()));
+    example.until_hit(&Request::get("/tool").accept("gzip"), &tool);
+    let maps = fs::read_to_string(format!("/proc/{}/maps", example.child.id())).unwrap();
+    let cache = example.cache.path().to_str().unwrap();
+    assert!(maps.contains(cache), "no entry is mapped:\n{maps}");
 }
 
 #[test]

@@ -11,11 +11,12 @@ use std::process::{Command, Stdio};
 use crate::corpus;
 
 /// Debian's package for each program; a program that is not here has a package of its own name.
-const PACKAGES: [(&str, &[&str]); 4] = [
+const PACKAGES: [(&str, &[&str]); 5] = [
     ("chromedriver", &["chromium-driver"]),
     ("node", &["nodejs"]),
     ("python3", &["python3", "python3-venv"]),
     ("h2load", &["nghttp2-client"]),
+    ("fincore", &["util-linux-extra"]),
 ];
 
 /// What tests need from outside, and what of it there is.

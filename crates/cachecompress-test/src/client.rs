@@ -160,7 +160,9 @@ impl Request {
         self
     }
 
-    fn to_bytes(&self, authority: &str) -> Vec<u8> {
+    /// As it goes over the wire.
+    #[must_use]
+    pub fn to_bytes(&self, authority: &str) -> Vec<u8> {
         let mut text = format!("{} {} {}\r\n", self.method, self.target, self.version);
         if self.host {
             text.push_str(&format!("host: {authority}\r\n"));

@@ -42,8 +42,9 @@
 //! # }
 //! ```
 //!
-//! The repository's `examples/` are whole programs: axum with an embedded user interface, a
-//! download server whose handler checks a token, and hyper without a framework.
+//! The repository's `examples/` are whole programs: axum with an embedded user interface, axum
+//! whose files go out by `sendfile`, a download server whose handler checks a token, and hyper
+//! without a framework.
 //!
 //! # Sources
 //!

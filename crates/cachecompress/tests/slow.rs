@@ -1,4 +1,4 @@
-//! Sources on a disk that hangs: what lies on it waits, and nothing else does.
+//! Files on a disk that hangs: what lies on it waits, and nothing else does.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
@@ -8,14 +8,17 @@ mod common;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
+use cachecompress::fs::{DiskFile, FileKind, Fingerprint, MemoryDisk, Stat};
 use cachecompress::semantics::SourcePath;
 use cachecompress::source::{Content, Found, SourceFile};
-use cachecompress::{Cache, Error, ServeCompressed, Source};
+use cachecompress::{Cache, Error, Memory, ServeCompressed, Source};
+use cachecompress_test::{FaultDisk, Op};
 use common::pack::{Gate, Pack, coding};
-use common::{LONG, get, hex, open, read, run};
+use common::{LONG, get, get_as, hex, open, read, run, settled};
 
 /// More than the readers, and the hashers, that there are without any trouble.
 const HUNG: usize = 12;
@@ -143,4 +146,67 @@ fn files_that_hang_hold_up_nobody_else() {
             }
         });
     }
+}
+
+/// Stored bytes that are not in memory are read by threads that may hang, never by the one that
+/// serves: on a runtime of one thread, all else is answered while they do.
+#[test]
+fn entries_that_hang_hold_up_nobody_on_the_same_thread() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let gate = Gate::new();
+        let left = Arc::new(AtomicUsize::new(0));
+        let disk = FaultDisk::new(MemoryDisk::new());
+        let (hang, to_hang) = (Arc::clone(&gate), Arc::clone(&left));
+        disk.fail(move |_, op| match op {
+            // Nothing is in the page cache.
+            Op::FileReadNowait => Some(io::Error::from(io::ErrorKind::WouldBlock)),
+            Op::FileRead => {
+                let one_less = |left: usize| left.checked_sub(1);
+                if to_hang.fetch_update(SeqCst, SeqCst, one_less).is_ok() {
+                    hang.pass();
+                }
+                None
+            }
+            _ => None,
+        });
+        let files = [("slow.txt", 300_000), ("warm.txt", 300_000), ("short.txt", 3_000)];
+        let source = files.iter().fold(Memory::new(), |site, (name, len)| {
+            site.file(name, hex(*len, *len as u64 + name.len() as u64))
+        });
+        let content = |name: &str| {
+            let (name, len) = files.into_iter().find(|(file, _)| *file == name).unwrap();
+            hex(len, len as u64 + name.len() as u64)
+        };
+        let cache = Cache::builder("/cache").disk(Arc::new(disk)).build().unwrap();
+        let service = ServeCompressed::builder(source).cache(cache).patience(LONG).build().unwrap();
+        for (name, _) in files {
+            let path = format!("/{name}");
+            get_as(&service, &path, "gzip").await;
+            settled(&service).await;
+            let hit = get_as(&service, &path, "gzip").await;
+            assert_eq!((hit.coding(), hit.cache()), ("gzip", "hit"));
+        }
+
+        // More than there are readers without any trouble.
+        left.store(HUNG, SeqCst);
+        let hung: Vec<_> = (0..HUNG)
+            .map(|_| {
+                let service = service.clone();
+                tokio::spawn(async move { get_as(&service, "/slow.txt", "gzip").await })
+            })
+            .collect();
+        common::eventually(|| gate.arrived() == HUNG as u64).await;
+        for round in 0..1000 {
+            let name = ["warm.txt", "short.txt"][round % 2];
+            let coding = if round % 10 < 8 { "gzip" } else { "identity" };
+            let answer = get_as(&service, &format!("/{name}"), coding).await;
+            assert!(answer.decoded() == content(name), "{name}");
+        }
+        assert!(!hung.iter().any(tokio::task::JoinHandle::is_finished), "nothing hung");
+        gate.open_wide();
+        for hung in hung {
+            assert!(hung.await.unwrap().decoded() == content("slow.txt"));
+        }
+    });
 }

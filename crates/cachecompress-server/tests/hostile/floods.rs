@@ -182,6 +182,37 @@ fn ten_thousand_spellings_of_accept_encoding_share_their_entries() {
     assert_memory(&server, "10,000 spellings", 64);
 }
 
+/// Each is kept as an answer of its own, so this many are more than there is room for.
+#[test]
+fn a_hundred_thousand_different_wishes_take_no_more_memory_than_they_may() {
+    let source = site::text(9, 3000);
+    let site = Site::with("app.js", &source);
+    for (room, bound) in [("0", 64), ("1MiB", 64), ("64MiB", 128)] {
+        let server = start_with(&site, &format!("--memory-cache {room}"));
+        let hit = server.until_hit(&Request::get("/app.js").accept("br"));
+        let tag = hit.etag();
+        // Every other one is a question with a long list of tags.
+        let request = |number: usize| {
+            let list = if number.is_multiple_of(2) {
+                format!("If-None-Match: \"{number}{}\", {tag}\r\n", "x".repeat(500))
+            } else {
+                String::new()
+            };
+            format!(
+                "GET /app.js HTTP/1.1\r\nHost: h\r\nAccept-Encoding: br, x-{number}\r\n{list}\r\n"
+            )
+        };
+        pipeline(&server, 2, 100_000, request, |number, head, body| {
+            if number.is_multiple_of(2) {
+                assert!(head.starts_with("http/1.1 304 ") && body.is_empty(), "{number}: {head}");
+            } else {
+                assert!(head.starts_with("http/1.1 200 ") && body == hit.body, "{number}: {head}");
+            }
+        });
+        assert_memory(&server, &format!("100,000 wishes in {room}"), bound);
+    }
+}
+
 /// CVE-2011-3192 and CVE-2025-62727: a request that asks for the same bytes very many times.
 /// GHSA-gcqf-3g44-vc9p: a range of an empty file that stopped the server.
 #[test]

@@ -74,3 +74,6 @@ impl<F> ServeCompressed<F> {
         })
     }
 }
+
+#[cfg(all(test, feature = "brotli", feature = "gzip", feature = "zstd"))]
+mod tests;

@@ -1,0 +1,106 @@
+//! A runtime and a listening socket for each core, which nobody outside notices.
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use cachecompress_test::client::fetch;
+use cachecompress_test::server::command;
+use common::*;
+
+const LISTENING: &str = "0A";
+const ESTABLISHED: &str = "01";
+
+/// The sockets at `port` in that state, of all programs: inode numbers.
+fn sockets(port: u16, state: &str) -> BTreeSet<u64> {
+    let port = format!(":{port:04X}");
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let there = lines.filter(|words| words[1].ends_with(&port) && words[3] == state);
+    there.map(|words| words[9].parse().unwrap()).collect()
+}
+
+#[test]
+fn each_thread_has_a_socket_of_its_own_and_all_of_them_serve() {
+    let source = site::text(1, 3000);
+    let site = Site::with("app.js", &source);
+    for threads in [1, 4] {
+        let server = start_with(&site, &format!("--threads {threads}"));
+        let port = server.address().port();
+        assert_eq!(sockets(port, LISTENING).len(), threads);
+        server.until_hit(&Request::get("/app.js").accept("br"));
+        // All at once, so that no socket's queue may be left alone.
+        let mut connections: Vec<_> =
+            (0..200).map(|_| Connection::open(server.address()).unwrap()).collect();
+        for _ in 0..2 {
+            for connection in &mut connections {
+                connection.send(&Request::get("/app.js").accept("br")).unwrap();
+            }
+            for connection in &mut connections {
+                assert_is(&connection.receive("GET").unwrap(), &source, "br");
+            }
+        }
+        assert!(sockets(port, ESTABLISHED).len() >= 200);
+        let names = fs::read_dir(format!("/proc/{}/task", server.id())).unwrap().flatten();
+        let names = names.flat_map(|task| fs::read_to_string(task.path().join("comm")));
+        assert_eq!(names.filter(|name| name.starts_with("serve-")).count(), threads);
+    }
+}
+
+/// Sockets that share a port would let two programs have it, and divide the clients among them.
+#[test]
+fn an_address_in_use_is_refused_though_sockets_share_it() {
+    let site = Site::with("app.js", &site::text(1, 3000));
+    let mut first = start_with(&site, "--threads 4");
+    for threads in ["1", "4"] {
+        let cache = tempfile::tempdir().unwrap();
+        let second = command(Path::new(PROGRAM))
+            .args(["serve", "--threads", threads, "--listen"])
+            .arg(first.address().to_string())
+            .arg("--cache-dir")
+            .arg(cache.path())
+            .arg(site.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&second.stderr).into_owned();
+        assert!(!second.status.success() && told.contains("address in use"), "{told}");
+    }
+    for _ in 0..50 {
+        assert_eq!(first.get("/app.js", "br").status(), 200);
+    }
+    // And free again at once, however many connections linger.
+    let address = first.address();
+    first.stop();
+    let again = launch(&site).args("--threads 4 --listen").arg(address.to_string()).start();
+    assert_ne!(again.address(), address, "one of its own comes first");
+    assert_eq!(fetch(address, &Request::get("/app.js")).unwrap().status(), 200);
+}
+
+/// Each accepting thread held a permit while it waited, so that with as many threads as permits
+/// some clients were never served.
+#[test]
+fn one_connection_at_a_time_serves_all_clients_of_all_threads() {
+    let source = site::text(1, 3000);
+    let site = Site::with("app.js", &source);
+    let server = start_with(&site, "--threads 4 --max-connections 1");
+    for _ in 0..20 {
+        let answer = server.get("/app.js", "identity");
+        assert_is(&answer, &source, "identity");
+    }
+    // And those who come while another is served, once that one leaves.
+    let mut connections: Vec<_> =
+        (0..8).map(|_| Connection::open(server.address()).unwrap()).collect();
+    for connection in &mut connections {
+        let request = Request::get("/app.js").header("connection", "close");
+        connection.send(&request).unwrap();
+    }
+    for mut connection in connections {
+        assert_is(&connection.receive("GET").unwrap(), &source, "identity");
+    }
+}
