@@ -9,6 +9,8 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::process::{Child, Stdio};
 
 use cachecompress_test::client::fetch;
 use cachecompress_test::server::command;
@@ -53,6 +55,16 @@ fn each_thread_has_a_socket_of_its_own_and_all_of_them_serve() {
     }
 }
 
+/// A program that should end by itself, and is killed if it does not.
+struct Second(Child);
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Sockets that share a port would let two programs have it, and divide the clients among them.
 #[test]
 fn an_address_in_use_is_refused_though_sockets_share_it() {
@@ -66,10 +78,14 @@ fn an_address_in_use_is_refused_though_sockets_share_it() {
             .arg("--cache-dir")
             .arg(cache.path())
             .arg(site.path())
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&second.stderr).into_owned();
-        assert!(!second.status.success() && told.contains("address in use"), "{told}");
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut second = Second(second.unwrap());
+        let what = "the end of a program whose address is in use";
+        let status = eventually(Duration::from_secs(20), what, || second.0.try_wait().unwrap());
+        let mut told = String::new();
+        second.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert!(!status.success() && told.contains("address in use"), "{told}");
     }
     for _ in 0..50 {
         assert_eq!(first.get("/app.js", "br").status(), 200);
