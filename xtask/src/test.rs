@@ -18,7 +18,8 @@ pub(crate) enum Extent {
 }
 
 /// Every coding and source that can be switched off, alone.
-const FEATURES: [&str; 5] = ["gzip", "brotli", "zstd", "rust-embed", "include-dir"];
+const FEATURES: [&str; 7] =
+    ["gzip", "brotli", "zstd", "rust-embed", "include-dir", "sendfile", "axum"];
 
 /// Runs every step, whatever became of those before it, and says how it all went.
 pub(crate) fn run(extent: Extent) -> ExitCode {

@@ -268,6 +268,8 @@
 //! | `brotli` | `br` | yes |
 //! | `gzip` | `gzip` and `deflate` | yes |
 //! | `zstd` | `zstd`; builds libzstd, which needs a C compiler | yes |
+//! | `sendfile` | the module `sendfile`: stored files by `sendfile(2)` below hyper (Linux) | no |
+//! | `axum` | `sendfile::Listener` for `axum::serve` | no |
 //! | `rust-embed` | `Embedded::rust_embed` | no |
 //! | `include-dir` | `Embedded::include_dir` | no |
 //!
