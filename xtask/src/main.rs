@@ -1,5 +1,6 @@
 //! The project's chores, run as `cargo xtask`.
 
+mod bench;
 mod corpus;
 mod fuzz;
 mod portable;
@@ -29,6 +30,10 @@ Commands:
   soak --minutes N
                   crowds, edits, kills and damage at once, every body verified, for N minutes;
                   `test` has a minute of it
+  bench [--quick] [--only NAME,...] [--turns N] [--report]
+                  measures the server beside others, which it installs where it may, and writes
+                  docs/performance.md. --quick writes to target/bench/quick, --report measures
+                  nothing and writes the page anew; more with --help
   help            this text
 
 With CI=true a test that cannot run for want of a tool is a failure.
@@ -50,6 +55,7 @@ fn main() -> ExitCode {
                 refuse(&format!("`--seconds` takes a whole number, and `{seconds}` is none."))
             }
         },
+        ["bench", ..] => bench::run(&arguments[1..]),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS

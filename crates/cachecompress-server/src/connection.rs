@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,6 +17,7 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
+use crate::bell::Bell;
 use crate::deadlines::{Activity, Deadlines, Running, Timeouts, Verdict, Watched};
 use crate::shutdown::Draining;
 use crate::streams::{Streams, Taken};
@@ -103,30 +105,38 @@ impl Protocol {
         let service = Counting { service, activity: Arc::clone(&activity) };
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let mut deadlines = Deadlines::new(self.timeouts, Arc::clone(&activity));
-        let mut told = false;
+        let mut begun = pin!(draining.begun());
+        let (mut bell, mut told) = (Bell::default(), false);
         loop {
-            let ending = deadlines.is_ending();
-            let verdict = tokio::select! {
+            let event = poll_fn(|cx| {
                 // Time first: a flood that keeps the connection busy uses up the turn of whoever
                 // comes after it.
-                biased;
-                verdict = deadlines.next() => verdict,
-                () = draining.begun(), if !ending => Verdict::End,
-                result = connection.as_mut() => {
+                if let Some(mut cx) = bell.rung(cx).as_ref().map(Context::from_waker) {
+                    if let Poll::Ready(verdict) = deadlines.poll_next(&mut cx) {
+                        return Poll::Ready(Err(verdict));
+                    }
+                    if !deadlines.is_ending() && begun.as_mut().poll(&mut cx).is_ready() {
+                        return Poll::Ready(Err(Verdict::End));
+                    }
+                }
+                connection.as_mut().poll(cx).map(Ok)
+            });
+            match event.await {
+                Ok(result) => {
                     if let Err(error) = result {
                         tracing::debug!(error = %Causes(&*error), "connection ended early");
                     }
                     return;
                 }
-            };
-            match verdict {
-                Verdict::Wait => {}
-                Verdict::End => deadlines.end(),
-                Verdict::Close => {
+                Err(Verdict::Wait) => {}
+                Err(Verdict::End) => deadlines.end(),
+                Err(Verdict::Close) => {
                     tracing::debug!("a connection ends because its client takes too long");
                     return;
                 }
             }
+            // Whatever was looked at may have more to say, and waits anew.
+            bell = Bell::default();
             // Before its first request a connection is not told, but given a moment for it.
             if deadlines.is_ending() && !told && activity.has_begun() {
                 connection.as_mut().graceful_shutdown();

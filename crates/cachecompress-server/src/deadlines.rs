@@ -151,7 +151,7 @@ impl Watched {
 
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(count)) = result {
-            self.activity.written.fetch_add(count as u64, Ordering::Relaxed);
+            count_up(&self.activity.written, count);
         }
         self.activity.blocked.store(result.is_pending(), Ordering::Relaxed);
         result
@@ -188,7 +188,7 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         let new = &buffer.filled()[before..];
-        self.activity.received.fetch_add(new.len() as u64, Ordering::Relaxed);
+        count_up(&self.activity.received, new.len());
         self.look_for_preface(new);
         Poll::Ready(Ok(()))
     }
@@ -238,6 +238,11 @@ impl Drop for Watched {
     }
 }
 
+/// Adds to what only one thread writes, at less cost than an addition that others may not miss.
+fn count_up(counter: &AtomicU64, by: usize) {
+    counter.store(counter.load(Ordering::Relaxed) + by as u64, Ordering::Relaxed);
+}
+
 /// What a connection is found at. It has moved on if this differs from what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -284,9 +289,9 @@ impl Deadlines {
     }
 
     /// Waits until it is time to look again, and looks.
-    pub(crate) async fn next(&mut self) -> Verdict {
-        self.ticks.tick().await;
-        self.look(Instant::now())
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
+        ready!(self.ticks.poll_tick(cx));
+        Poll::Ready(self.look(Instant::now()))
     }
 
     /// From now on a connection without a request is kept only for a moment.

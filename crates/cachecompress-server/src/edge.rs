@@ -227,6 +227,13 @@ fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Tu
 
 /// Whether `host` is `uri-host [ ":" port ]` (RFC 9110 §7.2); that may be empty (RFC 9112 §3.2).
 fn is_host(host: &[u8]) -> bool {
+    // Nearly every one is as simple as that.
+    let simple = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    match &host[host.iter().take_while(simple).count()..] {
+        [] => return true,
+        [b':', port @ ..] if port.len() < 5 && port.iter().all(u8::is_ascii_digit) => return true,
+        _ => {}
+    }
     let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
         Some(colon) if !host[colon..].contains(&b']') => (&host[..colon], &host[colon + 1..]),
         _ => (host, &b""[..]),

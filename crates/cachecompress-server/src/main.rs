@@ -10,6 +10,7 @@
 
 mod access_log;
 mod admin;
+mod bell;
 mod cli;
 mod commands;
 mod config;

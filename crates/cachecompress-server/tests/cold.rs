@@ -257,6 +257,33 @@ fn small_files_come_whole_with_their_length_on_the_first_request() {
     assert_eq!(server.entries(), 4);
 }
 
+/// An encode holds its encoder, its decoder and what is on its way between the two, however long its
+/// source is and however slowly somebody reads.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_memory_of_an_encode_does_not_grow_with_its_source() {
+    for (coding, bound) in [("zstd", 40), ("gzip", 32), ("br", 56)] {
+        let peak = |mib| {
+            let source = site::binary(11, mib * MIB);
+            let site = Site::with("program", &source);
+            let server = start(&site);
+            let request = Request::get("/program").accept(coding);
+            let mut slow = Connection::open(server.address()).unwrap();
+            slow.send(&request).unwrap();
+            let response = server.fetch(&request);
+            assert_is(&response, &source, coding);
+            let peak = server.memory().peak / 1024;
+            println!("{coding}: peak {peak} MiB for a source of {mib} MiB");
+            assert_is(&slow.receive("GET").unwrap(), &source, coding);
+            assert_eq!(server.encodes(), 1);
+            peak
+        };
+        let (small, large) = (peak(16), peak(64));
+        assert!(large <= small + 8, "{coding}: {small} MiB, then {large} MiB");
+        assert!(large <= bound, "{coding}: {large} MiB, more than {bound}");
+    }
+}
+
 /// HTTP/1.0 knows no chunks, so the end of a growing body could not be told from an abort.
 #[test]
 fn http_1_0_never_joins_a_growing_body() {

@@ -25,7 +25,7 @@ const HANG: Duration = Duration::from_secs(30);
 fn site() -> Site {
     let site = Site::new();
     site.write("small.js", &site::text(1, 3000));
-    site.write("app.js", &site::text(2, 900_000));
+    site.write("app.js", &site::text(2, 3_000_000));
     site.write("tool", &site::binary(3, 4_000_000));
     site.write("photo.png", &site::random(4, 700_000));
     site

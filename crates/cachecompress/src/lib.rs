@@ -249,9 +249,9 @@
 //! | one entry | a quarter of its cache's bytes; a longer file is never compressed | |
 //! | the cache of a service that is given none | 64 MiB in memory | [`Builder::cache`] |
 //! | entries kept open | 256 descriptors for a cache, and those being sent | |
-//! | small files kept as they are | up to 64 KiB each, 32 MiB together | |
+//! | files and answers up to 256 KiB in memory | 64 MiB | [`Builder::memory_cache`] |
 //! | files remembered | 65,536 | |
-//! | encode threads | half the cores, at least 2; as many again for work that nobody waits for | [`Builder::encode_threads`] |
+//! | encode threads | half the cores, at least 2; as many again for work that nobody waits for; each with one more that proves while it encodes | [`Builder::encode_threads`] |
 //! | encodes that wait for a thread | 1,024, then identity | [`Builder::queue`] |
 //! | threads that read and hash | 4, and 16,384 reads that wait for one | |
 //! | wait for a coding | 50 ms, then identity | [`Builder::patience`] |

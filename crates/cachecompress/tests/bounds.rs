@@ -139,8 +139,9 @@ fn what_is_being_sent_is_not_evicted() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("cache");
-        let files = files(20, |_| 300_000);
-        let cache = Cache::builder(&root).max_bytes(2 << 20).open_entries(2).build().unwrap();
+        // Longer than what is kept in memory, and sent from there.
+        let files = files(20, |_| 1_200_000);
+        let cache = Cache::builder(&root).max_bytes(8 << 20).open_entries(2).build().unwrap();
         let service = builder(&files, &cache).build().unwrap();
         get(&service, "/0.txt", &CODING).await;
         settled(&service).await;

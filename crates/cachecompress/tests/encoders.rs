@@ -92,9 +92,14 @@ fn sources() -> [(Vec<u8>, u64); 3] {
     [(hex(10_000, 1), 0), (long.clone(), 1), (long, 4)]
 }
 
+/// One of a length at which the proof has a thread of its own.
+fn large() -> (Vec<u8>, u64) {
+    (hex(40 * PIECE + 1000, 3), 20)
+}
+
 async fn judge_all(fault: Fault, decoder: bool, prove: bool) {
     for place in [Place::Own, Place::BuiltIn] {
-        for (source, at) in sources() {
+        for (source, at) in sources().into_iter().chain([large()]) {
             judge(Pack { decoder, ..Pack::broken(fault, at) }, place, prove, &source).await;
         }
     }

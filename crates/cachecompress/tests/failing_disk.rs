@@ -287,7 +287,7 @@ fn an_open_entry_that_cannot_be_looked_at_is_not_lost() {
 fn identity_whose_file_cannot_be_checked_in_the_end_aborts() {
     run(async {
         let site = tempfile::tempdir().unwrap();
-        let source = hex(3 * PIECE, 1);
+        let source = hex(5 * PIECE, 1);
         std::fs::write(site.path().join("a.txt"), &source).unwrap();
         let sources = FaultDisk::new(RealDisk);
         let directory = Directory::with_disk(Arc::new(sources.clone()), site.path()).unwrap();

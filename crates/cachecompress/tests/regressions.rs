@@ -949,3 +949,22 @@ fn options_of_a_request_cannot_contradict_the_representation() {
         assert!(told.bytes() == source);
     });
 }
+
+/// A small file was opened and read once to be hashed, and again to be encoded.
+#[test]
+fn a_small_file_is_looked_up_and_read_once() {
+    run(async {
+        let file = Made::new(b'a', 60_000, None);
+        let source = Edited::new(Some(file.source()));
+        source.lookups.open_wide();
+        let builder = ServeCompressed::builder(Arc::clone(&source)).patience(LONG);
+        let service = builder.revalidate(LONG).build().unwrap();
+        for coding in ["zstd", "gzip"] {
+            let cold = get_as(&service, "/a.txt", coding).await;
+            assert_eq!((cold.coding(), cold.cache()), (coding, "stored"));
+            assert!(cold.decoded() == [b'a'; 60_000]);
+        }
+        let read = file.read.load(Ordering::SeqCst);
+        assert_eq!((source.lookups.arrived(), read), (1, 60_000));
+    });
+}

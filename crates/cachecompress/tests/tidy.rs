@@ -426,8 +426,10 @@ fn files(dir: &str, is_wanted: fn(&str) -> bool) -> Vec<Source> {
 
 fn sources() -> Vec<Source> {
     let rust = |name: &str| name.ends_with(".rs");
-    let found: Vec<Source> =
-        ["crates", "examples", "xtask"].into_iter().flat_map(|dir| files(dir, rust)).collect();
+    let found: Vec<Source> = ["crates", "bench", "examples", "xtask"]
+        .into_iter()
+        .flat_map(|dir| files(dir, rust))
+        .collect();
     assert!(found.len() > 15, "the sources are somewhere else");
     found
 }
@@ -487,7 +489,7 @@ fn workspace_names_mean_something() {
 #[test]
 fn workspace_dependencies_have_reasons() {
     let reasons = fs::read_to_string(root().join("docs/dependencies.md")).expect("the list");
-    let manifests = ["crates", "examples", "xtask"]
+    let manifests = ["crates", "bench", "examples", "xtask"]
         .into_iter()
         .flat_map(|dir| files(dir, |name| name == "Cargo.toml"));
     settle(manifests.flat_map(|file| dependencies_have_reasons(&file, &reasons)).collect());

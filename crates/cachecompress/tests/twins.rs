@@ -163,8 +163,13 @@ impl World {
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
 
         let [kept, fresh] = &self.services;
-        let kept = answer(kept, ask, &fields).await;
-        let fresh = answer(fresh, ask, &fields).await;
+        let mut kept = answer(kept, ask, &fields).await;
+        let mut fresh = answer(fresh, ask, &fields).await;
+        if kept.field("cache-status").contains("fwd=miss") {
+            // Whether an encode ends before its first answer begins is a matter of time.
+            kept.headers.remove("content-length");
+            fresh.headers.remove("content-length");
+        }
         assert_eq!(kept.status, fresh.status, "{fields:?}");
         assert_eq!(kept.headers, fresh.headers, "{fields:?}");
         assert!(kept.body.as_ref().unwrap() == fresh.body.as_ref().unwrap(), "{fields:?}");

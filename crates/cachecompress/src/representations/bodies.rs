@@ -63,7 +63,7 @@ impl Representations {
         let Payload { file, start } = entry.payload();
         let chunks = Chunks::new(file, self.0.readers.clone());
         let body = FileBody::new(chunks, start + at, len, None);
-        // To send a short one takes longer than to copy it.
+        // To copy a short one costs less than to begin a `sendfile`.
         let connection = connection.filter(|_| len > SMALL);
         Body::file(match connection.and_then(|connection| entry.mapping().zip(Some(connection))) {
             Some((mapping, connection)) => body.mapped(connection, mapping),

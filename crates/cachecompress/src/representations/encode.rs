@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use super::opened::Opened;
+use super::proving::{self, Judge, Proving};
 use super::resource::Resource;
 use super::{Shared, policy};
 use crate::body::Product;
@@ -12,15 +14,11 @@ use crate::cache::{Entry, EntryWriter, Header, Key, KeyLock, Kind, WriteError};
 use crate::codec::{Codec, Encoding, PIECE, Proof};
 use crate::error::{Error, ErrorKind, Failure};
 use crate::flight::Lead;
-use crate::fs::{DiskFile, read_full};
 use crate::semantics::{Digest, Hasher};
 use crate::source::{Content, Found};
 use crate::threads::{Class, cpu_time};
 
 pub(super) type EncodeLead = Lead<Key, Product, Failure>;
-
-/// The last bytes of a payload, which readers get only once it is proven.
-const WITHHELD: u64 = 256;
 
 /// One representation to be made.
 pub(super) struct Task {
@@ -40,7 +38,7 @@ pub(super) fn key(digest: Digest, codec: &Codec) -> Key {
 }
 
 /// How a job went wrong.
-enum Trouble {
+pub(super) enum Trouble {
     Failure(Failure),
     /// The encoder gave up.
     Encoder(Error),
@@ -207,53 +205,22 @@ impl Shared {
     ) -> Result<(), Trouble> {
         let len = task.resource.len;
         let encoder = &task.codec.encoder;
-        let mut encoding = encoder.begin(len, None).map_err(Trouble::Encoder)?;
-        let decoding = if self.config.prove { encoder.decoder(None) } else { None };
-        let proven_by_decoding = decoding.is_some();
-        let mut proof = Proof::new(decoding, len);
-        let mut fed = (!proven_by_decoding).then(Hasher::new);
-        let mut piece = vec![0; PIECE];
-        let mut out = Vec::with_capacity(2 * PIECE);
-        lead.progress().start(Product { payload: writer.payload(), stored: false, kept: false });
-        let mut at = 0;
-        while at < len {
-            if self.life.load(Ordering::Relaxed) == super::CANCELLED {
-                return Err(Failure::Dropped.into());
-            }
-            let size = usize::try_from(len - at).unwrap_or(usize::MAX).min(PIECE);
-            let piece = &mut piece[..size];
-            source.read_exact(piece, at).map_err(|_| self.changed(task))?;
-            if let Some(fed) = &mut fed {
-                fed.update(piece);
-            }
-            encoding.write(piece, &mut out).map_err(Trouble::Encoder)?;
-            at += size as u64;
-            if !out.is_empty() {
-                self.keep(&out, writer, &mut proof)?;
-                out.clear();
-            }
-            // What comes of the last piece waits for the proof, which is near: so a source of
-            // one piece is there as a whole, with its length, or not at all.
-            if at < len {
-                lead.progress().commit(writer.payload_len().saturating_sub(WITHHELD));
-            }
-        }
-        self.end(task, encoding, out, writer, proof, fed)
-    }
-
-    fn end(
-        &self,
-        task: &Task,
-        encoding: Box<dyn Encoding>,
-        mut out: Vec<u8>,
-        writer: &mut EntryWriter,
-        mut proof: Proof,
-        fed: Option<Hasher>,
-    ) -> Result<(), Trouble> {
-        encoding.finish(&mut out).map_err(Trouble::Encoder)?;
-        self.keep(&out, writer, &mut proof)?;
-        let decoded = proof.finish().map_err(Trouble::Disproved)?;
-        let digest = decoded.or_else(|| fed.map(Hasher::finish));
+        let encoding = encoder.begin(len, None).map_err(Trouble::Encoder)?;
+        let decoding = self.config.prove.then(|| encoder.decoder(None)).flatten();
+        let decodes = decoding.is_some();
+        let progress = lead.progress();
+        let commit = |bytes| progress.commit(bytes);
+        progress.start(Product { payload: writer.payload(), stored: false, kept: false });
+        let mut fed = (!decodes).then(Hasher::new);
+        let proving = Proving::new(Proof::new(decoding, len), &commit);
+        // To start a thread takes as long as the proof of a small source.
+        let proven = proving::prove(decodes && !task.is_small(), proving, |judge| {
+            self.encode(task, source, encoding, &mut fed, |out, readable| {
+                self.keep(out, readable, writer, judge)
+            })
+        })?;
+        self.counters.encode_took(task.codec.coding.as_str(), proven.cpu);
+        let digest = proven.digest.or_else(|| fed.map(Hasher::finish));
         if digest != Some(task.digest) {
             let message = "what was encoded is not what was hashed";
             return Err(Trouble::Disproved(Error::new(ErrorKind::Encoder, message)));
@@ -261,7 +228,44 @@ impl Shared {
         Ok(())
     }
 
-    fn keep(&self, out: &[u8], writer: &mut EntryWriter, proof: &mut Proof) -> Result<(), Trouble> {
+    /// Encodes all pieces, and hands what comes of them to `keep`, which empties it.
+    fn encode(
+        &self,
+        task: &Task,
+        source: &Opened,
+        mut encoding: Box<dyn Encoding>,
+        fed: &mut Option<Hasher>,
+        mut keep: impl FnMut(&mut Vec<u8>, bool) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let mut pieces = source.pieces(task.resource.len);
+        let mut out = Vec::with_capacity(2 * PIECE);
+        while let Some(piece) = pieces.next().map_err(|_| self.changed(task))? {
+            if self.life.load(Ordering::Relaxed) == super::CANCELLED {
+                return Err(Failure::Dropped.into());
+            }
+            if let Some(fed) = fed {
+                fed.update(piece);
+            }
+            encoding.write(piece, &mut out).map_err(Trouble::Encoder)?;
+            // What comes of the last piece waits for the proof, which is near: so a source of
+            // one piece is there as a whole, with its length, or not at all.
+            keep(&mut out, !pieces.at_end())?;
+        }
+        encoding.finish(&mut out).map_err(Trouble::Encoder)?;
+        keep(&mut out, false)
+    }
+
+    /// Writes what the encoder has emitted, has it proven, and empties it.
+    fn keep(
+        &self,
+        out: &mut Vec<u8>,
+        readable: bool,
+        writer: &mut EntryWriter,
+        judge: &mut Judge<'_>,
+    ) -> Result<(), Trouble> {
+        if out.is_empty() {
+            return Ok(());
+        }
         writer.write(out).map_err(|error| match error {
             // Room was reserved for all that an honest encoder may emit.
             WriteError::NoRoom => Trouble::Disproved(Error::new(
@@ -270,13 +274,17 @@ impl Shared {
             )),
             io @ WriteError::Io(_) => self.refused(io).into(),
         })?;
-        proof.write(out).map_err(Trouble::Disproved)
+        judge.take(out, readable)
     }
 
-    /// Opens the task's source, if it is still what was hashed.
+    /// The task's source, if it is still to be had as it was hashed.
     fn open(&self, task: &Task) -> Result<Opened, Failure> {
         if let Some(bytes) = &task.resource.bytes {
             return Ok(Opened::Bytes(bytes.clone()));
+        }
+        // The very buffer that was hashed is as good as the file, and nearer.
+        if let Some(bytes) = self.small.get(&task.digest) {
+            return Ok(Opened::Bytes(bytes));
         }
         match self.config.source.lookup(&task.resource.path) {
             Ok(Found::File(file)) => match file.content {
@@ -380,45 +388,4 @@ pub(super) fn product(entry: &Entry, stored: bool) -> Product {
 
 fn finish_stored(lead: EncodeLead, entry: &Entry) {
     lead.finish(product(entry, true), entry.payload_len());
-}
-
-/// A source open for encoding.
-enum Opened {
-    Bytes(bytes::Bytes),
-    File(Arc<dyn DiskFile>),
-}
-
-impl Opened {
-    /// Fills `buffer` from `at`; a source that ends before that has changed.
-    fn read_exact(&self, buffer: &mut [u8], at: u64) -> Result<(), Error> {
-        let changed = || Error::new(ErrorKind::SourceChanged, "the source is shorter than it was");
-        match self {
-            Self::Bytes(bytes) => {
-                let at = usize::try_from(at).map_err(|_| changed())?;
-                let part = bytes.get(at..at + buffer.len()).ok_or_else(changed)?;
-                buffer.copy_from_slice(part);
-            }
-            Self::File(file) => {
-                let read = read_full(&**file, buffer, at);
-                if read.is_ok_and(|read| read == buffer.len()) {
-                    return Ok(());
-                }
-                return Err(changed());
-            }
-        }
-        Ok(())
-    }
-
-    fn digest(&self, len: u64) -> Result<Digest, Error> {
-        let mut hasher = Hasher::new();
-        let mut piece = vec![0; PIECE];
-        let mut at = 0;
-        while at < len {
-            let size = usize::try_from(len - at).unwrap_or(usize::MAX).min(PIECE);
-            self.read_exact(&mut piece[..size], at)?;
-            hasher.update(&piece[..size]);
-            at += size as u64;
-        }
-        Ok(hasher.finish())
-    }
 }

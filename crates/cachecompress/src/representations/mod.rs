@@ -3,8 +3,10 @@
 
 mod bodies;
 mod encode;
+mod opened;
 mod paths;
 mod policy;
+mod proving;
 mod resource;
 mod select;
 

@@ -24,7 +24,7 @@ use crate::sync::clock;
 use crate::threads::Class;
 
 /// Identity representations up to this length are answered from the buffer that was hashed.
-pub(crate) const SMALL: u64 = 64 * 1024;
+pub(crate) const SMALL: u64 = 256 * 1024;
 /// Sources longer than this go out before they are hashed.
 const HASH_FIRST: u64 = 256 << 20;
 /// How long a file must have rested for its fingerprint to vouch for its bytes.

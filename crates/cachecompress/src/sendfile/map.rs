@@ -111,7 +111,8 @@ impl Mapping {
     }
 }
 
-#[cfg(all(test, target_os = "linux", not(cachecompress_portable)))]
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 mod tests {
     use std::io::Write as _;
 

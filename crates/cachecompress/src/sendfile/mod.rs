@@ -34,7 +34,7 @@ mod connection;
 mod listener;
 mod map;
 mod stream;
-#[cfg(all(test, target_os = "linux", not(cachecompress_portable)))]
+#[cfg(test)]
 mod tests;
 
 pub use connection::Connection;

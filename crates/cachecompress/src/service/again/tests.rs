@@ -513,7 +513,7 @@ async fn entries_that_vanish_do_no_harm_to_answers() {
 async fn an_answer_whose_entry_was_closed_is_made_anew() {
     let site = Site::new(&[]);
     for n in 0..8 {
-        site.write(&format!("{n}.txt"), &text(n, 900_000));
+        site.write(&format!("{n}.txt"), &text(n, 3_000_000));
     }
     let cache = Cache::builder(site.cache()).open_entries(1).build().unwrap();
     let service = site.builder().cache(cache).build().unwrap();
@@ -522,7 +522,7 @@ async fn an_answer_whose_entry_was_closed_is_made_anew() {
         for n in 0..8 {
             let path = format!("/{n}.txt");
             gone += usize::from(!is_kept(&service, &path, &[GZIP]));
-            assert!(get(&service, &path, &[GZIP]).await.decoded() == text(n, 900_000));
+            assert!(get(&service, &path, &[GZIP]).await.decoded() == text(n, 3_000_000));
             settle(&service).await;
             get(&service, &path, &[GZIP]).await;
         }

@@ -1,0 +1,78 @@
+//! The machine that the figures are from, and who runs where.
+
+use std::fs;
+use std::process::Command;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde::{Deserialize, Serialize};
+
+use crate::Outcome;
+
+/// The core of the server under load.
+pub(crate) const SERVER_CORE: usize = 0;
+
+/// What stands at the head of the page.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Machine {
+    pub(crate) processor: String,
+    pub(crate) cores: usize,
+    pub(crate) memory: String,
+    pub(crate) kernel: String,
+    pub(crate) system: String,
+    pub(crate) compiler: String,
+    /// The day of the measurement.
+    pub(crate) day: String,
+    /// What git says is measured.
+    pub(crate) revision: String,
+}
+
+impl Machine {
+    /// This machine, now.
+    pub(crate) fn here() -> Self {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let value = |text: &str, name: &str, separator: char| {
+            let lines = text.lines().filter_map(|line| line.split_once(separator));
+            let found = lines.into_iter().find(|(key, _)| key.trim() == name);
+            found.map(|(_, value)| value.trim().trim_matches('"').to_owned()).unwrap_or_default()
+        };
+        let kibibytes = value(&memory, "MemTotal", ':').trim_end_matches(" kB").parse::<f64>();
+        Self {
+            processor: value(&cpuinfo, "model name", ':'),
+            cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
+            memory: format!("{:.0} GiB", kibibytes.unwrap_or_default() / (1 << 20) as f64),
+            kernel: said_by("uname", &["-sr"]),
+            system: value(&release, "PRETTY_NAME", '='),
+            compiler: said_by("rustc", &["--version"]),
+            day: said_by("date", &["-u", "+%Y-%m-%d"]),
+            revision: said_by("git", &["describe", "--always", "--dirty", "--abbrev=10"]),
+        }
+    }
+}
+
+/// The first line that a program prints, on either stream.
+pub(crate) fn said_by(program: &str, arguments: &[&str]) -> String {
+    let Ok(output) = Command::new(program).args(arguments).output() else { return String::new() };
+    let text = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
+}
+
+/// Moves this program and the load that it starts to the last core, and lifts its limit of open
+/// files, which everything that it starts inherits.
+pub(crate) fn prepare() -> Outcome<()> {
+    let cores =
+        sched_getaffinity(None).map_err(|error| format!("which cores are there? {error}"))?;
+    let last = (0..CpuSet::MAX_CPU).rev().find(|core| cores.is_set(*core)).unwrap_or_default();
+    if last == SERVER_CORE || !cores.is_set(SERVER_CORE) {
+        return Err("two cores are needed, one for the server and one for the load".into());
+    }
+    let mut own = CpuSet::new();
+    own.set(last);
+    sched_setaffinity(None, &own)
+        .map_err(|error| format!("cannot move to core {last}: {error}"))?;
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+        .map_err(|error| format!("cannot lift the limit of open files: {error}"))
+}

@@ -1,0 +1,132 @@
+//! Tables: a row for each case, a column for each server.
+
+use std::fmt::Write as _;
+
+use super::numbers;
+use crate::results::{Case, Metric, Record};
+
+/// A table of one quantity.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    pub(crate) metric: Metric,
+    pub(crate) title: &'static str,
+    /// Whether less is better; the best is set in bold.
+    pub(crate) less: bool,
+}
+
+const CPU: Table =
+    Table { metric: Metric::CpuMicros, title: "Processor time of an answer, µs", less: true };
+const RATE: Table =
+    Table { metric: Metric::RequestsPerSecond, title: "Answers in a second", less: false };
+const BYTES: Table =
+    Table { metric: Metric::MegabytesPerSecond, title: "10⁶ bytes in a second", less: false };
+const P50: Table = Table { metric: Metric::P50, title: "Median latency, ms", less: true };
+const P99: Table =
+    Table { metric: Metric::P99, title: "99th percentile of latency, ms", less: true };
+const RSS: Table = Table { metric: Metric::Rss, title: "Peak memory, MB", less: true };
+const FIRST: Table =
+    Table { metric: Metric::FirstByte, title: "To the first byte, ms", less: true };
+const TOTAL: Table = Table { metric: Metric::Total, title: "To the last byte, ms", less: true };
+const SECONDS: Table =
+    Table { metric: Metric::CpuSeconds, title: "Processor time in all, s", less: true };
+const WIRE: Table = Table { metric: Metric::WireBytes, title: "Bytes of the body", less: true };
+
+/// The tables of an experiment.
+pub(crate) fn of(experiment: &str) -> &'static [Table] {
+    const PER_GIGABYTE: Table =
+        Table { metric: Metric::CpuSeconds, title: "Processor time for 1 GB, s", less: true };
+    const TO_ANSWER: Table =
+        Table { metric: Metric::FirstByte, title: "To the first answer (200), ms", less: true };
+    const TO_HIT: Table = Table {
+        metric: Metric::Total,
+        title: "To the first answer from the cache, ms",
+        less: true,
+    };
+    match experiment {
+        "conditional" | "files" => &[CPU, RATE, P50, P99, RSS],
+        "cold" => &[FIRST, TOTAL, SECONDS, WIRE, RSS],
+        "downloads" => &[SECONDS, RATE, WIRE, RSS],
+        "sizes" => &[BYTES, PER_GIGABYTE, RSS],
+        "startup" => &[TO_ANSWER, TO_HIT, SECONDS, RSS],
+        _ => &[CPU, RATE, BYTES, P50, P99, RSS],
+    }
+}
+
+/// The table in Markdown, the best of each row in bold.
+pub(crate) fn markdown(record: &Record, table: &Table) -> String {
+    let servers: Vec<&str> = record.servers();
+    let cases = record.cases();
+    let several = cases.iter().any(|case| case.connections != cases[0].connections);
+    let mut text = format!("\n**{}**\n\n| |", table.title);
+    for server in &servers {
+        let _ = write!(text, " {server} |");
+    }
+    text += "\n|---|";
+    text += &"---:|".repeat(servers.len());
+    text.push('\n');
+    for case in &cases {
+        let values: Vec<Option<f64>> =
+            servers.iter().map(|server| record.median(case, server, table.metric)).collect();
+        if values.iter().all(Option::is_none) {
+            continue;
+        }
+        let best = best(&values, table.less);
+        let _ = write!(text, "| {} |", name(case, several));
+        for value in values {
+            let cell = match value {
+                None => "–".into(),
+                // Alone it is no winner.
+                Some(value) if servers.len() > 1 && Some(value) == best => {
+                    format!("**{}**", number(value, table.metric))
+                }
+                Some(value) => number(value, table.metric),
+            };
+            let _ = write!(text, " {cell} |");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn number(value: f64, metric: Metric) -> String {
+    if metric == Metric::WireBytes { numbers::count(value) } else { numbers::short(value) }
+}
+
+/// A case as a row is called.
+pub(crate) fn name(case: &Case<'_>, with_connections: bool) -> String {
+    match case.connections {
+        _ if !with_connections => case.name.to_owned(),
+        1 => format!("{}, 1 connection", case.name),
+        more => format!("{}, {} connections", case.name, numbers::count(f64::from(more))),
+    }
+}
+
+fn best(values: &[Option<f64>], less: bool) -> Option<f64> {
+    let values = values.iter().flatten().copied();
+    if less { values.min_by(f64::total_cmp) } else { values.max_by(f64::total_cmp) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Measurement;
+
+    #[test]
+    fn the_best_is_bold_and_the_missing_a_dash() {
+        let found = |server: &str, case: &str, value: f64| Measurement {
+            case: case.into(),
+            amount: 1.0,
+            connections: 64,
+            server: server.into(),
+            turn: 0,
+            values: [(Metric::CpuMicros, value)].into(),
+        };
+        let measurements = vec![found("a", "x", 20.0), found("b", "x", 15.5), found("b", "y", 3.0)];
+        let record = Record { measurements, ..Record::default() };
+        let text = markdown(&record, &CPU);
+        assert!(text.contains("| x | 20.0 | **15.5** |\n"), "{text}");
+        assert!(text.contains("| y | – | **3.00** |\n"), "{text}");
+        let most = Table { less: false, ..CPU };
+        assert!(markdown(&record, &most).contains("| x | **20.0** | 15.5 |\n"));
+    }
+}

@@ -1,0 +1,284 @@
+//! What the figures say: which targets are met, and where others are better.
+
+use std::fmt::Write as _;
+
+use super::{numbers, tables};
+use crate::results::{Case, Metric, Record};
+
+const OURS: &str = "cachecompress";
+/// The connections that the targets are set for.
+const CONNECTIONS: u32 = 64;
+
+/// A limit for a ratio of ours to a peer's.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    experiment: &'static str,
+    case: &'static str,
+    metric: Metric,
+    peer: &'static str,
+    limit: f64,
+}
+
+/// What was set out to be reached against nginx.
+const TARGETS: [Target; 6] = [
+    nginx("warm", "1.4 KB", Metric::CpuMicros, 0.75),
+    nginx("warm", "33 KB", Metric::CpuMicros, 0.95),
+    nginx("warm", "92 KB", Metric::CpuMicros, 0.95),
+    nginx("warm", "4 MB", Metric::CpuMicros, 0.85),
+    nginx("warm", "1.4 KB", Metric::RequestsPerSecond, 1.25),
+    nginx("conditional", "304", Metric::CpuMicros, 0.8),
+];
+/// Over HTTP/2 it is to be level with nginx, for each of these.
+const H2C: [&str; 5] = ["1.4 KB", "33 KB", "92 KB", "4 MB", "60 MB"];
+/// The first answer after a start, in milliseconds.
+const START: f64 = 200.0;
+
+const fn nginx(experiment: &'static str, case: &'static str, metric: Metric, limit: f64) -> Target {
+    Target { experiment, case, metric, peer: "nginx", limit }
+}
+
+/// All of them: those against nginx, the same against h2o as "ahead", and HTTP/2.
+fn targets() -> Vec<Target> {
+    let ahead = TARGETS.map(|target| Target { peer: "h2o", limit: 1.0, ..target });
+    let level = H2C.map(|case| nginx("h2c", case, Metric::CpuMicros, 1.0));
+    [&TARGETS[..], &ahead, &level].concat()
+}
+
+/// Less is better for all but rates.
+fn more_is_better(metric: Metric) -> bool {
+    matches!(metric, Metric::RequestsPerSecond | Metric::MegabytesPerSecond)
+}
+
+fn word(metric: Metric) -> &'static str {
+    match metric {
+        Metric::CpuMicros | Metric::CpuSeconds => "processor time",
+        Metric::RequestsPerSecond => "answers a second",
+        Metric::MegabytesPerSecond => "bytes a second",
+        Metric::P50 => "median latency",
+        Metric::P99 => "99th percentile",
+        Metric::Rss => "peak memory",
+        Metric::FirstByte => "time to the first byte",
+        Metric::Total => "time to the last byte",
+        Metric::WireBytes => "bytes of the body",
+    }
+}
+
+/// What an experiment is called in a row.
+fn what(experiment: &str) -> &'static str {
+    match experiment {
+        "warm" => "HTTP/1.1",
+        "h2c" => "HTTP/2",
+        "conditional" => "conditional",
+        "ranges" => "range",
+        "identity" => "never compressed",
+        "cold" => "first request",
+        "downloads" => "downloads",
+        "files" => "many files",
+        "connections" => "many connections",
+        "sizes" => "long files",
+        _ => "start",
+    }
+}
+
+/// The table of targets, each with what became of it.
+pub(crate) fn targets_met(records: &[Record]) -> String {
+    let mut text =
+        String::from("| what | against | target | measured | |\n|---|---|---:|---:|---|\n");
+    for target in targets() {
+        let sign = if more_is_better(target.metric) { "≥" } else { "≤" };
+        let row = format!("{} {}: {}", what(target.experiment), target.case, word(target.metric));
+        let found = measured(records, &target);
+        let met = found.map(|ratio| {
+            if more_is_better(target.metric) {
+                ratio >= target.limit
+            } else {
+                ratio <= target.limit
+            }
+        });
+        let _ = writeln!(
+            text,
+            "| {row} | {} | {sign} {} | {} | {} |",
+            target.peer,
+            numbers::times(target.limit),
+            found.map_or("–".into(), numbers::times),
+            verdict(met)
+        );
+    }
+    if let Some(record) = records.iter().find(|record| record.experiment == "startup") {
+        for case in record.cases() {
+            let found = record.median(&case, OURS, Metric::FirstByte);
+            let _ = writeln!(
+                text,
+                "| start with {}: first answer | | < {START:.0} ms | {} | {} |",
+                case.name,
+                found.map_or("–".into(), |ms| format!("{} ms", numbers::short(ms))),
+                verdict(found.map(|ms| ms < START))
+            );
+        }
+    }
+    text
+}
+
+fn verdict(met: Option<bool>) -> &'static str {
+    match met {
+        Some(true) => "met",
+        Some(false) => "**not met**",
+        None => "not measured",
+    }
+}
+
+fn measured(records: &[Record], target: &Target) -> Option<f64> {
+    let record = records.iter().find(|record| record.experiment == target.experiment)?;
+    let case = record
+        .cases()
+        .into_iter()
+        .find(|case| case.name == target.case && case.connections == CONNECTIONS)?;
+    record.ratio(&case, OURS, target.peer, target.metric)
+}
+
+/// How much better another must be to be listed: what is nearer lies within the noise of a run.
+fn margin(metric: Metric) -> f64 {
+    match metric {
+        Metric::CpuMicros | Metric::CpuSeconds | Metric::RequestsPerSecond => 1.03,
+        Metric::WireBytes => 1.005,
+        _ => 1.1,
+    }
+}
+
+/// A row for each case and quantity in which others are better, and by how much.
+pub(crate) fn losses(records: &[Record]) -> String {
+    let mut rows = String::new();
+    let mut cells = 0;
+    let mut lost = 0;
+    for record in records {
+        for table in tables::of(&record.experiment) {
+            for case in record.cases() {
+                if says_the_same(record, &case, table.metric)
+                    || record.median(&case, OURS, table.metric).is_none()
+                {
+                    continue;
+                }
+                cells += 1;
+                let better = better(record, &case, table.metric);
+                if !better.is_empty() {
+                    lost += 1;
+                    rows += &row(record, &case, table.metric, &better);
+                }
+            }
+        }
+    }
+    format!(
+        "Of {cells} comparisons that the tables below hold, another server is ahead in {lost}: these, \
+         with how many times as much of it cachecompress has.\nA difference counts from 3 % on, in \
+         latency and memory from 10 % on; both of these for 64 connections only.\n\n\
+         | | what | cachecompress | ahead of it |\n|---|---|---:|---|\n{rows}"
+    )
+}
+
+/// Whether another row tells it already: bytes a second are told by answers a second, and so is the
+/// median latency; latency and memory are told for one number of connections.
+fn says_the_same(record: &Record, case: &Case<'_>, metric: Metric) -> bool {
+    let has_rate = record.median(case, OURS, Metric::RequestsPerSecond).is_some();
+    let several = record.cases().iter().any(|other| other.connections != case.connections);
+    match metric {
+        Metric::MegabytesPerSecond | Metric::P50 => has_rate,
+        Metric::P99 | Metric::Rss => several && case.connections != CONNECTIONS,
+        _ => false,
+    }
+}
+
+/// Who is better than ours, the best first, with ratios of ours to theirs.
+fn better<'a>(record: &'a Record, case: &Case<'_>, metric: Metric) -> Vec<(&'a str, f64)> {
+    let more = more_is_better(metric);
+    let ratio = |peer| Some((peer, record.ratio(case, OURS, peer, metric)?));
+    let peers = record.servers().into_iter().filter(|peer| !peer.starts_with(OURS));
+    let mut better: Vec<(&str, f64)> = peers
+        .filter_map(ratio)
+        .filter(
+            |(_, ratio)| {
+                if more { *ratio < 1.0 / margin(metric) } else { *ratio > margin(metric) }
+            },
+        )
+        .collect();
+    better.sort_by(
+        |one, other| {
+            if more { one.1.total_cmp(&other.1) } else { other.1.total_cmp(&one.1) }
+        },
+    );
+    better
+}
+
+fn row(record: &Record, case: &Case<'_>, metric: Metric, better: &[(&str, f64)]) -> String {
+    let own = record.median(case, OURS, metric).map_or("–".into(), numbers::short);
+    let peers: Vec<String> =
+        better.iter().map(|(peer, ratio)| format!("{peer} ({})", numbers::times(*ratio))).collect();
+    let several = ["warm", "h2c", "connections"].contains(&record.experiment.as_str());
+    format!(
+        "| {}, {} | {} | {own} | {} |\n",
+        what(&record.experiment),
+        tables::name(case, several),
+        word(metric),
+        peers.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Measurement;
+
+    fn record(values: &[(&str, Metric, f64)]) -> Record {
+        let found = |(server, metric, value): &(&str, Metric, f64)| Measurement {
+            case: "1.4 KB".into(),
+            amount: 1400.0,
+            connections: CONNECTIONS,
+            server: (*server).into(),
+            turn: 0,
+            values: [(*metric, *value)].into(),
+        };
+        let measurements = values.iter().map(found).collect();
+        Record { experiment: "warm".into(), measurements, ..Record::default() }
+    }
+
+    #[test]
+    fn targets_are_held_against_the_right_side() {
+        let text = |ours: f64, rate: f64| {
+            targets_met(&[record(&[
+                (OURS, Metric::CpuMicros, ours),
+                ("nginx", Metric::CpuMicros, 10.0),
+                (OURS, Metric::RequestsPerSecond, rate),
+                ("nginx", Metric::RequestsPerSecond, 100.0),
+            ])])
+        };
+        let cpu = "HTTP/1.1 1.4 KB: processor time | nginx | ≤ 0.75 ×";
+        let rate = "HTTP/1.1 1.4 KB: answers a second | nginx | ≥ 1.25 ×";
+        let good = text(7.5, 126.0);
+        assert!(good.contains(&format!("{cpu} | 0.75 × | met |")), "{good}");
+        assert!(good.contains(&format!("{rate} | 1.26 × | met |")), "{good}");
+        let bad = text(7.6, 124.0);
+        assert!(bad.contains(&format!("{cpu} | 0.76 × | **not met** |")), "{bad}");
+        assert!(bad.contains(&format!("{rate} | 1.24 × | **not met** |")), "{bad}");
+        assert!(bad.contains("304: processor time | nginx | ≤ 0.80 × | – | not measured |"));
+    }
+
+    #[test]
+    fn losses_are_told_and_wins_are_not() {
+        let text = losses(&[record(&[
+            (OURS, Metric::CpuMicros, 12.0),
+            ("nginx", Metric::CpuMicros, 10.0),
+            ("h2o", Metric::CpuMicros, 6.0),
+            ("Caddy", Metric::CpuMicros, 60.0),
+        ])]);
+        let row = "| HTTP/1.1, 1.4 KB, 64 connections | processor time | 12.0 | \
+            h2o (2.00 ×), nginx (1.20 ×) |";
+        assert!(text.contains(row), "{text}");
+        assert!(text.contains(
+            "Of 1 comparisons that the tables below hold, another server is ahead in 1:"
+        ));
+        let text = losses(&[record(&[
+            (OURS, Metric::RequestsPerSecond, 100.0),
+            ("nginx", Metric::RequestsPerSecond, 102.0),
+        ])]);
+        assert!(text.contains("is ahead in 0:"), "{text}");
+    }
+}

@@ -1,0 +1,216 @@
+//! What was measured: kept as JSON, and asked for medians and ratios.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Machine;
+use crate::{Outcome, places};
+
+/// A quantity that is measured.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Metric {
+    /// Processor time of the server for a request, in microseconds.
+    CpuMicros,
+    /// Processor time of the server in all, in seconds.
+    CpuSeconds,
+    /// Answers in a second.
+    RequestsPerSecond,
+    /// Bodies in a second, in 10⁶ bytes.
+    MegabytesPerSecond,
+    /// Median of the time to the end of an answer, in milliseconds.
+    P50,
+    /// What 99 % of the answers are faster than, in milliseconds.
+    P99,
+    /// Peak memory of all the server's processes, in 10⁶ bytes.
+    Rss,
+    /// From the request to the first byte of the body, in milliseconds.
+    FirstByte,
+    /// From the request to the last byte of the body, in milliseconds.
+    Total,
+    /// Bytes of a body on the wire.
+    WireBytes,
+}
+
+/// The figures of one server in one turn of one case.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Measurement {
+    pub(crate) case: String,
+    /// The case as a number: bytes, connections, files.
+    pub(crate) amount: f64,
+    pub(crate) connections: u32,
+    pub(crate) server: String,
+    pub(crate) turn: u32,
+    pub(crate) values: BTreeMap<Metric, f64>,
+}
+
+/// All that an experiment has found.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Record {
+    pub(crate) experiment: String,
+    pub(crate) machine: Machine,
+    /// Name and version of each server.
+    pub(crate) versions: BTreeMap<String, String>,
+    pub(crate) seconds: u32,
+    pub(crate) turns: u32,
+    /// What a reader of the figures must know.
+    pub(crate) notes: Vec<String>,
+    pub(crate) measurements: Vec<Measurement>,
+}
+
+impl Record {
+    pub(crate) fn save(&self, dir: &Path) -> Outcome<()> {
+        let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
+        places::write(&dir.join(format!("{}.json", self.experiment)), (text + "\n").as_bytes())
+    }
+
+    /// What was found last time, if there is any of it.
+    pub(crate) fn load(dir: &Path, experiment: &str) -> Outcome<Option<Self>> {
+        let path = dir.join(format!("{experiment}.json"));
+        let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
+        let record = serde_json::from_str(&text);
+        record.map(Some).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Says something to whoever runs this and to whoever reads the page.
+    pub(crate) fn note(&mut self, sentence: String) {
+        println!("  NOTE {sentence}");
+        if !self.notes.contains(&sentence) {
+            self.notes.push(sentence);
+        }
+    }
+
+    /// The cases in the order in which they were measured, with their numbers and connections.
+    pub(crate) fn cases(&self) -> Vec<Case<'_>> {
+        let mut cases: Vec<Case<'_>> = Vec::new();
+        for found in &self.measurements {
+            let case =
+                Case { name: &found.case, amount: found.amount, connections: found.connections };
+            if !cases.contains(&case) {
+                cases.push(case);
+            }
+        }
+        cases
+    }
+
+    /// The servers in the order in which they took their turns.
+    pub(crate) fn servers(&self) -> Vec<&str> {
+        let mut servers: Vec<&str> = Vec::new();
+        for found in &self.measurements {
+            if !servers.contains(&found.server.as_str()) {
+                servers.push(&found.server);
+            }
+        }
+        servers
+    }
+
+    /// The median of a server's turns.
+    pub(crate) fn median(&self, case: &Case<'_>, server: &str, metric: Metric) -> Option<f64> {
+        median(self.turns_of(case, server, metric).into_values().collect())
+    }
+
+    /// How much more `one` has than `other`: the median of the ratios within each turn.
+    pub(crate) fn ratio(
+        &self,
+        case: &Case<'_>,
+        one: &str,
+        other: &str,
+        metric: Metric,
+    ) -> Option<f64> {
+        let others = self.turns_of(case, other, metric);
+        let ones = self.turns_of(case, one, metric);
+        let ratios = ones.into_iter().filter_map(|(turn, one)| Some(one / others.get(&turn)?));
+        median(ratios.filter(|ratio| ratio.is_finite()).collect())
+    }
+
+    fn turns_of(&self, case: &Case<'_>, server: &str, metric: Metric) -> BTreeMap<u32, f64> {
+        let own = self.measurements.iter().filter(|found| {
+            found.server == server
+                && found.case == case.name
+                && found.connections == case.connections
+        });
+        own.filter_map(|found| Some((found.turn, *found.values.get(&metric)?))).collect()
+    }
+}
+
+/// What one row of a table is about.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Case<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) amount: f64,
+    pub(crate) connections: u32,
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    if values.len() % 2 == 1 {
+        return Some(upper);
+    }
+    let lower = *values.get(values.len() / 2 - 1)?;
+    Some(f64::midpoint(lower, upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(server: &str, turn: u32, value: f64) -> Measurement {
+        Measurement {
+            case: "1 KB".into(),
+            amount: 1000.0,
+            connections: 64,
+            server: server.into(),
+            turn,
+            values: [(Metric::CpuMicros, value)].into(),
+        }
+    }
+
+    #[test]
+    fn medians_are_in_the_middle() {
+        assert_eq!(median(vec![9.0, 1.0, 5.0]), Some(5.0));
+        assert_eq!(median(vec![4.0, 1.0, 9.0, 2.0]), Some(3.0));
+        assert_eq!(median(vec![]), None);
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_turn() {
+        // The machine was three times slower in the second turn: a ratio of medians would be 0.5.
+        let record = Record {
+            measurements: vec![
+                found("ours", 0, 1.0),
+                found("theirs", 0, 2.0),
+                found("ours", 1, 6.0),
+                found("theirs", 1, 6.0),
+                found("ours", 2, 3.0),
+                found("theirs", 2, 4.0),
+                // No turn of the other one to hold it against.
+                found("ours", 3, 100.0),
+            ],
+            ..Record::default()
+        };
+        let case = record.cases()[0];
+        assert_eq!(record.ratio(&case, "ours", "theirs", Metric::CpuMicros), Some(0.75));
+        assert_eq!(record.ratio(&case, "ours", "nobody", Metric::CpuMicros), None);
+        assert_eq!(record.median(&case, "theirs", Metric::CpuMicros), Some(4.0));
+        assert_eq!(record.median(&case, "theirs", Metric::Rss), None);
+    }
+
+    #[test]
+    fn a_record_survives_its_file() {
+        let dir = std::env::temp_dir().join(format!("cachecompress-bench-{}", std::process::id()));
+        let record = Record {
+            experiment: "warm".into(),
+            measurements: vec![found("ours", 0, 1.5)],
+            ..Record::default()
+        };
+        record.save(&dir).unwrap();
+        assert_eq!(Record::load(&dir, "warm").unwrap(), Some(record));
+        assert_eq!(Record::load(&dir, "cold").unwrap(), None);
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,0 +1,15 @@
+//! static-web-server with siblings.
+
+use std::process::Command;
+
+use super::Setup;
+use crate::Outcome;
+
+pub(super) fn command(setup: &Setup<'_>) -> Outcome<Command> {
+    let mut command = Command::new(setup.program);
+    command.args(["--host", "127.0.0.1", "--port", &setup.port.to_string()]);
+    command.arg("--root").arg(setup.site);
+    command.args(["--compression", "false", "--compression-static", "true"]);
+    command.args(["--threads-multiplier", "1", "--log-level", "error"]);
+    Ok(command)
+}
