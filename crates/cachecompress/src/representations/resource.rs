@@ -81,7 +81,7 @@ pub(crate) struct Held {
     pub(crate) resource: Arc<Resource>,
     slot: Slot,
     /// For how many milliseconds after a look it need not be looked at again.
-    fresh: u64,
+    pub(crate) fresh: u64,
 }
 
 impl Held {

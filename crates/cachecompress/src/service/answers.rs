@@ -20,8 +20,9 @@ use crate::body::Served;
 use crate::cache::Entry;
 use crate::representations::Held;
 
-/// For how many milliseconds an answer is given again. Then it is made anew, which looks at its
-/// entry, and notes that it is in use.
+/// For how many milliseconds an answer is given again at most. Then it is made anew, which looks at
+/// its entry, and notes that it is in use; and at what else its path might lead to, for which
+/// nothing but its age tells that it is time.
 const LIFETIME: u64 = 1000;
 /// What an answer takes in memory beside its body and its key, in bytes, more or less.
 const OVERHEAD: u64 = 2048;
@@ -71,7 +72,8 @@ impl Answers {
     /// The answer that was given to `asked`, if it still holds at `now`.
     pub(super) fn get(&self, asked: &Asked<'_>, now: u64) -> Option<Arc<Answer>> {
         let answer = self.0.as_ref()?.get(asked)?;
-        let holds = now.saturating_sub(answer.made) < LIFETIME && answer.resource.is_fresh(now);
+        let lifetime = LIFETIME.min(answer.resource.fresh);
+        let holds = now.saturating_sub(answer.made) < lifetime && answer.resource.is_fresh(now);
         holds.then_some(answer)
     }
 

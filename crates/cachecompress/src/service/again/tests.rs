@@ -262,6 +262,36 @@ async fn edits_are_seen_within_revalidate() {
     println!("{again} answers were given again meanwhile");
 }
 
+/// An answer with a directory's second index held for a second, however small `revalidate` was, as
+/// long as others asked for that file by its own name and so kept what was known of it fresh.
+#[tokio::test]
+async fn a_better_index_is_seen_within_revalidate() {
+    const REVALIDATE: Duration = Duration::from_millis(200);
+
+    let site = Site::new(&[("index.html", &text(1, 5000))]);
+    // Until it has rested, each look at it makes it another resource.
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let names = ["first.html", "index.html"].map(str::to_owned);
+    let service = site.builder().revalidate(REVALIDATE).index(names).build().unwrap();
+    warm(&service, "/index.html", &[GZIP]).await;
+    assert!(keeps(&service, "/", &[GZIP]).await);
+    site.write("first.html", &text(2, 5000));
+    let written = Instant::now();
+    loop {
+        // So often that it is one of these which finds the file due for a look, and begins it.
+        for _ in 0..20 {
+            get(&service, "/index.html", &[GZIP]).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let is_due = written.elapsed() >= REVALIDATE;
+        let is_new = get(&service, "/", &[GZIP]).await.decoded() == text(2, 5000);
+        if is_new || is_due {
+            assert!(is_new, "it is seen too late");
+            break;
+        }
+    }
+}
+
 #[tokio::test]
 async fn whoever_looks_at_every_request_keeps_no_answer() {
     let site = Site::new(&[("a.txt", &text(1, 5000))]);
