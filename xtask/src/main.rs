@@ -2,6 +2,7 @@
 
 mod bench;
 mod corpus;
+mod fence;
 mod fuzz;
 mod portable;
 mod soak;
@@ -22,8 +23,12 @@ Usage: cargo xtask COMMAND
 Commands:
   test [--quick]  formatting, lints, every feature alone, all tests, docs, the portable fallbacks;
                   installs the outside tools that tests ask for where it may.
-                  --quick installs nothing, fetches no real input, leaves out the portable build
-                  and the fuzzers
+                  --quick installs nothing, fetches no real input, leaves out the fence, the
+                  portable build and the fuzzers
+  fence [--update]
+                  builds the program as it is shipped, and holds the instructions, system calls and
+                  allocations of a warm request against what is written down; --update writes
+                  down what it finds. `test` has it
   fuzz [--seconds N]
                   every target of fuzz/ for so long, 60 seconds if it is not said; installs
                   cargo-fuzz where it may
@@ -56,6 +61,9 @@ fn main() -> ExitCode {
             }
         },
         ["bench", ..] => bench::run(&arguments[1..]),
+        ["fence"] => fence::run(false),
+        ["fence", "--update"] => fence::run(true),
+        ["fence", ..] => refuse("`cargo xtask fence` takes `--update`, and nothing else."),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS

@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use crate::fence;
 use crate::fuzz;
 use crate::step::{self, Outcome, cargo, verdict};
 use crate::tools::Tools;
@@ -24,11 +25,11 @@ const FEATURES: [&str; 7] =
 /// Runs every step, whatever became of those before it, and says how it all went.
 pub(crate) fn run(extent: Extent) -> ExitCode {
     let tools = match extent {
-        Extent::Full => Tools::install(),
+        Extent::Full => Tools::find().install(),
         Extent::Quick => Tools::find(),
     };
     let tests = match extent {
-        Extent::Full => crate::soak::for_a_minute(all_tests()),
+        Extent::Full => fence::for_shipped(crate::soak::for_a_minute(all_tests())),
         Extent::Quick => all_tests(),
     };
     let mut missing = tools.missing();
@@ -36,9 +37,12 @@ pub(crate) fn run(extent: Extent) -> ExitCode {
         step::run("formatting", vec![cargo(&["fmt", "--all", "--check"])]),
         step::run("lints", vec![clippy(&["--workspace", "--all-targets", "--all-features"])]),
         step::run("each feature alone", feature_checks()),
-        step::run("tests", vec![tools.tell(tests)]),
-        step::run("documentation", vec![documentation()]),
     ];
+    if extent == Extent::Full {
+        outcomes.push(fence::build());
+    }
+    outcomes.push(step::run("tests", vec![tools.tell(tests)]));
+    outcomes.push(step::run("documentation", vec![documentation()]));
     if extent == Extent::Full {
         outcomes.push(step::run("portable fallbacks", vec![tools.tell(portable_tests())]));
         match fuzz::install() {

@@ -33,31 +33,35 @@ const REDBOT: &str = "redbot";
 impl Tools {
     /// What there is, without installing anything.
     pub(crate) fn find() -> Self {
-        Self { needed: needed(&crate::root().join("crates")) }
+        Self::find_for("crates")
+    }
+
+    /// As [`find`](Self::find), for the tests in one directory of the workspace.
+    pub(crate) fn find_for(dir: &str) -> Self {
+        Self { needed: needed(&crate::root().join(dir)) }
     }
 
     /// Installs what is needed and missing, as far as this machine allows.
-    pub(crate) fn install() -> Self {
-        let tools = Self::find();
-        let words: Vec<&str> = tools.needed.iter().map(String::as_str).collect();
+    pub(crate) fn install(self) -> Self {
+        let words: Vec<&str> = self.needed.iter().map(String::as_str).collect();
         println!(
             "=== tools: {}",
             if words.is_empty() { "none needed".into() } else { words.join(" ") }
         );
-        if let Err(sentence) = tools.install_programs() {
+        if let Err(sentence) = self.install_programs() {
             println!("    {sentence}");
         }
-        if tools.lacks(REDBOT)
+        if self.lacks(REDBOT)
             && let Err(sentence) = install_redbot()
         {
             println!("    redbot: {sentence}");
         }
-        if tools.lacks(CORPUS)
+        if self.lacks(CORPUS)
             && let Err(sentence) = corpus::fetch(&corpus_dir())
         {
             println!("    corpus: {sentence}");
         }
-        tools
+        self
     }
 
     /// Tells the tests in `command` where the tools are that are not on the `PATH`.
@@ -248,7 +252,7 @@ mod tests {
     #[test]
     fn what_the_tests_of_this_workspace_ask_for_is_seen() {
         let tools = Tools::find();
-        for name in [CORPUS, REDBOT, "chromium", "brotli"] {
+        for name in [CORPUS, REDBOT, "chromium", "brotli", "valgrind"] {
             assert!(tools.needed.contains(name), "{name} in {:?}", tools.needed);
         }
     }

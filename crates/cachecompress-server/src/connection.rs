@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use cachecompress::sendfile::Stream;
@@ -35,10 +34,6 @@ const RESET_STREAMS: usize = 20;
 /// Streams that we reset because the client broke the rules; more end the connection
 /// (RUSTSEC-2024-0003).
 const FAULTY_STREAMS: usize = 128;
-/// How often an HTTP/2 client is asked whether it is still there, and how long it may think.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// What one connection may ask for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -85,9 +80,8 @@ impl Protocol {
             .initial_stream_window_size(BODY_WINDOW)
             .initial_connection_window_size(BODY_WINDOW)
             .max_pending_accept_reset_streams(RESET_STREAMS)
-            .max_local_error_reset_streams(FAULTY_STREAMS)
-            .keep_alive_interval(PING_EVERY)
-            .keep_alive_timeout(PING_TIMEOUT);
+            // No pings: their answers would wait behind all that a slow client has yet to take.
+            .max_local_error_reset_streams(FAULTY_STREAMS);
         Self { builder, timeouts }
     }
 

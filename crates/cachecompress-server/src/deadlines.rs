@@ -128,9 +128,11 @@ impl Watched {
         // Only a matter of speed.
         let _ = stream.as_ref().set_nodelay(true);
         #[cfg(target_os = "linux")]
-        if socket2::SockRef::from(stream.as_ref()).set_tcp_user_timeout(Some(write_timeout)).is_ok()
         {
-            activity.kernel_waits.store(true, Ordering::Relaxed);
+            // It counts in milliseconds, and takes none for as many as it likes.
+            let timeout = write_timeout.max(Duration::from_millis(1));
+            let set = socket2::SockRef::from(stream.as_ref()).set_tcp_user_timeout(Some(timeout));
+            activity.kernel_waits.store(set.is_ok(), Ordering::Relaxed);
         }
         #[cfg(not(target_os = "linux"))]
         let _ = write_timeout;

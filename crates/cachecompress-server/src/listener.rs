@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -55,7 +54,8 @@ pub(crate) fn bind(address: SocketAddr, flag: &str, threads: usize) -> Result<Bo
 }
 
 fn listen(address: SocketAddr, threads: usize) -> io::Result<Bound> {
-    // Not to be shared, so that an address that somebody else listens on is an error.
+    // Not to be shared, so that an address that somebody else listens on is an error. (Two of one
+    // user that start in the same moment may yet come to share it.)
     let first = socket(address)?;
     first.bind(&address.into())?;
     let bound = first.local_addr()?.as_socket().unwrap_or(address);
@@ -156,18 +156,14 @@ pub(crate) async fn accept<F>(
         });
     }
     // Clients whose connections wait in the queue have been told that they are connected.
-    while let Some(Ok((stream, peer))) = accept_queued(&listener).await {
-        tokio::spawn(serve(stream, peer, draining.clone()));
+    // tokio would tell only of those that it has heard of.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((stream, peer)) = listener.accept() {
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream))
+        {
+            tokio::spawn(serve(stream, peer, draining.clone()));
+        }
     }
-}
-
-/// A connection that waits in the kernel's queue, if there is one.
-async fn accept_queued(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    std::future::poll_fn(|cx| match listener.poll_accept(cx) {
-        Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 /// Whether `accept` failed because its connection is gone already, so that the next may do.

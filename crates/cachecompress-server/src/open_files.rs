@@ -1,7 +1,9 @@
 //! How many files and sockets this process may have open, and who gets how many of them.
 
-/// What the rest needs: listeners, logs, files that are looked up, hashed and encoded.
+/// What the rest needs: logs, files that are looked up, hashed and encoded.
 const REST: usize = 48;
+/// What a thread that serves needs: its runtime, its listeners, and a connection that waits.
+const THREAD: usize = 6;
 /// The most connections at once, unless `--max-connections` says otherwise.
 const CONNECTIONS: usize = 10_000;
 /// The most requests at once that may hold a file, unless `--max-open-files` says otherwise.
@@ -25,15 +27,20 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Divides the descriptors that this process may have; `connections` and `bodies` are what
+    /// Divides the descriptors that this process with so many serving `threads` may have; `connections` and `bodies` are what
     /// the operator wants, and get no more than their share.
-    pub(crate) fn new(connections: Option<usize>, bodies: Option<usize>) -> Self {
-        Self::of(raise_limit(), connections, bodies)
+    pub(crate) fn new(threads: usize, connections: Option<usize>, bodies: Option<usize>) -> Self {
+        Self::of(raise_limit(), threads, connections, bodies)
     }
 
-    fn of(limit: Option<u64>, connections: Option<usize>, bodies: Option<usize>) -> Self {
+    fn of(
+        limit: Option<u64>,
+        threads: usize,
+        connections: Option<usize>,
+        bodies: Option<usize>,
+    ) -> Self {
         let all = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let spare = all.saturating_sub(REST);
+        let spare = all.saturating_sub(REST + threads * THREAD);
         let share = |part: usize, most: usize| (spare / part).clamp(1, most);
         let wanted = |flag: &str, wanted: Option<usize>, part: usize, default: usize| {
             let given = share(part, wanted.unwrap_or(default));
@@ -92,8 +99,11 @@ mod tests {
             |budget: Budget| budget.connections + budget.bodies + budget.entries + budget.admin;
         for limit in [0, 10, 64, 256, 1024, 4096, 20_000, 65_536, 1 << 40] {
             for wanted in [None, Some(1), Some(1_000_000)] {
-                let budget = Budget::of(Some(limit), wanted, wanted);
-                assert!(sum(budget) as u64 <= limit.saturating_sub(REST as u64).max(4), "{limit}");
+                let budget = Budget::of(Some(limit), 2, wanted, wanted);
+                assert!(
+                    sum(budget) as u64 <= limit.saturating_sub((REST + 2 * THREAD) as u64).max(4),
+                    "{limit}"
+                );
                 assert!(budget.connections >= 1 && budget.bodies >= 1 && budget.entries >= 1);
             }
         }
@@ -101,9 +111,9 @@ mod tests {
 
     #[test]
     fn without_a_limit_the_defaults_hold() {
-        let budget = Budget::of(None, None, None);
+        let budget = Budget::of(None, 2, None, None);
         assert_eq!((budget.connections, budget.bodies), (CONNECTIONS, BODIES));
-        let budget = Budget::of(None, Some(20_000), Some(7));
+        let budget = Budget::of(None, 2, Some(20_000), Some(7));
         assert_eq!((budget.connections, budget.bodies), (20_000, 7));
     }
 }

@@ -40,6 +40,20 @@ pub fn corpus() -> Option<PathBuf> {
     found("corpus", fetched)
 }
 
+/// The shipped program, `CACHECOMPRESS_TEST_RELEASE`; `None`, after a loud `SKIPPED` line, where it
+/// has not been built.
+///
+/// Not looked for elsewhere: what lies about may be of another day.
+///
+/// # Panics
+///
+/// If it is missing and `CI=true`.
+#[must_use]
+#[track_caller]
+pub fn release() -> Option<PathBuf> {
+    found("release", None)
+}
+
 #[track_caller]
 fn found(name: &str, candidate: Option<PathBuf>) -> Option<PathBuf> {
     let variable = format!("CACHECOMPRESS_TEST_{}", name.to_uppercase().replace('-', "_"));
@@ -53,7 +67,7 @@ fn found(name: &str, candidate: Option<PathBuf>) -> Option<PathBuf> {
 #[track_caller]
 fn skip(name: &str, ci: bool) {
     let place = std::panic::Location::caller();
-    let sentence = format!("SKIPPED {place}: needs {name}; `cargo xtask test` installs it");
+    let sentence = format!("SKIPPED {place}: needs {name}; `cargo xtask test` sees to it");
     assert!(!ci, "{sentence}");
     // Not `eprintln!`: the test runner keeps to itself what a passing test prints.
     drop(writeln!(std::io::stderr(), "\n{sentence}"));

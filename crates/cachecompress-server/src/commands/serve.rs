@@ -39,7 +39,7 @@ const LOG_PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     let mut config = ServeConfig::resolve(args);
     logging::init(config.log_level, config.log_format);
-    let budget = Budget::new(config.max_connections, config.max_open_files);
+    let budget = Budget::new(config.threads, config.max_connections, config.max_open_files);
     let source = open_directory(&config)?;
     let few = |error| {
         Failure::Runtime(format!("cannot start threads: {error}; try fewer with --threads"))

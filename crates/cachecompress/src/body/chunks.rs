@@ -37,6 +37,11 @@ impl Chunks {
         Self { file, threads, pending: None }
     }
 
+    /// The file that is read, for whoever keeps it in use.
+    pub(crate) fn file(&self) -> Arc<dyn std::fmt::Debug + Send + Sync> {
+        Arc::<dyn DiskFile>::clone(&self.file)
+    }
+
     /// Sees to it that the `len` bytes at `offset` are in memory, unless they `are_there`: reads
     /// them on an I/O thread, and lets them go.
     pub(crate) fn poll_load(

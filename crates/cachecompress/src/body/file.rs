@@ -108,7 +108,7 @@ impl FileBody {
         if let Some((connection, mapping)) = &self.mapped {
             let (at, len) = (self.at, (self.end - self.at).min(PIECE));
             ready!(self.chunks.poll_load(cx, at, len, || mapping.is_resident(at, len, clock())));
-            if let Some(bytes) = connection.give_out(mapping, at, len) {
+            if let Some(bytes) = connection.give_out(mapping, at, len, self.chunks.file()) {
                 return Poll::Ready(Ok(bytes));
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Representations;
-use super::resource::SMALL;
+use super::resource::{Resource, SMALL};
 use super::select::{Coded, Identity};
 use crate::body::{Body, Chunks, FileBody, GrowingBody};
 use crate::cache::{Entry, Payload};
@@ -35,16 +35,28 @@ impl Representations {
         }
     }
 
-    /// The payload of `entry`, if it is short and can be read without waiting for a disk.
-    pub(crate) fn short_payload(&self, entry: &Entry) -> Option<Bytes> {
-        let len = usize::try_from(entry.payload_len().min(SMALL + 1)).ok()?;
-        if len as u64 > SMALL {
+    /// The payload of `entry` in memory, if it is short, and kept there or read without waiting for
+    /// a disk.
+    pub(crate) fn short_payload(&self, entry: &Entry) -> Option<Arc<Bytes>> {
+        let payloads = &self.0.payloads;
+        let len = entry.payload_len();
+        if len > SMALL || !payloads.keep_any() {
             return None;
         }
+        let key = &entry.header().key;
+        let key = (key.digest, Some(key.id));
+        if let Some(bytes) = payloads.get(&key) {
+            return Some(bytes);
+        }
         let Payload { file, start } = entry.payload();
-        let mut buffer = vec![0; len];
+        let mut buffer = vec![0; usize::try_from(len).ok()?];
         let read = file.read_at_nowait(&mut buffer, start).ok()?;
-        (read == len).then(|| buffer.into())
+        (read == buffer.len()).then(|| payloads.insert(key, buffer.into()))
+    }
+
+    /// The bytes of `resource` in memory, if they are kept there.
+    pub(crate) fn identity_payload(&self, resource: &Resource) -> Option<Arc<Bytes>> {
+        resource.digest().and_then(|digest| self.0.payloads.get(&(digest, None)))
     }
 
     /// The body of all of `entry`'s payload.
@@ -87,6 +99,7 @@ impl Representations {
             }
             Identity::File { file, snapshot } => {
                 let chunks = Chunks::new(Arc::clone(&file), self.0.readers.clone());
+                let connection = connection.filter(|_| len > SMALL);
                 if let Some(connection) = connection.filter(|_| self.0.config.sendfile_sources)
                     && let Some(mapping) = file.as_real().cloned().and_then(Mapping::new)
                 {

@@ -283,8 +283,8 @@ impl Shared {
             return Ok(Opened::Bytes(bytes.clone()));
         }
         // The very buffer that was hashed is as good as the file, and nearer.
-        if let Some(bytes) = self.small.get(&task.digest) {
-            return Ok(Opened::Bytes(bytes));
+        if let Some(bytes) = self.payloads.get(&(task.digest, None)) {
+            return Ok(Opened::Bytes(bytes::Bytes::clone(&bytes)));
         }
         match self.config.source.lookup(&task.resource.path) {
             Ok(Found::File(file)) => match file.content {

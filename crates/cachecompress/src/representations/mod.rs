@@ -5,6 +5,7 @@ mod bodies;
 mod encode;
 mod opened;
 mod paths;
+mod payloads;
 mod policy;
 mod proving;
 mod resource;
@@ -14,10 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 pub(crate) use policy::SMALLEST;
-pub(crate) use resource::{Held, LoadError, Loaded, Resource, SMALL};
+pub(crate) use resource::{Held, LoadError, Loaded, Resource};
 pub(crate) use select::{Coded, Extent, Identity, Selected, Wish};
 
 use crate::body::Product;
@@ -28,7 +27,7 @@ use crate::flight::Flights;
 use crate::latest::{Latest, Looks};
 use crate::metrics::{Counters, Metrics};
 use crate::progress::{Stage, Watch};
-use crate::semantics::{Digest, SourcePath};
+use crate::semantics::SourcePath;
 use crate::source::Source;
 use crate::threads::{Limits, Threads};
 
@@ -58,8 +57,8 @@ pub(crate) struct Config {
     pub(crate) prove: bool,
     /// Whether sources are never overwritten in place, so that they may be sent by `sendfile`.
     pub(crate) sendfile_sources: bool,
-    /// The bytes of small identity representations that are kept in memory.
-    pub(crate) small_bytes: u64,
+    /// The bytes of short payloads that are kept in memory.
+    pub(crate) payload_bytes: u64,
 }
 
 /// Selects or produces representations of the files of one source.
@@ -84,7 +83,7 @@ struct Shared {
     looks: Looks,
     resources: quick_cache::sync::Cache<SourcePath, Arc<Latest<Arc<Resource>>>>,
     /// By content, so that it makes no difference who tells first, and who last.
-    small: quick_cache::sync::Cache<Digest, Bytes, ByLength>,
+    payloads: payloads::Payloads,
     /// Paths whose files changed under an encode; they go out without a tag until they rest.
     unsettled: paths::Paths,
     /// Keys whose encoders are at fault, should no verdict have been stored.
@@ -95,15 +94,6 @@ struct Shared {
     hashing: paths::Paths,
     /// One of [`OPEN`], [`FINISHING`] and [`CANCELLED`].
     life: AtomicU8,
-}
-
-#[derive(Clone, Debug)]
-struct ByLength;
-
-impl quick_cache::Weighter<Digest, Bytes> for ByLength {
-    fn weight(&self, _: &Digest, bytes: &Bytes) -> u64 {
-        bytes.len() as u64 + 128
-    }
 }
 
 impl Representations {
@@ -125,7 +115,7 @@ impl Representations {
             loads: Flights::new(),
             looks: Looks::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
-            small: quick_cache::sync::Cache::with_weighter(8192, config.small_bytes, ByLength),
+            payloads: payloads::Payloads::new(config.payload_bytes),
             unsettled: paths::Paths::default(),
             hashing: paths::Paths::default(),
             faults: quick_cache::sync::Cache::new(FAULTS),

@@ -25,6 +25,8 @@ use crate::threads::Class;
 
 /// Identity representations up to this length are answered from the buffer that was hashed.
 pub(crate) const SMALL: u64 = 256 * 1024;
+/// A source's bytes of up to this length are kept with their resource.
+const KEPT: usize = 64 * 1024;
 /// Sources longer than this go out before they are hashed.
 const HASH_FIRST: u64 = 256 << 20;
 /// How long a file must have rested for its fingerprint to vouch for its bytes.
@@ -124,6 +126,11 @@ impl Resource {
             State::Known(digest) => Some(digest),
             State::Unsettled | State::Unhashed => None,
         }
+    }
+
+    /// The bytes, if the source holds them in memory.
+    pub(crate) fn own_bytes(&self) -> Option<&Bytes> {
+        self.bytes.as_ref()
     }
 
     fn age(&self) -> Duration {
@@ -403,7 +410,7 @@ impl Shared {
             self.unsettled.settle(path, looked.look);
         }
         if let Some(buffer) = buffer {
-            self.small.insert(digest, buffer);
+            self.payloads.insert((digest, None), buffer);
         }
         Ok(self.known(path, &file, digest, rested, looked, before))
     }
@@ -467,7 +474,7 @@ impl Shared {
             compressibility,
             bytes: match &file.content {
                 // Long ones are kept only if the source keeps them, too.
-                Content::Bytes(bytes) if file.digest.is_some() || bytes.len() as u64 <= SMALL => {
+                Content::Bytes(bytes) if file.digest.is_some() || bytes.len() <= KEPT => {
                     Some(bytes.clone())
                 }
                 Content::Bytes(_) | Content::File { .. } => None,
@@ -590,7 +597,7 @@ mod tests {
             revalidate: Duration::ZERO,
             patience: Duration::ZERO,
             prove: true,
-            small_bytes: 1 << 20,
+            payload_bytes: 1 << 20,
             sendfile_sources: false,
         })
     }

@@ -354,8 +354,8 @@ impl Representations {
         if let Some(bytes) = &resource.bytes {
             return Ok(Identity::Bytes(bytes.clone()));
         }
-        if let Some(bytes) = resource.digest().and_then(|digest| self.0.small.get(&digest)) {
-            return Ok(Identity::Bytes(bytes));
+        if let Some(bytes) = self.identity_payload(resource) {
+            return Ok(Identity::Bytes(Bytes::clone(&bytes)));
         }
         let (shared, resource) = (Arc::clone(&self.0), Arc::clone(resource));
         let read = self.0.on_reader(move || shared.read_identity(&resource));
@@ -403,7 +403,7 @@ impl Shared {
         let read = read_full(file, &mut buffer, 0);
         if read.is_ok_and(|read| read == buffer.len()) && Digest::of(&buffer) == digest {
             let bytes = Bytes::from(buffer);
-            self.small.insert(digest, bytes.clone());
+            self.payloads.insert((digest, None), bytes.clone());
             return Identity::Bytes(bytes);
         }
         Identity::Stale

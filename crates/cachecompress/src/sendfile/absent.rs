@@ -21,7 +21,13 @@ impl Connection {
         None
     }
 
-    pub(crate) fn give_out(&self, _: &Arc<Mapping>, _: u64, _: u64) -> Option<Bytes> {
+    pub(crate) fn give_out<F: ?Sized>(
+        &self,
+        _: &Arc<Mapping>,
+        _: u64,
+        _: u64,
+        _: Arc<F>,
+    ) -> Option<Bytes> {
         match self.0 {}
     }
 }

@@ -1,6 +1,5 @@
-//! What bodies gave out on one connection, until it is sent.
+//! What bodies gave out on one connection, for as long as it is there.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +9,7 @@ use bytes::Bytes;
 use super::map::Mapping;
 use crate::sync::{Mutex, lock};
 
-/// How many pieces may wait to be sent; bodies of further ones are read.
+/// How many pieces may be given out at a time; bodies of further ones are read.
 const PIECES: usize = 16;
 
 /// A connection that sends stored files by `sendfile`.
@@ -18,24 +17,34 @@ const PIECES: usize = 16;
 /// Give it to [`ServeCompressed::on`](crate::ServeCompressed::on), or put it into the extensions
 /// of the connection's requests; with axum, `into_make_service_with_connect_info::<Connection>()`
 /// does that.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Connection(Arc<Pieces>);
+
+/// A file that counts as being in use as long as this lives.
+pub(crate) type InUse = Arc<dyn std::fmt::Debug + Send + Sync>;
 
 #[derive(Debug, Default)]
 struct Pieces {
     /// How many there are, to be looked at without the lock.
     count: AtomicUsize,
-    waiting: Mutex<VecDeque<Piece>>,
+    given: Mutex<Given>,
+}
+
+#[derive(Debug, Default)]
+struct Given {
+    list: Vec<Piece>,
+    /// The number of the last one that was given out.
+    next: u64,
 }
 
 /// A piece of a file under the addresses that were given out for it.
 #[derive(Debug)]
 struct Piece {
     mapping: Arc<Mapping>,
-    /// What of it is not sent yet.
-    left: Range<usize>,
-    /// The file's offset of the first of those addresses.
+    addresses: Range<usize>,
+    /// The file's offset of the first of them.
     offset: u64,
+    number: u64,
 }
 
 /// Where in a file the bytes stand that an address was given out for.
@@ -45,11 +54,15 @@ pub(super) struct Place {
     pub(super) offset: u64,
 }
 
-/// Memory that was given out, and lives as long as somebody has it.
+/// Memory that was given out. As long as anybody has it, it stays mapped, so that its addresses are
+/// nobody else's; and only as long can anybody ask for them.
 struct GivenOut {
     mapping: Arc<Mapping>,
     at: u64,
     len: u64,
+    pieces: Arc<Pieces>,
+    number: u64,
+    _file: InUse,
 }
 
 impl AsRef<[u8]> for GivenOut {
@@ -58,7 +71,20 @@ impl AsRef<[u8]> for GivenOut {
     }
 }
 
+impl Drop for GivenOut {
+    fn drop(&mut self) {
+        let mut given = lock(&self.pieces.given);
+        given.list.retain(|piece| piece.number != self.number);
+        self.pieces.count.store(given.list.len(), Ordering::Relaxed);
+    }
+}
+
 impl Connection {
+    /// That of a new stream.
+    pub(super) fn new() -> Self {
+        Self(Arc::default())
+    }
+
     /// That of a request, if its extensions have it.
     pub(crate) fn of(extensions: &http::Extensions) -> Option<Self> {
         #[cfg(feature = "axum")]
@@ -69,52 +95,47 @@ impl Connection {
     }
 
     /// Memory for the `len` bytes at `at` of what is mapped, which the connection's stream will
-    /// send from the file; `None` if too much waits already, or the file has not so many.
-    pub(crate) fn give_out(&self, mapping: &Arc<Mapping>, at: u64, len: u64) -> Option<Bytes> {
+    /// send from the file; it keeps `file` in use. `None` if too much waits already, or the file
+    /// has not so many.
+    pub(crate) fn give_out(
+        &self,
+        mapping: &Arc<Mapping>,
+        at: u64,
+        len: u64,
+        file: InUse,
+    ) -> Option<Bytes> {
         let start = mapping.memory(at, len)?.as_ptr().addr();
-        let mut waiting = lock(&self.0.waiting);
-        if waiting.len() >= PIECES {
+        let addresses = start..start + usize::try_from(len).ok()?;
+        let mut given = lock(&self.0.given);
+        if given.list.len() >= PIECES {
             return None;
         }
-        let left = start..start + usize::try_from(len).ok()?;
-        waiting.push_back(Piece { mapping: Arc::clone(mapping), left, offset: at });
-        self.0.count.store(waiting.len(), Ordering::Relaxed);
-        drop(waiting);
-        Some(Bytes::from_owner(GivenOut { mapping: Arc::clone(mapping), at, len }))
+        given.next += 1;
+        let (number, mapping) = (given.next, Arc::clone(mapping));
+        given.list.push(Piece { mapping: Arc::clone(&mapping), addresses, offset: at, number });
+        self.0.count.store(given.list.len(), Ordering::Relaxed);
+        drop(given);
+        let pieces = Arc::clone(&self.0);
+        Some(Bytes::from_owner(GivenOut { mapping, at, len, pieces, number, _file: file }))
     }
 
-    /// Whether anything was given out that is not sent yet.
+    /// Whether anything is given out.
     pub(super) fn has_pieces(&self) -> bool {
         self.0.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Where in a file `memory` stands, if it was given out and is not sent yet.
+    /// Where in a file `memory` stands, if it was given out.
     pub(super) fn place_of(&self, memory: &[u8]) -> Option<Place> {
-        let waiting = lock(&self.0.waiting);
-        let piece = waiting.iter().find(|piece| piece.has(memory))?;
-        let within = memory.as_ptr().addr() - piece.left.start;
-        let offset = piece.offset + within as u64;
-        Some(Place { mapping: Arc::clone(&piece.mapping), offset })
-    }
-
-    /// Takes note that the first `count` bytes of `memory` are sent.
-    pub(super) fn sent(&self, memory: &[u8], count: usize) {
-        let mut waiting = lock(&self.0.waiting);
-        let Some(at) = waiting.iter().position(|piece| piece.has(memory)) else { return };
-        let piece = &mut waiting[at];
-        let past = memory.as_ptr().addr() + count - piece.left.start;
-        piece.left.start += past;
-        piece.offset += past as u64;
-        if piece.left.is_empty() {
-            waiting.remove(at);
-        }
-        self.0.count.store(waiting.len(), Ordering::Relaxed);
+        let given = lock(&self.0.given);
+        let piece = given.list.iter().find(|piece| piece.has(memory))?;
+        let within = memory.as_ptr().addr() - piece.addresses.start;
+        Some(Place { mapping: Arc::clone(&piece.mapping), offset: piece.offset + within as u64 })
     }
 }
 
 impl Piece {
     fn has(&self, memory: &[u8]) -> bool {
         let start = memory.as_ptr().addr();
-        !memory.is_empty() && self.left.start <= start && start + memory.len() <= self.left.end
+        self.addresses.start <= start && start + memory.len() <= self.addresses.end
     }
 }

@@ -7,13 +7,14 @@ use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 
 /// As much as is looked for in memory at a time, in bytes.
 const STRETCH: u64 = 1 << 20;
 /// For how many milliseconds what was found in memory is taken to be there.
 const STAYS: u64 = 1000;
 /// No page is smaller, on any platform that has `sendfile`.
+#[cfg(target_os = "linux")]
 const PAGE: u64 = 4096;
 
 /// All of a file, mapped for its addresses.
@@ -21,6 +22,9 @@ const PAGE: u64 = 4096;
 pub(crate) struct Mapping {
     file: Arc<File>,
     memory: Mmap,
+    /// Whether the kernel tells us what of it is in memory: to others than a file's owner it says
+    /// that all is, since Linux 5.2.
+    is_told: bool,
     /// When each stretch was last found in memory, in the caller's milliseconds, and 1 more.
     found: Box<[AtomicU64]>,
 }
@@ -38,9 +42,15 @@ impl Mapping {
         // entry's checksum was verified through this descriptor. For a source, the application
         // has promised it. Whoever breaks this from outside makes bytes arbitrary, or cuts the
         // file and gets a SIGBUS, where a layer reads the memory; a `Stream` never does.
-        let memory = unsafe { Mmap::map(&*file) }.ok()?;
+        let memory = unsafe { MmapOptions::new().map_copy_read_only(&*file) }.ok()?;
         let stretches = (memory.len() as u64).div_ceil(STRETCH);
-        Some(Self { file, memory, found: (0..stretches).map(|_| AtomicU64::new(0)).collect() })
+        let is_told = is_ours(&file);
+        Some(Self {
+            file,
+            memory,
+            is_told,
+            found: (0..stretches).map(|_| AtomicU64::new(0)).collect(),
+        })
     }
 
     /// The mapped file.
@@ -67,7 +77,7 @@ impl Mapping {
             if seen > 0 && now.saturating_sub(seen - 1) < STAYS {
                 return true;
             }
-            let is_there = self.is_in_memory(stretch * STRETCH);
+            let is_there = self.is_told && self.is_in_memory(stretch * STRETCH);
             if is_there {
                 found.store(now + 1, Ordering::Relaxed);
             }
@@ -109,6 +119,19 @@ impl Mapping {
         };
         assert_eq!(told, 0);
     }
+}
+
+#[cfg(target_os = "linux")]
+fn is_ours(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let us = rustix::process::geteuid();
+    us.is_root() || file.metadata().is_ok_and(|metadata| metadata.uid() == us.as_raw())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_ours(_: &File) -> bool {
+    false
 }
 
 #[cfg(test)]

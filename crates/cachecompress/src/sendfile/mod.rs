@@ -10,8 +10,8 @@
 //!   ([`Builder::sendfile_sources`](crate::Builder::sendfile_sources)).
 //! - Only who has the [`Connection`] gets mapped memory, and only for HTTP/1, whose bodies go to
 //!   the connection as they are. Do not hand it out where TLS lies between.
-//! - What was given out stays mapped until the connection has sent it, or ends; so an address is
-//!   never another file's.
+//! - What was given out stays mapped as long as anybody has it; so an address is never another
+//!   file's.
 //! - Linux only; elsewhere a [`Stream`] is a socket like any other.
 //!
 //! With axum (feature `axum`) a [`Listener`] serves as it is:

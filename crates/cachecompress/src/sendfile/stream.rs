@@ -18,7 +18,7 @@ pub struct Stream {
 
 impl From<TcpStream> for Stream {
     fn from(tcp: TcpStream) -> Self {
-        Self { tcp, connection: Connection::default() }
+        Self { tcp, connection: Connection::new() }
     }
 }
 
@@ -41,12 +41,12 @@ impl Stream {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut ahead = 0;
-        for slice in slices.iter().filter(|slice| !slice.is_empty()) {
+        let slices = &slices[slices.iter().take_while(|slice| slice.is_empty()).count()..];
+        for (ahead, slice) in slices.iter().enumerate().filter(|(_, slice)| !slice.is_empty()) {
             match self.connection.place_of(slice) {
                 Some(place) if ahead == 0 => return self.poll_sendfile(cx, slice, &place),
                 Some(_) => return self.poll_ahead(cx, &slices[..ahead]),
-                None => ahead += 1,
+                None => {}
             }
         }
         Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
@@ -63,7 +63,6 @@ impl Stream {
             let message = "a file that is being sent has been cut off";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, message)));
         }
-        self.connection.sent(memory, sent);
         Poll::Ready(Ok(sent))
     }
 

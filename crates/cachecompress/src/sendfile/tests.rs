@@ -83,10 +83,12 @@ fn files_leave_in_their_order_between_heads_without_being_looked_at() {
             }
         });
         let piece = |mapping: &Arc<Mapping>, at: u64, len: u64| {
-            connection.give_out(mapping, at, len).unwrap()
+            connection.give_out(mapping, at, len, Arc::new(())).unwrap()
         };
         let buffers = vec![
+            Bytes::new(),
             Bytes::from("head one|"),
+            Bytes::new(),
             piece(&mapped_one, 5, (3 << 20) - 5),
             Bytes::from("|head other|"),
             piece(&mapped_other, 0, 70_000),
@@ -108,7 +110,7 @@ fn a_client_that_leaves_ends_the_sending_and_frees_the_mapping() {
     let mapping = mapped(&content(3, 8 << 20));
     run(async {
         let (mut stream, client) = pair().await;
-        let piece = stream.connection().give_out(&mapping, 0, 8 << 20).unwrap();
+        let piece = stream.connection().give_out(&mapping, 0, 8 << 20, Arc::new(())).unwrap();
         drop(client);
         assert!(send(&mut stream, vec![piece]).await.is_err());
     });
@@ -120,7 +122,7 @@ fn a_file_that_was_cut_off_is_an_error() {
     let mapping = mapped(&content(4, 100_000));
     run(async {
         let (mut stream, _client) = pair().await;
-        let piece = stream.connection().give_out(&mapping, 50_000, 50_000).unwrap();
+        let piece = stream.connection().give_out(&mapping, 50_000, 50_000, Arc::new(())).unwrap();
         mapping.file().set_len(60_000).unwrap();
         let error = send(&mut stream, vec![piece]).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof);
@@ -130,10 +132,11 @@ fn a_file_that_was_cut_off_is_an_error() {
 #[test]
 fn only_what_is_there_is_given_out_and_not_too_much_at_once() {
     let mapping = mapped(&content(5, 1000));
-    let connection = Connection::default();
-    assert!(connection.give_out(&mapping, 999, 2).is_none());
-    assert!(connection.give_out(&mapping, u64::MAX, 2).is_none());
-    let given: Vec<_> = (0..99).map_while(|at| connection.give_out(&mapping, at, 1)).collect();
+    let connection = Connection::new();
+    assert!(connection.give_out(&mapping, 999, 2, Arc::new(())).is_none());
+    assert!(connection.give_out(&mapping, u64::MAX, 2, Arc::new(())).is_none());
+    let given: Vec<_> =
+        (0..99).map_while(|at| connection.give_out(&mapping, at, 1, Arc::new(()))).collect();
     assert_eq!(given.len(), 16);
 }
 
@@ -146,7 +149,7 @@ fn hyper_sends_files_over_kept_and_pipelined_connections() {
         let (stream, mut client) = pair().await;
         let connection = stream.connection();
         let service = hyper::service::service_fn(|_| {
-            let piece = connection.give_out(&mapping, 0, 300_000).unwrap();
+            let piece = connection.give_out(&mapping, 0, 300_000, Arc::new(())).unwrap();
             async { Ok::<_, std::convert::Infallible>(http::Response::new(Full::new(piece))) }
         });
         let client = std::thread::spawn(move || {
@@ -176,7 +179,7 @@ fn what_was_not_given_out_is_written_as_it_is() {
     run(async {
         let (mut stream, mut client) = pair().await;
         let mapping = mapped(&content(7, 10));
-        let _waits = stream.connection().give_out(&mapping, 0, 10).unwrap();
+        let _waits = stream.connection().give_out(&mapping, 0, 10, Arc::new(())).unwrap();
         stream.write_all(b"plain").await.unwrap();
         send(&mut stream, vec![Bytes::from("vec"), Bytes::from("tored")]).await.unwrap();
         drop(stream);

@@ -24,7 +24,8 @@ impl<F> ServeCompressed<F> {
         let answer = self.answers.get(&asked, clock())?;
         let body = match &answer.content {
             Content::Nothing => Body::empty(),
-            Content::Bytes(bytes, _) => Body::bytes(bytes.clone()),
+            Content::Own => Body::bytes(answer.resource.resource.own_bytes()?.clone()),
+            Content::Payload(_) => Body::bytes(answer.content.payload()?),
             Content::Entry(entry) => {
                 let connection = self.connection_of(request.version(), request.extensions());
                 self.representations.stored_body(&*entry.upgrade()?, connection.as_ref())
@@ -62,15 +63,10 @@ impl<F> ServeCompressed<F> {
 
     /// What an answer with all of `entry`'s payload has in it, if it may be given again.
     pub(super) fn content(&self, exchange: &Exchange<'_>, entry: &Arc<Entry>) -> Option<Content> {
-        let asked = exchange.asked.filter(|asked| !asked.is_conditional())?;
-        let bytes = self
-            .answers
-            .payload(&asked, entry)
-            .or_else(|| self.representations.short_payload(entry));
-        let of = Arc::downgrade(entry);
-        Some(match bytes {
-            Some(bytes) => Content::Bytes(bytes, of),
-            None => Content::Entry(of),
+        exchange.asked.filter(|asked| !asked.is_conditional())?;
+        Some(match self.representations.short_payload(entry) {
+            Some(bytes) => Content::Payload(Arc::downgrade(&bytes)),
+            None => Content::Entry(Arc::downgrade(entry)),
         })
     }
 }

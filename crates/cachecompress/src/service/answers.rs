@@ -24,7 +24,7 @@ use crate::representations::Held;
 /// its entry, and notes that it is in use; and at what else its path might lead to, for which
 /// nothing but its age tells that it is time.
 const LIFETIME: u64 = 1000;
-/// What an answer takes in memory beside its body and its key, in bytes, more or less.
+/// What an answer takes in memory beside its key, in bytes, more or less.
 const OVERHEAD: u64 = 2048;
 
 /// The answers, bounded in bytes; the least useful ones make room.
@@ -56,10 +56,22 @@ pub(super) struct Answer {
 pub(super) enum Content {
     /// No body.
     Nothing,
-    /// A short one; if it is coded, this entry's payload.
-    Bytes(Bytes, Weak<Entry>),
+    /// The bytes that the resource has itself.
+    Own,
+    /// This payload, as long as it is kept in memory.
+    Payload(Weak<Bytes>),
     /// This entry's payload, as long as it is open.
     Entry(Weak<Entry>),
+}
+
+impl Content {
+    /// The payload, if it is one that is still kept.
+    pub(super) fn payload(&self) -> Option<Bytes> {
+        match self {
+            Self::Payload(bytes) => bytes.upgrade().map(|bytes| Bytes::clone(&bytes)),
+            Self::Nothing | Self::Own | Self::Entry(_) => None,
+        }
+    }
 }
 
 impl Answers {
@@ -75,14 +87,6 @@ impl Answers {
         let lifetime = LIFETIME.min(answer.resource.fresh);
         let holds = now.saturating_sub(answer.made) < lifetime && answer.resource.is_fresh(now);
         holds.then_some(answer)
-    }
-
-    /// The payload of `entry`, if it was kept for an answer to `asked`.
-    pub(super) fn payload(&self, asked: &Asked<'_>, entry: &Arc<Entry>) -> Option<Bytes> {
-        match &self.0.as_ref()?.get(asked)?.content {
-            Content::Bytes(bytes, of) if of.as_ptr() == Arc::as_ptr(entry) => Some(bytes.clone()),
-            _ => None,
-        }
     }
 
     /// Keeps an answer to `asked`.
@@ -190,14 +194,10 @@ impl quick_cache::Equivalent<Key> for Asked<'_> {
 struct ByLength;
 
 impl quick_cache::Weighter<Key, Arc<Answer>> for ByLength {
-    fn weight(&self, key: &Key, answer: &Arc<Answer>) -> u64 {
+    fn weight(&self, key: &Key, _: &Arc<Answer>) -> u64 {
         let fields = [key.accept_encoding.as_deref(), key.if_none_match.as_deref()];
         let key = key.path.len() + fields.into_iter().flatten().map(<[u8]>::len).sum::<usize>();
-        let body = match &answer.content {
-            Content::Bytes(bytes, _) => bytes.len(),
-            Content::Nothing | Content::Entry(_) => 0,
-        };
-        OVERHEAD + (key + body) as u64
+        OVERHEAD + key as u64
     }
 }
 

@@ -147,7 +147,8 @@ impl Builder {
     ///
     /// Only for sources whose files are replaced and never overwritten in place: what a socket has
     /// queued is the file's memory itself, so no check can keep a mixture of old and new bytes
-    /// from leaving.
+    /// from leaving. And a file that is cut in place kills the process (SIGBUS) when a layer around
+    /// the service looks into a body made of it.
     #[cfg(feature = "sendfile")]
     pub fn sendfile_sources(mut self, sendfile_sources: bool) -> Self {
         self.sendfile_sources = sendfile_sources;
@@ -242,11 +243,11 @@ impl Builder {
             revalidate: self.revalidate,
             patience: self.patience,
             prove: self.prove,
-            small_bytes: self.memory_cache / 4,
+            payload_bytes: self.memory_cache - self.memory_cache / 4,
             sendfile_sources: self.sendfile_sources,
         };
         Ok({
-            let answers = self.memory_cache - self.memory_cache / 4;
+            let answers = self.memory_cache / 4;
             ServeCompressed::new(Representations::new(config), settings, answers)
         })
     }

@@ -1,6 +1,6 @@
 //! From a plan to a response.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{
@@ -20,7 +20,7 @@ use crate::body::{Body, Served};
 use crate::error::Error;
 use crate::metrics::Outcome;
 use crate::representations::{
-    Coded, Identity, LoadError, Loaded, Resource, SMALL, SMALLEST, Selected, Wish,
+    Coded, Identity, LoadError, Loaded, Resource, SMALLEST, Selected, Wish,
 };
 use crate::semantics::{
     CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward, RangeSpec,
@@ -291,9 +291,9 @@ impl<F> ServeCompressed<F> {
             let connection = exchange.connection.as_ref();
             let (body, source_len) = match plan {
                 Plan::Full => {
-                    let body = match &content {
-                        Some(Content::Bytes(bytes, _)) => Body::bytes(bytes.clone()),
-                        _ => self.representations.coded_body(coded, None, connection),
+                    let body = match content.as_ref().and_then(Content::payload) {
+                        Some(bytes) => Body::bytes(bytes),
+                        None => self.representations.coded_body(coded, None, connection),
                     };
                     (body, exchange.resource.len)
                 }
@@ -339,8 +339,10 @@ impl<F> ServeCompressed<F> {
             Plan::RangeNotSatisfiable(_) => (0, 0),
         };
         let again = match &identity {
-            Some(Identity::Bytes(bytes)) if bytes.len() as u64 <= SMALL => {
-                Some(Content::Bytes(bytes.clone(), Weak::new()))
+            Some(Identity::Bytes(_)) if resource.own_bytes().is_some() => Some(Content::Own),
+            Some(Identity::Bytes(_)) => {
+                let kept = self.representations.identity_payload(resource);
+                kept.map(|bytes| Content::Payload(Arc::downgrade(&bytes)))
             }
             _ => None,
         };

@@ -1,0 +1,95 @@
+//! System calls, as strace sees them.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::common::{Request, eventually};
+use super::table::Calls;
+use super::{Kind, Stage, warm};
+
+/// For how many requests calls are counted; less than a second's worth.
+const BATCH: usize = 100;
+/// Of so many counts the smallest one counts: once in a second something is made anew, and that may
+/// fall into any of them.
+const BATCHES: usize = 7;
+
+/// How threads wait for one another, or are woken.
+const WAITING: [&str; 4] = ["epoll_wait", "futex", "write", "sched_yield"];
+
+/// The calls of one request of each kind.
+pub(crate) fn count(stage: &Stage, strace: &Path) -> Vec<Calls> {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("strace");
+    // `-D`: the server is the child, and strace ends with it.
+    let through = format!("{} -D -f -s 64 -o {} --", strace.display(), log.display());
+    let mut server = stage.launch().through(&through).start();
+    for kind in &stage.kinds {
+        let mut asker = warm(&server, kind);
+        for batch in 0..=BATCHES {
+            // What it asks for stands in the log, and tells where a batch begins.
+            let mark = Request::get(&mark(kind, batch));
+            asker.connection.send(&mark).unwrap();
+            assert_eq!(asker.connection.receive("GET").unwrap().status(), 404);
+            if batch < BATCHES {
+                asker.ask(BATCH);
+            }
+        }
+    }
+    let threads = threads(server.id());
+    server.stop();
+    let id = server.id().to_string();
+    let is_end = |line: &str| line.starts_with(&id) && line.contains(" +++ exited with ");
+    let log = eventually(Duration::from_secs(20), "the end of strace's log", || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.lines().any(is_end).then_some(log)
+    });
+    stage.kinds.iter().map(|kind| of_a_request(&log, kind, &threads)).collect()
+}
+
+fn mark(kind: &Kind, batch: usize) -> String {
+    format!("/mark-{}-{batch}-", kind.name)
+}
+
+/// The names of the threads of a program.
+fn threads(id: u32) -> HashMap<String, String> {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    let named = |task: std::fs::DirEntry| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        Some((task.file_name().into_string().ok()?, name.trim().to_owned()))
+    };
+    tasks.flatten().filter_map(named).collect()
+}
+
+/// The fewest of any batch, by name; what is not called for every request, is not in it.
+fn of_a_request(log: &str, kind: &Kind, threads: &HashMap<String, String>) -> Calls {
+    let places: Vec<usize> = (0..=BATCHES)
+        .map(|batch| log.find(&mark(kind, batch)).expect("a mark that was made"))
+        .collect();
+    let batches = places.windows(2).map(|ends| of_a_batch(&log[ends[0]..ends[1]], kind, threads));
+    let fewest = batches.reduce(|mut fewest, batch| {
+        fewest.retain(|name, count| {
+            *count = batch.get(name).map_or(0, |other| (*count).min(*other));
+            *count > 0
+        });
+        fewest
+    });
+    let of_one = |(name, count)| (name, (count as f64 / BATCH as f64).round() as u64);
+    fewest.unwrap().into_iter().map(of_one).filter(|(_, count)| *count > 0).collect()
+}
+
+fn of_a_batch(log: &str, kind: &Kind, threads: &HashMap<String, String>) -> Calls {
+    let mut calls = Calls::new();
+    for line in log.lines().skip(1) {
+        let Some((thread, call)) = line.split_once(' ') else { continue };
+        let name = threads.get(thread).map_or("", String::as_str);
+        let counts = kind.shared || name.starts_with("serve-");
+        // Signals, and the ends of calls whose beginnings were seen, have another form.
+        let Some((call, _)) = call.trim_start().split_once('(') else { continue };
+        let is_call = call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if counts && is_call && !(kind.shared && WAITING.contains(&call)) {
+            *calls.entry(call.to_owned()).or_default() += 1;
+        }
+    }
+    calls
+}

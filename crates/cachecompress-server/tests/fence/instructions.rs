@@ -1,0 +1,47 @@
+//! Instructions, as callgrind counts them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{Kind, Stage, warm};
+
+/// For how many requests of a kind a program is run, beside what makes it warm: the difference is
+/// that of the requests alone, without the program's start and end.
+const FEW: usize = 200;
+const MANY: usize = 2_200;
+
+/// The instructions of one request of each kind.
+///
+/// Nothing is told to callgrind while it runs: its way of being told may hang.
+pub(crate) fn count(stage: &Stage, valgrind: &Path) -> Vec<u64> {
+    let of_kind = |kind: &Kind| {
+        let few = of_a_run(stage, valgrind, kind, FEW);
+        let many = of_a_run(stage, valgrind, kind, MANY);
+        let more = many.iter().map(|(thread, count)| {
+            count.saturating_sub(few.get(thread).copied().unwrap_or_default())
+        });
+        // The serving thread is the one that has had more to do.
+        more.max().expect("a thread") / (MANY - FEW) as u64
+    };
+    stage.kinds.iter().map(of_kind).collect()
+}
+
+/// What each thread of a program does in a life of `count` requests.
+fn of_a_run(stage: &Stage, valgrind: &Path, kind: &Kind, count: usize) -> BTreeMap<String, u64> {
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("out");
+    let options = "--tool=callgrind --separate-threads=yes --callgrind-out-file=";
+    let through = format!("{} {options}{}", valgrind.display(), out.display());
+    let mut server = stage.launch().through(&through).start();
+    let mut asker = warm(&server, kind);
+    asker.ask(count);
+    server.stop();
+    let threads = std::fs::read_dir(directory.path()).unwrap().flatten();
+    let counts = threads.filter_map(|file| {
+        let name = file.file_name().into_string().ok()?;
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let total = text.lines().find_map(|line| line.strip_prefix("totals: "))?;
+        Some((name, total.trim().parse().unwrap()))
+    });
+    counts.collect()
+}
