@@ -101,7 +101,7 @@ mod tests {
             for wanted in [None, Some(1), Some(1_000_000)] {
                 let budget = Budget::of(Some(limit), 2, wanted, wanted);
                 assert!(
-                    sum(budget) as u64 <= limit.saturating_sub((REST + 2 * THREAD) as u64).max(4),
+                    sum(budget) as u64 <= limit.saturating_sub((REST + 2 * THREAD) as u64).max(8),
                     "{limit}"
                 );
                 assert!(budget.connections >= 1 && budget.bodies >= 1 && budget.entries >= 1);

@@ -10,18 +10,21 @@ use super::{Kind, Stage, warm};
 const FEW: usize = 200;
 const MANY: usize = 2_200;
 
-/// The instructions of one request of each kind.
+/// The instructions of one request of each kind, where they can be told.
 ///
 /// Nothing is told to callgrind while it runs: its way of being told may hang.
-pub(crate) fn count(stage: &Stage, valgrind: &Path) -> Vec<u64> {
+pub(crate) fn count(stage: &Stage, valgrind: &Path) -> Vec<Option<u64>> {
     let of_kind = |kind: &Kind| {
+        if kind.paced {
+            return None;
+        }
         let few = of_a_run(stage, valgrind, kind, FEW);
         let many = of_a_run(stage, valgrind, kind, MANY);
         let more = many.iter().map(|(thread, count)| {
             count.saturating_sub(few.get(thread).copied().unwrap_or_default())
         });
         // The serving thread is the one that has had more to do.
-        more.max().expect("a thread") / (MANY - FEW) as u64
+        Some(more.max().expect("a thread") / (MANY - FEW) as u64)
     };
     stage.kinds.iter().map(of_kind).collect()
 }

@@ -29,6 +29,9 @@ struct Kind {
     name: &'static str,
     request: Request,
     status: u16,
+    /// Whether the client's speed has a part in the number of instructions: a socket that is full has
+    /// to be waited for. Only its system calls are counted then, at their fewest.
+    paced: bool,
     /// Whether another thread has a part in the answer: who then waits for whom, and how often, is
     /// a matter of luck, within bounds.
     shared: bool,
@@ -75,10 +78,10 @@ fn launch(program: &Path, site: &Site, cache: &Path) -> Launch {
 
 fn kinds(tag: &str) -> Vec<Kind> {
     let small = || Request::get("/small.js").accept(ACCEPT);
-    let kind = |name, request, status| Kind { name, request, status, shared: false };
+    let kind = |name, request, status| Kind { name, request, status, paced: false, shared: false };
     vec![
         kind("small", small(), 200),
-        kind("large", Request::get("/large.js").accept(ACCEPT), 200),
+        Kind { paced: true, ..kind("large", Request::get("/large.js").accept(ACCEPT), 200) },
         kind("not-modified", small().header("if-none-match", tag), 304),
         // What follows is negotiated and put together each time.
         kind("head", small().method("HEAD"), 200),

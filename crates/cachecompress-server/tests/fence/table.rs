@@ -16,7 +16,8 @@ const ROUGH: u64 = 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
-    pub(crate) instructions: u64,
+    /// `-` in the table where they are not counted.
+    pub(crate) instructions: Option<u64>,
     /// Whether that is only roughly so, which `~` says in the table.
     pub(crate) rough: bool,
     pub(crate) calls: Calls,
@@ -77,7 +78,11 @@ impl Table {
 }
 
 fn instructions(cost: &Cost, known: &Cost, name: &str) -> Option<String> {
-    let (now, before) = (cost.instructions, known.instructions);
+    let (now, before) = match (cost.instructions, known.instructions) {
+        (Some(now), Some(before)) => (now, before),
+        (None, None) => return None,
+        (now, before) => return Some(format!("{name}: {now:?}; the table has {before:?}")),
+    };
     let tolerance = if known.rough { ROUGH } else { TOLERANCE };
     let change = 100.0 * (now as f64 / before as f64 - 1.0);
     let told = format!("{name}: {now} instructions, {change:+.1} %; the table has {before}");
@@ -101,7 +106,8 @@ fn words(calls: &Calls) -> String {
 
 const HEAD: &str = "\
 # What one warm request costs `cachecompress serve`: instructions as callgrind counts them, to 5 %
-# (after a ~, to 20 %: another thread has a part in the answer), and system calls. Held against the
+# (after a ~, to 20 %: another thread has a part in the answer; - is for what a client's speed has
+# a part in), and system calls. Held against the
 # release program by tests/fence/main.rs, and written by `cargo xtask fence --update`; say in the
 # commit why a figure has changed.
 #
@@ -112,7 +118,11 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{HEAD}{WITH}{}\n\n", self.with)?;
         for (name, Cost { instructions, rough, calls }) in &self.costs {
-            let instructions = format!("{}{instructions}", if *rough { "~" } else { "" });
+            let rough = if *rough { "~" } else { "" };
+            let instructions = match instructions {
+                Some(instructions) => format!("{rough}{instructions}"),
+                None => "-".to_owned(),
+            };
             writeln!(f, "{name:<14}{instructions:>7}   {}", words(calls))?;
         }
         Ok(())
@@ -134,8 +144,9 @@ fn cost(line: &str) -> Option<(String, Cost)> {
     let mut words = line.split_whitespace();
     let (name, instructions) = (words.next()?.to_owned(), words.next()?);
     let (rough, instructions) = match instructions.strip_prefix('~') {
-        Some(instructions) => (true, instructions.parse().ok()?),
-        None => (false, instructions.parse().ok()?),
+        Some(instructions) => (true, Some(instructions.parse().ok()?)),
+        None if instructions == "-" => (false, None),
+        None => (false, Some(instructions.parse().ok()?)),
     };
     let call = |word: &str| match word.split_once('*') {
         Some((name, count)) => Some((name.to_owned(), count.parse().ok()?)),
@@ -161,7 +172,7 @@ fn table(lines: &str) -> Table {
 
 #[test]
 fn a_table_is_read_as_it_was_written() {
-    let table = table("# Counted with rustc 1\na 1000 recvfrom writev*2\nb ~7\n");
+    let table = table("# Counted with rustc 1\na 1000 recvfrom writev*2\nb ~7\nc - sendfile\n");
     assert_eq!(table.with, "rustc 1");
     assert_eq!(table.to_string().parse(), Ok(table));
     assert_eq!("a few".parse::<Table>(), Err("a few".to_owned()));
