@@ -133,7 +133,7 @@ impl Entry {
     }
 
     /// Whether the file is still in its verified state.
-    pub(super) fn still_verified(&self) -> bool {
+    pub(crate) fn still_verified(&self) -> bool {
         let same = self.file.stat().is_ok_and(|stat| stat.fingerprint == self.verified);
         if same {
             self.seen.store(clock(), Ordering::Relaxed);

@@ -51,7 +51,9 @@ impl Representations {
         let Payload { file, start } = entry.payload();
         let mut buffer = vec![0; usize::try_from(len).ok()?];
         let read = file.read_at_nowait(&mut buffer, start).ok()?;
-        (read == buffer.len()).then(|| payloads.insert(key, buffer.into()))
+        // What was overwritten in place since the last look must not outlive the next one.
+        let whole = read == buffer.len() && entry.still_verified();
+        whole.then(|| payloads.insert(key, buffer.into()))
     }
 
     /// The bytes of `resource` in memory, if they are kept there.

@@ -508,6 +508,34 @@ async fn entries_that_vanish_do_no_harm_to_answers() {
     }
 }
 
+/// Bytes of an entry that was overwritten in place stayed in memory when the entry was long replaced.
+#[tokio::test]
+async fn what_was_overwritten_in_place_is_not_kept_in_memory() {
+    let site = Site::new(&[]);
+    let source = text(1, 9000);
+    site.write("a.txt", &source);
+    let cache = Cache::builder(site.cache()).build().unwrap();
+    let service = site.builder().cache(cache).build().unwrap();
+    assert!(get(&service, "/a.txt", &[GZIP]).await.decoded() == source);
+    settle(&service).await;
+    let shards = fs::read_dir(site.cache().join("v1/entries")).unwrap();
+    let mut entries = shards.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());
+    let path = entries.next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+    // Within the second for which an open entry is trusted.
+    let _ = get(&service, "/a.txt", &[GZIP]).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    // The first has it encoded again, the second gets what is stored then.
+    for _ in 0..2 {
+        assert!(get(&service, "/a.txt", &[GZIP]).await.decoded() == source);
+        settle(&service).await;
+    }
+}
+
 /// An answer does not hold its entry: evicted and closed, that is gone, and answered from scratch.
 #[tokio::test]
 async fn an_answer_whose_entry_was_closed_is_made_anew() {
