@@ -222,11 +222,13 @@ fn percentiles(log: &str) -> (f64, f64) {
     let micros = log.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<f64>().ok());
     let mut micros: Vec<f64> = micros.collect();
     micros.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let place = (micros.len() as f64 * share) as usize;
-        micros.get(place.min(micros.len().saturating_sub(1))).copied().unwrap_or_default() / 1e3
-    };
-    (at(0.5), at(0.99))
+    (percentile(&micros, 0.5), percentile(&micros, 0.99))
+}
+
+/// What `share` of the sorted `micros` are faster than, in milliseconds.
+pub(crate) fn percentile(micros: &[f64], share: f64) -> f64 {
+    let place = (micros.len() as f64 * share) as usize;
+    micros.get(place.min(micros.len().saturating_sub(1))).copied().unwrap_or_default() / 1e3
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod check;
 mod client;
 mod cost;
+mod drain;
 mod experiments;
 mod install;
 mod load;

@@ -28,8 +28,9 @@ pub(crate) struct Experiment {
 }
 
 /// All of them, in the order of the page.
-pub(crate) const EXPERIMENTS: [Experiment; 11] = [
+pub(crate) const EXPERIMENTS: [Experiment; 12] = [
     Experiment { name: "warm", run: warm::http1 },
+    Experiment { name: "drained", run: warm::drained },
     Experiment { name: "h2c", run: warm::h2c },
     Experiment { name: "conditional", run: requests::conditional },
     Experiment { name: "ranges", run: requests::ranges },

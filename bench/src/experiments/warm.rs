@@ -1,6 +1,7 @@
 //! What everybody asks for all the time: texts that were compressed before.
 
 use super::{Bench, under_load};
+use crate::drain::drain;
 use crate::load::{self, Extent, Request, Version};
 use crate::results::{Case, Record};
 use crate::servers::{Kind, PRECOMPRESSED, Server};
@@ -13,16 +14,32 @@ const SPEAK_H2C: [Kind; 6] =
 /// So many connections of one answer each are more than a machine has memory for in its sockets.
 const MOST_IN_FLIGHT: u64 = 10_000_000_000;
 
+/// Shorter texts cost a client no more than the server.
+const DRAINED: u64 = 10_000;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Client {
+    Wrk,
+    Drain,
+    H2load,
+}
+
 /// Texts over HTTP/1.1, with one, some and many connections.
 pub(super) fn http1(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
     let connections: &[u32] = bench.options.extent(&[1, 64, 1000], &[64]);
-    measure(bench, record, &PRECOMPRESSED, connections, Version::Http1)
+    measure(bench, record, &PRECOMPRESSED, connections, Client::Wrk)
+}
+
+/// The same, but the shortest, for a client that takes bodies as fast as they come.
+pub(super) fn drained(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
+    measure(bench, record, &PRECOMPRESSED, &[64], Client::Drain)
 }
 
 /// The same over HTTP/2.
 pub(super) fn h2c(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
     let connections: &[u32] = bench.options.extent(&[1, 64, 1000], &[64]);
-    measure(bench, record, &SPEAK_H2C, connections, Version::H2c { streams: 10 })
+    measure(bench, record, &SPEAK_H2C, connections, Client::H2load)
 }
 
 fn measure(
@@ -30,9 +47,12 @@ fn measure(
     record: &mut Record,
     kinds: &[Kind],
     connections: &[u32],
-    version: Version,
+    client: Client,
 ) -> Outcome<()> {
-    let pages = bench.site.texts(bench.options)?;
+    let mut pages = bench.site.texts(bench.options)?;
+    if client == Client::Drain {
+        pages.retain(|page| page.length >= DRAINED);
+    }
     bench.siblings(record, &pages)?;
     let servers = bench.start_all(kinds, record);
     for page in &pages {
@@ -41,7 +61,7 @@ fn measure(
         let ready = bench.checked(record, &what, &servers, |server| {
             // HTTP/2 sends the same bytes; whether it does is seen from what h2load counts.
             let (answer, _) = check::warm(server.port, page.path, "gzip", &file)?;
-            if version != Version::Http1 {
+            if client == Client::H2load {
                 speaks_h2c(bench, server, page, answer.wire_bytes)?;
             }
             Ok(answer.wire_bytes)
@@ -52,7 +72,7 @@ fn measure(
             }
             let case = Case { name: page.name, amount: page.length as f64, connections };
             bench.take_turns(record, &case, &ready, |server, length| {
-                under_load(server, *length, || load(bench, server, page, connections, version))
+                under_load(server, *length, || load(bench, server, page, connections, client))
             });
         }
     }
@@ -64,17 +84,18 @@ fn load(
     server: &Server,
     page: &Page,
     connections: u32,
-    version: Version,
+    client: Client,
 ) -> Outcome<load::Tally> {
     let (seconds, dir) = (bench.options.seconds, &bench.places.run);
     let fields = vec![("Accept-Encoding", "gzip".into())];
     let mut request = Request { port: server.port, path: page.path, fields, connections };
-    match version {
-        Version::Http1 => load::wrk(&request, seconds, dir),
-        Version::H2c { streams } => {
+    match client {
+        Client::Wrk => load::wrk(&request, seconds, dir),
+        Client::Drain => drain(&request, seconds),
+        Client::H2load => {
             request.port = server.h2c_port;
             // A thousand connections are many without more than one request on each.
-            let streams = if connections >= 1000 { 1 } else { streams };
+            let streams = if connections >= 1000 { 1 } else { 10 };
             load::h2load(&request, Version::H2c { streams }, Extent::Seconds(seconds), dir)
         }
     }

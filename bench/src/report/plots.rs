@@ -46,6 +46,11 @@ pub(crate) fn of(record: &Record) -> Vec<Plot> {
             against_nginx(record),
             rates(record),
         ],
+        "drained" => vec![by_length(
+            record,
+            "drained-cpu.svg",
+            "HTTP/1.1, a client that keeps up: processor time of an answer",
+        )],
         "h2c" => {
             vec![by_length(record, "h2c-cpu.svg", "HTTP/2 (h2c): processor time of an answer")]
         }

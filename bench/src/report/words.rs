@@ -23,7 +23,9 @@ pub(crate) const METHOD: &str = "
 - **Processor time** is user and system time of all processes and threads of the server, from
   `/proc/PID/stat`, over the answers in that time. It is the figure to go by: on loopback the sender
   also pays for much of what the receiver's kernel does, the same for all servers. Where bodies are
-  large, the load's core is busy before the server's is, and rates say more about the client.
+  large, wrk's core is busy before the server's is: rates say more about the client then, and much of
+  the sending is done, and paid for, when the client makes room, by whichever core that is. So such
+  bodies are also measured with a client that takes them faster than a server sends.
 - Connections are made within each turn, so their cost is in its figures, for all servers alike.
 - Answers of 1 MB and more are counted by their bytes, as many are still under way when a turn ends.
 - Before a server is measured in a case, its answer must be right: status, coding, and a body that
@@ -53,7 +55,7 @@ as the other. Less processor time is better, and more answers a second.
 ";
 
 /// The heading of each experiment, and what it is.
-const SECTIONS: [(&str, &str); 11] = [
+const SECTIONS: [(&str, &str); 12] = [
     (
         "warm",
         "
@@ -61,6 +63,16 @@ const SECTIONS: [(&str, &str); 11] = [
 
 Texts that were compressed before, with `Accept-Encoding: gzip`. Sizes are those on the wire. This is
 what a site's visitors cause all day.
+",
+    ),
+    (
+        "drained",
+        "
+## Warm, HTTP/1.1, for a client that keeps up
+
+The same texts but the shortest, 64 connections, for a client that has the kernel drop the bodies
+unread (`bench/src/drain.rs`). So the server's core is the busy one, and pays for all it sends; with
+wrk it is the load's core, and chance has a part in who pays.
 ",
     ),
     (
