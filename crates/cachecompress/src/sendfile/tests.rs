@@ -6,6 +6,8 @@ use std::io::{IoSlice, Read as _, Write as _};
 use std::net::TcpListener as StdListener;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -14,6 +16,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{Connection, Mapping, Stream};
+use crate::body::{Chunks, FileBody};
+use crate::fs::Disk as _;
+use crate::threads::{Limits, Threads};
 
 fn content(seed: u8, len: usize) -> Vec<u8> {
     (0..len).map(|at| (at / 5 % 251) as u8 ^ seed).collect()
@@ -103,6 +108,46 @@ fn files_leave_in_their_order_between_heads_without_being_looked_at() {
         assert!(reader.join().unwrap() == expected);
     });
     assert_eq!(Arc::strong_count(&mapped_one), 1, "nothing keeps what is sent");
+}
+
+/// Without turns, a client that keeps up would hold its thread for as long as a file is, and the
+/// sockets of all fill up.
+#[test]
+fn other_connections_come_between_two_pieces() {
+    let mapping = mapped(&content(6, 600_000));
+    let file = crate::fs::MemoryDisk::new();
+    file.create_private_dir("/".as_ref()).unwrap();
+    let file = file.create_unnamed("/".as_ref()).unwrap();
+    let threads = Threads::new("test", Limits { threads: 1, spare: 0, queue: 1 });
+    let connection = Connection::new();
+    let body = FileBody::new(Chunks::new(file, threads), 0, 600_000, None);
+    let mut body = body.mapped(&connection, &mapping);
+    let woken = Arc::new(Woken::default());
+    let waker = std::task::Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    let mut given = Vec::new();
+    let mut turns = 0;
+    loop {
+        match body.poll_chunk(&mut cx) {
+            Poll::Ready(None) => break,
+            Poll::Ready(Some(piece)) => given.push(piece.unwrap().len()),
+            Poll::Pending => {
+                turns += 1;
+                assert_eq!(woken.0.load(Ordering::Relaxed), turns, "or nobody polls again");
+                assert_eq!(given.len(), turns, "one piece before each turn of the others");
+            }
+        }
+    }
+    assert_eq!((given, turns), (vec![262_144, 262_144, 75_712], 2));
+}
+
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 #[test]
