@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::entry::{Checksum, Damage, Header, Kind, MAX_HEADER, TRAILER, trailer_head};
 use super::key::Key;
-use crate::fs::{Disk, DiskFile, FileKind, Fingerprint, read_full};
+use crate::fs::{Disk, DiskFile, FileKind, Fingerprint, Stat, read_full};
 use crate::sendfile::Mapping;
 use crate::sync::clock;
 
@@ -82,10 +82,7 @@ impl Entry {
             }
             opened => opened?,
         };
-        match file.stat()?.kind {
-            FileKind::Regular => Self::verify(file, belongs),
-            FileKind::Directory | FileKind::Other => Err(Damage::FileKind.into()),
-        }
+        Self::verify(file, belongs)
     }
 
     /// Reads all of `file` and holds it against its checksums and its name.
@@ -96,7 +93,10 @@ impl Entry {
         belongs: impl Fn(&Key) -> bool,
     ) -> Result<Self, ReadError> {
         for _ in 0..VERIFY_TRIES {
-            let before = file.stat()?.fingerprint;
+            let Stat { kind, fingerprint: before } = file.stat()?;
+            if kind != FileKind::Regular {
+                return Err(Damage::FileKind.into());
+            }
             let checked = check(&*file, before.size, &belongs);
             if file.stat()?.fingerprint == before {
                 let (header, start, len) = checked?;
@@ -185,9 +185,11 @@ fn check(
     size: u64,
     belongs: impl Fn(&Key) -> bool,
 ) -> Result<(Header, u64, u64), ReadError> {
-    let mut buffer = vec![0; 256 * 1024];
-    let head = read_full(file, &mut buffer[..MAX_HEADER], 0)?;
-    let (header, header_len) = Header::decode(&buffer[..head])?;
+    // A small entry is read at once.
+    let room = usize::try_from(size).unwrap_or(usize::MAX).min(256 * 1024);
+    let mut buffer = vec![0; room];
+    let mut filled = read_full(file, &mut buffer, 0)?;
+    let (header, header_len) = Header::decode(&buffer[..filled.min(MAX_HEADER)])?;
     if !belongs(&header.key) {
         return Err(Damage::Key.into());
     }
@@ -200,8 +202,13 @@ fn check(
         return Err(Damage::Field.into());
     }
     let end = header_len as u64 + payload_len;
+    if filled < buffer.len() {
+        return Err(Damage::Length.into());
+    }
     let mut trailer = [0; TRAILER];
-    if read_full(file, &mut trailer, end)? < TRAILER {
+    if size <= filled as u64 {
+        trailer.copy_from_slice(&buffer[filled - TRAILER..]);
+    } else if read_full(file, &mut trailer, end)? < TRAILER {
         return Err(Damage::Length.into());
     }
     // Before the payload is read: a hole of terabytes must not keep a thread for hours.
@@ -210,13 +217,18 @@ fn check(
     }
     let mut checksum = Checksum::new();
     let mut at = 0;
-    while at < end {
+    loop {
+        filled = usize::try_from(end - at).unwrap_or(usize::MAX).min(filled);
+        checksum.update(&buffer[..filled]);
+        at += filled as u64;
+        if at == end {
+            break;
+        }
         let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-        if read_full(file, &mut buffer[..want], at)? < want {
+        filled = read_full(file, &mut buffer[..want], at)?;
+        if filled < want {
             return Err(Damage::Length.into());
         }
-        checksum.update(&buffer[..want]);
-        at += want as u64;
     }
     if trailer != checksum.trailer(payload_len) {
         return Err(Damage::Checksum.into());
