@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cachecompress::semantics::{Digest, SourcePath};
-use cachecompress::source::{Content, Found, Source, SourceFile};
+use cachecompress::source::{Content, Found, Glance, Source, SourceFile};
 
 /// Files by path.
 pub type Site = Vec<(String, Vec<u8>)>;
@@ -116,7 +116,17 @@ fn parse(path: &str) -> SourcePath {
 /// If it is one, or `path` is no source path.
 #[must_use]
 pub fn lookup(source: &dyn Source, path: &str) -> Found {
-    source.lookup(&parse(path)).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+    let found = source.lookup(&parse(path)).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    // The look-up has brought all of the way to it into the kernel's memory.
+    match (source.glance(&parse(path)), &found) {
+        (Glance::Unknown, _) | (Glance::Nothing, Found::Nothing) => {}
+        (
+            Glance::File(glanced),
+            Found::File(SourceFile { content: Content::File { fingerprint, .. }, .. }),
+        ) => assert_eq!(glanced, *fingerprint, "{path:?}"),
+        (glance, found) => panic!("{path:?} is {found:?}, and at a glance {glance:?}"),
+    }
+    found
 }
 
 /// The bytes of `file`, and their digest if it brought one.

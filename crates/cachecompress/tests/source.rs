@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::Deref;
 use std::path::Path;
 
-use cachecompress::source::{Directory, Embedded, Memory, Overlay, Source, SourceFile};
+use cachecompress::source::{Directory, Embedded, Glance, Memory, Overlay, Source, SourceFile};
 use cachecompress_test::source::{
     self, Site, conformance, expect_file, expect_nothing, hides_dotfiles,
 };
@@ -28,6 +28,10 @@ impl Source for Temporary {
         path: &cachecompress::semantics::SourcePath,
     ) -> Result<cachecompress::source::Found, cachecompress::Error> {
         self.0.lookup(path)
+    }
+
+    fn glance(&self, path: &cachecompress::semantics::SourcePath) -> Glance {
+        self.0.glance(path)
     }
 
     fn paths(&self) -> Result<Vec<cachecompress::semantics::SourcePath>, cachecompress::Error> {
@@ -260,6 +264,44 @@ fn a_file_that_is_there_and_cannot_be_read_is_an_error() {
     expect_file(&source, "a/b", b"x");
 }
 
+/// On a file system of the machine's own, that is; here every one that tests run on is.
+#[cfg(all(target_os = "linux", not(cachecompress_portable)))]
+#[test]
+fn what_the_kernel_remembers_is_told_at_a_glance() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("dist");
+    write(&root, "dir/a.txt", "x");
+    std::os::unix::fs::symlink("a.txt", root.join("dir/link")).unwrap();
+    let source = Directory::new(&root).unwrap();
+    let glance = |path: &str| {
+        source.glance(&cachecompress::semantics::SourcePath::parse(path.as_bytes()).unwrap())
+    };
+    for path in ["dir/a.txt", "dir/link"] {
+        expect_file(&source, path, b"x");
+        assert!(matches!(glance(path), Glance::File(_)), "{path}: {:?}", glance(path));
+    }
+    let before = glance("dir/a.txt");
+    for path in ["missing", "dir/missing", ".hidden"] {
+        expect_nothing(&source, path);
+        assert_eq!(glance(path), Glance::Nothing, "{path}");
+    }
+    write(&root, "dir/a.txt", "longer");
+    assert!(matches!(glance("dir/a.txt"), Glance::File(now) if Glance::File(now) != before));
+    fs::remove_file(root.join("dir/a.txt")).unwrap();
+    for path in ["dir/a.txt", "dir/link"] {
+        expect_nothing(&source, path);
+        assert_eq!(glance(path), Glance::Nothing, "{path}");
+    }
+    // Of another root than the one it has open, it tells nothing.
+    write(&parent.path().join("new"), "dir/missing", "found");
+    fs::rename(&root, parent.path().join("old")).unwrap();
+    assert_eq!(glance("dir/missing"), Glance::Unknown);
+    fs::rename(parent.path().join("new"), &root).unwrap();
+    assert_eq!(glance("dir/missing"), Glance::Unknown);
+    expect_file(&source, "dir/missing", b"found");
+    assert!(matches!(glance("dir/missing"), Glance::File(_)));
+}
+
 #[test]
 fn a_root_that_was_removed_and_made_again_is_seen() {
     let parent = tempfile::tempdir().unwrap();
@@ -413,7 +455,8 @@ mod unix {
                 }
             });
             for _ in 0..2000 {
-                if let Found::File(found) = source::lookup(source, "both") {
+                let path = SourcePath::parse(b"both").unwrap();
+                if let Found::File(found) = source.lookup(&path).unwrap() {
                     assert_eq!(found.content.len(), 1, "an empty one is the FIFO");
                 }
             }

@@ -6,7 +6,7 @@
 //!
 //! What differs between platforms is chosen once, here and at the head of each module:
 //! `platform` is Unix or not, and what only Linux can do ([`Disk::create_unnamed`] without a
-//! name, [`DiskFile::reserve`], [`DiskFile::read_at_nowait`]) has a fallback beside it, which
+//! name, [`DiskFile::reserve`], [`DiskFile::read_at_nowait`], [`DiskRoot::stat_nowait`]) has a fallback beside it, which
 //! `--cfg cachecompress_portable` chooses on Linux too, so that it can be tested there.
 
 #![allow(
@@ -79,6 +79,16 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     ///
     /// As [`std::fs::metadata`].
     fn stat(&self, path: &Path) -> io::Result<Stat>;
+
+    /// As [`stat`](Self::stat), but only if that needs no wait for the disk; otherwise, or where
+    /// that cannot be told, `WouldBlock`. Of a network's file system, it may be old.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`, or as [`stat`](Self::stat).
+    fn stat_nowait(&self, _path: &Path) -> io::Result<Stat> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 
     /// What stands at `path` itself: a symlink is [`FileKind::Other`].
     ///
@@ -251,6 +261,17 @@ pub trait DiskRoot: fmt::Debug + Send + Sync {
     /// `NotFound` (also for what leads out of the root), `NotADirectory`, `PermissionDenied` and
     /// the others of `open`.
     fn open(&self, path: &Path) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)>;
+
+    /// What stands at `path` beneath the root, if that needs no wait for the disk; otherwise, or
+    /// where that cannot be told, `WouldBlock`. As [`open`](Self::open) otherwise, but that nothing
+    /// is opened.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`, or as [`open`](Self::open).
+    fn stat_nowait(&self, _path: &Path) -> io::Result<Stat> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 
     /// The names in the directory `path` beneath the root; an empty path is the root itself.
     ///

@@ -45,6 +45,10 @@ impl Disk for RealDisk {
         platform::stat_path(path)
     }
 
+    fn stat_nowait(&self, path: &Path) -> io::Result<Stat> {
+        nowait::stat(path)
+    }
+
     fn stat_link(&self, path: &Path) -> io::Result<Stat> {
         platform::stat_link(path)
     }

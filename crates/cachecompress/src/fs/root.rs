@@ -10,7 +10,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::real::RealFile;
-use super::{DiskFile, DiskRoot, FileKind, Fingerprint, Stat, platform};
+use super::{DiskFile, DiskRoot, FileKind, Fingerprint, Stat, nowait, platform};
 
 /// A directory whose lookups cap-std confines: `openat2` with `RESOLVE_BENEATH` and
 /// `RESOLVE_NO_MAGICLINKS` on Linux, a walk by descriptors elsewhere.
@@ -19,6 +19,8 @@ pub(super) struct RealRoot {
     dir: Dir,
     /// The same directory, for [`stat`](DiskRoot::stat).
     file: File,
+    /// Whether what the kernel remembers of its files is all there is to know.
+    is_local: bool,
 }
 
 impl RealRoot {
@@ -26,7 +28,8 @@ impl RealRoot {
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
         dir.entries()?; // a directory may be open and yet not be readable
         let file = dir.try_clone()?.into_std_file();
-        Ok(Self { dir, file })
+        let is_local = nowait::is_local(&file);
+        Ok(Self { dir, file, is_local })
     }
 }
 
@@ -51,6 +54,13 @@ impl DiskRoot for RealRoot {
             return Ok((OTHER, None));
         }
         Ok((stat, Some(Arc::new(RealFile::from(file)))))
+    }
+
+    fn stat_nowait(&self, path: &Path) -> io::Result<Stat> {
+        if !self.is_local {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        nowait::stat_beneath(&self.file, path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {

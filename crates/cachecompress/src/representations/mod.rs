@@ -3,6 +3,7 @@
 
 mod bodies;
 mod encode;
+mod hash;
 mod opened;
 mod paths;
 mod payloads;

@@ -9,17 +9,18 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::HeaderValue;
 
+use super::hash::{self, Hashed};
 use super::{Representations, Shared};
 use crate::codec::Codecs;
 use crate::error::{Error, ErrorKind};
 use crate::flight::{Join, Lead};
-use crate::fs::{DiskFile, Fingerprint, read_full};
+use crate::fs::Fingerprint;
 use crate::latest::{Latest, Look, Put};
 use crate::progress::{Stage, Watch};
 use crate::semantics::{
-    Compressibility, Digest, Hasher, RepresentationTags, SourcePath, compressibility, media_type,
+    Compressibility, Digest, RepresentationTags, SourcePath, compressibility, media_type,
 };
-use crate::source::{Content, Found, SourceFile};
+use crate::source::{Content, Found, Glance, SourceFile};
 use crate::sync::clock;
 use crate::threads::Class;
 
@@ -29,12 +30,6 @@ pub(crate) const SMALL: u64 = 256 * 1024;
 const KEPT: usize = 64 * 1024;
 /// Sources longer than this go out before they are hashed.
 const HASH_FIRST: u64 = 256 << 20;
-/// How long a file must have rested for its fingerprint to vouch for its bytes.
-const REST: Duration = Duration::from_secs(2);
-/// Longer than the kernel's clock takes between two of its ticks.
-const TICK: Duration = Duration::from_millis(20);
-/// How often a file that changes while it is hashed is hashed again.
-const TRIES: usize = 3;
 
 /// A file of the source, as it was when it was last looked at.
 #[derive(Debug)]
@@ -160,15 +155,21 @@ impl Representations {
     /// What `path` leads to, known to be true at most `revalidate` ago.
     pub(crate) async fn resource(&self, path: &SourcePath) -> Result<Loaded, LoadError> {
         let revalidate = self.0.config.revalidate;
-        if let Some(resource) = self.0.known_resource(path) {
-            let age = resource.age();
-            if age < revalidate {
-                if age >= revalidate / 2 {
-                    // Answer now, look meanwhile: so a busy resource is never waited for.
-                    self.begin_load(path);
-                }
-                return Ok(Loaded::File(resource));
-            }
+        let known = self.0.known_resource(path).map(|resource| (resource.age(), resource));
+        if let Some((age, resource)) = &known
+            && *age < revalidate / 2
+        {
+            return Ok(Loaded::File(Arc::clone(resource)));
+        }
+        if let Some(loaded) = self.0.glance(path) {
+            return Ok(loaded);
+        }
+        if let Some((age, resource)) = known
+            && age < revalidate
+        {
+            // Answer now, look meanwhile: so a busy resource is never waited for.
+            self.begin_load(path);
+            return Ok(Loaded::File(resource));
         }
         let asked = self.0.now();
         loop {
@@ -246,6 +247,40 @@ type Slot = Arc<Latest<Arc<Resource>>>;
 type LoadLead = Lead<SourcePath, (Loaded, Looked), LoadError>;
 
 impl Shared {
+    /// What `path` leads to, if that can be told without waiting for a disk: a file that is as it
+    /// was, or nothing.
+    fn glance(&self, path: &SourcePath) -> Option<Loaded> {
+        let looked = self.now();
+        match self.config.source.glance(path) {
+            Glance::File(now) => {
+                let before = self.known_resource(path)?;
+                if before.fingerprint != Some(now) || !before.rested {
+                    return None;
+                }
+                before.checked.fetch_max(looked.at, Ordering::Relaxed);
+                Some(Loaded::File(before))
+            }
+            Glance::Nothing => {
+                self.gone(path, looked);
+                Some(Loaded::Nothing)
+            }
+            Glance::Unknown => None,
+        }
+    }
+
+    /// Forgets what was known of a path where there is no file any more.
+    fn gone(&self, path: &SourcePath, looked: Looked) {
+        self.unsettled.settle(path, looked.look);
+        // A hash that is under way tells its end to what is removed here.
+        if let Some((_, slot)) = self.resources.remove(path) {
+            let gone = slot.get();
+            slot.put(looked.look, None);
+            if let Some(gone) = gone {
+                self.demote(&gone);
+            }
+        }
+    }
+
     /// Looks `path` up, and ends the flight with the time of that; what has to be hashed at length
     /// goes on where it holds up no one.
     fn lead_load(shared: &Arc<Self>, path: &SourcePath, lead: LoadLead) {
@@ -253,15 +288,7 @@ impl Shared {
         let file = match shared.config.source.lookup(path) {
             Ok(Found::File(file)) => file,
             Ok(found) => {
-                shared.unsettled.settle(path, looked.look);
-                // A hash that is under way tells its end to what is removed here.
-                if let Some((_, slot)) = shared.resources.remove(path) {
-                    let gone = slot.get();
-                    slot.put(looked.look, None);
-                    if let Some(gone) = gone {
-                        shared.demote(&gone);
-                    }
-                }
+                shared.gone(path, looked);
                 let loaded = match found {
                     Found::Directory => Loaded::Directory,
                     _ => Loaded::Nothing,
@@ -376,30 +403,20 @@ impl Shared {
     ) -> io::Result<Resource> {
         // A source that was caught with another digest than it says is not asked any more.
         let told = file.digest.filter(|_| !self.unsettled.contains(path));
-        let digest = match (&file.content, told) {
+        let hashed = match (&file.content, told) {
             (_, Some(digest)) => return Ok(self.known(path, &file, digest, true, looked, before)),
             (Content::Bytes(bytes), None) => {
                 let digest = Digest::of(bytes);
                 return Ok(self.known(path, &file, digest, true, looked, before));
             }
             (Content::File { file: content, fingerprint }, None) => {
-                let (content, mut fingerprint) = (Arc::clone(content), *fingerprint);
-                let mut result = None;
-                for _ in 0..TRIES {
-                    let began = let_tick_pass(fingerprint);
-                    let hashed = hash(&*content, fingerprint.size)?;
-                    let after = content.stat()?.fingerprint;
-                    if after == fingerprint && hashed.is_some() {
-                        result = hashed.map(|hash| (hash, fingerprint.rested(REST, began)));
-                        break;
-                    }
-                    fingerprint = after;
-                }
-                file.content = Content::File { file: content, fingerprint };
-                result
+                let file_of = Arc::clone(content);
+                let (fingerprint, hashed) = hash::hash(&*file_of, *fingerprint)?;
+                file.content = Content::File { file: file_of, fingerprint };
+                hashed
             }
         };
-        let Some(((digest, buffer), rested)) = digest else {
+        let Some(Hashed { digest, buffer, rested }) = hashed else {
             self.unsettled.add(path, looked.look);
             return Ok(self.describe(path, &file, State::Unsettled, false, looked, None));
         };
@@ -534,44 +551,6 @@ fn let_flight_go() {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Waits until a later change of the file must show in its fingerprint, which counts in the ticks
-/// of the kernel's clock; returns the time.
-fn let_tick_pass(fingerprint: Fingerprint) -> SystemTime {
-    let now = SystemTime::now();
-    if !fingerprint.rested(TICK, now) && fingerprint.rested(Duration::ZERO, now) {
-        std::thread::sleep(TICK);
-        return SystemTime::now();
-    }
-    now
-}
-
-/// Hashes exactly `len` bytes; also returns them if they are few. `None` if the file has another
-/// length by now.
-#[allow(clippy::type_complexity, reason = "used in one place, and named right there")]
-fn hash(file: &dyn DiskFile, len: u64) -> io::Result<Option<(Digest, Option<Bytes>)>> {
-    let mut hasher = Hasher::new();
-    let room = if len <= SMALL { len + 1 } else { 256 * 1024 };
-    let mut buffer = vec![0; usize::try_from(room).unwrap_or(usize::MAX)];
-    let mut at = 0;
-    loop {
-        let filled = read_full(file, &mut buffer, at)?;
-        at += filled as u64;
-        hasher.update(&buffer[..filled]);
-        if at > len {
-            return Ok(None);
-        }
-        if filled < buffer.len() {
-            break;
-        }
-    }
-    if at != len {
-        return Ok(None);
-    }
-    buffer.truncate(usize::try_from(len.min(SMALL)).unwrap_or(0));
-    let small = (len <= SMALL).then(|| Bytes::from(buffer));
-    Ok(Some((hasher.finish(), small)))
 }
 
 fn path_for_people(path: &SourcePath) -> std::path::PathBuf {

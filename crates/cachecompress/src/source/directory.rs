@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Content, Found, Source, SourceFile};
+use super::{Content, Found, Glance, Source, SourceFile};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{self, Disk, DiskRoot, FileKind, RealDisk, Stat};
 use crate::semantics::SourcePath;
@@ -134,6 +134,28 @@ impl Source for Directory {
             Ok(_) => Ok(Found::Nothing),
             Err(error) if fs::leads_nowhere(&error) => Ok(Found::Nothing),
             Err(error) => Err(self.fail("cannot open", name, error)),
+        }
+    }
+
+    fn glance(&self, path: &SourcePath) -> Glance {
+        let Some(name) = fs::path_from_bytes(path.as_bytes()) else { return Glance::Nothing };
+        if path.is_root() {
+            return Glance::Unknown;
+        }
+        if self.is_hidden(path) {
+            return Glance::Nothing;
+        }
+        let current = Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner));
+        match self.disk.stat_nowait(&self.path) {
+            Ok(stat) if identity(&stat) == current.identity => {}
+            _ => return Glance::Unknown,
+        }
+        match current.root.stat_nowait(name) {
+            Ok(Stat { kind: FileKind::Regular, fingerprint }) => Glance::File(fingerprint),
+            Ok(Stat { kind: FileKind::Other, .. }) => Glance::Nothing,
+            Err(error) if fs::leads_nowhere(&error) => Glance::Nothing,
+            // A directory, too: whether it may be opened is seen by opening it.
+            Ok(_) | Err(_) => Glance::Unknown,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Found, Source, SourceFile};
+use super::{Found, Glance, Source, SourceFile};
 use crate::error::Error;
 use crate::semantics::{Digest, SourcePath};
 
@@ -54,6 +54,12 @@ impl Source for Overlay {
             }
         }
         Ok(if path.is_root() { Found::Directory } else { Found::Nothing })
+    }
+
+    fn glance(&self, path: &SourcePath) -> Glance {
+        let glances = self.layers.iter().map(|layer| layer.glance(path));
+        let told = glances.into_iter().find(|glance| *glance != Glance::Nothing);
+        told.unwrap_or(if path.is_root() { Glance::Unknown } else { Glance::Nothing })
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
