@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::entry::{Checksum, Damage, Header, Kind, MAX_HEADER, TRAILER, trailer_head};
 use super::key::Key;
@@ -12,6 +12,8 @@ use crate::fs::{Disk, DiskFile, FileKind, Fingerprint, Stat, read_full};
 use crate::sendfile::Mapping;
 use crate::sync::clock;
 
+/// An entry of at most so many bytes takes no longer to verify than another thread takes to wake.
+const SMALL: u64 = 64 * 1024;
 /// How often an entry is read whose inode changes meanwhile.
 const VERIFY_TRIES: usize = 3;
 
@@ -92,12 +94,35 @@ impl Entry {
         file: Arc<dyn DiskFile>,
         belongs: impl Fn(&Key) -> bool,
     ) -> Result<Self, ReadError> {
+        Self::verify_by(file, u64::MAX, belongs, read_full)
+    }
+
+    /// As [`verify`](Self::verify), but only if it is small, and can be read without a wait; `None`
+    /// says nothing of it.
+    pub(super) fn verify_nowait(
+        file: Arc<dyn DiskFile>,
+        belongs: impl Fn(&Key) -> bool,
+    ) -> Option<Self> {
+        let read = |file: &dyn DiskFile, buffer: &mut [u8], at| file.read_at_nowait(buffer, at);
+        Self::verify_by(file, SMALL, belongs, read).ok()
+    }
+
+    fn verify_by(
+        file: Arc<dyn DiskFile>,
+        most: u64,
+        belongs: impl Fn(&Key) -> bool,
+        read: impl Fn(&dyn DiskFile, &mut [u8], u64) -> io::Result<usize>,
+    ) -> Result<Self, ReadError> {
         for _ in 0..VERIFY_TRIES {
             let Stat { kind, fingerprint: before } = file.stat()?;
             if kind != FileKind::Regular {
                 return Err(Damage::FileKind.into());
             }
-            let checked = check(&*file, before.size, &belongs);
+            if before.size > most {
+                return Err(ReadError::Io(io::ErrorKind::WouldBlock.into()));
+            }
+            let read = |buffer: &mut [u8], at| read(&*file, buffer, at);
+            let checked = check(before.size, &belongs, read);
             if file.stat()?.fingerprint == before {
                 let (header, start, len) = checked?;
                 return Ok(Self::trusted(header, file, start, len, before));
@@ -141,6 +166,11 @@ impl Entry {
         same
     }
 
+    /// When the file was last modified, when it was verified.
+    pub(super) fn modified(&self) -> SystemTime {
+        self.verified.modified_time()
+    }
+
     /// Whether a body reads it, or somebody is about to.
     pub(super) fn is_in_use(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1 || Arc::strong_count(&self.file) > 1
@@ -178,17 +208,17 @@ impl Entry {
     }
 }
 
-/// Holds `size` bytes of `file` against their checksums and their name; returns the header and
-/// where the payload lies.
+/// Holds the `size` bytes that `read` reads against their checksums and their name; returns the
+/// header and where the payload lies.
 fn check(
-    file: &dyn DiskFile,
     size: u64,
     belongs: impl Fn(&Key) -> bool,
+    read: impl Fn(&mut [u8], u64) -> io::Result<usize>,
 ) -> Result<(Header, u64, u64), ReadError> {
     // A small entry is read at once.
     let room = usize::try_from(size).unwrap_or(usize::MAX).min(256 * 1024);
     let mut buffer = vec![0; room];
-    let mut filled = read_full(file, &mut buffer, 0)?;
+    let mut filled = read(&mut buffer, 0)?;
     let (header, header_len) = Header::decode(&buffer[..filled.min(MAX_HEADER)])?;
     if !belongs(&header.key) {
         return Err(Damage::Key.into());
@@ -208,7 +238,7 @@ fn check(
     let mut trailer = [0; TRAILER];
     if size <= filled as u64 {
         trailer.copy_from_slice(&buffer[filled - TRAILER..]);
-    } else if read_full(file, &mut trailer, end)? < TRAILER {
+    } else if read(&mut trailer, end)? < TRAILER {
         return Err(Damage::Length.into());
     }
     // Before the payload is read: a hole of terabytes must not keep a thread for hours.
@@ -225,7 +255,7 @@ fn check(
             break;
         }
         let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-        filled = read_full(file, &mut buffer[..want], at)?;
+        filled = read(&mut buffer[..want], at)?;
         if filled < want {
             return Err(Damage::Length.into());
         }

@@ -42,6 +42,8 @@ pub(super) struct Inner {
     pub(super) bounds: Bounds,
     pub(super) index: Mutex<Index>,
     open: quick_cache::sync::Cache<Name, Arc<Entry>>,
+    /// Whether the directory lies where [`Disk::open_nowait`] can be asked.
+    is_local: AtomicBool,
     evictions: AtomicU64,
     damaged: AtomicU64,
     /// Whether other processes had the cache open when that was last looked at.
@@ -142,14 +144,7 @@ impl Cache {
         };
         match Entry::open(&*inner.disk, &path, found.kind, |stored| stored == key) {
             Ok(entry) => {
-                let entry = Arc::new(entry);
-                let mut index = lock(&inner.index);
-                if !index.contains(&name) {
-                    index.insert(name, entry.size());
-                }
-                // Still locked: what is open is counted, or nobody could make room by closing it.
-                inner.open.insert(name, Arc::clone(&entry));
-                drop(index);
+                let entry = inner.admit(&name, entry);
                 entry.touched.store(0, Ordering::Relaxed);
                 inner.used(&name, &entry);
                 Ok(Some(entry))
@@ -162,6 +157,26 @@ impl Cache {
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(ReadError::Io(error)) => Err(error),
         }
+    }
+
+    /// The entry for `key`, if it is a small one that can be opened and verified without waiting for
+    /// a disk. `None` says nothing.
+    pub(crate) fn get_nowait(&self, key: &Key) -> Option<Arc<Entry>> {
+        let inner = &self.inner;
+        if !inner.is_local.load(Ordering::Relaxed) {
+            return None;
+        }
+        let name = key.name();
+        let file = inner.disk.open_nowait(&inner.layout.entry(&name)).ok()?;
+        let entry = Entry::verify_nowait(file, |stored| stored == key)?;
+        let age = SystemTime::now().duration_since(entry.modified()).unwrap_or_default();
+        // That it is used is to be written down, which may wait.
+        if age >= TOUCH_EVERY {
+            return None;
+        }
+        let entry = inner.admit(&name, entry);
+        lock(&inner.index).used(&name);
+        Some(entry)
     }
 
     /// Takes the right to write `key`'s entry; `None` if somebody else has it, here or in
@@ -373,6 +388,8 @@ impl CacheBuilder {
         };
         let scanned = Arc::clone(&cache.inner);
         start("cc-scan", move || {
+            let is_local = scanned.disk.is_local(scanned.layout.root());
+            scanned.is_local.store(is_local, Ordering::Relaxed);
             eviction::maintain(&scanned);
             files.remove_unused_formats();
             start("cc-maintain", again);
@@ -388,6 +405,7 @@ impl CacheBuilder {
                 bounds: self.bounds,
                 index: Mutex::new(Index::default()),
                 open: quick_cache::sync::Cache::new(self.open_entries),
+                is_local: AtomicBool::new(false),
                 evictions: AtomicU64::new(0),
                 damaged: AtomicU64::new(0),
                 in_company: Mutex::new(true),
@@ -458,6 +476,19 @@ impl Inner {
         }
     }
 
+    /// Keeps an entry open that was verified.
+    fn admit(&self, name: &Name, entry: Entry) -> Arc<Entry> {
+        let entry = Arc::new(entry);
+        let mut index = lock(&self.index);
+        if !index.contains(name) {
+            index.insert(*name, entry.size());
+        }
+        // Still locked: what is open is counted, or nobody could make room by closing it.
+        self.open.insert(*name, Arc::clone(&entry));
+        drop(index);
+        entry
+    }
+
     fn used(&self, name: &Name, entry: &Entry) {
         let every = u64::try_from(TOUCH_EVERY.as_millis()).unwrap_or(u64::MAX);
         let now = clock();
@@ -513,5 +544,86 @@ impl Inner {
             }
         }
         removed
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(target_os = "linux", not(cachecompress_portable)))]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the test does to entries what others may"
+)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::semantics::{ContentCoding, Digest, EncoderId};
+
+    fn key(content: u8) -> Key {
+        let id = EncoderId::derive(b"encoder", b"");
+        Key { digest: Digest::of(&[content]), coding: ContentCoding::GZIP, id }
+    }
+
+    fn write(cache: &Cache, content: u8, bytes: usize) -> PathBuf {
+        let lock = cache.lock(&key(content)).unwrap().unwrap();
+        let header = Header {
+            kind: Kind::Representation,
+            key: key(content),
+            source_len: 1,
+            created: SystemTime::now(),
+            dictionary: None,
+            settings: String::new(),
+        };
+        let Ok(mut writer) = cache.create(lock, header, bytes as u64) else { panic!("no room") };
+        assert!(writer.write(&vec![content; bytes]).is_ok());
+        assert!(writer.publish().is_ok());
+        cache.inner.layout.entry(&key(content).name())
+    }
+
+    /// In /tmp there may be a file system of memory, which is one of the machine's own, too.
+    #[test]
+    fn a_small_entry_that_the_kernel_has_in_memory_is_opened_without_a_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::builder(directory.path()).build().unwrap();
+        let begun = Instant::now();
+        while !cache.inner.is_local.load(Ordering::Relaxed) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "it is a file system of this machine"
+            );
+            std::thread::yield_now();
+        }
+        assert!(cache.get_nowait(&key(0)).is_none(), "there is none");
+        let paths = [write(&cache, 1, 60_000), write(&cache, 2, 70_000), write(&cache, 3, 9)];
+        cache.inner.open.clear();
+        let entry = cache.get_nowait(&key(1)).expect("it is small");
+        assert_eq!((entry.payload_len(), entry.kind()), (60_000, Kind::Representation));
+        assert!(cache.peek(&key(1)).is_some_and(|open| Arc::ptr_eq(&open, &entry)));
+        assert_eq!(cache.stats().entries, 3);
+        assert!(cache.get_nowait(&key(2)).is_none(), "it is large");
+        assert!(cache.get(&key(2)).unwrap().is_some());
+
+        // Another's bytes under its name, and bytes that are not its own: what to do with them is
+        // for those to say who may wait.
+        cache.inner.open.clear();
+        let good = std::fs::read(&paths[0]).unwrap();
+        std::fs::write(&paths[2], &good).unwrap();
+        assert!(cache.get_nowait(&key(3)).is_none(), "it belongs elsewhere");
+        let mut bad = good.clone();
+        bad[30_000] ^= 1;
+        std::fs::write(&paths[0], &bad).unwrap();
+        assert!(cache.get_nowait(&key(1)).is_none(), "it is damaged");
+        std::fs::write(&paths[0], &good[..59_000]).unwrap();
+        assert!(cache.get_nowait(&key(1)).is_none(), "it is cut off");
+        assert_eq!((cache.stats().damaged, paths[0].exists()), (0, true));
+
+        std::fs::write(&paths[0], &good).unwrap();
+        let file = std::fs::File::open(&paths[0]).unwrap();
+        file.set_modified(SystemTime::now() - 2 * TOUCH_EVERY).unwrap();
+        assert!(cache.get_nowait(&key(1)).is_none(), "its use is to be written down");
+        assert!(cache.get(&key(1)).unwrap().is_some());
+        cache.inner.open.clear();
+        assert!(cache.get_nowait(&key(1)).is_some(), "it is written down");
     }
 }

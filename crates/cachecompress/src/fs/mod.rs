@@ -73,6 +73,22 @@ pub trait Disk: fmt::Debug + Send + Sync + 'static {
     /// [`DiskFile::stat`] tells what was.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
+    /// As [`open`](Self::open), but only if that needs no wait for the disk; otherwise, or where
+    /// that cannot be told, `WouldBlock`. Only for what [`is_local`](Self::is_local).
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`, or as [`open`](Self::open).
+    fn open_nowait(&self, _path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Whether `path` is known to lie on a file system of this machine, where only a disk can be
+    /// waited for.
+    fn is_local(&self, _path: &Path) -> bool {
+        false
+    }
+
     /// What stands at `path`, symlinks followed.
     ///
     /// # Errors

@@ -1,12 +1,12 @@
 //! Reading and looking only where that needs no wait for the disk.
 
-pub(super) use os::{is_local, read_at, stat, stat_beneath};
+pub(super) use os::{is_local, open, read_at, stat, stat_beneath};
 
 #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 mod os {
     use std::fs::File;
     use std::io::{self, IoSliceMut};
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, OwnedFd};
     use std::path::Path;
 
     use rustix::fs::{
@@ -39,6 +39,13 @@ mod os {
         fstatfs(dir).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64 & 0xffff_ffff)))
     }
 
+    /// Opens `path` as [`plain_file`](super::super::platform::plain_file) has it, if the kernel
+    /// remembers all of the way to it.
+    pub(in super::super) fn open(path: &Path) -> io::Result<File> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        remembered(CWD, path, flags, ResolveFlags::empty()).map(File::from)
+    }
+
     /// What stands at `path`, if the kernel remembers all of the way to it.
     pub(in super::super) fn stat(path: &Path) -> io::Result<Stat> {
         look(CWD, path, ResolveFlags::empty())
@@ -52,15 +59,7 @@ mod os {
 
     fn look(dir: impl AsFd, path: &Path, how: ResolveFlags) -> io::Result<Stat> {
         // Nothing is opened but the way to it, so that not even a device notices.
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let there = match openat2(dir, path, flags, Mode::empty(), how | ResolveFlags::CACHED) {
-            Ok(there) => there,
-            // A way out or to another file system; before Linux 5.12, or where it is forbidden.
-            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let there = remembered(dir, path, OFlags::PATH | OFlags::CLOEXEC, how)?;
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let found = statx(there, "", flags, StatxFlags::BASIC_STATS)?;
         let kind = match FileType::from_raw_mode(found.stx_mode.into()) {
@@ -79,6 +78,21 @@ mod os {
             changed: nanos(found.stx_ctime),
         };
         Ok(Stat { kind, fingerprint })
+    }
+
+    fn remembered(
+        dir: impl AsFd,
+        path: &Path,
+        flags: OFlags,
+        how: ResolveFlags,
+    ) -> io::Result<OwnedFd> {
+        match openat2(dir, path, flags, Mode::empty(), how | ResolveFlags::CACHED) {
+            // A way out or to another file system; before Linux 5.12, or where it is forbidden.
+            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            done => Ok(done?),
+        }
     }
 
     /// `preadv2` with `RWF_NOWAIT`; what a file system cannot do is taken for a wait.
@@ -116,6 +130,10 @@ mod os {
     }
 
     /// It cannot be told, so it is always a wait, here and below.
+    pub(in super::super) fn open(_: &Path) -> io::Result<File> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     pub(in super::super) fn stat(_: &Path) -> io::Result<Stat> {
         Err(io::ErrorKind::WouldBlock.into())
     }

@@ -41,6 +41,18 @@ impl Disk for RealDisk {
         Ok(Arc::new(RealFile::from(file)))
     }
 
+    fn open_nowait(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = nowait::open(path)?;
+        if !platform::mark_used(&file) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Arc::new(RealFile::from(file)))
+    }
+
+    fn is_local(&self, path: &Path) -> bool {
+        File::open(path).is_ok_and(|file| nowait::is_local(&file))
+    }
+
     fn stat(&self, path: &Path) -> io::Result<Stat> {
         platform::stat_path(path)
     }

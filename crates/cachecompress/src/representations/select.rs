@@ -119,6 +119,11 @@ impl Representations {
                 }
                 Known::Nothing => {}
             }
+            if let Some(entry) = self.0.config.cache.get_nowait(&key)
+                && policy::judge(&entry, resource.len, !wish.identity).is_ok()
+            {
+                return Selected::Coded(Coded::stored(codec, &entry));
+            }
             let wait = wish.identity.then_some(deadline);
             match self.obtain(resource, codec, &key, wish, wait).await {
                 Ok(coded) => return Selected::Coded(coded),
