@@ -33,6 +33,8 @@ impl Machine {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let congestion = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
+        let congestion = congestion.unwrap_or_default().trim().to_owned();
         let value = |text: &str, name: &str, separator: char| {
             let lines = text.lines().filter_map(|line| line.split_once(separator));
             let found = lines.into_iter().find(|(key, _)| key.trim() == name);
@@ -43,7 +45,7 @@ impl Machine {
             processor: value(&cpuinfo, "model name", ':'),
             cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
             memory: format!("{:.0} GiB", kibibytes.unwrap_or_default() / (1 << 20) as f64),
-            kernel: said_by("uname", &["-sr"]),
+            kernel: format!("{}, TCP with {congestion}", said_by("uname", &["-sr"])),
             system: value(&release, "PRETTY_NAME", '='),
             compiler: said_by("rustc", &["--version"]),
             day: said_by("date", &["-u", "+%Y-%m-%d"]),

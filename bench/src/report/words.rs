@@ -72,7 +72,8 @@ what a site's visitors cause all day.
 
 The same texts but the shortest, 64 connections, for a client that has the kernel drop the bodies
 unread (`bench/src/drain.rs`). So the server's core is the busy one, and pays for all it sends; with
-wrk it is the load's core, and chance has a part in who pays.
+wrk it is the load's core, and chance has a part in who pays. Not here: static-web-server, which sends
+compressed files without their length.
 ",
     ),
     (
