@@ -44,6 +44,7 @@ fn head(records: &[Record]) -> String {
     text += "\n## Targets\n\n";
     text += words::TARGETS;
     text += &verdicts::targets_met(records);
+    text += words::BEHIND_THE_TARGETS;
     text += "\n## Where cachecompress loses\n\n";
     text += &verdicts::losses(records);
     text

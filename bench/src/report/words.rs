@@ -54,6 +54,22 @@ as the other. Less processor time is better, and more answers a second.
 
 ";
 
+/// What was found where a target could not be met.
+pub(crate) const BEHIND_THE_TARGETS: &str = "
+What profiles (`perf` on the server's core, callgrind) say of those that are hard to meet:
+
+- **4 MB with wrk**: wrk reads 8 KiB at a time, and its core is busy while the server's is at 20 to
+  30 %. What a server has put into a socket's queue the kernel then sends when wrk makes room, and
+  charges to wrk. The more a server fills that queue the less it seems to pay, while both cores
+  together do more: nginx's own figure swings between 300 and 780 µs for the same file. With a client
+  that keeps up, the sender pays for all of it (\"drained\").
+- **304**: three quarters of the time are the kernel's `recvfrom` and `writev`, the same calls for
+  every server here. The rest, about 1.3 µs, is for three quarters hyper's: it parses the request,
+  fills and reads header maps, and writes the head. To be a fifth below nginx, nearly all of it would
+  have to go. What would move it is fewer calls for several connections at once
+  (io_uring), which tokio's sockets do not have.
+";
+
 /// The heading of each experiment, and what it is.
 const SECTIONS: [(&str, &str); 12] = [
     (
