@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use cachecompress::semantics::{Digest, SourcePath};
-use cachecompress::source::{Content, Found, Glance, Source, SourceFile};
+use cachecompress::source::{Content, Found, Source, SourceFile};
 
 /// Files by path.
 pub type Site = Vec<(String, Vec<u8>)>;
@@ -118,13 +118,19 @@ fn parse(path: &str) -> SourcePath {
 pub fn lookup(source: &dyn Source, path: &str) -> Found {
     let found = source.lookup(&parse(path)).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     // The look-up has brought all of the way to it into the kernel's memory.
-    match (source.glance(&parse(path)), &found) {
-        (Glance::Unknown, _) | (Glance::Nothing, Found::Nothing) => {}
-        (
-            Glance::File(glanced),
-            Found::File(SourceFile { content: Content::File { fingerprint, .. }, .. }),
-        ) => assert_eq!(glanced, *fingerprint, "{path:?}"),
-        (glance, found) => panic!("{path:?} is {found:?}, and at a glance {glance:?}"),
+    match (source.lookup_nowait(&parse(path)), &found) {
+        (None, _)
+        | (Some(Found::Nothing), Found::Nothing)
+        | (Some(Found::Directory), Found::Directory) => {}
+        (Some(Found::File(now)), Found::File(file)) => {
+            assert!(read(&now) == read(file), "{path:?}");
+            if let (Content::File { fingerprint: now, .. }, Content::File { fingerprint, .. }) =
+                (&now.content, &file.content)
+            {
+                assert_eq!(now, fingerprint, "{path:?}");
+            }
+        }
+        (now, found) => panic!("{path:?} is {found:?}, and without a wait {now:?}"),
     }
     found
 }

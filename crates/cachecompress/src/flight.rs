@@ -52,6 +52,11 @@ impl<K: Clone + Eq + Hash, T: Clone, F: Clone + Default> Flights<K, T, F> {
         Join::Lead(Lead { key: key.clone(), progress, under_way: Arc::clone(&self.under_way) })
     }
 
+    /// Whether there is one for `key` that has not ended.
+    pub(crate) fn has(&self, key: &K) -> bool {
+        lock(&self.under_way).get(key).is_some_and(|progress| !progress.stage().ended())
+    }
+
     /// All of them.
     pub(crate) fn under_way(&self) -> Vec<Arc<Progress<T, F>>> {
         lock(&self.under_way).values().cloned().collect()

@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::Deref;
 use std::path::Path;
 
-use cachecompress::source::{Directory, Embedded, Glance, Memory, Overlay, Source, SourceFile};
+use cachecompress::source::{Directory, Embedded, Memory, Overlay, Source, SourceFile};
 use cachecompress_test::source::{
     self, Site, conformance, expect_file, expect_nothing, hides_dotfiles,
 };
@@ -30,8 +30,11 @@ impl Source for Temporary {
         self.0.lookup(path)
     }
 
-    fn glance(&self, path: &cachecompress::semantics::SourcePath) -> Glance {
-        self.0.glance(path)
+    fn lookup_nowait(
+        &self,
+        path: &cachecompress::semantics::SourcePath,
+    ) -> Option<cachecompress::source::Found> {
+        self.0.lookup_nowait(path)
     }
 
     fn paths(&self) -> Result<Vec<cachecompress::semantics::SourcePath>, cachecompress::Error> {
@@ -267,39 +270,48 @@ fn a_file_that_is_there_and_cannot_be_read_is_an_error() {
 /// On a file system of the machine's own, that is; here every one that tests run on is.
 #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 #[test]
-fn what_the_kernel_remembers_is_told_at_a_glance() {
-    let parent = tempfile::tempdir().unwrap();
+fn what_the_kernel_remembers_is_found_without_a_wait() {
+    use cachecompress::source::{Content, Found};
+
+    // Not in /tmp, which may be memory itself: that remembers nothing of what is not there.
+    let parent = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let root = parent.path().join("dist");
     write(&root, "dir/a.txt", "x");
     std::os::unix::fs::symlink("a.txt", root.join("dir/link")).unwrap();
     let source = Directory::new(&root).unwrap();
-    let glance = |path: &str| {
-        source.glance(&cachecompress::semantics::SourcePath::parse(path.as_bytes()).unwrap())
+    let now = |path: &str| {
+        let path = cachecompress::semantics::SourcePath::parse(path.as_bytes()).unwrap();
+        source.lookup_nowait(&path)
+    };
+    let size = |path: &str| match now(path) {
+        Some(Found::File(SourceFile { content: Content::File { fingerprint, .. }, .. })) => {
+            fingerprint.size
+        }
+        found => panic!("{path} is {found:?}"),
     };
     for path in ["dir/a.txt", "dir/link"] {
         expect_file(&source, path, b"x");
-        assert!(matches!(glance(path), Glance::File(_)), "{path}: {:?}", glance(path));
+        assert_eq!(size(path), 1);
     }
-    let before = glance("dir/a.txt");
     for path in ["missing", "dir/missing", ".hidden"] {
         expect_nothing(&source, path);
-        assert_eq!(glance(path), Glance::Nothing, "{path}");
+        assert!(matches!(now(path), Some(Found::Nothing)), "{path}");
     }
     write(&root, "dir/a.txt", "longer");
-    assert!(matches!(glance("dir/a.txt"), Glance::File(now) if Glance::File(now) != before));
+    assert_eq!(size("dir/a.txt"), 6);
     fs::remove_file(root.join("dir/a.txt")).unwrap();
     for path in ["dir/a.txt", "dir/link"] {
         expect_nothing(&source, path);
-        assert_eq!(glance(path), Glance::Nothing, "{path}");
+        assert!(matches!(now(path), Some(Found::Nothing)), "{path}");
     }
     // Of another root than the one it has open, it tells nothing.
     write(&parent.path().join("new"), "dir/missing", "found");
     fs::rename(&root, parent.path().join("old")).unwrap();
-    assert_eq!(glance("dir/missing"), Glance::Unknown);
+    assert!(now("dir/missing").is_none());
     fs::rename(parent.path().join("new"), &root).unwrap();
-    assert_eq!(glance("dir/missing"), Glance::Unknown);
+    assert!(now("dir/missing").is_none());
     expect_file(&source, "dir/missing", b"found");
-    assert!(matches!(glance("dir/missing"), Glance::File(_)));
+    assert_eq!(size("dir/missing"), 5);
 }
 
 #[test]

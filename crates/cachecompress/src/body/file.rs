@@ -30,9 +30,10 @@ pub(crate) struct FileBody {
 }
 
 /// As much as is given out at a time to be sent by `sendfile`, in bytes, before other connections
-/// get their turn: little enough that what a slow client has not taken yet is still in memory when
-/// it does, and that what a fast one has been sent is gone when more comes. Of a long queue the
-/// kernel sends in small parts, as the client makes room, which costs twice as much.
+/// get their turn (hyper, whose write has just ended, asks a second time before it lets go): little
+/// enough that what a slow client has not taken yet is still in memory when it does, and that what a
+/// fast one has been sent is gone when more comes. Of a long queue the kernel sends in small parts,
+/// as the client makes room, which costs twice as much.
 const PIECE: u64 = 256 * 1024;
 
 /// What a source's file was when its body began.

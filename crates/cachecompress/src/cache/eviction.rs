@@ -1,6 +1,7 @@
 //! Making room, and reading what other processes published.
 
 use std::ffi::OsString;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use std::{io, thread};
 
@@ -140,6 +141,9 @@ pub(super) fn maintain(inner: &Inner) {
     if lock(&inner.index).per_cent(inner.bounds) > FULL {
         inner.close_idle(MAINTAIN_EVERY);
     }
+    // After the first scan, which holds the index for as long as it takes to fill it.
+    let is_local = inner.disk.is_local(inner.layout.root());
+    inner.is_local.store(is_local, Ordering::Relaxed);
 }
 
 /// From how many per cent of the bounds on others may want to evict.

@@ -43,7 +43,7 @@ pub(super) struct Inner {
     pub(super) index: Mutex<Index>,
     open: quick_cache::sync::Cache<Name, Arc<Entry>>,
     /// Whether the directory lies where [`Disk::open_nowait`] can be asked.
-    is_local: AtomicBool,
+    pub(super) is_local: AtomicBool,
     evictions: AtomicU64,
     damaged: AtomicU64,
     /// Whether other processes had the cache open when that was last looked at.
@@ -388,8 +388,6 @@ impl CacheBuilder {
         };
         let scanned = Arc::clone(&cache.inner);
         start("cc-scan", move || {
-            let is_local = scanned.disk.is_local(scanned.layout.root());
-            scanned.is_local.store(is_local, Ordering::Relaxed);
             eviction::maintain(&scanned);
             files.remove_unused_formats();
             start("cc-maintain", again);
@@ -581,10 +579,10 @@ mod tests {
         cache.inner.layout.entry(&key(content).name())
     }
 
-    /// In /tmp there may be a file system of memory, which is one of the machine's own, too.
+    /// Not in /tmp, which may be memory itself: that cannot be read without a wait.
     #[test]
     fn a_small_entry_that_the_kernel_has_in_memory_is_opened_without_a_wait() {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let cache = Cache::builder(directory.path()).build().unwrap();
         let begun = Instant::now();
         while !cache.inner.is_local.load(Ordering::Relaxed) {

@@ -6,7 +6,7 @@
 //!
 //! What differs between platforms is chosen once, here and at the head of each module:
 //! `platform` is Unix or not, and what only Linux can do ([`Disk::create_unnamed`] without a
-//! name, [`DiskFile::reserve`], [`DiskFile::read_at_nowait`], [`DiskRoot::stat_nowait`]) has a fallback beside it, which
+//! name, [`DiskFile::reserve`], [`DiskFile::read_at_nowait`], [`DiskRoot::open_nowait`]) has a fallback beside it, which
 //! `--cfg cachecompress_portable` chooses on Linux too, so that it can be tested there.
 
 #![allow(
@@ -278,14 +278,13 @@ pub trait DiskRoot: fmt::Debug + Send + Sync {
     /// the others of `open`.
     fn open(&self, path: &Path) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)>;
 
-    /// What stands at `path` beneath the root, if that needs no wait for the disk; otherwise, or
-    /// where that cannot be told, `WouldBlock`. As [`open`](Self::open) otherwise, but that nothing
-    /// is opened.
+    /// As [`open`](Self::open), but only if that needs no wait for the disk; otherwise, or where
+    /// that cannot be told, `WouldBlock`.
     ///
     /// # Errors
     ///
     /// `WouldBlock`, or as [`open`](Self::open).
-    fn stat_nowait(&self, _path: &Path) -> io::Result<Stat> {
+    fn open_nowait(&self, _path: &Path) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 

@@ -1,6 +1,6 @@
 //! Reading and looking only where that needs no wait for the disk.
 
-pub(super) use os::{is_local, open, read_at, stat, stat_beneath};
+pub(super) use os::{is_local, open, open_beneath, read_at, stat, stat_beneath};
 
 #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 mod os {
@@ -33,6 +33,9 @@ mod os {
         0x7371_7368,
     ];
 
+    const BENEATH: ResolveFlags =
+        ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+
     /// Whether `dir` lies on a file system of this machine.
     pub(in super::super) fn is_local(dir: &File) -> bool {
         // The number has 32 bits, and some platforms sign it.
@@ -46,6 +49,12 @@ mod os {
         remembered(CWD, path, flags, ResolveFlags::empty()).map(File::from)
     }
 
+    /// Opens the regular file `path` beneath `dir`, on its file system, if the kernel remembers that.
+    pub(in super::super) fn open_beneath(dir: &File, path: &Path) -> io::Result<File> {
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        remembered(dir, path, flags, BENEATH).map(File::from)
+    }
+
     /// What stands at `path`, if the kernel remembers all of the way to it.
     pub(in super::super) fn stat(path: &Path) -> io::Result<Stat> {
         look(CWD, path, ResolveFlags::empty())
@@ -53,8 +62,7 @@ mod os {
 
     /// What stands at `path` beneath `dir`, on its file system, if the kernel remembers that.
     pub(in super::super) fn stat_beneath(dir: &File, path: &Path) -> io::Result<Stat> {
-        let beneath = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        look(dir, path, beneath)
+        look(dir, path, BENEATH)
     }
 
     fn look(dir: impl AsFd, path: &Path, how: ResolveFlags) -> io::Result<Stat> {
@@ -135,6 +143,10 @@ mod os {
     }
 
     pub(in super::super) fn stat(_: &Path) -> io::Result<Stat> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    pub(in super::super) fn open_beneath(_: &File, _: &Path) -> io::Result<File> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 

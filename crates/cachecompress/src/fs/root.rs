@@ -48,25 +48,33 @@ impl DiskRoot for RealRoot {
             return Ok((OTHER, None));
         }
         let opened = self.dir.open_with(path, &platform::source_file());
-        let file = opened.map_err(outside_is_nowhere)?.into_std();
-        let stat = platform::stat_file(&file)?;
-        if stat.kind == FileKind::Other {
-            return Ok((OTHER, None));
-        }
-        Ok((stat, Some(Arc::new(RealFile::from(file)))))
+        self::opened(opened.map_err(outside_is_nowhere)?.into_std())
     }
 
-    fn stat_nowait(&self, path: &Path) -> io::Result<Stat> {
+    fn open_nowait(&self, path: &Path) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)> {
         if !self.is_local {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        nowait::stat_beneath(&self.file, path)
+        let seen = nowait::stat_beneath(&self.file, path)?;
+        if seen.kind != FileKind::Regular {
+            return Ok((seen, None));
+        }
+        opened(nowait::open_beneath(&self.file, path)?)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
         let entries = self.dir.read_dir(self_if_empty(path)).map_err(outside_is_nowhere)?;
         entries.map(|entry| entry.map(|entry| entry.file_name())).collect()
     }
+}
+
+/// What was opened may be another than what was looked at before.
+fn opened(file: File) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)> {
+    let stat = platform::stat_file(&file)?;
+    if stat.kind == FileKind::Other {
+        return Ok((OTHER, None));
+    }
+    Ok((stat, Some(Arc::new(RealFile::from(file)))))
 }
 
 /// Said of what is never opened: its fingerprint is of no use to anybody.

@@ -20,7 +20,7 @@ use crate::progress::{Stage, Watch};
 use crate::semantics::{
     Compressibility, Digest, RepresentationTags, SourcePath, compressibility, media_type,
 };
-use crate::source::{Content, Found, Glance, SourceFile};
+use crate::source::{Content, Found, SourceFile};
 use crate::sync::clock;
 use crate::threads::Class;
 
@@ -247,34 +247,32 @@ type Slot = Arc<Latest<Arc<Resource>>>;
 type LoadLead = Lead<SourcePath, (Loaded, Looked), LoadError>;
 
 impl Shared {
-    /// What `path` leads to, if that can be told without waiting for a disk: a file that is as it
-    /// was, or nothing.
+    /// What `path` leads to, if that can be told without a wait: a file that is as it was, or nothing.
     fn glance(&self, path: &SourcePath) -> Option<Loaded> {
         let looked = self.now();
-        match self.config.source.glance(path) {
-            Glance::File(now) => {
-                let before = self.known_resource(path)?;
-                if before.fingerprint != Some(now) || !before.rested {
-                    return None;
-                }
+        match self.config.source.lookup_nowait(path)? {
+            Found::File(file) => {
+                let before = self.known_resource(path).filter(|before| before.is_still(&file))?;
                 before.checked.fetch_max(looked.at, Ordering::Relaxed);
                 Some(Loaded::File(before))
             }
-            Glance::Nothing => {
+            // What a look-up that is under way has seen before must not be held afterwards.
+            Found::Nothing if !self.loads.has(path) => {
                 self.gone(path, looked);
                 Some(Loaded::Nothing)
             }
-            Glance::Unknown => None,
+            Found::Nothing | Found::Directory => None,
         }
     }
 
     /// Forgets what was known of a path where there is no file any more.
     fn gone(&self, path: &SourcePath, looked: Looked) {
         self.unsettled.settle(path, looked.look);
-        // A hash that is under way tells its end to what is removed here.
-        if let Some((_, slot)) = self.resources.remove(path) {
-            let gone = slot.get();
-            slot.put(looked.look, None);
+        let Some(slot) = self.resources.get(path) else { return };
+        let gone = slot.get();
+        // Also a hash that is under way tells its end to this one, and not to the next.
+        if !matches!(slot.put(looked.look, None), Put::Late) {
+            self.resources.remove(path);
             if let Some(gone) = gone {
                 self.demote(&gone);
             }

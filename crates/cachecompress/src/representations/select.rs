@@ -16,7 +16,7 @@ use crate::flight::Join;
 use crate::fs::{DiskFile, Fingerprint, read_full};
 use crate::progress::{Progress, Stage, Watch};
 use crate::semantics::{CacheStatus, ContentCoding, Detail, Digest, Forward};
-use crate::source::{Content, Found};
+use crate::source::{Content, Found, SourceFile};
 use crate::threads::Class;
 
 /// How often a long hash is looked after by those who have time.
@@ -362,6 +362,9 @@ impl Representations {
         if let Some(bytes) = self.identity_payload(resource) {
             return Ok(Identity::Bytes(Bytes::clone(&bytes)));
         }
+        if let Some(identity) = self.0.open_identity(resource) {
+            return Ok(identity);
+        }
         let (shared, resource) = (Arc::clone(&self.0), Arc::clone(resource));
         let read = self.0.on_reader(move || shared.read_identity(&resource));
         read.await.unwrap_or(Ok(Identity::Stale))
@@ -379,6 +382,21 @@ impl Shared {
         receiver.await.ok()
     }
 
+    /// The file of a large resource, if it is as it was and can be opened without a wait.
+    fn open_identity(&self, resource: &Resource) -> Option<Identity> {
+        if resource.len <= SMALL || resource.digest().is_none() {
+            return None;
+        }
+        match self.config.source.lookup_nowait(&resource.path)? {
+            Found::File(SourceFile { content: Content::File { file, fingerprint }, .. })
+                if resource.fingerprint == Some(fingerprint) =>
+            {
+                Some(Identity::of_file(resource, file, fingerprint))
+            }
+            _ => None,
+        }
+    }
+
     fn read_identity(&self, resource: &Resource) -> Result<Identity, Error> {
         let file = match self.config.source.lookup(&resource.path)? {
             Found::File(file) => file,
@@ -391,10 +409,7 @@ impl Shared {
                 Some(digest) if fingerprint.size <= SMALL => {
                     self.read_small(&*file, fingerprint.size, digest)
                 }
-                digest => {
-                    let vouches = resource.rested;
-                    Identity::File { file, snapshot: Snapshot { fingerprint, vouches, digest } }
-                }
+                Some(_) => Identity::of_file(resource, file, fingerprint),
             }),
             Content::Bytes(bytes) if resource.digest() == Some(Digest::of(&bytes)) => {
                 Ok(Identity::Bytes(bytes))
@@ -437,6 +452,12 @@ fn nameless(file: Arc<dyn DiskFile>, mut fingerprint: Fingerprint, state: State)
 }
 
 impl Identity {
+    /// A hashed resource's file, which is in the state in which it was hashed.
+    fn of_file(resource: &Resource, file: Arc<dyn DiskFile>, fingerprint: Fingerprint) -> Self {
+        let (vouches, digest) = (resource.rested, resource.digest());
+        Self::File { file, snapshot: Snapshot { fingerprint, vouches, digest } }
+    }
+
     /// The length in bytes of what can be sent.
     pub(crate) fn len(&self) -> u64 {
         match self {

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Content, Found, Glance, Source, SourceFile};
+use super::{Content, Found, Source, SourceFile};
 use crate::error::{Error, ErrorKind};
-use crate::fs::{self, Disk, DiskRoot, FileKind, RealDisk, Stat};
+use crate::fs::{self, Disk, DiskFile, DiskRoot, FileKind, Fingerprint, RealDisk, Stat};
 use crate::semantics::SourcePath;
 
 /// The files in a directory and beneath it.
@@ -122,13 +122,7 @@ impl Source for Directory {
         }
         match self.root().root.open(name) {
             Ok((Stat { kind: FileKind::Regular, fingerprint }, Some(file))) => {
-                Ok(Found::File(SourceFile {
-                    content: Content::File { file, fingerprint },
-                    modified: Some(fingerprint.modified_time()),
-                    digest: None,
-                    entity_tag: None,
-                    media_type: None,
-                }))
+                Ok(found(file, fingerprint))
             }
             Ok((Stat { kind: FileKind::Directory, .. }, _)) => Ok(Found::Directory),
             Ok(_) => Ok(Found::Nothing),
@@ -137,25 +131,32 @@ impl Source for Directory {
         }
     }
 
-    fn glance(&self, path: &SourcePath) -> Glance {
-        let Some(name) = fs::path_from_bytes(path.as_bytes()) else { return Glance::Nothing };
+    fn lookup_nowait(&self, path: &SourcePath) -> Option<Found> {
         if path.is_root() {
-            return Glance::Unknown;
+            return Some(Found::Directory);
         }
+        let Some(name) = fs::path_from_bytes(path.as_bytes()) else { return Some(Found::Nothing) };
         if self.is_hidden(path) {
-            return Glance::Nothing;
+            return Some(Found::Nothing);
         }
         let current = Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner));
-        match self.disk.stat_nowait(&self.path) {
-            Ok(stat) if identity(&stat) == current.identity => {}
-            _ => return Glance::Unknown,
+        let opened = current.root.open_nowait(name);
+        if opened.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock) {
+            return None;
         }
-        match current.root.stat_nowait(name) {
-            Ok(Stat { kind: FileKind::Regular, fingerprint }) => Glance::File(fingerprint),
-            Ok(Stat { kind: FileKind::Other, .. }) => Glance::Nothing,
-            Err(error) if fs::leads_nowhere(&error) => Glance::Nothing,
+        // Only now, as the root may not be one of which anything can be told.
+        let root = self.disk.stat_nowait(&self.path).ok()?;
+        if identity(&root) != current.identity {
+            return None;
+        }
+        match opened {
+            Ok((Stat { kind: FileKind::Regular, fingerprint }, Some(file))) => {
+                Some(found(file, fingerprint))
+            }
+            Ok((Stat { kind: FileKind::Other, .. }, _)) => Some(Found::Nothing),
+            Err(error) if fs::leads_nowhere(&error) => Some(Found::Nothing),
             // A directory, too: whether it may be opened is seen by opening it.
-            Ok(_) | Err(_) => Glance::Unknown,
+            Ok(_) | Err(_) => None,
         }
     }
 
@@ -174,6 +175,16 @@ impl Source for Directory {
         walk.paths.sort_unstable();
         Ok(walk.paths)
     }
+}
+
+fn found(file: Arc<dyn DiskFile>, fingerprint: Fingerprint) -> Found {
+    Found::File(SourceFile {
+        content: Content::File { file, fingerprint },
+        modified: Some(fingerprint.modified_time()),
+        digest: None,
+        entity_tag: None,
+        media_type: None,
+    })
 }
 
 /// A walk through all that lies beneath a root.

@@ -37,11 +37,11 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// If the source itself cannot be read, or the file cannot although it is there.
     fn lookup(&self, path: &SourcePath) -> Result<Found, Error>;
 
-    /// What can be told of `path` at once, without waiting for a disk; whatever it tells,
-    /// [`lookup`](Self::lookup) would. It is called on threads that serve. Most sources can leave it
-    /// at [`Glance::Unknown`].
-    fn glance(&self, _path: &SourcePath) -> Glance {
-        Glance::Unknown
+    /// As [`lookup`](Self::lookup), but only if that needs no wait, for a disk or for much work; it is
+    /// called on threads that serve. `None`: who wants to know must look it up. Most sources can
+    /// leave it at that.
+    fn lookup_nowait(&self, _path: &SourcePath) -> Option<Found> {
+        None
     }
 
     /// All files, each of which [`lookup`](Self::lookup) finds, for warming a cache; sorted.
@@ -66,18 +66,6 @@ pub enum Found {
     Directory,
     /// Nothing that may be served.
     Nothing,
-}
-
-/// What [`Source::glance`] can tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Glance {
-    /// A file in this state; one that was in it before is as it was, all of its [`SourceFile`].
-    File(Fingerprint),
-    /// Nothing that may be served.
-    Nothing,
-    /// Who wants to know must look.
-    Unknown,
 }
 
 /// A file of a source, open for reading.
@@ -176,8 +164,8 @@ impl<S: Source + ?Sized> Source for Arc<S> {
         (**self).lookup(path)
     }
 
-    fn glance(&self, path: &SourcePath) -> Glance {
-        (**self).glance(path)
+    fn lookup_nowait(&self, path: &SourcePath) -> Option<Found> {
+        (**self).lookup_nowait(path)
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

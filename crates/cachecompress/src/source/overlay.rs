@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Found, Glance, Source, SourceFile};
+use super::{Found, Source, SourceFile};
 use crate::error::Error;
 use crate::semantics::{Digest, SourcePath};
 
@@ -56,10 +56,14 @@ impl Source for Overlay {
         Ok(if path.is_root() { Found::Directory } else { Found::Nothing })
     }
 
-    fn glance(&self, path: &SourcePath) -> Glance {
-        let glances = self.layers.iter().map(|layer| layer.glance(path));
-        let told = glances.into_iter().find(|glance| *glance != Glance::Nothing);
-        told.unwrap_or(if path.is_root() { Glance::Unknown } else { Glance::Nothing })
+    fn lookup_nowait(&self, path: &SourcePath) -> Option<Found> {
+        for layer in &self.layers {
+            match layer.lookup_nowait(path)? {
+                Found::Nothing => {}
+                found => return Some(found),
+            }
+        }
+        Some(if path.is_root() { Found::Directory } else { Found::Nothing })
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

@@ -1,5 +1,6 @@
-//! What can be told at a glance is told without a look-up.
+//! What can be told without a wait is told without a look-up on another thread.
 
+#![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
 mod common;
@@ -11,33 +12,39 @@ use std::time::Duration;
 
 use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
 use cachecompress::semantics::SourcePath;
-use cachecompress::source::{Content, Found, Glance, SourceFile};
+use cachecompress::source::{Content, Found, SourceFile};
 use cachecompress::{Error, ServeCompressed, Source};
-use common::{get, run};
+use common::pack::Gate;
+use common::{LONG, eventually, get, run};
 
 /// A source of one file, `/file.bin`, or none; it counts its look-ups.
 #[derive(Clone, Debug, Default)]
 struct Counted {
     file: Arc<Mutex<Option<Made>>>,
-    /// Whether a glance tells anything.
-    blind: bool,
+    /// Whether nothing can be told without a wait.
+    waits: bool,
     lookups: Arc<AtomicUsize>,
+    /// What holds those who read its file.
+    gate: Option<Arc<Gate>>,
 }
 
 /// A file of nothing but its byte, which was changed at `time`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Made {
     byte: u8,
+    len: u64,
     time: i128,
+    gate: Option<Arc<Gate>>,
 }
 
-const LEN: u64 = 10;
+/// More than is answered from memory.
+const LARGE: u64 = 300_000;
 /// Long ago, in nanoseconds since 1970.
 const OLD: i128 = 1_600_000_000_000_000_000;
 
 impl Made {
-    fn fingerprint(self) -> Fingerprint {
-        Fingerprint { device: 1, inode: 1, size: LEN, modified: self.time, changed: self.time }
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint { device: 1, inode: 1, size: self.len, modified: self.time, changed: self.time }
     }
 }
 
@@ -47,7 +54,10 @@ impl DiskFile for Made {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let len = buffer.len().min(usize::try_from(LEN.saturating_sub(offset)).unwrap());
+        if let Some(gate) = &self.gate {
+            gate.pass();
+        }
+        let len = buffer.len().min(usize::try_from(self.len.saturating_sub(offset)).unwrap());
         buffer[..len].fill(self.byte);
         Ok(len)
     }
@@ -79,11 +89,22 @@ impl DiskFile for Made {
 
 impl Counted {
     fn put(&self, byte: u8, time: i128) {
-        *self.file.lock().unwrap() = Some(Made { byte, time });
+        self.put_long(byte, 10, time);
+    }
+
+    fn put_long(&self, byte: u8, len: u64, time: i128) {
+        *self.file.lock().unwrap() = Some(Made { byte, len, time, gate: self.gate.clone() });
     }
 
     fn find(&self, path: &SourcePath) -> Option<Made> {
-        if path.as_bytes() == b"file.bin" { *self.file.lock().unwrap() } else { None }
+        if path.as_bytes() == b"file.bin" { self.file.lock().unwrap().clone() } else { None }
+    }
+
+    fn found(&self, path: &SourcePath) -> Found {
+        let Some(made) = self.find(path) else { return Found::Nothing };
+        let fingerprint = made.fingerprint();
+        let content = Content::File { file: Arc::new(made), fingerprint };
+        Found::File(SourceFile { content, ..SourceFile::new("") })
     }
 
     fn lookups(&self) -> usize {
@@ -99,17 +120,11 @@ impl Counted {
 impl Source for Counted {
     fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
         self.lookups.fetch_add(1, Ordering::SeqCst);
-        let Some(made) = self.find(path) else { return Ok(Found::Nothing) };
-        let content = Content::File { file: Arc::new(made), fingerprint: made.fingerprint() };
-        Ok(Found::File(SourceFile { content, ..SourceFile::new("") }))
+        Ok(self.found(path))
     }
 
-    fn glance(&self, path: &SourcePath) -> Glance {
-        match self.find(path) {
-            _ if self.blind => Glance::Unknown,
-            Some(made) => Glance::File(made.fingerprint()),
-            None => Glance::Nothing,
-        }
+    fn lookup_nowait(&self, path: &SourcePath) -> Option<Found> {
+        (!self.waits).then(|| self.found(path))
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
@@ -170,9 +185,9 @@ fn a_file_that_has_not_rested_is_looked_up_and_read_each_time() {
 }
 
 #[test]
-fn what_cannot_be_told_at_a_glance_is_looked_up() {
+fn what_cannot_be_told_without_a_wait_is_looked_up() {
     run(async {
-        let source = Counted { blind: true, ..Counted::default() };
+        let source = Counted { waits: true, ..Counted::default() };
         let service = source.serve();
         source.put(b'a', OLD);
         for _ in 0..3 {
@@ -180,5 +195,50 @@ fn what_cannot_be_told_at_a_glance_is_looked_up() {
             assert_eq!(get(&service, "/missing", &[]).await.status, 404);
         }
         assert_eq!(source.lookups(), 6);
+    });
+}
+
+#[test]
+fn a_large_file_that_is_as_it_was_is_opened_where_it_is_asked_for() {
+    run(async {
+        let source = Counted::default();
+        let service = source.serve();
+        source.put_long(b'a', LARGE, OLD);
+        let identity = [("accept-encoding", "identity")];
+        assert!(get(&service, "/file.bin", &identity).await.bytes() == [b'a'; LARGE as usize]);
+        source.lookups();
+        for _ in 0..3 {
+            let part = get(&service, "/file.bin", &[("range", "bytes=5-8")]).await;
+            assert_eq!((part.status.as_u16(), part.bytes()), (206, &b"aaaa"[..]));
+        }
+        assert_eq!(source.lookups(), 0);
+        source.put_long(b'b', LARGE, OLD + 1);
+        assert!(get(&service, "/file.bin", &identity).await.bytes() == [b'b'; LARGE as usize]);
+        assert_ne!(source.lookups(), 0);
+    });
+}
+
+/// A file is hashed while it is removed. Within `revalidate` it may be served still, but once
+/// somebody has been told that it is gone, the hash must not bring it back for those who come later.
+#[test]
+fn what_is_gone_is_not_brought_back_by_a_slow_look_up() {
+    run(async {
+        let gate = Gate::new();
+        let source = Counted { gate: Some(Arc::clone(&gate)), ..Counted::default() };
+        source.put(b'a', OLD);
+        let service = ServeCompressed::builder(source.clone()).revalidate(LONG).build().unwrap();
+        let ask = || {
+            let service = service.clone();
+            tokio::spawn(async move { get(&service, "/file.bin", &[]).await.status.as_u16() })
+        };
+        let first = ask();
+        eventually(|| gate.arrived() > 0).await;
+        *source.file.lock().unwrap() = None;
+        let second = ask();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        gate.open_wide();
+        first.await.unwrap();
+        let (second, third) = (second.await.unwrap(), ask().await.unwrap());
+        assert_eq!(second, third, "it was gone, and came back");
     });
 }
