@@ -328,7 +328,7 @@ fn parse_shard(name: &str) -> Option<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use super::super::{Cache, EntryWriter, Header, Key, Kind, WriteError};
@@ -338,7 +338,7 @@ mod tests {
 
     const BOUND: u64 = 100_000;
 
-    fn key(content: u8) -> Key {
+    pub(in crate::cache) fn key(content: u8) -> Key {
         let id = EncoderId::derive(b"encoder", b"");
         Key { digest: Digest::of(&[content]), coding: ContentCoding::GZIP, id }
     }
@@ -360,7 +360,11 @@ mod tests {
         Cache::builder("/cache").disk(disk).max_bytes(BOUND).build().unwrap()
     }
 
-    fn write(cache: &Cache, content: u8, bytes: usize) -> Result<(), WriteError> {
+    pub(in crate::cache) fn write(
+        cache: &Cache,
+        content: u8,
+        bytes: usize,
+    ) -> Result<(), WriteError> {
         let lock = cache.lock(&key(content))?.expect("nobody else writes it");
         let mut writer = cache.create(lock, header(content), bytes as u64)?;
         writer.write(&vec![content; bytes])?;

@@ -555,27 +555,12 @@ impl Inner {
 mod tests {
     use std::time::Instant;
 
+    use super::super::eviction::tests::{key, write};
     use super::*;
-    use crate::semantics::{ContentCoding, Digest, EncoderId};
 
-    fn key(content: u8) -> Key {
-        let id = EncoderId::derive(b"encoder", b"");
-        Key { digest: Digest::of(&[content]), coding: ContentCoding::GZIP, id }
-    }
-
-    fn write(cache: &Cache, content: u8, bytes: usize) -> PathBuf {
-        let lock = cache.lock(&key(content)).unwrap().unwrap();
-        let header = Header {
-            kind: Kind::Representation,
-            key: key(content),
-            source_len: 1,
-            created: SystemTime::now(),
-            dictionary: None,
-            settings: String::new(),
-        };
-        let Ok(mut writer) = cache.create(lock, header, bytes as u64) else { panic!("no room") };
-        assert!(writer.write(&vec![content; bytes]).is_ok());
-        assert!(writer.publish().is_ok());
+    /// Writes an entry; returns its path.
+    fn written(cache: &Cache, content: u8, bytes: usize) -> PathBuf {
+        assert!(write(cache, content, bytes).is_ok());
         cache.inner.layout.entry(&key(content).name())
     }
 
@@ -593,8 +578,18 @@ mod tests {
             std::thread::yield_now();
         }
         assert!(cache.get_nowait(&key(0)).is_none(), "there is none");
-        let paths = [write(&cache, 1, 60_000), write(&cache, 2, 70_000), write(&cache, 3, 9)];
+        let sizes = [(1, 60_000), (2, 70_000), (3, 9)];
+        let paths = sizes.map(|(content, bytes)| written(&cache, content, bytes));
         cache.inner.open.clear();
+        let file = RealDisk.open(&paths[0]).unwrap();
+        if file.read_at_nowait(&mut [0], 0).is_err() {
+            // An overlay, as containers have.
+            assert!(cache.get_nowait(&key(1)).is_none(), "it cannot be read without a wait");
+            let what = "SKIPPED: on this file system nothing can be read without a wait";
+            assert!(std::env::var_os("CI").is_none(), "{what}");
+            eprintln!("{what}");
+            return;
+        }
         let entry = cache.get_nowait(&key(1)).expect("it is small");
         assert_eq!((entry.payload_len(), entry.kind()), (60_000, Kind::Representation));
         assert!(cache.peek(&key(1)).is_some_and(|open| Arc::ptr_eq(&open, &entry)));
