@@ -160,25 +160,15 @@ impl Threads {
         }
         let lane = state.lane(class);
         lane.queue.push_back(Job { small, run: Box::new(run) });
-        let busy = lane.idle < lane.queue.len();
-        if busy && lane.threads == shared.limits.threads && class == Class::Waited {
-            Shared::spare(shared, lane);
-        } else if busy && lane.threads < shared.limits.threads {
-            let role = match (class, lane.threads) {
-                (Class::Background, _) => Role::Background,
-                (Class::Waited, 1) => Role::WaitedSmall,
-                (Class::Waited, _) => Role::Waited,
-            };
-            if let Err(error) = Shared::start(shared, role) {
-                tracing::error!(%error, "cannot start a thread for {}", shared.name);
-                if lane.threads == 0 {
-                    let unrun = lane.queue.pop_back();
-                    drop(state);
-                    drop(unrun);
-                    return false;
-                }
-            } else {
-                lane.threads += 1;
+        if lane.idle < lane.queue.len()
+            && let Err(error) = Shared::staff(shared, lane, class, small)
+        {
+            tracing::error!(%error, "cannot start a thread for {}", shared.name);
+            if lane.threads == 0 {
+                let unrun = lane.queue.pop_back();
+                drop(state);
+                drop(unrun);
+                return false;
             }
         }
         drop(state);
@@ -266,6 +256,32 @@ impl Shared {
             .name(shared.name.to_owned())
             .spawn(move || shared.work(role))
             .map(drop)
+    }
+
+    /// Starts a thread that takes a `small` job or another, or sees to a spare one if there are as
+    /// many as there may be.
+    fn staff(
+        shared: &Arc<Self>,
+        lane: &mut Lane,
+        class: Class,
+        small: bool,
+    ) -> std::io::Result<()> {
+        while lane.threads < shared.limits.threads {
+            let role = match (class, lane.threads) {
+                (Class::Background, _) => Role::Background,
+                (Class::Waited, 1) => Role::WaitedSmall,
+                (Class::Waited, _) => Role::Waited,
+            };
+            Self::start(shared, role)?;
+            lane.threads += 1;
+            if small || role != Role::WaitedSmall {
+                return Ok(());
+            }
+        }
+        if class == Class::Waited {
+            Self::spare(shared, lane);
+        }
+        Ok(())
     }
 
     /// Sees to it that there is a spare thread at no job, if there may be one more.
@@ -382,6 +398,24 @@ mod tests {
         drop(hold);
         receiver.recv_timeout(SOON).expect("they go on");
         pool.drain();
+    }
+
+    /// The second large job started the thread for small ones, and waited until the first ended,
+    /// or a third came.
+    #[test]
+    fn the_second_large_job_starts_a_thread_that_takes_it() {
+        for (threads, spare) in [(3, 0), (2, 1)] {
+            let pool = Threads::new("test", Limits { threads, spare, queue: 16 });
+            let (hold, held) = mpsc::channel::<()>();
+            assert!(pool.submit(Class::Waited, false, move || {
+                let _ = held.recv();
+            }));
+            let (sender, receiver) = mpsc::channel();
+            assert!(pool.submit(Class::Waited, false, move || sender.send(()).unwrap()));
+            receiver.recv_timeout(SOON).expect("it does not wait for the first");
+            drop(hold);
+            pool.drain();
+        }
     }
 
     #[test]
