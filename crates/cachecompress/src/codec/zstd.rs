@@ -1,11 +1,12 @@
 //! The `zstd` coding: RFC 8878, with the window of RFC 9659.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Write};
-use std::sync::Arc;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use zrip::FrameDecoder;
 use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::feed::Feed;
@@ -16,6 +17,12 @@ use crate::error::{Error, ErrorKind};
 
 /// RFC 9659 §3: no frame may need a larger window than 8 MiB.
 const WINDOW_LOG_MAX: u32 = 23;
+
+/// How a frame begins: RFC 8878 §3.1.1.
+const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
+
+/// The longest block, decoded, in bytes: RFC 8878 §3.1.1.2.4.
+const BLOCK: usize = 128 * 1024;
 
 /// From this level on libzstd would like a window of the largest size or more. Below, its own
 /// smaller windows are kept: they are a part of what makes those levels fast.
@@ -178,15 +185,15 @@ fn gone() -> Error {
     Error::new(ErrorKind::Encoder, "the zstd context is gone")
 }
 
-/// One frame of RFC 8878, decoded by `ruzstd`, which wants whole blocks.
+/// One frame of RFC 8878, decoded by `zrip`, which reads whole blocks from [`Coded`].
 struct ZstdDecoding {
-    frame: FrameDecoder,
+    frame: FrameDecoder<Coded>,
+    coded: Coded,
+    decoded: Box<[u8]>,
     /// The beginning of a header or block whose end is still to come.
     pending: Vec<u8>,
     next: Next,
     checksum: bool,
-    content_size: Option<u64>,
-    decoded: u64,
     limit: Limit,
 }
 
@@ -197,23 +204,34 @@ enum Next {
     Nothing,
 }
 
-/// Hands what is written to the sink.
-struct Drain<'a> {
-    sink: &'a mut dyn FnMut(&[u8]),
-    drained: usize,
+/// What the decoder has not read yet: the frame's header, until the first block is whole, and
+/// one block.
+#[derive(Clone, Default)]
+struct Coded(Arc<Mutex<VecDeque<u8>>>);
+
+impl Coded {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Read for Coded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.lock().read(buffer)
+    }
 }
 
 impl ZstdDecoding {
     fn new() -> Self {
-        let mut frame = FrameDecoder::new();
-        frame.set_max_window_size(1 << WINDOW_LOG_MAX);
+        let coded = Coded::default();
         Self {
-            frame,
+            // What may come out is counted here.
+            frame: FrameDecoder::with_limit(coded.clone(), usize::MAX),
+            coded,
+            decoded: vec![0; BLOCK].into_boxed_slice(),
             pending: Vec::new(),
             next: Next::Header,
             checksum: false,
-            content_size: None,
-            decoded: 0,
             limit: Limit::NONE,
         }
     }
@@ -245,50 +263,50 @@ impl ZstdDecoding {
         }
     }
 
-    fn header(&mut self, mut unit: &[u8]) -> Result<(), Error> {
-        let descriptor = unit[4];
-        if descriptor & 0b1000 != 0 {
-            return Err(wrong("a reserved bit of the zstd frame header is set"));
+    fn header(&mut self, unit: &[u8]) -> Result<(), Error> {
+        if unit[..4] != MAGIC {
+            return Err(wrong("no zstd frame"));
         }
-        self.frame
-            .reset(&mut unit)
-            .map_err(|cause| wrong("no zstd frame header").with_cause(cause.to_string()))?;
-        self.checksum = descriptor & 0b100 != 0;
-        // RFC 8878 §3.1.1.1.1: the content size is there if its flag or "single segment" is set.
-        self.content_size = (descriptor & 0b1110_0000 != 0).then(|| self.frame.content_size());
+        if window(unit) > 1 << WINDOW_LOG_MAX {
+            return Err(wrong("a zstd frame needs a larger window than 8 MiB"));
+        }
+        self.checksum = unit[4] & 0b100 != 0;
+        self.coded.lock().extend(unit);
         self.next = Next::Block;
         Ok(())
     }
 
-    fn block(&mut self, mut unit: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
-        let last = self
-            .frame
-            .decode_blocks(&mut unit, BlockDecodingStrategy::UptoBlocks(1))
-            .map_err(|cause| wrong("a broken zstd block").with_cause(cause.to_string()))?;
-        let mut drain = Drain { sink, drained: 0 };
-        self.frame
-            .collect_to_writer(&mut drain)
-            .map_err(|cause| wrong("a broken zstd block").with_cause(cause))?;
-        self.limit.spend(drain.drained)?;
-        self.decoded += drain.drained as u64;
-        if last {
+    fn block(&mut self, unit: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        self.coded.lock().extend(unit);
+        let len = self.decode()?;
+        sink(&self.decoded[..len]);
+        self.limit.spend(len)?;
+        if unit[0] & 1 == 1 {
             self.next = Next::Nothing;
-            self.end()?;
+            // The checksum, and the end.
+            self.decode()?;
         }
         Ok(())
     }
 
-    fn end(&self) -> Result<(), Error> {
-        if self.content_size.is_some_and(|size| size != self.decoded) {
-            return Err(wrong("a zstd frame declares another content size than it has"));
-        }
-        if self.checksum
-            && self.frame.get_checksum_from_data() != self.frame.get_calculated_checksum()
-        {
-            return Err(wrong("the checksum of a zstd frame does not match"));
-        }
-        Ok(())
+    /// Decodes a block, or finds the end. No block is longer than [`BLOCK`].
+    fn decode(&mut self) -> Result<usize, Error> {
+        let read = self.frame.read(&mut self.decoded);
+        read.map_err(|cause| wrong("a broken zstd frame").with_cause(cause))
     }
+}
+
+/// The window that a frame's header declares, RFC 8878 §3.1.1.1.2.
+fn window(header: &[u8]) -> u64 {
+    let descriptor = header[4];
+    if descriptor & 0b10_0000 == 0 {
+        let base = 1_u64 << (10 + (header[5] >> 3));
+        return base + base / 8 * u64::from(header[5] & 7);
+    }
+    let mut size = [0; 8];
+    let len = 1 << (descriptor >> 6);
+    size[..len].copy_from_slice(&header[5..5 + len]);
+    u64::from_le_bytes(size) + if len == 2 { 256 } else { 0 }
 }
 
 /// RFC 8878 §3.1.1.1: magic, descriptor, window, dictionary id, content size.
@@ -344,36 +362,11 @@ impl Decoding for ZstdDecoding {
     }
 }
 
-impl Write for Drain<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (self.sink)(bytes);
-        self.drained += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::PIECE;
     use super::super::conformance::{encode, text};
     use super::*;
-
-    /// The window that a frame declares, RFC 8878 §3.1.1.1.2.
-    fn declared_window(frame: &[u8]) -> u64 {
-        let descriptor = frame[4];
-        if descriptor & 0b10_0000 == 0 {
-            let base = 1_u64 << (10 + (frame[5] >> 3));
-            return base + base / 8 * u64::from(frame[5] & 7);
-        }
-        let mut size = [0; 8];
-        let len = 1 << (descriptor >> 6);
-        size[..len].copy_from_slice(&frame[5..5 + len]);
-        u64::from_le_bytes(size) + if len == 2 { 256 } else { 0 }
-    }
 
     /// Browsers reject frames whose window exceeds 8 MiB (RFC 9659), and libzstd's levels from
     /// 20 on exceed it for large sources: vite-plugin-compression 93 shipped pages that no
@@ -387,7 +380,7 @@ mod tests {
             while out.len() < 18 {
                 encoding.write(&piece, &mut out)?;
             }
-            let window = declared_window(&out);
+            let window = window(&out);
             assert!(window <= 8 << 20, "level {level} declares {window}");
             assert!(level < 17 || window == 8 << 20, "level {level} declares only {window}");
         }
@@ -399,7 +392,7 @@ mod tests {
         for level in [1, 3, 19, 22] {
             for len in [0, 1, 255, 256, 5000, 91_000, 200_000] {
                 let frame = encode(&Zstd::new(level)?, &text(len))?;
-                assert_eq!(declared_window(&frame), len as u64, "level {level}");
+                assert_eq!(window(&frame), len as u64, "level {level}");
             }
         }
         Ok(())
@@ -431,6 +424,10 @@ mod tests {
         assert!(decode(&frame).is_err_and(|error| error.contains("content size")));
         frame[5] = 1;
         assert_eq!(decode(&frame), Ok(()));
+        // A reserved bit, and a frame to be skipped, which decodes to nothing.
+        frame[4] |= 8;
+        assert!(decode(&frame).is_err());
+        assert!(decode(&[0x50, 0x2a, 0x4d, 0x18, 0x20, 0, 0, 0, 0]).is_err());
         Ok(())
     }
 
