@@ -1,5 +1,6 @@
 //! The encode job: feed, prove, publish.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,6 +41,8 @@ pub(super) fn key(digest: Digest, codec: &Codec) -> Key {
 /// How a job went wrong.
 pub(super) enum Trouble {
     Failure(Failure),
+    /// The cache's disk refused.
+    Disk(io::Error),
     /// The encoder gave up.
     Encoder(Error),
     /// The encoder's output is not what the source is.
@@ -166,6 +169,7 @@ impl Shared {
         match self.feed(task, &source, &mut writer, lead) {
             Ok(()) => {}
             Err(Trouble::Failure(failure)) => return Err(failure.into()),
+            Err(Trouble::Disk(error)) => return Err(self.refused(error.into()).into()),
             Err(Trouble::Encoder(error)) if lead.progress().stage().available() == 0 => {
                 return Err(self.failed(task, &error).into());
             }
@@ -214,7 +218,8 @@ impl Shared {
         let mut fed = (!decodes).then(Hasher::new);
         let proving = Proving::new(Proof::new(decoding, len), &commit);
         // To start a thread takes as long as the proof of a small source.
-        let proven = proving::prove(decodes && !task.is_small(), proving, |judge| {
+        let beside = decodes && !task.is_small();
+        let proven = proving::prove(beside.then(|| writer.payload()), proving, |judge| {
             self.encode(task, source, encoding, &mut fed, |out, readable| {
                 self.keep(out, readable, writer, judge)
             })
@@ -272,9 +277,11 @@ impl Shared {
                 ErrorKind::Encoder,
                 "the encoder's output is longer than the source by more than 1/256 and 64 KiB",
             )),
-            io @ WriteError::Io(_) => self.refused(io).into(),
+            WriteError::Io(error) => Trouble::Disk(error),
         })?;
-        judge.take(out, readable)
+        judge.take(out, readable)?;
+        out.clear();
+        Ok(())
     }
 
     /// The task's source, if it is still to be had as it was hashed.

@@ -1,47 +1,72 @@
 //! The proof of an encode, on a thread beside it.
 
+use std::io;
 use std::panic::resume_unwind;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Condvar, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use super::encode::Trouble;
+use crate::cache::Payload;
 use crate::codec::Proof;
 use crate::error::{Error, ErrorKind};
+use crate::fs::read_full;
 use crate::semantics::Digest;
-use crate::sync::{Mutex, lock};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::threads::cpu_time;
 
 /// The last bytes of a payload, which readers get only once it is proven.
 const WITHHELD: u64 = 256;
 
-/// How many chunks may wait for the proof, so that neither side waits for each of the other's.
-const WAITING: usize = 8;
-
-/// The longest chunk: with [`WAITING`], what bounds the memory between the two sides.
+/// How much of a payload is read back at a time, and at most passes between two commits.
 const CHUNK: usize = 128 * 1024;
 
 /// Proves what an encode emits, and lets readers have what has passed.
 pub(super) struct Proving<'a> {
     proof: Proof,
     passed: u64,
+    committed: u64,
     /// Is told how many bytes may be read.
     commit: &'a (dyn Fn(u64) + Sync),
 }
 
-/// Where the output of an encode goes.
+/// Where the output of an encode goes, once it is written.
 pub(super) enum Judge<'a> {
     /// Proven at once, by the encode's own thread.
     Here(Proving<'a>),
-    /// Proven on a thread of its own.
-    Beside { chunks: SyncSender<Chunk>, used: Receiver<Vec<u8>> },
+    /// Proven on a thread of its own, which reads it back.
+    Beside(Writing<'a>),
 }
 
-/// What goes to the thread that proves.
-pub(super) enum Chunk {
-    Coded { bytes: Vec<u8>, readable: bool },
-    End,
+/// What has been written of a payload, as the thread that proves it is told.
+#[derive(Default)]
+struct Written {
+    state: Mutex<State>,
+    more: Condvar,
 }
+
+#[derive(Default)]
+struct State {
+    bytes: u64,
+    /// How many of them readers may have once they have passed, but for the last ones.
+    readable: u64,
+    end: Option<End>,
+    /// Nobody proves it any more.
+    left: bool,
+}
+
+/// How the encode ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    GivenUp,
+}
+
+/// The encode's side of [`Written`]; dropped before the end, it gives up.
+pub(super) struct Writing<'a>(&'a Written);
+
+/// The proof's side of it.
+struct Reading<'a>(&'a Written);
 
 /// What a proof has found, and the time that it took on a thread of its own.
 pub(super) struct Proven {
@@ -52,83 +77,129 @@ pub(super) struct Proven {
 
 impl<'a> Proving<'a> {
     pub(super) fn new(proof: Proof, commit: &'a (dyn Fn(u64) + Sync)) -> Self {
-        Self { proof, passed: 0, commit }
+        Self { proof, passed: 0, committed: 0, commit }
     }
 
-    fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), Error> {
-        self.proof.write(coded)?;
+    /// Takes what comes next, of which readers may have what is not beyond `readable`.
+    fn take(&mut self, coded: &[u8], readable: u64) -> Result<(), Trouble> {
+        self.proof.write(coded).map_err(Trouble::Disproved)?;
         self.passed += coded.len() as u64;
-        if readable {
-            (self.commit)(self.passed.saturating_sub(WITHHELD));
+        let readable = self.passed.min(readable).saturating_sub(WITHHELD);
+        if readable > self.committed {
+            self.committed = readable;
+            (self.commit)(readable);
         }
         Ok(())
     }
 
-    /// Proves what comes, and gives the buffers back. `None` if the end does not come, as the
-    /// encode was given up.
-    fn run(
-        mut self,
-        chunks: &Receiver<Chunk>,
-        used: &Sender<Vec<u8>>,
-    ) -> Result<Option<Digest>, Error> {
-        for chunk in chunks {
-            match chunk {
-                Chunk::Coded { bytes, readable } => {
-                    self.take(&bytes, readable)?;
-                    // Nobody takes it any more at the end.
-                    let _ = used.send(bytes);
-                }
-                Chunk::End => return self.proof.finish(),
+    /// Proves what `payload` holds as far as it is written. `None` if the end does not come, as
+    /// the encode was given up.
+    fn run(mut self, payload: &Payload, written: &Reading<'_>) -> Result<Option<Digest>, Trouble> {
+        let mut chunk = vec![0; CHUNK];
+        while let Some((bytes, readable)) = written.beyond(self.passed) {
+            let len = usize::try_from(bytes - self.passed).unwrap_or(CHUNK).min(CHUNK);
+            let chunk = &mut chunk[..len];
+            let read = read_full(&*payload.file, chunk, payload.start + self.passed);
+            if read.map_err(Trouble::Disk)? < len {
+                return Err(Trouble::Disk(io::ErrorKind::UnexpectedEof.into()));
             }
+            self.take(chunk, readable)?;
         }
-        Ok(None)
+        match written.0.lock().end {
+            Some(End::Whole) => self.proof.finish().map_err(Trouble::Disproved),
+            Some(End::GivenUp) | None => Ok(None),
+        }
+    }
+}
+
+impl Written {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl Writing<'_> {
+    fn add(&self, bytes: u64, readable: bool) -> Result<(), Trouble> {
+        let mut state = self.0.lock();
+        state.bytes += bytes;
+        if readable {
+            state.readable = state.bytes;
+        }
+        let left = state.left;
+        drop(state);
+        self.0.more.notify_one();
+        if left { Err(ended()) } else { Ok(()) }
+    }
+
+    fn end(&self, end: End) {
+        self.0.lock().end.get_or_insert(end);
+        self.0.more.notify_one();
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.end(End::GivenUp);
+    }
+}
+
+impl Reading<'_> {
+    /// Waits until more than `passed` bytes are written; how many are, and how many of them are
+    /// readable. `None` if there will not be more.
+    fn beyond(&self, passed: u64) -> Option<(u64, u64)> {
+        let mut state = self.0.lock();
+        loop {
+            if state.bytes > passed {
+                return Some((state.bytes, state.readable));
+            }
+            if state.end.is_some() {
+                return None;
+            }
+            state = self.0.more.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.lock().left = true;
     }
 }
 
 impl Judge<'_> {
-    /// Takes the next output, and leaves `coded` empty. What is `readable` may be read as soon
-    /// as it has passed, but for the last bytes; all else at the end.
-    pub(super) fn take(&mut self, coded: &mut Vec<u8>, readable: bool) -> Result<(), Trouble> {
+    /// Takes the next output, which has been written. What is `readable` may be read as soon as
+    /// it has passed, but for the last bytes; all else at the end.
+    pub(super) fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), Trouble> {
         match self {
             Self::Here(proving) => {
-                proving.take(coded, readable).map_err(Trouble::Disproved)?;
-                coded.clear();
+                let readable = if readable { u64::MAX } else { 0 };
+                proving.take(coded, readable)
             }
-            Self::Beside { chunks, used } => {
-                for part in coded.chunks(CHUNK) {
-                    // Copied, so that there are never more buffers than wait, nor larger ones.
-                    let mut bytes = used.try_recv().unwrap_or_default();
-                    bytes.clear();
-                    bytes.extend_from_slice(part);
-                    chunks.send(Chunk::Coded { bytes, readable }).map_err(|_| ended())?;
-                }
-                coded.clear();
-            }
+            Self::Beside(writing) => writing.add(coded.len() as u64, readable),
         }
-        Ok(())
     }
 }
 
 /// Runs `encode`, and proves what it hands to its judge: `beside` it, if there is a thread to be
-/// had. A proof that fails counts for more than what `encode` returns, because it judges what
-/// came first.
+/// had, which reads it from where it was written. A proof that fails counts for more than what
+/// `encode` returns, because it judges what came first.
 pub(super) fn prove<'a>(
-    beside: bool,
+    beside: Option<Payload>,
     proving: Proving<'a>,
-    encode: impl FnOnce(&mut Judge<'a>) -> Result<(), Trouble>,
+    encode: impl FnOnce(&mut Judge<'_>) -> Result<(), Trouble>,
 ) -> Result<Proven, Trouble> {
-    if !beside {
+    let Some(payload) = beside else {
         return prove_here(proving, encode);
-    }
+    };
     // Whoever proves takes it from here.
     let proving = Mutex::new(Some(proving));
     let take = || lock(&proving).take();
+    let written = Written::default();
     thread::scope(|scope| {
-        let (chunks, taken) = sync_channel(WAITING);
-        let (back, used) = channel();
+        let reading = Reading(&written);
         let run = move || {
             let before = cpu_time();
-            let found = take().map_or(Ok(None), |proving| proving.run(&taken, &back));
+            let found = take().map_or(Ok(None), |proving| proving.run(&payload, &reading));
             found.map(|digest| Proven { digest, cpu: cpu_time().saturating_sub(before) })
         };
         // It has the priority of the thread that starts it.
@@ -137,14 +208,13 @@ pub(super) fn prove<'a>(
             // Where there is none to be had, it is only slower.
             return take().map_or_else(|| Err(ended()), |proving| prove_here(proving, encode));
         };
-        let mut judge = Judge::Beside { chunks, used };
-        let mut encoded = encode(&mut judge);
-        if let (Ok(()), Judge::Beside { chunks, .. }) = (&encoded, &judge) {
-            encoded = chunks.send(Chunk::End).map_err(|_| ended());
+        let mut judge = Judge::Beside(Writing(&written));
+        let encoded = encode(&mut judge);
+        if let (Ok(()), Judge::Beside(writing)) = (&encoded, &judge) {
+            writing.end(End::Whole);
         }
         drop(judge);
-        let proven = thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-        let proven = proven.map_err(Trouble::Disproved)?;
+        let proven = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         encoded.map(|()| proven)
     })
 }
@@ -157,7 +227,7 @@ fn prove_here<'a>(
     encode(&mut judge)?;
     let digest = match judge {
         Judge::Here(proving) => proving.proof.finish().map_err(Trouble::Disproved)?,
-        Judge::Beside { .. } => None,
+        Judge::Beside(_) => None,
     };
     Ok(Proven { digest, cpu: Duration::ZERO })
 }
@@ -169,8 +239,11 @@ fn ended() -> Trouble {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::codec::Decoding;
+    use crate::fs::{Disk, MemoryDisk};
 
     /// Decodes every byte to itself, up to a `!`, which it does not know, or a `?`, at which it
     /// panics.
@@ -192,26 +265,35 @@ mod tests {
     }
 
     /// Proves `parts`, of which the last may not be read before the end; also returns what was
-    /// committed.
+    /// committed. Only the first `written` bytes of them are there to be read back.
+    fn judged_as_written(
+        beside: bool,
+        parts: &[&[u8]],
+        written: usize,
+        end: Result<(), Trouble>,
+    ) -> (Result<Proven, Trouble>, Vec<u64>) {
+        let payload =
+            Payload { file: MemoryDisk::new().create_unnamed(Path::new("/")).unwrap(), start: 7 };
+        payload.file.write_all_at(&parts.concat()[..written], payload.start).unwrap();
+        let committed = Mutex::new(Vec::new());
+        let commit = |bytes| lock(&committed).push(bytes);
+        let len = parts.iter().map(|part| part.len() as u64).sum();
+        let proving = Proving::new(Proof::new(Some(Box::new(Plain)), len), &commit);
+        let proven = prove(beside.then_some(payload), proving, |judge| {
+            for (index, part) in parts.iter().enumerate() {
+                judge.take(part, index + 1 < parts.len())?;
+            }
+            end
+        });
+        (proven, committed.into_inner().unwrap())
+    }
+
     fn judged(
         beside: bool,
         parts: &[&[u8]],
         end: Result<(), Trouble>,
     ) -> (Result<Proven, Trouble>, Vec<u64>) {
-        let committed = Mutex::new(Vec::new());
-        let commit = |bytes| lock(&committed).push(bytes);
-        let len = parts.iter().map(|part| part.len() as u64).sum();
-        let proving = Proving::new(Proof::new(Some(Box::new(Plain)), len), &commit);
-        let proven = prove(beside, proving, |judge| {
-            let mut coded = Vec::new();
-            for (index, part) in parts.iter().enumerate() {
-                coded.extend_from_slice(part);
-                judge.take(&mut coded, index + 1 < parts.len())?;
-                assert!(coded.is_empty());
-            }
-            end
-        });
-        (proven, committed.into_inner().unwrap())
+        judged_as_written(beside, parts, parts.concat().len(), end)
     }
 
     fn gave_up() -> Trouble {
@@ -224,6 +306,7 @@ mod tests {
             Err(Trouble::Encoder(error)) => format!("encoder: {error}"),
             Err(Trouble::Disproved(error)) => format!("disproved: {error}"),
             Err(Trouble::Failure(failure)) => format!("{failure:?}"),
+            Err(Trouble::Disk(error)) => format!("disk: {:?}", error.kind()),
         }
     }
 
@@ -253,9 +336,19 @@ mod tests {
             for end in [Ok(()), Err(gave_up())] {
                 let (proven, committed) = judged(beside, &parts, end);
                 assert_eq!(message(proven), "disproved: disproved", "beside: {beside}");
-                assert_eq!(committed, [1000 - WITHHELD], "beside: {beside}");
+                let before = committed.last().is_none_or(|last| *last == 1000 - WITHHELD);
+                assert!(before && committed.len() <= 1, "beside: {beside}, {committed:?}");
             }
         }
+    }
+
+    /// What is proven is what lies there, not what was written.
+    #[test]
+    fn what_cannot_be_read_back_is_not_proven() {
+        let parts = [&[b'a'; 1000][..], b"b", b""];
+        let (proven, committed) = judged_as_written(true, &parts, 999, Ok(()));
+        assert_eq!(message(proven), "disk: UnexpectedEof");
+        assert!(committed.iter().all(|bytes| *bytes <= 1000 - WITHHELD), "{committed:?}");
     }
 
     #[test]
