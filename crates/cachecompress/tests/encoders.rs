@@ -269,9 +269,13 @@ fn followers_of_a_broken_encode_are_woken_with_an_error() {
 fn the_last_bytes_are_withheld_until_the_proof() {
     run(async {
         let source = hex(3 * PIECE, 10);
-        let pack = Pack::broken(Fault::FlipBit, 0);
+        // Held, or all of it may have failed before anybody gets the first byte.
+        let gate = Gate::new();
+        let pack = Pack { gate: Some(Arc::clone(&gate)), ..Pack::broken(Fault::FlipBit, 0) };
         let service = service(&pack, Place::Own, &source, &Cache::in_memory(CACHE), true);
+        gate.open(2);
         let response = open(&service, "/a.txt", &[("accept-encoding", "x-pack")]).await;
+        gate.open_wide();
         let mut body = response.into_body();
         let mut came = 0;
         loop {
