@@ -176,6 +176,16 @@ impl Threads {
         true
     }
 
+    /// Whether a job that is not small would be begun at once.
+    pub(crate) fn would_begin(&self, class: Class) -> bool {
+        let shared = &self.0.0;
+        let mut state = shared.lock();
+        let lane = state.lane(class);
+        // The second thread is the one for small jobs.
+        let startable = lane.threads.max(2) < shared.limits.threads || lane.threads == 0;
+        lane.queue.is_empty() && (lane.idle > 0 || startable)
+    }
+
     /// How many jobs wait for a thread.
     pub(crate) fn waiting(&self) -> usize {
         self.0.0.lock().waiting()
@@ -434,6 +444,33 @@ mod tests {
         receiver.recv_timeout(SOON).expect("a small job overtakes the large ones");
         drop(hold);
         pool.drain();
+    }
+
+    #[test]
+    fn what_would_begin_does() {
+        let pool = pool(3, 16);
+        let (hold, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let begun = Arc::new(Mutex::new(0));
+        let mut holding = 0;
+        for small in [false, true, false] {
+            assert!(small || pool.would_begin(Class::Waited), "{holding} are held");
+            let (held, counted) = (Arc::clone(&held), Arc::clone(&begun));
+            assert!(pool.submit(Class::Waited, small, move || {
+                *counted.lock().unwrap() += 1;
+                let _ = held.lock().unwrap().recv();
+            }));
+            holding += 1;
+            while *begun.lock().unwrap() < holding {
+                thread::yield_now();
+            }
+        }
+        assert!(!pool.would_begin(Class::Waited), "all threads are held");
+        drop(hold);
+        pool.drain();
+        while !pool.would_begin(Class::Waited) {
+            thread::yield_now();
+        }
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use super::ahead::{self, Begun};
 use super::opened::Opened;
 use super::proving::{self, Judge, Proving};
 use super::resource::Resource;
 use super::{Shared, policy};
 use crate::body::Product;
 use crate::cache::{Entry, EntryWriter, Header, Key, KeyLock, Kind, WriteError};
-use crate::codec::{Codec, Encoding, PIECE, Proof};
+use crate::codec::{Codec, PIECE, Proof};
 use crate::error::{Error, ErrorKind, Failure};
 use crate::flight::Lead;
 use crate::semantics::{Digest, Hasher};
@@ -153,7 +154,8 @@ impl Shared {
             return Err(Done::Stored(entry));
         }
         let source = self.open(task)?;
-        if !task.unconditional && policy::samples(task.resource.len) {
+        let begun = task.resource.ahead.as_ref().and_then(|ahead| ahead.take(&task.codec));
+        if begun.is_none() && !task.unconditional && policy::samples(task.resource.len) {
             let sample = policy::sample(task.resource.len, |part, at| source.read_exact(part, at))
                 .map_err(|_| self.changed(task))?;
             let saves = policy::sample_saves(&task.codec, &sample)
@@ -166,7 +168,10 @@ impl Shared {
         let room = policy::most(task.resource.len);
         let mut writer = cache.create(lock, header, room).map_err(|error| self.refused(error))?;
         self.counters.encode_started(task.codec.coding.as_str());
-        match self.feed(task, &source, &mut writer, lead) {
+        if task.resource.len >= ahead::WORTH {
+            self.ahead.store(true, Ordering::Relaxed);
+        }
+        match self.feed(task, &source, begun, &mut writer, lead) {
             Ok(()) => {}
             Err(Trouble::Failure(failure)) => return Err(failure.into()),
             Err(Trouble::Disk(error)) => return Err(self.refused(error.into()).into()),
@@ -204,28 +209,30 @@ impl Shared {
         &self,
         task: &Task,
         source: &Opened,
+        begun: Option<Begun>,
         writer: &mut EntryWriter,
         lead: &EncodeLead,
     ) -> Result<(), Trouble> {
         let len = task.resource.len;
-        let encoder = &task.codec.encoder;
-        let encoding = encoder.begin(len, None).map_err(Trouble::Encoder)?;
-        let decoding = self.config.prove.then(|| encoder.decoder(None)).flatten();
+        let begun = begun.map_or_else(|| Begun::new(&task.codec, len, self.config.prove), Ok);
+        let mut begun = begun.map_err(Trouble::Encoder)?;
+        let decoding = begun.decoding.take();
         let decodes = decoding.is_some();
         let progress = lead.progress();
         let commit = |bytes| progress.commit(bytes);
         progress.start(Product { payload: writer.payload(), stored: false, kept: false });
-        let mut fed = (!decodes).then(Hasher::new);
+        let mut hasher = None;
         let proving = Proving::new(Proof::new(decoding, len), &commit);
         // To start a thread takes as long as the proof of a small source.
         let beside = decodes && !task.is_small();
         let proven = proving::prove(beside.then(|| writer.payload()), proving, |judge| {
-            self.encode(task, source, encoding, &mut fed, |out, readable| {
+            hasher = self.encode(task, source, begun, |out, readable| {
                 self.keep(out, readable, writer, judge)
-            })
+            })?;
+            Ok(())
         })?;
         self.counters.encode_took(task.codec.coding.as_str(), proven.cpu);
-        let digest = proven.digest.or_else(|| fed.map(Hasher::finish));
+        let digest = proven.digest.or_else(|| hasher.map(Hasher::finish));
         if digest != Some(task.digest) {
             let message = "what was encoded is not what was hashed";
             return Err(Trouble::Disproved(Error::new(ErrorKind::Encoder, message)));
@@ -233,31 +240,31 @@ impl Shared {
         Ok(())
     }
 
-    /// Encodes all pieces, and hands what comes of them to `keep`, which empties it.
+    /// Encodes all pieces, and hands what comes of them to `keep`, which empties it; returns what
+    /// has hashed them.
     fn encode(
         &self,
         task: &Task,
         source: &Opened,
-        mut encoding: Box<dyn Encoding>,
-        fed: &mut Option<Hasher>,
+        mut begun: Begun,
         mut keep: impl FnMut(&mut Vec<u8>, bool) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
-        let mut pieces = source.pieces(task.resource.len);
-        let mut out = Vec::with_capacity(2 * PIECE);
+    ) -> Result<Option<Hasher>, Trouble> {
+        keep(&mut begun.out, true)?;
+        begun.out = Vec::with_capacity(2 * PIECE);
+        let mut pieces = source.pieces(begun.fed, task.resource.len);
         while let Some(piece) = pieces.next().map_err(|_| self.changed(task))? {
             if self.life.load(Ordering::Relaxed) == super::CANCELLED {
                 return Err(Failure::Dropped.into());
             }
-            if let Some(fed) = fed {
-                fed.update(piece);
-            }
-            encoding.write(piece, &mut out).map_err(Trouble::Encoder)?;
+            begun.feed(piece).map_err(Trouble::Encoder)?;
             // What comes of the last piece waits for the proof, which is near: so a source of
             // one piece is there as a whole, with its length, or not at all.
-            keep(&mut out, !pieces.at_end())?;
+            keep(&mut begun.out, !pieces.at_end())?;
         }
+        let Begun { encoding, hasher, mut out, .. } = begun;
         encoding.finish(&mut out).map_err(Trouble::Encoder)?;
-        keep(&mut out, false)
+        keep(&mut out, false)?;
+        Ok(hasher)
     }
 
     /// Writes what the encoder has emitted, has it proven, and empties it.

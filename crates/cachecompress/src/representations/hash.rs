@@ -10,7 +10,7 @@ use crate::fs::{DiskFile, Fingerprint, read_full};
 use crate::semantics::{Digest, Hasher};
 
 /// How long a file must have rested for its fingerprint to vouch for its bytes.
-const REST: Duration = Duration::from_secs(2);
+pub(super) const REST: Duration = Duration::from_secs(2);
 /// Longer than the kernel's clock takes between two of its ticks.
 const TICK: Duration = Duration::from_millis(20);
 /// How often a file that changes while it is hashed is hashed again.

@@ -1,6 +1,7 @@
 //! From a path to a resource, and from a resource to one of its representations: stored,
 //! growing, or identity.
 
+mod ahead;
 mod bodies;
 mod encode;
 mod hash;
@@ -93,6 +94,8 @@ struct Shared {
     told_of_large: AtomicBool,
     /// Paths whose files are being hashed while they go out.
     hashing: paths::Paths,
+    /// Whether a large file may be encoded while it is hashed.
+    ahead: AtomicBool,
     /// One of [`OPEN`], [`FINISHING`] and [`CANCELLED`].
     life: AtomicU8,
 }
@@ -121,6 +124,7 @@ impl Representations {
             hashing: paths::Paths::default(),
             faults: quick_cache::sync::Cache::new(FAULTS),
             told_of_large: AtomicBool::new(false),
+            ahead: AtomicBool::new(true),
             life: AtomicU8::new(OPEN),
             config,
         }))

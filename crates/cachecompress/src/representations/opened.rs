@@ -18,8 +18,8 @@ pub(super) enum Opened {
 /// The pieces of a source, from its start to its end.
 pub(super) struct Pieces<'a> {
     source: &'a Opened,
-    len: u64,
     at: u64,
+    end: u64,
     /// The last one, if it had to be read.
     piece: Vec<u8>,
 }
@@ -39,15 +39,15 @@ impl Opened {
         Ok(())
     }
 
-    /// The first `len` bytes in pieces.
-    pub(super) fn pieces(&self, len: u64) -> Pieces<'_> {
-        Pieces { source: self, len, at: 0, piece: Vec::new() }
+    /// The bytes from `at` to `end` in pieces.
+    pub(super) fn pieces(&self, at: u64, end: u64) -> Pieces<'_> {
+        Pieces { source: self, at, end, piece: Vec::new() }
     }
 
     /// The digest of the first `len` bytes.
     pub(super) fn digest(&self, len: u64) -> Result<Digest, Error> {
         let mut hasher = Hasher::new();
-        let mut pieces = self.pieces(len);
+        let mut pieces = self.pieces(0, len);
         while let Some(piece) = pieces.next()? {
             hasher.update(piece);
         }
@@ -62,7 +62,7 @@ impl Pieces<'_> {
             return Ok(None);
         }
         let at = self.at;
-        let len = usize::try_from(self.len - at).unwrap_or(usize::MAX).min(PIECE);
+        let len = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(PIECE);
         self.at += len as u64;
         if let Opened::Bytes(bytes) = self.source {
             return part(bytes, at, len).map(Some);
@@ -74,7 +74,7 @@ impl Pieces<'_> {
 
     /// Whether all of the source has been handed out.
     pub(super) fn at_end(&self) -> bool {
-        self.at >= self.len
+        self.at >= self.end
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
         for len in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7] {
             let bytes: Vec<u8> = (0..len).map(|at| (at / 7) as u8).collect();
             for source in opened(&bytes) {
-                let mut pieces = source.pieces(len as u64);
+                let mut pieces = source.pieces(0, len as u64);
                 let mut all = Vec::new();
                 while let Some(piece) = pieces.next().unwrap().map(<[u8]>::to_vec) {
                     assert!(all.len() % PIECE == 0, "a piece after a short one, {len}");

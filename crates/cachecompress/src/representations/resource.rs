@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::HeaderValue;
 
+use super::ahead::Ahead;
 use super::hash::{self, Hashed};
 use super::{Representations, Shared};
-use crate::codec::Codecs;
+use crate::codec::{Codec, Codecs};
 use crate::error::{Error, ErrorKind};
 use crate::flight::{Join, Lead};
 use crate::fs::Fingerprint;
@@ -49,6 +50,8 @@ pub(crate) struct Resource {
     modified: Option<SystemTime>,
     own_tag: Option<Arc<str>>,
     pub(super) rested: bool,
+    /// An encode that began while it was hashed: only of those who waited for that.
+    pub(super) ahead: Option<Ahead>,
     /// When it was last held against the source, in milliseconds of [`clock`].
     checked: AtomicU64,
 }
@@ -123,6 +126,20 @@ impl Resource {
         }
     }
 
+    /// What is known, but for an encode that is ahead.
+    fn copy(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            tags: self.tags.clone(),
+            media_type: self.media_type.clone(),
+            bytes: self.bytes.clone(),
+            own_tag: self.own_tag.clone(),
+            ahead: None,
+            checked: AtomicU64::new(self.checked.load(Ordering::Relaxed)),
+            ..*self
+        }
+    }
+
     /// The bytes, if the source holds them in memory.
     pub(crate) fn own_bytes(&self) -> Option<&Bytes> {
         self.bytes.as_ref()
@@ -152,8 +169,13 @@ impl Resource {
 }
 
 impl Representations {
-    /// What `path` leads to, known to be true at most `revalidate` ago.
-    pub(crate) async fn resource(&self, path: &SourcePath) -> Result<Loaded, LoadError> {
+    /// What `path` leads to, known to be true at most `revalidate` ago. `likely` is what a large
+    /// file will be encoded by, if it turns out to be one.
+    pub(crate) async fn resource(
+        &self,
+        path: &SourcePath,
+        likely: impl Fn() -> Option<Codec>,
+    ) -> Result<Loaded, LoadError> {
         let revalidate = self.0.config.revalidate;
         let known = self.0.known_resource(path).map(|resource| (resource.age(), resource));
         if let Some((age, resource)) = &known
@@ -168,12 +190,12 @@ impl Representations {
             && age < revalidate
         {
             // Answer now, look meanwhile: so a busy resource is never waited for.
-            self.begin_load(path);
+            self.begin_load(path, || None);
             return Ok(Loaded::File(resource));
         }
         let asked = self.0.now();
         loop {
-            let (loaded, looked) = self.look_up(path).await?;
+            let (loaded, looked) = self.look_up(path, &likely).await?;
             // A flight that was joined may have looked before this request came.
             if looked.look > asked.look || looked.at + millis(revalidate) > asked.at {
                 return Ok(loaded);
@@ -194,7 +216,7 @@ impl Representations {
     pub(crate) async fn load(&self, path: &SourcePath) -> Result<Loaded, LoadError> {
         let asked = self.0.now();
         loop {
-            let (loaded, looked) = self.look_up(path).await?;
+            let (loaded, looked) = self.look_up(path, || None).await?;
             if looked.look > asked.look {
                 return Ok(loaded);
             }
@@ -203,8 +225,12 @@ impl Representations {
     }
 
     /// What `path` leads to, and when that was looked up.
-    async fn look_up(&self, path: &SourcePath) -> Result<(Loaded, Looked), LoadError> {
-        let mut watch = self.begin_load(path);
+    async fn look_up(
+        &self,
+        path: &SourcePath,
+        likely: impl Fn() -> Option<Codec>,
+    ) -> Result<(Loaded, Looked), LoadError> {
+        let mut watch = self.begin_load(path, likely);
         match watch.until(Stage::ended).await {
             Stage::Finished { shared, .. } => Ok(shared),
             Stage::Failed { why, .. } => Err(why),
@@ -215,27 +241,24 @@ impl Representations {
     /// Treats the resource as unsettled until its file has rested; returns it as such.
     pub(crate) fn distrust(&self, resource: &Resource) -> Arc<Resource> {
         self.0.distrust(resource);
-        Arc::new(Resource {
-            path: resource.path.clone(),
-            state: State::Unsettled,
-            tags: None,
-            media_type: resource.media_type.clone(),
-            bytes: resource.bytes.clone(),
-            own_tag: resource.own_tag.clone(),
-            checked: AtomicU64::new(0),
-            ..*resource
-        })
+        let unsettled = Resource { state: State::Unsettled, tags: None, ..resource.copy() };
+        unsettled.checked.store(0, Ordering::Relaxed);
+        Arc::new(unsettled)
     }
 
-    fn begin_load(&self, path: &SourcePath) -> Watch<(Loaded, Looked), LoadError> {
+    fn begin_load(
+        &self,
+        path: &SourcePath,
+        likely: impl Fn() -> Option<Codec>,
+    ) -> Watch<(Loaded, Looked), LoadError> {
         match self.0.loads.join(path) {
             Join::Follow(progress) => Watch::new(&progress),
             Join::Lead(lead) => {
                 let watch = Watch::new(lead.progress());
-                let (shared, path) = (Arc::clone(&self.0), path.clone());
+                let (shared, path, codec) = (Arc::clone(&self.0), path.clone(), likely());
                 // A submission that is refused drops the leader, which tells the watch.
                 self.0.readers.submit(Class::Waited, true, move || {
-                    Shared::lead_load(&shared, &path, lead);
+                    Shared::lead_load(&shared, &path, codec, lead);
                 });
                 watch
             }
@@ -281,7 +304,7 @@ impl Shared {
 
     /// Looks `path` up, and ends the flight with the time of that; what has to be hashed at length
     /// goes on where it holds up no one.
-    fn lead_load(shared: &Arc<Self>, path: &SourcePath, lead: LoadLead) {
+    fn lead_load(shared: &Arc<Self>, path: &SourcePath, codec: Option<Codec>, lead: LoadLead) {
         let looked = shared.now();
         let file = match shared.config.source.lookup(path) {
             Ok(Found::File(file)) => file,
@@ -301,15 +324,18 @@ impl Shared {
             return lead.finish((Loaded::File(Arc::clone(before)), looked), 0);
         }
         if file.content.len() <= SMALL || file.digest.is_some() {
-            shared.finish_load(path, file, before.as_ref(), looked, lead);
+            shared.finish_load(path, file, before.as_ref(), looked, None, lead);
         } else if file.content.len() > HASH_FIRST {
             let answered = Self::answer_unhashed(shared, path, file, before, looked);
             lead.finish((Loaded::File(answered), looked), 0);
         } else {
             let small = file.content.len() <= Codecs::SMALL;
+            let ahead = codec
+                .filter(|_| type_of(path, &file).1 != Compressibility::Never)
+                .and_then(|codec| Self::begin_ahead(shared, &file, codec));
             let (clone, path) = (Arc::clone(shared), path.clone());
             shared.hashers.submit(Class::Waited, small, move || {
-                clone.finish_load(&path, file, before.as_ref(), looked, lead);
+                clone.finish_load(&path, file, before.as_ref(), looked, ahead, lead);
             });
         }
     }
@@ -373,6 +399,7 @@ impl Shared {
         file: SourceFile,
         before: Option<&Arc<Resource>>,
         looked: Looked,
+        ahead: Option<Ahead>,
         lead: LoadLead,
     ) {
         match self.hashed(path, file, before, looked) {
@@ -382,6 +409,12 @@ impl Shared {
                     self.demote(before);
                 }
                 self.slot(path).put(looked.look, Some(Arc::clone(&resource)));
+                let resource = match ahead {
+                    Some(ahead) if resource.fingerprint == Some(ahead.fingerprint) => {
+                        Arc::new(Resource { ahead: Some(ahead), ..resource.copy() })
+                    }
+                    _ => resource,
+                };
                 lead.finish((Loaded::File(resource), looked), 0);
             }
             Err(error) => {
@@ -459,12 +492,7 @@ impl Shared {
         looked: Looked,
         replaced: Option<&Arc<Resource>>,
     ) -> Resource {
-        let media_type = file
-            .media_type
-            .as_deref()
-            .and_then(|own| HeaderValue::from_str(own).ok())
-            .unwrap_or_else(|| media_type(path));
-        let compressibility = media_type.to_str().map_or(Compressibility::Never, compressibility);
+        let (media_type, compressibility) = type_of(path, file);
         let own = file.entity_tag.as_deref().and_then(RepresentationTags::own);
         let tags = match state {
             State::Known(digest) => {
@@ -501,6 +529,7 @@ impl Shared {
             modified: file.modified,
             own_tag: file.entity_tag.clone(),
             rested,
+            ahead: None,
             checked: AtomicU64::new(looked.at),
         }
     }
@@ -547,6 +576,14 @@ fn let_flight_go() {
     std::thread::yield_now();
 }
 
+/// The media type of `file`, and whether it is one that is ever encoded.
+fn type_of(path: &SourcePath, file: &SourceFile) -> (HeaderValue, Compressibility) {
+    let own = file.media_type.as_deref().and_then(|own| HeaderValue::from_str(own).ok());
+    let media_type = own.unwrap_or_else(|| media_type(path));
+    let compressibility = media_type.to_str().map_or(Compressibility::Never, compressibility);
+    (media_type, compressibility)
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -588,7 +625,7 @@ mod tests {
         let path = SourcePath::root().join("a.txt");
         let shared = &representations.0;
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let loaded = runtime.block_on(representations.resource(&path));
+        let loaded = runtime.block_on(representations.resource(&path, || None));
         let Ok(Loaded::File(resource)) = loaded else { panic!("{loaded:?}") };
         assert!(shared.known_resource(&path).is_some());
 
@@ -603,10 +640,10 @@ mod tests {
                 Join::Follow(_) => std::thread::yield_now(),
             }
         };
-        shared.finish_load(&path, file, None, looked, lead);
+        shared.finish_load(&path, file, None, looked, None, lead);
         assert!(shared.known_resource(&path).is_none(), "the distrust is undone");
 
-        let loaded = runtime.block_on(representations.resource(&path));
+        let loaded = runtime.block_on(representations.resource(&path, || None));
         assert!(matches!(loaded, Ok(Loaded::File(_))), "{loaded:?}");
         assert!(shared.known_resource(&path).is_some(), "a later look is to be trusted");
     }

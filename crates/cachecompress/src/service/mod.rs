@@ -215,7 +215,7 @@ impl<F> ServeCompressed<F> {
         let Some(path) = SourcePath::parse(path.as_bytes()) else {
             return Ok(self.refused(Refusal::NotFound));
         };
-        let response = match self.look_up(&path).await? {
+        let response = match self.look_up(&path, parts).await? {
             Loaded::File(resource) => self.respond(parts, resource, None, false).await?,
             Loaded::Directory | Loaded::Nothing => None,
         };
@@ -261,11 +261,11 @@ impl<F> ServeCompressed<F> {
             Err(PathError::Malformed) => return Ok(Located::Malformed),
         };
         if request.directory {
-            if let Some(resource) = self.index_of(&request.path).await? {
+            if let Some(resource) = self.index_of(&request.path, parts).await? {
                 return Ok(Located::File(resource));
             }
         } else {
-            match self.look_up(&request.path).await? {
+            match self.look_up(&request.path, parts).await? {
                 Loaded::File(resource) => return Ok(Located::File(resource)),
                 Loaded::Directory => {
                     let location = request.directory_location(parts.uri.query());
@@ -276,24 +276,31 @@ impl<F> ServeCompressed<F> {
         }
         if self.settings.spa
             && is_navigation(&parts.headers)
-            && let Some(resource) = self.index_of(&SourcePath::root()).await?
+            && let Some(resource) = self.index_of(&SourcePath::root(), parts).await?
         {
             return Ok(Located::Spa(resource));
         }
         Ok(Located::Nothing)
     }
 
-    async fn index_of(&self, directory: &SourcePath) -> Result<Option<Arc<Resource>>, Error> {
+    async fn index_of(
+        &self,
+        directory: &SourcePath,
+        parts: &Parts,
+    ) -> Result<Option<Arc<Resource>>, Error> {
         for name in &self.settings.index {
-            if let Loaded::File(resource) = self.look_up(&directory.join(name)).await? {
+            if let Loaded::File(resource) = self.look_up(&directory.join(name), parts).await? {
                 return Ok(Some(resource));
             }
         }
         Ok(None)
     }
 
-    async fn look_up(&self, path: &SourcePath) -> Result<Loaded, Error> {
-        self.representations.resource(path).await.map_err(LoadError::into_error)
+    async fn look_up(&self, path: &SourcePath, parts: &Parts) -> Result<Loaded, Error> {
+        self.representations
+            .resource(path, || self.likely(parts))
+            .await
+            .map_err(LoadError::into_error)
     }
 
     /// The answer to an error, which is logged if it is ours.

@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED, RETRY_AFTER, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED, RANGE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
@@ -17,14 +17,15 @@ use super::headers::OWN;
 use super::options::RequestOptions;
 use super::plan::{self, Facts, Head, Intent, Plan, Selection};
 use crate::body::{Body, Served};
+use crate::codec::Codec;
 use crate::error::Error;
 use crate::metrics::Outcome;
 use crate::representations::{
-    Coded, Identity, LoadError, Loaded, Resource, SMALLEST, Selected, Wish,
+    Coded, Config, Identity, LoadError, Loaded, Resource, SMALLEST, Selected, Wish,
 };
 use crate::semantics::{
-    CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward, RangeSpec,
-    content_range, http_date, unsatisfied_range,
+    AcceptEncoding, CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward,
+    RangeSpec, content_range, http_date, unsatisfied_range,
 };
 use crate::sendfile::Connection;
 
@@ -212,19 +213,37 @@ impl<F> ServeCompressed<F> {
         }
     }
 
+    /// The codings that may be chosen from for a source of `len` bytes, in the server's order.
+    fn offered(&self, options: Option<&RequestOptions>, len: u64) -> Vec<ContentCoding> {
+        let Config { codecs, preference, .. } = self.representations.config();
+        let chosen = options.and_then(|options| options.codings.as_deref());
+        let known = |coding: &&ContentCoding| codecs.get(coding).is_some();
+        let ordered = chosen.unwrap_or_else(|| preference.order(codecs, len));
+        ordered.iter().filter(known).cloned().collect()
+    }
+
+    /// What a large file of which nothing is known yet will most likely be encoded by.
+    pub(super) fn likely(&self, parts: &Parts) -> Option<Codec> {
+        // Who asks for a part or names what he has most likely gets nothing encoded.
+        let others = [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE];
+        if parts.method != Method::GET || others.iter().any(|name| parts.headers.contains_key(name))
+        {
+            return None;
+        }
+        let offered = self.offered(parts.extensions.get(), u64::MAX);
+        let negotiated = AcceptEncoding::from_headers(&parts.headers).negotiate(&offered);
+        let codecs = &self.representations.config().codecs;
+        negotiated.codings.first().and_then(|coding| codecs.get(coding)).cloned()
+    }
+
     /// What the request comes to.
     fn intend(&self, exchange: &Exchange<'_>) -> Intent {
         let resource = &exchange.resource;
         let config = self.representations.config();
-        let ordered = config.preference.order(&config.codecs, resource.len);
-        let chosen = exchange.options.and_then(|options| options.codings.as_deref());
         let large = exchange.negotiable() && self.representations.is_too_large(resource);
-        let codings: Vec<ContentCoding> = match large {
+        let codings = match large {
             true => Vec::new(),
-            false => {
-                let known = |coding: &&ContentCoding| config.codecs.get(coding).is_some();
-                chosen.unwrap_or(ordered).iter().filter(known).cloned().collect()
-            }
+            false => self.offered(exchange.options, resource.len),
         };
         let facts = Facts {
             tags: resource.tags.as_ref(),

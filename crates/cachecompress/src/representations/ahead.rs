@@ -1,0 +1,168 @@
+//! Encodes that begin while their source is still hashed.
+//!
+//! What comes of them waits in memory: it has no name, and nobody gets it, before the hash tells
+//! whether there is an entry of it already. The encode then goes on from there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::SystemTime;
+
+use super::hash::REST;
+use super::opened::Opened;
+use super::{CANCELLED, Shared, policy};
+use crate::codec::{Codec, Decoding, Encoding, PIECE};
+use crate::error::Error;
+use crate::fs::Fingerprint;
+use crate::semantics::Hasher;
+use crate::source::{Content, SourceFile};
+use crate::sync::{Mutex, lock};
+use crate::threads::{Class, cpu_time};
+
+/// Sources from this length on: shorter ones are hashed within a few milliseconds.
+pub(super) const WORTH: u64 = 8 << 20;
+
+/// How much output waits for the hash, at most.
+const ROOM: usize = 8 << 20;
+
+/// An encode between two pieces of its source.
+pub(super) struct Begun {
+    pub(super) encoding: Box<dyn Encoding>,
+    /// For the proof, if there is to be one.
+    pub(super) decoding: Option<Box<dyn Decoding>>,
+    /// How many bytes of the source it has been fed.
+    pub(super) fed: u64,
+    /// Their digest, if there is to be no proof.
+    pub(super) hasher: Option<Hasher>,
+    /// What has come of them.
+    pub(super) out: Vec<u8>,
+}
+
+/// An encode that goes on until it is needed, or this is dropped.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    codec: Codec,
+    pub(super) fingerprint: Fingerprint,
+    stop: Arc<AtomicBool>,
+    begun: Mutex<Option<Receiver<Begun>>>,
+}
+
+impl Begun {
+    pub(super) fn new(codec: &Codec, source_len: u64, prove: bool) -> Result<Self, Error> {
+        let encoding = codec.encoder.begin(source_len, None)?;
+        let decoding = prove.then(|| codec.encoder.decoder(None)).flatten();
+        let hasher = decoding.is_none().then(Hasher::new);
+        Ok(Self { encoding, decoding, fed: 0, hasher, out: Vec::new() })
+    }
+
+    /// Encodes the next piece of the source.
+    pub(super) fn feed(&mut self, piece: &[u8]) -> Result<(), Error> {
+        self.fed += piece.len() as u64;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(piece);
+        }
+        self.encoding.write(piece, &mut self.out)
+    }
+}
+
+impl Ahead {
+    /// The encode, if it is one by `codec` and nobody else has taken it. Waits for the end of the
+    /// piece that it is at.
+    pub(super) fn take(&self, codec: &Codec) -> Option<Begun> {
+        if (&codec.coding, codec.id) != (&self.codec.coding, self.codec.id) {
+            return None;
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        let begun = lock(&self.begun).take()?;
+        begun.recv().ok()
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// Begins to encode `file`, which is about to be hashed, if that is likely to be of use.
+    ///
+    /// One at a time, which bounds the memory; and none after one that was in vain, before another
+    /// large file had to be encoded: so a full cache costs one of them after each start.
+    pub(super) fn begin_ahead(
+        shared: &Arc<Self>,
+        file: &SourceFile,
+        codec: Codec,
+    ) -> Option<Ahead> {
+        let Content::File { file: content, fingerprint } = &file.content else { return None };
+        let (content, fingerprint, len) = (Arc::clone(content), *fingerprint, fingerprint.size);
+        if len < WORTH
+            || shared.is_closing()
+            || !shared.encoders.would_begin(Class::Waited)
+            || !shared.config.cache.could_hold(policy::most(len))
+            // What changes again within a tick of the clock would look the same.
+            || !fingerprint.rested(REST, SystemTime::now())
+            || !shared.ahead.swap(false, Ordering::Relaxed)
+        {
+            return None;
+        }
+        let (sender, begun) = sync_channel(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let ahead = Ahead {
+            codec: codec.clone(),
+            fingerprint,
+            stop: Arc::clone(&stop),
+            begun: Mutex::new(Some(begun)),
+        };
+        let clone = Arc::clone(shared);
+        let run = move || clone.run_ahead(&codec, &Opened::File(content), len, &stop, &sender);
+        shared.encoders.submit(Class::Waited, false, run).then_some(ahead)
+    }
+
+    fn run_ahead(
+        &self,
+        codec: &Codec,
+        source: &Opened,
+        len: u64,
+        stop: &AtomicBool,
+        sender: &SyncSender<Begun>,
+    ) {
+        let before = cpu_time();
+        let stopped = || {
+            stop.load(Ordering::Relaxed)
+                || self.life.load(Ordering::Relaxed) == CANCELLED
+                || self.encoders.waiting() > 0
+        };
+        // Whatever goes wrong here goes wrong again, where somebody waits for it.
+        if let Ok(Some(begun)) = encode_ahead(codec, source, len, self.config.prove, stopped) {
+            // Nobody takes it any more if the entry was there.
+            let _ = sender.send(begun);
+        }
+        self.counters.encode_took(codec.coding.as_str(), cpu_time().saturating_sub(before));
+    }
+}
+
+/// Encodes until it is `stopped`, there is no more room, or the last piece is next, which only
+/// an encode that is proven may take. `None` if it is not worth the while.
+fn encode_ahead(
+    codec: &Codec,
+    source: &Opened,
+    len: u64,
+    prove: bool,
+    stopped: impl Fn() -> bool,
+) -> Result<Option<Begun>, Error> {
+    let sample = policy::sample(len, |part, at| source.read_exact(part, at))?;
+    if stopped() || !policy::sample_saves(codec, &sample)? {
+        return Ok(None);
+    }
+    let mut begun = Begun::new(codec, len, prove)?;
+    begun.out.reserve_exact(ROOM + 2 * PIECE);
+    let mut pieces = source.pieces(0, len);
+    while !stopped() && begun.out.len() < ROOM && begun.fed + (PIECE as u64) < len {
+        match pieces.next()? {
+            Some(piece) => begun.feed(piece)?,
+            None => break,
+        }
+    }
+    Ok(Some(begun))
+}

@@ -1,0 +1,401 @@
+//! Encodes that begin while their source is still hashed.
+
+#![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
+mod common;
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
+use std::time::{Duration, SystemTime};
+
+use cachecompress::codec::PIECE;
+use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
+use cachecompress::semantics::SourcePath;
+use cachecompress::source::{Content, Found, SourceFile};
+use cachecompress::{Cache, Error, ServeCompressed, Source};
+use common::pack::{Fault, Gate, Pack, coding};
+use common::{Answer, LONG, eventually, get_as, hex, request, run, send};
+use tokio::task::JoinHandle;
+
+/// The least that is worth it, and a little more.
+const LEN: usize = (8 << 20) + 1000;
+const PIECES: u64 = LEN.div_ceil(PIECE) as u64;
+
+static BEFORE: LazyLock<Vec<u8>> = LazyLock::new(|| hex(LEN, 1));
+static AFTER: LazyLock<Vec<u8>> = LazyLock::new(|| hex(LEN, 2));
+
+/// Large files, no hash of which ends while it is held.
+#[derive(Clone, Debug, Default)]
+struct Files(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    held: Mutex<bool>,
+    let_go: Condvar,
+    hashing: AtomicUsize,
+    changed: AtomicBool,
+}
+
+impl Files {
+    /// Their hashes are held from now on.
+    fn hold(&self) {
+        *self.0.held.lock().unwrap() = true;
+    }
+
+    fn let_go(&self) {
+        *self.0.held.lock().unwrap() = false;
+        self.0.let_go.notify_all();
+    }
+
+    /// How many hashes have begun.
+    fn hashing(&self) -> usize {
+        self.0.hashing.load(SeqCst)
+    }
+
+    fn wait(&self) {
+        let held = self.0.held.lock().unwrap();
+        let bound = Duration::from_secs(25);
+        drop(self.0.let_go.wait_timeout_while(held, bound, |held| *held).unwrap());
+    }
+
+    fn file(&self, name: &str) -> LargeFile {
+        let len = if name.contains("short") { 8 << 20 >> 1 } else { LEN };
+        LargeFile {
+            files: self.clone(),
+            len,
+            inode: name.len() as u64,
+            is_new: name.contains("new"),
+            is_other: name.contains("other"),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct LargeFile {
+    files: Files,
+    len: usize,
+    inode: u64,
+    is_new: bool,
+    is_other: bool,
+}
+
+impl LargeFile {
+    fn fingerprint(&self) -> Fingerprint {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
+        let old = 1_600_000_000_000_000_000 + i128::from(self.files.0.changed.load(SeqCst));
+        // As old as a file may be whose next change may not be seen.
+        let time = if self.is_new { (now as i128) - 1_000_000_000 } else { old };
+        let size = self.len as u64;
+        Fingerprint { device: 1, inode: self.inode, size, modified: time, changed: time }
+    }
+}
+
+impl Source for Files {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        let file = self.file(&path.to_string_lossy());
+        let fingerprint = file.fingerprint();
+        let content = Content::File { file: Arc::new(file), fingerprint };
+        Ok(Found::File(SourceFile { content, ..SourceFile::new("") }))
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+fn refused<T>() -> io::Result<T> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+impl DiskFile for LargeFile {
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(Stat { kind: FileKind::Regular, fingerprint: self.fingerprint() })
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        // An encode reads pieces, a hash more than that. Short files are never held.
+        if buffer.len() > PIECE && self.len == LEN {
+            self.files.0.hashing.fetch_add(usize::from(offset == 0), SeqCst);
+            self.files.wait();
+        }
+        let is_other = self.is_other || self.files.0.changed.load(SeqCst);
+        let bytes = if is_other { &AFTER } else { &BEFORE };
+        let rest = bytes[..self.len].get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+        let len = rest.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
+        refused()
+    }
+
+    fn reserve(&self, _: u64) -> io::Result<()> {
+        refused()
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        refused()
+    }
+
+    fn publish(&self, _: &Path) -> io::Result<()> {
+        refused()
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        refused()
+    }
+
+    fn touch(&self) -> io::Result<()> {
+        refused()
+    }
+}
+
+fn service(files: &Files, pack: &Pack, cache: &Cache) -> ServeCompressed {
+    ServeCompressed::builder(files.clone())
+        .encoder(coding(), Arc::new(pack.clone()))
+        .cache(cache.clone())
+        .encode_threads(2)
+        .patience(LONG)
+        .build()
+        .unwrap()
+}
+
+fn cache() -> Cache {
+    Cache::in_memory(256 << 20)
+}
+
+/// A request under way.
+fn ask(service: &ServeCompressed, path: &'static str) -> JoinHandle<Answer> {
+    let service = service.clone();
+    tokio::spawn(async move { get_as(&service, path, "x-pack").await })
+}
+
+/// Pieces that are counted, and not held.
+fn counted() -> (Pack, Arc<Gate>) {
+    let gate = Gate::new();
+    gate.open_wide();
+    (Pack::gated(&gate), gate)
+}
+
+#[test]
+fn an_encode_begins_while_its_source_is_hashed_and_goes_on_after_that() {
+    run(async {
+        let (pack, gate) = counted();
+        let files = Files::default();
+        let warmed = service(&files, &pack, &cache());
+        let path = SourcePath::root().join("a.txt");
+        assert_eq!(warmed.warm([path], |_| {}).await.failed, 0);
+        assert_eq!(gate.arrived(), PIECES);
+        let expected = get_as(&warmed, "/a.txt", "x-pack").await;
+        assert_eq!(expected.cache(), "hit");
+
+        let (pack, gate) = counted();
+        let service = service(&files, &pack, &cache());
+        files.hold();
+        let asked = ask(&service, "/a.txt");
+        // All but the last piece, which is for an encode that is proven.
+        eventually(|| gate.arrived() == PIECES - 1).await;
+        assert!(!asked.is_finished(), "nothing leaves that has no name");
+        files.let_go();
+        let answer = asked.await.unwrap();
+        assert!(answer.bytes() == expected.bytes(), "the same bytes, whenever it begins");
+        assert_eq!((gate.arrived(), pack.begun()), (PIECES, 2), "nothing is encoded twice");
+        assert_eq!(get_as(&service, "/a.txt", "x-pack").await.cache(), "hit");
+    });
+}
+
+/// After a start with a full cache, every first request for a large file would encode for nothing.
+#[test]
+fn one_that_was_in_vain_is_the_last_before_an_encode_is_needed() {
+    run(async {
+        let (files, cache) = (Files::default(), cache());
+        let stored = service(&files, &counted().0, &cache);
+        get_as(&stored, "/stored.txt", "x-pack").await;
+
+        let pack = Pack::new();
+        let service = service(&files, &pack, &cache);
+        let mut begun = 0;
+        for (path, ahead, cached) in [
+            ("/stored.txt", 2, "hit"),
+            // The same bytes at other paths.
+            ("/stored-too.txt", 0, "hit"),
+            ("/stored-as-well.txt", 0, "hit"),
+            ("/stored-here.txt", 0, "hit"),
+        ] {
+            files.hold();
+            let (hashing, asked) = (files.hashing(), ask(&service, path));
+            eventually(|| files.hashing() > hashing && pack.begun() >= begun + ahead).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(pack.begun(), begun + ahead, "{path}");
+            files.let_go();
+            assert_eq!(asked.await.unwrap().cache(), cached, "{path}");
+            begun = pack.begun();
+        }
+        // Now one that has to be encoded.
+        let short = get_as(&service, "/short.txt", "x-pack").await;
+        assert_eq!(short.cache(), "stored");
+        begun += 2;
+        for (path, ahead) in [("/other.txt", 0), ("/another.txt", 2)] {
+            files.hold();
+            let (hashing, asked) = (files.hashing(), ask(&service, path));
+            eventually(|| files.hashing() > hashing && pack.begun() >= begun + ahead).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(pack.begun(), begun + ahead, "{path}");
+            files.let_go();
+            assert!(asked.await.unwrap().decoded() == *AFTER, "{path}");
+            begun = pack.begun();
+        }
+    });
+}
+
+#[test]
+fn a_client_that_leaves_leaves_no_encode_behind() {
+    run(async {
+        let gate = Gate::new();
+        let (files, pack) = (Files::default(), Pack::gated(&gate));
+        let service = service(&files, &pack, &cache());
+        let idle = Arc::strong_count(&pack.begun);
+        files.hold();
+        let asked = ask(&service, "/a.txt");
+        eventually(|| gate.arrived() == 1).await;
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        files.let_go();
+        // Nobody waits for the hash; who comes now waits for another.
+        let identity = get_as(&service, "/a.txt", "identity").await;
+        assert!(identity.bytes() == *BEFORE);
+        gate.open(2);
+        eventually(|| Arc::strong_count(&pack.begun) == idle).await;
+        assert!(gate.arrived() < 4, "it stops at the next piece");
+    });
+}
+
+#[test]
+fn what_was_encoded_of_a_file_that_changes_is_dropped() {
+    run(async {
+        let (pack, gate) = counted();
+        let files = Files::default();
+        let service = service(&files, &pack, &cache());
+        files.hold();
+        let asked = ask(&service, "/a.txt");
+        eventually(|| gate.arrived() > 3).await;
+        files.0.changed.store(true, SeqCst);
+        files.let_go();
+        assert!(asked.await.unwrap().decoded() == *AFTER);
+        assert_eq!(pack.begun(), 4, "both begin twice, the sample and the file");
+    });
+}
+
+#[test]
+fn what_goes_wrong_ahead_goes_wrong_where_somebody_waits_for_it() {
+    run(async {
+        for fault in [Fault::ErrorAtBegin, Fault::Error, Fault::Panic, Fault::DropByte] {
+            let (files, pack) = (Files::default(), Pack::broken(fault, 1));
+            let service = service(&files, &pack, &cache());
+            files.hold();
+            let asked = ask(&service, "/a.txt");
+            eventually(|| pack.begun() == 2).await;
+            files.let_go();
+            asked.await.unwrap().is_exact_or_aborted(&BEFORE);
+            let after = get_as(&service, "/a.txt", "x-pack").await;
+            assert_eq!((after.coding(), after.cache()), ("", "encoder"), "{fault:?}");
+            assert!(after.bytes() == *BEFORE, "{fault:?}");
+        }
+    });
+}
+
+#[test]
+fn without_a_decoder_what_was_encoded_ahead_is_hashed() {
+    run(async {
+        let (pack, gate) = counted();
+        let pack = Pack { decoder: false, ..pack };
+        let files = Files::default();
+        let service = service(&files, &pack, &cache());
+        files.hold();
+        let asked = ask(&service, "/a.txt");
+        eventually(|| gate.arrived() > 3).await;
+        files.let_go();
+        assert!(asked.await.unwrap().decoded() == *BEFORE);
+        assert_eq!((gate.arrived(), pack.begun()), (PIECES, 2));
+    });
+}
+
+/// Nor one that may change without a trace, nor one that waits for other work.
+#[test]
+fn no_encode_begins_ahead_that_is_unlikely_to_be_wanted() {
+    run(async {
+        let accept = ("accept-encoding", "x-pack");
+        let files = Files::default();
+        for (method, path, fields) in [
+            ("GET", "/a.txt", &[][..]),
+            ("GET", "/a.txt", &[("accept-encoding", "x-pack;q=0, gzip;q=0")]),
+            ("GET", "/a.png", &[accept]),
+            ("GET", "/new.txt", &[accept]),
+            ("HEAD", "/a.txt", &[accept]),
+            ("GET", "/a.txt", &[accept, ("range", "bytes=0-1")]),
+            ("GET", "/a.txt", &[accept, ("if-none-match", "\"x\"")]),
+            ("GET", "/a.txt", &[accept, ("if-match", "\"x\"")]),
+            ("GET", "/a.txt", &[accept, ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")]),
+        ] {
+            let pack = Pack::new();
+            let service = service(&files, &pack, &cache());
+            files.hold();
+            let (hashing, clone) = (files.hashing(), service.clone());
+            let request = request(method, path, fields);
+            let asked = tokio::spawn(async move { send(&clone, request).await });
+            eventually(|| files.hashing() > hashing).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert_eq!(pack.begun(), 0, "{method} {path} {fields:?}");
+            files.let_go();
+            asked.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn no_encode_waits_for_one_that_is_ahead() {
+    run(async {
+        let gate = Gate::new();
+        let (files, pack) = (Files::default(), Pack::gated(&gate));
+        let service = service(&files, &pack, &cache());
+        files.hold();
+        let ahead = ask(&service, "/a.txt");
+        eventually(|| gate.arrived() == 1).await;
+        // It has the only thread for large files.
+        let short = ask(&service, "/other-short.txt");
+        eventually(|| service.metrics().queue_length == 1).await;
+        gate.open(1);
+        eventually(|| pack.begun() == 4).await;
+        gate.open_wide();
+        assert!(!short.await.unwrap().decoded().is_empty());
+        files.let_go();
+        assert!(ahead.await.unwrap().decoded() == *BEFORE);
+    });
+}
+
+/// It would fill the queue of those that somebody waits for.
+#[test]
+fn none_that_is_ahead_waits_for_a_thread() {
+    run(async {
+        let gate = Gate::new();
+        let (files, pack) = (Files::default(), Pack::gated(&gate));
+        let service = service(&files, &pack, &cache());
+        let short = ask(&service, "/other-short.txt");
+        eventually(|| gate.arrived() == 1).await;
+        files.hold();
+        let (hashing, asked) = (files.hashing(), ask(&service, "/a.txt"));
+        eventually(|| files.hashing() > hashing).await;
+        assert_eq!(service.metrics().queue_length, 0);
+        files.let_go();
+        gate.open_wide();
+        for asked in [short, asked] {
+            assert!(!asked.await.unwrap().decoded().is_empty());
+        }
+        assert_eq!(pack.begun(), 4, "two files, each with its sample");
+    });
+}
