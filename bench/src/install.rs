@@ -9,13 +9,14 @@ use crate::servers::Kind;
 use crate::{Outcome, machine, places};
 
 /// Programs of Debian, and the packages that they are in.
-const DEBIAN: [(&str, &[&str]); 7] = [
+const DEBIAN: [(&str, &[&str]); 8] = [
     ("wrk", &["wrk"]),
     ("h2load", &["nghttp2-client"]),
     ("taskset", &["util-linux"]),
     ("nginx", &["nginx-light", "libnginx-mod-http-brotli-static"]),
     ("h2o", &["h2o"]),
     ("lighttpd", &["lighttpd", "lighttpd-mod-deflate"]),
+    ("zstd", &["zstd"]),
     ("python3", &["python3", "python3-venv"]),
 ];
 /// What nothing can be measured without.

@@ -12,6 +12,36 @@ use crate::Outcome;
 /// The core of the server under load.
 pub(crate) const SERVER_CORE: usize = 0;
 
+/// Which cores a program may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cores {
+    /// The server's.
+    One,
+    All,
+}
+
+impl Cores {
+    /// `command`, on these cores from its first instruction on.
+    pub(crate) fn of(self, command: &Command) -> Command {
+        let list = match self {
+            Self::One => SERVER_CORE.to_string(),
+            Self::All => {
+                let online = fs::read_to_string("/sys/devices/system/cpu/online");
+                online.map_or_else(|_| SERVER_CORE.to_string(), |list| list.trim().to_owned())
+            }
+        };
+        let mut pinned = Command::new("taskset");
+        pinned.args(["-c", &list]).arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => pinned.env(name, value),
+                None => pinned.env_remove(name),
+            };
+        }
+        pinned
+    }
+}
+
 /// What stands at the head of the page.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Machine {

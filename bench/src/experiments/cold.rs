@@ -1,13 +1,15 @@
 //! The first request for a large file that nobody has compressed yet.
 
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::{Bench, Values, add};
 use crate::client;
+use crate::machine::Cores;
 use crate::results::{Case, Metric, Record};
 use crate::servers::{Kind, Server};
 use crate::site::Page;
-use crate::{Outcome, check, cost, places};
+use crate::{Outcome, check, cost, machine, places};
 
 const KINDS: [Kind; 5] =
     [Kind::Ours, Kind::NginxGzip, Kind::Lighttpd, Kind::CaddyEncode, Kind::CompressionLayer];
@@ -30,7 +32,8 @@ pub(super) fn run(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
                     if !bench.programs.has(kind) {
                         continue;
                     }
-                    match first_request(bench, record, kind, (&small, &page), coding) {
+                    let whom = (kind, Cores::One);
+                    match first_request(bench, record, whom, (&small, &page), coding) {
                         Ok(values) => add(record, &case, kind.name(), turn, values),
                         Err(why) => record.note(format!("{name}: {}: {why}", kind.name())),
                     }
@@ -41,17 +44,49 @@ pub(super) fn run(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
     Ok(())
 }
 
+/// The encoder's own program, as the first request's time to the last byte is held against it.
+const ENCODER: &str = "zstd -3 -T1";
+
+/// The first request to our server, which has all cores, and the encoder alone, which has them, too.
+pub(super) fn beside_the_encoder(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
+    let page = bench.site.largest_text(bench.options)?;
+    let small = *bench.site.texts(bench.options)?.first().ok_or("no text")?;
+    let path = bench.site.root().join(page.path.trim_start_matches('/'));
+    // Neither is to wait for the disk.
+    let length = places::read(&path)?.len() as f64;
+    let case = Case { name: "long text, zstd", amount: length, connections: 1 };
+    record.versions.insert(ENCODER.into(), machine::said_by("zstd", &["--version"]));
+    // Each turn is short, so there can be more of them.
+    record.turns = 3 * bench.options.turns();
+    for turn in 0..record.turns {
+        let values =
+            first_request(bench, record, (Kind::Ours, Cores::All), (&small, &page), "zstd")?;
+        add(record, &case, Kind::Ours.name(), turn, values);
+        let mut command = Command::new("zstd");
+        command.args(["-3", "-T1", "-q", "-c"]).arg(&path);
+        let mut command = Cores::All.of(&command);
+        let start = Instant::now();
+        let status = command.stdout(Stdio::null()).status().map_err(|error| error.to_string())?;
+        let total = start.elapsed();
+        if !status.success() {
+            return Err(format!("{ENCODER}: {status}"));
+        }
+        add(record, &case, ENCODER, turn, [(Metric::Total, total.as_secs_f64() * 1e3)].into());
+    }
+    Ok(())
+}
+
 /// Starts a server with an empty cache, and asks it for `page`.
 fn first_request(
     bench: &Bench<'_>,
     record: &mut Record,
-    kind: Kind,
+    (kind, cores): (Kind, Cores),
     (small, page): (&Page, &Page),
     coding: &str,
 ) -> Outcome<Values> {
     let cache = bench.places.run.join("cold-cache");
     places::create_empty(&cache)?;
-    let server = bench.start_with(kind, record, cache)?;
+    let server = bench.start_on(cores, kind, record, cache)?;
     client::get(server.port, small.path, &[("Connection", "close")], &mut Vec::new())?;
     cost::reset_peak(server.pid())?;
     let before = cost::cpu(server.pid());

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::install::{self, Programs};
 use crate::load::Tally;
-use crate::machine::Machine;
+use crate::machine::{Cores, Machine};
 use crate::options::Options;
 use crate::places::Places;
 use crate::results::{Case, Measurement, Metric, Record};
@@ -28,7 +28,7 @@ pub(crate) struct Experiment {
 }
 
 /// All of them, in the order of the page.
-pub(crate) const EXPERIMENTS: [Experiment; 12] = [
+pub(crate) const EXPERIMENTS: [Experiment; 13] = [
     Experiment { name: "warm", run: warm::http1 },
     Experiment { name: "drained", run: warm::drained },
     Experiment { name: "h2c", run: warm::h2c },
@@ -36,6 +36,7 @@ pub(crate) const EXPERIMENTS: [Experiment; 12] = [
     Experiment { name: "ranges", run: requests::ranges },
     Experiment { name: "identity", run: requests::identity },
     Experiment { name: "cold", run: cold::run },
+    Experiment { name: "encoder", run: cold::beside_the_encoder },
     Experiment { name: "downloads", run: downloads::run },
     Experiment { name: "files", run: scale::files },
     Experiment { name: "connections", run: scale::connections },
@@ -95,8 +96,18 @@ impl<'a> Bench<'a> {
     }
 
     fn start_with(&self, kind: Kind, record: &mut Record, cache: PathBuf) -> Outcome<Server> {
-        let places = self.places;
-        let server = Server::start(kind, &self.programs, self.site.root(), &places.run, &cache)?;
+        self.start_on(Cores::One, kind, record, cache)
+    }
+
+    fn start_on(
+        &self,
+        cores: Cores,
+        kind: Kind,
+        record: &mut Record,
+        cache: PathBuf,
+    ) -> Outcome<Server> {
+        let (places, site) = (self.places, self.site.root());
+        let server = Server::start(kind, &self.programs, site, &places.run, &cache, cores)?;
         let version = kind.version(&self.programs);
         record.versions.insert(kind.name().into(), version);
         Ok(server)

@@ -93,8 +93,10 @@ fn section(record: &Record, dir: &Path) -> Outcome<String> {
         text,
         "\n{}",
         match (record.experiment.as_str(), record.turns) {
-            ("cold" | "downloads" | "startup", 1) => "One turn.".into(),
-            ("cold" | "downloads" | "startup", turns) => format!("Medians of {turns} turns."),
+            ("cold" | "encoder" | "downloads" | "startup", 1) => "One turn.".into(),
+            ("cold" | "encoder" | "downloads" | "startup", turns) => {
+                format!("Medians of {turns} turns.")
+            }
             (_, 1) => format!("One turn of {} s for each server and case.", record.seconds),
             (_, turns) => format!(
                 "Medians of {turns} turns of {} s for each server and case.",

@@ -16,6 +16,7 @@ struct Target {
     case: &'static str,
     metric: Metric,
     peer: &'static str,
+    connections: u32,
     limit: f64,
 }
 
@@ -37,14 +38,22 @@ const H2C: [&str; 5] = ["1.4 KB", "33 KB", "92 KB", "4 MB", "60 MB"];
 const START: f64 = 200.0;
 
 const fn nginx(experiment: &'static str, case: &'static str, metric: Metric, limit: f64) -> Target {
-    Target { experiment, case, metric, peer: "nginx", limit }
+    Target { experiment, case, metric, peer: "nginx", connections: CONNECTIONS, limit }
 }
 
 /// All of them: those against nginx, the same against h2o as "ahead", and HTTP/2.
 fn targets() -> Vec<Target> {
     let ahead = TARGETS.map(|target| Target { peer: "h2o", limit: 1.0, ..target });
     let level = H2C.map(|case| nginx("h2c", case, Metric::CpuMicros, 1.0));
-    [&TARGETS[..], &ahead, &level].concat()
+    let encoder = Target {
+        experiment: "encoder",
+        case: "long text, zstd",
+        metric: Metric::Total,
+        peer: "zstd -3 -T1",
+        connections: 1,
+        limit: 1.15,
+    };
+    [&TARGETS[..], &ahead, &level, &[encoder]].concat()
 }
 
 /// Less is better for all but rates.
@@ -76,6 +85,7 @@ fn what(experiment: &str) -> &'static str {
         "ranges" => "range",
         "identity" => "never compressed",
         "cold" => "first request",
+        "encoder" => "first request, all cores,",
         "downloads" => "downloads",
         "files" => "many files",
         "connections" => "many connections",
@@ -136,7 +146,7 @@ fn measured(records: &[Record], target: &Target) -> Option<f64> {
     let case = record
         .cases()
         .into_iter()
-        .find(|case| case.name == target.case && case.connections == CONNECTIONS)?;
+        .find(|case| case.name == target.case && case.connections == target.connections)?;
     record.ratio(&case, OURS, target.peer, target.metric)
 }
 

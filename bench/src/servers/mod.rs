@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::install::Programs;
+use crate::machine::Cores;
 use crate::{Outcome, cost, machine, places};
 
 /// A server in one of its configurations.
@@ -137,7 +138,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) h2c_port: u16,
 }
 
-/// A server that runs, alone on its core.
+/// A server that runs, mostly alone on its core.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) kind: Kind,
@@ -157,6 +158,7 @@ impl Server {
         site: &Path,
         run: &Path,
         cache: &Path,
+        cores: Cores,
     ) -> Outcome<Self> {
         let (port, second) = (free_port()?, free_port()?);
         let dir = run.join(kind.name().replace(' ', "-"));
@@ -169,7 +171,8 @@ impl Server {
         let own_port = matches!(kind, Kind::Nginx | Kind::NginxGzip);
         let h2c_port = if own_port { second } else { port };
         let started = Instant::now();
-        let child = pinned(&command)
+        let child = cores
+            .of(&command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -224,20 +227,6 @@ impl Drop for Server {
         }
         let _ = self.child.wait();
     }
-}
-
-/// `command`, on the server's core from its first instruction on.
-fn pinned(command: &Command) -> Command {
-    let mut pinned = Command::new("taskset");
-    pinned.args(["-c", &machine::SERVER_CORE.to_string()]);
-    pinned.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => pinned.env(name, value),
-            None => pinned.env_remove(name),
-        };
-    }
-    pinned
 }
 
 /// A port that nobody listens on; somebody may, before it is used, and then the start fails.
