@@ -59,6 +59,7 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Whole,
+    /// What was written of it is not worth a proof any more.
     GivenUp,
 }
 
@@ -145,10 +146,13 @@ impl Drop for Writing<'_> {
 
 impl Reading<'_> {
     /// Waits until more than `passed` bytes are written; how many are, and how many of them are
-    /// readable. `None` if there will not be more.
+    /// readable. `None` if there will not be more, or not to an end.
     fn beyond(&self, passed: u64) -> Option<(u64, u64)> {
         let mut state = self.0.lock();
         loop {
+            if state.end == Some(End::GivenUp) {
+                return None;
+            }
             if state.bytes > passed {
                 return Some((state.bytes, state.readable));
             }
@@ -181,8 +185,8 @@ impl Judge<'_> {
 }
 
 /// Runs `encode`, and proves what it hands to its judge: `beside` it, if there is a thread to be
-/// had, which reads it from where it was written. A proof that fails counts for more than what
-/// `encode` returns, because it judges what came first.
+/// had, which reads it from where it was written. A proof that has failed counts for more than
+/// what `encode` returns, because it judges what came first.
 pub(super) fn prove<'a>(
     beside: Option<Payload>,
     proving: Proving<'a>,
@@ -240,9 +244,12 @@ fn ended() -> Trouble {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
     use crate::codec::Decoding;
+    use crate::error::Failure;
     use crate::fs::{Disk, MemoryDisk};
 
     /// Decodes every byte to itself, up to a `!`, which it does not know, or a `?`, at which it
@@ -327,15 +334,21 @@ mod tests {
         }
     }
 
-    /// What lies behind a fault never reaches a reader, however far the encode is ahead.
+    /// What lies behind a fault never reaches a reader, however far the encode is ahead. An encode
+    /// that gives up may do so before its proof comes to that.
     #[test]
     fn nothing_is_committed_from_what_is_disproved_on() {
         let part = [b'a'; 1000];
         let parts = [&part[..], b"!", &part, &part, b""];
         for beside in [false, true] {
             for end in [Ok(()), Err(gave_up())] {
+                let gave_up = beside && end.is_err();
                 let (proven, committed) = judged(beside, &parts, end);
-                assert_eq!(message(proven), "disproved: disproved", "beside: {beside}");
+                let message = message(proven);
+                assert!(
+                    message == "disproved: disproved" || gave_up && message == "encoder: gave up",
+                    "beside: {beside}, {message}"
+                );
                 let before = committed.last().is_none_or(|last| *last == 1000 - WITHHELD);
                 assert!(before && committed.len() <= 1, "beside: {beside}, {committed:?}");
             }
@@ -356,8 +369,40 @@ mod tests {
         for beside in [false, true] {
             let (proven, committed) = judged(beside, &[&[b'a'; 600], b"b"], Err(gave_up()));
             assert_eq!(message(proven), "encoder: gave up", "beside: {beside}");
-            assert_eq!(committed, [600 - WITHHELD], "beside: {beside}");
+            assert!(committed.iter().all(|bytes| *bytes == 600 - WITHHELD), "{committed:?}");
         }
+    }
+
+    /// Counts what it decodes, and takes its time.
+    struct Slow(Arc<AtomicU64>);
+
+    impl Decoding for Slow {
+        fn write(&mut self, coded: &[u8], _: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+            thread::sleep(Duration::from_millis(5));
+            self.0.fetch_add(coded.len() as u64, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, _sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+            Ok(())
+        }
+    }
+
+    /// The end of an encode that was cancelled waited for the proof of all that had been written.
+    #[test]
+    fn what_is_given_up_is_not_proven_to_its_end() {
+        let coded = vec![b'a'; 64 * CHUNK];
+        let file = MemoryDisk::new().create_unnamed(Path::new("/")).unwrap();
+        file.write_all_at(&coded, 0).unwrap();
+        let decoded = Arc::new(AtomicU64::new(0));
+        let proof = Proof::new(Some(Box::new(Slow(Arc::clone(&decoded)))), u64::MAX);
+        let proving = Proving::new(proof, &|_| ());
+        let proven = prove(Some(Payload { file, start: 0 }), proving, |judge| {
+            judge.take(&coded, true)?;
+            Err(Failure::Dropped.into())
+        });
+        assert_eq!(message(proven), "Dropped");
+        assert!(decoded.load(Ordering::Relaxed) < coded.len() as u64 / 2);
     }
 
     #[test]
