@@ -155,14 +155,8 @@ impl Shared {
         }
         let source = self.open(task)?;
         let begun = task.resource.ahead.as_ref().and_then(|ahead| ahead.take(&task.codec));
-        if begun.is_none() && !task.unconditional && policy::samples(task.resource.len) {
-            let sample = policy::sample(task.resource.len, |part, at| source.read_exact(part, at))
-                .map_err(|_| self.changed(task))?;
-            let saves = policy::sample_saves(&task.codec, &sample)
-                .map_err(|error| self.failed(task, &error))?;
-            if !saves {
-                return Err(self.unprofitable(task, &key).into());
-            }
+        if begun.is_none() && !self.sample_saves(task, &source)? {
+            return Err(self.unprofitable(task, &key).into());
         }
         let header = task.header(Kind::Representation, key.clone());
         let room = policy::most(task.resource.len);
@@ -234,8 +228,7 @@ impl Shared {
         self.counters.encode_took(task.codec.coding.as_str(), proven.cpu);
         let digest = proven.digest.or_else(|| hasher.map(Hasher::finish));
         if digest != Some(task.digest) {
-            let message = "what was encoded is not what was hashed";
-            return Err(Trouble::Disproved(Error::new(ErrorKind::Encoder, message)));
+            return Err(other_source());
         }
         Ok(())
     }
@@ -280,10 +273,7 @@ impl Shared {
         }
         writer.write(out).map_err(|error| match error {
             // Room was reserved for all that an honest encoder may emit.
-            WriteError::NoRoom => Trouble::Disproved(Error::new(
-                ErrorKind::Encoder,
-                "the encoder's output is longer than the source by more than 1/256 and 64 KiB",
-            )),
+            WriteError::NoRoom => too_long(),
             WriteError::Io(error) => Trouble::Disk(error),
         })?;
         judge.take(out, readable)?;
@@ -337,13 +327,17 @@ impl Shared {
         Failure::SourceChanged
     }
 
-    /// What was encoded did not decode to what was hashed: either the source changed meanwhile,
-    /// or the encoder is at fault, and then it gets no second chance with this content.
+    /// What was encoded did not decode to what was hashed: the source changed meanwhile, the cache's
+    /// disk misread, or the encoder is at fault. Only if it fails once more, where nothing else can
+    /// be, it gets no other chance with this content.
     fn disproved(&self, task: &Task, error: &Error, lock: Option<KeyLock>) -> Failure {
-        let source = self.open(task).ok();
-        let same = source.and_then(|source| source.digest(task.resource.len).ok());
-        if same != Some(task.digest) {
-            return self.changed(task);
+        match catch_unwind(AssertUnwindSafe(|| self.prove_in_memory(task))) {
+            Ok(Ok(())) => {
+                tracing::warn!(%error, path = %task.resource.path, "an encode failed, but not again");
+                return self.changed(task);
+            }
+            Ok(Err(Trouble::Failure(failure))) => return failure,
+            Ok(Err(_)) | Err(_) => {}
         }
         tracing::error!(
             %error,
@@ -356,6 +350,40 @@ impl Shared {
         // Also where the cache cannot be written: no request shall abort twice.
         self.faults.insert(task.key(), ());
         Failure::Encoder
+    }
+
+    /// Whether a sample of the source, if one is taken, says that it saves enough.
+    fn sample_saves(&self, task: &Task, source: &Opened) -> Result<bool, Failure> {
+        if task.unconditional || !policy::samples(task.resource.len) {
+            return Ok(true);
+        }
+        let sample = policy::sample(task.resource.len, |part, at| source.read_exact(part, at))
+            .map_err(|_| self.changed(task))?;
+        policy::sample_saves(&task.codec, &sample).map_err(|error| self.failed(task, &error))
+    }
+
+    /// Encodes the source once more, and proves that, with nothing between the two but memory.
+    fn prove_in_memory(&self, task: &Task) -> Result<(), Trouble> {
+        let (source, len) = (self.open(task)?, task.resource.len);
+        self.sample_saves(task, &source)?;
+        let mut begun =
+            Begun::new(&task.codec, len, self.config.prove).map_err(Trouble::Encoder)?;
+        let mut proof = Proof::new(begun.decoding.take(), len);
+        begun.hasher = Some(Hasher::new());
+        let mut left = policy::most(len);
+        let fed = self.encode(task, &source, begun, |out, _| {
+            left = left.checked_sub(out.len() as u64).ok_or_else(too_long)?;
+            proof.write(out).map_err(Trouble::Disproved)?;
+            out.clear();
+            Ok(())
+        })?;
+        if fed.map(Hasher::finish) != Some(task.digest) {
+            return Err(self.changed(task).into());
+        }
+        match proof.finish().map_err(Trouble::Disproved)? {
+            Some(digest) if digest != task.digest => Err(other_source()),
+            _ => Ok(()),
+        }
     }
 
     /// The encoder gave up before anybody read a byte. It gets no other chance from this process;
@@ -380,6 +408,16 @@ impl Shared {
             self.config.cache.warn_once(&error);
         }
     }
+}
+
+fn other_source() -> Trouble {
+    let message = "what was encoded is not what was hashed";
+    Trouble::Disproved(Error::new(ErrorKind::Encoder, message))
+}
+
+fn too_long() -> Trouble {
+    let message = "the encoder's output is longer than the source by more than 1/256 and 64 KiB";
+    Trouble::Disproved(Error::new(ErrorKind::Encoder, message))
 }
 
 /// How a job ended, other than with a published entry.
