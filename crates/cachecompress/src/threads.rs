@@ -186,6 +186,13 @@ impl Threads {
         lane.queue.is_empty() && (lane.idle > 0 || startable)
     }
 
+    /// Whether a job that is not small waits for a thread.
+    pub(crate) fn is_short(&self, class: Class) -> bool {
+        let mut state = self.0.0.lock();
+        let lane = state.lane(class);
+        lane.queue.iter().filter(|job| !job.small).count() > lane.idle
+    }
+
     /// How many jobs wait for a thread.
     pub(crate) fn waiting(&self) -> usize {
         self.0.0.lock().waiting()
@@ -466,6 +473,10 @@ mod tests {
             }
         }
         assert!(!pool.would_begin(Class::Waited), "all threads are held");
+        assert!(pool.submit(Class::Waited, true, || {}));
+        assert!(!pool.is_short(Class::Waited), "what waits is small");
+        assert!(pool.submit(Class::Waited, false, || {}));
+        assert!(pool.is_short(Class::Waited));
         drop(hold);
         pool.drain();
         while !pool.would_begin(Class::Waited) {

@@ -16,9 +16,9 @@ use cachecompress::codec::PIECE;
 use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
 use cachecompress::semantics::SourcePath;
 use cachecompress::source::{Content, Found, SourceFile};
-use cachecompress::{Cache, Error, ServeCompressed, Source};
+use cachecompress::{Builder, Cache, Error, ServeCompressed, Source};
 use common::pack::{Fault, Gate, Pack, coding};
-use common::{Answer, LONG, eventually, get_as, hex, request, run, send};
+use common::{Answer, LONG, encodes, eventually, get_as, hex, request, run, send};
 use tokio::task::JoinHandle;
 
 /// The least that is worth it, and a little more.
@@ -38,6 +38,8 @@ struct Shared {
     let_go: Condvar,
     hashing: AtomicUsize,
     changed: AtomicBool,
+    /// As `changed`, but no fingerprint tells.
+    changed_silently: AtomicBool,
 }
 
 impl Files {
@@ -68,6 +70,7 @@ impl Files {
             files: self.clone(),
             len,
             inode: name.len() as u64,
+            is_held: !name.contains("short"),
             is_new: name.contains("new"),
             is_other: name.contains("other"),
         }
@@ -79,6 +82,7 @@ struct LargeFile {
     files: Files,
     len: usize,
     inode: u64,
+    is_held: bool,
     is_new: bool,
     is_other: bool,
 }
@@ -117,12 +121,14 @@ impl DiskFile for LargeFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        // An encode reads pieces, a hash more than that. Short files are never held.
-        if buffer.len() > PIECE && self.len == LEN {
+        // An encode reads pieces, a hash more than that.
+        if buffer.len() > PIECE && self.is_held {
             self.files.0.hashing.fetch_add(usize::from(offset == 0), SeqCst);
             self.files.wait();
         }
-        let is_other = self.is_other || self.files.0.changed.load(SeqCst);
+        let shared = &self.files.0;
+        let is_other =
+            self.is_other || shared.changed.load(SeqCst) || shared.changed_silently.load(SeqCst);
         let bytes = if is_other { &AFTER } else { &BEFORE };
         let rest = bytes[..self.len].get(usize::try_from(offset).unwrap()..).unwrap_or_default();
         let len = rest.len().min(buffer.len());
@@ -155,14 +161,16 @@ impl DiskFile for LargeFile {
     }
 }
 
-fn service(files: &Files, pack: &Pack, cache: &Cache) -> ServeCompressed {
+fn builder(files: &Files, pack: &Pack, cache: &Cache) -> Builder {
     ServeCompressed::builder(files.clone())
         .encoder(coding(), Arc::new(pack.clone()))
         .cache(cache.clone())
         .encode_threads(2)
         .patience(LONG)
-        .build()
-        .unwrap()
+}
+
+fn service(files: &Files, pack: &Pack, cache: &Cache) -> ServeCompressed {
+    builder(files, pack, cache).build().unwrap()
 }
 
 fn cache() -> Cache {
@@ -291,6 +299,77 @@ fn what_was_encoded_of_a_file_that_changes_is_dropped() {
     });
 }
 
+/// What is mapped, and what lies in a network, may change like that. The encoder was blamed for it,
+/// by a verdict that outlived the process.
+#[test]
+fn no_encoder_is_blamed_for_a_change_that_nothing_tells() {
+    run(async {
+        for while_hashed in [true, false] {
+            let gate = Gate::new();
+            let (files, pack, cache) = (Files::default(), Pack::gated(&gate), cache());
+            let first = service(&files, &pack, &cache);
+            files.hold();
+            let asked = ask(&first, "/a.txt");
+            gate.open(3);
+            eventually(|| gate.arrived() > 3).await;
+            if while_hashed {
+                files.0.changed_silently.store(true, SeqCst);
+                files.let_go();
+            } else {
+                files.let_go();
+                while encodes(&first, "x-pack") == 0 {
+                    gate.open(1);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                files.0.changed_silently.store(true, SeqCst);
+            }
+            gate.open_wide();
+            asked.await.unwrap().is_exact_or_aborted(&AFTER);
+            for service in [first, service(&files, &pack, &cache)] {
+                let answer = get_as(&service, "/a.txt", "x-pack").await;
+                assert_eq!(answer.coding(), "x-pack", "{while_hashed}, {}", answer.cache());
+                assert!(answer.decoded() == *AFTER);
+            }
+        }
+    });
+}
+
+/// Each may keep 8 MiB.
+#[test]
+fn there_is_one_that_is_ahead_at_a_time() {
+    run(async {
+        let gate = Gate::new();
+        // Nobody is answered before its end.
+        let (files, pack) = (Files::default(), Pack { late: true, ..Pack::gated(&gate) });
+        let service = builder(&files, &pack, &cache()).encode_threads(3).build().unwrap();
+        files.hold();
+        let first = ask(&service, "/a.txt");
+        eventually(|| gate.arrived() == 1).await;
+        files.let_go();
+        while encodes(&service, "x-pack") == 0 {
+            gate.open(1);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // It has been taken over, and has been needed; there are threads to hash and to encode.
+        files.hold();
+        let (hashing, second) = (files.hashing(), ask(&service, "/aa.txt"));
+        eventually(|| files.hashing() > hashing).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(pack.begun(), 2);
+        files.let_go();
+        gate.open_wide();
+        for asked in [first, second] {
+            assert!(asked.await.unwrap().decoded() == *BEFORE);
+        }
+        // And the next may have its turn.
+        files.hold();
+        let (begun, third) = (pack.begun(), ask(&service, "/aaa.txt"));
+        eventually(|| pack.begun() == begun + 2).await;
+        files.let_go();
+        assert!(third.await.unwrap().decoded() == *BEFORE);
+    });
+}
+
 #[test]
 fn what_goes_wrong_ahead_goes_wrong_where_somebody_waits_for_it() {
     run(async {
@@ -375,6 +454,26 @@ fn no_encode_waits_for_one_that_is_ahead() {
         assert!(!short.await.unwrap().decoded().is_empty());
         files.let_go();
         assert!(ahead.await.unwrap().decoded() == *BEFORE);
+    });
+}
+
+/// It would wait in memory for longer than it saves.
+#[test]
+fn none_is_ahead_of_a_hash_that_waits_for_others() {
+    run(async {
+        let (files, pack) = (Files::default(), Pack::new());
+        let service = service(&files, &pack, &cache());
+        files.hold();
+        let clone = service.clone();
+        let first = tokio::spawn(async move { get_as(&clone, "/a.txt", "identity").await });
+        eventually(|| files.hashing() == 1).await;
+        let second = ask(&service, "/aa.txt");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(pack.begun(), 0);
+        files.let_go();
+        for asked in [first, second] {
+            assert!(asked.await.unwrap().decoded() == *BEFORE);
+        }
     });
 }
 

@@ -3,18 +3,19 @@
 //! What comes of them waits in memory: it has no name, and nobody gets it, before the hash tells
 //! whether there is an entry of it already. The encode then goes on from there.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use super::hash::REST;
 use super::opened::Opened;
+use super::resource::Resource;
 use super::{CANCELLED, Shared, policy};
 use crate::codec::{Codec, Decoding, Encoding, PIECE};
 use crate::error::Error;
 use crate::fs::Fingerprint;
-use crate::semantics::Hasher;
+use crate::semantics::{Hasher, SourcePath};
 use crate::source::{Content, SourceFile};
 use crate::sync::{Mutex, lock};
 use crate::threads::{Class, cpu_time};
@@ -41,10 +42,47 @@ pub(super) struct Begun {
 /// An encode that goes on until it is needed, or this is dropped.
 #[derive(Debug)]
 pub(super) struct Ahead {
+    path: SourcePath,
+    fingerprint: Fingerprint,
     codec: Codec,
-    pub(super) fingerprint: Fingerprint,
     stop: Arc<AtomicBool>,
     begun: Mutex<Option<Receiver<Begun>>>,
+}
+
+/// The one that there is, if there is one, and whether the next would be of use.
+#[derive(Debug)]
+pub(super) struct Turn {
+    taken: Mutex<Weak<Ahead>>,
+    needed: AtomicBool,
+}
+
+impl Turn {
+    pub(super) fn new() -> Self {
+        Self { taken: Mutex::default(), needed: AtomicBool::new(true) }
+    }
+
+    /// Says that a large source had to be encoded.
+    pub(super) fn was_needed(&self) {
+        self.needed.store(true, Ordering::Relaxed);
+    }
+
+    /// The encode of `resource` by `codec` that has begun.
+    pub(super) fn of(&self, resource: &Resource, codec: &Codec) -> Option<Arc<Ahead>> {
+        let ahead = lock(&self.taken).upgrade()?;
+        let is_same = ahead.is_of(resource)
+            && (&ahead.codec.coding, ahead.codec.id) == (&codec.coding, codec.id);
+        is_same.then_some(ahead)
+    }
+
+    /// Makes `ahead` the one that there is, unless there is one, or it would be in vain.
+    fn take(&self, ahead: &Arc<Ahead>) -> bool {
+        let mut taken = lock(&self.taken);
+        let free = taken.strong_count() == 0 && self.needed.swap(false, Ordering::Relaxed);
+        if free {
+            *taken = Arc::downgrade(ahead);
+        }
+        free
+    }
 }
 
 impl Begun {
@@ -66,12 +104,12 @@ impl Begun {
 }
 
 impl Ahead {
-    /// The encode, if it is one by `codec` and nobody else has taken it. Waits for the end of the
-    /// piece that it is at.
-    pub(super) fn take(&self, codec: &Codec) -> Option<Begun> {
-        if (&codec.coding, codec.id) != (&self.codec.coding, self.codec.id) {
-            return None;
-        }
+    pub(super) fn is_of(&self, resource: &Resource) -> bool {
+        self.path == resource.path && resource.fingerprint == Some(self.fingerprint)
+    }
+
+    /// The encode, if nobody else has taken it. Waits for the end of the piece that it is at.
+    pub(super) fn take(&self) -> Option<Begun> {
         self.stop.store(true, Ordering::Relaxed);
         let begun = lock(&self.begun).take()?;
         begun.recv().ok()
@@ -87,33 +125,38 @@ impl Drop for Ahead {
 impl Shared {
     /// Begins to encode `file`, which is about to be hashed, if that is likely to be of use.
     ///
-    /// One at a time, which bounds the memory; and none after one that was in vain, before another
-    /// large file had to be encoded: so a full cache costs one of them after each start.
+    /// There is one at a time, which bounds the memory; and none after one that was in vain, before
+    /// another large file had to be encoded: so a full cache costs one of them after each start.
     pub(super) fn begin_ahead(
         shared: &Arc<Self>,
+        path: &SourcePath,
         file: &SourceFile,
         codec: Codec,
-    ) -> Option<Ahead> {
+    ) -> Option<Arc<Ahead>> {
         let Content::File { file: content, fingerprint } = &file.content else { return None };
         let (content, fingerprint, len) = (Arc::clone(content), *fingerprint, fingerprint.size);
         if len < WORTH
             || shared.is_closing()
             || !shared.encoders.would_begin(Class::Waited)
+            || !shared.hashers.would_begin(Class::Waited)
             || !shared.config.cache.could_hold(policy::most(len))
             // What changes again within a tick of the clock would look the same.
             || !fingerprint.rested(REST, SystemTime::now())
-            || !shared.ahead.swap(false, Ordering::Relaxed)
         {
             return None;
         }
         let (sender, begun) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
-        let ahead = Ahead {
-            codec: codec.clone(),
+        let ahead = Arc::new(Ahead {
+            path: path.clone(),
             fingerprint,
+            codec: codec.clone(),
             stop: Arc::clone(&stop),
             begun: Mutex::new(Some(begun)),
-        };
+        });
+        if !shared.ahead.take(&ahead) {
+            return None;
+        }
         let clone = Arc::clone(shared);
         let run = move || clone.run_ahead(&codec, &Opened::File(content), len, &stop, &sender);
         shared.encoders.submit(Class::Waited, false, run).then_some(ahead)
@@ -131,7 +174,7 @@ impl Shared {
         let stopped = || {
             stop.load(Ordering::Relaxed)
                 || self.life.load(Ordering::Relaxed) == CANCELLED
-                || self.encoders.waiting() > 0
+                || self.encoders.is_short(Class::Waited)
         };
         // Whatever goes wrong here goes wrong again, where somebody waits for it.
         if let Ok(Some(begun)) = encode_ahead(codec, source, len, self.config.prove, stopped) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use super::ahead::{self, Begun};
+use super::ahead::{self, Ahead, Begun};
 use super::opened::Opened;
 use super::proving::{self, Judge, Proving};
 use super::resource::Resource;
@@ -79,15 +79,20 @@ impl Task {
 }
 
 impl Shared {
-    /// Looks for the entry, and has it encoded if there is none. Blocks.
-    pub(super) fn lead(shared: &Arc<Self>, task: Task, lead: EncodeLead) {
+    /// Looks for the entry, and has it encoded if there is none, from where it is `ahead`. Blocks.
+    pub(super) fn lead(
+        shared: &Arc<Self>,
+        task: Task,
+        ahead: Option<Arc<Ahead>>,
+        lead: EncodeLead,
+    ) {
         match shared.find(&task) {
             Ok(Some(entry)) => finish_stored(lead, &entry),
             Ok(None) => {
                 let (clone, class, small) = (Arc::clone(shared), task.class, task.is_small());
                 // A full queue, or the end, drops the leader, which tells its followers.
                 if task.encode {
-                    shared.encoders.submit(class, small, move || clone.run(&task, lead));
+                    shared.encoders.submit(class, small, move || clone.run(&task, ahead, lead));
                 }
             }
             Err(failure) => lead.fail(failure),
@@ -118,9 +123,9 @@ impl Shared {
     }
 
     /// The job itself, on an encode thread.
-    fn run(self: Arc<Self>, task: &Task, lead: EncodeLead) {
+    fn run(self: Arc<Self>, task: &Task, ahead: Option<Arc<Ahead>>, lead: EncodeLead) {
         let before = cpu_time();
-        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(task, &lead)));
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(task, ahead, &lead)));
         self.counters.encode_took(task.codec.coding.as_str(), cpu_time().saturating_sub(before));
         match result {
             Ok(Ok(entry)) => {
@@ -145,7 +150,12 @@ impl Shared {
         }
     }
 
-    fn try_run(&self, task: &Task, lead: &EncodeLead) -> Result<Arc<Entry>, Done> {
+    fn try_run(
+        &self,
+        task: &Task,
+        ahead: Option<Arc<Ahead>>,
+        lead: &EncodeLead,
+    ) -> Result<Arc<Entry>, Done> {
         let cache = &self.config.cache;
         let key = task.key();
         let lock = self.lock(&key)?.ok_or(Failure::Locked)?;
@@ -154,7 +164,7 @@ impl Shared {
             return Err(Done::Stored(entry));
         }
         let source = self.open(task)?;
-        let begun = task.resource.ahead.as_ref().and_then(|ahead| ahead.take(&task.codec));
+        let begun = ahead.and_then(|ahead| ahead.take());
         if begun.is_none() && !self.sample_saves(task, &source)? {
             return Err(self.unprofitable(task, &key).into());
         }
@@ -163,7 +173,7 @@ impl Shared {
         let mut writer = cache.create(lock, header, room).map_err(|error| self.refused(error))?;
         self.counters.encode_started(task.codec.coding.as_str());
         if task.resource.len >= ahead::WORTH {
-            self.ahead.store(true, Ordering::Relaxed);
+            self.ahead.was_needed();
         }
         match self.feed(task, &source, begun, &mut writer, lead) {
             Ok(()) => {}

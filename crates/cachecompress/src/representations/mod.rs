@@ -94,8 +94,8 @@ struct Shared {
     told_of_large: AtomicBool,
     /// Paths whose files are being hashed while they go out.
     hashing: paths::Paths,
-    /// Whether a large file may be encoded while it is hashed.
-    ahead: AtomicBool,
+    /// The large file that is encoded while it is hashed.
+    ahead: ahead::Turn,
     /// One of [`OPEN`], [`FINISHING`] and [`CANCELLED`].
     life: AtomicU8,
 }
@@ -124,7 +124,7 @@ impl Representations {
             hashing: paths::Paths::default(),
             faults: quick_cache::sync::Cache::new(FAULTS),
             told_of_large: AtomicBool::new(false),
-            ahead: AtomicBool::new(true),
+            ahead: ahead::Turn::new(),
             life: AtomicU8::new(OPEN),
             config,
         }))

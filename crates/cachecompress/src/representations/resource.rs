@@ -50,8 +50,8 @@ pub(crate) struct Resource {
     modified: Option<SystemTime>,
     own_tag: Option<Arc<str>>,
     pub(super) rested: bool,
-    /// An encode that began while it was hashed: only of those who waited for that.
-    pub(super) ahead: Option<Ahead>,
+    /// Keeps an encode that began while it was hashed: only for those who waited for that.
+    pub(super) ahead: Option<Arc<Ahead>>,
     /// When it was last held against the source, in milliseconds of [`clock`].
     checked: AtomicU64,
 }
@@ -127,7 +127,7 @@ impl Resource {
     }
 
     /// What is known, but for an encode that is ahead.
-    fn copy(&self) -> Self {
+    pub(super) fn copy(&self) -> Self {
         Self {
             path: self.path.clone(),
             tags: self.tags.clone(),
@@ -332,7 +332,7 @@ impl Shared {
             let small = file.content.len() <= Codecs::SMALL;
             let ahead = codec
                 .filter(|_| type_of(path, &file).1 != Compressibility::Never)
-                .and_then(|codec| Self::begin_ahead(shared, &file, codec));
+                .and_then(|codec| Self::begin_ahead(shared, path, &file, codec));
             let (clone, path) = (Arc::clone(shared), path.clone());
             shared.hashers.submit(Class::Waited, small, move || {
                 clone.finish_load(&path, file, before.as_ref(), looked, ahead, lead);
@@ -399,7 +399,7 @@ impl Shared {
         file: SourceFile,
         before: Option<&Arc<Resource>>,
         looked: Looked,
-        ahead: Option<Ahead>,
+        ahead: Option<Arc<Ahead>>,
         lead: LoadLead,
     ) {
         match self.hashed(path, file, before, looked) {
@@ -410,7 +410,7 @@ impl Shared {
                 }
                 self.slot(path).put(looked.look, Some(Arc::clone(&resource)));
                 let resource = match ahead {
-                    Some(ahead) if resource.fingerprint == Some(ahead.fingerprint) => {
+                    Some(ahead) if ahead.is_of(&resource) => {
                         Arc::new(Resource { ahead: Some(ahead), ..resource.copy() })
                     }
                     _ => resource,

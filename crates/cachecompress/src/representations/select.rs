@@ -302,12 +302,17 @@ impl Representations {
         lead: encode::EncodeLead,
     ) {
         let Some(digest) = resource.digest() else { return };
-        let resource = Arc::clone(resource);
-        let encode = !self.0.is_closing();
-        let task = Task { resource, digest, codec: codec.clone(), class, encode, unconditional };
+        let ahead = self.0.ahead.of(resource, codec);
+        // An encode may take long, and is not to keep what is none of its own.
+        let resource = match resource.ahead {
+            Some(_) => Arc::new(resource.copy()),
+            None => Arc::clone(resource),
+        };
+        let (codec, encode) = (codec.clone(), !self.0.is_closing());
+        let task = Task { resource, digest, codec, class, encode, unconditional };
         let (shared, small) = (Arc::clone(&self.0), task.is_small());
         // A submission that is refused drops the leader, which tells its followers.
-        self.0.readers.submit(class, small, move || Shared::lead(&shared, task, lead));
+        self.0.readers.submit(class, small, move || Shared::lead(&shared, task, ahead, lead));
     }
 
     async fn is_current(&self, resource: &Arc<Resource>) -> bool {
