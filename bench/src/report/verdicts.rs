@@ -85,7 +85,7 @@ fn what(experiment: &str) -> &'static str {
         "ranges" => "range",
         "identity" => "never compressed",
         "cold" => "first request",
-        "encoder" => "first request, all cores,",
+        "encoder" => "first request on all cores",
         "downloads" => "downloads",
         "files" => "many files",
         "connections" => "many connections",

@@ -18,8 +18,17 @@ use cachecompress::semantics::SourcePath;
 use cachecompress::source::{Content, Found, SourceFile};
 use cachecompress::{Builder, Cache, Error, ServeCompressed, Source};
 use common::pack::{Fault, Gate, Pack, coding};
-use common::{Answer, LONG, encodes, eventually, get_as, hex, request, run, send};
+use common::{Answer, LONG, encodes, eventually, get_as, hex, request, send};
 use tokio::task::JoinHandle;
+
+/// Runs a test where there are cores for it: on one, nothing begins ahead.
+fn run(test: impl Future<Output = ()>) {
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        common::run(test);
+    } else {
+        cachecompress_test::decode::skipped("two cores are needed");
+    }
+}
 
 /// The least that is worth it, and a little more.
 const LEN: usize = (8 << 20) + 1000;

@@ -54,11 +54,14 @@ pub(super) struct Ahead {
 pub(super) struct Turn {
     taken: Mutex<Weak<Ahead>>,
     needed: AtomicBool,
+    /// Whether there is a core that the hash leaves to it.
+    has_core: bool,
 }
 
 impl Turn {
-    pub(super) fn new() -> Self {
-        Self { taken: Mutex::default(), needed: AtomicBool::new(true) }
+    /// On so many cores.
+    pub(super) fn new(cores: usize) -> Self {
+        Self { taken: Mutex::default(), needed: AtomicBool::new(true), has_core: cores > 1 }
     }
 
     /// Says that a large source had to be encoded.
@@ -77,7 +80,9 @@ impl Turn {
     /// Makes `ahead` the one that there is, unless there is one, or it would be in vain.
     fn take(&self, ahead: &Arc<Ahead>) -> bool {
         let mut taken = lock(&self.taken);
-        let free = taken.strong_count() == 0 && self.needed.swap(false, Ordering::Relaxed);
+        let free = self.has_core
+            && taken.strong_count() == 0
+            && self.needed.swap(false, Ordering::Relaxed);
         if free {
             *taken = Arc::downgrade(ahead);
         }
@@ -208,4 +213,41 @@ fn encode_ahead(
         }
     }
     Ok(Some(begun))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::CodecsBuilder;
+
+    fn ahead() -> Arc<Ahead> {
+        let codecs = CodecsBuilder::default().build().unwrap();
+        Arc::new(Ahead {
+            path: SourcePath::root(),
+            fingerprint: Fingerprint { device: 0, inode: 0, size: 0, modified: 0, changed: 0 },
+            codec: codecs.iter().next().unwrap().clone(),
+            stop: Arc::default(),
+            begun: Mutex::default(),
+        })
+    }
+
+    /// There, the hash took twice as long, and nobody gained anything.
+    #[test]
+    fn on_one_core_nothing_begins_ahead() {
+        let (turn, ahead) = (Turn::new(1), ahead());
+        turn.was_needed();
+        assert!(!turn.take(&ahead));
+    }
+
+    #[test]
+    fn one_has_its_turn_and_the_next_when_it_is_gone_and_was_needed() {
+        let (turn, first, second) = (Turn::new(2), ahead(), ahead());
+        assert!(turn.take(&first));
+        turn.was_needed();
+        assert!(!turn.take(&second), "the first is still there");
+        drop(first);
+        assert!(turn.take(&second));
+        drop(second);
+        assert!(!turn.take(&ahead()), "the second was for nothing");
+    }
 }

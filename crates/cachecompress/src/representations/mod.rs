@@ -13,6 +13,7 @@ mod proving;
 mod resource;
 mod select;
 
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
@@ -104,6 +105,7 @@ impl Representations {
     pub(crate) fn new(config: Config) -> Self {
         let codings = config.codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(codings));
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let encoders =
             Limits { threads: config.encode_threads, spare: 0, queue: config.queue.max(1) };
         // What hangs is the source's disk: so many files of it may, before others wait for them.
@@ -124,7 +126,7 @@ impl Representations {
             hashing: paths::Paths::default(),
             faults: quick_cache::sync::Cache::new(FAULTS),
             told_of_large: AtomicBool::new(false),
-            ahead: ahead::Turn::new(),
+            ahead: ahead::Turn::new(cores),
             life: AtomicU8::new(OPEN),
             config,
         }))
