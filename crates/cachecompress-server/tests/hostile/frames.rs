@@ -166,10 +166,11 @@ fn streams_that_wait_for_their_client_hold_little_memory() {
     let deaf: Vec<_> = (0..8)
         .map(|_| {
             let mut stream = frames::connect(server.address(), &[(4, wide)]).unwrap();
-            stream.write_all(&frames::frame(kind::WINDOW_UPDATE, 0, 0, &more)).unwrap();
-            for index in 0..128 {
-                stream.write_all(&frames::get(2 * index + 1, "/big.bin", &[])).unwrap();
-            }
+            // All at once: a server whose socket is full takes no more requests from it.
+            let mut all: Vec<u8> =
+                (0..128).flat_map(|at| frames::get(2 * at + 1, "/big.bin", &[])).collect();
+            all.extend(frames::frame(kind::WINDOW_UPDATE, 0, 0, &more));
+            stream.write_all(&all).unwrap();
             stream
         })
         .collect();
