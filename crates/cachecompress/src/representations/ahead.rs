@@ -20,6 +20,9 @@ use crate::source::{Content, SourceFile};
 use crate::sync::{Mutex, lock};
 use crate::threads::{Class, cpu_time};
 
+/// Tells what a source will most likely be encoded by, once it is known that it is large.
+pub(crate) type Likely = Box<dyn FnOnce() -> Option<Codec> + Send>;
+
 /// Sources from this length on: shorter ones are hashed within a few milliseconds.
 pub(super) const WORTH: u64 = 8 << 20;
 
@@ -136,7 +139,7 @@ impl Shared {
         shared: &Arc<Self>,
         path: &SourcePath,
         file: &SourceFile,
-        codec: Codec,
+        likely: Likely,
     ) -> Option<Arc<Ahead>> {
         let Content::File { file: content, fingerprint } = &file.content else { return None };
         let (content, fingerprint, len) = (Arc::clone(content), *fingerprint, fingerprint.size);
@@ -150,6 +153,7 @@ impl Shared {
         {
             return None;
         }
+        let codec = likely()?;
         let (sender, begun) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
         let ahead = Arc::new(Ahead {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
+pub(crate) use ahead::Likely;
 pub(crate) use policy::SMALLEST;
 pub(crate) use resource::{Held, LoadError, Loaded, Resource};
 pub(crate) use select::{Coded, Extent, Identity, Selected, Wish};

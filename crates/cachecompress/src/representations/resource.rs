@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Likely};
 use super::hash::{self, Hashed};
 use super::{Representations, Shared};
-use crate::codec::{Codec, Codecs};
+use crate::codec::Codecs;
 use crate::error::{Error, ErrorKind};
 use crate::flight::{Join, Lead};
 use crate::fs::Fingerprint;
@@ -169,12 +169,12 @@ impl Resource {
 }
 
 impl Representations {
-    /// What `path` leads to, known to be true at most `revalidate` ago. `likely` is what a large
-    /// file will be encoded by, if it turns out to be one.
+    /// What `path` leads to, known to be true at most `revalidate` ago. `likely` is asked if
+    /// that has to be looked up.
     pub(crate) async fn resource(
         &self,
         path: &SourcePath,
-        likely: impl Fn() -> Option<Codec>,
+        likely: impl Fn() -> Option<Likely>,
     ) -> Result<Loaded, LoadError> {
         let revalidate = self.0.config.revalidate;
         let known = self.0.known_resource(path).map(|resource| (resource.age(), resource));
@@ -228,7 +228,7 @@ impl Representations {
     async fn look_up(
         &self,
         path: &SourcePath,
-        likely: impl Fn() -> Option<Codec>,
+        likely: impl Fn() -> Option<Likely>,
     ) -> Result<(Loaded, Looked), LoadError> {
         let mut watch = self.begin_load(path, likely);
         match watch.until(Stage::ended).await {
@@ -249,16 +249,16 @@ impl Representations {
     fn begin_load(
         &self,
         path: &SourcePath,
-        likely: impl Fn() -> Option<Codec>,
+        likely: impl Fn() -> Option<Likely>,
     ) -> Watch<(Loaded, Looked), LoadError> {
         match self.0.loads.join(path) {
             Join::Follow(progress) => Watch::new(&progress),
             Join::Lead(lead) => {
                 let watch = Watch::new(lead.progress());
-                let (shared, path, codec) = (Arc::clone(&self.0), path.clone(), likely());
+                let (shared, path, likely) = (Arc::clone(&self.0), path.clone(), likely());
                 // A submission that is refused drops the leader, which tells the watch.
                 self.0.readers.submit(Class::Waited, true, move || {
-                    Shared::lead_load(&shared, &path, codec, lead);
+                    Shared::lead_load(&shared, &path, likely, lead);
                 });
                 watch
             }
@@ -304,7 +304,7 @@ impl Shared {
 
     /// Looks `path` up, and ends the flight with the time of that; what has to be hashed at length
     /// goes on where it holds up no one.
-    fn lead_load(shared: &Arc<Self>, path: &SourcePath, codec: Option<Codec>, lead: LoadLead) {
+    fn lead_load(shared: &Arc<Self>, path: &SourcePath, likely: Option<Likely>, lead: LoadLead) {
         let looked = shared.now();
         let file = match shared.config.source.lookup(path) {
             Ok(Found::File(file)) => file,
@@ -330,9 +330,9 @@ impl Shared {
             lead.finish((Loaded::File(answered), looked), 0);
         } else {
             let small = file.content.len() <= Codecs::SMALL;
-            let ahead = codec
+            let ahead = likely
                 .filter(|_| type_of(path, &file).1 != Compressibility::Never)
-                .and_then(|codec| Self::begin_ahead(shared, path, &file, codec));
+                .and_then(|likely| Self::begin_ahead(shared, path, &file, likely));
             let (clone, path) = (Arc::clone(shared), path.clone());
             shared.hashers.submit(Class::Waited, small, move || {
                 clone.finish_load(&path, file, before.as_ref(), looked, ahead, lead);

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    LAST_MODIFIED, RANGE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, LAST_MODIFIED, RANGE, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
@@ -17,11 +17,10 @@ use super::headers::OWN;
 use super::options::RequestOptions;
 use super::plan::{self, Facts, Head, Intent, Plan, Selection};
 use crate::body::{Body, Served};
-use crate::codec::Codec;
 use crate::error::Error;
 use crate::metrics::Outcome;
 use crate::representations::{
-    Coded, Config, Identity, LoadError, Loaded, Resource, SMALLEST, Selected, Wish,
+    Coded, Config, Identity, Likely, LoadError, Loaded, Resource, SMALLEST, Selected, Wish,
 };
 use crate::semantics::{
     AcceptEncoding, CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward,
@@ -109,6 +108,15 @@ fn refuse(refusal: Refusal, nosniff: bool) -> Response<Body> {
     *response.status_mut() = status;
     *response.headers_mut() = fields;
     response
+}
+
+/// The codings that may be chosen from for a source of `len` bytes, in the server's order.
+fn offered(config: &Config, options: Option<&RequestOptions>, len: u64) -> Vec<ContentCoding> {
+    let Config { codecs, preference, .. } = config;
+    let chosen = options.and_then(|options| options.codings.as_deref());
+    let known = |coding: &&ContentCoding| codecs.get(coding).is_some();
+    let ordered = chosen.unwrap_or_else(|| preference.order(codecs, len));
+    ordered.iter().filter(known).cloned().collect()
 }
 
 /// One request for one resource.
@@ -213,27 +221,26 @@ impl<F> ServeCompressed<F> {
         }
     }
 
-    /// The codings that may be chosen from for a source of `len` bytes, in the server's order.
-    fn offered(&self, options: Option<&RequestOptions>, len: u64) -> Vec<ContentCoding> {
-        let Config { codecs, preference, .. } = self.representations.config();
-        let chosen = options.and_then(|options| options.codings.as_deref());
-        let known = |coding: &&ContentCoding| codecs.get(coding).is_some();
-        let ordered = chosen.unwrap_or_else(|| preference.order(codecs, len));
-        ordered.iter().filter(known).cloned().collect()
-    }
-
-    /// What a large file of which nothing is known yet will most likely be encoded by.
-    pub(super) fn likely(&self, parts: &Parts) -> Option<Codec> {
+    /// What a large file of which nothing is known yet will most likely be encoded by, if it is
+    /// encoded at all. Few look-ups come to one, so that little is done before.
+    pub(super) fn likely(&self, parts: &Parts) -> Option<Likely> {
+        let mut lines = parts.headers.get_all(ACCEPT_ENCODING).iter();
+        let (Some(accept), None) = (lines.next(), lines.next()) else { return None };
         // Who asks for a part or names what he has most likely gets nothing encoded.
         let others = [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE];
         if parts.method != Method::GET || others.iter().any(|name| parts.headers.contains_key(name))
         {
             return None;
         }
-        let offered = self.offered(parts.extensions.get(), u64::MAX);
-        let negotiated = AcceptEncoding::from_headers(&parts.headers).negotiate(&offered);
-        let codecs = &self.representations.config().codecs;
-        negotiated.codings.first().and_then(|coding| codecs.get(coding)).cloned()
+        let (accept, options) = (accept.clone(), parts.extensions.get::<RequestOptions>().cloned());
+        let representations = self.representations.clone();
+        Some(Box::new(move || {
+            let config = representations.config();
+            let offered = offered(config, options.as_ref(), u64::MAX);
+            let accept = AcceptEncoding::parse(std::iter::once(accept.as_bytes()));
+            let codings = accept.negotiate(&offered).codings;
+            codings.first().and_then(|coding| config.codecs.get(coding)).cloned()
+        }))
     }
 
     /// What the request comes to.
@@ -243,7 +250,7 @@ impl<F> ServeCompressed<F> {
         let large = exchange.negotiable() && self.representations.is_too_large(resource);
         let codings = match large {
             true => Vec::new(),
-            false => self.offered(exchange.options, resource.len),
+            false => offered(config, exchange.options, resource.len),
         };
         let facts = Facts {
             tags: resource.tags.as_ref(),
