@@ -18,9 +18,6 @@ use crate::error::{Error, ErrorKind};
 /// RFC 9659 §3: no frame may need a larger window than 8 MiB.
 const WINDOW_LOG_MAX: u32 = 23;
 
-/// How a frame begins: RFC 8878 §3.1.1.
-const MAGIC: [u8; 4] = 0xFD2F_B528_u32.to_le_bytes();
-
 /// The longest block, decoded, in bytes: RFC 8878 §3.1.1.2.4.
 const BLOCK: usize = 128 * 1024;
 
@@ -264,9 +261,6 @@ impl ZstdDecoding {
     }
 
     fn header(&mut self, unit: &[u8]) -> Result<(), Error> {
-        if unit[..4] != MAGIC {
-            return Err(wrong("no zstd frame"));
-        }
         if window(unit) > 1 << WINDOW_LOG_MAX {
             return Err(wrong("a zstd frame needs a larger window than 8 MiB"));
         }
