@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use cachecompress::sendfile::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 /// How long a connection without a request is kept once it is to end: its client may have sent
@@ -155,7 +156,9 @@ impl Watched {
         if let Poll::Ready(Ok(count)) = result {
             count_up(&self.activity.written, count);
         }
-        self.activity.blocked.store(result.is_pending(), Ordering::Relaxed);
+        // A task that has had its turn is told to wait as well, whatever the client does.
+        let blocked = result.is_pending() && coop::has_budget_remaining();
+        self.activity.blocked.store(blocked, Ordering::Relaxed);
         result
     }
 
@@ -357,5 +360,43 @@ impl Activity {
             return Phase::Idle(requests);
         }
         Phase::Head(requests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_waits_for_the_client_only_if_the_socket_is_full() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let activity = Arc::new(Activity::default());
+        let timeout = Duration::from_secs(60);
+        let mut watched = Watched::new(Stream::from(socket), Arc::clone(&activity), timeout);
+        let is_blocked = || matches!(activity.phase(), Phase::Blocked(_));
+        // A flood of the client's has used up the task's turn: nothing is written in it.
+        poll_fn(|cx| {
+            while coop::poll_proceed(cx).map(|used| used.made_progress()).is_ready() {}
+            assert!(Pin::new(&mut watched).poll_write(cx, b"one").is_pending());
+            assert!(!is_blocked());
+            Poll::Ready(())
+        })
+        .await;
+        poll_fn(|cx| {
+            let piece = [0; 1 << 20];
+            while let Poll::Ready(result) = Pin::new(&mut watched).poll_write(cx, &piece) {
+                result.unwrap();
+                assert!(!is_blocked());
+            }
+            if coop::has_budget_remaining() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        assert!(is_blocked());
     }
 }

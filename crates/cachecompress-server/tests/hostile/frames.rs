@@ -93,6 +93,9 @@ fn pings_and_settings_that_nobody_reads_the_answers_of_pile_up_nowhere() {
             ("windows", &window),
             ("answers", &answers),
             ("unknown", &unknown),
+            // Together they keep the server from ever finding nothing to read.
+            ("more unknown", &unknown),
+            ("still more unknown", &unknown),
         ] {
             let server = &server;
             scope.spawn(move || {
