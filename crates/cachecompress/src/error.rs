@@ -57,6 +57,8 @@ pub(crate) enum Failure {
     Unprofitable,
     /// The encoder failed, or what it produced did not decode to the source.
     Encoder,
+    /// The encoder has no thread or memory, for the moment.
+    Busy,
 }
 
 impl Error {

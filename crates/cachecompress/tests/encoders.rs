@@ -146,6 +146,26 @@ fn an_encoder_that_cannot_begin_is_at_fault() {
     });
 }
 
+/// Threads or memory that an encoder needs may be there a moment later.
+#[test]
+fn an_encoder_that_is_busy_gets_another_chance() {
+    let source = hex(3 * PIECE, 4);
+    for fault in [Fault::BusyAtBegin, Fault::Busy] {
+        let pack = Pack::broken(fault, 0);
+        let service = service(&pack, Place::Own, &source, &Cache::in_memory(CACHE), true);
+        run(async {
+            let first = get_as(&service, "/a.txt", "x-pack").await;
+            assert_eq!((first.coding(), first.cache()), ("", "queue"), "{fault:?}");
+            assert!(first.bytes() == source);
+            settled(&service).await;
+            pack.recover();
+            let next = get_as(&service, "/a.txt", "x-pack").await;
+            assert_eq!(next.coding(), "x-pack", "{fault:?}");
+            assert!(next.decoded() == source);
+        });
+    }
+}
+
 #[test]
 fn an_encoder_without_output_before_its_end_serves_all_the_same() {
     run(async {

@@ -83,7 +83,9 @@ pub trait Encoding: Send {
     /// # Errors
     ///
     /// If the encoder fails, the piece reaches beyond the length told at the start, or follows
-    /// one shorter than [`PIECE`]; the encoding is then of no further use.
+    /// one shorter than [`PIECE`]; the encoding is then of no further use. After an error of the
+    /// kind [`Busy`](crate::ErrorKind::Busy), before there was any output, the next request for it
+    /// tries again.
     fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error>;
 
     /// Appends the rest of the output to `out`.

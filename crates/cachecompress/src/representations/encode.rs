@@ -347,6 +347,9 @@ impl Shared {
                 return self.changed(task);
             }
             Ok(Err(Trouble::Failure(failure))) => return failure,
+            Ok(Err(Trouble::Encoder(error))) if error.kind() == ErrorKind::Busy => {
+                return Failure::Busy;
+            }
             Ok(Err(_)) | Err(_) => {}
         }
         tracing::error!(
@@ -396,10 +399,17 @@ impl Shared {
         }
     }
 
-    /// The encoder gave up before anybody read a byte. It gets no other chance from this process;
-    /// but it may have been for want of memory, so nothing is written down for others.
+    /// The encoder gave up before anybody read a byte. It gets no other chance from this process,
+    /// unless it says that it might do better; but it may have been for want of memory, so nothing
+    /// is written down for others.
     fn failed(&self, task: &Task, error: &Error) -> Failure {
         let (path, coding) = (&task.resource.path, &task.codec.coding);
+        if error.kind() == ErrorKind::Busy {
+            if !self.told_of_busy.swap(true, Ordering::Relaxed) {
+                tracing::warn!(%error, %path, %coding, "an encoder was busy; this is said once");
+            }
+            return Failure::Busy;
+        }
         tracing::error!(%error, %path, %coding, "an encoder failed");
         self.faults.insert(task.key(), ());
         Failure::Encoder

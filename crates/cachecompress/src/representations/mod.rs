@@ -94,6 +94,8 @@ struct Shared {
     faults: quick_cache::sync::Cache<Key, ()>,
     /// Whether somebody was told that a file is too large for the cache.
     told_of_large: AtomicBool,
+    /// Whether somebody was told that an encoder had no thread or memory.
+    told_of_busy: AtomicBool,
     /// Paths whose files are being hashed while they go out.
     hashing: paths::Paths,
     /// The large file that is encoded while it is hashed.
@@ -127,6 +129,7 @@ impl Representations {
             hashing: paths::Paths::default(),
             faults: quick_cache::sync::Cache::new(FAULTS),
             told_of_large: AtomicBool::new(false),
+            told_of_busy: AtomicBool::new(false),
             ahead: ahead::Turn::new(cores),
             life: AtomicU8::new(OPEN),
             config,

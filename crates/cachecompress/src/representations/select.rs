@@ -536,7 +536,7 @@ fn plain(wish: &Wish, detail: Option<Detail>) -> Selected {
 
 fn detail_of(failure: Failure) -> Detail {
     match failure {
-        Failure::Dropped => Detail::Queue,
+        Failure::Dropped | Failure::Busy => Detail::Queue,
         Failure::Locked => Detail::Locked,
         Failure::Disk => Detail::Disk,
         Failure::SourceChanged => Detail::Unsettled,

@@ -3,13 +3,13 @@
 //! Every piece of the source becomes one record: a flag, a length, and bytes. Pieces that are
 //! hexadecimal digits are packed two to a byte.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use cachecompress::Error;
 use cachecompress::codec::{Decoding, Dictionary, Encoder, Encoding, Gzip, PIECE, Settings};
 use cachecompress::semantics::ContentCoding;
+use cachecompress::{Error, ErrorKind};
 
 const RAW: u8 = 0;
 const PACKED: u8 = 1;
@@ -44,6 +44,9 @@ pub(crate) enum Fault {
     Tenfold,
     /// An encoder that cannot even begin.
     ErrorAtBegin,
+    /// It might do better later, and does once it has [recovered](Pack::recover).
+    Busy,
+    BusyAtBegin,
 }
 
 #[derive(Clone, Debug)]
@@ -63,6 +66,8 @@ pub(crate) struct Pack {
     pub(crate) gate: Option<Arc<Gate>>,
     /// How often an encoding of a source, or of a sample of one, was begun.
     pub(crate) begun: Arc<AtomicUsize>,
+    /// Whether it is busy no more.
+    pub(crate) recovered: Arc<AtomicBool>,
     pub(crate) level: i64,
 }
 
@@ -77,6 +82,7 @@ impl Pack {
             raw: false,
             gate: None,
             begun: Arc::default(),
+            recovered: Arc::default(),
             level: 1,
         }
     }
@@ -87,6 +93,15 @@ impl Pack {
 
     pub(crate) fn gated(gate: &Arc<Gate>) -> Self {
         Self { gate: Some(Arc::clone(gate)), ..Self::new() }
+    }
+
+    pub(crate) fn recover(&self) {
+        self.recovered.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it goes wrong by `fault` now.
+    fn is_busy(&self, fault: Fault) -> bool {
+        fault == self.fault && !self.recovered.load(Ordering::SeqCst)
     }
 
     pub(crate) fn begun(&self) -> usize {
@@ -141,6 +156,10 @@ fn error() -> Error {
     Gzip::new(99).unwrap_err()
 }
 
+fn busy() -> Error {
+    Error::new(ErrorKind::Busy, "the encoder is busy on purpose")
+}
+
 impl Encoder for Pack {
     fn settings(&self) -> Settings {
         Settings {
@@ -159,6 +178,9 @@ impl Encoder for Pack {
         let fault = if is_broken { self.fault } else { Fault::Nothing };
         if fault == Fault::ErrorAtBegin {
             return Err(error());
+        }
+        if is_source && self.is_busy(Fault::BusyAtBegin) {
+            return Err(busy());
         }
         Ok(Box::new(PackEncoding {
             pack: self.clone(),
@@ -192,6 +214,7 @@ impl Encoding for PackEncoding {
         let mut piece = piece;
         match self.fault {
             Fault::Error if broken => return Err(error()),
+            Fault::Busy if broken && self.pack.is_busy(Fault::Busy) => return Err(busy()),
             Fault::Panic if broken => panic!("the encoder panics on purpose"),
             Fault::DropByte if broken => piece = &piece[..piece.len() - 1],
             _ => {}
