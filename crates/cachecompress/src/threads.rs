@@ -45,22 +45,6 @@ mod nice {
     pub(super) fn lowest() {}
 }
 
-/// The time that this thread has spent on the processor.
-#[cfg(all(unix, not(cachecompress_portable)))]
-pub(crate) fn cpu_time() -> std::time::Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    std::time::Duration::new(
-        u64::try_from(time.tv_sec).unwrap_or(0),
-        u32::try_from(time.tv_nsec).unwrap_or(0),
-    )
-}
-
-/// The time that has passed, where the platform does not say more.
-#[cfg(not(all(unix, not(cachecompress_portable))))]
-pub(crate) fn cpu_time() -> std::time::Duration {
-    std::time::Duration::from_millis(crate::sync::clock())
-}
-
 /// How much of everything a pool may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -191,6 +175,11 @@ impl Threads {
         let mut state = self.0.0.lock();
         let lane = state.lane(class);
         lane.queue.iter().filter(|job| !job.small).count() > lane.idle
+    }
+
+    /// How many jobs run.
+    pub(crate) fn running(&self) -> usize {
+        self.0.0.lock().running
     }
 
     /// How many jobs wait for a thread.

@@ -226,6 +226,26 @@ fn an_encode_begins_while_its_source_is_hashed_and_goes_on_after_that() {
     });
 }
 
+/// Whoever takes it would wait for it.
+#[test]
+fn nothing_is_written_ahead_to_an_encode_that_is_behind() {
+    run(async {
+        let (mut pack, gate) = counted();
+        pack.behind = Some(5);
+        let files = Files::default();
+        let service = service(&files, &pack, &cache());
+        files.hold();
+        let asked = ask(&service, "/a.txt");
+        eventually(|| gate.arrived() == 5).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(gate.arrived(), 5);
+        files.let_go();
+        let answer = asked.await.unwrap();
+        assert!(answer.decoded() == *BEFORE);
+        assert_eq!((answer.cache(), gate.arrived()), ("stored", PIECES), "it is not given up");
+    });
+}
+
 /// After a start with a full cache, every first request for a large file would encode for nothing.
 #[test]
 fn one_that_was_in_vain_is_the_last_before_an_encode_is_needed() {

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 /// Which of the library's modules may use which; a module may always use itself and `error`.
 ///
 /// The order is that of the layers: a module stands below all that it uses.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("sync", &[]),
     ("metrics", &[]),
+    ("cpu", &["sync"]),
     ("threads", &["sync"]),
     ("fs", &[]),
     ("semantics", &[]),
@@ -23,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("flight", &["sync", "progress"]),
     ("latest", &["sync"]),
     ("source", &["semantics", "fs"]),
-    ("codec", &["semantics", "fs"]),
+    ("codec", &["semantics", "fs", "cpu"]),
     ("cache", &["fs", "progress", "semantics", "sendfile", "metrics", "sync"]),
     ("body", &["cache", "progress", "fs", "semantics", "sendfile", "metrics", "threads", "sync"]),
     (
@@ -42,6 +43,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "sendfile",
             "sync",
             "threads",
+            "cpu",
         ],
     ),
 ];
@@ -299,8 +301,9 @@ fn unsafe_stays_home(source: &Source) -> Vec<String> {
 /// The library reaches the file system only through its `fs` module; `sendfile` sends what that has
 /// opened.
 fn files_go_through_disk(source: &Source) -> Vec<String> {
-    if source.is_test() || source.module().is_none_or(|module| ["fs", "sendfile"].contains(&module))
-    {
+    // `cpu` asks the kernel, which keeps no file of ours.
+    let may = ["fs", "sendfile", "cpu"];
+    if source.is_test() || source.module().is_none_or(|module| may.contains(&module)) {
         return Vec::new();
     }
     let doors = ["std::fs", "tokio::fs", "cap_std::", "cap_fs_ext::", "rustix::fs"];

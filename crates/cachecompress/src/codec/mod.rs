@@ -94,6 +94,20 @@ pub trait Encoding: Send {
     ///
     /// If the encoder fails, or was not fed as many bytes as it was told at the start.
     fn finish(self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error>;
+
+    /// Offers up to `threads` threads beside the one that feeds it, at least 1, for which there
+    /// are cores; returns how many it takes, which it starts and ends itself. Its output must not
+    /// depend on their number. Called before the first write; takes none unless overridden.
+    fn spread(&mut self, threads: usize) -> usize {
+        let _ = threads;
+        0
+    }
+
+    /// Whether the next write would wait for threads that are at what was written before; `false`
+    /// unless overridden.
+    fn is_behind(&self) -> bool {
+        false
+    }
 }
 
 /// One decoding under way.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use zrip::FrameDecoder;
 use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
@@ -12,7 +13,8 @@ use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
 use super::feed::Feed;
 use super::limit::Limit;
 use super::pool::Pool;
-use super::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use super::{Decoding, Dictionary, Encoder, Encoding, PIECE, Settings};
+use crate::cpu;
 use crate::error::{Error, ErrorKind};
 
 /// RFC 9659 §3: no frame may need a larger window than 8 MiB.
@@ -25,12 +27,29 @@ const BLOCK: usize = 128 * 1024;
 /// smaller windows are kept: they are a part of what makes those levels fast.
 const LEVEL_OF_LARGEST_WINDOW: i32 = 17;
 
+/// Sources from this length on are encoded in jobs, by one thread or several: the bytes depend on
+/// whether there are jobs, but not on how many threads take them. Not at levels with the largest
+/// window, of which each job would read half or all anew: that takes one thread 1.4 times as long.
+const LARGE: u64 = 16 << 20;
+
+/// How long a job is, in bytes of the source. Each begins with what the one before it ended with
+/// in its window, as far as libzstd finds it worth while.
+const JOB: u32 = 4 << 20;
+
+/// The first job is shorter, as somebody waits for its output.
+const FIRST_JOB: u64 = 256 << 10;
+
+/// More threads than this would wait for the one that proves what they encode.
+const MOST_THREADS: usize = 4;
+
 /// `zstd` by libzstd.
 ///
 /// - One frame, with content size and checksum, without a dictionary id.
 /// - The window is never larger than 8 MiB (RFC 9659), nor than the source needs.
-/// - One thread, no long-distance matching, no flushes: libzstd emits a block for every 128 KiB
-///   of source.
+/// - No long-distance matching. Up to 16 MiB one thread without flushes: libzstd emits a block for
+///   every 128 KiB of source. At levels up to 16, larger sources are encoded in jobs of 4 MiB, the
+///   first one of 256 KiB, by one to four threads beside the one that writes, with the same bytes
+///   for any number.
 /// - Knows nothing of dictionaries yet.
 #[derive(Debug)]
 pub struct Zstd {
@@ -62,13 +81,17 @@ impl Zstd {
         Ok(Self { level, idle: Arc::new(Pool::new()) })
     }
 
-    fn context(&self) -> Result<Context, Error> {
-        if let Some(context) = self.idle.take() {
-            return Ok(context);
-        }
+    /// Whether a source of this length is encoded in jobs.
+    fn has_jobs(&self, source_len: u64) -> bool {
+        self.level < LEVEL_OF_LARGEST_WINDOW && source_len >= LARGE
+    }
+}
+
+impl Context {
+    fn new() -> Result<Self, Error> {
         let zstd = CCtx::try_create()
             .ok_or_else(|| Error::new(ErrorKind::Encoder, "libzstd has no memory for a context"))?;
-        Ok(Context { zstd, buffer: vec![0; CCtx::out_size()].into_boxed_slice() })
+        Ok(Self { zstd, buffer: vec![0; CCtx::out_size()].into_boxed_slice() })
     }
 }
 
@@ -83,7 +106,9 @@ impl Encoder for Zstd {
                 ("checksum", 1),
                 ("content_size", 1),
                 ("long_distance", 0),
-                ("workers", 0),
+                ("jobs_from", if self.has_jobs(LARGE) { LARGE as i64 } else { 0 }),
+                ("job", i64::from(JOB)),
+                ("first_job", FIRST_JOB as i64),
             ],
         }
     }
@@ -96,7 +121,10 @@ impl Encoder for Zstd {
         if dictionary.is_some() {
             return Err(Error::config("the zstd encoder knows nothing of dictionaries"));
         }
-        let mut context = self.context()?;
+        let jobs = self.has_jobs(source_len).then(Jobs::default);
+        // With jobs, each thread has a context of its own.
+        let used = if jobs.is_some() { None } else { self.idle.take() };
+        let mut context = used.map_or_else(Context::new, Ok)?;
         let zstd = &mut context.zstd;
         zstd.reset(ResetDirective::SessionAndParameters).map_err(failed)?;
         zstd.set_parameter(CParameter::CompressionLevel(self.level)).map_err(failed)?;
@@ -109,9 +137,14 @@ impl Encoder for Zstd {
         zstd.set_parameter(CParameter::ContentSizeFlag(true)).map_err(failed)?;
         zstd.set_parameter(CParameter::DictIdFlag(false)).map_err(failed)?;
         zstd.set_pledged_src_size(Some(source_len)).map_err(failed)?;
+        if let Some(jobs) = &jobs {
+            zstd.set_parameter(CParameter::NbWorkers(jobs.threads)).map_err(failed)?;
+            zstd.set_parameter(CParameter::JobSize(JOB)).map_err(failed)?;
+        }
         Ok(Box::new(ZstdEncoding {
             feed: Feed::new(source_len),
             context: Some(context),
+            jobs,
             idle: Arc::clone(&self.idle),
         }))
     }
@@ -125,33 +158,53 @@ struct ZstdEncoding {
     feed: Feed,
     /// There until the encoding is dropped.
     context: Option<Context>,
+    /// If it is encoded in jobs.
+    jobs: Option<Jobs>,
     idle: Arc<Pool<Context>>,
 }
 
-impl Encoding for ZstdEncoding {
+/// The jobs of a large source.
+struct Jobs {
+    threads: u32,
+    /// The threads, once there are any.
+    hired: Option<cpu::Hired>,
+    fed: u64,
+    /// Whether all of them are through.
+    ended: bool,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { threads: 1, hired: None, fed: 0, ended: false }
+    }
+}
+
+impl Context {
     fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        self.feed.take(piece)?;
-        let Context { zstd, buffer } = self.context.as_mut().ok_or_else(gone)?;
         let mut input = InBuffer::around(piece);
         loop {
-            let mut output = OutBuffer::around(&mut buffer[..]);
-            zstd.compress_stream(&mut output, &mut input).map_err(failed)?;
+            let mut output = OutBuffer::around(&mut self.buffer[..]);
+            self.zstd.compress_stream(&mut output, &mut input).map_err(failed)?;
             let written = output.pos();
-            out.extend_from_slice(&buffer[..written]);
-            if input.pos() == piece.len() && written < buffer.len() {
+            out.extend_from_slice(&self.buffer[..written]);
+            if input.pos() == piece.len() && written < self.buffer.len() {
                 return Ok(());
             }
         }
     }
 
-    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.feed.finish()?;
-        let Context { zstd, buffer } = self.context.as_mut().ok_or_else(gone)?;
+    /// Appends what comes of all that was written, at its `end` or before.
+    fn flush(&mut self, end: bool, out: &mut Vec<u8>) -> Result<(), Error> {
         loop {
-            let mut output = OutBuffer::around(&mut buffer[..]);
-            let left = zstd.end_stream(&mut output).map_err(failed)?;
+            let mut output = OutBuffer::around(&mut self.buffer[..]);
+            let left = if end {
+                self.zstd.end_stream(&mut output)
+            } else {
+                self.zstd.flush_stream(&mut output)
+            };
+            let left = left.map_err(failed)?;
             let written = output.pos();
-            out.extend_from_slice(&buffer[..written]);
+            out.extend_from_slice(&self.buffer[..written]);
             if left == 0 {
                 return Ok(());
             }
@@ -159,11 +212,78 @@ impl Encoding for ZstdEncoding {
     }
 }
 
+impl Encoding for ZstdEncoding {
+    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        self.feed.take(piece)?;
+        let context = self.context.as_mut().ok_or_else(gone)?;
+        let Some(jobs) = &mut self.jobs else { return context.write(piece, out) };
+        if jobs.hired.is_some() {
+            context.write(piece, out)?;
+        } else {
+            // The first write starts the threads, and nothing else of it can fail.
+            let (hired, written) = cpu::Hired::by(|| context.write(piece, out));
+            jobs.hired = Some(hired);
+            let busy = || Error::new(ErrorKind::Busy, "libzstd has no thread, or no memory");
+            written.map_err(|error| busy().with_cause(error))?;
+        }
+        jobs.fed += piece.len() as u64;
+        if jobs.fed == FIRST_JOB {
+            context.flush(false, out)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.feed.finish()?;
+        self.context.as_mut().ok_or_else(gone)?.flush(true, out)?;
+        if let Some(jobs) = &mut self.jobs {
+            jobs.ended = true;
+        }
+        Ok(())
+    }
+
+    fn spread(&mut self, threads: usize) -> usize {
+        let (Some(jobs), Some(context)) = (&mut self.jobs, &mut self.context) else { return 0 };
+        let count = threads.clamp(1, MOST_THREADS) as u32;
+        // It may only be too late for that, and then it is left as it was.
+        if context.zstd.set_parameter(CParameter::NbWorkers(count)).is_ok() {
+            jobs.threads = count;
+        }
+        jobs.threads as usize
+    }
+
+    /// Behind a whole job that no thread takes, libzstd has no room for more.
+    fn is_behind(&self) -> bool {
+        let (Some(jobs), Some(context)) = (&self.jobs, &self.context) else { return false };
+        let next = jobs.fed.saturating_sub(FIRST_JOB) + PIECE as u64;
+        next.is_multiple_of(u64::from(JOB))
+            && context.zstd.get_frame_progression().nbActiveWorkers >= jobs.threads
+    }
+}
+
 impl Drop for ZstdEncoding {
     fn drop(&mut self) {
-        if let Some(context) = self.context.take() {
-            let bytes = context.zstd.sizeof();
-            self.idle.give(context, bytes);
+        let Some(context) = self.context.take() else { return };
+        match self.jobs.take() {
+            // It has threads, of the priority of the one that started them.
+            Some(jobs) => jobs.end(context),
+            None => {
+                let bytes = context.zstd.sizeof();
+                self.idle.give(context, bytes);
+            }
+        }
+    }
+}
+
+impl Jobs {
+    fn end(self, context: Context) {
+        let Some(hired) = self.hired else { return };
+        hired.settle();
+        if !self.ended {
+            // libzstd finishes what was begun, for which nobody is to wait. Where there is no
+            // thread to be had, this one does.
+            let drop = move || drop(context);
+            let _ = thread::Builder::new().name("cc-give-up".to_owned()).spawn(drop);
         }
     }
 }
@@ -358,7 +478,6 @@ impl Decoding for ZstdDecoding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PIECE;
     use super::super::conformance::{encode, text};
     use super::*;
 
@@ -432,10 +551,124 @@ mod tests {
         assert_eq!(encoder.idle.len(), 1);
 
         let encoder = Zstd::new(19)?;
-        let mut encoding = encoder.begin(40 << 20, None)?;
+        let mut encoding = encoder.begin(LARGE - 1, None)?;
         encoding.write(&text(PIECE), &mut Vec::new())?;
         drop(encoding);
         assert_eq!(encoder.idle.len(), 0, "dozens of MiB");
+
+        let encoder = Zstd::new(3)?;
+        encode(&encoder, &text(LARGE as usize))?;
+        assert_eq!(encoder.idle.len(), 0, "its threads have one encode's priority");
+        Ok(())
+    }
+
+    /// A strong validator must not depend on how busy the machine was.
+    #[test]
+    fn the_number_of_threads_does_not_show() -> Result<(), Error> {
+        let source = text(LARGE as usize + 3 * JOB as usize + 12_345);
+        for (level, len) in [(1, source.len()), (3, source.len()), (9, LARGE as usize)] {
+            let (encoder, source) = (Zstd::new(level)?, &source[..len]);
+            let expected = encode(&encoder, source)?;
+            for threads in [0, 1, 2, 3, 100] {
+                let mut encoding = encoder.begin(len as u64, None)?;
+                let taken = encoding.spread(threads);
+                assert_eq!(taken, threads.clamp(1, MOST_THREADS));
+                let mut out = Vec::new();
+                for (at, piece) in source.chunks(PIECE).enumerate() {
+                    encoding.write(piece, &mut out)?;
+                    // Another feeder is slower, and finds other jobs done.
+                    if at % 50 == threads {
+                        thread::sleep(std::time::Duration::from_millis(3));
+                    }
+                    assert_eq!(encoding.spread(4), taken, "it is too late for others");
+                }
+                encoding.finish(&mut out)?;
+                assert!(out == expected, "level {level}, {threads} threads");
+            }
+        }
+        for (level, len) in [(3, LARGE - 1), (17, LARGE)] {
+            assert_eq!(Zstd::new(level)?.begin(len, None)?.spread(4), 0, "level {level}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn somebody_who_waits_for_a_large_source_gets_the_first_job_at_once() -> Result<(), Error> {
+        for level in [1, 3, 9, 16] {
+            let piece = text(PIECE);
+            let mut encoding = Zstd::new(level)?.begin(LARGE, None)?;
+            let mut out = Vec::new();
+            (0..3).try_for_each(|_| encoding.write(&piece, &mut out))?;
+            assert_eq!(out.len(), 0, "level {level}");
+            encoding.write(&piece, &mut out)?;
+            let mut decoded = 0;
+            ZstdDecoding::new().write(&out, &mut |bytes| decoded += bytes.len())?;
+            assert_eq!(decoded as u64, FIRST_JOB, "level {level}");
+        }
+        Ok(())
+    }
+
+    /// What was begun ahead is taken between two writes, so that none of them may take long.
+    #[test]
+    fn it_is_behind_before_a_write_would_wait() -> Result<(), Error> {
+        let piece = text(PIECE);
+        for threads in [1, 2] {
+            let mut encoding = Zstd::new(15)?.begin(100 << 20, None)?;
+            encoding.spread(threads);
+            let (mut fed, mut out) = (0, Vec::new());
+            while !encoding.is_behind() {
+                encoding.write(&piece, &mut out)?;
+                fed += PIECE as u64;
+            }
+            let whole = FIRST_JOB + (threads as u64 + 1) * u64::from(JOB);
+            assert!(fed >= whole - PIECE as u64, "{fed}: a thread could take more");
+            assert!(fed < 40 << 20, "{fed}: it never was");
+            while encoding.is_behind() {
+                thread::yield_now();
+            }
+            encoding.write(&piece, &mut out)?;
+            assert!(!encoding.is_behind(), "there is room");
+        }
+        let mut small = Zstd::new(15)?.begin(1 << 20, None)?;
+        small.write(&piece, &mut Vec::new())?;
+        assert!(!small.is_behind());
+        Ok(())
+    }
+
+    /// Whoever drops it may be a thread that serves.
+    #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
+    #[allow(clippy::disallowed_methods, reason = "the kernel's own tables are on no disk")]
+    #[test]
+    fn what_is_given_up_ends_on_a_thread_of_its_own() -> Result<(), Error> {
+        let piece = text(PIECE);
+        let is_at_it = || {
+            let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+            let mut names = tasks.map(|task| std::fs::read_to_string(task.path().join("comm")));
+            names.any(|name| name.is_ok_and(|name| name.trim_end() == "cc-give-up"))
+        };
+        for _ in 0..5 {
+            let mut encoding = Zstd::new(15)?.begin(LARGE, None)?;
+            while !encoding.is_behind() {
+                encoding.write(&piece, &mut Vec::new())?;
+            }
+            drop(encoding);
+            // It names itself once it runs.
+            if (0..100).any(|_| is_at_it()) {
+                return Ok(());
+            }
+        }
+        panic!("it ended before it was dropped, five times");
+    }
+
+    #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
+    #[test]
+    fn the_time_of_its_threads_counts() -> Result<(), Error> {
+        let source = text(LARGE as usize);
+        let before = cpu::time();
+        encode(&Zstd::new(9)?, &source)?;
+        let spent = cpu::time() - before;
+        let feeding = std::time::Duration::from_millis(40);
+        assert!(spent > feeding, "{spent:?}: no machine encodes 16 MiB at level 9 in that");
         Ok(())
     }
 }

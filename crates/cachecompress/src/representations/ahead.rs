@@ -6,19 +6,22 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
+use super::cores::Loan;
 use super::hash::REST;
 use super::opened::Opened;
 use super::resource::Resource;
 use super::{CANCELLED, Shared, policy};
 use crate::codec::{Codec, Decoding, Encoding, PIECE};
+use crate::cpu;
 use crate::error::Error;
 use crate::fs::Fingerprint;
 use crate::semantics::{Hasher, SourcePath};
 use crate::source::{Content, SourceFile};
 use crate::sync::{Mutex, lock};
-use crate::threads::{Class, cpu_time};
+use crate::threads::Class;
 
 /// Tells what a source will most likely be encoded by, once it is known that it is large.
 pub(crate) type Likely = Box<dyn FnOnce() -> Option<Codec> + Send>;
@@ -28,6 +31,9 @@ pub(super) const WORTH: u64 = 8 << 20;
 
 /// How much output waits for the hash, at most.
 const ROOM: usize = 8 << 20;
+
+/// How long an encode that is behind is left alone.
+const MOMENT: Duration = Duration::from_micros(200);
 
 /// An encode between two pieces of its source.
 pub(super) struct Begun {
@@ -40,6 +46,8 @@ pub(super) struct Begun {
     pub(super) hasher: Option<Hasher>,
     /// What has come of them.
     pub(super) out: Vec<u8>,
+    /// The cores that it is spread over.
+    _loan: Loan,
 }
 
 /// An encode that goes on until it is needed, or this is dropped.
@@ -94,13 +102,6 @@ impl Turn {
 }
 
 impl Begun {
-    pub(super) fn new(codec: &Codec, source_len: u64, prove: bool) -> Result<Self, Error> {
-        let encoding = codec.encoder.begin(source_len, None)?;
-        let decoding = prove.then(|| codec.encoder.decoder(None)).flatten();
-        let hasher = decoding.is_none().then(Hasher::new);
-        Ok(Self { encoding, decoding, fed: 0, hasher, out: Vec::new() })
-    }
-
     /// Encodes the next piece of the source.
     pub(super) fn feed(&mut self, piece: &[u8]) -> Result<(), Error> {
         self.fed += piece.len() as u64;
@@ -179,44 +180,59 @@ impl Shared {
         stop: &AtomicBool,
         sender: &SyncSender<Begun>,
     ) {
-        let before = cpu_time();
+        let before = cpu::time();
         let stopped = || {
             stop.load(Ordering::Relaxed)
                 || self.life.load(Ordering::Relaxed) == CANCELLED
                 || self.encoders.is_short(Class::Waited)
         };
         // Whatever goes wrong here goes wrong again, where somebody waits for it.
-        if let Ok(Some(begun)) = encode_ahead(codec, source, len, self.config.prove, stopped) {
+        if let Ok(Some(begun)) = self.encode_ahead(codec, source, len, stopped) {
             // Nobody takes it any more if the entry was there.
             let _ = sender.send(begun);
         }
-        self.counters.encode_took(codec.coding.as_str(), cpu_time().saturating_sub(before));
+        self.counters.encode_took(codec.coding.as_str(), cpu::time().saturating_sub(before));
     }
-}
 
-/// Encodes until it is `stopped`, there is no more room, or the last piece is next, which only
-/// an encode that is proven may take. `None` if it is not worth the while.
-fn encode_ahead(
-    codec: &Codec,
-    source: &Opened,
-    len: u64,
-    prove: bool,
-    stopped: impl Fn() -> bool,
-) -> Result<Option<Begun>, Error> {
-    let sample = policy::sample(len, |part, at| source.read_exact(part, at))?;
-    if stopped() || !policy::sample_saves(codec, &sample)? {
-        return Ok(None);
-    }
-    let mut begun = Begun::new(codec, len, prove)?;
-    begun.out.reserve_exact(ROOM + 2 * PIECE);
-    let mut pieces = source.pieces(0, len);
-    while !stopped() && begun.out.len() < ROOM && begun.fed + (PIECE as u64) < len {
-        match pieces.next()? {
-            Some(piece) => begun.feed(piece)?,
-            None => break,
+    /// Encodes until it is `stopped`, there is no more room, or the last piece is next, which only
+    /// an encode that is proven may take. `None` if it is not worth the while.
+    fn encode_ahead(
+        &self,
+        codec: &Codec,
+        source: &Opened,
+        len: u64,
+        stopped: impl Fn() -> bool,
+    ) -> Result<Option<Begun>, Error> {
+        let sample = policy::sample(len, |part, at| source.read_exact(part, at))?;
+        if stopped() || !policy::sample_saves(codec, &sample)? {
+            return Ok(None);
         }
+        let mut begun = self.begin(codec, len)?;
+        begun.out.reserve_exact(ROOM + 2 * PIECE);
+        let mut pieces = source.pieces(0, len);
+        while !stopped() && begun.out.len() < ROOM && begun.fed + (PIECE as u64) < len {
+            // Who takes it waits for the piece that it is at.
+            if begun.encoding.is_behind() {
+                thread::sleep(MOMENT);
+                continue;
+            }
+            match pieces.next()? {
+                Some(piece) => begun.feed(piece)?,
+                None => break,
+            }
+        }
+        Ok(Some(begun))
     }
-    Ok(Some(begun))
+
+    /// Begins to encode a source, on one of the encoders' threads and cores that are idle.
+    pub(super) fn begin(&self, codec: &Codec, source_len: u64) -> Result<Begun, Error> {
+        let mut encoding = codec.encoder.begin(source_len, None)?;
+        let decoding = self.config.prove.then(|| codec.encoder.decoder(None)).flatten();
+        let hasher = decoding.is_none().then(Hasher::new);
+        let others = self.encoders.running().saturating_sub(1);
+        let loan = self.cores.lend(others, &mut *encoding);
+        Ok(Begun { encoding, decoding, fed: 0, hasher, out: Vec::new(), _loan: loan })
+    }
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ use super::{Shared, policy};
 use crate::body::Product;
 use crate::cache::{Entry, EntryWriter, Header, Key, KeyLock, Kind, WriteError};
 use crate::codec::{Codec, PIECE, Proof};
+use crate::cpu;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::flight::Lead;
 use crate::semantics::{Digest, Hasher};
 use crate::source::{Content, Found};
-use crate::threads::{Class, cpu_time};
+use crate::threads::Class;
 
 pub(super) type EncodeLead = Lead<Key, Product, Failure>;
 
@@ -124,9 +125,9 @@ impl Shared {
 
     /// The job itself, on an encode thread.
     fn run(self: Arc<Self>, task: &Task, ahead: Option<Arc<Ahead>>, lead: EncodeLead) {
-        let before = cpu_time();
+        let before = cpu::time();
         let result = catch_unwind(AssertUnwindSafe(|| self.try_run(task, ahead, &lead)));
-        self.counters.encode_took(task.codec.coding.as_str(), cpu_time().saturating_sub(before));
+        self.counters.encode_took(task.codec.coding.as_str(), cpu::time().saturating_sub(before));
         match result {
             Ok(Ok(entry)) => {
                 let payload_len = entry.payload_len();
@@ -218,7 +219,7 @@ impl Shared {
         lead: &EncodeLead,
     ) -> Result<(), Trouble> {
         let len = task.resource.len;
-        let begun = begun.map_or_else(|| Begun::new(&task.codec, len, self.config.prove), Ok);
+        let begun = begun.map_or_else(|| self.begin(&task.codec, len), Ok);
         let mut begun = begun.map_err(Trouble::Encoder)?;
         let decoding = begun.decoding.take();
         let decodes = decoding.is_some();
@@ -379,8 +380,7 @@ impl Shared {
     fn prove_in_memory(&self, task: &Task) -> Result<(), Trouble> {
         let (source, len) = (self.open(task)?, task.resource.len);
         self.sample_saves(task, &source)?;
-        let mut begun =
-            Begun::new(&task.codec, len, self.config.prove).map_err(Trouble::Encoder)?;
+        let mut begun = self.begin(&task.codec, len).map_err(Trouble::Encoder)?;
         let mut proof = Proof::new(begun.decoding.take(), len);
         begun.hasher = Some(Hasher::new());
         let mut left = policy::most(len);

@@ -3,6 +3,7 @@
 
 mod ahead;
 mod bodies;
+mod cores;
 mod encode;
 mod hash;
 mod opened;
@@ -100,6 +101,8 @@ struct Shared {
     hashing: paths::Paths,
     /// The large file that is encoded while it is hashed.
     ahead: ahead::Turn,
+    /// What large encodes may be spread over.
+    cores: cores::Cores,
     /// One of [`OPEN`], [`FINISHING`] and [`CANCELLED`].
     life: AtomicU8,
 }
@@ -131,6 +134,7 @@ impl Representations {
             told_of_large: AtomicBool::new(false),
             told_of_busy: AtomicBool::new(false),
             ahead: ahead::Turn::new(cores),
+            cores: cores::Cores::new(cores, config.encode_threads),
             life: AtomicU8::new(OPEN),
             config,
         }))

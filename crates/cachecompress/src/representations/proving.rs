@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::encode::Trouble;
 use crate::cache::Payload;
 use crate::codec::Proof;
+use crate::cpu;
 use crate::error::{Error, ErrorKind};
 use crate::fs::read_full;
 use crate::semantics::Digest;
 use crate::sync::{Mutex, MutexGuard, lock};
-use crate::threads::cpu_time;
 
 /// The last bytes of a payload, which readers get only once it is proven.
 const WITHHELD: u64 = 256;
@@ -202,9 +202,9 @@ pub(super) fn prove<'a>(
     thread::scope(|scope| {
         let reading = Reading(&written);
         let run = move || {
-            let before = cpu_time();
+            let before = cpu::time();
             let found = take().map_or(Ok(None), |proving| proving.run(&payload, &reading));
-            found.map(|digest| Proven { digest, cpu: cpu_time().saturating_sub(before) })
+            found.map(|digest| Proven { digest, cpu: cpu::time().saturating_sub(before) })
         };
         // It has the priority of the thread that starts it.
         let thread = thread::Builder::new().name("cc-prove".to_owned());

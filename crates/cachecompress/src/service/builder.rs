@@ -104,7 +104,7 @@ impl Builder {
 
     /// The threads that encode what somebody waits for, at least 2, of which one takes only
     /// sources up to 1 MiB; default half the cores. As many again, at the lowest priority, encode
-    /// what nobody waits for.
+    /// what nobody waits for. A large source is spread over no more than so many.
     pub fn encode_threads(mut self, threads: usize) -> Self {
         self.encode_threads = Some(threads);
         self

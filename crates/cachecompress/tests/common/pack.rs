@@ -66,6 +66,10 @@ pub(crate) struct Pack {
     pub(crate) gate: Option<Arc<Gate>>,
     /// How often an encoding of a source, or of a sample of one, was begun.
     pub(crate) begun: Arc<AtomicUsize>,
+    /// The piece from 0 before which it says that it is behind.
+    pub(crate) behind: Option<u64>,
+    /// How many threads its encodings of sources were offered.
+    pub(crate) offered: Arc<Mutex<Vec<usize>>>,
     /// Whether it is busy no more.
     pub(crate) recovered: Arc<AtomicBool>,
     pub(crate) level: i64,
@@ -82,6 +86,8 @@ impl Pack {
             raw: false,
             gate: None,
             begun: Arc::default(),
+            behind: None,
+            offered: Arc::default(),
             recovered: Arc::default(),
             level: 1,
         }
@@ -244,6 +250,17 @@ impl Encoding for PackEncoding {
             _ => record(END, &[], out),
         }
         Ok(())
+    }
+
+    fn spread(&mut self, threads: usize) -> usize {
+        if self.held {
+            self.pack.offered.lock().unwrap().push(threads);
+        }
+        threads
+    }
+
+    fn is_behind(&self) -> bool {
+        self.held && self.pack.behind == Some(self.piece)
     }
 }
 

@@ -1,0 +1,93 @@
+//! The cores that a large encode may have beside its own, while they are idle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::codec::Encoding;
+
+/// The cores that encodes may be spread over, and those that are lent to some.
+#[derive(Debug)]
+pub(super) struct Cores {
+    most: usize,
+    lent: Arc<AtomicUsize>,
+}
+
+/// What is lent to an encode, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Loan {
+    count: usize,
+    lent: Arc<AtomicUsize>,
+}
+
+impl Cores {
+    /// Of `cores`, one is left to those who serve and hash; and no more than `threads` encode at
+    /// a time.
+    pub(super) fn new(cores: usize, threads: usize) -> Self {
+        Self { most: threads.min(cores.saturating_sub(1)).max(1), lent: Arc::default() }
+    }
+
+    /// Offers `encoding` the cores that neither `others`, which encode on threads of their own,
+    /// nor loans keep busy; but always one, which it then shares.
+    pub(super) fn lend(&self, others: usize, encoding: &mut dyn Encoding) -> Loan {
+        let busy = others + self.lent.load(Ordering::Relaxed);
+        let count = encoding.spread(self.most.saturating_sub(busy).max(1));
+        self.lent.fetch_add(count, Ordering::Relaxed);
+        Loan { count, lent: Arc::clone(&self.lent) }
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        self.lent.fetch_sub(self.count, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    /// Takes as many as it is offered, but for one.
+    struct Modest(usize);
+
+    impl Encoding for Modest {
+        fn write(&mut self, _piece: &[u8], _out: &mut Vec<u8>) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, _out: &mut Vec<u8>) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn spread(&mut self, threads: usize) -> usize {
+            self.0 = threads;
+            threads - 1
+        }
+    }
+
+    fn offered(cores: &Cores, others: usize) -> (usize, Loan) {
+        let mut encoding = Modest(0);
+        let loan = cores.lend(others, &mut encoding);
+        (encoding.0, loan)
+    }
+
+    #[test]
+    fn what_is_busy_is_not_offered_but_one_always_is() {
+        let cores = Cores::new(8, 6);
+        assert_eq!(offered(&cores, 0).0, 6);
+        assert_eq!(offered(&cores, 2).0, 4, "two encode by themselves");
+        let (count, four) = offered(&cores, 1);
+        assert_eq!((count, four.count), (5, 4));
+        assert_eq!(offered(&cores, 0).0, 2, "four are lent");
+        assert_eq!(offered(&cores, 7).0, 1);
+        drop(four);
+        assert_eq!(offered(&cores, 0).0, 6);
+    }
+
+    #[test]
+    fn one_core_is_left_to_the_others() {
+        for (cores, threads, most) in [(1, 2, 1), (2, 2, 1), (4, 2, 2), (4, 8, 3), (0, 0, 1)] {
+            assert_eq!(offered(&Cores::new(cores, threads), 0).0, most, "{cores} cores");
+        }
+    }
+}
