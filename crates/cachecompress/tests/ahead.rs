@@ -6,7 +6,6 @@
 mod common;
 
 use std::io;
-use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, LazyLock, Mutex};
@@ -120,10 +119,6 @@ impl Source for Files {
     }
 }
 
-fn refused<T>() -> io::Result<T> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 impl DiskFile for LargeFile {
     fn stat(&self) -> io::Result<Stat> {
         Ok(Stat { kind: FileKind::Regular, fingerprint: self.fingerprint() })
@@ -143,30 +138,6 @@ impl DiskFile for LargeFile {
         let len = rest.len().min(buffer.len());
         buffer[..len].copy_from_slice(&rest[..len]);
         Ok(len)
-    }
-
-    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        refused()
-    }
-
-    fn reserve(&self, _: u64) -> io::Result<()> {
-        refused()
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        refused()
-    }
-
-    fn publish(&self, _: &Path) -> io::Result<()> {
-        refused()
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        refused()
-    }
-
-    fn touch(&self) -> io::Result<()> {
-        refused()
     }
 }
 

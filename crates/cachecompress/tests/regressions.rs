@@ -458,10 +458,6 @@ impl Made {
     }
 }
 
-fn read_only<T>() -> io::Result<T> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 impl DiskFile for Made {
     fn stat(&self) -> io::Result<Stat> {
         Ok(Stat { kind: FileKind::Regular, fingerprint: self.fingerprint })
@@ -479,30 +475,6 @@ impl DiskFile for Made {
         buffer[..len].fill(self.byte);
         self.read.fetch_add(len as u64, Ordering::SeqCst);
         Ok(len)
-    }
-
-    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        read_only()
-    }
-
-    fn reserve(&self, _: u64) -> io::Result<()> {
-        read_only()
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        read_only()
-    }
-
-    fn publish(&self, _: &Path) -> io::Result<()> {
-        read_only()
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        read_only()
-    }
-
-    fn touch(&self) -> io::Result<()> {
-        read_only()
     }
 }
 

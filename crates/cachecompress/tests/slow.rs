@@ -6,7 +6,6 @@
 mod common;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -61,10 +60,6 @@ fn source_of(name: &str) -> Vec<u8> {
     hex(if name.ends_with('l') { 200_000 } else { 3_000 }, name.len() as u64)
 }
 
-fn refused<T>() -> io::Result<T> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 impl DiskFile for SlowFile {
     fn stat(&self) -> io::Result<Stat> {
         Ok(Stat { kind: FileKind::Regular, fingerprint: self.fingerprint })
@@ -78,30 +73,6 @@ impl DiskFile for SlowFile {
         let len = rest.len().min(buffer.len());
         buffer[..len].copy_from_slice(&rest[..len]);
         Ok(len)
-    }
-
-    fn write_all_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        refused()
-    }
-
-    fn reserve(&self, _: u64) -> io::Result<()> {
-        refused()
-    }
-
-    fn set_len(&self, _: u64) -> io::Result<()> {
-        refused()
-    }
-
-    fn publish(&self, _: &Path) -> io::Result<()> {
-        refused()
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        refused()
-    }
-
-    fn touch(&self) -> io::Result<()> {
-        refused()
     }
 }
 

@@ -177,6 +177,9 @@ pub trait DiskLock: fmt::Debug + Send + Sync {
 }
 
 /// An open file.
+///
+/// A source's files are only read: for them [`stat`](Self::stat) and [`read_at`](Self::read_at) are
+/// enough. A cache's disk needs all of it; what is not there fails as `Unsupported`.
 pub trait DiskFile: fmt::Debug + Send + Sync {
     /// What the descriptor leads to.
     ///
@@ -212,7 +215,9 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// As `pwrite`; some of the bytes may have been written.
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    fn write_all_at(&self, _bytes: &[u8], _offset: u64) -> io::Result<()> {
+        only_read()
+    }
 
     /// Makes sure that `len` bytes can be written without running out of space; the file's size
     /// stays. Where the file system cannot, it does nothing.
@@ -220,14 +225,18 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// If there is not enough room.
-    fn reserve(&self, len: u64) -> io::Result<()>;
+    fn reserve(&self, _len: u64) -> io::Result<()> {
+        only_read()
+    }
 
     /// Cuts the file to `len` bytes and gives back what was reserved behind them.
     ///
     /// # Errors
     ///
     /// As `ftruncate`.
-    fn set_len(&self, len: u64) -> io::Result<()>;
+    fn set_len(&self, _len: u64) -> io::Result<()> {
+        only_read()
+    }
 
     /// Gives a file from [`Disk::create_unnamed`] the name `path`, which must lie on the same
     /// file system, if nothing has it.
@@ -240,14 +249,18 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     ///
     /// `AlreadyExists` if something has the name, `NotFound` if its directory is gone,
     /// `InvalidInput` if the file is not from `create_unnamed` or has a name already.
-    fn publish(&self, path: &Path) -> io::Result<()>;
+    fn publish(&self, _path: &Path) -> io::Result<()> {
+        only_read()
+    }
 
     /// Writes the file's bytes to the medium.
     ///
     /// # Errors
     ///
     /// As `fdatasync`.
-    fn sync(&self) -> io::Result<()>;
+    fn sync(&self) -> io::Result<()> {
+        only_read()
+    }
 
     /// Sets the time of the last modification to now.
     ///
@@ -255,7 +268,13 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     ///
     /// As `futimens`; where that needs a descriptor open for writing (Windows), it fails for a
     /// file from [`Disk::open`].
-    fn touch(&self) -> io::Result<()>;
+    fn touch(&self) -> io::Result<()> {
+        only_read()
+    }
+}
+
+fn only_read() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// A directory under which a source's files lie; no lookup leaves it.
