@@ -171,7 +171,9 @@ impl Watched {
                 Poll::Pending => {
                     let expected = self.discarded > 0 || self.activity.body.load(Ordering::Relaxed);
                     self.activity.discarding.store(expected, Ordering::Relaxed);
-                    return if expected { Poll::Pending } else { Poll::Ready(Ok(())) };
+                    // A task that has had its turn does not know whether there is something.
+                    let waits = expected || !coop::has_budget_remaining();
+                    return if waits { Poll::Pending } else { Poll::Ready(Ok(())) };
                 }
                 // The answer is on its way; what becomes of the rest is of no interest.
                 Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
@@ -367,22 +369,49 @@ impl Activity {
 mod tests {
     use std::future::poll_fn;
 
+    use tokio::io::AsyncWriteExt;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_write_waits_for_the_client_only_if_the_socket_is_full() {
+    async fn connected() -> (Watched, Arc<Activity>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, _) = listener.accept().await.unwrap();
         let activity = Arc::new(Activity::default());
         let timeout = Duration::from_secs(60);
-        let mut watched = Watched::new(Stream::from(socket), Arc::clone(&activity), timeout);
-        let is_blocked = || matches!(activity.phase(), Phase::Blocked(_));
-        // A flood of the client's has used up the task's turn: nothing is written in it.
+        (Watched::new(Stream::from(socket), Arc::clone(&activity), timeout), activity, client)
+    }
+
+    /// As a flood of the client's does.
+    fn use_up_the_turn(cx: &mut Context<'_>) {
+        while coop::poll_proceed(cx).map(|used| used.made_progress()).is_ready() {}
+    }
+
+    /// What is not read before the socket is closed resets it, and the answer with it.
+    #[tokio::test]
+    async fn what_came_is_thrown_away_also_after_the_turn() {
+        let (mut watched, _activity, mut client) = connected().await;
+        client.write_all(b"something more").await.unwrap();
+        watched.stream.as_ref().readable().await.unwrap();
         poll_fn(|cx| {
-            while coop::poll_proceed(cx).map(|used| used.made_progress()).is_ready() {}
+            use_up_the_turn(cx);
+            assert!(watched.poll_discard(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        drop(client);
+        poll_fn(|cx| watched.poll_discard(cx)).await.unwrap();
+        assert_eq!(watched.discarded, b"something more".len());
+    }
+
+    #[tokio::test]
+    async fn a_write_waits_for_the_client_only_if_the_socket_is_full() {
+        let (mut watched, activity, _client) = connected().await;
+        let is_blocked = || matches!(activity.phase(), Phase::Blocked(_));
+        // Nothing is written in it.
+        poll_fn(|cx| {
+            use_up_the_turn(cx);
             assert!(Pin::new(&mut watched).poll_write(cx, b"one").is_pending());
             assert!(!is_blocked());
             Poll::Ready(())
