@@ -170,7 +170,7 @@ fn an_encoder_that_is_busy_gets_another_chance() {
         let service = service(&pack, Place::Own, &source, &Cache::in_memory(CACHE), true);
         run(async {
             let first = get_as(&service, "/a.txt", "x-pack").await;
-            assert_eq!((first.coding(), first.cache()), ("", "queue"), "{fault:?}");
+            assert_eq!((first.coding(), first.cache()), ("", "encoder"), "{fault:?}");
             assert!(first.bytes() == source);
             settled(&service).await;
             pack.recover();
@@ -179,6 +179,37 @@ fn an_encoder_that_is_busy_gets_another_chance() {
             assert!(next.decoded() == source);
         });
     }
+}
+
+/// It may be for ever that there is not enough for all of it.
+#[test]
+fn an_encoder_that_is_busy_half_way_aborts_no_second_request() {
+    // Short enough that the proof runs on the same thread.
+    let source = hex(14 * PIECE, 4);
+    let cache = Cache::in_memory(CACHE);
+    let gate = Gate::new();
+    let pack = Pack { gate: Some(Arc::clone(&gate)), ..Pack::broken(Fault::Busy, 10) };
+    let service = service(&pack, Place::Own, &source, &cache, true);
+    run(async {
+        let asked = tokio::spawn({
+            let service = service.clone();
+            async move { get_as(&service, "/a.txt", "x-pack").await }
+        });
+        gate.open(10);
+        eventually(|| gate.arrived() == 11).await;
+        gate.open_wide();
+        let first = asked.await.unwrap();
+        assert_eq!(first.coding(), "x-pack");
+        assert_eq!(first.body.unwrap_err().kind(), ErrorKind::Aborted);
+        settled(&service).await;
+        for _ in 0..2 {
+            let next = get_as(&service, "/a.txt", "x-pack").await;
+            assert_eq!((next.coding(), next.cache()), ("", "encoder"));
+        }
+        pack.recover();
+        let restarted = self::service(&pack, Place::Own, &source, &cache, true);
+        assert_eq!(get_as(&restarted, "/a.txt", "x-pack").await.coding(), "x-pack");
+    });
 }
 
 #[test]

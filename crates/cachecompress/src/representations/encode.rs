@@ -180,8 +180,11 @@ impl Shared {
             Ok(()) => {}
             Err(Trouble::Failure(failure)) => return Err(failure.into()),
             Err(Trouble::Disk(error)) => return Err(self.refused(error.into()).into()),
-            Err(Trouble::Encoder(error)) if lead.progress().stage().available() == 0 => {
-                return Err(self.failed(task, &error).into());
+            Err(Trouble::Encoder(error))
+                if error.kind() == ErrorKind::Busy || lead.progress().stage().available() == 0 =>
+            {
+                let unread = lead.progress().stage().available() == 0;
+                return Err(self.failed(task, &error, unread).into());
             }
             Err(Trouble::Encoder(error) | Trouble::Disproved(error)) => {
                 return Err(self.disproved(task, &error, Some(writer.abandon())).into());
@@ -373,7 +376,7 @@ impl Shared {
         }
         let sample = policy::sample(task.resource.len, |part, at| source.read_exact(part, at))
             .map_err(|_| self.changed(task))?;
-        policy::sample_saves(&task.codec, &sample).map_err(|error| self.failed(task, &error))
+        policy::sample_saves(&task.codec, &sample).map_err(|error| self.failed(task, &error, true))
     }
 
     /// Encodes the source once more, and proves that, with nothing between the two but memory.
@@ -399,12 +402,12 @@ impl Shared {
         }
     }
 
-    /// The encoder gave up before anybody read a byte. It gets no other chance from this process,
-    /// unless it says that it might do better; but it may have been for want of memory, so nothing
-    /// is written down for others.
-    fn failed(&self, task: &Task, error: &Error) -> Failure {
+    /// The encoder gave up before anybody read a byte, or was busy. It gets no other chance from
+    /// this process, lest a second request aborts, unless it was busy before the first did; but it
+    /// may have been for want of memory, so nothing is written down for others.
+    fn failed(&self, task: &Task, error: &Error, unread: bool) -> Failure {
         let (path, coding) = (&task.resource.path, &task.codec.coding);
-        if error.kind() == ErrorKind::Busy {
+        if error.kind() == ErrorKind::Busy && unread {
             if !self.told_of_busy.swap(true, Ordering::Relaxed) {
                 tracing::warn!(%error, %path, %coding, "an encoder was busy; this is said once");
             }

@@ -536,12 +536,12 @@ fn plain(wish: &Wish, detail: Option<Detail>) -> Selected {
 
 fn detail_of(failure: Failure) -> Detail {
     match failure {
-        Failure::Dropped | Failure::Busy => Detail::Queue,
+        Failure::Dropped => Detail::Queue,
         Failure::Locked => Detail::Locked,
         Failure::Disk => Detail::Disk,
         Failure::SourceChanged => Detail::Unsettled,
         Failure::Unprofitable => Detail::Unprofitable,
-        Failure::Encoder => Detail::Encoder,
+        Failure::Encoder | Failure::Busy => Detail::Encoder,
     }
 }
 
