@@ -62,7 +62,6 @@ pub(crate) struct Limits {
 struct State {
     waited: Lane,
     background: Lane,
-    running: usize,
     closed: bool,
 }
 
@@ -70,6 +69,7 @@ struct State {
 #[derive(Default)]
 struct Lane {
     queue: VecDeque<Job>,
+    running: usize,
     threads: usize,
     /// Threads that wait for work, but for the one that takes only small jobs.
     idle: usize,
@@ -177,9 +177,9 @@ impl Threads {
         lane.queue.iter().filter(|job| !job.small).count() > lane.idle
     }
 
-    /// How many jobs run.
-    pub(crate) fn running(&self) -> usize {
-        self.0.0.lock().running
+    /// How many jobs of a class run.
+    pub(crate) fn running(&self, class: Class) -> usize {
+        self.0.0.lock().lane(class).running
     }
 
     /// How many jobs wait for a thread.
@@ -196,7 +196,7 @@ impl Threads {
     #[cfg(test)]
     fn drain(&self) {
         let mut state = self.0.0.lock();
-        while state.running > 0 || state.waiting() > 0 {
+        while !state.rests() {
             state = self.0.0.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -212,6 +212,10 @@ impl State {
 
     fn waiting(&self) -> usize {
         self.waited.queue.len() + self.background.queue.len()
+    }
+
+    fn rests(&self) -> bool {
+        self.waited.running + self.background.running + self.waiting() == 0
     }
 
     #[cfg(test)]
@@ -313,7 +317,7 @@ impl Shared {
                     state.waited.spare_idle -= 1;
                     Self::spare(self, &mut state.waited);
                 }
-                state.running += 1;
+                state.lane(role.class()).running += 1;
                 drop(state);
                 // A job that panics has dropped its guards while unwinding, which told everybody
                 // who waits; the thread lives on for the others.
@@ -321,9 +325,9 @@ impl Shared {
                     tracing::error!("a job of {} panicked", self.name);
                 }
                 state = self.lock();
-                state.running -= 1;
+                state.lane(role.class()).running -= 1;
                 state.waited.spare_idle += usize::from(role == Role::Spare);
-                if state.running == 0 && state.waiting() == 0 {
+                if state.rests() {
                     self.idle.notify_all();
                 }
             } else if state.closed {
@@ -517,6 +521,7 @@ mod tests {
     #[test]
     fn background_jobs_hold_up_nobody_who_waits() {
         let pool = pool(2, 16);
+        let running = |class| pool.running(class);
         let (hold, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
         for _ in 0..4 {
@@ -528,7 +533,11 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         assert!(pool.submit(Class::Waited, false, move || sender.send(()).unwrap()));
         receiver.recv_timeout(SOON).expect("somebody waits for this one");
+        while (running(Class::Waited), running(Class::Background)) != (0, 2) {
+            thread::yield_now();
+        }
         drop(hold);
         pool.drain();
+        assert_eq!(running(Class::Background), 0);
     }
 }

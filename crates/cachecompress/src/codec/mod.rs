@@ -103,10 +103,21 @@ pub trait Encoding: Send {
         0
     }
 
-    /// Whether the next write would wait for threads that are at what was written before; `false`
-    /// unless overridden.
+    /// Whether threads of its own are behind, so that the next write or, once all of the source is
+    /// written, the finish would wait for them; `false` unless overridden.
     fn is_behind(&self) -> bool {
         false
+    }
+
+    /// Waits for a part of what is behind, and appends what has come of it; not called unless
+    /// something [`is_behind`](Self::is_behind).
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    fn wait(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let _ = out;
+        Ok(())
     }
 }
 

@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use zrip::FrameDecoder;
+use zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::feed::Feed;
 use super::limit::Limit;
 use super::pool::Pool;
-use super::{Decoding, Dictionary, Encoder, Encoding, PIECE, Settings};
+use super::{Decoding, Dictionary, Encoder, Encoding, Settings};
 use crate::cpu;
 use crate::error::{Error, ErrorKind};
 
@@ -90,7 +91,7 @@ impl Zstd {
 impl Context {
     fn new() -> Result<Self, Error> {
         let zstd = CCtx::try_create()
-            .ok_or_else(|| Error::new(ErrorKind::Encoder, "libzstd has no memory for a context"))?;
+            .ok_or_else(|| Error::new(ErrorKind::Busy, "libzstd has no memory for a context"))?;
         Ok(Self { zstd, buffer: vec![0; CCtx::out_size()].into_boxed_slice() })
     }
 }
@@ -169,45 +170,105 @@ struct Jobs {
     /// The threads, once there are any.
     hired: Option<cpu::Hired>,
     fed: u64,
+    /// The rest of a piece for which libzstd has no room yet.
+    left: Vec<u8>,
     /// Whether all of them are through.
     ended: bool,
 }
 
 impl Default for Jobs {
     fn default() -> Self {
-        Self { threads: 1, hired: None, fed: 0, ended: false }
+        Self { threads: 1, hired: None, fed: 0, left: Vec::new(), ended: false }
     }
 }
 
+/// What libzstd is to do with what it has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Push {
+    Flush,
+    End,
+}
+
 impl Context {
-    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let mut input = InBuffer::around(piece);
+    /// Writes what there is room for, and returns how much that is. If it is not all, libzstd has
+    /// waited for output of the oldest job.
+    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<usize, Error> {
+        let mut taken = 0;
         loop {
-            let mut output = OutBuffer::around(&mut self.buffer[..]);
-            self.zstd.compress_stream(&mut output, &mut input).map_err(failed)?;
-            let written = output.pos();
-            out.extend_from_slice(&self.buffer[..written]);
-            if input.pos() == piece.len() && written < self.buffer.len() {
-                return Ok(());
+            let (more, is_full) = self.write_once(&piece[taken..], out)?;
+            taken += more;
+            if !is_full && (more == 0 || taken == piece.len()) {
+                return Ok(taken);
             }
         }
     }
 
-    /// Appends what comes of all that was written, at its `end` or before.
-    fn flush(&mut self, end: bool, out: &mut Vec<u8>) -> Result<(), Error> {
-        loop {
-            let mut output = OutBuffer::around(&mut self.buffer[..]);
-            let left = if end {
-                self.zstd.end_stream(&mut output)
-            } else {
-                self.zstd.flush_stream(&mut output)
-            };
-            let left = left.map_err(failed)?;
-            let written = output.pos();
-            out.extend_from_slice(&self.buffer[..written]);
-            if left == 0 {
-                return Ok(());
-            }
+    /// Has libzstd take and give what it can at once; with jobs and no room, it waits for output of
+    /// the oldest. Returns how much it took, and whether there may be more output.
+    fn write_once(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(usize, bool), Error> {
+        let mut input = InBuffer::around(piece);
+        let mut output = OutBuffer::around(&mut self.buffer[..]);
+        self.zstd.compress_stream(&mut output, &mut input).map_err(failed)?;
+        let written = output.pos();
+        out.extend_from_slice(&self.buffer[..written]);
+        Ok((input.pos(), written == self.buffer.len()))
+    }
+
+    /// Appends a part of what comes of all that was written, and returns whether that is the rest.
+    fn push(&mut self, push: Push, out: &mut Vec<u8>) -> Result<bool, Error> {
+        let mut output = OutBuffer::around(&mut self.buffer[..]);
+        let left = match push {
+            Push::Flush => self.zstd.flush_stream(&mut output),
+            Push::End => self.zstd.end_stream(&mut output),
+        };
+        let left = left.map_err(failed)?;
+        let written = output.pos();
+        out.extend_from_slice(&self.buffer[..written]);
+        Ok(left == 0)
+    }
+}
+
+impl Jobs {
+    fn write(
+        &mut self,
+        context: &mut Context,
+        piece: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        // Whoever does not ask whether it is behind waits here.
+        while !self.left.is_empty() {
+            self.wait(context, out)?;
+        }
+        let taken = if self.hired.is_some() {
+            context.write(piece, out)?
+        } else {
+            // The first write starts the threads.
+            let (hired, taken) = cpu::Hired::by(|| context.write(piece, out));
+            self.hired = Some(hired);
+            taken?
+        };
+        self.left.extend_from_slice(&piece[taken..]);
+        self.fed += piece.len() as u64;
+        if self.fed == FIRST_JOB {
+            while !context.push(Push::Flush, out)? {}
+        }
+        Ok(())
+    }
+
+    /// Waits for some output of the oldest job, at most, and writes what is left if there is room.
+    fn wait(&mut self, context: &mut Context, out: &mut Vec<u8>) -> Result<(), Error> {
+        let (taken, _) = context.write_once(&self.left, out)?;
+        self.left.drain(..taken);
+        Ok(())
+    }
+
+    /// Has their threads, and what is left of the context, end.
+    fn end(self, context: Context) {
+        if self.fed > 0 && !self.ended {
+            // libzstd finishes what was begun, for which nobody is to wait. Where there is no
+            // thread to be had, this one does.
+            let drop = move || drop(context);
+            let _ = thread::Builder::new().name("cc-give-up".to_owned()).spawn(drop);
         }
     }
 }
@@ -216,28 +277,23 @@ impl Encoding for ZstdEncoding {
     fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         self.feed.take(piece)?;
         let context = self.context.as_mut().ok_or_else(gone)?;
-        let Some(jobs) = &mut self.jobs else { return context.write(piece, out) };
-        if jobs.hired.is_some() {
-            context.write(piece, out)?;
-        } else {
-            // The first write starts the threads, and nothing else of it can fail.
-            let (hired, written) = cpu::Hired::by(|| context.write(piece, out));
-            jobs.hired = Some(hired);
-            let busy = || Error::new(ErrorKind::Busy, "libzstd has no thread, or no memory");
-            written.map_err(|error| busy().with_cause(error))?;
+        match &mut self.jobs {
+            Some(jobs) => jobs.write(context, piece, out),
+            None => context.write(piece, out).map(drop),
         }
-        jobs.fed += piece.len() as u64;
-        if jobs.fed == FIRST_JOB {
-            context.flush(false, out)?;
-        }
-        Ok(())
     }
 
     fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error> {
         self.feed.finish()?;
-        self.context.as_mut().ok_or_else(gone)?.flush(true, out)?;
-        if let Some(jobs) = &mut self.jobs {
-            jobs.ended = true;
+        if self.jobs.is_none() {
+            let context = self.context.as_mut().ok_or_else(gone)?;
+            while !context.push(Push::End, out)? {}
+        }
+        while self.is_behind() {
+            self.wait(out)?;
+        }
+        if let Some(hired) = self.jobs.as_mut().and_then(|jobs| jobs.hired.take()) {
+            hired.settle();
         }
         Ok(())
     }
@@ -252,12 +308,25 @@ impl Encoding for ZstdEncoding {
         jobs.threads as usize
     }
 
-    /// Behind a whole job that no thread takes, libzstd has no room for more.
     fn is_behind(&self) -> bool {
         let (Some(jobs), Some(context)) = (&self.jobs, &self.context) else { return false };
-        let next = jobs.fed.saturating_sub(FIRST_JOB) + PIECE as u64;
-        next.is_multiple_of(u64::from(JOB))
-            && context.zstd.get_frame_progression().nbActiveWorkers >= jobs.threads
+        if self.feed.is_complete() {
+            return !jobs.ended;
+        }
+        // With a whole job that no thread takes yet, it has no room for more.
+        let begun = || context.zstd.get_frame_progression().nbActiveWorkers;
+        !jobs.left.is_empty() || begun() > jobs.threads
+    }
+
+    fn wait(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        let (Some(jobs), Some(context)) = (&mut self.jobs, &mut self.context) else {
+            return Ok(());
+        };
+        if jobs.left.is_empty() && self.feed.is_complete() {
+            jobs.ended = context.push(Push::End, out)?;
+            return Ok(());
+        }
+        jobs.wait(context, out)
     }
 }
 
@@ -275,19 +344,6 @@ impl Drop for ZstdEncoding {
     }
 }
 
-impl Jobs {
-    fn end(self, context: Context) {
-        let Some(hired) = self.hired else { return };
-        hired.settle();
-        if !self.ended {
-            // libzstd finishes what was begun, for which nobody is to wait. Where there is no
-            // thread to be had, this one does.
-            let drop = move || drop(context);
-            let _ = thread::Builder::new().name("cc-give-up".to_owned()).spawn(drop);
-        }
-    }
-}
-
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Context")
@@ -295,7 +351,11 @@ impl fmt::Debug for Context {
 }
 
 fn failed(code: usize) -> Error {
-    Error::new(ErrorKind::Encoder, format!("libzstd failed: {}", zstd_safe::get_error_name(code)))
+    let no_memory = ZSTD_ErrorCode::ZSTD_error_memory_allocation as usize;
+    // Threads that cannot be had are told as memory, too.
+    let is_busy = code == no_memory.wrapping_neg();
+    let kind = if is_busy { ErrorKind::Busy } else { ErrorKind::Encoder };
+    Error::new(kind, format!("libzstd failed: {}", zstd_safe::get_error_name(code)))
 }
 
 fn gone() -> Error {
@@ -478,6 +538,7 @@ impl Decoding for ZstdDecoding {
 
 #[cfg(test)]
 mod tests {
+    use super::super::PIECE;
     use super::super::conformance::{encode, text};
     use super::*;
 
@@ -565,9 +626,11 @@ mod tests {
     /// A strong validator must not depend on how busy the machine was.
     #[test]
     fn the_number_of_threads_does_not_show() -> Result<(), Error> {
-        let source = text(LARGE as usize + 3 * JOB as usize + 12_345);
-        for (level, len) in [(1, source.len()), (3, source.len()), (9, LARGE as usize)] {
-            let (encoder, source) = (Zstd::new(level)?, &source[..len]);
+        let long = text(LARGE as usize + 3 * JOB as usize + 12_345);
+        // The last job of this one is empty.
+        let whole = &long[..FIRST_JOB as usize + 4 * JOB as usize];
+        for (level, source) in [(1, &long[..]), (3, &long), (9, whole), (5, &skewed())] {
+            let (encoder, len) = (Zstd::new(level)?, source.len());
             let expected = encode(&encoder, source)?;
             for threads in [0, 1, 2, 3, 100] {
                 let mut encoding = encoder.begin(len as u64, None)?;
@@ -575,6 +638,9 @@ mod tests {
                 assert_eq!(taken, threads.clamp(1, MOST_THREADS));
                 let mut out = Vec::new();
                 for (at, piece) in source.chunks(PIECE).enumerate() {
+                    while threads % 2 == 1 && encoding.is_behind() {
+                        encoding.wait(&mut out)?;
+                    }
                     encoding.write(piece, &mut out)?;
                     // Another feeder is slower, and finds other jobs done.
                     if at % 50 == threads {
@@ -608,9 +674,23 @@ mod tests {
         Ok(())
     }
 
-    /// What was begun ahead is taken between two writes, so that none of them may take long.
     #[test]
-    fn it_is_behind_before_a_write_would_wait() -> Result<(), Error> {
+    fn what_it_lacks_now_it_may_have_later() {
+        let kind = |code: usize| failed(code.wrapping_neg()).kind();
+        assert_eq!(kind(ZSTD_ErrorCode::ZSTD_error_memory_allocation as usize), ErrorKind::Busy);
+        assert_eq!(kind(ZSTD_ErrorCode::ZSTD_error_srcSize_wrong as usize), ErrorKind::Encoder);
+    }
+
+    /// Text that takes long, then much that takes no time at all.
+    fn skewed() -> Vec<u8> {
+        let mut source = text(FIRST_JOB as usize + JOB as usize);
+        source.resize(FIRST_JOB as usize + 8 * JOB as usize, 0);
+        source
+    }
+
+    /// What was begun ahead is taken between two writes, so that none may wait for a whole job.
+    #[test]
+    fn it_is_behind_once_a_job_waits_for_a_thread() -> Result<(), Error> {
         let piece = text(PIECE);
         for threads in [1, 2] {
             let mut encoding = Zstd::new(15)?.begin(100 << 20, None)?;
@@ -620,19 +700,45 @@ mod tests {
                 encoding.write(&piece, &mut out)?;
                 fed += PIECE as u64;
             }
-            let whole = FIRST_JOB + (threads as u64 + 1) * u64::from(JOB);
-            assert!(fed >= whole - PIECE as u64, "{fed}: a thread could take more");
-            assert!(fed < 40 << 20, "{fed}: it never was");
+            let jobs = (fed - FIRST_JOB) / u64::from(JOB);
+            assert!(1 <= jobs && jobs <= threads as u64 + 1, "{jobs}");
             while encoding.is_behind() {
-                thread::yield_now();
+                encoding.wait(&mut out)?;
             }
-            encoding.write(&piece, &mut out)?;
-            assert!(!encoding.is_behind(), "there is room");
         }
         let mut small = Zstd::new(15)?.begin(1 << 20, None)?;
         small.write(&piece, &mut Vec::new())?;
         assert!(!small.is_behind());
         Ok(())
+    }
+
+    /// Readers follow what comes of a job while it runs, and an encode that is given up is so soon.
+    #[test]
+    fn what_comes_of_a_job_is_handed_out_while_it_runs() -> Result<(), Error> {
+        let piece = text(PIECE);
+        for _ in 0..5 {
+            let mut encoding = Zstd::new(15)?.begin(LARGE, None)?;
+            let (mut early, mut out) = (0, Vec::new());
+            for _ in 0..LARGE as usize / PIECE {
+                while encoding.is_behind() {
+                    out.clear();
+                    encoding.wait(&mut out)?;
+                    assert!(out.len() <= CCtx::out_size());
+                    early += usize::from(!out.is_empty() && encoding.is_behind());
+                }
+                encoding.write(&piece, &mut out)?;
+            }
+            while encoding.is_behind() {
+                encoding.wait(&mut out)?;
+            }
+            out.clear();
+            encoding.finish(&mut out)?;
+            assert_eq!(out.len(), 0, "all of it came before");
+            if early > 0 {
+                return Ok(());
+            }
+        }
+        panic!("nothing came before the end of its job, five times");
     }
 
     /// Whoever drops it may be a thread that serves.

@@ -6,8 +6,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
-use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::cores::Loan;
 use super::hash::REST;
@@ -31,9 +30,6 @@ pub(super) const WORTH: u64 = 8 << 20;
 
 /// How much output waits for the hash, at most.
 const ROOM: usize = 8 << 20;
-
-/// How long an encode that is behind is left alone.
-const MOMENT: Duration = Duration::from_micros(200);
 
 /// An encode between two pieces of its source.
 pub(super) struct Begun {
@@ -207,13 +203,13 @@ impl Shared {
         if stopped() || !policy::sample_saves(codec, &sample)? {
             return Ok(None);
         }
-        let mut begun = self.begin(codec, len)?;
+        let mut begun = self.begin(codec, len, Class::Waited)?;
         begun.out.reserve_exact(ROOM + 2 * PIECE);
         let mut pieces = source.pieces(0, len);
         while !stopped() && begun.out.len() < ROOM && begun.fed + (PIECE as u64) < len {
             // Who takes it waits for the piece that it is at.
             if begun.encoding.is_behind() {
-                thread::sleep(MOMENT);
+                begun.encoding.wait(&mut begun.out)?;
                 continue;
             }
             match pieces.next()? {
@@ -225,12 +221,19 @@ impl Shared {
     }
 
     /// Begins to encode a source, on one of the encoders' threads and cores that are idle.
-    pub(super) fn begin(&self, codec: &Codec, source_len: u64) -> Result<Begun, Error> {
+    pub(super) fn begin(
+        &self,
+        codec: &Codec,
+        source_len: u64,
+        class: Class,
+    ) -> Result<Begun, Error> {
         let mut encoding = codec.encoder.begin(source_len, None)?;
         let decoding = self.config.prove.then(|| codec.encoder.decoder(None)).flatten();
         let hasher = decoding.is_none().then(Hasher::new);
-        let others = self.encoders.running().saturating_sub(1);
-        let loan = self.cores.lend(others, &mut *encoding);
+        let others = self.encoders.running(class).saturating_sub(1);
+        let [waited, background] = &self.cores;
+        let cores = if class == Class::Waited { waited } else { background };
+        let loan = cores.lend(others, &mut *encoding);
         Ok(Begun { encoding, decoding, fed: 0, hasher, out: Vec::new(), _loan: loan })
     }
 }

@@ -222,7 +222,7 @@ impl Shared {
         lead: &EncodeLead,
     ) -> Result<(), Trouble> {
         let len = task.resource.len;
-        let begun = begun.map_or_else(|| self.begin(&task.codec, len), Ok);
+        let begun = begun.map_or_else(|| self.begin(&task.codec, len, task.class), Ok);
         let mut begun = begun.map_err(Trouble::Encoder)?;
         let decoding = begun.decoding.take();
         let decodes = decoding.is_some();
@@ -259,10 +259,18 @@ impl Shared {
         keep(&mut begun.out, true)?;
         begun.out = Vec::with_capacity(2 * PIECE);
         let mut pieces = source.pieces(begun.fed, task.resource.len);
-        while let Some(piece) = pieces.next().map_err(|_| self.changed(task))? {
+        loop {
             if self.life.load(Ordering::Relaxed) == super::CANCELLED {
                 return Err(Failure::Dropped.into());
             }
+            // What its threads are at is handed on as it comes.
+            if begun.encoding.is_behind() {
+                begun.encoding.wait(&mut begun.out).map_err(Trouble::Encoder)?;
+                keep(&mut begun.out, true)?;
+                continue;
+            }
+            let piece = pieces.next().map_err(|_| self.changed(task))?;
+            let Some(piece) = piece else { break };
             begun.feed(piece).map_err(Trouble::Encoder)?;
             // What comes of the last piece waits for the proof, which is near: so a source of
             // one piece is there as a whole, with its length, or not at all.
@@ -383,7 +391,7 @@ impl Shared {
     fn prove_in_memory(&self, task: &Task) -> Result<(), Trouble> {
         let (source, len) = (self.open(task)?, task.resource.len);
         self.sample_saves(task, &source)?;
-        let mut begun = self.begin(&task.codec, len).map_err(Trouble::Encoder)?;
+        let mut begun = self.begin(&task.codec, len, task.class).map_err(Trouble::Encoder)?;
         let mut proof = Proof::new(begun.decoding.take(), len);
         begun.hasher = Some(Hasher::new());
         let mut left = policy::most(len);

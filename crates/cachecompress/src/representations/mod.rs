@@ -101,8 +101,8 @@ struct Shared {
     hashing: paths::Paths,
     /// The large file that is encoded while it is hashed.
     ahead: ahead::Turn,
-    /// What large encodes may be spread over.
-    cores: cores::Cores,
+    /// What large encodes may be spread over: those that somebody waits for, and the others.
+    cores: [cores::Cores; 2],
     /// One of [`OPEN`], [`FINISHING`] and [`CANCELLED`].
     life: AtomicU8,
 }
@@ -134,7 +134,7 @@ impl Representations {
             told_of_large: AtomicBool::new(false),
             told_of_busy: AtomicBool::new(false),
             ahead: ahead::Turn::new(cores),
-            cores: cores::Cores::new(cores, config.encode_threads),
+            cores: [(); 2].map(|()| cores::Cores::new(cores, config.encode_threads)),
             life: AtomicU8::new(OPEN),
             config,
         }))
