@@ -39,7 +39,7 @@ impl Programs {
         }
         let mut programs = Self { paths: BTreeMap::new(), missing: Vec::new() };
         let debian = |name: &str| on_path(name).ok_or(format!("`{name}` could not be installed"));
-        programs.add(&[Kind::Ours], is_file(&places.ours));
+        programs.add(&[Kind::Ours, Kind::OursRoomy], is_file(&places.ours));
         if sends_files_of_sources(&places.ours) {
             programs.add(&[Kind::OursSendfileAll], is_file(&places.ours));
         }

@@ -42,6 +42,8 @@ pub(crate) const MEDIA: [Page; 2] = [
 /// A program for download.
 pub(crate) const PROGRAM: Page =
     Page { name: "10 MB program", path: "/program/10m.bin", length: 10_000_000 };
+/// A text that is longer than anything else.
+const HUGE: Page = Page { name: "2 GB", path: "/text/2g.txt", length: 800_000_000 };
 /// Films of any length.
 const SIZES: [Page; 8] = [
     Page { name: "1 KB", path: "/sizes/1k.mp4", length: 1_000 },
@@ -93,6 +95,13 @@ impl Site {
     /// The largest text.
     pub(crate) fn largest_text(&self, options: &Options) -> Outcome<Page> {
         self.texts(options)?.pop().ok_or("no text".into())
+    }
+
+    /// `text` again and again, until it has 2 GB: no window reaches from one to the next.
+    pub(crate) fn huge_text(&self, text: &Page) -> Outcome<Page> {
+        let bytes = places::read(&self.file(text.path))?;
+        self.make(&HUGE, || bytes.repeat(2_000_000_000_usize.div_ceil(bytes.len())))?;
+        Ok(HUGE)
     }
 
     pub(crate) fn media(&self) -> Outcome<Vec<Page>> {

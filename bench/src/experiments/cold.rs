@@ -15,6 +15,8 @@ const KINDS: [Kind; 5] =
     [Kind::Ours, Kind::NginxGzip, Kind::Lighttpd, Kind::CaddyEncode, Kind::CompressionLayer];
 /// What a server may go on with after its answer counts as the answer's cost.
 const AFTERWARDS: Duration = Duration::from_millis(500);
+/// How long the hash of a very long file may take.
+const HASHED: Duration = Duration::from_secs(60);
 
 pub(super) fn run(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
     let pages = [bench.site.program()?, bench.site.largest_text(bench.options)?];
@@ -76,6 +78,27 @@ pub(super) fn beside_the_encoder(bench: &Bench<'_>, record: &mut Record) -> Outc
     Ok(())
 }
 
+/// The first request for a long text, and for one of 2 GB, which is no shorter a work but must not
+/// take more memory.
+pub(super) fn lengths(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
+    let small = *bench.site.texts(bench.options)?.first().ok_or("no text")?;
+    let long = bench.site.largest_text(bench.options)?;
+    record.turns = 1;
+    let huge = (!bench.options.quick).then(|| bench.site.huge_text(&long)).transpose()?;
+    for page in [long].into_iter().chain(huge) {
+        let file = bench.site.file(page.path);
+        let length = file.metadata().map_err(|error| error.to_string())?.len() as f64;
+        for coding in ["zstd", "gzip"] {
+            let name = format!("{} MB, {coding}", (length / 1e6).round());
+            let case = Case { name: &name, amount: length, connections: 1 };
+            let whom = (Kind::OursRoomy, Cores::All);
+            let values = first_request(bench, record, whom, (&small, &page), coding)?;
+            add(record, &case, whom.0.name(), 0, values);
+        }
+    }
+    Ok(())
+}
+
 /// Starts a server with an empty cache, and asks it for `page`.
 fn first_request(
     bench: &Bench<'_>,
@@ -92,7 +115,16 @@ fn first_request(
     let before = cost::cpu(server.pid());
     let mut body = Vec::new();
     let fields = [("Accept-Encoding", coding), ("Connection", "close")];
-    let answer = client::get(server.port, page.path, &fields, &mut body)?;
+    let mut answer = client::get(server.port, page.path, &fields, &mut body)?;
+    // Who asks while ours still hashes gets a very long file as it is.
+    let start = Instant::now();
+    while answer.field("cache-status").is_some_and(|status| status.contains("unhashed"))
+        && start.elapsed() < HASHED
+    {
+        std::thread::sleep(AFTERWARDS);
+        body.clear();
+        answer = client::get(server.port, page.path, &fields, &mut body)?;
+    }
     std::thread::sleep(AFTERWARDS);
     let cpu = cost::cpu(server.pid()).saturating_sub(before);
     let rss = peak(&server);

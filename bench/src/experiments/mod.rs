@@ -28,7 +28,7 @@ pub(crate) struct Experiment {
 }
 
 /// All of them, in the order of the page.
-pub(crate) const EXPERIMENTS: [Experiment; 13] = [
+pub(crate) const EXPERIMENTS: [Experiment; 14] = [
     Experiment { name: "warm", run: warm::http1 },
     Experiment { name: "drained", run: warm::drained },
     Experiment { name: "h2c", run: warm::h2c },
@@ -37,6 +37,7 @@ pub(crate) const EXPERIMENTS: [Experiment; 13] = [
     Experiment { name: "identity", run: requests::identity },
     Experiment { name: "cold", run: cold::run },
     Experiment { name: "encoder", run: cold::beside_the_encoder },
+    Experiment { name: "lengths", run: cold::lengths },
     Experiment { name: "downloads", run: downloads::run },
     Experiment { name: "files", run: scale::files },
     Experiment { name: "connections", run: scale::connections },

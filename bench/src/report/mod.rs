@@ -93,8 +93,8 @@ fn section(record: &Record, dir: &Path) -> Outcome<String> {
         text,
         "\n{}",
         match (record.experiment.as_str(), record.turns) {
-            ("cold" | "encoder" | "downloads" | "startup", 1) => "One turn.".into(),
-            ("cold" | "encoder" | "downloads" | "startup", turns) => {
+            ("cold" | "encoder" | "lengths" | "downloads" | "startup", 1) => "One turn.".into(),
+            ("cold" | "encoder" | "lengths" | "downloads" | "startup", turns) => {
                 format!("Medians of {turns} turns.")
             }
             (_, 1) => format!("One turn of {} s for each server and case.", record.seconds),

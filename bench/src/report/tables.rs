@@ -44,7 +44,7 @@ pub(crate) fn of(experiment: &str) -> &'static [Table] {
     };
     match experiment {
         "conditional" | "files" => &[CPU, RATE, P50, P99, RSS],
-        "cold" | "encoder" => &[FIRST, TOTAL, SECONDS, WIRE, RSS],
+        "cold" | "encoder" | "lengths" => &[FIRST, TOTAL, SECONDS, WIRE, RSS],
         "downloads" => &[SECONDS, RATE, WIRE, RSS],
         "sizes" => &[BYTES, PER_GIGABYTE, RSS],
         "startup" => &[TO_ANSWER, TO_HIT, SECONDS, RSS],

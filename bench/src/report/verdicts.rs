@@ -86,6 +86,7 @@ fn what(experiment: &str) -> &'static str {
         "identity" => "never compressed",
         "cold" => "first request",
         "encoder" => "first request on all cores",
+        "lengths" => "first request, by length",
         "downloads" => "downloads",
         "files" => "many files",
         "connections" => "many connections",

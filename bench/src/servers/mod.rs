@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Ours,
     /// With `--sendfile all`: also what is not encoded goes out by sendfile.
     OursSendfileAll,
+    /// With a cache that is large enough for what comes of 2 GB.
+    OursRoomy,
     /// `gzip_static`.
     Nginx,
     /// `file.send-compressed`.
@@ -68,6 +70,7 @@ impl Kind {
         match self {
             Self::Ours => "cachecompress",
             Self::OursSendfileAll => "cachecompress --sendfile all",
+            Self::OursRoomy => "cachecompress --cache-size 16GB",
             Self::Nginx => "nginx",
             Self::H2o => "h2o",
             Self::Lighttpd => "lighttpd",
@@ -83,9 +86,11 @@ impl Kind {
     /// Codings that it compresses to by itself.
     pub(crate) fn encodes(self) -> &'static [&'static str] {
         match self {
-            Self::Ours | Self::OursSendfileAll | Self::CaddyEncode | Self::CompressionLayer => {
-                &["gzip", "zstd"]
-            }
+            Self::Ours
+            | Self::OursSendfileAll
+            | Self::OursRoomy
+            | Self::CaddyEncode
+            | Self::CompressionLayer => &["gzip", "zstd"],
             Self::NginxGzip | Self::Lighttpd => &["gzip"],
             Self::Nginx | Self::H2o | Self::Caddy | Self::StaticWebServer | Self::ServeDir => &[],
         }
@@ -95,6 +100,7 @@ impl Kind {
         match self {
             Self::Ours => ours::command(setup, &[]),
             Self::OursSendfileAll => ours::command(setup, &["--sendfile", "all"]),
+            Self::OursRoomy => ours::command(setup, &["--cache-size", "16GB"]),
             Self::Nginx | Self::NginxGzip => nginx::command(setup, self == Self::NginxGzip),
             Self::H2o => h2o::command(setup),
             Self::Lighttpd => lighttpd::command(setup),
@@ -109,7 +115,9 @@ impl Kind {
     pub(crate) fn version(self, programs: &Programs) -> String {
         let path = programs.path(self).to_string_lossy();
         match self {
-            Self::Ours | Self::OursSendfileAll => machine::said_by(&path, &["--version"]),
+            Self::Ours | Self::OursSendfileAll | Self::OursRoomy => {
+                machine::said_by(&path, &["--version"])
+            }
             Self::Nginx | Self::NginxGzip | Self::H2o | Self::Lighttpd => {
                 let line = machine::said_by(&path, &["-v"]);
                 line.trim_start_matches("nginx version: ").to_owned()
