@@ -67,7 +67,7 @@ fn binary(len: usize) -> Vec<u8> {
     bytes
 }
 
-fn random(len: usize) -> Vec<u8> {
+pub(super) fn random(len: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     std::iter::repeat_with(|| {
         state ^= state << 13;

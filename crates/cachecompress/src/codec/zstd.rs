@@ -40,6 +40,9 @@ const JOB: u32 = 4 << 20;
 /// The first job is shorter, as somebody waits for its output.
 const FIRST_JOB: u64 = 256 << 10;
 
+/// What is taken at a time of what comes of the last jobs: libzstd waits until it has so much.
+const PART: usize = 16 << 10;
+
 /// More threads than this would wait for the one that proves what they encode.
 const MOST_THREADS: usize = 4;
 
@@ -214,9 +217,11 @@ impl Context {
         Ok((input.pos(), written == self.buffer.len()))
     }
 
-    /// Appends a part of what comes of all that was written, and returns whether that is the rest.
-    fn push(&mut self, push: Push, out: &mut Vec<u8>) -> Result<bool, Error> {
-        let mut output = OutBuffer::around(&mut self.buffer[..]);
+    /// Appends at most `part` bytes of what comes of all that was written, and returns whether that
+    /// is the rest.
+    fn push(&mut self, push: Push, part: usize, out: &mut Vec<u8>) -> Result<bool, Error> {
+        let part = part.min(self.buffer.len());
+        let mut output = OutBuffer::around(&mut self.buffer[..part]);
         let left = match push {
             Push::Flush => self.zstd.flush_stream(&mut output),
             Push::End => self.zstd.end_stream(&mut output),
@@ -250,7 +255,9 @@ impl Jobs {
         self.left.extend_from_slice(&piece[taken..]);
         self.fed += piece.len() as u64;
         if self.fed == FIRST_JOB {
-            while !context.push(Push::Flush, out)? {}
+            // Which job a piece is in depends on nothing but its place.
+            debug_assert!(self.left.is_empty(), "there is room for the first job");
+            while !context.push(Push::Flush, usize::MAX, out)? {}
         }
         Ok(())
     }
@@ -287,7 +294,7 @@ impl Encoding for ZstdEncoding {
         self.feed.finish()?;
         if self.jobs.is_none() {
             let context = self.context.as_mut().ok_or_else(gone)?;
-            while !context.push(Push::End, out)? {}
+            while !context.push(Push::End, usize::MAX, out)? {}
         }
         while self.is_behind() {
             self.wait(out)?;
@@ -323,7 +330,7 @@ impl Encoding for ZstdEncoding {
             return Ok(());
         };
         if jobs.left.is_empty() && self.feed.is_complete() {
-            jobs.ended = context.push(Push::End, out)?;
+            jobs.ended = context.push(Push::End, PART, out)?;
             return Ok(());
         }
         jobs.wait(context, out)
@@ -539,7 +546,7 @@ impl Decoding for ZstdDecoding {
 #[cfg(test)]
 mod tests {
     use super::super::PIECE;
-    use super::super::conformance::{encode, text};
+    use super::super::conformance::{encode, random, text};
     use super::*;
 
     /// Browsers reject frames whose window exceeds 8 MiB (RFC 9659), and libzstd's levels from
@@ -728,17 +735,33 @@ mod tests {
                 }
                 encoding.write(&piece, &mut out)?;
             }
-            while encoding.is_behind() {
-                encoding.wait(&mut out)?;
-            }
-            out.clear();
-            encoding.finish(&mut out)?;
-            assert_eq!(out.len(), 0, "all of it came before");
             if early > 0 {
                 return Ok(());
             }
         }
         panic!("nothing came before the end of its job, five times");
+    }
+
+    /// libzstd waits until it has all that it is asked for, which may take several jobs.
+    #[test]
+    fn the_end_is_handed_out_bit_by_bit() -> Result<(), Error> {
+        let mut encoding = Zstd::new(1)?.begin(LARGE, None)?;
+        let mut out = Vec::new();
+        for piece in random(LARGE as usize).chunks(PIECE) {
+            encoding.write(piece, &mut out)?;
+        }
+        let (mut short, mut long) = (0, 0);
+        while encoding.is_behind() {
+            out.clear();
+            encoding.wait(&mut out)?;
+            // What libzstd had no room for comes first, and waits for one job only.
+            *if out.len() <= PART { &mut short } else { &mut long } += 1;
+        }
+        assert!(short > 2 * long, "{short} and {long}");
+        out.clear();
+        encoding.finish(&mut out)?;
+        assert_eq!(out.len(), 0, "all of it came before");
+        Ok(())
     }
 
     /// Whoever drops it may be a thread that serves.
