@@ -28,9 +28,11 @@ fn here() -> Duration {
 
 /// Threads that something else started. Their time is known on Linux; elsewhere it counts as
 /// none.
+#[cfg(feature = "zstd")]
 #[derive(Debug)]
 pub(crate) struct Hired(name::Name);
 
+#[cfg(feature = "zstd")]
 impl Hired {
     /// Runs `start`, and knows the threads that it starts.
     pub(crate) fn by<T>(start: impl FnOnce() -> T) -> (Self, T) {
@@ -48,7 +50,7 @@ impl Hired {
 
 /// A thread bears the name of the one that starts it, until it is given another: so one that
 /// nobody else bears tells them from all others.
-#[cfg(all(target_os = "linux", not(cachecompress_portable)))]
+#[cfg(all(feature = "zstd", target_os = "linux", not(cachecompress_portable)))]
 #[allow(clippy::disallowed_methods, reason = "the kernel's own tables are on no disk")]
 mod name {
     use std::ffi::CString;
@@ -96,7 +98,7 @@ mod name {
     }
 }
 
-#[cfg(not(all(target_os = "linux", not(cachecompress_portable))))]
+#[cfg(all(feature = "zstd", not(all(target_os = "linux", not(cachecompress_portable)))))]
 mod name {
     use std::time::Duration;
 
@@ -118,7 +120,7 @@ mod name {
     }
 }
 
-#[cfg(all(test, target_os = "linux", not(cachecompress_portable)))]
+#[cfg(all(test, feature = "zstd", target_os = "linux", not(cachecompress_portable)))]
 mod tests {
     use std::sync::mpsc::channel;
     use std::thread;
