@@ -794,10 +794,10 @@ mod tests {
     fn the_time_of_its_threads_counts() -> Result<(), Error> {
         let source = text(LARGE as usize);
         let before = cpu::time();
-        encode(&Zstd::new(9)?, &source)?;
+        encode(&Zstd::new(15)?, &source)?;
         let spent = cpu::time() - before;
-        let feeding = std::time::Duration::from_millis(40);
-        assert!(spent > feeding, "{spent:?}: no machine encodes 16 MiB at level 9 in that");
+        let feeding = std::time::Duration::from_millis(100);
+        assert!(spent > feeding, "{spent:?}: no machine encodes 16 MiB at level 15 in that");
         Ok(())
     }
 }
