@@ -786,8 +786,6 @@ fn warm_waits_for_the_hash_of_a_huge_file() {
         let service = ServeCompressed::builder(Arc::clone(&source))
             .cache(Cache::in_memory(2 << 30))
             .preference(Preference::List(vec![ContentCoding::ZSTD]))
-            // On a busy machine what nobody waits for gets next to nothing of it.
-            .prove(false)
             .patience(LONG)
             .build()
             .unwrap();

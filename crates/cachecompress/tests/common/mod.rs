@@ -18,9 +18,8 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tower::{Service, ServiceExt as _};
 
-/// The longest that any test may take, also on a busy machine, where what runs at the lowest priority
-/// gets next to nothing.
-const BOUND: Duration = Duration::from_secs(120);
+/// The longest that any test may take.
+const BOUND: Duration = Duration::from_secs(30);
 /// A patience that no test outlives.
 pub(crate) const LONG: Duration = Duration::from_secs(25);
 
