@@ -359,8 +359,9 @@ impl Shared {
                 return self.changed(task);
             }
             Ok(Err(Trouble::Failure(failure))) => return failure,
+            // Nothing is known, and no second body shall abort while it is not.
             Ok(Err(Trouble::Encoder(error))) if error.kind() == ErrorKind::Busy => {
-                return Failure::Busy;
+                return self.failed(task, &error, false);
             }
             Ok(Err(_)) | Err(_) => {}
         }
