@@ -10,12 +10,15 @@
     reason = "a model ends at the first thing that is not as it should be"
 )]
 
-#[path = "../../cachecompress/src/flight.rs"]
-mod flight;
-#[path = "../../cachecompress/src/latest.rs"]
-mod latest;
+#[path = "../../cachecompress/src/concurrency"]
+mod concurrency {
+    #[path = "progress.rs"]
+    pub(crate) mod progress;
+    #[path = "singleflight.rs"]
+    pub(crate) mod singleflight;
+    #[path = "sync.rs"]
+    pub(crate) mod sync;
+    #[path = "versioned.rs"]
+    pub(crate) mod versioned;
+}
 mod models;
-#[path = "../../cachecompress/src/progress.rs"]
-mod progress;
-#[path = "../../cachecompress/src/sync.rs"]
-mod sync;

@@ -282,19 +282,19 @@
 
 mod body;
 pub mod cache;
+mod catalog;
 pub mod codec;
-mod cpu;
+mod concurrency;
+mod encode;
 mod error;
-mod flight;
 pub mod fs;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
-mod latest;
+mod http;
+mod memory_cache;
 mod metrics;
-mod progress;
 mod representations;
-pub mod semantics;
 #[cfg(feature = "sendfile")]
 pub mod sendfile;
 #[cfg(not(feature = "sendfile"))]
@@ -302,8 +302,11 @@ pub mod sendfile;
 mod sendfile;
 mod service;
 pub mod source;
-mod sync;
-mod threads;
+
+/// HTTP's rules as pure functions.
+pub mod semantics {
+    pub use crate::http::*;
+}
 
 pub use body::{Body, Served};
 pub use cache::Cache;

@@ -5,9 +5,9 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
 use super::explore;
-use crate::flight::{Flights, Join, Lead};
-use crate::progress::{Stage, Watch};
-use crate::sync::Arc;
+use crate::concurrency::progress::{Stage, Watch};
+use crate::concurrency::singleflight::{Join, Leader, SingleFlight};
+use crate::concurrency::sync::Arc;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Why {
@@ -16,7 +16,7 @@ enum Why {
     Disk,
 }
 
-type Plain = Flights<u8, u8, Why>;
+type Plain = SingleFlight<u8, u8, Why>;
 
 /// How a leader ends.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +37,13 @@ struct World {
 impl World {
     fn new() -> Arc<Self> {
         Arc::new(Self {
-            flights: Flights::new(),
+            flights: SingleFlight::new(),
             leading: AtomicUsize::new(0),
             produced: AtomicBool::new(false),
         })
     }
 
-    fn lead(&self, lead: Lead<u8, u8, Why>, end: End) {
+    fn lead(&self, lead: Leader<u8, u8, Why>, end: End) {
         assert_eq!(self.leading.fetch_add(1, Ordering::SeqCst), 0, "two lead at once");
         lead.progress().start(1);
         lead.progress().commit(3);

@@ -1,20 +1,20 @@
-//! Looks that end in another order than they began.
+//! Generations that end in another order than they began.
 
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 
 use super::explore;
-use crate::latest::{Latest, Looks, Put};
-use crate::sync::Arc;
+use crate::concurrency::sync::Arc;
+use crate::concurrency::versioned::{Generations, Put, Versioned};
 
 #[test]
 fn a_slow_look_never_replaces_what_a_later_one_found() {
     explore("a slow look", 3, || {
-        let (looks, latest) = (Looks::default(), Arc::new(Latest::new()));
+        let (looks, latest) = (Generations::default(), Arc::new(Versioned::new()));
         let (early, late) = (looks.begin(), looks.begin());
         let slow = Arc::clone(&latest);
         let slow = thread::spawn(move || slow.put(early, Some("old")));
-        assert_eq!(latest.put(late, Some("new")), Put::Held);
+        assert_eq!(latest.put(late, Some("new")), Put::Stored);
         assert_eq!(latest.get(), Some("new"), "taken back at once");
         slow.join().unwrap();
         assert_eq!(latest.get(), Some("new"));
@@ -25,20 +25,20 @@ fn a_slow_look_never_replaces_what_a_later_one_found() {
 #[test]
 fn a_distrust_is_not_undone_by_an_older_look() {
     explore("a distrust", 3, || {
-        let (looks, latest) = (Arc::new(Looks::default()), Arc::new(Latest::new()));
+        let (looks, latest) = (Arc::new(Generations::default()), Arc::new(Versioned::new()));
         latest.put(looks.begin(), Some("old"));
         let again = (looks.begin(), Arc::clone(&latest));
         let again = thread::spawn(move || again.1.put(again.0, Some("old")));
         let job = (Arc::clone(&looks), Arc::clone(&latest));
         let job = thread::spawn(move || {
             let seen = job.0.begin();
-            assert_eq!(job.1.put(seen, None), Put::Held);
+            assert_eq!(job.1.put(seen, None), Put::Stored);
             assert_eq!(job.1.get(), None);
         });
         again.join().unwrap();
         job.join().unwrap();
         assert_eq!(latest.get(), None);
-        assert_eq!(latest.put(looks.begin(), Some("new")), Put::Held);
+        assert_eq!(latest.put(looks.begin(), Some("new")), Put::Stored);
     });
 }
 
@@ -46,7 +46,7 @@ fn a_distrust_is_not_undone_by_an_older_look() {
 #[test]
 fn no_two_looks_have_one_place() {
     explore("two looks at once", 3, || {
-        let looks = Arc::new(Looks::default());
+        let looks = Arc::new(Generations::default());
         let other = Arc::clone(&looks);
         let other = thread::spawn(move || other.begin());
         let here = looks.begin();
@@ -67,7 +67,7 @@ enum Huge {
 #[test]
 fn a_hash_that_ends_during_a_look_is_not_forgotten() {
     explore("a hash and a look", 3, || {
-        let (looks, latest) = (Looks::default(), Arc::new(Latest::new()));
+        let (looks, latest) = (Generations::default(), Arc::new(Versioned::new()));
         let hashing = Arc::new(AtomicBool::new(true));
         let first = looks.begin();
         latest.put(first, Some(Huge::Unhashed));
@@ -83,7 +83,7 @@ fn a_hash_that_ends_during_a_look_is_not_forgotten() {
             Huge::Unhashed => hashing.load(Ordering::SeqCst),
         });
         assert!(matches!(put, Put::Kept(_)), "a second hash begins: {put:?}");
-        assert_eq!(job.join().unwrap(), Put::Held);
+        assert_eq!(job.join().unwrap(), Put::Stored);
         assert_eq!(latest.get(), Some(Huge::Known));
     });
 }

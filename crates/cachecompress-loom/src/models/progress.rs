@@ -7,8 +7,8 @@ use loom::future::block_on;
 use loom::thread;
 
 use super::explore;
-use crate::progress::{Progress, Stage, Watch};
-use crate::sync::Arc;
+use crate::concurrency::progress::{Progress, Stage, Watch};
+use crate::concurrency::sync::Arc;
 
 type Plain = Progress<&'static str, &'static str>;
 

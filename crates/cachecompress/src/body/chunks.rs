@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
+use crate::concurrency::thread_pool::{Priority, ThreadPool};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{DiskFile, Fingerprint};
-use crate::threads::{Class, Threads};
 
 /// The most that is read at a time, and so the most that one body holds in memory.
 const CHUNK: u64 = 64 * 1024;
@@ -20,7 +20,7 @@ const CHUNK: u64 = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Chunks {
     file: Arc<dyn DiskFile>,
-    threads: Threads,
+    threads: ThreadPool,
     pending: Option<oneshot::Receiver<Result<Chunk, Error>>>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Chunk {
 }
 
 impl Chunks {
-    pub(crate) fn new(file: Arc<dyn DiskFile>, threads: Threads) -> Self {
+    pub(crate) fn new(file: Arc<dyn DiskFile>, threads: ThreadPool) -> Self {
         Self { file, threads, pending: None }
     }
 
@@ -57,7 +57,7 @@ impl Chunks {
             }
             let (sender, receiver) = oneshot::channel();
             let file = Arc::clone(&self.file);
-            let submitted = self.threads.submit(Class::Waited, true, move || {
+            let submitted = self.threads.submit(Priority::Foreground, true, move || {
                 let mut at = offset;
                 while at < offset + len {
                     let most = (offset + len - at).min(CHUNK);
@@ -104,7 +104,7 @@ impl Chunks {
             }
             let (sender, receiver) = oneshot::channel();
             let file = Arc::clone(&self.file);
-            let submitted = self.threads.submit(Class::Waited, true, move || {
+            let submitted = self.threads.submit(Priority::Foreground, true, move || {
                 let result =
                     read(&*file, offset, len, look, |buffer, offset| file.read_at(buffer, offset));
                 let _ = sender.send(result.map_err(error));

@@ -8,11 +8,11 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::Chunks;
 use super::chunks::changed;
+use crate::concurrency::sync::clock;
 use crate::error::Error;
 use crate::fs::Fingerprint;
-use crate::semantics::{Digest, Hasher};
+use crate::http::{Digest, Hasher};
 use crate::sendfile::{Connection, Mapping};
-use crate::sync::clock;
 
 /// A stretch of a file.
 #[derive(Debug)]
@@ -193,8 +193,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::concurrency::thread_pool::{Limits, ThreadPool};
     use crate::fs::{Disk as _, DiskFile, MemoryDisk};
-    use crate::threads::{Limits, Threads};
 
     const LEN: u64 = 200_000;
 
@@ -215,7 +215,7 @@ mod tests {
         file.write_all_at(&content(), 0).unwrap();
         let fingerprint = file.stat().unwrap().fingerprint;
         let digest = named.then(|| Digest::of(&content()));
-        let threads = Threads::new("test", Limits { threads: 2, spare: 0, queue: 16 });
+        let threads = ThreadPool::new("test", Limits { threads: 2, spare: 0, queue: 16 });
         let snapshot = Snapshot { fingerprint, vouches, digest };
         let mut body =
             FileBody::new(Chunks::new(Arc::clone(&file), threads), at, len, Some(snapshot));

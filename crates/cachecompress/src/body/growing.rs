@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use super::Chunks;
 use crate::cache::Payload;
+use crate::concurrency::progress::{Progress, Stage, Watch};
+use crate::concurrency::thread_pool::ThreadPool;
 use crate::error::{Error, ErrorKind, Failure};
-use crate::progress::{Progress, Stage, Watch};
-use crate::threads::Threads;
 
 /// What a production shares with those who read along.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ impl GrowingBody {
     pub(crate) fn new(
         progress: &Arc<Progress<Product, Failure>>,
         payload: Payload,
-        threads: Threads,
+        threads: ThreadPool,
     ) -> Self {
         Self {
             watch: Watch::new(progress),

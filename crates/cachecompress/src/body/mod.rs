@@ -17,8 +17,8 @@ pub(crate) use file::{FileBody, Snapshot};
 pub(crate) use growing::{GrowingBody, Product};
 
 use crate::error::{Error, ErrorKind};
+use crate::http::{CacheStatus, ContentCoding};
 use crate::metrics::{Counters, Outcome};
-use crate::semantics::{CacheStatus, ContentCoding};
 
 /// The body of a response.
 ///

@@ -29,7 +29,7 @@ use std::time::{Duration, SystemTime};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::key::Key;
-use crate::semantics::{ContentCoding, Digest, EncoderId};
+use crate::http::{ContentCoding, Digest, EncoderId};
 
 const HEADER_MAGIC: [u8; 8] = *b"\x89CCE\r\n\x1a\n";
 const TRAILER_MAGIC: [u8; 8] = *b"\x89CCT\r\n\x1a\n";
@@ -40,9 +40,9 @@ const FIXED: usize = 144;
 const FIELD_SETTINGS: u16 = 1;
 
 /// The longest header.
-pub(super) const MAX_HEADER: usize = 4096;
+pub(crate) const MAX_HEADER: usize = 4096;
 /// The length of every trailer.
-pub(super) const TRAILER: usize = 32;
+pub(crate) const TRAILER: usize = 32;
 
 /// What an entry says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Damage {
 
 impl Header {
     /// The header's bytes.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; FIXED];
         bytes[..8].copy_from_slice(&HEADER_MAGIC);
         bytes[8..10].copy_from_slice(&FORMAT.to_le_bytes());
@@ -217,19 +217,19 @@ fn settings(mut fields: &[u8]) -> Result<String, Damage> {
 }
 
 /// The checksum over an entry, fed in order: header, payload.
-pub(super) struct Checksum(Xxh3);
+pub(crate) struct Checksum(Xxh3);
 
 impl Checksum {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Xxh3::new())
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
     /// The trailer for a payload of `payload_len` bytes.
-    pub(super) fn trailer(mut self, payload_len: u64) -> [u8; TRAILER] {
+    pub(crate) fn trailer(mut self, payload_len: u64) -> [u8; TRAILER] {
         let mut trailer = [0; TRAILER];
         trailer[..16].copy_from_slice(&trailer_head(payload_len));
         self.0.update(&trailer[..16]);

@@ -9,8 +9,8 @@ use super::index::{Claim, Scanned, Take};
 use super::key::Name;
 use super::layout::{LockName, with_directory};
 use super::store::{Inner, MAINTAIN_EVERY};
+use crate::concurrency::sync::{MutexGuard, lock};
 use crate::fs::{DiskLock, nanos};
-use crate::sync::{MutexGuard, lock};
 
 /// How long a directory must have rested before it was read for its time to vouch for what is in
 /// it: longer than the kernel's clock takes between two of its ticks.
@@ -334,7 +334,7 @@ pub(super) mod tests {
     use super::super::{Cache, EntryWriter, Header, Key, Kind, WriteError};
     use super::*;
     use crate::fs::{Disk, MemoryDisk};
-    use crate::semantics::{ContentCoding, Digest, EncoderId};
+    use crate::http::{ContentCoding, Digest, EncoderId};
 
     const BOUND: u64 = 100_000;
 

@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 use hashlink::LinkedHashMap;
 
 use super::key::Name;
+use crate::concurrency::sync::{Mutex, lock};
 use crate::fs::DiskFile;
-use crate::sync::{Mutex, lock};
 
 /// The bounds of a cache.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +185,7 @@ impl Index {
 mod tests {
     use super::*;
     use crate::cache::Key;
-    use crate::semantics::{ContentCoding, Digest, EncoderId};
+    use crate::http::{ContentCoding, Digest, EncoderId};
 
     fn name(content: u8) -> Name {
         let id = EncoderId::derive(b"", b"");

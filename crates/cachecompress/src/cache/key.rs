@@ -4,7 +4,7 @@ use std::fmt;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::semantics::{ContentCoding, Digest, EncoderId};
+use crate::http::{ContentCoding, Digest, EncoderId};
 
 /// A cache key: content, coding and the encoder that makes one of the other.
 ///

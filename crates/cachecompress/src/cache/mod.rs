@@ -7,8 +7,6 @@
 mod entry;
 mod eviction;
 mod files;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
 mod gc;
 mod index;
 mod key;
@@ -18,10 +16,14 @@ mod store;
 mod verify;
 mod writer;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use entry::{Checksum, MAX_HEADER, TRAILER};
 pub use entry::{Damage, Header, Kind};
 pub use files::{CacheFiles, Care, Litter};
 pub use gc::GcSummary;
 pub use key::Key;
+#[cfg(any(test, fuzzing))]
+pub(crate) use reader::ReadError;
 pub(crate) use reader::{Entry, Payload};
 pub use store::{Cache, CacheBuilder, CacheStats};
 pub use verify::VerifySummary;

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use super::entry::{Checksum, Damage, Header, Kind, MAX_HEADER, TRAILER, trailer_head};
 use super::key::Key;
+use crate::concurrency::sync::clock;
 use crate::fs::{Disk, DiskFile, FileKind, Fingerprint, Stat, read_full};
 use crate::sendfile::Mapping;
-use crate::sync::clock;
 
 /// An entry of at most so many bytes takes no longer to verify than another thread takes to wake.
 const SMALL: u64 = 64 * 1024;
@@ -45,7 +45,7 @@ pub(crate) struct Payload {
 
 /// Why an entry cannot be had.
 #[derive(Debug)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     /// Its bytes are not what was written.
     Damaged(Damage),
     /// It cannot be read.
@@ -90,7 +90,7 @@ impl Entry {
     /// Reads all of `file` and holds it against its checksums and its name.
     ///
     /// A file whose inode changes meanwhile, by a touch or a new link, is read again.
-    pub(super) fn verify(
+    pub(crate) fn verify(
         file: Arc<dyn DiskFile>,
         belongs: impl Fn(&Key) -> bool,
     ) -> Result<Self, ReadError> {

@@ -15,9 +15,9 @@ use super::key::{Key, Name};
 use super::layout::{self, Layout, with_directory};
 use super::reader::{Entry, ReadError};
 use super::writer::{Draft, EntryWriter, KeyLock, WriteError};
+use crate::concurrency::sync::{Mutex, clock, lock};
 use crate::error::Error;
 use crate::fs::{Disk, DiskFile, DiskLock, FileKind, MemoryDisk, RealDisk};
-use crate::sync::{Mutex, clock, lock};
 
 /// How long an open entry is trusted without a look at its file.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use super::{Encoder, PIECE, Proof, encoder_id};
 use crate::error::{Error, ErrorKind};
-use crate::semantics::Digest;
+use crate::http::Digest;
 
 /// Decodes the whole of a coding by another implementation than encoder's and decoder's.
 type Independent = fn(&[u8]) -> Vec<u8>;
@@ -267,7 +267,7 @@ fn outputs<E: Encoder>(
     default: i32,
     new: fn(i32) -> Result<E, Error>,
 ) -> Result<String, Error> {
-    let mut hasher = crate::semantics::Hasher::new();
+    let mut hasher = crate::http::Hasher::new();
     let small = [text(90_000), random(20_000), zeros(40_000), text(30_000)].concat();
     for level in levels {
         hasher.update(&encode(&new(level)?, &small)?);

@@ -32,7 +32,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::semantics::{Digest, EncoderId};
+use crate::http::{Digest, EncoderId};
 
 #[cfg(feature = "brotli")]
 pub use brotli::Brotli;

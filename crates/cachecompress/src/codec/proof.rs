@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Decoding, PIECE};
 use crate::error::{Error, ErrorKind};
-use crate::semantics::{Digest, Hasher};
+use crate::http::{Digest, Hasher};
 
 /// Decodes what an encoding emits, and digests what comes out.
 ///

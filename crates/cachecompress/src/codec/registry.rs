@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Encoder, encoder_id};
 use crate::error::Error;
-use crate::semantics::{ContentCoding, EncoderId};
+use crate::http::{ContentCoding, EncoderId};
 
 /// One content coding in use.
 #[derive(Clone, Debug)]

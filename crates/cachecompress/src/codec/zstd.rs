@@ -15,7 +15,7 @@ use super::feed::Feed;
 use super::limit::Limit;
 use super::pool::Pool;
 use super::{Decoding, Dictionary, Encoder, Encoding, Settings};
-use crate::cpu;
+use crate::concurrency::cpu_time as cpu;
 use crate::error::{Error, ErrorKind};
 
 /// RFC 9659 §3: no frame may need a larger window than 8 MiB.
@@ -359,7 +359,7 @@ impl fmt::Debug for Context {
 
 fn failed(code: usize) -> Error {
     let no_memory = ZSTD_ErrorCode::ZSTD_error_memory_allocation as usize;
-    // Threads that cannot be had are told as memory, too.
+    // ThreadPool that cannot be had are told as memory, too.
     let is_busy = code == no_memory.wrapping_neg();
     let kind = if is_busy { ErrorKind::Busy } else { ErrorKind::Encoder };
     Error::new(kind, format!("libzstd failed: {}", zstd_safe::get_error_name(code)))

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use super::unnamed::has_a_name;
+use super::os::has_a_name;
 use super::{Disk, DiskFile, DiskLock, DiskRoot, FileKind, Fingerprint, Stat, nanos};
 
 /// A file system in memory, for a cache without a disk and for tests.

@@ -15,23 +15,12 @@
     reason = "this is the door that std::fs is forbidden everywhere else for"
 )]
 
-mod absence;
-mod lock;
 mod memory;
-mod nowait;
-#[cfg_attr(unix, path = "unix.rs")]
-#[cfg_attr(not(unix), path = "windows.rs")]
-mod platform;
-mod real;
-mod reserve;
-mod root;
-mod unnamed;
+mod os;
 
-pub(crate) use absence::leads_nowhere;
 pub use memory::MemoryDisk;
-pub(crate) use platform::{is_exhausted, name_to_bytes, path_from_bytes};
-pub use real::RealDisk;
-pub use unnamed::PRIVATE_PREFIX;
+pub use os::{PRIVATE_PREFIX, RealDisk};
+pub(crate) use os::{is_exhausted, leads_nowhere, name_to_bytes, path_from_bytes};
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Representations;
-use super::resource::{Resource, SMALL};
 use super::select::{Coded, Identity};
 use crate::body::{Body, Chunks, FileBody, GrowingBody};
 use crate::cache::{Entry, Payload};
+use crate::catalog::resource::{Resource, SMALL};
 use crate::sendfile::{Connection, Mapping};
 
 impl Representations {

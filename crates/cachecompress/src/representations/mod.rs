@@ -1,17 +1,7 @@
 //! From a path to a resource, and from a resource to one of its representations: stored,
 //! growing, or identity.
 
-mod ahead;
 mod bodies;
-mod cores;
-mod encode;
-mod hash;
-mod opened;
-mod paths;
-mod payloads;
-mod policy;
-mod proving;
-mod resource;
 mod select;
 
 use std::num::NonZero;
@@ -19,22 +9,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
-pub(crate) use ahead::Likely;
-pub(crate) use policy::SMALLEST;
-pub(crate) use resource::{Held, LoadError, Loaded, Resource};
+pub(crate) use crate::catalog::resource::{Held, LoadError, Loaded, Resource};
+pub(crate) use crate::encode::speculative::Likely;
+pub(crate) use crate::encode::verdict::SMALLEST;
 pub(crate) use select::{Coded, Extent, Identity, Selected, Wish};
 
 use crate::body::Product;
 use crate::cache::{Cache, Entry, Key};
+use crate::catalog::path_set;
 use crate::codec::{Codecs, Preference};
+use crate::concurrency::progress::{Stage, Watch};
+use crate::concurrency::singleflight::SingleFlight;
+use crate::concurrency::thread_pool::{Limits, ThreadPool};
+use crate::concurrency::versioned::{Generations, Versioned};
+use crate::encode::{cores, speculative};
 use crate::error::Failure;
-use crate::flight::Flights;
-use crate::latest::{Latest, Looks};
+use crate::http::SourcePath;
 use crate::metrics::{Counters, Metrics};
-use crate::progress::{Stage, Watch};
-use crate::semantics::SourcePath;
 use crate::source::Source;
-use crate::threads::{Limits, Threads};
 
 /// The resources that are remembered between requests.
 const RESOURCES: usize = 65_536;
@@ -42,11 +34,11 @@ const RESOURCES: usize = 65_536;
 const FAULTS: usize = 4096;
 
 /// Encodes begin.
-const OPEN: u8 = 0;
+pub(crate) const OPEN: u8 = 0;
 /// No encode begins; those that have are finished.
 const FINISHING: u8 = 1;
 /// No encode begins; those that have are given up.
-const CANCELLED: u8 = 2;
+pub(crate) const CANCELLED: u8 = 2;
 
 /// What a service is built with.
 #[derive(Debug)]
@@ -68,43 +60,44 @@ pub(crate) struct Config {
 
 /// Selects or produces representations of the files of one source.
 #[derive(Clone, Debug)]
-pub(crate) struct Representations(Arc<Shared>);
+pub(crate) struct Representations(pub(crate) Arc<Shared>);
 
 #[derive(Debug)]
-struct Shared {
-    config: Config,
-    counters: Arc<Counters>,
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) counters: Arc<Counters>,
     /// Encodes.
-    encoders: Threads,
+    pub(crate) encoders: ThreadPool,
     /// Reads and everything else that may wait for a disk, but not for long.
-    readers: Threads,
+    pub(crate) readers: ThreadPool,
     /// Hashes of files that are not small.
-    hashers: Threads,
-    flights: Flights<Key, Product, Failure>,
+    pub(crate) hashers: ThreadPool,
+    pub(crate) flights: SingleFlight<Key, Product, Failure>,
     /// Look-ups of stored entries for those who have no use for others.
-    fetches: Flights<Key, Option<Arc<Entry>>, Failure>,
-    loads: Flights<SourcePath, (Loaded, resource::Looked), LoadError>,
+    pub(crate) fetches: SingleFlight<Key, Option<Arc<Entry>>, Failure>,
+    pub(crate) loads:
+        SingleFlight<SourcePath, (Loaded, crate::catalog::resource::Looked), LoadError>,
     /// The order in which paths are looked up.
-    looks: Looks,
-    resources: quick_cache::sync::Cache<SourcePath, Arc<Latest<Arc<Resource>>>>,
+    pub(crate) looks: Generations,
+    pub(crate) resources: quick_cache::sync::Cache<SourcePath, Arc<Versioned<Arc<Resource>>>>,
     /// By content, so that it makes no difference who tells first, and who last.
-    payloads: payloads::Payloads,
+    pub(crate) payloads: crate::memory_cache::MemoryCache,
     /// Paths whose files changed under an encode; they go out without a tag until they rest.
-    unsettled: paths::Paths,
+    pub(crate) unsettled: path_set::Paths,
     /// Keys whose encoders are at fault, should no verdict have been stored.
-    faults: quick_cache::sync::Cache<Key, ()>,
+    pub(crate) faults: quick_cache::sync::Cache<Key, ()>,
     /// Whether somebody was told that a file is too large for the cache.
-    told_of_large: AtomicBool,
+    pub(crate) told_of_large: AtomicBool,
     /// Whether somebody was told that an encoder had no thread or memory.
-    told_of_busy: AtomicBool,
+    pub(crate) told_of_busy: AtomicBool,
     /// Paths whose files are being hashed while they go out.
-    hashing: paths::Paths,
+    pub(crate) hashing: path_set::Paths,
     /// The large file that is encoded while it is hashed.
-    ahead: ahead::Turn,
+    pub(crate) ahead: speculative::Turn,
     /// What large encodes may be spread over: those that somebody waits for, and the others.
-    cores: [cores::Cores; 2],
+    pub(crate) cores: [cores::Cores; 2],
     /// One of [`OPEN`], [`FINISHING`] and [`CANCELLED`].
-    life: AtomicU8,
+    pub(crate) life: AtomicU8,
 }
 
 impl Representations {
@@ -119,21 +112,21 @@ impl Representations {
         let hashers = Limits { threads: 2, spare: 14, queue: 16 * 1024 };
         Self(Arc::new(Shared {
             counters,
-            encoders: Threads::new("cc-encode", encoders),
-            readers: Threads::new("cc-read", readers),
-            hashers: Threads::new("cc-hash", hashers),
-            flights: Flights::new(),
-            fetches: Flights::new(),
-            loads: Flights::new(),
-            looks: Looks::default(),
+            encoders: ThreadPool::new("cc-encode", encoders),
+            readers: ThreadPool::new("cc-read", readers),
+            hashers: ThreadPool::new("cc-hash", hashers),
+            flights: SingleFlight::new(),
+            fetches: SingleFlight::new(),
+            loads: SingleFlight::new(),
+            looks: Generations::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
-            payloads: payloads::Payloads::new(config.payload_bytes),
-            unsettled: paths::Paths::default(),
-            hashing: paths::Paths::default(),
+            payloads: crate::memory_cache::MemoryCache::new(config.payload_bytes),
+            unsettled: path_set::Paths::default(),
+            hashing: path_set::Paths::default(),
             faults: quick_cache::sync::Cache::new(FAULTS),
             told_of_large: AtomicBool::new(false),
             told_of_busy: AtomicBool::new(false),
-            ahead: ahead::Turn::new(cores),
+            ahead: speculative::Turn::new(cores),
             cores: [(); 2].map(|()| cores::Cores::new(cores, config.encode_threads)),
             life: AtomicU8::new(OPEN),
             config,
@@ -182,7 +175,7 @@ impl Representations {
 }
 
 impl Shared {
-    fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.life.load(Ordering::Relaxed) != OPEN
     }
 }

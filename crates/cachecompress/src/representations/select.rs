@@ -5,19 +5,20 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::encode::{self, Task};
-use super::resource::{Resource, SMALL, State};
-use super::{Loaded, Representations, Shared, policy};
+use super::{Loaded, Representations, Shared};
 use crate::body::{Product, Snapshot};
 use crate::cache::{Entry, Key};
+use crate::catalog::resource::{Resource, SMALL, State};
 use crate::codec::{Codec, Codecs};
+use crate::concurrency::progress::{Progress, Stage, Watch};
+use crate::concurrency::singleflight::Join;
+use crate::concurrency::thread_pool::Priority;
+use crate::encode::job::{self as encode, Task};
+use crate::encode::verdict as policy;
 use crate::error::{Error, Failure};
-use crate::flight::Join;
 use crate::fs::{DiskFile, Fingerprint, read_full};
-use crate::progress::{Progress, Stage, Watch};
-use crate::semantics::{CacheStatus, ContentCoding, Detail, Digest, Forward};
+use crate::http::{CacheStatus, ContentCoding, Detail, Digest, Forward};
 use crate::source::{Content, Found, SourceFile};
-use crate::threads::Class;
 
 /// How often a long hash is looked after by those who have time.
 const HASH_POLL: std::time::Duration = std::time::Duration::from_millis(50);
@@ -70,8 +71,8 @@ pub(crate) struct Coded {
     pub(crate) len: Option<u64>,
     /// The entry that it is, if it comes from the cache.
     pub(crate) entry: Option<Arc<Entry>>,
-    pub(super) product: Product,
-    pub(super) progress: Option<Arc<Progress<Product, Failure>>>,
+    pub(crate) product: Product,
+    pub(crate) progress: Option<Arc<Progress<Product, Failure>>>,
 }
 
 /// Identity, ready to be sent.
@@ -218,7 +219,7 @@ impl Representations {
             let (progress, part) = match self.0.flights.join(key) {
                 Join::Lead(lead) => {
                     let progress = Arc::clone(lead.progress());
-                    self.submit(resource, codec, !wish.identity, Class::Waited, lead);
+                    self.submit(resource, codec, !wish.identity, Priority::Foreground, lead);
                     (progress, Part::Leader)
                 }
                 // It has just ended, and is about to be forgotten.
@@ -271,7 +272,7 @@ impl Representations {
                 let progress = Arc::clone(lead.progress());
                 let (shared, wanted) = (Arc::clone(&self.0), key.clone());
                 let small = resource.len <= Codecs::SMALL;
-                self.0.readers.submit(Class::Waited, small, move || {
+                self.0.readers.submit(Priority::Foreground, small, move || {
                     match shared.config.cache.get(&wanted) {
                         Ok(entry) => lead.finish(entry, 0),
                         Err(error) => shared.config.cache.warn_once(&error),
@@ -298,7 +299,7 @@ impl Representations {
         resource: &Arc<Resource>,
         codec: &Codec,
         unconditional: bool,
-        class: Class,
+        class: Priority,
         lead: encode::EncodeLead,
     ) {
         let Some(digest) = resource.digest() else { return };
@@ -342,7 +343,7 @@ impl Representations {
             match self.0.flights.join(&encode::key(digest, codec)) {
                 Join::Lead(lead) => {
                     let progress = Arc::clone(lead.progress());
-                    self.submit(resource, codec, false, Class::Background, lead);
+                    self.submit(resource, codec, false, Priority::Background, lead);
                     progress
                 }
                 Join::Follow(progress) => progress,
@@ -383,7 +384,7 @@ impl Shared {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        self.readers.submit(Class::Waited, true, move || drop(sender.send(work())));
+        self.readers.submit(Priority::Foreground, true, move || drop(sender.send(work())));
         receiver.await.ok()
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::map::Mapping;
-use crate::sync::{Mutex, lock};
+use crate::concurrency::sync::{Mutex, lock};
 
 /// How many pieces may be given out at a time; bodies of further ones are read.
 const PIECES: usize = 16;

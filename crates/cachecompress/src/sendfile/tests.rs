@@ -17,8 +17,8 @@ use tokio::net::TcpStream;
 
 use super::{Connection, Mapping, Stream};
 use crate::body::{Chunks, FileBody};
+use crate::concurrency::thread_pool::{Limits, ThreadPool};
 use crate::fs::Disk as _;
-use crate::threads::{Limits, Threads};
 
 fn content(seed: u8, len: usize) -> Vec<u8> {
     (0..len).map(|at| (at / 5 % 251) as u8 ^ seed).collect()
@@ -118,7 +118,7 @@ fn other_connections_come_between_two_pieces() {
     let file = crate::fs::MemoryDisk::new();
     file.create_private_dir("/".as_ref()).unwrap();
     let file = file.create_unnamed("/".as_ref()).unwrap();
-    let threads = Threads::new("test", Limits { threads: 1, spare: 0, queue: 1 });
+    let threads = ThreadPool::new("test", Limits { threads: 1, spare: 0, queue: 1 });
     let connection = Connection::new();
     let body = FileBody::new(Chunks::new(file, threads), 0, 600_000, None);
     let mut body = body.mapped(&connection, &mapping);

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use http::{Request, Response, StatusCode};
 
 use super::ServeCompressed;
-use super::answers::{Answer, Asked, Content};
 use super::respond::{Answered, Exchange};
+use super::response_cache::{Answer, Asked, Content};
 use crate::body::Body;
 use crate::cache::Entry;
-use crate::sync::clock;
+use crate::concurrency::sync::clock;
 
 impl<F> ServeCompressed<F> {
     /// The answer that a request like this one got a moment ago.

@@ -10,8 +10,8 @@ use super::{NoFallback, ServeCompressed, Settings};
 use crate::cache::Cache;
 use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
 use crate::error::Error;
+use crate::http::{ContentCoding, SourcePath};
 use crate::representations::{Config, Representations};
-use crate::semantics::{ContentCoding, SourcePath};
 use crate::source::Source;
 
 /// The memory that a service without a cache of its own uses for encoded files.

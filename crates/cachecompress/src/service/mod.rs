@@ -1,14 +1,12 @@
 //! The tower service.
 
 mod again;
-mod answers;
 mod builder;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod fuzz;
 mod headers;
 mod options;
-mod plan;
+pub(crate) mod plan;
 mod respond;
+mod response_cache;
 mod warm;
 
 use std::convert::Infallible;
@@ -28,14 +26,14 @@ pub use warm::{WarmSummary, Warmed};
 
 use crate::body::Body;
 use crate::error::{Error, ErrorKind};
+use crate::http::{PathError, RequestPath, SourcePath};
 use crate::metrics::Metrics;
 use crate::representations::{LoadError, Loaded, Representations, Resource};
-use crate::semantics::{PathError, RequestPath, SourcePath};
 use crate::sendfile::Connection;
 use crate::source::Source;
-use answers::{Answers, Asked};
 use headers::HeaderRules;
 use respond::Refusal;
+use response_cache::{Answers, Asked};
 
 /// Serves the files of a [`Source`], each compressed once, as a [`tower::Service`].
 ///

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::semantics::ContentCoding;
+use crate::http::ContentCoding;
 
 /// Overrides for one request: put it into the request's extensions.
 ///

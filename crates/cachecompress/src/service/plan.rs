@@ -7,11 +7,11 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, Method, Version};
 
-use crate::representations::{Extent, Wish};
-use crate::semantics::{
+use crate::http::{
     AcceptEncoding, ByteRange, ContentCoding, Detail, EncoderId, EntityTag, IfRange, NamedCoding,
     Outcome, Preconditions, RangeHeader, RangeSpec, RepresentationTags, Validators, parse_range,
 };
+use crate::representations::{Extent, Wish};
 
 /// The head of a request, as far as it matters.
 #[derive(Clone, Copy, Debug)]
@@ -185,7 +185,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::semantics::{Digest, http_date};
+    use crate::http::{Digest, http_date};
 
     const CODINGS: [ContentCoding; 2] = [ContentCoding::BROTLI, ContentCoding::GZIP];
 

@@ -12,19 +12,19 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 
 use super::ServeCompressed;
-use super::answers::{Asked, Content};
 use super::headers::OWN;
 use super::options::RequestOptions;
 use super::plan::{self, Facts, Head, Intent, Plan, Selection};
+use super::response_cache::{Asked, Content};
 use crate::body::{Body, Served};
 use crate::error::Error;
+use crate::http::{
+    AcceptEncoding, CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward,
+    RangeSpec, content_range, http_date, unsatisfied_range,
+};
 use crate::metrics::Outcome;
 use crate::representations::{
     Coded, Config, Identity, Likely, LoadError, Loaded, Resource, SMALLEST, Selected, Wish,
-};
-use crate::semantics::{
-    AcceptEncoding, CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward,
-    RangeSpec, content_range, http_date, unsatisfied_range,
 };
 use crate::sendfile::Connection;
 
@@ -351,7 +351,7 @@ impl<F> ServeCompressed<F> {
         let whole = identity.as_ref().map_or(resource.len, Identity::len);
         let representation = Representation {
             coding: ContentCoding::IDENTITY,
-            tag: resource.tags.as_ref().map(crate::semantics::RepresentationTags::identity),
+            tag: resource.tags.as_ref().map(crate::http::RepresentationTags::identity),
             len: Some(whole),
             cache_status: detail
                 .filter(|_| exchange.negotiable())
@@ -458,7 +458,7 @@ impl<F> ServeCompressed<F> {
         let tags = resource.tags.as_ref();
         let likely = || match self.representations.likely(resource, wish) {
             Some(codec) => tags.map(|tags| tags.coded(&codec.coding, &codec.id)),
-            None => tags.map(crate::semantics::RepresentationTags::identity),
+            None => tags.map(crate::http::RepresentationTags::identity),
         };
         let tag = tag.or_else(likely);
         let mut fields = self.fields(exchange);

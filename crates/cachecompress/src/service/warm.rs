@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::codec::Codec;
 use crate::error::Failure;
+use crate::http::{Compressibility, ContentCoding, SourcePath};
 use crate::representations::{Loaded, Representations, Resource, SMALLEST};
-use crate::semantics::{Compressibility, ContentCoding, SourcePath};
 
 /// How many files are worked on at a time.
 const AT_ONCE: usize = 16;

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::{Content, Found, Source, SourceFile};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{self, Disk, DiskFile, DiskRoot, FileKind, Fingerprint, RealDisk, Stat};
-use crate::semantics::SourcePath;
+use crate::http::SourcePath;
 
 /// The files in a directory and beneath it.
 ///

@@ -8,7 +8,7 @@ use super::memory::expect_file_path;
 use super::tree::{Stored, Tree};
 use super::{Found, Source, SourceFile};
 use crate::error::Error;
-use crate::semantics::SourcePath;
+use crate::http::SourcePath;
 
 /// Files that were compiled into the program: listed one by one, or by `rust-embed` or
 /// `include_dir`.
@@ -149,7 +149,7 @@ mod rust_embed_files {
     use bytes::Bytes;
     use rust_embed::{Embed, EmbeddedFile};
 
-    use crate::semantics::{Digest, SourcePath};
+    use crate::http::{Digest, SourcePath};
     use crate::source::tree::{Place, Tree};
     use crate::source::{Found, SourceFile};
 

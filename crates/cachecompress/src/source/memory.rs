@@ -3,7 +3,7 @@
 use super::tree::{Stored, Tree};
 use super::{Found, Source, SourceFile};
 use crate::error::Error;
-use crate::semantics::SourcePath;
+use crate::http::SourcePath;
 
 /// Files in memory, named one by one.
 ///

@@ -20,13 +20,13 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::fs::{DiskFile, Fingerprint};
-use crate::semantics::{Digest, SourcePath};
+use crate::http::{Digest, SourcePath};
 
 /// Static files by path: the only thing that is ever cached.
 ///
 /// Calls may block on the disk; the library makes them from threads of its own.
 pub trait Source: fmt::Debug + Send + Sync + 'static {
-    /// Looks `path` up.
+    /// Generations `path` up.
     ///
     /// A path that leads out of the source, that is hidden (where the source hides any), that is
     /// no regular file and no directory, or that has a file where a directory should be:

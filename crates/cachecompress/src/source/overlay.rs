@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Found, Source, SourceFile};
 use crate::error::Error;
-use crate::semantics::{Digest, SourcePath};
+use crate::http::{Digest, SourcePath};
 
 /// Several sources as one: what an upper layer has hides what lies below.
 ///

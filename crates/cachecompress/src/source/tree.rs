@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use super::{Content, Found, SourceFile};
-use crate::semantics::{Digest, SourcePath};
+use crate::http::{Digest, SourcePath};
 
 /// Values by path; a directory is whatever has something beneath.
 #[derive(Clone, Debug)]

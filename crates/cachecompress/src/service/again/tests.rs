@@ -22,8 +22,8 @@ use tower::{Service, ServiceExt as _, service_fn};
 
 use crate::body::Body;
 use crate::cache::Cache;
+use crate::http::ContentCoding;
 use crate::metrics::Outcome;
-use crate::semantics::ContentCoding;
 use crate::service::{Builder, RequestOptions, ServeCompressed, Shutdown};
 use crate::source::Directory;
 

@@ -1,0 +1,95 @@
+//! Short payloads in memory, each once, for however many answers and clients.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+
+use crate::catalog::resource::SMALL;
+use crate::http::{Digest, EncoderId};
+
+/// What the payload of a representation is known by: its content, and for a coded one its encoder.
+pub(crate) type PayloadKey = (Digest, Option<EncoderId>);
+
+/// A bounded number of bytes of payloads up to [`SMALL`]; the least useful ones make room.
+#[derive(Debug)]
+pub(crate) struct MemoryCache(Option<Cache<PayloadKey, Arc<Bytes>, ByLength>>);
+
+impl MemoryCache {
+    /// Keeps at most `bytes` bytes; none if they are not enough for a few payloads.
+    pub(crate) fn new(bytes: u64) -> Self {
+        // Each shard has a share of the room, which must do for the longest payload.
+        let most_shards = usize::try_from(bytes / (16 * SMALL)).unwrap_or(usize::MAX);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(usize::try_from(bytes / 8192).unwrap_or(usize::MAX))
+            .weight_capacity(bytes)
+            .shards(most_shards.clamp(1, 4 * cores))
+            .build();
+        let cache = |options| {
+            let hasher = DefaultHashBuilder::default();
+            Cache::with_options(options, ByLength, hasher, DefaultLifecycle::default())
+        };
+        Self(options.ok().filter(|_| bytes >= 2 * SMALL).map(cache))
+    }
+
+    /// Whether any are kept.
+    pub(crate) fn keep_any(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) fn get(&self, key: &PayloadKey) -> Option<Arc<Bytes>> {
+        self.0.as_ref()?.get(key)
+    }
+
+    pub(crate) fn insert(&self, key: PayloadKey, bytes: Bytes) -> Arc<Bytes> {
+        let bytes = Arc::new(bytes);
+        if let Some(cache) = &self.0 {
+            cache.insert(key, Arc::clone(&bytes));
+        }
+        bytes
+    }
+}
+
+#[derive(Clone, Debug)]
+struct ByLength;
+
+impl Weighter<PayloadKey, Arc<Bytes>> for ByLength {
+    fn weight(&self, _: &PayloadKey, bytes: &Arc<Bytes>) -> u64 {
+        bytes.len() as u64 + 256
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(seed: u8) -> (PayloadKey, Bytes) {
+        let bytes = vec![seed; usize::try_from(SMALL).unwrap()];
+        ((Digest::of(&bytes), None), bytes.into())
+    }
+
+    /// On machines with many cores, each of many shards had less room than one payload takes.
+    #[test]
+    fn the_longest_payloads_are_kept_whatever_the_room() {
+        for bytes in [SMALL * 4, 8 << 20, 48 << 20, 1 << 30] {
+            let payloads = MemoryCache::new(bytes);
+            let (key, bytes) = payload(1);
+            payloads.insert(key, bytes.clone());
+            assert_eq!(payloads.get(&key).as_deref(), Some(&bytes));
+        }
+    }
+
+    #[test]
+    fn they_stay_within_their_room() {
+        let payloads = MemoryCache::new(SMALL * 8);
+        for seed in 0..100 {
+            let (key, bytes) = payload(seed);
+            payloads.insert(key, bytes);
+        }
+        let kept = (0..100).filter(|seed| payloads.get(&payload(*seed).0).is_some()).count();
+        assert!((1..=8).contains(&kept), "{kept}");
+        assert!(!MemoryCache::new(0).keep_any());
+    }
+}
