@@ -292,6 +292,7 @@ pub mod fs;
 #[doc(hidden)]
 pub mod fuzz;
 mod http;
+mod limits;
 mod memory_cache;
 mod metrics;
 mod representations;

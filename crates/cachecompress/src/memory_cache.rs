@@ -1,4 +1,6 @@
-//! Short payloads in memory, each once, for however many answers and clients.
+//! Short payloads in memory.
+//!
+//! Each is there once, for any number of answers and clients.
 
 use std::sync::Arc;
 
@@ -6,21 +8,22 @@ use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use crate::catalog::resource::SMALL;
 use crate::http::{Digest, EncoderId};
+use crate::limits::PAYLOAD_IN_MEMORY;
 
-/// What the payload of a representation is known by: its content, and for a coded one its encoder.
+/// The key of a payload: its content and, for a coded one, its encoder.
 pub(crate) type PayloadKey = (Digest, Option<EncoderId>);
 
-/// A bounded number of bytes of payloads up to [`SMALL`]; the least useful ones make room.
-#[derive(Debug)]
-pub(crate) struct MemoryCache(Option<Cache<PayloadKey, Arc<Bytes>, ByLength>>);
+/// Payloads of up to [`PAYLOAD_IN_MEMORY`] bytes, bounded in all; the least useful ones make room.
+/// Cloned handles share them.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryCache(Option<Arc<Cache<PayloadKey, Arc<Bytes>, ByLength>>>);
 
 impl MemoryCache {
     /// Keeps at most `bytes` bytes; none if they are not enough for a few payloads.
     pub(crate) fn new(bytes: u64) -> Self {
         // Each shard has a share of the room, which must do for the longest payload.
-        let most_shards = usize::try_from(bytes / (16 * SMALL)).unwrap_or(usize::MAX);
+        let most_shards = usize::try_from(bytes / (16 * PAYLOAD_IN_MEMORY)).unwrap_or(usize::MAX);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let options = OptionsBuilder::new()
             .estimated_items_capacity(usize::try_from(bytes / 8192).unwrap_or(usize::MAX))
@@ -31,7 +34,7 @@ impl MemoryCache {
             let hasher = DefaultHashBuilder::default();
             Cache::with_options(options, ByLength, hasher, DefaultLifecycle::default())
         };
-        Self(options.ok().filter(|_| bytes >= 2 * SMALL).map(cache))
+        Self(options.ok().filter(|_| bytes >= 2 * PAYLOAD_IN_MEMORY).map(cache).map(Arc::new))
     }
 
     /// Whether any are kept.
@@ -66,14 +69,14 @@ mod tests {
     use super::*;
 
     fn payload(seed: u8) -> (PayloadKey, Bytes) {
-        let bytes = vec![seed; usize::try_from(SMALL).unwrap()];
+        let bytes = vec![seed; usize::try_from(PAYLOAD_IN_MEMORY).unwrap()];
         ((Digest::of(&bytes), None), bytes.into())
     }
 
     /// On machines with many cores, each of many shards had less room than one payload takes.
     #[test]
-    fn the_longest_payloads_are_kept_whatever_the_room() {
-        for bytes in [SMALL * 4, 8 << 20, 48 << 20, 1 << 30] {
+    fn longest_payload_is_kept_in_any_room() {
+        for bytes in [PAYLOAD_IN_MEMORY * 4, 8 << 20, 48 << 20, 1 << 30] {
             let payloads = MemoryCache::new(bytes);
             let (key, bytes) = payload(1);
             payloads.insert(key, bytes.clone());
@@ -82,8 +85,8 @@ mod tests {
     }
 
     #[test]
-    fn they_stay_within_their_room() {
-        let payloads = MemoryCache::new(SMALL * 8);
+    fn payloads_stay_within_their_room() {
+        let payloads = MemoryCache::new(PAYLOAD_IN_MEMORY * 8);
         for seed in 0..100 {
             let (key, bytes) = payload(seed);
             payloads.insert(key, bytes);

@@ -141,6 +141,25 @@ fn a_join_that_races_with_the_end_leads_only_after_it() {
     });
 }
 
+/// A lookup that began too early is joined, and then a later one, never the same again.
+#[test]
+fn second_join_running_finds_a_later_flight() {
+    explore("two joins of running flights", 3, || {
+        let flights = Arc::new(Plain::new());
+        let Join::Lead(leader) = flights.join_running(&1) else { panic!("no flight runs yet") };
+        let ending = thread::spawn(move || leader.finish(1, 5));
+        if let Join::Follow(first) = flights.join_running(&1) {
+            assert!(block_on(Watch::new(&first).until(Stage::ended)).ended());
+            match flights.join_running(&1) {
+                Join::Lead(second) => assert!(!Arc::ptr_eq(second.progress(), &first)),
+                Join::Follow(_) => panic!("the first flight has ended, and nobody else leads"),
+            }
+        }
+        ending.join().unwrap();
+        assert_eq!(flights.len(), 0);
+    });
+}
+
 /// A shutdown waits for all that are under way while they end and others begin.
 #[test]
 fn who_waits_for_all_flights_waits_not_for_ever() {

@@ -1,4 +1,4 @@
-//! Reading a file piece by piece without ever holding up the thread that polls.
+//! Reads of a file, chunk by chunk, that never block the polling thread.
 
 use std::future::Future as _;
 use std::io;
@@ -12,9 +12,7 @@ use tokio::sync::oneshot;
 use crate::concurrency::thread_pool::{Priority, ThreadPool};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{DiskFile, Fingerprint};
-
-/// The most that is read at a time, and so the most that one body holds in memory.
-const CHUNK: u64 = 64 * 1024;
+use crate::limits::READ_CHUNK;
 
 /// Reads chunks of one file: from the page cache at once, from the disk on an I/O thread.
 #[derive(Debug)]
@@ -24,11 +22,11 @@ pub(crate) struct Chunks {
     pending: Option<oneshot::Receiver<Result<Chunk, Error>>>,
 }
 
-/// What was read at once.
+/// The bytes of one read.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
-    /// The file's state afterwards, if that was asked for.
+    /// The file's state after the read, if the caller wanted it.
     pub(crate) after: Option<Fingerprint>,
 }
 
@@ -37,13 +35,13 @@ impl Chunks {
         Self { file, threads, pending: None }
     }
 
-    /// The file that is read, for whoever keeps it in use.
+    /// The file that is read, for those who keep it in use.
     pub(crate) fn file(&self) -> Arc<dyn std::fmt::Debug + Send + Sync> {
         Arc::<dyn DiskFile>::clone(&self.file)
     }
 
-    /// Sees to it that the `len` bytes at `offset` are in memory, unless they `are_there`: reads
-    /// them on an I/O thread, and lets them go.
+    /// Brings the `len` bytes at `offset` into the page cache, unless they `are_there`, by reading
+    /// them on an I/O thread.
     pub(crate) fn poll_load(
         &mut self,
         cx: &mut Context<'_>,
@@ -60,11 +58,11 @@ impl Chunks {
             let submitted = self.threads.submit(Priority::Foreground, true, move || {
                 let mut at = offset;
                 while at < offset + len {
-                    let most = (offset + len - at).min(CHUNK);
+                    let most = (offset + len - at).min(READ_CHUNK);
                     let read = |buffer: &mut [u8], offset| file.read_at(buffer, offset);
                     match self::read(&*file, at, most, false, read) {
                         Ok(chunk) => at += chunk.bytes.len() as u64,
-                        // Whoever sends it finds out.
+                        // The send finds out.
                         Err(_) => break,
                     }
                 }
@@ -84,7 +82,7 @@ impl Chunks {
 
     /// Reads at `offset` at least 1 and at most `most` bytes.
     ///
-    /// With `look`, it also looks at the file after it read the last of `most`.
+    /// With `look`, the chunk that ends at `most` also has the state of the file after it.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -93,7 +91,7 @@ impl Chunks {
         look: bool,
     ) -> Poll<Result<Chunk, Error>> {
         if self.pending.is_none() {
-            let len = most.min(CHUNK);
+            let len = most.min(READ_CHUNK);
             let look = look && len == most;
             let now = read(&*self.file, offset, len, look, |buffer, offset| {
                 self.file.read_at_nowait(buffer, offset)
@@ -110,7 +108,7 @@ impl Chunks {
                 let _ = sender.send(result.map_err(error));
             });
             if !submitted {
-                // No thread is to be had: rather wait here than break the body.
+                // Without a thread, a wait here is better than a broken body.
                 let result = read(&*self.file, offset, len, look, |buffer, offset| {
                     self.file.read_at(buffer, offset)
                 });

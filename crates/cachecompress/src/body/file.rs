@@ -1,4 +1,4 @@
-//! Bytes of a file whose length is known.
+//! The body of a file whose length is known.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,9 +12,10 @@ use crate::concurrency::sync::clock;
 use crate::error::Error;
 use crate::fs::Fingerprint;
 use crate::http::{Digest, Hasher};
+use crate::limits::SENDFILE_PIECE;
 use crate::sendfile::{Connection, Mapping};
 
-/// A stretch of a file.
+/// A range of a file.
 #[derive(Debug)]
 pub(crate) struct FileBody {
     chunks: Chunks,
@@ -22,41 +23,34 @@ pub(crate) struct FileBody {
     at: u64,
     end: u64,
     guard: Option<Box<Guard>>,
-    /// From where it is sent without being read.
+    /// The connection and the mapping from which pieces go out unread.
     mapped: Option<(Connection, Arc<Mapping>)>,
-    /// Whether it has just given out a piece, and others come first.
+    /// Whether a piece was just given out, so that other connections come first.
     others_first: bool,
     failed: bool,
 }
 
-/// As much as is given out at a time to be sent by `sendfile`, in bytes, before other connections
-/// get their turn (hyper, whose write has just ended, asks a second time before it lets go): little
-/// enough that what a slow client has not taken yet is still in memory when it does, and that what a
-/// fast one has been sent is gone when more comes. Of a long queue the kernel sends in small parts,
-/// as the client makes room, which costs twice as much.
-const PIECE: u64 = 256 * 1024;
-
-/// What a source's file was when its body began.
+/// The state of a source's file when its body began.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) fingerprint: Fingerprint,
     /// Whether an equal fingerprint means equal bytes: it does if the file had rested.
     pub(crate) vouches: bool,
-    /// What its bytes are said to be.
+    /// The digest that its validator names.
     pub(crate) digest: Option<Digest>,
 }
 
-/// Holds the last chunk back until the file is known to have been one and the same all along.
+/// Holds the last chunk back until the file is known not to have changed.
 struct Guard {
     snapshot: Snapshot,
-    /// The checksum of what was read to be sent.
+    /// The checksum of the bytes sent.
     sent: Xxh3,
-    /// The last chunk, and what was read once more, while it is.
-    held: Option<(Bytes, Again)>,
+    /// The last chunk, while the file is read a second time.
+    held: Option<(Bytes, Rereading)>,
 }
 
-/// A second reading, which must come to the same.
-struct Again {
+/// A second reading, which must find the same bytes.
+struct Rereading {
     at: u64,
     end: u64,
     sent: Xxh3,
@@ -65,7 +59,7 @@ struct Again {
 }
 
 impl FileBody {
-    /// The `len` bytes at `at`.
+    /// The `len` bytes at offset `at`.
     ///
     /// With a `snapshot`, a file that was overwritten meanwhile ends as an abort, not as a
     /// mixture: the last chunk leaves only if the file's fingerprint is what it was, or else if
@@ -116,7 +110,7 @@ impl FileBody {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let (at, len) = (self.at, (self.end - self.at).min(PIECE));
+            let (at, len) = (self.at, (self.end - self.at).min(SENDFILE_PIECE));
             ready!(self.chunks.poll_load(cx, at, len, || mapping.is_resident(at, len, clock())));
             if let Some(bytes) = connection.give_out(mapping, at, len, self.chunks.file()) {
                 self.others_first = true;
@@ -142,14 +136,15 @@ impl FileBody {
                 Some(_) => (0, fingerprint.size),
                 None => (self.start, self.end),
             };
-            let again = Again { at, end, sent: Xxh3::new(), digest: digest.map(|_| Hasher::new()) };
+            let again =
+                Rereading { at, end, sent: Xxh3::new(), digest: digest.map(|_| Hasher::new()) };
             guard.held = Some((chunk.bytes, again));
         }
         let Some((_, again)) = &mut guard.held else { return Poll::Pending };
         if again.at < again.end {
             let chunk = ready!(self.chunks.poll_read(cx, again.at, again.end - again.at, false))?;
             again.take(&chunk.bytes, self.start..self.end);
-            // One chunk at a time: others wait for this thread.
+            // One chunk at a time, so that other tasks of this thread get their turn.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -157,7 +152,7 @@ impl FileBody {
     }
 }
 
-impl Again {
+impl Rereading {
     fn take(&mut self, bytes: &[u8], sent: std::ops::Range<u64>) {
         if let Some(digest) = &mut self.digest {
             digest.update(bytes);
@@ -172,7 +167,7 @@ impl Again {
 }
 
 impl Guard {
-    /// The last chunk, if the second reading came to the same.
+    /// The last chunk, if the second reading found the same bytes.
     fn release(&mut self) -> Result<Bytes, Error> {
         let (chunk, again) = self.held.take().ok_or_else(changed)?;
         let is_same = again.sent.digest128() == self.sent.digest128()
@@ -233,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_one_and_the_same_all_along_ends_well() {
+    fn body_aborts_when_the_file_changed_and_not_when_it_grew() {
         let append = |file: &dyn DiskFile| file.write_all_at(b"more", LEN).unwrap();
         let overwrite_sent = |file: &dyn DiskFile| {
             append(file);
@@ -258,7 +253,7 @@ mod tests {
                     assert_eq!(read(&|_: &dyn DiskFile| {}), Some(part(&content())));
                     assert_eq!(read(&append), Some(part(&content())), "a log grows");
                     assert_eq!(read(&overwrite_sent), None);
-                    // What is then sent is what the file holds, but not what its name says.
+                    // The bytes sent are those of the file, but not those that its digest names.
                     assert_eq!(read(&overwrite_ahead), (!named).then(|| part(&now)));
                     assert_eq!(read(&cut), None);
                     assert_eq!(read(&cut_and_grown), None);

@@ -6,83 +6,87 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 
 use super::Chunks;
-use crate::cache::Payload;
+use crate::cache::{Entry, Payload};
 use crate::concurrency::progress::{Progress, Stage, Watch};
 use crate::concurrency::thread_pool::ThreadPool;
 use crate::error::{Error, ErrorKind, Failure};
 
-/// What a production shares with those who read along.
+/// The growing payload that an encode shares with its readers.
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
-    /// Where its bytes are.
     pub(crate) payload: Payload,
-    /// Whether they lay in the cache already.
+    /// Whether the cache had it before.
     pub(crate) stored: bool,
-    /// Whether they lie in the cache now.
+    /// Whether the cache has it now.
     pub(crate) kept: bool,
 }
 
-/// Reads a growing payload up to what is committed, as far as that is.
+/// The progress of an encode.
+pub(crate) type Production = Progress<Product, Failure>;
+
+impl Product {
+    /// The payload of an entry of the cache.
+    pub(crate) fn of_entry(entry: &Entry, stored: bool) -> Self {
+        Self { payload: entry.payload(), stored, kept: true }
+    }
+}
+
+/// Reads a growing payload as far as it is committed.
 #[derive(Debug)]
 pub(crate) struct GrowingBody {
     watch: Watch<Product, Failure>,
     chunks: Chunks,
     start: u64,
     sent: u64,
-    state: State,
+    end: Option<End>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Reading,
-    /// All of it was handed out, and the producer ended well.
+enum End {
+    /// All of it was handed out, and the encode ended well.
     Whole,
-    /// The producer, or the disk, failed.
+    /// The encode, or the disk, failed.
     Aborted,
 }
 
 impl GrowingBody {
-    pub(crate) fn new(
-        progress: &Arc<Progress<Product, Failure>>,
-        payload: Payload,
-        threads: ThreadPool,
-    ) -> Self {
+    pub(crate) fn new(progress: &Arc<Production>, payload: Payload, threads: ThreadPool) -> Self {
         Self {
             watch: Watch::new(progress),
             chunks: Chunks::new(payload.file, threads),
             start: payload.start,
             sent: 0,
-            state: State::Reading,
+            end: None,
         }
     }
 
     pub(crate) fn is_end(&self) -> bool {
-        self.state == State::Whole
+        self.end == Some(End::Whole)
     }
 
     pub(crate) fn poll_chunk(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
-        if self.state != State::Reading {
+        if self.end.is_some() {
             return Poll::Ready(None);
         }
         let sent = self.sent;
         let stage = ready!(self.watch.poll_until(cx, |stage| stage.available() > sent));
         let more = stage.available() - sent;
         let chunk = match stage {
-            // What there is goes out before the end is told, whichever it is.
+            // Committed bytes go out before the end is reported, good or bad.
             _ if more > 0 => ready!(self.chunks.poll_read(cx, self.start + sent, more, false))
                 .map(|chunk| chunk.bytes),
             Stage::Finished { .. } => {
-                self.state = State::Whole;
+                self.end = Some(End::Whole);
                 return Poll::Ready(None);
             }
             _ => Err(Error::new(ErrorKind::Aborted, "the encode that this body follows failed")),
         };
         match &chunk {
             Ok(chunk) => self.sent += chunk.len() as u64,
-            Err(_) => self.state = State::Aborted,
+            Err(_) => self.end = Some(End::Aborted),
         }
         Poll::Ready(Some(chunk))
     }

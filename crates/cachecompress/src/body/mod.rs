@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 
 pub(crate) use chunks::Chunks;
 pub(crate) use file::{FileBody, Snapshot};
-pub(crate) use growing::{GrowingBody, Product};
+pub(crate) use growing::{GrowingBody, Product, Production};
 
 use crate::error::{Error, ErrorKind};
 use crate::http::{CacheStatus, ContentCoding};

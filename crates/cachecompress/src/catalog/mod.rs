@@ -1,5 +1,9 @@
 //! From a path to a resource: what is known of a file, and for how long that counts.
 
-pub(crate) mod hash;
-pub(crate) mod path_set;
-pub(crate) mod resource;
+mod hash;
+mod lookup;
+mod path_set;
+mod resource;
+
+pub(crate) use lookup::{Catalog, Companion, DuringHash, Held, LoadError, Loaded};
+pub(crate) use resource::{DigestState, Resource};

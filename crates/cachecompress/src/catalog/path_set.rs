@@ -1,56 +1,46 @@
-//! Paths of which something is to be remembered for a while.
+//! A bounded set of paths, each remembered for a while.
 
 use std::collections::HashMap;
 
 use crate::concurrency::sync::{Mutex, clock, lock};
 use crate::concurrency::versioned::Generation;
 use crate::http::SourcePath;
+use crate::limits::{UNSTABLE_MEMORY, UNSTABLE_PATHS};
 
-/// A bounded set of paths, each for a while.
+/// Paths, each with the latest generation that added it.
 #[derive(Debug, Default)]
-pub(crate) struct Paths(Mutex<HashMap<SourcePath, Added>>);
+pub(super) struct PathSet(Mutex<HashMap<SourcePath, Added>>);
 
 #[derive(Debug)]
 struct Added {
     /// In milliseconds of [`clock`].
     at: u64,
-    /// Because of what this look saw.
-    look: Generation,
+    generation: Generation,
 }
 
-impl Paths {
-    /// More would be an attack, or a disk full of logs; either way they settle by themselves.
-    const MOST: usize = 4096;
-    /// In milliseconds: longer than any file takes to rest, or to be hashed.
-    const WHILE: u64 = 10 * 60 * 1000;
-
-    /// Adds `path`; `false` if it was there already, or there is no room.
-    pub(crate) fn add(&self, path: &SourcePath, look: Generation) -> bool {
+impl PathSet {
+    /// Adds `path`, if there is room.
+    pub(super) fn add(&self, path: &SourcePath, generation: Generation) {
         let (mut paths, at) = (lock(&self.0), clock());
-        if paths.len() >= Self::MOST {
-            paths.retain(|_, added| at.saturating_sub(added.at) < Self::WHILE);
+        if paths.len() >= UNSTABLE_PATHS {
+            paths.retain(|_, added| at.saturating_sub(added.at) < UNSTABLE_MEMORY);
         }
-        if paths.len() >= Self::MOST {
-            return false;
+        if paths.len() >= UNSTABLE_PATHS {
+            return;
         }
-        let before = paths.get(path).map(|added| added.look);
-        let look = before.map_or(look, |before| before.max(look));
-        paths.insert(path.clone(), Added { at, look });
-        before.is_none()
+        let before = paths.get(path).map(|added| added.generation);
+        let generation = before.map_or(generation, |before| before.max(generation));
+        paths.insert(path.clone(), Added { at, generation });
     }
 
-    pub(crate) fn contains(&self, path: &SourcePath) -> bool {
+    pub(super) fn contains(&self, path: &SourcePath) -> bool {
         lock(&self.0).contains_key(path)
     }
 
-    pub(crate) fn remove(&self, path: &SourcePath) {
-        lock(&self.0).remove(path);
-    }
-
-    /// Removes `path`, unless it was added for what a later look than `look` saw.
-    pub(crate) fn settle(&self, path: &SourcePath, look: Generation) {
+    /// Removes `path`, unless a generation later than this one added it.
+    pub(super) fn settle(&self, path: &SourcePath, generation: Generation) {
         let mut paths = lock(&self.0);
-        if paths.get(path).is_some_and(|added| added.look <= look) {
+        if paths.get(path).is_some_and(|added| added.generation <= generation) {
             paths.remove(path);
         }
     }
@@ -62,12 +52,12 @@ mod tests {
     use crate::concurrency::versioned::Generations;
 
     #[test]
-    fn what_a_later_look_saw_is_not_settled_by_an_earlier_one() {
-        let (paths, looks) = (Paths::default(), Generations::default());
+    fn settle_keeps_a_path_that_a_later_generation_added() {
+        let (paths, generations) = (PathSet::default(), Generations::default());
         let path = SourcePath::root().join("a.txt");
-        let (early, late) = (looks.begin(), looks.begin());
-        assert!(paths.add(&path, late));
-        assert!(!paths.add(&path, early), "it is there already");
+        let (early, late) = (generations.begin(), generations.begin());
+        paths.add(&path, late);
+        paths.add(&path, early);
         paths.settle(&path, early);
         assert!(paths.contains(&path));
         paths.settle(&path, late);

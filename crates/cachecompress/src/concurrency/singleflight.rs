@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use crate::concurrency::progress::Progress;
+use crate::concurrency::progress::{Progress, Stage};
 use crate::concurrency::sync::{Arc, Mutex, lock};
 
 /// The productions that run, by key.
@@ -42,8 +42,17 @@ impl<K: Clone + Eq + Hash, T: Clone, F: Clone + Default> SingleFlight<K, T, F> {
     /// Joins the flight for `key`, or starts one. A flight that has just ended well is joined too;
     /// one that failed did so before the caller came.
     pub(crate) fn join(&self, key: &K) -> Join<K, T, F> {
+        self.join_unless(key, Stage::failed)
+    }
+
+    /// Joins the flight for `key` if it has not ended, or starts one.
+    pub(crate) fn join_running(&self, key: &K) -> Join<K, T, F> {
+        self.join_unless(key, Stage::ended)
+    }
+
+    fn join_unless(&self, key: &K, is_over: impl Fn(&Stage<T, F>) -> bool) -> Join<K, T, F> {
         let mut under_way = lock(&self.under_way);
-        if let Some(progress) = under_way.get(key).filter(|progress| !progress.stage().failed()) {
+        if let Some(progress) = under_way.get(key).filter(|progress| !is_over(&progress.stage())) {
             return Join::Follow(Arc::clone(progress));
         }
         let progress = Progress::new();
@@ -101,7 +110,6 @@ impl<K: Eq + Hash, T: Clone, F: Clone + Default> Drop for Leader<K, T, F> {
 #[cfg(all(test, not(cachecompress_loom)))]
 mod tests {
     use super::*;
-    use crate::concurrency::progress::Stage;
 
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     enum Why {
@@ -171,6 +179,22 @@ mod tests {
         let progress = follow(&flights, 1);
         second.finish("entry", 3);
         assert_eq!(progress.stage(), Stage::Finished { shared: "entry", len: 3 });
+        assert_eq!(flights.len(), 0);
+    }
+
+    /// Requests spun until the leader of a lookup that had begun too early was gone.
+    #[test]
+    fn join_running_leads_beside_a_flight_that_has_ended() {
+        let flights = Plain::new();
+        let first = lead(&flights, 1);
+        assert!(matches!(flights.join_running(&1), Join::Follow(_)));
+        first.progress().finish("old", 3);
+        assert!(flights.running(&1).is_none());
+        assert!(matches!(flights.join(&1), Join::Follow(_)), "its product is as good as new");
+        let Join::Lead(second) = flights.join_running(&1) else { panic!("it has ended") };
+        drop(first);
+        assert!(flights.running(&1).is_some(), "the first leader left the second one's key alone");
+        second.finish("new", 3);
         assert_eq!(flights.len(), 0);
     }
 

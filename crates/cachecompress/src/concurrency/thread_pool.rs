@@ -177,11 +177,6 @@ impl ThreadPool {
         lane.queue.iter().filter(|job| !job.small).count() > lane.idle
     }
 
-    /// How many jobs of a class run.
-    pub(crate) fn running(&self, class: Priority) -> usize {
-        self.0.0.lock().lane(class).running
-    }
-
     /// How many jobs wait for a thread.
     pub(crate) fn waiting(&self) -> usize {
         self.0.0.lock().waiting()
@@ -524,7 +519,7 @@ mod tests {
     #[test]
     fn background_jobs_hold_up_nobody_who_waits() {
         let pool = pool(2, 16);
-        let running = |class| pool.running(class);
+        let running = |priority| pool.0.0.lock().lane(priority).running;
         let (hold, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
         for _ in 0..4 {

@@ -1,66 +1,58 @@
 //! The encode job: feed, prove, publish.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use super::roundtrip::{self as proving, Judge, Proving};
-use super::speculative::{self as ahead, Ahead, Begun};
-use super::verdict as policy;
+use super::context::Context;
+use super::error::EncodeError;
+use super::pipeline::Pipeline;
+use super::roundtrip::{self, Roundtrip, Sink};
+use super::source_reader::SourceReader;
+use super::speculative::Speculative;
+use super::verdict;
 use crate::body::Product;
 use crate::cache::{Entry, EntryWriter, Header, Key, KeyLock, Kind, WriteError};
-use crate::catalog::resource::Resource;
-use crate::codec::{Codec, PIECE, Proof};
-use crate::concurrency::cpu_time as cpu;
+use crate::catalog::Resource;
+use crate::codec::{Codec, Proof};
+use crate::concurrency::cpu_time;
 use crate::concurrency::singleflight::Leader;
 use crate::concurrency::thread_pool::Priority;
-use crate::encode::source_reader::Opened;
 use crate::error::{Error, ErrorKind, Failure};
-use crate::http::{Digest, Hasher};
-use crate::representations::Shared;
+use crate::http::Digest;
+use crate::limits::SMALL_SOURCE;
 use crate::source::{Content, Found};
 
-pub(crate) type EncodeLead = Leader<Key, Product, Failure>;
+pub(super) type EncodeLeader = Leader<Key, Product, Failure>;
 
 /// One representation to be made.
-pub(crate) struct Task {
-    pub(crate) resource: Arc<Resource>,
-    pub(crate) digest: Digest,
-    pub(crate) codec: Codec,
-    pub(crate) class: Priority,
-    /// Whether it may be encoded; if not, it is only looked for.
-    pub(crate) encode: bool,
-    /// Whether the client takes nothing but a coding, so that no saving is too small.
-    pub(crate) unconditional: bool,
+pub(super) struct Job {
+    pub(super) context: Arc<Context>,
+    pub(super) resource: Arc<Resource>,
+    pub(super) digest: Digest,
+    pub(super) codec: Codec,
+    /// Whether the client refuses identity, so that no saving is too small.
+    pub(super) insists: bool,
 }
 
-/// The key of `digest` encoded by `codec`.
-pub(crate) fn key(digest: Digest, codec: &Codec) -> Key {
-    Key { digest, coding: codec.coding.clone(), id: codec.id }
+/// The end of a job that published nothing.
+enum Unpublished {
+    /// The entry was there already.
+    Stored(Arc<Entry>),
+    /// The payload is whole and exact, but in no cache.
+    Unkept(Product, u64),
+    Failed(Failure),
 }
 
-/// How a job went wrong.
-pub(crate) enum Trouble {
-    Failure(Failure),
-    /// The cache's disk refused.
-    Disk(io::Error),
-    /// The encoder gave up.
-    Encoder(Error),
-    /// The encoder's output is not what the source is.
-    Disproved(Error),
-}
-
-impl From<Failure> for Trouble {
+impl From<Failure> for Unpublished {
     fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
+        Self::Failed(failure)
     }
 }
 
-impl Task {
+impl Job {
     fn key(&self) -> Key {
-        key(self.digest, &self.codec)
+        verdict::key(self.digest, &self.codec)
     }
 
     fn header(&self, kind: Kind, key: Key) -> Header {
@@ -74,403 +66,343 @@ impl Task {
         }
     }
 
-    /// Whether it may take the thread that is kept for small sources.
-    pub(crate) fn is_small(&self) -> bool {
-        self.resource.len <= crate::codec::Codecs::SMALL
-    }
-}
-
-impl Shared {
-    /// Generations for the entry, and has it encoded if there is none, from where it is `ahead`. Blocks.
-    pub(crate) fn lead(
-        shared: &Arc<Self>,
-        task: Task,
-        ahead: Option<Arc<Ahead>>,
-        lead: EncodeLead,
-    ) {
-        match shared.find(&task) {
-            Ok(Some(entry)) => finish_stored(lead, &entry),
-            Ok(None) => {
-                let (clone, class, small) = (Arc::clone(shared), task.class, task.is_small());
-                // A full queue, or the end, drops the leader, which tells its followers.
-                if task.encode {
-                    shared.encoders.submit(class, small, move || clone.run(&task, ahead, lead));
-                }
-            }
-            Err(failure) => lead.fail(failure),
-        }
+    /// Whether the job may take the thread that is kept for small sources.
+    pub(super) fn is_small(&self) -> bool {
+        self.resource.len <= SMALL_SOURCE
     }
 
-    /// The stored entry; a verdict is a failure.
-    fn find(&self, task: &Task) -> Result<Option<Arc<Entry>>, Failure> {
-        let cache = &self.config.cache;
+    /// The stored entry; a verdict is a failure. Blocks.
+    pub(super) fn find(&self) -> Result<Option<Arc<Entry>>, Failure> {
+        let cache = &self.context.cache;
         let get = |key: &Key| {
             cache.get(key).map_err(|error| {
                 cache.warn_once(&error);
                 Failure::Disk
             })
         };
-        let key = task.key();
-        if self.faults.get(&key).is_some() {
+        let key = self.key();
+        if self.context.is_faulty(&key) {
             return Err(Failure::Encoder);
         }
         if let Some(entry) = get(&key)? {
-            let judged = policy::judge(&entry, task.resource.len, task.unconditional);
+            let judged = verdict::judge(&entry, self.resource.len, self.insists);
             return judged.map(|()| Some(entry));
         }
-        if !task.unconditional && get(&policy::verdict_key(&key))?.is_some() {
+        if !self.insists && get(&verdict::verdict_key(&key))?.is_some() {
             return Err(Failure::Unprofitable);
         }
         Ok(None)
     }
 
-    /// The job itself, on an encode thread.
-    fn run(self: Arc<Self>, task: &Task, ahead: Option<Arc<Ahead>>, lead: EncodeLead) {
-        let before = cpu::time();
-        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(task, ahead, &lead)));
-        self.counters.encode_took(task.codec.coding.as_str(), cpu::time().saturating_sub(before));
+    /// Encodes, proves and publishes, on an encode thread. Goes on from `begun`, if that was begun.
+    pub(super) fn run(self, begun: Option<Arc<Speculative>>, leader: EncodeLeader) {
+        let before = cpu_time::time();
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(begun, &leader)));
+        let took = cpu_time::time().saturating_sub(before);
+        self.context.counters.encode_took(self.codec.coding.as_str(), took);
         match result {
             Ok(Ok(entry)) => {
-                let payload_len = entry.payload_len();
-                lead.finish(product(&entry, false), payload_len);
-                // Not kept from being evicted until then.
-                let (clone, synced) = (Arc::clone(&self), Arc::downgrade(&entry));
-                // Not among the encodes: a slow medium would fill their queue.
-                self.readers.submit(Priority::Background, true, move || {
-                    if let Some(entry) = synced.upgrade() {
-                        clone.config.cache.sync(&entry);
-                    }
-                });
+                let len = entry.payload_len();
+                leader.finish(Product::of_entry(&entry, false), len);
+                self.sync(&entry);
             }
-            Ok(Err(Done::Stored(entry))) => finish_stored(lead, &entry),
-            Ok(Err(Done::Unpublished(product, len))) => lead.finish(product, len),
-            Ok(Err(Done::Failed(failure))) => lead.fail(failure),
+            Ok(Err(Unpublished::Stored(entry))) => finish_stored(leader, &entry),
+            Ok(Err(Unpublished::Unkept(product, len))) => leader.finish(product, len),
+            Ok(Err(Unpublished::Failed(failure))) => self.fail(leader, failure),
             Err(_panic) => {
                 let error = Error::new(ErrorKind::Encoder, "it panicked");
-                lead.fail(self.disproved(task, &error, None));
+                let failure = self.disproved(&error, None);
+                self.fail(leader, failure);
             }
         }
     }
 
+    fn fail(&self, leader: EncodeLeader, failure: Failure) {
+        if failure == Failure::SourceChanged {
+            self.context.catalog.mark_unstable(&self.resource);
+        }
+        leader.fail(failure);
+    }
+
+    /// Writes the entry to the medium when nobody waits, unless it is evicted before.
+    fn sync(&self, entry: &Arc<Entry>) {
+        let (context, entry) = (Arc::clone(&self.context), Arc::downgrade(entry));
+        // Not among the encodes: a slow medium would fill their queue.
+        self.context.readers.submit(Priority::Background, true, move || {
+            if let Some(entry) = entry.upgrade() {
+                context.cache.sync(&entry);
+            }
+        });
+    }
+
     fn try_run(
         &self,
-        task: &Task,
-        ahead: Option<Arc<Ahead>>,
-        lead: &EncodeLead,
-    ) -> Result<Arc<Entry>, Done> {
-        let cache = &self.config.cache;
-        let key = task.key();
+        begun: Option<Arc<Speculative>>,
+        leader: &EncodeLeader,
+    ) -> Result<Arc<Entry>, Unpublished> {
+        let key = self.key();
         let lock = self.lock(&key)?.ok_or(Failure::Locked)?;
-        // Another process may have published between our look and our lock.
-        if let Some(entry) = self.find(task)? {
-            return Err(Done::Stored(entry));
+        // Another process may have published between the lookup and the lock.
+        if let Some(entry) = self.find()? {
+            return Err(Unpublished::Stored(entry));
         }
-        let source = self.open(task)?;
-        let begun = ahead.and_then(|ahead| ahead.take());
-        if begun.is_none() && !self.sample_saves(task, &source)? {
-            return Err(self.unprofitable(task, &key).into());
+        let source = self.open()?;
+        let begun = begun.and_then(|begun| begun.take());
+        if begun.is_none() && !self.sample_saves(&source)? {
+            return Err(self.unprofitable(&key).into());
         }
-        let header = task.header(Kind::Representation, key.clone());
-        let room = policy::most(task.resource.len);
-        let mut writer = cache.create(lock, header, room).map_err(|error| self.refused(error))?;
-        self.counters.encode_started(task.codec.coding.as_str());
-        if task.resource.len >= ahead::WORTH {
-            self.ahead.was_needed();
+        let header = self.header(Kind::Representation, key.clone());
+        let room = verdict::max_payload(self.resource.len);
+        let writer = self.context.cache.create(lock, header, room);
+        let mut writer = writer.map_err(|error| self.refused(error))?;
+        self.context.counters.encode_started(self.codec.coding.as_str());
+        match self.feed(&source, begun, &mut writer, leader) {
+            Ok(()) => self.publish(writer, &key, leader),
+            Err(error) => Err(self.blame(error, writer, leader).into()),
         }
-        match self.feed(task, &source, begun, &mut writer, lead) {
-            Ok(()) => {}
-            Err(Trouble::Failure(failure)) => return Err(failure.into()),
-            Err(Trouble::Disk(error)) => return Err(self.refused(error.into()).into()),
-            Err(Trouble::Encoder(error))
-                if error.kind() == ErrorKind::Busy || lead.progress().stage().available() == 0 =>
-            {
-                let unread = lead.progress().stage().available() == 0;
-                return Err(self.failed(task, &error, unread).into());
-            }
-            Err(Trouble::Encoder(error) | Trouble::Disproved(error)) => {
-                return Err(self.disproved(task, &error, Some(writer.abandon())).into());
-            }
-        }
-        let (payload, len) = (writer.payload(), writer.payload_len());
-        if !task.unconditional && !policy::worth(task.resource.len, len) {
-            // Nobody else begins before the verdict stands.
+    }
+
+    /// Publishes a proven payload, if it saves enough.
+    fn publish(
+        &self,
+        writer: EntryWriter,
+        key: &Key,
+        leader: &EncodeLeader,
+    ) -> Result<Arc<Entry>, Unpublished> {
+        let len = writer.payload_len();
+        let unkept = Product { payload: writer.payload(), stored: false, kept: false };
+        if !self.insists && !verdict::is_worth_it(self.resource.len, len) {
+            // The lock is held until the verdict stands, so that nobody begins before that.
             let lock = writer.abandon();
-            let failure = self.unprofitable(task, &key);
+            let failure = self.unprofitable(key);
             drop(lock);
-            // Those who read it already get the rest: it is exact, only not worth keeping.
-            if lead.progress().stage().available() > 0 {
-                return Err(Done::Unpublished(
-                    Product { payload, stored: false, kept: false },
-                    len,
-                ));
+            // Those who read along get the rest, which is exact.
+            if leader.progress().stage().available() > 0 {
+                return Err(Unpublished::Unkept(unkept, len));
             }
             return Err(failure.into());
         }
         writer.publish().map_err(|error| {
             tracing::debug!(%error, "an encoded file could not be published");
-            Done::Unpublished(Product { payload, stored: false, kept: false }, len)
+            Unpublished::Unkept(unkept, len)
         })
     }
 
-    /// Encodes all of the source, a piece at a time, and proves it. On success the payload is
-    /// whole and proven, and all but its last bytes may have been read.
+    /// What an encode that failed means for its readers and for the next request.
+    fn blame(&self, error: EncodeError, writer: EntryWriter, leader: &EncodeLeader) -> Failure {
+        match error {
+            EncodeError::Failure(failure) => failure,
+            EncodeError::Disk(error) => self.refused(error.into()),
+            EncodeError::Encoder(error) => {
+                let unread = leader.progress().stage().available() == 0;
+                if unread || error.kind() == ErrorKind::Busy {
+                    return self.failed(&error, unread);
+                }
+                self.disproved(&error, Some(writer.abandon()))
+            }
+            EncodeError::Disproved(error) => self.disproved(&error, Some(writer.abandon())),
+        }
+    }
+
+    /// Encodes all of the source and proves it. On success the payload is whole and proven, and
+    /// readers may have had all but its last bytes.
     fn feed(
         &self,
-        task: &Task,
-        source: &Opened,
-        begun: Option<Begun>,
+        source: &SourceReader,
+        begun: Option<Pipeline>,
         writer: &mut EntryWriter,
-        lead: &EncodeLead,
-    ) -> Result<(), Trouble> {
-        let len = task.resource.len;
-        let begun = begun.map_or_else(|| self.begin(&task.codec, len, task.class), Ok);
-        let mut begun = begun.map_err(Trouble::Encoder)?;
-        let decoding = begun.decoding.take();
-        let decodes = decoding.is_some();
-        let progress = lead.progress();
-        let commit = |bytes| progress.commit(bytes);
+        leader: &EncodeLeader,
+    ) -> Result<(), EncodeError> {
+        let len = self.resource.len;
+        let begin = || Pipeline::begin(&self.codec, len, self.context.prove);
+        let mut pipeline = begun.map_or_else(begin, Ok).map_err(EncodeError::Encoder)?;
+        let decoding = pipeline.take_decoding();
+        // Starting a thread takes as long as the proof of a small source.
+        let beside = decoding.is_some() && !self.is_small();
+        let progress = leader.progress();
         progress.start(Product { payload: writer.payload(), stored: false, kept: false });
-        let mut hasher = None;
-        let proving = Proving::new(Proof::new(decoding, len), &commit);
-        // To start a thread takes as long as the proof of a small source.
-        let beside = decodes && !task.is_small();
-        let proven = proving::prove(beside.then(|| writer.payload()), proving, |judge| {
-            hasher = self.encode(task, source, begun, |out, readable| {
-                self.keep(out, readable, writer, judge)
-            })?;
+        let commit = |bytes| progress.commit(bytes);
+        let roundtrip = Roundtrip::new(Proof::new(decoding, len), &commit);
+        let mut fed = None;
+        let proven = roundtrip::prove(beside.then(|| writer.payload()), roundtrip, |sink| {
+            fed = pipeline.run(
+                source,
+                len,
+                || self.context.is_cancelled(),
+                |out, readable| write(out, readable, writer, sink),
+            )?;
             Ok(())
         })?;
-        self.counters.encode_took(task.codec.coding.as_str(), proven.cpu);
-        let digest = proven.digest.or_else(|| hasher.map(Hasher::finish));
-        if digest != Some(task.digest) {
-            return Err(other_source());
+        self.context.counters.encode_took(self.codec.coding.as_str(), proven.cpu);
+        if proven.digest.or(fed) != Some(self.digest) {
+            return Err(EncodeError::other_source());
         }
         Ok(())
     }
 
-    /// Encodes all pieces, and hands what comes of them to `keep`, which empties it; returns what
-    /// has hashed them.
-    fn encode(
-        &self,
-        task: &Task,
-        source: &Opened,
-        mut begun: Begun,
-        mut keep: impl FnMut(&mut Vec<u8>, bool) -> Result<(), Trouble>,
-    ) -> Result<Option<Hasher>, Trouble> {
-        keep(&mut begun.out, true)?;
-        begun.out = Vec::with_capacity(2 * PIECE);
-        let mut pieces = source.pieces(begun.fed, task.resource.len);
-        loop {
-            if self.life.load(Ordering::Relaxed) == crate::representations::CANCELLED {
-                return Err(Failure::Dropped.into());
+    /// The source, if it is still what was hashed.
+    fn open(&self) -> Result<SourceReader, Failure> {
+        if let Some(bytes) = &self.resource.bytes {
+            return Ok(SourceReader::Bytes(bytes.clone()));
+        }
+        // The buffer that was hashed is as good as the file, and nearer.
+        if let Some(bytes) = self.context.memory.get(&(self.digest, None)) {
+            return Ok(SourceReader::Bytes(bytes::Bytes::clone(&bytes)));
+        }
+        let Ok(Found::File(file)) = self.context.catalog.source().lookup(&self.resource.path)
+        else {
+            return Err(Failure::SourceChanged);
+        };
+        match file.content {
+            Content::File { file, fingerprint }
+                if self.resource.fingerprint == Some(fingerprint) =>
+            {
+                Ok(SourceReader::File(file))
             }
-            // What its threads are at is handed on as it comes.
-            if begun.encoding.is_behind() {
-                begun.encoding.wait(&mut begun.out).map_err(Trouble::Encoder)?;
-                keep(&mut begun.out, true)?;
-                continue;
+            Content::Bytes(bytes)
+                if file.digest.unwrap_or_else(|| Digest::of(&bytes)) == self.digest =>
+            {
+                Ok(SourceReader::Bytes(bytes))
             }
-            let piece = pieces.next().map_err(|_| self.changed(task))?;
-            let Some(piece) = piece else { break };
-            begun.feed(piece).map_err(Trouble::Encoder)?;
-            // What comes of the last piece waits for the proof, which is near: so a source of
-            // one piece is there as a whole, with its length, or not at all.
-            keep(&mut begun.out, !pieces.at_end())?;
-        }
-        let Begun { encoding, hasher, mut out, .. } = begun;
-        encoding.finish(&mut out).map_err(Trouble::Encoder)?;
-        keep(&mut out, false)?;
-        Ok(hasher)
-    }
-
-    /// Writes what the encoder has emitted, has it proven, and empties it.
-    fn keep(
-        &self,
-        out: &mut Vec<u8>,
-        readable: bool,
-        writer: &mut EntryWriter,
-        judge: &mut Judge<'_>,
-    ) -> Result<(), Trouble> {
-        if out.is_empty() {
-            return Ok(());
-        }
-        writer.write(out).map_err(|error| match error {
-            // Room was reserved for all that an honest encoder may emit.
-            WriteError::NoRoom => too_long(),
-            WriteError::Io(error) => Trouble::Disk(error),
-        })?;
-        judge.take(out, readable)?;
-        out.clear();
-        Ok(())
-    }
-
-    /// The task's source, if it is still to be had as it was hashed.
-    fn open(&self, task: &Task) -> Result<Opened, Failure> {
-        if let Some(bytes) = &task.resource.bytes {
-            return Ok(Opened::Bytes(bytes.clone()));
-        }
-        // The very buffer that was hashed is as good as the file, and nearer.
-        if let Some(bytes) = self.payloads.get(&(task.digest, None)) {
-            return Ok(Opened::Bytes(bytes::Bytes::clone(&bytes)));
-        }
-        match self.config.source.lookup(&task.resource.path) {
-            Ok(Found::File(file)) => match file.content {
-                Content::File { file, fingerprint }
-                    if task.resource.fingerprint == Some(fingerprint) =>
-                {
-                    Ok(Opened::File(file))
-                }
-                Content::Bytes(bytes)
-                    if file.digest.unwrap_or_else(|| Digest::of(&bytes)) == task.digest =>
-                {
-                    Ok(Opened::Bytes(bytes))
-                }
-                _ => Err(self.changed(task)),
-            },
-            Ok(_) | Err(_) => Err(self.changed(task)),
+            _ => Err(Failure::SourceChanged),
         }
     }
 
     fn lock(&self, key: &Key) -> Result<Option<KeyLock>, Failure> {
-        self.config.cache.lock(key).map_err(|error| {
-            self.config.cache.warn_once(&error);
+        self.context.cache.lock(key).map_err(|error| {
+            self.context.cache.warn_once(&error);
             Failure::Disk
         })
     }
 
     fn refused(&self, error: WriteError) -> Failure {
         if let WriteError::Io(error) = &error {
-            self.config.cache.warn_once(error);
+            self.context.cache.warn_once(error);
         }
         Failure::Disk
     }
 
-    fn changed(&self, task: &Task) -> Failure {
-        self.distrust(&task.resource);
-        Failure::SourceChanged
-    }
-
-    /// What was encoded did not decode to what was hashed: the source changed meanwhile, the cache's
-    /// disk misread, or the encoder is at fault. Only if it fails once more, where nothing else can
-    /// be, it gets no other chance with this content.
-    fn disproved(&self, task: &Task, error: &Error, lock: Option<KeyLock>) -> Failure {
-        match catch_unwind(AssertUnwindSafe(|| self.prove_in_memory(task))) {
+    /// Finds out why the output did not decode to what was hashed: the source changed meanwhile,
+    /// the cache's disk misread, or the encoder is at fault. The encoder is blamed, and gets no
+    /// other chance with this content, only if it fails once more where nothing else can fail.
+    fn disproved(&self, error: &Error, lock: Option<KeyLock>) -> Failure {
+        let (path, coding) = (&self.resource.path, &self.codec.coding);
+        match catch_unwind(AssertUnwindSafe(|| self.prove_in_memory())) {
             Ok(Ok(())) => {
-                tracing::warn!(%error, path = %task.resource.path, "an encode failed, but not again");
-                return self.changed(task);
+                tracing::warn!(%error, %path, "an encode failed, but not again");
+                return Failure::SourceChanged;
             }
-            Ok(Err(Trouble::Failure(failure))) => return failure,
-            // Nothing is known, and no second body shall abort while it is not.
-            Ok(Err(Trouble::Encoder(error))) if error.kind() == ErrorKind::Busy => {
-                return self.failed(task, &error, false);
+            Ok(Err(EncodeError::Failure(failure))) => return failure,
+            // Nothing is known, and no second body shall abort while that is so.
+            Ok(Err(EncodeError::Encoder(error))) if error.kind() == ErrorKind::Busy => {
+                return self.failed(&error, false);
             }
             Ok(Err(_)) | Err(_) => {}
         }
         tracing::error!(
-            %error,
-            path = %task.resource.path,
-            coding = %task.codec.coding,
+            %error, %path, %coding,
             "an encoder is at fault; this content goes out without that coding from now on"
         );
-        let lock = lock.or_else(|| self.lock(&task.key()).ok().flatten());
-        self.record(lock, task.header(Kind::EncoderAtFault, task.key()));
+        let key = self.key();
+        let lock = lock.or_else(|| self.lock(&key).ok().flatten());
+        self.record(lock, self.header(Kind::EncoderAtFault, key.clone()));
         // Also where the cache cannot be written: no request shall abort twice.
-        self.faults.insert(task.key(), ());
+        self.context.mark_faulty(key);
         Failure::Encoder
     }
 
-    /// Whether a sample of the source, if one is taken, says that it saves enough.
-    fn sample_saves(&self, task: &Task, source: &Opened) -> Result<bool, Failure> {
-        if task.unconditional || !policy::samples(task.resource.len) {
-            return Ok(true);
+    /// Encodes the source once more and proves it, with only memory between the two.
+    fn prove_in_memory(&self) -> Result<(), EncodeError> {
+        let (source, len) = (self.open()?, self.resource.len);
+        self.sample_saves(&source)?;
+        let pipeline = Pipeline::begin(&self.codec, len, self.context.prove);
+        let mut pipeline = pipeline.map_err(EncodeError::Encoder)?;
+        let mut proof = Proof::new(pipeline.take_decoding(), len);
+        pipeline.hash_source();
+        let mut left = verdict::max_payload(len);
+        let fed = pipeline.run(
+            &source,
+            len,
+            || self.context.is_cancelled(),
+            |out, _| {
+                left = left.checked_sub(out.len() as u64).ok_or_else(EncodeError::too_long)?;
+                proof.write(out).map_err(EncodeError::Disproved)?;
+                out.clear();
+                Ok(())
+            },
+        )?;
+        if fed != Some(self.digest) {
+            return Err(Failure::SourceChanged.into());
         }
-        let sample = policy::sample(task.resource.len, |part, at| source.read_exact(part, at))
-            .map_err(|_| self.changed(task))?;
-        policy::sample_saves(&task.codec, &sample).map_err(|error| self.failed(task, &error, true))
-    }
-
-    /// Encodes the source once more, and proves that, with nothing between the two but memory.
-    fn prove_in_memory(&self, task: &Task) -> Result<(), Trouble> {
-        let (source, len) = (self.open(task)?, task.resource.len);
-        self.sample_saves(task, &source)?;
-        let mut begun = self.begin(&task.codec, len, task.class).map_err(Trouble::Encoder)?;
-        let mut proof = Proof::new(begun.decoding.take(), len);
-        begun.hasher = Some(Hasher::new());
-        let mut left = policy::most(len);
-        let fed = self.encode(task, &source, begun, |out, _| {
-            left = left.checked_sub(out.len() as u64).ok_or_else(too_long)?;
-            proof.write(out).map_err(Trouble::Disproved)?;
-            out.clear();
-            Ok(())
-        })?;
-        if fed.map(Hasher::finish) != Some(task.digest) {
-            return Err(self.changed(task).into());
-        }
-        match proof.finish().map_err(Trouble::Disproved)? {
-            Some(digest) if digest != task.digest => Err(other_source()),
+        match proof.finish().map_err(EncodeError::Disproved)? {
+            Some(digest) if digest != self.digest => Err(EncodeError::other_source()),
             _ => Ok(()),
         }
     }
 
-    /// The encoder gave up before anybody read a byte, or was busy. It gets no other chance from
-    /// this process, lest a second request aborts, unless it was busy before the first did; but it
-    /// may have been for want of memory, so nothing is written down for others.
-    fn failed(&self, task: &Task, error: &Error, unread: bool) -> Failure {
-        let (path, coding) = (&task.resource.path, &task.codec.coding);
+    /// Whether a sample of the source, if one is taken, saves enough.
+    fn sample_saves(&self, source: &SourceReader) -> Result<bool, Failure> {
+        let len = self.resource.len;
+        if self.insists || !verdict::takes_sample(len) {
+            return Ok(true);
+        }
+        let sample = verdict::sample(len, |part, at| source.read_exact(part, at));
+        let sample = sample.map_err(|_| Failure::SourceChanged)?;
+        verdict::sample_saves(&self.codec, &sample).map_err(|error| self.failed(&error, true))
+    }
+
+    /// Notes that the encoder gave up. It gets no other chance from this process, so that no second
+    /// body aborts, unless it was busy and no body had begun (`unread`). It may have lacked memory,
+    /// so nothing is written down for other processes.
+    fn failed(&self, error: &Error, unread: bool) -> Failure {
+        let (path, coding) = (&self.resource.path, &self.codec.coding);
         if error.kind() == ErrorKind::Busy && unread {
-            if !self.told_of_busy.swap(true, Ordering::Relaxed) {
+            if self.context.first_busy() {
                 tracing::warn!(%error, %path, %coding, "an encoder was busy; this is said once");
             }
             return Failure::Busy;
         }
         tracing::error!(%error, %path, %coding, "an encoder failed");
-        self.faults.insert(task.key(), ());
+        self.context.mark_faulty(self.key());
         Failure::Encoder
     }
 
-    fn unprofitable(&self, task: &Task, key: &Key) -> Failure {
-        let key = policy::verdict_key(key);
-        let lock = self.config.cache.lock(&key).ok().flatten();
-        self.record(lock, task.header(Kind::Unprofitable, key));
+    fn unprofitable(&self, key: &Key) -> Failure {
+        let key = verdict::verdict_key(key);
+        let lock = self.context.cache.lock(&key).ok().flatten();
+        self.record(lock, self.header(Kind::Unprofitable, key));
         Failure::Unprofitable
     }
 
     fn record(&self, lock: Option<KeyLock>, header: Header) {
         let Some(lock) = lock else { return };
-        if let Err(WriteError::Io(error)) = self.config.cache.record_verdict(lock, header) {
-            self.config.cache.warn_once(&error);
+        if let Err(WriteError::Io(error)) = self.context.cache.record_verdict(lock, header) {
+            self.context.cache.warn_once(&error);
         }
     }
 }
 
-fn other_source() -> Trouble {
-    let message = "what was encoded is not what was hashed";
-    Trouble::Disproved(Error::new(ErrorKind::Encoder, message))
-}
-
-fn too_long() -> Trouble {
-    let message = "the encoder's output is longer than the source by more than 1/256 and 64 KiB";
-    Trouble::Disproved(Error::new(ErrorKind::Encoder, message))
-}
-
-/// How a job ended, other than with a published entry.
-enum Done {
-    Stored(Arc<Entry>),
-    /// Whole and exact, but in no cache.
-    Unpublished(Product, u64),
-    Failed(Failure),
-}
-
-impl From<Failure> for Done {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
+/// Writes output to the entry, hands it to the proof, and empties it.
+fn write(
+    out: &mut Vec<u8>,
+    readable: bool,
+    writer: &mut EntryWriter,
+    sink: &mut dyn Sink,
+) -> Result<(), EncodeError> {
+    if out.is_empty() {
+        return Ok(());
     }
+    writer.write(out).map_err(|error| match error {
+        // Room was reserved for all that an honest encoder may emit.
+        WriteError::NoRoom => EncodeError::too_long(),
+        WriteError::Io(error) => EncodeError::Disk(error),
+    })?;
+    sink.take(out, readable)?;
+    out.clear();
+    Ok(())
 }
 
-pub(crate) fn product(entry: &Entry, stored: bool) -> Product {
-    Product { payload: entry.payload(), stored, kept: true }
-}
-
-fn finish_stored(lead: EncodeLead, entry: &Entry) {
-    lead.finish(product(entry, true), entry.payload_len());
+/// Ends a flight with an entry that was there already.
+pub(super) fn finish_stored(leader: EncodeLeader, entry: &Entry) {
+    leader.finish(Product::of_entry(entry, true), entry.payload_len());
 }

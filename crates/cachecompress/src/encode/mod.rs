@@ -1,8 +1,15 @@
 //! From a resource to an entry: the encode job and its parts.
 
-pub(crate) mod cores;
-pub(crate) mod job;
-pub(crate) mod roundtrip;
-pub(crate) mod source_reader;
-pub(crate) mod speculative;
-pub(crate) mod verdict;
+mod context;
+mod encoder;
+mod error;
+mod job;
+mod pipeline;
+mod roundtrip;
+mod source_reader;
+mod speculative;
+mod verdict;
+
+pub(crate) use encoder::{Encoder, EncoderConfig, Part};
+pub(crate) use speculative::Guess;
+pub(crate) use verdict::{judge, key, max_payload, verdict_key};

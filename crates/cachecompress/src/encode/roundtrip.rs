@@ -1,4 +1,6 @@
-//! The proof of an encode, on a thread beside it.
+//! The round trip: output is decoded again before readers get it.
+//!
+//! Small sources are proven on the encode's own thread, large ones on a thread beside it.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -6,52 +8,50 @@ use std::sync::{Condvar, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::error::EncodeError;
 use crate::cache::Payload;
 use crate::codec::Proof;
-use crate::concurrency::cpu_time as cpu;
+use crate::concurrency::cpu_time;
 use crate::concurrency::sync::{Mutex, MutexGuard, lock};
-use crate::encode::job::Trouble;
 use crate::error::{Error, ErrorKind};
 use crate::fs::read_full;
 use crate::http::Digest;
+use crate::limits::{PROOF_CHUNK, WITHHELD};
 
-/// The last bytes of a payload, which readers get only once it is proven.
-const WITHHELD: u64 = 256;
-
-/// How much of a payload is read back at a time, and at most passes between two commits.
-const CHUNK: usize = 128 * 1024;
-
-/// Proves what an encode emits, and lets readers have what has passed.
-pub(crate) struct Proving<'a> {
+/// Proves the output of an encode, and commits for readers what has passed.
+pub(super) struct Roundtrip<'a> {
     proof: Proof,
+    /// The bytes that have passed the decoder.
     passed: u64,
     committed: u64,
-    /// Is told how many bytes may be read.
+    /// Is told how many bytes readers may have.
     commit: &'a (dyn Fn(u64) + Sync),
 }
 
-/// Where the output of an encode goes, once it is written.
-pub(crate) enum Judge<'a> {
-    /// Proven at once, by the encode's own thread.
-    Here(Proving<'a>),
-    /// Proven on a thread of its own, which reads it back.
-    Beside(Writing<'a>),
+/// Takes the output of an encode, once it is written.
+pub(super) trait Sink {
+    /// Takes the next output. Readers may have `readable` output as soon as it has passed, but for
+    /// the last bytes, and all other output at the end.
+    fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), EncodeError>;
 }
 
-/// What has been written of a payload, as the thread that proves it is told.
+/// Proves at once, on the encode's own thread.
+struct Inline<'a>(Roundtrip<'a>);
+
+/// How far a payload is written, for the thread that proves it.
 #[derive(Default)]
 struct Written {
-    state: Mutex<State>,
+    extent: Mutex<Extent>,
     more: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Extent {
     bytes: u64,
     /// How many of them readers may have once they have passed, but for the last ones.
     readable: u64,
     end: Option<End>,
-    /// Nobody proves it any more.
+    /// The proof has ended.
     left: bool,
 }
 
@@ -59,31 +59,32 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Whole,
-    /// What was written of it is not worth a proof any more.
     GivenUp,
 }
 
-/// The encode's side of [`Written`]; dropped before the end, it gives up.
-pub(crate) struct Writing<'a>(&'a Written);
+/// The encode's side of [`Written`]: hands output to the thread beside it. Dropped before the end,
+/// it gives up.
+struct Writing<'a>(&'a Written);
 
-/// The proof's side of it.
+/// The proof's side of [`Written`].
 struct Reading<'a>(&'a Written);
 
-/// What a proof has found, and the time that it took on a thread of its own.
-pub(crate) struct Proven {
-    /// The digest of what the output decodes to, if it was decoded.
-    pub(crate) digest: Option<Digest>,
-    pub(crate) cpu: Duration,
+/// The result of a proof.
+pub(super) struct Proven {
+    /// The digest of the decoded output, if it was decoded.
+    pub(super) digest: Option<Digest>,
+    /// The CPU time of the thread beside the encode.
+    pub(super) cpu: Duration,
 }
 
-impl<'a> Proving<'a> {
-    pub(crate) fn new(proof: Proof, commit: &'a (dyn Fn(u64) + Sync)) -> Self {
+impl<'a> Roundtrip<'a> {
+    pub(super) fn new(proof: Proof, commit: &'a (dyn Fn(u64) + Sync)) -> Self {
         Self { proof, passed: 0, committed: 0, commit }
     }
 
-    /// Takes what comes next, of which readers may have what is not beyond `readable`.
-    fn take(&mut self, coded: &[u8], readable: u64) -> Result<(), Trouble> {
-        self.proof.write(coded).map_err(Trouble::Disproved)?;
+    /// Takes the next output. Readers may have the bytes before offset `readable`.
+    fn take(&mut self, coded: &[u8], readable: u64) -> Result<(), EncodeError> {
+        self.proof.write(coded).map_err(EncodeError::Disproved)?;
         self.passed += coded.len() as u64;
         let readable = self.passed.min(readable).saturating_sub(WITHHELD);
         if readable > self.committed {
@@ -93,45 +94,56 @@ impl<'a> Proving<'a> {
         Ok(())
     }
 
-    /// Proves what `payload` holds as far as it is written. `None` if the end does not come, as
-    /// the encode was given up.
-    fn run(mut self, payload: &Payload, written: &Reading<'_>) -> Result<Option<Digest>, Trouble> {
-        let mut chunk = vec![0; CHUNK];
+    /// Proves `payload` as far as it is written; `None` if the encode was given up.
+    fn run(
+        mut self,
+        payload: &Payload,
+        written: &Reading<'_>,
+    ) -> Result<Option<Digest>, EncodeError> {
+        let mut chunk = vec![0; PROOF_CHUNK];
         while let Some((bytes, readable)) = written.beyond(self.passed) {
-            let len = usize::try_from(bytes - self.passed).unwrap_or(CHUNK).min(CHUNK);
+            let len = usize::try_from(bytes - self.passed).unwrap_or(PROOF_CHUNK).min(PROOF_CHUNK);
             let chunk = &mut chunk[..len];
             let read = read_full(&*payload.file, chunk, payload.start + self.passed);
-            if read.map_err(Trouble::Disk)? < len {
-                return Err(Trouble::Disk(io::ErrorKind::UnexpectedEof.into()));
+            if read.map_err(EncodeError::Disk)? < len {
+                return Err(EncodeError::Disk(io::ErrorKind::UnexpectedEof.into()));
             }
             self.take(chunk, readable)?;
         }
         match written.0.lock().end {
-            Some(End::Whole) => self.proof.finish().map_err(Trouble::Disproved),
+            Some(End::Whole) => self.proof.finish().map_err(EncodeError::Disproved),
             Some(End::GivenUp) | None => Ok(None),
         }
     }
 }
 
 impl Written {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+    fn lock(&self) -> MutexGuard<'_, Extent> {
+        lock(&self.extent)
+    }
+}
+
+impl Sink for Inline<'_> {
+    fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), EncodeError> {
+        self.0.take(coded, if readable { u64::MAX } else { 0 })
+    }
+}
+
+impl Sink for Writing<'_> {
+    fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), EncodeError> {
+        let mut extent = self.0.lock();
+        extent.bytes += coded.len() as u64;
+        if readable {
+            extent.readable = extent.bytes;
+        }
+        let left = extent.left;
+        drop(extent);
+        self.0.more.notify_one();
+        if left { Err(ended()) } else { Ok(()) }
     }
 }
 
 impl Writing<'_> {
-    fn add(&self, bytes: u64, readable: bool) -> Result<(), Trouble> {
-        let mut state = self.0.lock();
-        state.bytes += bytes;
-        if readable {
-            state.readable = state.bytes;
-        }
-        let left = state.left;
-        drop(state);
-        self.0.more.notify_one();
-        if left { Err(ended()) } else { Ok(()) }
-    }
-
     fn end(&self, end: End) {
         self.0.lock().end.get_or_insert(end);
         self.0.more.notify_one();
@@ -145,21 +157,21 @@ impl Drop for Writing<'_> {
 }
 
 impl Reading<'_> {
-    /// Waits until more than `passed` bytes are written; how many are, and how many of them are
-    /// readable. `None` if there will not be more, or not to an end.
+    /// Waits until more than `passed` bytes are written. Returns how many are, and how many of
+    /// them are readable; `None` at the end, or if the encode was given up.
     fn beyond(&self, passed: u64) -> Option<(u64, u64)> {
-        let mut state = self.0.lock();
+        let mut extent = self.0.lock();
         loop {
-            if state.end == Some(End::GivenUp) {
+            if extent.end == Some(End::GivenUp) {
                 return None;
             }
-            if state.bytes > passed {
-                return Some((state.bytes, state.readable));
+            if extent.bytes > passed {
+                return Some((extent.bytes, extent.readable));
             }
-            if state.end.is_some() {
+            if extent.end.is_some() {
                 return None;
             }
-            state = self.0.more.wait(state).unwrap_or_else(PoisonError::into_inner);
+            extent = self.0.more.wait(extent).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -170,75 +182,60 @@ impl Drop for Reading<'_> {
     }
 }
 
-impl Judge<'_> {
-    /// Takes the next output, which has been written. What is `readable` may be read as soon as
-    /// it has passed, but for the last bytes; all else at the end.
-    pub(crate) fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), Trouble> {
-        match self {
-            Self::Here(proving) => {
-                let readable = if readable { u64::MAX } else { 0 };
-                proving.take(coded, readable)
-            }
-            Self::Beside(writing) => writing.add(coded.len() as u64, readable),
-        }
-    }
-}
-
-/// Runs `encode`, and proves what it hands to its judge: `beside` it, if there is a thread to be
-/// had, which reads it from where it was written. A proof that has failed counts for more than
-/// what `encode` returns, because it judges what came first.
-pub(crate) fn prove<'a>(
+/// Runs `encode` and proves the output that it hands to its sink.
+///
+/// Given a payload, a thread beside the encode reads the output back from there, if one can be
+/// had. A proof that has failed counts for more than the result of `encode`, because it judges
+/// what came first.
+pub(super) fn prove<'a>(
     beside: Option<Payload>,
-    proving: Proving<'a>,
-    encode: impl FnOnce(&mut Judge<'_>) -> Result<(), Trouble>,
-) -> Result<Proven, Trouble> {
+    roundtrip: Roundtrip<'a>,
+    encode: impl FnOnce(&mut dyn Sink) -> Result<(), EncodeError>,
+) -> Result<Proven, EncodeError> {
     let Some(payload) = beside else {
-        return prove_here(proving, encode);
+        return prove_inline(roundtrip, encode);
     };
-    // Whoever proves takes it from here.
-    let proving = Mutex::new(Some(proving));
-    let take = || lock(&proving).take();
+    // The thread that proves takes it from here.
+    let roundtrip = Mutex::new(Some(roundtrip));
+    let take = || lock(&roundtrip).take();
     let written = Written::default();
     thread::scope(|scope| {
         let reading = Reading(&written);
         let run = move || {
-            let before = cpu::time();
-            let found = take().map_or(Ok(None), |proving| proving.run(&payload, &reading));
-            found.map(|digest| Proven { digest, cpu: cpu::time().saturating_sub(before) })
+            let before = cpu_time::time();
+            let found = take().map_or(Ok(None), |roundtrip| roundtrip.run(&payload, &reading));
+            found.map(|digest| Proven { digest, cpu: cpu_time::time().saturating_sub(before) })
         };
-        // It has the priority of the thread that starts it.
+        // It inherits the priority of this thread.
         let thread = thread::Builder::new().name("cc-prove".to_owned());
         let Ok(thread) = thread.spawn_scoped(scope, run) else {
-            // Where there is none to be had, it is only slower.
-            return take().map_or_else(|| Err(ended()), |proving| prove_here(proving, encode));
+            // Without the thread the proof is only slower.
+            return take().map_or_else(|| Err(ended()), |own| prove_inline(own, encode));
         };
-        let mut judge = Judge::Beside(Writing(&written));
-        let encoded = encode(&mut judge);
-        if let (Ok(()), Judge::Beside(writing)) = (&encoded, &judge) {
+        let mut writing = Writing(&written);
+        let encoded = encode(&mut writing);
+        if encoded.is_ok() {
             writing.end(End::Whole);
         }
-        drop(judge);
+        drop(writing);
         let proven = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         encoded.map(|()| proven)
     })
 }
 
-fn prove_here<'a>(
-    proving: Proving<'a>,
-    encode: impl FnOnce(&mut Judge<'a>) -> Result<(), Trouble>,
-) -> Result<Proven, Trouble> {
-    let mut judge = Judge::Here(proving);
-    encode(&mut judge)?;
-    let digest = match judge {
-        Judge::Here(proving) => proving.proof.finish().map_err(Trouble::Disproved)?,
-        Judge::Beside(_) => None,
-    };
+fn prove_inline(
+    roundtrip: Roundtrip<'_>,
+    encode: impl FnOnce(&mut dyn Sink) -> Result<(), EncodeError>,
+) -> Result<Proven, EncodeError> {
+    let mut sink = Inline(roundtrip);
+    encode(&mut sink)?;
+    let digest = sink.0.proof.finish().map_err(EncodeError::Disproved)?;
     Ok(Proven { digest, cpu: Duration::ZERO })
 }
 
-/// The other side has ended before its time, and says itself why.
-fn ended() -> Trouble {
-    Trouble::Disproved(Error::new(ErrorKind::Encoder, "the proof has ended"))
+/// The other side has ended early, and its own error says why.
+fn ended() -> EncodeError {
+    EncodeError::Disproved(Error::new(ErrorKind::Encoder, "the proof has ended"))
 }
 
 #[cfg(test)]
@@ -273,56 +270,56 @@ mod tests {
 
     /// Proves `parts`, of which the last may not be read before the end; also returns what was
     /// committed. Only the first `written` bytes of them are there to be read back.
-    fn judged_as_written(
+    fn proved_as_written(
         beside: bool,
         parts: &[&[u8]],
         written: usize,
-        end: Result<(), Trouble>,
-    ) -> (Result<Proven, Trouble>, Vec<u64>) {
+        end: Result<(), EncodeError>,
+    ) -> (Result<Proven, EncodeError>, Vec<u64>) {
         let payload =
             Payload { file: MemoryDisk::new().create_unnamed(Path::new("/")).unwrap(), start: 7 };
         payload.file.write_all_at(&parts.concat()[..written], payload.start).unwrap();
         let committed = Mutex::new(Vec::new());
         let commit = |bytes| lock(&committed).push(bytes);
         let len = parts.iter().map(|part| part.len() as u64).sum();
-        let proving = Proving::new(Proof::new(Some(Box::new(Plain)), len), &commit);
-        let proven = prove(beside.then_some(payload), proving, |judge| {
+        let roundtrip = Roundtrip::new(Proof::new(Some(Box::new(Plain)), len), &commit);
+        let proven = prove(beside.then_some(payload), roundtrip, |sink| {
             for (index, part) in parts.iter().enumerate() {
-                judge.take(part, index + 1 < parts.len())?;
+                sink.take(part, index + 1 < parts.len())?;
             }
             end
         });
         (proven, committed.into_inner().unwrap())
     }
 
-    fn judged(
+    fn proved(
         beside: bool,
         parts: &[&[u8]],
-        end: Result<(), Trouble>,
-    ) -> (Result<Proven, Trouble>, Vec<u64>) {
-        judged_as_written(beside, parts, parts.concat().len(), end)
+        end: Result<(), EncodeError>,
+    ) -> (Result<Proven, EncodeError>, Vec<u64>) {
+        proved_as_written(beside, parts, parts.concat().len(), end)
     }
 
-    fn gave_up() -> Trouble {
-        Trouble::Encoder(Error::new(ErrorKind::Encoder, "gave up"))
+    fn gave_up() -> EncodeError {
+        EncodeError::Encoder(Error::new(ErrorKind::Encoder, "gave up"))
     }
 
-    fn message(proven: Result<Proven, Trouble>) -> String {
+    fn message(proven: Result<Proven, EncodeError>) -> String {
         match proven {
             Ok(_) => "proven".to_owned(),
-            Err(Trouble::Encoder(error)) => format!("encoder: {error}"),
-            Err(Trouble::Disproved(error)) => format!("disproved: {error}"),
-            Err(Trouble::Failure(failure)) => format!("{failure:?}"),
-            Err(Trouble::Disk(error)) => format!("disk: {:?}", error.kind()),
+            Err(EncodeError::Encoder(error)) => format!("encoder: {error}"),
+            Err(EncodeError::Disproved(error)) => format!("disproved: {error}"),
+            Err(EncodeError::Failure(failure)) => format!("{failure:?}"),
+            Err(EncodeError::Disk(error)) => format!("disk: {:?}", error.kind()),
         }
     }
 
     #[test]
-    fn here_and_beside_readers_get_the_same_and_the_digest_is_the_same() {
-        let long = vec![b'a'; 3 * CHUNK + 5];
+    fn both_sinks_commit_the_same_bytes_and_find_the_same_digest() {
+        let long = vec![b'a'; 3 * PROOF_CHUNK + 5];
         let parts = [&b"some"[..], b"", &long, b"the last"];
         for beside in [false, true] {
-            let (proven, committed) = judged(beside, &parts, Ok(()));
+            let (proven, committed) = proved(beside, &parts, Ok(()));
             let Ok(Proven { digest, cpu }) = proven else { panic!("not proven") };
             assert!(beside || cpu.is_zero(), "counted by the thread of the encode itself");
             #[cfg(all(unix, not(cachecompress_portable)))]
@@ -337,13 +334,13 @@ mod tests {
     /// What lies behind a fault never reaches a reader, however far the encode is ahead. An encode
     /// that gives up may do so before its proof comes to that.
     #[test]
-    fn nothing_is_committed_from_what_is_disproved_on() {
+    fn bytes_behind_a_fault_are_never_committed() {
         let part = [b'a'; 1000];
         let parts = [&part[..], b"!", &part, &part, b""];
         for beside in [false, true] {
             for end in [Ok(()), Err(gave_up())] {
                 let gave_up = beside && end.is_err();
-                let (proven, committed) = judged(beside, &parts, end);
+                let (proven, committed) = proved(beside, &parts, end);
                 let message = message(proven);
                 assert!(
                     message == "disproved: disproved" || gave_up && message == "encoder: gave up",
@@ -357,17 +354,17 @@ mod tests {
 
     /// What is proven is what lies there, not what was written.
     #[test]
-    fn what_cannot_be_read_back_is_not_proven() {
+    fn payload_that_cannot_be_read_back_is_not_proven() {
         let parts = [&[b'a'; 1000][..], b"b", b""];
-        let (proven, committed) = judged_as_written(true, &parts, 999, Ok(()));
+        let (proven, committed) = proved_as_written(true, &parts, 999, Ok(()));
         assert_eq!(message(proven), "disk: UnexpectedEof");
         assert!(committed.iter().all(|bytes| *bytes <= 1000 - WITHHELD), "{committed:?}");
     }
 
     #[test]
-    fn an_encode_that_gives_up_says_why_and_leaves_no_thread() {
+    fn encode_that_gives_up_returns_its_own_error() {
         for beside in [false, true] {
-            let (proven, committed) = judged(beside, &[&[b'a'; 600], b"b"], Err(gave_up()));
+            let (proven, committed) = proved(beside, &[&[b'a'; 600], b"b"], Err(gave_up()));
             assert_eq!(message(proven), "encoder: gave up", "beside: {beside}");
             assert!(committed.iter().all(|bytes| *bytes == 600 - WITHHELD), "{committed:?}");
         }
@@ -390,15 +387,15 @@ mod tests {
 
     /// The end of an encode that was cancelled waited for the proof of all that had been written.
     #[test]
-    fn what_is_given_up_is_not_proven_to_its_end() {
-        let coded = vec![b'a'; 64 * CHUNK];
+    fn proof_stops_when_the_encode_gives_up() {
+        let coded = vec![b'a'; 64 * PROOF_CHUNK];
         let file = MemoryDisk::new().create_unnamed(Path::new("/")).unwrap();
         file.write_all_at(&coded, 0).unwrap();
         let decoded = Arc::new(AtomicU64::new(0));
         let proof = Proof::new(Some(Box::new(Slow(Arc::clone(&decoded)))), u64::MAX);
-        let proving = Proving::new(proof, &|_| ());
-        let proven = prove(Some(Payload { file, start: 0 }), proving, |judge| {
-            judge.take(&coded, true)?;
+        let roundtrip = Roundtrip::new(proof, &|_| ());
+        let proven = prove(Some(Payload { file, start: 0 }), roundtrip, |sink| {
+            sink.take(&coded, true)?;
             Err(Failure::Dropped.into())
         });
         assert_eq!(message(proven), "Dropped");
@@ -406,10 +403,10 @@ mod tests {
     }
 
     #[test]
-    fn a_decoder_that_panics_is_the_callers_panic() {
+    fn panic_of_a_decoder_reaches_the_caller() {
         for beside in [false, true] {
-            let judged = std::panic::catch_unwind(|| judged(beside, &[b"a?", b"b"], Ok(())).1);
-            assert!(judged.is_err(), "beside: {beside}");
+            let proved = std::panic::catch_unwind(|| proved(beside, &[b"a?", b"b"], Ok(())).1);
+            assert!(proved.is_err(), "beside: {beside}");
         }
     }
 }

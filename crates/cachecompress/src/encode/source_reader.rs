@@ -1,4 +1,4 @@
-//! A source open for encoding.
+//! Reading a source in pieces, for an encoder.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use crate::codec::PIECE;
 use crate::error::{Error, ErrorKind};
 use crate::fs::{DiskFile, read_full};
 
-/// A source, or its bytes.
-pub(crate) enum Opened {
+/// A source that is open for encoding.
+pub(crate) enum SourceReader {
     Bytes(Bytes),
     File(Arc<dyn DiskFile>),
 }
 
-/// The pieces of a source, from its start to its end.
+/// The pieces of a source, in order.
 pub(crate) struct Pieces<'a> {
-    source: &'a Opened,
+    source: &'a SourceReader,
     at: u64,
     end: u64,
-    /// The last one, if it had to be read.
+    /// The last piece, if it was read from a file.
     piece: Vec<u8>,
 }
 
-impl Opened {
-    /// Fills `buffer` from `at`; a source that ends before that has changed.
+impl SourceReader {
+    /// Fills `buffer` from offset `at`. A source that ends before has changed.
     pub(crate) fn read_exact(&self, buffer: &mut [u8], at: u64) -> Result<(), Error> {
         match self {
             Self::Bytes(bytes) => buffer.copy_from_slice(part(bytes, at, buffer.len())?),
@@ -38,14 +38,14 @@ impl Opened {
         Ok(())
     }
 
-    /// The bytes from `at` to `end` in pieces.
+    /// The bytes from offset `at` to `end`, in pieces.
     pub(crate) fn pieces(&self, at: u64, end: u64) -> Pieces<'_> {
         Pieces { source: self, at, end, piece: Vec::new() }
     }
 }
 
 impl Pieces<'_> {
-    /// The next [`PIECE`] bytes, or what is left of the source; `None` at its end.
+    /// The next [`PIECE`] bytes, or the rest of the source; `None` at its end.
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.at_end() {
             return Ok(None);
@@ -53,7 +53,7 @@ impl Pieces<'_> {
         let at = self.at;
         let len = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(PIECE);
         self.at += len as u64;
-        if let Opened::Bytes(bytes) = self.source {
+        if let SourceReader::Bytes(bytes) = self.source {
             return part(bytes, at, len).map(Some);
         }
         self.piece.resize(len, 0);
@@ -61,7 +61,7 @@ impl Pieces<'_> {
         Ok(Some(&self.piece))
     }
 
-    /// Whether all of the source has been handed out.
+    /// Whether all of the source was handed out.
     pub(crate) fn at_end(&self) -> bool {
         self.at >= self.end
     }
@@ -81,18 +81,18 @@ mod tests {
     use super::*;
     use crate::fs::{Disk, MemoryDisk};
 
-    fn opened(bytes: &[u8]) -> [Opened; 2] {
+    fn readers(bytes: &[u8]) -> [SourceReader; 2] {
         let file = MemoryDisk::new().create_unnamed(std::path::Path::new("/")).unwrap();
         file.write_all_at(bytes, 0).unwrap();
-        [Opened::Bytes(Bytes::copy_from_slice(bytes)), Opened::File(file)]
+        [SourceReader::Bytes(Bytes::copy_from_slice(bytes)), SourceReader::File(file)]
     }
 
-    /// Encoders' output depends on the sizes that they are fed.
+    /// The output of encoders depends on the sizes of their writes.
     #[test]
-    fn every_piece_but_the_last_is_whole_and_they_are_the_source() {
+    fn pieces_are_whole_but_the_last_and_join_to_the_source() {
         for len in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 7] {
             let bytes: Vec<u8> = (0..len).map(|at| (at / 7) as u8).collect();
-            for source in opened(&bytes) {
+            for source in readers(&bytes) {
                 let mut pieces = source.pieces(0, len as u64);
                 let mut all = Vec::new();
                 while let Some(piece) = pieces.next().unwrap().map(<[u8]>::to_vec) {
@@ -106,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn a_source_that_has_shrunk_has_changed() {
+    fn shrunk_source_has_changed() {
         for len in [1, PIECE, 2 * PIECE + 1] {
-            for source in opened(&vec![0; len]) {
+            for source in readers(&vec![0; len]) {
                 let mut pieces = source.pieces(0, len as u64 + 1);
                 let error = loop {
                     match pieces.next() {

@@ -10,8 +10,8 @@ use crate::fuzz::http::{
     Conditions, Content, Date, Tag, accept_line, best_first, id, modified, weight_of,
 };
 use crate::http::{ByteRange, ContentCoding, NamedCoding, Outcome, RangeSpec};
-use crate::representations::{Extent, Wish};
-use crate::service::plan::{Facts, Head, Intent, Plan, Selection, fulfil, intend};
+use crate::representations::{Availability, Candidates, Selection};
+use crate::service::plan::{Facts, Head, Intent, Plan, fulfil, intend};
 
 /// A whole request against the plan: what RFC 9110 says of it, once more, naively.
 pub fn request(input: &[u8]) {
@@ -106,18 +106,18 @@ impl Request {
     }
 
     fn check(&self) {
-        let wish = self.negotiated();
-        let excluded = wish.0.is_empty() && !wish.1;
+        let candidates = self.negotiated();
+        let excluded = candidates.0.is_empty() && !candidates.1;
         match (self.intent(), self.conditions.expected(&self.content, true)) {
             (Intent::PreconditionFailed, Outcome::Failed) => {}
-            (Intent::NotModified(tag, wish), Outcome::NotModified(expected)) => {
+            (Intent::NotModified(tag, candidates), Outcome::NotModified(expected)) => {
                 assert_eq!(tag, expected, "{self:?}");
-                self.may_send(&wish);
+                self.may_send(&candidates);
             }
             (Intent::NotAcceptable, Outcome::Proceed) => assert!(excluded, "{self:?}"),
             (Intent::Select(selection), Outcome::Proceed) => {
                 assert!(!excluded, "{self:?}");
-                self.check_selection(&selection, wish);
+                self.check_selection(&selection, candidates);
             }
             (intent, outcome) => panic!("{intent:?} and not {outcome:?}: {self:?}"),
         }
@@ -137,15 +137,20 @@ impl Request {
     }
 
     fn check_selection(&self, selection: &Selection, negotiated: (Vec<ContentCoding>, bool)) {
-        let Selection { wish, range, whole } = selection;
+        let Selection { candidates, range, whole } = selection;
+        let whole = whole.as_ref().unwrap_or(candidates);
         let (codings, identity) = match self.conditions.pinned(&self.content) {
             Some(named) => alone(&named),
             None => negotiated,
         };
         assert_eq!((&whole.codings, whole.identity), (&codings, identity), "{self:?}");
-        let all = if self.version == Version::HTTP_10 { Extent::Whole } else { Extent::Begun };
-        assert_eq!(whole.extent, all);
-        self.may_send(wish);
+        let all = if self.version == Version::HTTP_10 {
+            Availability::Whole
+        } else {
+            Availability::Begun
+        };
+        assert_eq!(whole.availability, all);
+        self.may_send(candidates);
         self.may_send(whole);
 
         let ranged = self.range.filter(|_| self.method == Method::GET);
@@ -153,10 +158,20 @@ impl Request {
         assert_eq!(*range, of_range.as_ref().and(ranged), "{self:?}");
         match of_range {
             Some((codings, identity)) => {
-                assert_eq!((&wish.codings, wish.identity), (&codings, identity), "{self:?}");
-                assert_eq!(wish.extent, Extent::Stored, "a range starts no encode");
+                assert_eq!(
+                    (&candidates.codings, candidates.identity),
+                    (&codings, identity),
+                    "{self:?}"
+                );
+                assert_eq!(
+                    candidates.availability,
+                    Availability::Stored,
+                    "a range starts no encode"
+                );
             }
-            None => assert_eq!((&wish.codings, wish.extent), (&whole.codings, all)),
+            None => {
+                assert_eq!((&candidates.codings, candidates.availability), (&whole.codings, all))
+            }
         }
         self.check_plan(*range);
     }
@@ -182,13 +197,13 @@ impl Request {
     }
 
     /// Nothing that the client refused, and nothing that the server does not have.
-    fn may_send(&self, wish: &Wish) {
-        for coding in &wish.codings {
+    fn may_send(&self, candidates: &Candidates) {
+        for coding in &candidates.codings {
             assert!(self.content.offered.contains(coding), "{coding} is not offered: {self:?}");
             assert!(self.content.accepts(coding), "{coding} was refused: {self:?}");
         }
         let accepts_identity = self.content.accepts(&ContentCoding::IDENTITY);
-        assert!(!wish.identity || accepts_identity, "identity was refused: {self:?}");
+        assert!(!candidates.identity || accepts_identity, "identity was refused: {self:?}");
     }
 
     fn check_plan(&self, range: Option<RangeSpec>) {

@@ -1,14 +1,15 @@
-//! The bodies of what was selected.
+//! Bodies of selected representations.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Representations;
-use super::select::{Coded, Identity};
+use super::identity::Identity;
+use super::select::Coded;
 use crate::body::{Body, Chunks, FileBody, GrowingBody};
 use crate::cache::{Entry, Payload};
-use crate::catalog::resource::{Resource, SMALL};
+use crate::limits::PAYLOAD_IN_MEMORY;
 use crate::sendfile::{Connection, Mapping};
 
 impl Representations {
@@ -35,30 +36,24 @@ impl Representations {
         }
     }
 
-    /// The payload of `entry` in memory, if it is short, and kept there or read without waiting for
-    /// a disk.
+    /// A short payload of `entry` in memory, where it is kept or can be read without a wait.
     pub(crate) fn short_payload(&self, entry: &Entry) -> Option<Arc<Bytes>> {
-        let payloads = &self.0.payloads;
+        let memory = &self.0.memory;
         let len = entry.payload_len();
-        if len > SMALL || !payloads.keep_any() {
+        if len > PAYLOAD_IN_MEMORY || !memory.keep_any() {
             return None;
         }
         let key = &entry.header().key;
         let key = (key.digest, Some(key.id));
-        if let Some(bytes) = payloads.get(&key) {
+        if let Some(bytes) = memory.get(&key) {
             return Some(bytes);
         }
         let Payload { file, start } = entry.payload();
         let mut buffer = vec![0; usize::try_from(len).ok()?];
         let read = file.read_at_nowait(&mut buffer, start).ok()?;
-        // What was overwritten in place since the last look must not outlive the next one.
+        // Bytes that were overwritten in place since the last check must not stay in memory.
         let whole = read == buffer.len() && entry.still_verified();
-        whole.then(|| payloads.insert(key, buffer.into()))
-    }
-
-    /// The bytes of `resource` in memory, if they are kept there.
-    pub(crate) fn identity_payload(&self, resource: &Resource) -> Option<Arc<Bytes>> {
-        resource.digest().and_then(|digest| self.0.payloads.get(&(digest, None)))
+        whole.then(|| memory.insert(key, buffer.into()))
     }
 
     /// The body of all of `entry`'s payload.
@@ -78,7 +73,7 @@ impl Representations {
         let chunks = Chunks::new(file, self.0.readers.clone());
         let body = FileBody::new(chunks, start + at, len, None);
         // To copy a short one costs less than to begin a `sendfile`.
-        let connection = connection.filter(|_| len > SMALL);
+        let connection = connection.filter(|_| len > PAYLOAD_IN_MEMORY);
         Body::file(match connection.and_then(|connection| entry.mapping().zip(Some(connection))) {
             Some((mapping, connection)) => body.mapped(connection, mapping),
             None => body,
@@ -101,8 +96,8 @@ impl Representations {
             }
             Identity::File { file, snapshot } => {
                 let chunks = Chunks::new(Arc::clone(&file), self.0.readers.clone());
-                let connection = connection.filter(|_| len > SMALL);
-                if let Some(connection) = connection.filter(|_| self.0.config.sendfile_sources)
+                let connection = connection.filter(|_| len > PAYLOAD_IN_MEMORY);
+                if let Some(connection) = connection.filter(|_| self.0.sendfile_sources)
                     && let Some(mapping) = file.as_real().cloned().and_then(Mapping::new)
                 {
                     let body = FileBody::new(chunks, at, len, None);

@@ -6,18 +6,17 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use super::headers::HeaderRules;
-use super::{NoFallback, ServeCompressed, Settings};
+use super::response_cache::ResponseCache;
+use super::serve_compressed::{NoFallback, ServeCompressed};
+use super::site::{Settings, Site};
 use crate::cache::Cache;
 use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
+use crate::encode::EncoderConfig;
 use crate::error::Error;
 use crate::http::{ContentCoding, SourcePath};
+use crate::limits::{DEFAULT_CACHE, DEFAULT_MEMORY};
 use crate::representations::{Config, Representations};
 use crate::source::Source;
-
-/// The memory that a service without a cache of its own uses for encoded files.
-const DEFAULT_CACHE: u64 = 64 << 20;
-/// What is kept in memory of answers by default.
-const DEFAULT_MEMORY: u64 = 64 << 20;
 
 /// Builds a [`ServeCompressed`].
 #[derive(Debug)]
@@ -41,8 +40,15 @@ pub struct Builder {
     settings: Settings,
 }
 
+impl ServeCompressed {
+    /// Starts to build a service over `source`.
+    pub fn builder(source: impl Source) -> Builder {
+        Builder::new(source)
+    }
+}
+
 impl Builder {
-    pub(super) fn new(source: impl Source) -> Self {
+    fn new(source: impl Source) -> Self {
         Self {
             source: Arc::new(source),
             cache: None,
@@ -238,18 +244,21 @@ impl Builder {
             cache: self.cache.unwrap_or_else(|| Cache::in_memory(DEFAULT_CACHE)),
             codecs,
             preference: self.preference,
-            encode_threads: self.encode_threads.unwrap_or_else(half).max(2),
-            queue: self.queue,
+            encoder: EncoderConfig {
+                threads: self.encode_threads.unwrap_or_else(half).max(2),
+                queue: self.queue,
+                prove: self.prove,
+            },
             revalidate: self.revalidate,
             patience: self.patience,
-            prove: self.prove,
-            payload_bytes: self.memory_cache - self.memory_cache / 4,
             sendfile_sources: self.sendfile_sources,
+            memory_bytes: self.memory_cache - self.memory_cache / 4,
         };
-        Ok({
-            let answers = self.memory_cache / 4;
-            ServeCompressed::new(Representations::new(config), settings, answers)
-        })
+        Ok(ServeCompressed::new(Site {
+            representations: Representations::new(config),
+            settings,
+            response_cache: ResponseCache::new(self.memory_cache / 4),
+        }))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::http::{
     AcceptEncoding, ByteRange, ContentCoding, Detail, EncoderId, EntityTag, IfRange, NamedCoding,
     Outcome, Preconditions, RangeHeader, RangeSpec, RepresentationTags, Validators, parse_range,
 };
-use crate::representations::{Extent, Wish};
+use crate::representations::{Availability, Candidates, Selection};
 
 /// The head of a request, as far as it matters.
 #[derive(Clone, Copy, Debug)]
@@ -44,29 +44,14 @@ pub(crate) struct Facts<'a> {
 /// What comes of a request before a representation is looked for.
 #[derive(Clone, Debug)]
 pub(crate) enum Intent {
-    /// 304 with this tag, or with that of the representation that the wish would lead to.
-    NotModified(Option<EntityTag>, Wish),
+    /// 304 with this tag, or with that of the representation that the candidates would lead to.
+    NotModified(Option<EntityTag>, Candidates),
     /// 412.
     PreconditionFailed,
     /// 406.
     NotAcceptable,
     /// Select a representation; then [`fulfil`].
     Select(Selection),
-}
-
-/// What to select.
-#[derive(Clone, Debug)]
-pub(crate) struct Selection {
-    pub(crate) wish: Wish,
-    pub(crate) range: Option<RangeSpec>,
-    /// What to select, and send all of, if the wish for a range cannot be met.
-    pub(crate) whole: Wish,
-}
-
-impl From<Wish> for Selection {
-    fn from(wish: Wish) -> Self {
-        Self { whole: wish.clone(), wish, range: None }
-    }
 }
 
 /// What to send of the selected representation.
@@ -100,53 +85,56 @@ pub(crate) fn intend(head: Head<'_>, facts: &Facts<'_>) -> Intent {
         is_acceptable: &acceptable,
         last_modified: facts.last_modified,
     };
-    let mut wish = negotiate(head, facts, &accept);
+    let mut candidates = negotiate(head, facts, &accept);
     let preconditions = Preconditions::from_headers(head.headers);
     match preconditions.evaluate(true, &validators) {
         Outcome::Failed => return Intent::PreconditionFailed,
-        Outcome::NotModified(tag) => return Intent::NotModified(tag, wish),
+        Outcome::NotModified(tag) => return Intent::NotModified(tag, candidates),
         Outcome::Proceed => {}
     }
-    if wish.codings.is_empty() && !wish.identity {
+    if candidates.codings.is_empty() && !candidates.identity {
         return Intent::NotAcceptable;
     }
     // The client named the representation that it means; another one would belie the condition.
     let pinned = preconditions.named_by_if_match(&validators);
     if let Some(named) = &pinned {
-        wish = only(named.clone(), wish.extent);
+        candidates = only(named.clone(), candidates.availability);
     }
     let RangeHeader::One(spec) = parse_range(head.headers) else {
-        return Intent::Select(wish.into());
+        return Intent::Select(candidates.into());
     };
     if head.method != Method::GET {
-        return Intent::Select(wish.into());
+        return Intent::Select(candidates.into());
     }
     let if_range = IfRange::from_headers(head.headers);
     let of_range = if if_range == IfRange::None {
-        Some(Wish { extent: Extent::Stored, ..wish.clone() })
+        Some(Candidates { availability: Availability::Stored, ..candidates.clone() })
     } else if let Some(named) = if_range.named(&validators) {
         // §13.1.5: held against the selected representation, which If-Match may have named.
         let is_selected = pinned.is_none_or(|pinned| pinned == named);
-        is_selected.then(|| only(named, Extent::Stored))
-    } else if wish.identity && if_range.is_date_of(facts.last_modified, facts.now) {
+        is_selected.then(|| only(named, Availability::Stored))
+    } else if candidates.identity && if_range.is_date_of(facts.last_modified, facts.now) {
         let identity = NamedCoding { coding: ContentCoding::IDENTITY, id: None };
-        Some(only(identity, Extent::Stored))
+        Some(only(identity, Availability::Stored))
     } else {
         None
     };
     Intent::Select(match of_range {
-        Some(ranged) => Selection { wish: ranged, range: Some(spec), whole: wish },
-        None => wish.into(),
+        Some(ranged) => {
+            Selection { candidates: ranged, range: Some(spec), whole: Some(candidates) }
+        }
+        None => candidates.into(),
     })
 }
 
-fn negotiate(head: Head<'_>, facts: &Facts<'_>, accept: &AcceptEncoding) -> Wish {
-    let extent = if head.version < Version::HTTP_11 { Extent::Whole } else { Extent::Begun };
+fn negotiate(head: Head<'_>, facts: &Facts<'_>, accept: &AcceptEncoding) -> Candidates {
+    let availability =
+        if head.version < Version::HTTP_11 { Availability::Whole } else { Availability::Begun };
     if !facts.negotiable {
-        return Wish { identity: true, extent, ..Wish::default() };
+        return Candidates { identity: true, availability, ..Candidates::default() };
     }
     let negotiated = accept.negotiate(facts.codings);
-    let (codings, plain) = match negotiated.codings {
+    let (codings, detail) = match negotiated.codings {
         codings if codings.is_empty() && facts.large && !accept.is_absent_or_empty() => {
             (codings, Some(Detail::Large))
         }
@@ -154,15 +142,20 @@ fn negotiate(head: Head<'_>, facts: &Facts<'_>, accept: &AcceptEncoding) -> Wish
         _ if facts.small && negotiated.identity => (Vec::new(), Some(Detail::Small)),
         codings => (codings, None),
     };
-    Wish { codings, identity: negotiated.identity, plain, extent }
+    Candidates { codings, identity: negotiated.identity, detail, availability }
 }
 
-/// The wish for one representation and no other.
-fn only(named: NamedCoding, extent: Extent) -> Wish {
+/// The candidates for one representation and no other.
+fn only(named: NamedCoding, availability: Availability) -> Candidates {
     if named.coding.is_identity() {
-        return Wish { identity: true, plain: Some(Detail::Identity), extent, ..Wish::default() };
+        return Candidates {
+            identity: true,
+            detail: Some(Detail::Identity),
+            availability,
+            ..Candidates::default()
+        };
     }
-    Wish { codings: vec![named.coding], extent, ..Wish::default() }
+    Candidates { codings: vec![named.coding], availability, ..Candidates::default() }
 }
 
 /// Decides what to send of a selected representation of `len` bytes, or of one whose length is
@@ -229,11 +222,11 @@ mod tests {
         intend_with(fields, |_, _| {})
     }
 
-    fn selected(intent: Intent) -> (Vec<String>, bool, Extent, Option<RangeSpec>) {
+    fn selected(intent: Intent) -> (Vec<String>, bool, Availability, Option<RangeSpec>) {
         match intent {
-            Intent::Select(Selection { wish, range, .. }) => {
-                let codings = wish.codings.iter().map(ToString::to_string).collect();
-                (codings, wish.identity, wish.extent, range)
+            Intent::Select(Selection { candidates, range, .. }) => {
+                let codings = candidates.codings.iter().map(ToString::to_string).collect();
+                (codings, candidates.identity, candidates.availability, range)
             }
             other => panic!("{other:?}"),
         }
@@ -241,10 +234,10 @@ mod tests {
 
     #[test]
     fn the_best_coding_comes_first_and_identity_last() {
-        let (codings, identity, extent, range) =
+        let (codings, identity, availability, range) =
             selected(intend_plain(&[(ACCEPT_ENCODING, "gzip, br")]));
         assert_eq!((codings.join(" ").as_str(), identity), ("br gzip", true));
-        assert_eq!((extent, range), (Extent::Begun, None));
+        assert_eq!((availability, range), (Availability::Begun, None));
         let (codings, ..) = selected(intend_plain(&[(ACCEPT_ENCODING, "gzip;q=0")]));
         assert!(codings.is_empty(), "q=0 is a refusal");
         let (codings, ..) = selected(intend_plain(&[]));
@@ -256,7 +249,7 @@ mod tests {
         let intent = intend_with(&[(ACCEPT_ENCODING, "br")], |head, _| {
             head.version = Version::HTTP_10;
         });
-        assert_eq!(selected(intent).2, Extent::Whole);
+        assert_eq!(selected(intent).2, Availability::Whole);
     }
 
     #[test]
@@ -302,8 +295,8 @@ mod tests {
         };
         match large("br") {
             Intent::Select(selection) => {
-                assert_eq!(selection.wish.plain, Some(Detail::Large));
-                assert!(selection.wish.identity && selection.wish.codings.is_empty());
+                assert_eq!(selection.candidates.detail, Some(Detail::Large));
+                assert!(selection.candidates.identity && selection.candidates.codings.is_empty());
             }
             other => panic!("{other:?}"),
         }
@@ -341,8 +334,8 @@ mod tests {
     #[test]
     fn a_range_wants_what_is_stored_and_head_has_none() {
         let fields = [(ACCEPT_ENCODING, "br"), (RANGE, "bytes=1-2")];
-        let (.., extent, range) = selected(intend_plain(&fields));
-        assert_eq!(extent, Extent::Stored);
+        let (.., availability, range) = selected(intend_plain(&fields));
+        assert_eq!(availability, Availability::Stored);
         assert!(range.is_some());
         let head = intend_with(&fields, |head, _| head.method = &Method::HEAD);
         assert_eq!(selected(head).3, None);
@@ -402,9 +395,9 @@ mod tests {
         let accept = (ACCEPT_ENCODING, "br, gzip");
         let intent = intend_plain(&[accept, (IF_MATCH, &current), (RANGE, "bytes=0-9")]);
         let Intent::Select(selection) = intent else { panic!("{intent:?}") };
-        for wish in [&selection.wish, &selection.whole] {
-            assert_eq!(wish.codings, [ContentCoding::GZIP]);
-            assert!(!wish.identity);
+        for candidates in [&selection.candidates, &selection.whole.unwrap()] {
+            assert_eq!(candidates.codings, [ContentCoding::GZIP]);
+            assert!(!candidates.identity);
         }
     }
 

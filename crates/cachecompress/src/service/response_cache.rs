@@ -1,8 +1,8 @@
-//! Answers that were given a moment ago, kept under all that they depended on.
+//! Responses that are given again for a moment, under all that they depend on.
 //!
 //! Nearly every request is like another one of the same second in everything that matters. Its
-//! answer is then a copy: nothing is parsed, negotiated, looked up or read again. Whatever has
-//! more to it (a range, a date, HEAD, overrides) is answered from scratch.
+//! answer is then a copy: nothing is parsed, negotiated, looked up or read again. A request with a
+//! range, a date, another condition or overrides is always answered from scratch, and so is HEAD.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -13,114 +13,112 @@ use http::header::{
     ACCEPT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
     RANGE,
 };
-use http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
 
 use super::options::RequestOptions;
 use crate::body::Served;
 use crate::cache::Entry;
-use crate::representations::Held;
+use crate::catalog::Held;
+use crate::limits::{CACHED_RESPONSE_LIFETIME, CACHED_RESPONSE_OVERHEAD};
 
-/// For how many milliseconds an answer is given again at most. Then it is made anew, which looks at
-/// its entry, and notes that it is in use; and at what else its path might lead to, for which
-/// nothing but its age tells that it is time.
-const LIFETIME: u64 = 1000;
-/// What an answer takes in memory beside its key, in bytes, more or less.
-const OVERHEAD: u64 = 2048;
+/// The remembered responses, bounded in bytes; the least useful ones make room.
+pub(super) struct ResponseCache(
+    Option<quick_cache::sync::Cache<RequestKey, Arc<CachedResponse>, ByLength>>,
+);
 
-/// The answers, bounded in bytes; the least useful ones make room.
-pub(super) struct Answers(Option<quick_cache::sync::Cache<Key, Arc<Answer>, ByLength>>);
+/// Everything in a request that its answer may depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RequestKey {
+    path: Box<str>,
+    accept_encoding: Option<Box<[u8]>>,
+    if_none_match: Option<Box<[u8]>>,
+}
 
-/// All of a request that an answer may depend on.
+/// A [`RequestKey`] that borrows from its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Asked<'a> {
+pub(super) struct BorrowedKey<'a> {
     path: &'a str,
     accept_encoding: Option<&'a [u8]>,
     if_none_match: Option<&'a [u8]>,
 }
 
-/// An answer that may be given again.
+/// A response that may be given again.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct CachedResponse {
     /// When it was made, in milliseconds of [`clock`](crate::concurrency::sync::clock).
     pub(super) made: u64,
-    /// What it tells of.
-    pub(super) resource: Held,
+    /// The resource that it is about.
+    pub(super) held: Held,
     pub(super) status: StatusCode,
-    pub(super) head: HeaderMap,
+    pub(super) fields: HeaderMap,
     pub(super) served: Arc<Served>,
-    pub(super) content: Content,
+    pub(super) body: CachedBody,
 }
 
-/// What is in an answer.
+/// The body of a cached response.
 #[derive(Clone, Debug)]
-pub(super) enum Content {
-    /// No body.
-    Nothing,
+pub(super) enum CachedBody {
+    Empty,
     /// The bytes that the resource has itself.
-    Own,
+    Resource,
     /// This payload, as long as it is kept in memory.
     Payload(Weak<Bytes>),
-    /// This entry's payload, as long as it is open.
+    /// This entry's payload, as long as the entry is open.
     Entry(Weak<Entry>),
 }
 
-impl Content {
-    /// The payload, if it is one that is still kept.
+impl CachedBody {
+    /// The payload, if it is kept in memory.
     pub(super) fn payload(&self) -> Option<Bytes> {
         match self {
             Self::Payload(bytes) => bytes.upgrade().map(|bytes| Bytes::clone(&bytes)),
-            Self::Nothing | Self::Own | Self::Entry(_) => None,
+            Self::Empty | Self::Resource | Self::Entry(_) => None,
         }
     }
 }
 
-impl Answers {
-    /// Answers of at most `bytes` bytes; none if that is zero.
+impl ResponseCache {
+    /// Keeps at most `bytes` bytes; nothing if that is zero.
     pub(super) fn new(bytes: u64) -> Self {
-        let room = usize::try_from(bytes / OVERHEAD).unwrap_or(usize::MAX);
+        let room = usize::try_from(bytes / CACHED_RESPONSE_OVERHEAD).unwrap_or(usize::MAX);
         Self((room > 0).then(|| quick_cache::sync::Cache::with_weighter(room, bytes, ByLength)))
     }
 
-    /// The answer that was given to `asked`, if it still holds at `now`.
-    pub(super) fn get(&self, asked: &Asked<'_>, now: u64) -> Option<Arc<Answer>> {
-        let answer = self.0.as_ref()?.get(asked)?;
-        let lifetime = LIFETIME.min(answer.resource.fresh);
-        let holds = now.saturating_sub(answer.made) < lifetime && answer.resource.is_fresh(now);
-        holds.then_some(answer)
+    /// The response to a request of this key, if it still holds at `now`, in milliseconds of
+    /// [`clock`](crate::concurrency::sync::clock).
+    pub(super) fn get(&self, key: &BorrowedKey<'_>, now: u64) -> Option<Arc<CachedResponse>> {
+        let cached = self.0.as_ref()?.get(key)?;
+        let lifetime = CACHED_RESPONSE_LIFETIME.min(cached.held.fresh);
+        let holds = now.saturating_sub(cached.made) < lifetime && cached.held.is_fresh(now);
+        holds.then_some(cached)
     }
 
-    /// Keeps an answer to `asked`.
-    pub(super) fn keep(&self, asked: &Asked<'_>, answer: Answer) {
-        if let Some(answers) = &self.0 {
-            answers.insert(asked.into(), Arc::new(answer));
+    pub(super) fn insert(&self, key: RequestKey, response: CachedResponse) {
+        if let Some(responses) = &self.0 {
+            responses.insert(key, Arc::new(response));
         }
     }
 }
 
-impl<'a> Asked<'a> {
-    /// What was asked; `None` if the answer may depend on anything else.
-    pub(super) fn new(
-        method: &Method,
-        uri: &'a Uri,
-        version: Version,
-        headers: &'a HeaderMap,
-        extensions: &Extensions,
-    ) -> Option<Self> {
-        if method != Method::GET || version < Version::HTTP_11 {
+impl<'a> BorrowedKey<'a> {
+    /// The key of a request; `None` if its answer may depend on anything else.
+    pub(super) fn new<B>(request: &'a Request<B>) -> Option<Self> {
+        if request.method() != Method::GET || request.version() < Version::HTTP_11 {
             return None;
         }
-        if extensions.get::<RequestOptions>().is_some() {
+        if request.extensions().get::<RequestOptions>().is_some() {
             return None;
         }
-        let mut asked = Self { path: uri.path(), accept_encoding: None, if_none_match: None };
+        let path = request.uri().path();
+        let mut key = Self { path, accept_encoding: None, if_none_match: None };
         let mut dated = false;
-        for (name, value) in headers {
+        for (name, value) in request.headers() {
             if !may_matter(name) {
                 continue;
             }
             let field = match name {
-                name if name == ACCEPT_ENCODING => &mut asked.accept_encoding,
-                name if name == IF_NONE_MATCH => &mut asked.if_none_match,
+                name if name == ACCEPT_ENCODING => &mut key.accept_encoding,
+                name if name == IF_NONE_MATCH => &mut key.if_none_match,
                 name if name == IF_MODIFIED_SINCE => {
                     dated = true;
                     continue;
@@ -134,33 +132,33 @@ impl<'a> Asked<'a> {
                 return None;
             }
         }
-        // RFC 9110 §13.1.3: beside If-None-Match it says nothing.
-        (!dated || asked.if_none_match.is_some()).then_some(asked)
+        // RFC 9110 §13.1.3: If-Modified-Since is ignored beside If-None-Match.
+        (!dated || key.if_none_match.is_some()).then_some(key)
     }
 
-    /// Whether it asks for no more than to know whether something has changed.
-    pub(super) fn is_conditional(&self) -> bool {
-        self.if_none_match.is_some()
+    pub(super) fn to_owned(self) -> RequestKey {
+        RequestKey {
+            path: self.path.into(),
+            accept_encoding: self.accept_encoding.map(Into::into),
+            if_none_match: self.if_none_match.map(Into::into),
+        }
     }
 }
 
-/// Whether `name` begins as one of those that an answer depends on: most do not, and are passed
-/// over at the cost of a byte.
+/// Whether `name` begins as one of the fields that an answer depends on. Most fields do not, and
+/// are passed over at the cost of a byte.
 fn may_matter(name: &HeaderName) -> bool {
     matches!(name.as_str().as_bytes(), [b'a' | b'i' | b'r', ..])
 }
 
-/// As [`Asked`], on its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Key {
-    path: Box<str>,
-    accept_encoding: Option<Box<[u8]>>,
-    if_none_match: Option<Box<[u8]>>,
-}
+impl RequestKey {
+    /// Whether the request asks only whether something has changed.
+    pub(super) fn is_conditional(&self) -> bool {
+        self.if_none_match.is_some()
+    }
 
-impl Key {
-    fn as_asked(&self) -> Asked<'_> {
-        Asked {
+    fn borrowed(&self) -> BorrowedKey<'_> {
+        BorrowedKey {
             path: &self.path,
             accept_encoding: self.accept_encoding.as_deref(),
             if_none_match: self.if_none_match.as_deref(),
@@ -168,85 +166,68 @@ impl Key {
     }
 }
 
-impl From<&Asked<'_>> for Key {
-    fn from(asked: &Asked<'_>) -> Self {
-        Self {
-            path: asked.path.into(),
-            accept_encoding: asked.accept_encoding.map(Into::into),
-            if_none_match: asked.if_none_match.map(Into::into),
-        }
-    }
-}
-
-impl Hash for Key {
+impl Hash for RequestKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_asked().hash(state);
+        self.borrowed().hash(state);
     }
 }
 
-impl quick_cache::Equivalent<Key> for Asked<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        *self == key.as_asked()
+impl quick_cache::Equivalent<RequestKey> for BorrowedKey<'_> {
+    fn equivalent(&self, key: &RequestKey) -> bool {
+        *self == key.borrowed()
     }
 }
 
 #[derive(Clone, Debug)]
 struct ByLength;
 
-impl quick_cache::Weighter<Key, Arc<Answer>> for ByLength {
-    fn weight(&self, key: &Key, _: &Arc<Answer>) -> u64 {
+impl quick_cache::Weighter<RequestKey, Arc<CachedResponse>> for ByLength {
+    fn weight(&self, key: &RequestKey, _: &Arc<CachedResponse>) -> u64 {
         let fields = [key.accept_encoding.as_deref(), key.if_none_match.as_deref()];
         let key = key.path.len() + fields.into_iter().flatten().map(<[u8]>::len).sum::<usize>();
-        OVERHEAD + key as u64
+        CACHED_RESPONSE_OVERHEAD + key as u64
     }
 }
 
-impl fmt::Debug for Answers {
+impl fmt::Debug for ResponseCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kept = self.0.as_ref().map_or(0, quick_cache::sync::Cache::len);
-        f.debug_struct("Answers").field("kept", &kept).finish()
+        f.debug_struct("ResponseCache").field("kept", &kept).finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::Request;
-
     use super::*;
 
-    fn asked(fields: &[(&str, &str)]) -> Option<Key> {
+    fn request(fields: &[(&str, &str)]) -> Request<()> {
         let mut request = Request::builder().uri("/a?b");
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        of(&parts)
+        request.body(()).unwrap()
     }
 
-    fn of(parts: &http::request::Parts) -> Option<Key> {
-        let http::request::Parts { method, uri, version, headers, extensions, .. } = parts;
-        Asked::new(method, uri, *version, headers, extensions).map(|asked| Key::from(&asked))
+    fn key(fields: &[(&str, &str)]) -> Option<RequestKey> {
+        BorrowedKey::new(&request(fields)).map(BorrowedKey::to_owned)
     }
 
     #[test]
-    fn what_answers_depend_on_tells_requests_apart_and_nothing_else_does() {
-        let plain = asked(&[]).unwrap();
-        assert_eq!(asked(&[("user-agent", "x"), ("accept", "*/*")]).unwrap(), plain);
-        let gzip = asked(&[("accept-encoding", "gzip")]).unwrap();
+    fn key_differs_only_in_fields_that_the_answer_depends_on() {
+        let plain = key(&[]).unwrap();
+        assert_eq!(key(&[("user-agent", "x"), ("accept", "*/*")]).unwrap(), plain);
+        let gzip = key(&[("accept-encoding", "gzip")]).unwrap();
         assert_ne!(gzip, plain);
-        assert_ne!(asked(&[("accept-encoding", "")]).unwrap(), plain);
-        assert_ne!(
-            asked(&[("accept-encoding", "gzip"), ("if-none-match", "\"a\"")]).unwrap(),
-            gzip
-        );
+        assert_ne!(key(&[("accept-encoding", "")]).unwrap(), plain);
+        assert_ne!(key(&[("accept-encoding", "gzip"), ("if-none-match", "\"a\"")]).unwrap(), gzip);
         assert_eq!(
-            asked(&[("if-none-match", "\"a\""), ("if-modified-since", "yesterday")]),
-            asked(&[("if-none-match", "\"a\"")])
+            key(&[("if-none-match", "\"a\""), ("if-modified-since", "yesterday")]),
+            key(&[("if-none-match", "\"a\"")])
         );
     }
 
     #[test]
-    fn what_has_more_to_it_is_answered_from_scratch() {
+    fn request_with_a_range_a_date_or_overrides_has_no_key() {
         for fields in [
             &[("range", "bytes=0-")][..],
             &[("if-range", "\"a\"")],
@@ -256,17 +237,17 @@ mod tests {
             &[("accept-encoding", "gzip"), ("accept-encoding", "br")],
             &[("if-none-match", "\"a\""), ("if-none-match", "\"b\"")],
         ] {
-            assert_eq!(asked(fields), None, "{fields:?}");
+            assert_eq!(key(fields), None, "{fields:?}");
         }
-        let mut parts = Request::new(()).into_parts().0;
-        assert!(of(&parts).is_some());
-        parts.extensions.insert(RequestOptions::new());
-        assert!(of(&parts).is_none());
-        parts.extensions.clear();
-        parts.method = Method::HEAD;
-        assert!(of(&parts).is_none());
-        parts.method = Method::GET;
-        parts.version = Version::HTTP_10;
-        assert!(of(&parts).is_none());
+        let mut request = request(&[]);
+        assert!(BorrowedKey::new(&request).is_some());
+        request.extensions_mut().insert(RequestOptions::new());
+        assert!(BorrowedKey::new(&request).is_none());
+        request.extensions_mut().clear();
+        *request.method_mut() = Method::HEAD;
+        assert!(BorrowedKey::new(&request).is_none());
+        *request.method_mut() = Method::GET;
+        *request.version_mut() = Version::HTTP_10;
+        assert!(BorrowedKey::new(&request).is_none());
     }
 }

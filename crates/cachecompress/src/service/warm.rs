@@ -1,18 +1,13 @@
 //! Filling the cache ahead.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::catalog::{Loaded, Resource};
 use crate::codec::Codec;
 use crate::error::Failure;
 use crate::http::{Compressibility, ContentCoding, SourcePath};
-use crate::representations::{Loaded, Representations, Resource, SMALLEST};
-
-/// How many files are worked on at a time.
-const AT_ONCE: usize = 16;
-
-/// How long a full queue is left alone.
-const QUEUE_PAUSE: Duration = Duration::from_millis(20);
+use crate::limits::{SMALLEST_SOURCE, WARM_AT_ONCE, WARM_PAUSE};
+use crate::representations::Representations;
 
 /// One representation that [`warm`](crate::ServeCompressed::warm) is done with.
 #[derive(Clone, Debug)]
@@ -50,10 +45,10 @@ pub(super) async fn warm(
     let mut paths = paths.into_iter().peekable();
     while paths.peek().is_some() {
         let mut under_way = Vec::new();
-        for path in paths.by_ref().take(AT_ONCE) {
-            match representations.load(&path).await {
-                Ok(Loaded::File(resource)) => {
-                    let resource = representations.hashed(resource).await;
+        for path in paths.by_ref().take(WARM_AT_ONCE) {
+            match representations.catalog().load(&path).await {
+                Ok(Loaded::File(resource, _)) => {
+                    let resource = representations.catalog().hashed(resource).await;
                     if is_encoded(&resource) {
                         under_way.extend(begin(representations, &resource));
                     }
@@ -65,7 +60,7 @@ pub(super) async fn warm(
             let mut result = done.await;
             // A full queue is no reason to leave a file out: there is time.
             while result == Err(Failure::Dropped) && !representations.is_closing() {
-                tokio::time::sleep(QUEUE_PAUSE).await;
+                tokio::time::sleep(WARM_PAUSE).await;
                 result = representations.warm(&resource, &codec).await;
             }
             match result {
@@ -85,16 +80,15 @@ pub(super) async fn warm(
 }
 
 fn is_encoded(resource: &Resource) -> bool {
-    resource.compressibility != Compressibility::Never && resource.len >= SMALLEST
+    resource.compressibility != Compressibility::Never && resource.len >= SMALLEST_SOURCE
 }
 
 type Done =
     (Arc<Resource>, Codec, std::pin::Pin<Box<dyn Future<Output = Result<u64, Failure>> + Send>>);
 
 fn begin(representations: &Representations, resource: &Arc<Resource>) -> Vec<Done> {
-    let config = representations.config();
-    let codings = config.preference.order(&config.codecs, resource.len);
-    let codecs = codings.iter().filter_map(|coding| config.codecs.get(coding));
+    let codings = representations.preferred(resource.len);
+    let codecs = codings.iter().filter_map(|coding| representations.codecs().get(coding));
     let begin = |codec: &Codec| -> Done {
         (Arc::clone(resource), codec.clone(), Box::pin(representations.warm(resource, codec)))
     };

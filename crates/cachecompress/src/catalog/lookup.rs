@@ -1,0 +1,555 @@
+//! The catalog: what each path of the source leads to.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fmt, io};
+
+use super::hash::{self, Hashed};
+use super::path_set::PathSet;
+use super::resource::{DigestState, Resource, type_of};
+use crate::concurrency::progress::{Stage, Watch};
+use crate::concurrency::singleflight::{Join, Leader, SingleFlight};
+use crate::concurrency::sync::clock;
+use crate::concurrency::thread_pool::{Limits, Priority, ThreadPool};
+use crate::concurrency::versioned::{Generation, Generations, Put, Versioned};
+use crate::error::{Error, ErrorKind};
+use crate::fs::{DiskFile, Fingerprint};
+use crate::http::{Compressibility, Digest, SourcePath};
+use crate::limits::{
+    HASH_FIRST_MAX, HASHERS, PAYLOAD_IN_MEMORY, READ_QUEUE, RESOURCES, SMALL_JOB, SPARE_HASHERS,
+};
+use crate::memory_cache::MemoryCache;
+use crate::source::{Content, Found, Source, SourceFile};
+
+/// Knows what each path of one source leads to. Cloned handles share it.
+///
+/// A lookup runs on a thread of `readers`, one at a time for a path; a long hash on a thread of its
+/// own pool. What a lookup found never overwrites the result of one that began later.
+#[derive(Clone, Debug)]
+pub(crate) struct Catalog(Arc<Inner>);
+
+struct Inner {
+    source: Arc<dyn Source>,
+    revalidate: Duration,
+    readers: ThreadPool,
+    hashers: ThreadPool,
+    memory: MemoryCache,
+    /// Is told of each content that its path no longer leads to.
+    on_gone: Box<dyn Fn(Digest) + Send + Sync>,
+    lookups: SingleFlight<SourcePath, (Loaded, Lookup), LoadError>,
+    /// Hashes of files that go out meanwhile.
+    hashes: SingleFlight<SourcePath, (), ()>,
+    generations: Generations,
+    resources: quick_cache::sync::Cache<SourcePath, Slot>,
+    /// Paths whose files changed under an encode. They go out without a tag until they rest.
+    unstable: PathSet,
+}
+
+type Slot = Arc<Versioned<Arc<Resource>>>;
+type LookupLeader = Leader<SourcePath, (Loaded, Lookup), LoadError>;
+
+/// Begins work on a file that is about to be hashed at length; `None` if it begins nothing.
+pub(crate) type DuringHash =
+    Box<dyn FnOnce(&SourcePath, &Arc<dyn DiskFile>, Fingerprint) -> Option<Companion> + Send>;
+
+/// Work begun during a hash, which ends when the last request that waited for the hash drops it.
+pub(crate) type Companion = Arc<dyn Any + Send + Sync>;
+
+/// What a path leads to.
+#[derive(Clone, Debug)]
+pub(crate) enum Loaded {
+    File(Arc<Resource>, Option<Companion>),
+    Directory,
+    Nothing,
+}
+
+/// When a lookup began.
+#[derive(Clone, Copy, Debug)]
+struct Lookup {
+    /// In milliseconds of [`clock`].
+    at: u64,
+    generation: Generation,
+}
+
+/// Why a path could not be looked up. All who waited for the lookup share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LoadError(Option<Arc<Error>>);
+
+impl LoadError {
+    /// The error for one of those who share it.
+    pub(crate) fn into_error(self) -> Error {
+        match self.0 {
+            Some(error) => {
+                let kind = error.kind();
+                Error::new(kind, "the source could not be read").with_cause(error)
+            }
+            None => Error::new(ErrorKind::Busy, "too much is being read from the source"),
+        }
+    }
+}
+
+/// A resource and the slot that newer lookups overwrite.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) resource: Arc<Resource>,
+    slot: Slot,
+    /// For how many milliseconds after a lookup the resource counts as fresh.
+    pub(crate) fresh: u64,
+}
+
+impl Held {
+    /// Whether the path still leads to this resource, by a lookup that is fresh at `now`, in
+    /// milliseconds of [`clock`].
+    pub(crate) fn is_fresh(&self, now: u64) -> bool {
+        self.resource.age_at(now) < self.fresh
+            && self.slot.holds(|held| Arc::ptr_eq(held, &self.resource))
+    }
+}
+
+impl Catalog {
+    pub(crate) fn new(
+        source: Arc<dyn Source>,
+        revalidate: Duration,
+        readers: ThreadPool,
+        memory: MemoryCache,
+        on_gone: impl Fn(Digest) + Send + Sync + 'static,
+    ) -> Self {
+        let hashers = Limits { threads: HASHERS, spare: SPARE_HASHERS, queue: READ_QUEUE };
+        Self(Arc::new(Inner {
+            source,
+            revalidate,
+            readers,
+            hashers: ThreadPool::new("cc-hash", hashers),
+            memory,
+            on_gone: Box::new(on_gone),
+            lookups: SingleFlight::new(),
+            hashes: SingleFlight::new(),
+            generations: Generations::default(),
+            resources: quick_cache::sync::Cache::new(RESOURCES),
+            unstable: PathSet::default(),
+        }))
+    }
+
+    pub(crate) fn source(&self) -> &dyn Source {
+        &*self.0.source
+    }
+
+    /// Whether a file could be hashed at once, without waiting for others.
+    pub(crate) fn has_idle_hasher(&self) -> bool {
+        self.0.hashers.has_idle_worker(Priority::Foreground)
+    }
+
+    /// What `path` leads to, by a lookup that began at most `revalidate` ago.
+    ///
+    /// A lookup that needs a long hash first asks `during_hash` for work to do beside it.
+    pub(crate) async fn resource(
+        &self,
+        path: &SourcePath,
+        during_hash: impl Fn() -> Option<DuringHash>,
+    ) -> Result<Loaded, LoadError> {
+        let revalidate = self.0.revalidate;
+        let known = self.0.known(path).map(|resource| (resource.age(), resource));
+        if let Some((age, resource)) = &known
+            && *age < revalidate / 2
+        {
+            return Ok(Loaded::File(Arc::clone(resource), None));
+        }
+        if let Some(loaded) = self.0.lookup_cached(path) {
+            return Ok(loaded);
+        }
+        if let Some((age, resource)) = known
+            && age < revalidate
+        {
+            // Answer now, look meanwhile: a request for a busy file never waits.
+            self.join_lookup(path, || None);
+            return Ok(Loaded::File(resource, None));
+        }
+        self.look_up(path, revalidate, during_hash).await
+    }
+
+    /// What `path` leads to, by a lookup that begins after this call.
+    pub(crate) async fn load(&self, path: &SourcePath) -> Result<Loaded, LoadError> {
+        self.look_up(path, Duration::ZERO, || None).await
+    }
+
+    /// `resource` and its slot, if its path leads to it by a lookup that is fresh.
+    pub(crate) fn hold(&self, resource: &Arc<Resource>) -> Option<Held> {
+        let slot = self.0.resources.get(&resource.path)?;
+        let fresh = millis(self.0.revalidate / 2);
+        let held = Held { resource: Arc::clone(resource), slot, fresh };
+        held.is_fresh(clock()).then_some(held)
+    }
+
+    /// Whether a lookup that begins now finds the bytes of `resource`.
+    pub(crate) async fn is_current(&self, resource: &Resource) -> bool {
+        resource.fingerprint.is_none()
+            || matches!(
+                self.load(&resource.path).await,
+                Ok(Loaded::File(now, _)) if now.state == resource.state
+            )
+    }
+
+    /// Treats the path as unstable until its file has rested. Returns the resource without a name.
+    pub(crate) fn mark_unstable(&self, resource: &Resource) -> Arc<Resource> {
+        let generation = self.0.generations.begin();
+        self.0.unstable.add(&resource.path, generation);
+        resource.expire();
+        // A lookup that began earlier and ends later must not bring it back.
+        self.0.slot(&resource.path).put(generation, None);
+        Arc::new(resource.unstable())
+    }
+
+    /// Waits for the hash of `resource`, if it runs. Returns what its path is known to lead to.
+    pub(crate) async fn hashed(&self, resource: Arc<Resource>) -> Arc<Resource> {
+        if resource.state == DigestState::Unhashed
+            && let Some(hash) = self.0.hashes.running(&resource.path)
+        {
+            Watch::new(&hash).until(Stage::ended).await;
+        }
+        self.0.known(&resource.path).unwrap_or(resource)
+    }
+
+    /// Generations `path` up, or joins a lookup that began at most `max_age` ago.
+    async fn look_up(
+        &self,
+        path: &SourcePath,
+        max_age: Duration,
+        during_hash: impl Fn() -> Option<DuringHash>,
+    ) -> Result<Loaded, LoadError> {
+        let asked = self.0.begin();
+        let (loaded, lookup) = ended(self.join_lookup(path, &during_hash)).await?;
+        if lookup.generation > asked.generation || lookup.at + millis(max_age) > asked.at {
+            return Ok(loaded);
+        }
+        // That one had begun too early. It has ended, so the next one begins late enough.
+        ended(self.join_lookup(path, during_hash)).await.map(|(loaded, _)| loaded)
+    }
+
+    /// Joins the lookup of `path` that runs, or begins one.
+    fn join_lookup(
+        &self,
+        path: &SourcePath,
+        during_hash: impl Fn() -> Option<DuringHash>,
+    ) -> Watch<(Loaded, Lookup), LoadError> {
+        match self.0.lookups.join_running(path) {
+            Join::Follow(progress) => Watch::new(&progress),
+            Join::Lead(leader) => {
+                let watch = Watch::new(leader.progress());
+                let (inner, path, during_hash) = (Arc::clone(&self.0), path.clone(), during_hash());
+                // A submission that is refused drops the leader, which ends the watch.
+                self.0.readers.submit(Priority::Foreground, true, move || {
+                    inner.lead_lookup(&path, during_hash, leader);
+                });
+                watch
+            }
+        }
+    }
+}
+
+async fn ended(
+    mut watch: Watch<(Loaded, Lookup), LoadError>,
+) -> Result<(Loaded, Lookup), LoadError> {
+    match watch.until(Stage::ended).await {
+        Stage::Finished { shared, .. } => Ok(shared),
+        Stage::Failed { why, .. } => Err(why),
+        Stage::Pending | Stage::Growing { .. } => Err(LoadError::default()),
+    }
+}
+
+impl Inner {
+    /// What `path` leads to, if that needs no wait: an unchanged file, or nothing.
+    fn lookup_cached(&self, path: &SourcePath) -> Option<Loaded> {
+        let lookup = self.begin();
+        match self.source.lookup_nowait(path)? {
+            Found::File(file) => {
+                let before = self.known(path).filter(|before| before.is_still(&file))?;
+                before.confirm(lookup.at);
+                Some(Loaded::File(before, None))
+            }
+            // A lookup that runs may hold what it saw before.
+            Found::Nothing if self.lookups.running(path).is_none() => {
+                self.forget(path, lookup);
+                Some(Loaded::Nothing)
+            }
+            Found::Nothing | Found::Directory => None,
+        }
+    }
+
+    /// Generations `path` up and ends the flight. A long hash goes on elsewhere.
+    fn lead_lookup(
+        self: &Arc<Self>,
+        path: &SourcePath,
+        during_hash: Option<DuringHash>,
+        leader: LookupLeader,
+    ) {
+        let lookup = self.begin();
+        let file = match self.source.lookup(path) {
+            Ok(Found::File(file)) => file,
+            Ok(found) => {
+                self.forget(path, lookup);
+                let loaded = match found {
+                    Found::Directory => Loaded::Directory,
+                    _ => Loaded::Nothing,
+                };
+                return leader.finish((loaded, lookup), 0);
+            }
+            Err(error) => return leader.fail(LoadError(Some(Arc::new(error)))),
+        };
+        let before = self.known(path);
+        if let Some(before) = before.as_ref().filter(|before| before.is_still(&file)) {
+            before.confirm(lookup.at);
+            return leader.finish((Loaded::File(Arc::clone(before), None), lookup), 0);
+        }
+        let len = file.content.len();
+        if len <= PAYLOAD_IN_MEMORY || file.digest.is_some() {
+            self.finish_lookup(path, file, before.as_ref(), lookup, None, leader);
+        } else if len > HASH_FIRST_MAX {
+            let resource = self.answer_unhashed(path, file, before, lookup);
+            leader.finish((Loaded::File(resource, None), lookup), 0);
+        } else {
+            let companion = begin_beside(path, &file, during_hash);
+            let (inner, path) = (Arc::clone(self), path.clone());
+            self.hashers.submit(Priority::Foreground, len <= SMALL_JOB, move || {
+                inner.finish_lookup(&path, file, before.as_ref(), lookup, companion, leader);
+            });
+        }
+    }
+
+    fn finish_lookup(
+        &self,
+        path: &SourcePath,
+        file: SourceFile,
+        before: Option<&Arc<Resource>>,
+        lookup: Lookup,
+        companion: Option<Companion>,
+        leader: LookupLeader,
+    ) {
+        match self.hash(path, file, before, lookup) {
+            Ok(resource) => {
+                let resource = Arc::new(resource);
+                if let Some(before) = before.filter(|before| before.digest() != resource.digest()) {
+                    self.tell_gone(before);
+                }
+                self.slot(path).put(lookup.generation, Some(Arc::clone(&resource)));
+                leader.finish((Loaded::File(resource, companion), lookup), 0);
+            }
+            Err(error) => {
+                let path: std::path::PathBuf = path.to_string_lossy().as_ref().into();
+                let error = Error::io("cannot read", &path, error);
+                leader.fail(LoadError(Some(Arc::new(error))));
+            }
+        }
+    }
+
+    /// Describes a huge file without reading it. Has it hashed, unless its digest is known or
+    /// about to be.
+    fn answer_unhashed(
+        self: &Arc<Self>,
+        path: &SourcePath,
+        file: SourceFile,
+        before: Option<Arc<Resource>>,
+        lookup: Lookup,
+    ) -> Arc<Resource> {
+        let unhashed = DigestState::Unhashed;
+        let unhashed = Arc::new(Resource::new(path, &file, unhashed, false, lookup.at, None));
+        let slot = self.slot(path);
+        // A hash of this very file that ends now must stay.
+        let suffices = |held: &Arc<Resource>| match held.state {
+            DigestState::Unhashed => held.looks_like(&file) && self.hashes.running(path).is_some(),
+            DigestState::Known(_) | DigestState::Unstable => held.is_still(&file),
+        };
+        match slot.put_unless(lookup.generation, Some(Arc::clone(&unhashed)), suffices) {
+            Put::Kept(held) => {
+                held.confirm(lookup.at);
+                return held;
+            }
+            // The hash begins before the answer, whose receiver may wait for it.
+            Put::Stored => self.hash_meanwhile(path, slot, file, before, lookup),
+            Put::Outdated => {}
+        }
+        unhashed
+    }
+
+    fn hash_meanwhile(
+        self: &Arc<Self>,
+        path: &SourcePath,
+        slot: Slot,
+        file: SourceFile,
+        before: Option<Arc<Resource>>,
+        lookup: Lookup,
+    ) {
+        let Join::Lead(leader) = self.hashes.join_running(path) else { return };
+        let (inner, path) = (Arc::clone(self), path.clone());
+        self.hashers.submit(Priority::Background, false, move || {
+            match inner.hash(&path, file, before.as_ref(), lookup) {
+                Ok(resource) => drop(slot.put(lookup.generation, Some(Arc::new(resource)))),
+                Err(error) => tracing::warn!(%error, %path, "cannot hash a large file"),
+            }
+            // The slot first: a lookup between the two would hash the file again.
+            leader.finish((), 0);
+        });
+    }
+
+    /// The resource of `file`, whose bytes are hashed unless their digest is known.
+    fn hash(
+        &self,
+        path: &SourcePath,
+        mut file: SourceFile,
+        before: Option<&Arc<Resource>>,
+        lookup: Lookup,
+    ) -> io::Result<Resource> {
+        let before = before.map(|before| &**before);
+        let known = |file: &SourceFile, digest, rested| {
+            Resource::with_digest(path, file, digest, rested, lookup.at, before)
+        };
+        let unstable = |file: &SourceFile| {
+            Resource::new(path, file, DigestState::Unstable, false, lookup.at, None)
+        };
+        // A source that was caught with another digest than it says is not asked any more.
+        let told = file.digest.filter(|_| !self.unstable.contains(path));
+        let hashed = match (&file.content, told) {
+            (_, Some(digest)) => return Ok(known(&file, digest, true)),
+            (Content::Bytes(bytes), None) => return Ok(known(&file, Digest::of(bytes), true)),
+            (Content::File { file: content, fingerprint }, None) => {
+                let content = Arc::clone(content);
+                let (fingerprint, hashed) = hash::hash(&*content, *fingerprint)?;
+                file.content = Content::File { file: content, fingerprint };
+                hashed
+            }
+        };
+        let Some(Hashed { digest, buffer, rested }) = hashed else {
+            self.unstable.add(path, lookup.generation);
+            return Ok(unstable(&file));
+        };
+        if self.unstable.contains(path) {
+            if !rested {
+                return Ok(unstable(&file));
+            }
+            self.unstable.settle(path, lookup.generation);
+        }
+        if let Some(buffer) = buffer {
+            self.memory.insert((digest, None), buffer);
+        }
+        Ok(known(&file, digest, rested))
+    }
+
+    /// Forgets the resource of a path that leads to no file any more.
+    fn forget(&self, path: &SourcePath, lookup: Lookup) {
+        self.unstable.settle(path, lookup.generation);
+        let Some(slot) = self.resources.get(path) else { return };
+        let gone = slot.get();
+        // A hash that runs tells its end to this slot, not to the next one.
+        if !matches!(slot.put(lookup.generation, None), Put::Outdated) {
+            self.resources.remove(path);
+            if let Some(gone) = gone {
+                self.tell_gone(&gone);
+            }
+        }
+    }
+
+    fn tell_gone(&self, gone: &Resource) {
+        if let Some(digest) = gone.digest() {
+            (self.on_gone)(digest);
+        }
+    }
+
+    /// Takes a lookup's place in the order. To be called before anything is looked at.
+    fn begin(&self) -> Lookup {
+        Lookup { at: clock(), generation: self.generations.begin() }
+    }
+
+    /// The resource that `path` is known to lead to.
+    fn known(&self, path: &SourcePath) -> Option<Arc<Resource>> {
+        self.resources.get(path)?.get()
+    }
+
+    /// The slot of `path`. Writing to one that was evicted meanwhile has no effect.
+    fn slot(&self, path: &SourcePath) -> Slot {
+        let new = || Ok::<_, Infallible>(Arc::new(Versioned::new()));
+        match self.resources.get_or_insert_with(path, new) {
+            Ok(slot) => slot,
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalog").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// Asks for work beside the hash of a file whose type may be encoded.
+fn begin_beside(
+    path: &SourcePath,
+    file: &SourceFile,
+    during_hash: Option<DuringHash>,
+) -> Option<Companion> {
+    let begin = during_hash.filter(|_| type_of(path, file).1 != Compressibility::Never)?;
+    match &file.content {
+        Content::File { file, fingerprint } => begin(path, file, *fingerprint),
+        Content::Bytes(_) => None,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Memory;
+
+    fn catalog(source: Memory) -> Catalog {
+        let readers = ThreadPool::new("test", Limits { threads: 2, spare: 0, queue: 16 });
+        Catalog::new(Arc::new(source), Duration::ZERO, readers, MemoryCache::new(0), |_| ())
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    /// A lookup that began before an encode saw the file change, and ended after that, brought back
+    /// the resource that was not to be trusted any more: until the next lookup, one encode after
+    /// the other began, and aborted.
+    #[test]
+    fn mark_unstable_is_not_undone_by_a_lookup_that_began_before_it() {
+        let catalog = catalog(Memory::new().file("a.txt", "text"));
+        let path = SourcePath::root().join("a.txt");
+        let inner = &catalog.0;
+        let loaded = run(catalog.resource(&path, || None));
+        let Ok(Loaded::File(resource, None)) = loaded else { panic!("{loaded:?}") };
+        assert!(inner.known(&path).is_some());
+
+        let lookup = inner.begin();
+        let Ok(Found::File(file)) = inner.source.lookup(&path) else { panic!("no file") };
+        let unstable = catalog.mark_unstable(&resource);
+        assert_eq!((unstable.state, unstable.tags.is_none()), (DigestState::Unstable, true));
+        assert!(inner.known(&path).is_none());
+        let Join::Lead(leader) = inner.lookups.join_running(&path) else { panic!("one runs") };
+        inner.finish_lookup(&path, file, None, lookup, None, leader);
+        assert!(inner.known(&path).is_none(), "the mark is undone");
+
+        let loaded = run(catalog.resource(&path, || None));
+        assert!(matches!(loaded, Ok(Loaded::File(..))), "{loaded:?}");
+        assert!(inner.known(&path).is_some(), "a later lookup is to be trusted");
+    }
+
+    /// Requests spun until the leader of a lookup that had begun too early was gone.
+    #[test]
+    fn load_begins_a_lookup_after_one_that_began_before_it() {
+        let catalog = catalog(Memory::new().file("a.txt", "text"));
+        let path = SourcePath::root().join("a.txt");
+        let Join::Lead(early) = catalog.0.lookups.join_running(&path) else { panic!("one runs") };
+        let lookup = catalog.0.begin();
+        let loaded = run(async {
+            let load = catalog.load(&path);
+            let end = async { early.finish((Loaded::Nothing, lookup), 0) };
+            tokio::join!(load, end).0
+        });
+        assert!(matches!(loaded, Ok(Loaded::File(..))), "{loaded:?}");
+    }
+}

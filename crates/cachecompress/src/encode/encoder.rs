@@ -1,0 +1,152 @@
+//! The encoder of a service: one flight for each representation, on threads of its own.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use super::context::Context;
+use super::job::{Job, finish_stored};
+use super::speculative::{Guess, Slot};
+use super::verdict;
+use crate::body::{Product, Production};
+use crate::cache::{Cache, Key};
+use crate::catalog::{Catalog, Companion, DuringHash, Resource};
+use crate::codec::Codec;
+use crate::concurrency::progress::{Stage, Watch};
+use crate::concurrency::singleflight::{Join, SingleFlight};
+use crate::concurrency::thread_pool::{Limits, Priority, ThreadPool};
+use crate::error::Failure;
+use crate::memory_cache::MemoryCache;
+use crate::metrics::Counters;
+
+/// Produces coded representations. Cloned handles share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoder(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    context: Arc<Context>,
+    pool: ThreadPool,
+    flights: SingleFlight<Key, Product, Failure>,
+    speculative: Slot,
+}
+
+/// The settings of an [`Encoder`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EncoderConfig {
+    /// Threads for encodes that somebody waits for, and as many for the others.
+    pub(crate) threads: usize,
+    /// Encodes that may wait for a thread.
+    pub(crate) queue: usize,
+    /// Whether every encode is decoded and compared.
+    pub(crate) prove: bool,
+}
+
+/// A caller's part in a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Leader,
+    Follower,
+    /// The flight had ended before the caller joined.
+    Late,
+}
+
+impl Encoder {
+    pub(crate) fn new(
+        config: EncoderConfig,
+        catalog: Catalog,
+        cache: Cache,
+        memory: MemoryCache,
+        readers: ThreadPool,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let EncoderConfig { threads, queue, prove } = config;
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self(Arc::new(Inner {
+            context: Arc::new(Context::new(catalog, cache, memory, readers, counters, prove)),
+            pool: ThreadPool::new("cc-encode", Limits { threads, spare: 0, queue: queue.max(1) }),
+            flights: SingleFlight::new(),
+            speculative: Slot::new(cores),
+        }))
+    }
+
+    /// Joins the production of `resource` encoded by `codec`, or begins it; `None` without a
+    /// digest. A client that `insists` refuses identity.
+    pub(crate) fn join(
+        &self,
+        resource: &Arc<Resource>,
+        codec: &Codec,
+        insists: bool,
+        priority: Priority,
+    ) -> Option<(Arc<Production>, Part)> {
+        let inner = &self.0;
+        let digest = resource.digest()?;
+        match inner.flights.join(&verdict::key(digest, codec)) {
+            Join::Lead(leader) => {
+                let progress = Arc::clone(leader.progress());
+                let (resource, codec) = (Arc::clone(resource), codec.clone());
+                let context = Arc::clone(&inner.context);
+                let begun = inner.speculative.find(&resource.path, resource.fingerprint, &codec);
+                let job = Job { context, resource, digest, codec, insists };
+                let (inner, small) = (Arc::clone(inner), job.is_small());
+                // A submission that is refused drops the leader, which tells its followers.
+                self.0.context.readers.submit(priority, small, move || match job.find() {
+                    Ok(Some(entry)) => finish_stored(leader, &entry),
+                    Ok(None) if inner.context.is_closing() => {}
+                    Ok(None) => {
+                        inner.speculative.note_encode(job.resource.len);
+                        inner.pool.submit(priority, small, move || job.run(begun, leader));
+                    }
+                    Err(failure) => leader.fail(failure),
+                });
+                Some((progress, Part::Leader))
+            }
+            Join::Follow(progress) => {
+                let part = if progress.stage().ended() { Part::Late } else { Part::Follower };
+                Some((progress, part))
+            }
+        }
+    }
+
+    /// Begins an encode beside the hash of a large file, by the codec that `guess` names.
+    pub(crate) fn during_hash(&self, guess: Guess) -> DuringHash {
+        let inner = Arc::clone(&self.0);
+        Box::new(move |path, file, fingerprint| {
+            let Inner { context, pool, speculative, .. } = &*inner;
+            let begun = speculative.begin(context, pool, path, (file, fingerprint), guess)?;
+            Some(begun as Companion)
+        })
+    }
+
+    /// Whether the encoder of `key` is at fault and gets no other chance from this process.
+    pub(crate) fn is_faulty(&self, key: &Key) -> bool {
+        self.0.context.is_faulty(key)
+    }
+
+    /// Whether no encode begins any more.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.0.context.is_closing()
+    }
+
+    /// The number of encodes that run or wait.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.0.flights.len()
+    }
+
+    /// The number of encodes that wait for a thread.
+    pub(crate) fn queue_len(&self) -> usize {
+        self.0.pool.waiting()
+    }
+
+    /// Takes no more encodes. Gives up those that run, or lets them and those that wait `finish`.
+    pub(crate) async fn shutdown(&self, finish: bool) {
+        let inner = &self.0;
+        inner.context.close(finish);
+        if !finish {
+            inner.pool.close();
+        }
+        for progress in inner.flights.under_way() {
+            Watch::new(&progress).until(Stage::ended).await;
+        }
+        inner.pool.close();
+    }
+}

@@ -1,0 +1,37 @@
+//! Errors of an encode.
+
+use std::io;
+
+use crate::error::{Error, ErrorKind, Failure};
+
+/// Why an encode ended without a proven payload.
+pub(super) enum EncodeError {
+    Failure(Failure),
+    /// The cache's disk refused.
+    Disk(io::Error),
+    /// The encoder gave up.
+    Encoder(Error),
+    /// The encoder's output does not decode to the source.
+    Disproved(Error),
+}
+
+impl EncodeError {
+    /// The output decodes to other bytes than those that were hashed.
+    pub(super) fn other_source() -> Self {
+        let message = "what was encoded is not what was hashed";
+        Self::Disproved(Error::new(ErrorKind::Encoder, message))
+    }
+
+    /// The output outgrows its reservation.
+    pub(super) fn too_long() -> Self {
+        let message =
+            "the encoder's output is longer than the source by more than 1/256 and 64 KiB";
+        Self::Disproved(Error::new(ErrorKind::Encoder, message))
+    }
+}
+
+impl From<Failure> for EncodeError {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}

@@ -1,0 +1,96 @@
+//! One source on its way through an encoder, piece by piece.
+
+use super::error::EncodeError;
+use super::source_reader::SourceReader;
+use crate::codec::{Codec, Decoding, Encoding, PIECE};
+use crate::error::{Error, Failure};
+use crate::http::{Digest, Hasher};
+
+/// An encoding between two pieces of its source.
+pub(super) struct Pipeline {
+    encoding: Box<dyn Encoding>,
+    /// For the proof, if there is to be one.
+    decoding: Option<Box<dyn Decoding>>,
+    /// Digests the source, if there is to be no proof.
+    hasher: Option<Hasher>,
+    /// The bytes of the source that were fed.
+    fed: u64,
+    /// Output that was not handed on yet.
+    out: Vec<u8>,
+}
+
+impl Pipeline {
+    /// Begins to encode a source of `source_len` bytes.
+    pub(super) fn begin(codec: &Codec, source_len: u64, prove: bool) -> Result<Self, Error> {
+        let encoding = codec.encoder.begin(source_len, None)?;
+        let decoding = prove.then(|| codec.encoder.decoder(None)).flatten();
+        let hasher = decoding.is_none().then(Hasher::new);
+        Ok(Self { encoding, decoding, hasher, fed: 0, out: Vec::new() })
+    }
+
+    /// The decoder for the proof.
+    pub(super) fn take_decoding(&mut self) -> Option<Box<dyn Decoding>> {
+        self.decoding.take()
+    }
+
+    /// Digests the source beside the proof. To be called before the first piece.
+    pub(super) fn hash_source(&mut self) {
+        debug_assert_eq!(self.fed, 0, "the digest is that of the whole source");
+        self.hasher = Some(Hasher::new());
+    }
+
+    /// Encodes into memory until `is_stopped`, `room` bytes of output are there, or the last piece
+    /// is next.
+    pub(super) fn fill(
+        &mut self,
+        source: &SourceReader,
+        source_len: u64,
+        room: usize,
+        is_stopped: impl Fn() -> bool,
+    ) -> Result<(), Error> {
+        self.out.reserve_exact(room + 2 * PIECE);
+        let mut pieces = source.pieces(self.fed, source_len);
+        while !is_stopped() && self.out.len() < room && self.fed + (PIECE as u64) < source_len {
+            let Some(piece) = pieces.next()? else { break };
+            self.feed(piece)?;
+        }
+        Ok(())
+    }
+
+    /// Encodes the rest of the source. `emit` takes the output and empties it; it is told whether
+    /// readers may have it before the end. Returns the digest of the source, if it was computed.
+    pub(super) fn run(
+        mut self,
+        source: &SourceReader,
+        source_len: u64,
+        is_cancelled: impl Fn() -> bool,
+        mut emit: impl FnMut(&mut Vec<u8>, bool) -> Result<(), EncodeError>,
+    ) -> Result<Option<Digest>, EncodeError> {
+        emit(&mut self.out, true)?;
+        self.out = Vec::with_capacity(2 * PIECE);
+        let mut pieces = source.pieces(self.fed, source_len);
+        loop {
+            if is_cancelled() {
+                return Err(Failure::Dropped.into());
+            }
+            let piece = pieces.next().map_err(|_| Failure::SourceChanged)?;
+            let Some(piece) = piece else { break };
+            self.feed(piece).map_err(EncodeError::Encoder)?;
+            // The output of the last piece waits for the proof, which is near: a source of one
+            // piece is available as a whole, with its length, or not at all.
+            emit(&mut self.out, !pieces.at_end())?;
+        }
+        let Self { encoding, hasher, mut out, .. } = self;
+        encoding.finish(&mut out).map_err(EncodeError::Encoder)?;
+        emit(&mut out, false)?;
+        Ok(hasher.map(Hasher::finish))
+    }
+
+    fn feed(&mut self, piece: &[u8]) -> Result<(), Error> {
+        self.fed += piece.len() as u64;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(piece);
+        }
+        self.encoding.write(piece, &mut self.out)
+    }
+}

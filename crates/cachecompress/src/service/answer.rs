@@ -1,0 +1,127 @@
+//! The way of a request: locate, plan, select, respond.
+
+use std::time::SystemTime;
+
+use http::Response;
+use http::request::Parts;
+
+use super::locate::{self, Located, Target};
+use super::plan::{self, Facts, Head, Intent};
+use super::replay;
+use super::respond::{self, Answered, Exchange, Refusal};
+use super::response_cache::RequestKey;
+use super::site::Site;
+use crate::body::Body;
+use crate::catalog::{LoadError, Loaded};
+use crate::error::Error;
+use crate::limits::{LOOKUP_TRIES, SMALLEST_SOURCE};
+use crate::sendfile::Connection;
+
+/// Answers a request; `None` if its path leads nowhere. The answer is remembered under `key`, if it
+/// may be given again.
+pub(super) async fn answer(
+    site: &Site,
+    connection: Option<&Connection>,
+    parts: &Parts,
+    key: Option<RequestKey>,
+) -> Result<Option<Response<Body>>, Error> {
+    if let Some(refusal) = Refusal::of_method(&parts.method) {
+        return Ok(Some(respond::refuse(site, refusal)));
+    }
+    match locate::locate(site, parts).await? {
+        Located::File(target) => {
+            // The index answers for a path that may lead elsewhere a moment later.
+            let key = key.filter(|_| !target.spa);
+            answer_with(site, connection, parts, target, key).await
+        }
+        Located::Redirect(location) => Ok(Some(respond::redirect(site, &location))),
+        Located::Malformed => Ok(Some(respond::refuse(site, Refusal::BadRequest))),
+        Located::Nothing => Ok(None),
+    }
+}
+
+/// Answers a request with the file `path` of the source, whatever the request's own path.
+pub(super) async fn answer_file(
+    site: &Site,
+    connection: Option<&Connection>,
+    parts: &Parts,
+    path: &str,
+) -> Result<Response<Body>, Error> {
+    if let Some(refusal) = Refusal::of_method(&parts.method) {
+        return Ok(respond::refuse(site, refusal));
+    }
+    let response = match locate::locate_file(site, path, parts).await? {
+        Some(target) => answer_with(site, connection, parts, target, None).await?,
+        None => None,
+    };
+    Ok(response.unwrap_or_else(|| respond::refuse(site, Refusal::NotFound)))
+}
+
+/// Answers a request with the resource to which its path leads; `None` if that is gone meanwhile.
+async fn answer_with(
+    site: &Site,
+    connection: Option<&Connection>,
+    parts: &Parts,
+    target: Target,
+    key: Option<RequestKey>,
+) -> Result<Option<Response<Body>>, Error> {
+    let Target { resource, spa, _companion } = target;
+    let mut exchange = Exchange {
+        head: Head { method: &parts.method, version: parts.version, headers: &parts.headers },
+        options: parts.extensions.get(),
+        connection: replay::connection_of(connection, parts.version, &parts.extensions),
+        is_remembered: key.as_ref().is_some_and(|key| !key.is_conditional()),
+        resource,
+        spa,
+    };
+    let catalog = site.representations.catalog();
+    for _ in 0..LOOKUP_TRIES {
+        if let Some(answered) = try_answer(site, &exchange).await? {
+            return Ok(Some(replay::remember(site, &exchange.resource, key, answered)));
+        }
+        match catalog.load(&exchange.resource.path).await.map_err(LoadError::into_error)? {
+            Loaded::File(resource, _) => exchange.resource = resource,
+            Loaded::Directory | Loaded::Nothing => return Ok(None),
+        }
+    }
+    // A file that changes so often is being written. It goes out as it is, without a name.
+    exchange.resource = catalog.mark_unstable(&exchange.resource);
+    Ok(try_answer(site, &exchange).await?.map(|answered| answered.response))
+}
+
+/// Answers, or finds that the resource has changed (`None`).
+async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answered>, Error> {
+    let selection = match intend(site, exchange) {
+        Intent::NotModified(tag, candidates) => {
+            return Ok(Some(respond::not_modified(site, exchange, tag, &candidates)));
+        }
+        Intent::PreconditionFailed => {
+            return Ok(Some(respond::refuse(site, Refusal::PreconditionFailed).into()));
+        }
+        Intent::NotAcceptable => return Ok(Some(respond::not_acceptable(site, exchange).into())),
+        Intent::Select(selection) => selection,
+    };
+    let (selected, range) = site.representations.select(&exchange.resource, &selection).await;
+    respond::send(site, exchange, selected, range).await
+}
+
+/// The intent of the request, by what is known of the resource.
+fn intend(site: &Site, exchange: &Exchange<'_>) -> Intent {
+    let (resource, representations) = (&exchange.resource, &site.representations);
+    let large = exchange.is_negotiable() && representations.is_too_large(resource);
+    let codings = match large {
+        true => Vec::new(),
+        false => locate::offered(representations, exchange.options, resource.len),
+    };
+    let facts = Facts {
+        tags: resource.tags.as_ref(),
+        last_modified: resource.last_modified,
+        negotiable: exchange.is_negotiable(),
+        small: resource.len < SMALLEST_SOURCE,
+        large,
+        codings: &codings,
+        current: &|coding| representations.codecs().get(coding).map(|codec| codec.id),
+        now: SystemTime::now(),
+    };
+    plan::intend(exchange.head, &facts)
+}

@@ -1,0 +1,173 @@
+//! The tower calls.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::response_cache::{BorrowedKey, RequestKey};
+use super::serve_compressed::{Fallback, NoFallback, ServeCompressed};
+use super::site::Site;
+use super::{answer, replay, respond};
+use crate::body::Body;
+use crate::sendfile::Connection;
+
+/// The answer to one request, which may be ready at once.
+#[must_use = "an answer is there only once it is polled"]
+pub struct ResponseFuture(Answering);
+
+#[allow(clippy::large_enum_variant, reason = "the large one is what saves the allocation")]
+enum Answering {
+    Now(Option<Response<Body>>),
+    Later(Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>),
+}
+
+impl ResponseFuture {
+    fn now(response: Response<Body>) -> Self {
+        Self(Answering::Now(Some(response)))
+    }
+
+    fn later(
+        answer: impl Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
+    ) -> Self {
+        Self(Answering::Later(Box::pin(answer)))
+    }
+}
+
+impl Future for ResponseFuture {
+    type Output = Result<Response<Body>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.get_mut().0 {
+            Answering::Now(response) => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                None => Poll::Pending,
+            },
+            Answering::Later(answer) => answer.as_mut().poll(cx),
+        }
+    }
+}
+
+impl std::fmt::Debug for ResponseFuture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+impl<B> Service<Request<B>> for ServeCompressed<NoFallback> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        (&*self).call(request)
+    }
+}
+
+/// For servers whose services are shared and not cloned, as hyper's are.
+impl<B> Service<Request<B>> for &ServeCompressed<NoFallback> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        let key = match self.replay(&request) {
+            Replayed::Response(response) => return ResponseFuture::now(response),
+            Replayed::Not(key) => key,
+        };
+        let (site, connection) = (Arc::clone(&self.site), self.connection.clone());
+        let (parts, _body) = request.into_parts();
+        ResponseFuture::later(async move {
+            let reply = reply(&site, connection.as_ref(), &parts, key).await;
+            let not_found = || {
+                let not_found = respond::not_found(&site);
+                respond::without_body_for_head(&parts.method, not_found)
+            };
+            Ok(reply.unwrap_or_else(not_found))
+        })
+    }
+}
+
+impl<B, S, SB> Service<Request<B>> for ServeCompressed<Fallback<S>>
+where
+    B: Send + 'static,
+    S: Service<Request<B>, Response = Response<SB>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+    SB: http_body::Body<Data = Bytes> + Send + 'static,
+    SB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        let key = match self.replay(&request) {
+            Replayed::Response(response) => return ResponseFuture::now(response),
+            Replayed::Not(key) => key,
+        };
+        let service = self.clone();
+        let (parts, body) = request.into_parts();
+        let method = parts.method.clone();
+        ResponseFuture::later(async move {
+            let connection = service.connection.as_ref();
+            if let Some(reply) = reply(&service.site, connection, &parts, key).await {
+                return Ok(reply);
+            }
+            let mut fallback = service.fallback.0;
+            poll_fn(|cx| fallback.poll_ready(cx)).await?;
+            let response = fallback.call(Request::from_parts(parts, body)).await?;
+            Ok(respond::without_body_for_head(&method, response.map(Body::foreign)))
+        })
+    }
+}
+
+/// What the response cache has for a request.
+enum Replayed {
+    Response(Response<Body>),
+    /// Nothing; the key under which the answer may be remembered.
+    Not(Option<RequestKey>),
+}
+
+impl<F> ServeCompressed<F> {
+    fn replay<B>(&self, request: &Request<B>) -> Replayed {
+        let Some(key) = BorrowedKey::new(request) else { return Replayed::Not(None) };
+        match replay::replay(&self.site, self.connection.as_ref(), request, &key) {
+            Some(response) => Replayed::Response(response),
+            None => Replayed::Not(Some(key.to_owned())),
+        }
+    }
+}
+
+/// The answer, also to an error; `None` if the path leads nowhere.
+async fn reply(
+    site: &Site,
+    connection: Option<&Connection>,
+    parts: &Parts,
+    key: Option<RequestKey>,
+) -> Option<Response<Body>> {
+    let answer = answer::answer(site, connection, parts, key).await;
+    let answer = answer.unwrap_or_else(|error| Some(respond::failed(site, &error)));
+    answer.map(|response| respond::without_body_for_head(&parts.method, response))
+}

@@ -1,0 +1,144 @@
+//! From a request's path to a resource.
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+
+use super::options::RequestOptions;
+use super::site::Site;
+use crate::catalog::{Companion, LoadError, Loaded, Resource};
+use crate::encode::Guess;
+use crate::error::Error;
+use crate::http::{AcceptEncoding, ContentCoding, PathError, RequestPath, SourcePath};
+use crate::representations::Representations;
+
+/// Where a request's path leads.
+pub(super) enum Located {
+    File(Target),
+    Redirect(String),
+    Malformed,
+    Nothing,
+}
+
+/// The resource that answers a request.
+pub(super) struct Target {
+    pub(super) resource: Arc<Resource>,
+    /// Whether the path itself leads nowhere, and the index answers a navigation to it.
+    pub(super) spa: bool,
+    /// An encode that was begun during the resource's hash. It ends when nobody holds this.
+    pub(super) _companion: Option<Companion>,
+}
+
+/// Finds the resource, the redirect or the error to which a request's path leads.
+pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error> {
+    let request = match RequestPath::parse(parts.uri.path()) {
+        Ok(request) => request,
+        Err(PathError::Nowhere) => return Ok(Located::Nothing),
+        Err(PathError::Malformed) => return Ok(Located::Malformed),
+    };
+    if request.directory {
+        if let Some(target) = index_of(site, &request.path, parts, false).await? {
+            return Ok(Located::File(target));
+        }
+    } else {
+        match look_up(site, &request.path, parts).await? {
+            Loaded::File(resource, _companion) => {
+                return Ok(Located::File(Target { resource, spa: false, _companion }));
+            }
+            Loaded::Directory => {
+                return Ok(Located::Redirect(request.directory_location(parts.uri.query())));
+            }
+            Loaded::Nothing => {}
+        }
+    }
+    if site.settings.spa
+        && is_navigation(&parts.headers)
+        && let Some(target) = index_of(site, &SourcePath::root(), parts, true).await?
+    {
+        return Ok(Located::File(target));
+    }
+    Ok(Located::Nothing)
+}
+
+/// Finds the file `path`, which is no request's path and so neither an index nor a redirect.
+pub(super) async fn locate_file(
+    site: &Site,
+    path: &str,
+    parts: &Parts,
+) -> Result<Option<Target>, Error> {
+    let Some(path) = SourcePath::parse(path.as_bytes()) else { return Ok(None) };
+    Ok(match look_up(site, &path, parts).await? {
+        Loaded::File(resource, _companion) => Some(Target { resource, spa: false, _companion }),
+        Loaded::Directory | Loaded::Nothing => None,
+    })
+}
+
+async fn index_of(
+    site: &Site,
+    directory: &SourcePath,
+    parts: &Parts,
+    spa: bool,
+) -> Result<Option<Target>, Error> {
+    for name in &site.settings.index {
+        if let Loaded::File(resource, _companion) =
+            look_up(site, &directory.join(name), parts).await?
+        {
+            return Ok(Some(Target { resource, spa, _companion }));
+        }
+    }
+    Ok(None)
+}
+
+async fn look_up(site: &Site, path: &SourcePath, parts: &Parts) -> Result<Loaded, Error> {
+    let guess = || guess_codec(site, parts);
+    site.representations.resource(path, guess).await.map_err(LoadError::into_error)
+}
+
+/// Guesses the codec of a large file that is not hashed yet; `None` if nothing is likely to be
+/// encoded for this request. Few lookups come to a large file, so the guess is made only then.
+fn guess_codec(site: &Site, parts: &Parts) -> Option<Guess> {
+    let mut lines = parts.headers.get_all(ACCEPT_ENCODING).iter();
+    let (Some(accept), None) = (lines.next(), lines.next()) else { return None };
+    // A request for a range, or with a validator, most likely gets nothing encoded.
+    let others = [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE];
+    if parts.method != Method::GET || others.iter().any(|name| parts.headers.contains_key(name)) {
+        return None;
+    }
+    let (accept, options) = (accept.clone(), parts.extensions.get::<RequestOptions>().cloned());
+    let representations = site.representations.clone();
+    Some(Box::new(move || {
+        let offered = offered(&representations, options.as_ref(), u64::MAX);
+        let accept = AcceptEncoding::parse(std::iter::once(accept.as_bytes()));
+        let codings = accept.negotiate(&offered).codings;
+        codings.first().and_then(|coding| representations.codecs().get(coding)).cloned()
+    }))
+}
+
+/// The codings on offer to a request for a source of `len` bytes, in the server's order.
+pub(super) fn offered(
+    representations: &Representations,
+    options: Option<&RequestOptions>,
+    len: u64,
+) -> Vec<ContentCoding> {
+    let chosen = options.and_then(|options| options.codings.as_deref());
+    let known = |coding: &&ContentCoding| representations.codecs().get(coding).is_some();
+    let ordered = chosen.unwrap_or_else(|| representations.preferred(len));
+    ordered.iter().filter(known).cloned().collect()
+}
+
+/// Whether a browser is about to show the answer as a page.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    if let Some(mode) = headers.get("sec-fetch-mode") {
+        return mode == "navigate";
+    }
+    headers.get_all(ACCEPT).iter().any(|value| {
+        value.to_str().is_ok_and(|value| {
+            value.split(',').any(|member| {
+                let range = member.split(';').next().unwrap_or_default();
+                range.trim().eq_ignore_ascii_case("text/html")
+            })
+        })
+    })
+}

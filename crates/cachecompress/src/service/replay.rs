@@ -1,0 +1,81 @@
+//! Keeping responses, and giving them again.
+
+use std::sync::Arc;
+
+use http::{Extensions, Request, Response, StatusCode, Version};
+
+use super::respond::Answered;
+use super::response_cache::{BorrowedKey, CachedBody, CachedResponse, RequestKey};
+use super::site::Site;
+use crate::body::Body;
+use crate::catalog::Resource;
+use crate::concurrency::sync::clock;
+use crate::sendfile::Connection;
+
+/// The response that a request of this key got a moment ago, if that still holds.
+pub(super) fn replay<B>(
+    site: &Site,
+    connection: Option<&Connection>,
+    request: &Request<B>,
+    key: &BorrowedKey<'_>,
+) -> Option<Response<Body>> {
+    let cached = site.response_cache.get(key, clock())?;
+    let resource = &cached.held.resource;
+    let body = match &cached.body {
+        CachedBody::Empty => Body::empty(),
+        CachedBody::Resource => Body::bytes(resource.bytes.clone()?),
+        CachedBody::Payload(_) => Body::bytes(cached.body.payload()?),
+        CachedBody::Entry(entry) => {
+            let connection = connection_of(connection, request.version(), request.extensions());
+            site.representations.stored_body(&*entry.upgrade()?, connection.as_ref())
+        }
+    };
+    let counters = site.representations.counters();
+    if let Some(outcome) = cached.served.outcome {
+        counters.request(outcome);
+    }
+    let body = match &cached.body {
+        CachedBody::Empty => body,
+        _ => body.metered(counters, resource.len),
+    };
+    let mut response = Response::new(body.of(Arc::clone(&cached.served)));
+    *response.status_mut() = cached.status;
+    *response.headers_mut() = cached.fields.clone();
+    Some(response)
+}
+
+/// Keeps a response under `key`, if it may be given again.
+pub(super) fn remember(
+    site: &Site,
+    resource: &Arc<Resource>,
+    key: Option<RequestKey>,
+    answered: Answered,
+) -> Response<Body> {
+    let Answered { response, body } = answered;
+    if let Some(body) = body
+        && let Some(key) = key
+        && (!key.is_conditional() || response.status() == StatusCode::NOT_MODIFIED)
+        && let Some(served) = response.body().shared_served().cloned()
+        && let Some(held) = site.representations.catalog().hold(resource)
+    {
+        let (status, fields) = (response.status(), response.headers().clone());
+        let cached = CachedResponse { made: clock(), held, status, fields, served, body };
+        site.response_cache.insert(key, cached);
+    }
+    response
+}
+
+/// The connection to which a body may go by `sendfile`; none over HTTP/2, where frames lie between.
+pub(super) fn connection_of(
+    own: Option<&Connection>,
+    version: Version,
+    extensions: &Extensions,
+) -> Option<Connection> {
+    if version >= Version::HTTP_2 {
+        return None;
+    }
+    own.cloned().or_else(|| Connection::of(extensions))
+}
+
+#[cfg(all(test, feature = "brotli", feature = "gzip", feature = "zstd"))]
+mod tests;

@@ -1,0 +1,38 @@
+//! One source with the rules for its answers.
+
+use super::headers::HeaderRules;
+use super::response_cache::ResponseCache;
+use crate::representations::Representations;
+
+/// What all clones of a service share.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) representations: Representations,
+    pub(super) settings: Settings,
+    pub(super) response_cache: ResponseCache,
+}
+
+/// The rules for answers.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) headers: HeaderRules,
+    /// The names that are tried for a directory.
+    pub(super) index: Vec<String>,
+    pub(super) spa: bool,
+    pub(super) original_length: bool,
+    pub(super) nosniff: bool,
+    pub(super) cache_status: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            headers: HeaderRules::default(),
+            index: Vec::new(),
+            spa: false,
+            original_length: false,
+            nosniff: true,
+            cache_status: true,
+        }
+    }
+}
