@@ -52,6 +52,9 @@ pub(crate) const SPARE_HASHERS: usize = 14;
 /// Reads, and hashes, that wait for a thread.
 pub(crate) const READ_QUEUE: usize = 16 * 1024;
 
+/// How long the regular threads of a pool may take no job, while some wait, before spare ones do.
+pub(crate) const STALL: Duration = Duration::from_secs(1);
+
 // Encodes
 
 /// Encoders' faults that are remembered beside the stored verdicts.

@@ -1,7 +1,7 @@
-//! How far a producer has come, and who waits for it.
+//! The progress of a production, and its watchers.
 //!
-//! One producer, any number of watchers. `T` is what the producer shares as soon as it starts
-//! (the growing file), `F` is why it failed.
+//! One producer, any number of watchers. `T` is shared as soon as the production starts (the
+//! growing file), `F` is the reason of a failure.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -9,35 +9,35 @@ use std::task::{Context, Poll, Waker};
 
 use crate::concurrency::sync::{Arc, Mutex, lock};
 
-/// The state of one production.
+/// The progress of one production.
 #[derive(Debug)]
 pub(crate) struct Progress<T, F> {
-    state: Mutex<State<T, F>>,
+    state: Mutex<Watched<T, F>>,
 }
 
 #[derive(Debug)]
-struct State<T, F> {
+struct Watched<T, F> {
     stage: Stage<T, F>,
     next_watch: u64,
-    /// By their watches, so that who came first is woken first.
+    /// By watch, so that the first to come is woken first.
     wakers: BTreeMap<u64, Waker>,
 }
 
-/// What a watcher sees.
+/// The stages of a production.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stage<T, F> {
-    /// Nothing to be had yet.
+    /// No byte may be read yet.
     Pending,
-    /// `committed` bytes may be read, more will come.
+    /// `committed` bytes may be read, and more will come.
     Growing { shared: T, committed: u64 },
     /// The whole is `len` bytes, and all may be read.
     Finished { shared: T, len: u64 },
-    /// There will be no more. What was committed before may still be read.
+    /// No more bytes will come. Those committed before may still be read.
     Failed { why: F, committed: u64 },
 }
 
 impl<T, F> Stage<T, F> {
-    /// How many bytes may be read.
+    /// The number of bytes that may be read.
     pub(crate) fn available(&self) -> u64 {
         match self {
             Self::Pending => 0,
@@ -51,7 +51,7 @@ impl<T, F> Stage<T, F> {
         matches!(self, Self::Failed { .. })
     }
 
-    /// Whether nothing will change any more.
+    /// Whether it ended, well or badly.
     pub(crate) fn ended(&self) -> bool {
         matches!(self, Self::Finished { .. } | Self::Failed { .. })
     }
@@ -59,16 +59,16 @@ impl<T, F> Stage<T, F> {
 
 impl<T: Clone, F: Clone> Progress<T, F> {
     pub(crate) fn new() -> Arc<Self> {
-        let state = State { stage: Stage::Pending, next_watch: 0, wakers: BTreeMap::new() };
+        let state = Watched { stage: Stage::Pending, next_watch: 0, wakers: BTreeMap::new() };
         Arc::new(Self { state: Mutex::new(state) })
     }
 
-    /// Shares `shared`, with nothing committed. Without effect after an end.
+    /// Shares `shared` with nothing committed. Has no effect after an end.
     pub(crate) fn start(&self, shared: T) {
         self.change(|stage| Stage::Growing { shared, committed: stage.available() });
     }
 
-    /// Lets watchers read up to `committed` bytes. Never takes any back.
+    /// Lets watchers read up to `committed` bytes. Never takes bytes back.
     pub(crate) fn commit(&self, committed: u64) {
         self.change(|stage| match stage {
             Stage::Growing { shared, committed: before } => {
@@ -88,7 +88,7 @@ impl<T: Clone, F: Clone> Progress<T, F> {
         self.change(|stage| Stage::Failed { why, committed: stage.available() });
     }
 
-    /// The present state.
+    /// The present stage.
     pub(crate) fn stage(&self) -> Stage<T, F> {
         lock(&self.state).stage.clone()
     }
@@ -107,7 +107,7 @@ impl<T: Clone, F: Clone> Progress<T, F> {
     }
 }
 
-/// One watcher's place; dropping it gives the place up.
+/// One watcher's place, which it gives up on drop.
 #[derive(Debug)]
 pub(crate) struct Watch<T: Clone, F: Clone> {
     progress: Arc<Progress<T, F>>,
@@ -123,7 +123,7 @@ impl<T: Clone, F: Clone> Watch<T, F> {
         Self { progress: Arc::clone(progress), id }
     }
 
-    /// The stage as soon as `enough` says so, or it has ended.
+    /// The stage, as soon as it is `enough` or an end.
     pub(crate) fn poll_until(
         &mut self,
         cx: &mut Context<'_>,
@@ -168,7 +168,7 @@ mod tests {
     type Plain = Progress<&'static str, &'static str>;
 
     #[test]
-    fn a_watcher_is_woken_by_a_commit_and_sees_it() {
+    fn commit_wakes_watchers() {
         let count = std::sync::Arc::new(Count::default());
         let waker = Waker::from(std::sync::Arc::clone(&count));
         let mut cx = Context::from_waker(&waker);
@@ -186,11 +186,11 @@ mod tests {
             Poll::Ready(Stage::Growing { shared: "file", committed: 7 })
         );
         progress.commit(3);
-        assert_eq!(progress.stage().available(), 7, "what was committed stays so");
+        assert_eq!(progress.stage().available(), 7, "committed bytes stay committed");
     }
 
     #[test]
-    fn an_end_is_final_and_keeps_what_was_committed() {
+    fn end_is_final_and_keeps_committed_bytes() {
         let progress: Arc<Plain> = Progress::new();
         progress.start("file");
         progress.commit(5);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watcher_that_left_is_forgotten() {
+    fn dropped_watcher_is_forgotten() {
         let progress: Arc<Plain> = Progress::new();
         let mut watch = Watch::new(&progress);
         let mut cx = Context::from_waker(Waker::noop());

@@ -1,4 +1,4 @@
-//! What concurrent pieces are made of: std's, or loom's under `--cfg cachecompress_loom`.
+//! Locks and atomics of concurrent pieces: std's, or loom's under `--cfg cachecompress_loom`.
 
 #[cfg(cachecompress_loom)]
 pub(crate) use loom::sync::{
@@ -11,8 +11,8 @@ pub(crate) use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Locks `mutex`, also when a thread panicked while it held it: every critical section here
-/// leaves its state whole at each step.
+/// Locks `mutex`, also when a thread panicked while it held it: critical sections leave their data
+/// whole at each step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

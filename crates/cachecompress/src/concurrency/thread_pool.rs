@@ -1,4 +1,4 @@
-//! A pool of the library's own threads: started when there is work, ended with the last handle.
+//! Pools of the library's own threads, which start with the first job and end with the last handle.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,14 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use crate::concurrency::sync::clock;
+use crate::limits::STALL;
 
-/// How long the threads of a pool may take no job, while some wait, before spare ones do.
-const STALL: Duration = Duration::from_secs(1);
-
-/// A bounded pool with a bounded queue.
+/// A bounded pool of threads with a bounded queue.
 ///
-/// Cloned handles share it. When the last one is dropped, what is queued is dropped with it and
-/// the threads end after the job that they are at.
+/// Cloned handles share it. When the last one is dropped, queued jobs are dropped with it, and the
+/// threads end after their present job.
 #[derive(Clone, Debug)]
 pub(crate) struct ThreadPool(Arc<Owner>);
 
@@ -33,28 +31,28 @@ struct Shared {
 /// Thread priorities.
 #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 mod nice {
-    /// Gives this thread what no other wants. On Linux a "process" of `setpriority` is a thread.
+    /// Sets nice 19. On Linux a "process" of `setpriority` is a thread.
     pub(super) fn lowest() {
         let _ = rustix::process::setpriority_process(None, 19);
     }
 }
 
-/// Elsewhere a process has one priority for all its threads; it stays as it is.
+/// Elsewhere all threads of a process have one priority, which stays as it is.
 #[cfg(not(all(target_os = "linux", not(cachecompress_portable))))]
 mod nice {
     pub(super) fn lowest() {}
 }
 
-/// How much of everything a pool may have.
+/// The limits of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// ThreadPool for each class, at least 2: one of those that somebody waits for takes only small
+    /// ThreadPool for each priority, at least 2: one of those that somebody waits for takes only small
     /// jobs, so that large ones cannot hold all of them.
     pub(crate) threads: usize,
-    /// Further threads for jobs that somebody waits for, started one by one when all others have
-    /// taken none for a second: they hang, as reads from a network's disk may.
+    /// Further threads for the foreground, started one by one when the others have taken no job for
+    /// [`STALL`]: they hang, as reads from a network's disk may.
     pub(crate) spare: usize,
-    /// Jobs that wait for a thread.
+    /// Jobs that may wait for a thread.
     pub(crate) queue: usize,
 }
 
@@ -65,7 +63,7 @@ struct State {
     closed: bool,
 }
 
-/// The jobs of one class, and the threads that take them.
+/// The jobs of one priority, and the threads that take them.
 #[derive(Default)]
 struct Lane {
     queue: VecDeque<Job>,
@@ -73,37 +71,37 @@ struct Lane {
     threads: usize,
     /// ThreadPool that wait for work, but for the one that takes only small jobs.
     idle: usize,
-    /// Spare threads, and how many of them are at no job.
+    /// Spare threads, and those of them without a job.
     spare: usize,
     spare_idle: usize,
-    /// When a thread that is no spare one last took a job, in milliseconds of [`clock`].
+    /// When a regular thread last took a job, in milliseconds of [`clock`].
     taken: u64,
 }
 
 impl Lane {
-    /// How long until the jobs that wait are a spare thread's to take; `None` if none wait.
+    /// The time until a spare thread may take the waiting jobs; `None` if none wait.
     fn stalls_in(&self) -> Option<Duration> {
         let since = Duration::from_millis(clock().saturating_sub(self.taken));
         (!self.queue.is_empty()).then(|| STALL.saturating_sub(since))
     }
 }
 
-/// What a thread takes.
+/// Which jobs a thread takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Foreground,
     ForegroundSmall,
-    /// Any job of the waited lane, if that stalls.
+    /// Any job of the foreground, if that stalls.
     Spare,
     Background,
 }
 
-/// Whether somebody waits for a job.
+/// Who waits for a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
-    /// Somebody does.
+    /// A request.
     Foreground,
-    /// Nobody does: it runs on threads of its own, at the lowest priority that the system has.
+    /// Nobody. The job runs on threads of its own, at the lowest priority of the system.
     Background,
 }
 
@@ -124,28 +122,27 @@ impl ThreadPool {
         }))))
     }
 
-    /// Queues `run`; gives it back unrun, by dropping it, and returns `false` when the queue is
-    /// full or the pool is closed.
+    /// Queues `run`. Drops it unrun and returns `false` when the queue is full or the pool closed.
     pub(crate) fn submit(
         &self,
-        class: Priority,
+        priority: Priority,
         small: bool,
         run: impl FnOnce() + Send + 'static,
     ) -> bool {
         let shared = &self.0.0;
         let mut state = shared.lock();
-        // Nobody who waits is held up by what waits in the background.
-        let ahead = match class {
+        // Jobs that wait in the background hold up no request.
+        let ahead = match priority {
             Priority::Foreground => state.foreground.queue.len(),
             Priority::Background => state.waiting(),
         };
         if state.closed || ahead >= shared.limits.queue {
             return false;
         }
-        let lane = state.lane(class);
+        let lane = state.lane(priority);
         lane.queue.push_back(Job { small, run: Box::new(run) });
         if lane.idle < lane.queue.len()
-            && let Err(error) = Shared::spawn_worker(shared, lane, class, small)
+            && let Err(error) = Shared::spawn_worker(shared, lane, priority, small)
         {
             tracing::error!(%error, "cannot start a thread for {}", shared.name);
             if lane.threads == 0 {
@@ -160,29 +157,29 @@ impl ThreadPool {
         true
     }
 
-    /// Whether a job that is not small would be begun at once.
-    pub(crate) fn has_idle_worker(&self, class: Priority) -> bool {
+    /// Whether a thread could begin a large job at once.
+    pub(crate) fn has_idle_worker(&self, priority: Priority) -> bool {
         let shared = &self.0.0;
         let mut state = shared.lock();
-        let lane = state.lane(class);
+        let lane = state.lane(priority);
         // The second thread is the one for small jobs.
         let startable = lane.threads.max(2) < shared.limits.threads || lane.threads == 0;
         lane.queue.is_empty() && (lane.idle > 0 || startable)
     }
 
-    /// Whether a job that is not small waits for a thread.
-    pub(crate) fn is_short(&self, class: Priority) -> bool {
+    /// Whether a large job waits for a thread.
+    pub(crate) fn is_short(&self, priority: Priority) -> bool {
         let mut state = self.0.0.lock();
-        let lane = state.lane(class);
+        let lane = state.lane(priority);
         lane.queue.iter().filter(|job| !job.small).count() > lane.idle
     }
 
-    /// How many jobs wait for a thread.
+    /// The number of jobs that wait for a thread.
     pub(crate) fn waiting(&self) -> usize {
         self.0.0.lock().waiting()
     }
 
-    /// Takes no more jobs and drops those that wait.
+    /// Takes no more jobs, and drops those that wait.
     pub(crate) fn close(&self) {
         self.0.0.close();
     }
@@ -198,8 +195,8 @@ impl ThreadPool {
 }
 
 impl State {
-    fn lane(&mut self, class: Priority) -> &mut Lane {
-        match class {
+    fn lane(&mut self, priority: Priority) -> &mut Lane {
+        match priority {
             Priority::Foreground => &mut self.foreground,
             Priority::Background => &mut self.background,
         }
@@ -220,7 +217,7 @@ impl State {
 }
 
 impl Role {
-    fn class(self) -> Priority {
+    fn priority(self) -> Priority {
         match self {
             Self::Foreground | Self::ForegroundSmall | Self::Spare => Priority::Foreground,
             Self::Background => Priority::Background,
@@ -263,16 +260,16 @@ impl Shared {
             .map(drop)
     }
 
-    /// Starts a thread that takes a `small` job or another, or sees to a spare one if there are as
-    /// many as there may be.
+    /// Starts a thread for a `small` or a large job, or a spare one if there are no more regular
+    /// ones to start.
     fn spawn_worker(
         shared: &Arc<Self>,
         lane: &mut Lane,
-        class: Priority,
+        priority: Priority,
         small: bool,
     ) -> std::io::Result<()> {
         while lane.threads < shared.limits.threads {
-            let role = match (class, lane.threads) {
+            let role = match (priority, lane.threads) {
                 (Priority::Background, _) => Role::Background,
                 (Priority::Foreground, 1) => Role::ForegroundSmall,
                 (Priority::Foreground, _) => Role::Foreground,
@@ -283,14 +280,14 @@ impl Shared {
                 return Ok(());
             }
         }
-        if class == Priority::Foreground {
-            Self::spare(shared, lane);
+        if priority == Priority::Foreground {
+            Self::spawn_spare(shared, lane);
         }
         Ok(())
     }
 
-    /// Sees to it that there is a spare thread at no job, if there may be one more.
-    fn spare(shared: &Arc<Self>, lane: &mut Lane) {
+    /// Starts a spare thread, if all have a job and one more is allowed.
+    fn spawn_spare(shared: &Arc<Self>, lane: &mut Lane) {
         // Without it the pool is only slower.
         if lane.spare_idle == 0
             && lane.spare < shared.limits.spare
@@ -307,20 +304,20 @@ impl Shared {
         }
         let mut state = self.lock();
         loop {
-            if let Some(job) = role.take(state.lane(role.class())) {
+            if let Some(job) = role.take(state.lane(role.priority())) {
                 if role == Role::Spare {
                     state.foreground.spare_idle -= 1;
-                    Self::spare(self, &mut state.foreground);
+                    Self::spawn_spare(self, &mut state.foreground);
                 }
-                state.lane(role.class()).running += 1;
+                state.lane(role.priority()).running += 1;
                 drop(state);
-                // A job that panics has dropped its guards while unwinding, which told everybody
-                // who waits; the thread lives on for the others.
+                // A job that panics drops its guards while it unwinds, which wakes those who wait.
+                // The thread lives on for other jobs.
                 if catch_unwind(AssertUnwindSafe(job.run)).is_err() {
                     tracing::error!("a job of {} panicked", self.name);
                 }
                 state = self.lock();
-                state.lane(role.class()).running -= 1;
+                state.lane(role.priority()).running -= 1;
                 state.foreground.spare_idle += usize::from(role == Role::Spare);
                 if state.rests() {
                     self.idle.notify_all();
@@ -329,16 +326,16 @@ impl Shared {
                 if role == Role::Spare {
                     state.foreground.spare -= 1;
                 } else {
-                    state.lane(role.class()).threads -= 1;
+                    state.lane(role.priority()).threads -= 1;
                 }
                 return;
             } else if role == Role::Spare {
                 state = self.wait_for_a_stall(state);
             } else {
                 let counts = usize::from(role != Role::ForegroundSmall);
-                state.lane(role.class()).idle += counts;
+                state.lane(role.priority()).idle += counts;
                 state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.lane(role.class()).idle -= counts;
+                state.lane(role.priority()).idle -= counts;
             }
         }
     }
@@ -382,9 +379,9 @@ mod tests {
         ThreadPool::new("test", Limits { threads, spare: 0, queue })
     }
 
-    /// Four reads from a disk that hung held all readers, and everybody else.
+    /// Four reads from a hanging disk held all readers, and all requests with them.
     #[test]
-    fn spare_threads_take_what_hanging_ones_leave_and_are_bounded() {
+    fn spare_threads_take_over_from_hanging_ones_and_are_bounded() {
         let pool = ThreadPool::new("test", Limits { threads: 2, spare: 3, queue: 64 });
         let (hold, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
@@ -411,7 +408,7 @@ mod tests {
     /// The second large job started the thread for small ones, and waited until the first ended,
     /// or a third came.
     #[test]
-    fn the_second_large_job_starts_a_thread_that_takes_it() {
+    fn second_large_job_starts_a_thread_of_its_own() {
         for (threads, spare) in [(3, 0), (2, 1)] {
             let pool = ThreadPool::new("test", Limits { threads, spare, queue: 16 });
             let (hold, held) = mpsc::channel::<()>();
@@ -445,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_begin_does() {
+    fn idle_worker_begins_a_job_at_once() {
         let pool = pool(3, 16);
         let (hold, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
@@ -497,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_handle_ends_the_threads_and_drops_what_waits() {
+    fn last_handle_ends_the_threads_and_drops_waiting_jobs() {
         let pool = pool(2, 8);
         let (hold, held) = mpsc::channel::<()>();
         let (sender, receiver) = mpsc::channel::<()>();
@@ -517,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn background_jobs_hold_up_nobody_who_waits() {
+    fn background_jobs_never_delay_the_foreground() {
         let pool = pool(2, 16);
         let running = |priority| pool.0.0.lock().lane(priority).running;
         let (hold, held) = mpsc::channel::<()>();
