@@ -34,7 +34,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use http_body::{Body, Frame, SizeHint};
 
 use crate::exit::Failure;
-use crate::values::LogTarget;
+use crate::flag_values::LogTarget;
 
 /// How many lines may wait for the disk; further ones are lost, and counted.
 const QUEUE: usize = 8192;

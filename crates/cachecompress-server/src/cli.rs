@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Failure;
-use crate::values::{self, CacheControl, Codings, Level, LogTarget};
+use crate::flag_values::{self, CacheControl, Codings, Level, LogTarget};
 
 /// A static file server that compresses every file once, on its first request, and keeps the
 /// result on disk.
@@ -72,7 +72,7 @@ pub(crate) struct GcArgs {
     pub(crate) cache: CacheArgs,
 
     /// Only print what would be removed; locks are left out, as trying them takes them
-    #[arg(long, value_parser = values::switch, env = "CACHECOMPRESS_DRY_RUN")]
+    #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_DRY_RUN")]
     pub(crate) dry_run: bool,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct ServeArgs {
     ///
     /// Port 0 lets the system choose. Each bound address is printed to stdout as
     /// `listening on http://ADDRESS:PORT`. On most systems [::]:PORT takes IPv4 as well.
-    #[arg(long, value_name = "ADDR", value_parser = values::address, value_delimiter = ',')]
+    #[arg(long, value_name = "ADDR", value_parser = flag_values::address, value_delimiter = ',')]
     #[arg(default_value = "127.0.0.1:8080", env = "CACHECOMPRESS_LISTEN")]
     pub(crate) listen: Vec<SocketAddr>,
 
@@ -105,14 +105,14 @@ pub(crate) struct ServeArgs {
     ///
     /// The least recently used ones make room. 0 keeps nothing on disk, and up to 64 MiB in
     /// memory.
-    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SIZE", value_parser = flag_values::size, allow_hyphen_values = true)]
     #[arg(default_value = "1GiB", env = "CACHECOMPRESS_CACHE_SIZE")]
     pub(crate) cache_size: u64,
 
     /// How much memory small files and ready answers may take, such as 64MiB; 0 keeps none
     ///
     /// What is asked for again within a second or so is then answered without a look at any file.
-    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SIZE", value_parser = flag_values::size, allow_hyphen_values = true)]
     #[arg(default_value = "64MiB", env = "CACHECOMPRESS_MEMORY_CACHE")]
     pub(crate) memory_cache: u64,
 
@@ -129,7 +129,7 @@ pub(crate) struct ServeArgs {
     ///
     /// A client's own preference comes first. auto: br, zstd, gzip, deflate for files up to
     /// 1 MiB; zstd before br for larger ones, where encoding speed counts.
-    #[arg(long, value_name = "LIST", value_parser = values::codings)]
+    #[arg(long, value_name = "LIST", value_parser = flag_values::codings)]
     #[arg(default_value = "auto", env = "CACHECOMPRESS_CODINGS")]
     pub(crate) codings: Codings,
 
@@ -137,7 +137,7 @@ pub(crate) struct ServeArgs {
     ///
     /// br takes 0 to 11, zstd 1 to 22, gzip and deflate 1 to 9. A higher level compresses better
     /// and takes longer, once per file.
-    #[arg(long, value_name = "CODING=N", value_parser = values::level, value_delimiter = ',')]
+    #[arg(long, value_name = "CODING=N", value_parser = flag_values::level, value_delimiter = ',')]
     #[arg(env = "CACHECOMPRESS_LEVEL")]
     pub(crate) level: Vec<Level>,
 
@@ -153,13 +153,13 @@ pub(crate) struct ServeArgs {
 
     /// How long a file counts as unchanged before its timestamps are looked at again, such as
     /// 500ms or 1s; 0 looks at every request
-    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", value_parser = flag_values::duration, allow_hyphen_values = true)]
     #[arg(default_value = "1s", env = "CACHECOMPRESS_REVALIDATE")]
     pub(crate) revalidate: Duration,
 
     /// How long a request waits for the first compressed bytes before it gets the file
     /// uncompressed, such as 50ms; the compressing goes on for the next request
-    #[arg(long, value_name = "DURATION", value_parser = values::duration, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", value_parser = flag_values::duration, allow_hyphen_values = true)]
     #[arg(default_value = "50ms", env = "CACHECOMPRESS_PATIENCE")]
     pub(crate) patience: Duration,
 
@@ -170,21 +170,21 @@ pub(crate) struct ServeArgs {
     pub(crate) prove: bool,
 
     /// The Cache-Control header where nothing more specific is set; off sends none
-    #[arg(long, value_name = "VALUE|off", value_parser = values::cache_control)]
+    #[arg(long, value_name = "VALUE|off", value_parser = flag_values::cache_control)]
     #[arg(default_value = "no-cache", env = "CACHECOMPRESS_CACHE_CONTROL")]
     pub(crate) cache_control: CacheControl,
 
     /// Answer navigations to unknown paths with /index.html, for single-page applications
-    #[arg(long, value_parser = values::switch, env = "CACHECOMPRESS_SPA")]
+    #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_SPA")]
     pub(crate) spa: bool,
 
     /// Let clients keep files with a fingerprint in their name (app.3f9c2b1a.js) for a year:
     /// `Cache-Control: public, max-age=31536000, immutable`
-    #[arg(long, value_parser = values::switch, env = "CACHECOMPRESS_IMMUTABLE")]
+    #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_IMMUTABLE")]
     pub(crate) immutable: bool,
 
     /// Send the uncompressed length as X-Original-Content-Length, for progress displays
-    #[arg(long, value_parser = values::switch, env = "CACHECOMPRESS_ORIGINAL_LENGTH")]
+    #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_ORIGINAL_LENGTH")]
     pub(crate) original_length: bool,
 
     /// Files that may wait to be compressed; beyond that they go out uncompressed meanwhile
@@ -214,7 +214,7 @@ pub(crate) struct ServeArgs {
     pub(crate) max_streams: u32,
 
     /// The most bytes of a request's head, from 8KiB to 1MiB; longer ones get a 431
-    #[arg(long, value_name = "SIZE", value_parser = values::header_bytes)]
+    #[arg(long, value_name = "SIZE", value_parser = flag_values::header_bytes)]
     #[arg(default_value = "32KiB", env = "CACHECOMPRESS_MAX_HEADER_BYTES")]
     pub(crate) max_header_bytes: u32,
 
@@ -224,13 +224,13 @@ pub(crate) struct ServeArgs {
     pub(crate) max_headers: u32,
 
     /// How long a client may take to send a request's head before its connection is closed
-    #[arg(long, value_name = "DURATION", value_parser = values::timeout)]
+    #[arg(long, value_name = "DURATION", value_parser = flag_values::timeout)]
     #[arg(allow_hyphen_values = true)]
     #[arg(default_value = "30s", env = "CACHECOMPRESS_HEADER_TIMEOUT")]
     pub(crate) header_timeout: Duration,
 
     /// How long a connection without a request is kept
-    #[arg(long, value_name = "DURATION", value_parser = values::timeout)]
+    #[arg(long, value_name = "DURATION", value_parser = flag_values::timeout)]
     #[arg(allow_hyphen_values = true)]
     #[arg(default_value = "60s", env = "CACHECOMPRESS_IDLE_TIMEOUT")]
     pub(crate) idle_timeout: Duration,
@@ -239,7 +239,7 @@ pub(crate) struct ServeArgs {
     ///
     /// A client that reads slowly but steadily, some 64 KiB within that time, is served to the end,
     /// however long that takes. Time that it waits for us does not count.
-    #[arg(long, value_name = "DURATION", value_parser = values::timeout)]
+    #[arg(long, value_name = "DURATION", value_parser = flag_values::timeout)]
     #[arg(allow_hyphen_values = true)]
     #[arg(default_value = "60s", env = "CACHECOMPRESS_WRITE_TIMEOUT")]
     pub(crate) write_timeout: Duration,
@@ -257,7 +257,7 @@ pub(crate) struct ServeArgs {
     /// quotes, `"`, `\` and everything that is not visible ASCII is written as \xHH. Lines are
     /// flushed every second; a log that cannot keep up loses lines rather than delay a request,
     /// and says so on stderr. SIGHUP reopens the file.
-    #[arg(long, value_name = "FILE|-", value_parser = values::log_target, verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE|-", value_parser = flag_values::log_target, verbatim_doc_comment)]
     #[arg(env = "CACHECOMPRESS_ACCESS_LOG")]
     pub(crate) access_log: Option<LogTarget>,
 
@@ -266,7 +266,7 @@ pub(crate) struct ServeArgs {
     /// /healthz answers 200 while the process lives; /readyz 200, and 503 from the first signal
     /// on; /metrics is for Prometheus. The address is printed to stdout as
     /// `admin on http://ADDRESS:PORT`. Not for the public: there is no authentication.
-    #[arg(long, value_name = "ADDR", value_parser = values::address, env = "CACHECOMPRESS_ADMIN")]
+    #[arg(long, value_name = "ADDR", value_parser = flag_values::address, env = "CACHECOMPRESS_ADMIN")]
     pub(crate) admin: Option<SocketAddr>,
 
     /// How much to log to stderr

@@ -14,7 +14,7 @@ use crate::cli::{CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs};
 use crate::connection::Limits;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
-use crate::values::{CacheControl, Level, LogTarget};
+use crate::flag_values::{CacheControl, Level, LogTarget};
 
 /// How much a cache in memory holds.
 pub(crate) const MEMORY_CACHE_BYTES: u64 = 64 << 20;

@@ -16,10 +16,10 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
-use crate::bell::Bell;
 use crate::deadlines::{Activity, Deadlines, Running, Timeouts, Verdict, Watched};
+use crate::h2_stall::{Streams, Taken};
 use crate::shutdown::Draining;
-use crate::streams::{Streams, Taken};
+use crate::wake_flag::Bell;
 
 /// What hyper takes without allocating: to ask for it costs more than to have it.
 const FIELDS_BY_DEFAULT: usize = 100;

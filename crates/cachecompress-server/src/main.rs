@@ -10,23 +10,23 @@
 
 mod access_log;
 mod admin;
-mod bell;
+mod admission;
 mod cli;
 mod commands;
 mod config;
 mod connection;
-mod cores;
 mod deadlines;
-mod edge;
 mod exit;
-mod keeping;
+mod fd_budget;
+mod flag_values;
+mod h2_stall;
 mod listener;
 mod logging;
-mod open_files;
 mod printer;
 mod shutdown;
-mod streams;
-mod values;
+mod tracked_body;
+mod wake_flag;
+mod workers;
 
 use std::process::ExitCode;
 

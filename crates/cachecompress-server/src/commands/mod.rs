@@ -1,7 +1,7 @@
 //! One command per file.
 
-mod care;
 mod gc;
+mod progress_bar;
 mod serve;
 mod verify;
 

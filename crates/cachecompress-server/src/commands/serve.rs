@@ -12,17 +12,17 @@ use tokio::sync::Semaphore;
 
 use crate::access_log::{AccessLog, LogThread};
 use crate::admin::Admin;
+use crate::admission::Edge;
 use crate::cli::{Sendfile, ServeArgs};
 use crate::config::{CacheChoice, MEMORY_CACHE_BYTES, ServeConfig};
 use crate::connection::Protocol;
-use crate::cores::Cores;
-use crate::edge::Edge;
 use crate::exit::Failure;
+use crate::fd_budget::Budget;
+use crate::flag_values::{Level, LogTarget};
 use crate::listener::{Bound, bind};
-use crate::open_files::Budget;
 use crate::printer::Printer;
 use crate::shutdown::{Drain, GRACE, Hangups, Signals};
-use crate::values::{Level, LogTarget};
+use crate::workers::Cores;
 use crate::{listener, logging};
 
 /// How long what runs outside of the runtimes may take after the last connection has ended.

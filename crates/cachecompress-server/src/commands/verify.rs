@@ -3,7 +3,7 @@
 use bytesize::ByteSize;
 use cachecompress::cache::{CacheFiles, Care};
 
-use super::care::Work;
+use super::progress_bar::Work;
 use crate::cli::VerifyArgs;
 use crate::config;
 use crate::exit::{Failure, Outcome};

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tower_service::Service as _;
 
 use crate::access_log::{AccessLog, Line, Logged};
-use crate::keeping::Keeping;
+use crate::tracked_body::Keeping;
 
 /// How long a request waits for its turn when all turns are taken.
 const TURN_PATIENCE: Duration = Duration::from_secs(1);
