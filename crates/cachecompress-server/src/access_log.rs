@@ -21,17 +21,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Buf, Bytes};
 use cachecompress::Served;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 
 use crate::exit::Failure;
 use crate::flag_values::LogTarget;
@@ -99,7 +96,7 @@ impl AccessLog {
     }
 
     /// Begins a line for `request`, which has just arrived.
-    pub(crate) fn begin<B>(self, client: IpAddr, request: &Request<B>) -> Line {
+    pub(crate) fn begin<B>(&self, client: IpAddr, request: &Request<B>) -> Line {
         let field = |name| request.headers().get(name).cloned();
         // In HTTP/2 the target has no form of its own.
         let target = match request.version() {
@@ -107,7 +104,7 @@ impl AccessLog {
             _ => Some(request.uri().to_string()),
         };
         Line {
-            log: self,
+            log: self.clone(),
             client: client.to_canonical(),
             arrived: SystemTime::now(),
             started: Instant::now(),
@@ -120,6 +117,7 @@ impl AccessLog {
             coding: None,
             cache_status: None,
             source_len: None,
+            announced: None,
             sent: 0,
             first_byte: None,
             complete: false,
@@ -262,32 +260,42 @@ pub(crate) struct Line {
     coding: Option<String>,
     cache_status: Option<String>,
     source_len: Option<u64>,
+    announced: Option<u64>,
     sent: u64,
     first_byte: Option<Duration>,
     complete: bool,
 }
 
 impl Line {
-    /// Adds what the response's head says.
-    pub(crate) fn answered<B>(mut self, response: &Response<B>, served: Option<&Served>) -> Self {
+    /// Adds the response's status and coding, and the length that its body announces.
+    pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>, served: Option<&Served>) {
         self.status = response.status();
-        // What has no body by definition cannot be cut short (RFC 9112 §6.3).
+        self.announced = response.body().size_hint().exact();
+        // A response without a body by definition cannot be cut short (RFC 9112 §6.3).
         self.complete = self.method == Method::HEAD
-            || matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            || matches!(self.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || response.body().is_end_stream();
         self.coding = coding_sent(response.headers())
             .or_else(|| served.map(|served| served.coding.to_string()));
         if let Some(served) = served {
             self.cache_status = served.cache_status.map(|status| status.as_str().to_owned());
             self.source_len = served.source_len;
         }
-        self
     }
 
-    fn took(&mut self, bytes: usize) {
+    /// Counts a frame of `bytes`; `is_last` says that the body has no more.
+    pub(crate) fn sent(&mut self, bytes: usize, is_last: bool) {
         if bytes > 0 {
             self.first_byte.get_or_insert_with(|| self.started.elapsed());
             self.sent += bytes as u64;
         }
+        // hyper polls a body no further than the length that it announced.
+        self.complete |= is_last || self.announced.is_some_and(|len| self.sent >= len);
+    }
+
+    /// Records how the body ended: `complete`, or with an error.
+    pub(crate) fn end(&mut self, complete: bool) {
+        self.complete = complete;
     }
 
     fn render(&self) -> String {
@@ -354,69 +362,6 @@ fn escape(line: &mut String, text: &[u8]) {
     }
 }
 
-pin_project_lite::pin_project! {
-    /// A body that fills in the line of its response.
-    ///
-    /// Its line ends as aborted, unless the body came to its end.
-    pub(crate) struct Logged<B> {
-        #[pin]
-        body: B,
-        line: Option<Box<Line>>,
-        left: Option<u64>,
-    }
-}
-
-impl<B: Body> Logged<B> {
-    /// Passes `body` on as it is; `None` writes no line.
-    pub(crate) fn new(body: B, mut line: Option<Box<Line>>) -> Self {
-        let left = body.size_hint().exact();
-        if let Some(line) = &mut line {
-            line.complete |= body.is_end_stream();
-        }
-        Self { body, line, left }
-    }
-}
-
-impl<B: Body<Data = Bytes>> Body for Logged<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let mut this = self.project();
-        let frame = ready!(this.body.as_mut().poll_frame(cx));
-        let Some(line) = this.line else { return Poll::Ready(frame) };
-        match &frame {
-            Some(Ok(frame)) => {
-                let bytes = frame.data_ref().map_or(0, Buf::remaining);
-                line.took(bytes);
-                *this.left = this.left.map(|left| left.saturating_sub(bytes as u64));
-                // hyper polls no further than the length that was announced.
-                line.complete |= *this.left == Some(0) || this.body.is_end_stream();
-            }
-            Some(Err(_)) => {
-                line.complete = false;
-                *this.line = None;
-            }
-            None => {
-                line.complete = true;
-                *this.line = None;
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -446,16 +391,6 @@ mod tests {
         assert_eq!(log.0.lost.load(Ordering::Relaxed), 2);
     }
 
-    #[test]
-    fn an_end_is_told_from_an_error_and_from_a_client_that_left() {
-        let ended = line_of(vec![Some("abc"), Some("de")], usize::MAX);
-        assert!(ended.ends_with(" end=complete\n") && ended.contains(" sent=5 "), "{ended}");
-        let failed = line_of(vec![Some("abc"), None], usize::MAX);
-        assert!(failed.ends_with(" end=aborted\n") && failed.contains(" sent=3 "), "{failed}");
-        let left = line_of(vec![Some("abc"), Some("de")], 1);
-        assert!(left.ends_with(" end=aborted\n") && left.contains(" sent=3 "), "{left}");
-    }
-
     fn log_of(queue: usize) -> (AccessLog, Receiver<Message>) {
         let (queue, lines) = sync_channel(queue);
         let shared = Shared {
@@ -465,42 +400,5 @@ mod tests {
             closing: AtomicBool::new(false),
         };
         (AccessLog(Arc::new(shared)), lines)
-    }
-
-    /// The line of a body with these frames, `None` being an error, of which `polls` are taken.
-    fn line_of(frames: Vec<Option<&'static str>>, polls: usize) -> String {
-        let (log, lines) = log_of(1);
-        let line = log.begin(IpAddr::from([127, 0, 0, 1]), &Request::new(()));
-        let line = line.answered(&Response::new(()), None);
-        let mut body = Logged::new(Frames(frames.into_iter()), Some(Box::new(line)));
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        for _ in 0..polls {
-            match Pin::new(&mut body).poll_frame(&mut cx) {
-                Poll::Ready(Some(Ok(_))) => {}
-                _ => break,
-            }
-        }
-        drop(body);
-        match lines.try_recv() {
-            Ok(Message::Line(line)) => line,
-            _ => panic!("no line"),
-        }
-    }
-
-    struct Frames(std::vec::IntoIter<Option<&'static str>>);
-
-    impl Body for Frames {
-        type Data = Bytes;
-        type Error = ();
-
-        fn poll_frame(
-            mut self: Pin<&mut Self>,
-            _cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
-            let frame = self.0.next();
-            Poll::Ready(frame.map(|frame| {
-                frame.map(|text| Frame::data(Bytes::from_static(text.as_bytes()))).ok_or(())
-            }))
-        }
     }
 }

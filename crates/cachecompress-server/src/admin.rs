@@ -15,6 +15,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::deadlines::Running;
+use crate::tracked_body::{RequestGuards, TrackedBody};
+
 /// What the client crate encodes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// What every scraper reads; to it the few words that are OpenMetrics' own are comments.
@@ -43,12 +46,15 @@ impl Admin {
         self.0.ready.store(false, Ordering::Release);
     }
 
-    /// Answers `request`.
+    /// Answers `request`, which is `running` until its response's body is through.
     pub(crate) async fn answer<B>(
         self,
         request: Request<B>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
-        Ok(self.respond(request.method(), request.uri().path(), request.headers()))
+        running: Running,
+    ) -> Result<Response<TrackedBody<Full<Bytes>>>, Infallible> {
+        let response = self.respond(request.method(), request.uri().path(), request.headers());
+        let guards = RequestGuards { running: Some(running), ..RequestGuards::default() };
+        Ok(guards.attach(response, |_| None, |body| body))
     }
 
     fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {

@@ -1,6 +1,7 @@
 //! What is settled about a request before the site sees it: its Host, and the form of its target.
 
 use std::convert::Infallible;
+use std::mem;
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,19 +13,19 @@ use cachecompress::{Body, ResponseFuture, ServeCompressed};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use hyper::service::Service;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tower_service::Service as _;
 
-use crate::access_log::{AccessLog, Line, Logged};
-use crate::tracked_body::Keeping;
+use crate::access_log::AccessLog;
+use crate::deadlines::Running;
+use crate::tracked_body::{RequestGuards, TrackedBody};
 
 /// How long a request waits for its turn when all turns are taken.
 const TURN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A site's body, or a short text of our own; until it is through, its request has its turn.
-pub(crate) type SiteBody = Keeping<Logged<Either<Body, Full<Bytes>>>, OwnedSemaphorePermit>;
+pub(crate) type SiteBody = TrackedBody<Either<Body, Full<Bytes>>>;
 
 /// Stands before the site, one for each connection.
 #[derive(Clone)]
@@ -54,61 +55,51 @@ pub(crate) enum Turned {
     Busy,
 }
 
-impl Service<Request<Incoming>> for Edge {
-    type Response = Response<SiteBody>;
-    type Error = Infallible;
-    type Future = Answer;
-
-    fn call(&self, request: Request<Incoming>) -> Answer {
-        let line = self.log.as_ref().map(|log| Box::new(log.clone().begin(self.client, &request)));
-        match Arc::clone(&self.turns).try_acquire_owned() {
-            Ok(turn) => self.ask(request, line, turn),
-            Err(_) => self.wait(request, line),
+impl Edge {
+    /// Answers `request`, which is `running` until its response's body is through.
+    pub(crate) fn respond(&self, request: Request<Incoming>, running: Running) -> Answer {
+        let line = self.log.as_ref().map(|log| Box::new(log.begin(self.client, &request)));
+        let permit = Arc::clone(&self.turns).try_acquire_owned().ok();
+        let guards = RequestGuards { line, permit, running: Some(running) };
+        match guards.permit {
+            Some(_) => self.ask(request, guards),
+            None => self.wait(request, guards),
         }
     }
-}
 
-impl Edge {
     /// Asks the site, if it may be.
-    fn ask<B>(&self, mut request: Request<B>, line: Option<Box<Line>>, turn: Turn) -> Answer {
+    fn ask<B>(&self, mut request: Request<B>, guards: RequestGuards) -> Answer {
         let admitted = match request.headers().len() > self.max_headers {
             true => Err(Turned::TooManyFields),
             false => admit(&mut request),
         };
         match admitted {
-            Ok(()) => Answer::Site((&self.site).call(request), Some(Extras { line, turn })),
-            Err(turned) => Answer::Turned(turned, Some(Extras { line, turn })),
+            Ok(()) => Answer::Site((&self.site).call(request), guards),
+            Err(turned) => Answer::Turned(turned, guards),
         }
     }
 
     /// Waits for a turn, and asks then.
-    fn wait(&self, request: Request<Incoming>, line: Option<Box<Line>>) -> Answer {
+    fn wait(&self, request: Request<Incoming>, mut guards: RequestGuards) -> Answer {
         let edge = self.clone();
         Answer::Waiting(Box::pin(async move {
-            let turn = Arc::clone(&edge.turns).acquire_owned();
-            match timeout(TURN_PATIENCE, turn).await.ok().and_then(Result::ok) {
-                Some(turn) => edge.ask(request, line, turn).await,
-                None => Ok(dress(Turned::Busy.response().map(Either::Right), line, None)),
+            let permit = Arc::clone(&edge.turns).acquire_owned();
+            guards.permit = timeout(TURN_PATIENCE, permit).await.ok().and_then(Result::ok);
+            match guards.permit {
+                Some(_) => edge.ask(request, guards).await,
+                None => Answer::Turned(Turned::Busy, guards).await,
             }
         }))
     }
-}
-
-type Turn = OwnedSemaphorePermit;
-
-/// What a request has with it until its body is through.
-pub(crate) struct Extras {
-    line: Option<Box<Line>>,
-    turn: Turn,
 }
 
 /// The answer to one request.
 #[allow(clippy::large_enum_variant, reason = "the large one is what saves the allocation")]
 pub(crate) enum Answer {
     /// The site's, which may be there at once.
-    Site(ResponseFuture, Option<Extras>),
+    Site(ResponseFuture, RequestGuards),
     /// Our own.
-    Turned(Turned, Option<Extras>),
+    Turned(Turned, RequestGuards),
     /// It has no turn yet.
     Waiting(Pin<Box<dyn Future<Output = Result<Response<SiteBody>, Infallible>> + Send>>),
 }
@@ -117,33 +108,17 @@ impl Future for Answer {
     type Output = Result<Response<SiteBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (response, extras) = match self.get_mut() {
-            Self::Site(site, extras) => {
+        Poll::Ready(Ok(match self.get_mut() {
+            Self::Site(site, guards) => {
                 let Ok(response) = ready!(Pin::new(site).poll(cx));
-                (response.map(Either::Left), extras.take())
+                mem::take(guards).attach(response, Body::served, Either::Left)
             }
-            Self::Turned(turned, extras) => (turned.response().map(Either::Right), extras.take()),
+            Self::Turned(turned, guards) => {
+                mem::take(guards).attach(turned.response(), |_| None, Either::Right)
+            }
             Self::Waiting(answer) => return answer.as_mut().poll(cx),
-        };
-        let (line, turn) = extras.map_or((None, None), |extras| (extras.line, Some(extras.turn)));
-        Poll::Ready(Ok(dress(response, line, turn)))
+        }))
     }
-}
-
-/// Lets a response's body keep what its request has with it.
-fn dress(
-    response: Response<Either<Body, Full<Bytes>>>,
-    line: Option<Box<Line>>,
-    turn: Option<Turn>,
-) -> Response<SiteBody> {
-    let line = line.map(|line| {
-        let served = match response.body() {
-            Either::Left(body) => body.served(),
-            Either::Right(_) => None,
-        };
-        Box::new(line.answered(&response, served))
-    });
-    response.map(|body| Keeping::new(Logged::new(body, line), turn))
 }
 
 impl Turned {

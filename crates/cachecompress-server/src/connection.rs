@@ -3,22 +3,23 @@
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use cachecompress::sendfile::Stream;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use hyper::body::Incoming;
-use hyper::service::Service;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
 use crate::deadlines::{Activity, Deadlines, Running, Timeouts, Verdict, Watched};
-use crate::h2_stall::{Streams, Taken};
+use crate::h2_stall::Streams;
 use crate::shutdown::Draining;
+use crate::tracked_body::TrackedBody;
 use crate::wake_flag::Bell;
 
 /// What hyper takes without allocating: to ask for it costs more than to have it.
@@ -85,18 +86,25 @@ impl Protocol {
         Self { builder, timeouts }
     }
 
-    /// Serves `stream` until its client leaves, exceeds a timeout, or `draining` begins; in the
-    /// last case after what has been requested is answered.
-    pub(crate) async fn serve<S, B>(&self, stream: Stream, service: S, mut draining: Draining)
-    where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-        S::Future: Send + 'static,
+    /// Serves `stream` with `respond` until its client leaves, exceeds a timeout, or `draining`
+    /// begins; in the last case after what has been requested is answered.
+    pub(crate) async fn serve<F, B>(
+        &self,
+        stream: Stream,
+        respond: impl Fn(Request<Incoming>, Running) -> F,
+        mut draining: Draining,
+    ) where
+        F: Future<Output = Result<Response<TrackedBody<B>>, Infallible>> + Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let activity = Arc::new(Activity::default());
         let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity), self.timeouts.write));
-        let service = Counting { service, activity: Arc::clone(&activity) };
+        let requests = Arc::clone(&activity);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let running = requests.begin(!request.body().is_end_stream());
+            respond(request, running)
+        });
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let mut deadlines = Deadlines::new(self.timeouts, Arc::clone(&activity));
         let mut begun = pin!(draining.begun());
@@ -137,89 +145,6 @@ impl Protocol {
                 told = true;
             }
         }
-    }
-}
-
-/// Counts requests.
-struct Counting<S> {
-    service: S,
-    activity: Arc<Activity>,
-}
-
-impl<S, R, B> Service<Request<R>> for Counting<S>
-where
-    R: Body,
-    S: Service<Request<R>, Response = Response<B>>,
-    S::Future: Send + 'static,
-{
-    type Response = Response<Counted<B>>;
-    type Error = S::Error;
-    type Future = CountedFuture<S::Future>;
-
-    fn call(&self, request: Request<R>) -> Self::Future {
-        let running = self.activity.begin(!request.body().is_end_stream());
-        CountedFuture { future: self.service.call(request), running: Some(running) }
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// An answer under way, to a request that runs until the answer's body is through.
-    struct CountedFuture<F> {
-        #[pin]
-        future: F,
-        running: Option<Running>,
-    }
-}
-
-impl<F, B, E> Future for CountedFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-{
-    type Output = Result<Response<Counted<B>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.future.poll(cx))?;
-        let running = this.running.take();
-        Poll::Ready(Ok(response.map(|body| Counted { body, running, taken: Taken::current() })))
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// A body that tells whose turn it is.
-    struct Counted<B> {
-        #[pin]
-        body: B,
-        running: Option<Running>,
-        taken: Option<Arc<Taken>>,
-    }
-}
-
-impl<B: Body> Body for Counted<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        let frame = this.body.poll_frame(cx);
-        if let Some(taken) = this.taken {
-            match &frame {
-                Poll::Ready(_) => taken.handed_out(),
-                Poll::Pending => taken.waits_for_us(),
-            }
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -16,18 +16,18 @@ use tokio::time::Instant;
 use crate::deadlines::{tick_for, ticks};
 
 tokio::task_local! {
-    static TAKEN: Arc<Taken>;
+    static CLIENT_PROGRESS: Arc<ClientProgress>;
 }
 
 /// How far a client has got with a body: a count of frames, doubled, and 1 more while the next
 /// step is the client's.
 #[derive(Debug, Default)]
-pub(crate) struct Taken(AtomicU64);
+pub(crate) struct ClientProgress(AtomicU64);
 
-impl Taken {
+impl ClientProgress {
     /// That of the stream whose task this is; `None` in HTTP/1.
     pub(crate) fn current() -> Option<Arc<Self>> {
-        TAKEN.try_with(Arc::clone).ok()
+        CLIENT_PROGRESS.try_with(Arc::clone).ok()
     }
 
     /// A frame was handed out, so that the next step is the client's.
@@ -61,15 +61,19 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        let taken = Arc::new(Taken::default());
+        let taken = Arc::new(ClientProgress::default());
         let limited = until_stalled(stream, Arc::clone(&taken), self.write_timeout);
-        tokio::spawn(TAKEN.scope(taken, limited));
+        tokio::spawn(CLIENT_PROGRESS.scope(taken, limited));
     }
 }
 
 /// Runs `stream` to its end, or until its client has taken nothing for as long as `limit`; being
 /// dropped then, it is reset.
-async fn until_stalled(stream: impl Future<Output = ()>, taken: Arc<Taken>, limit: Duration) {
+async fn until_stalled(
+    stream: impl Future<Output = ()>,
+    taken: Arc<ClientProgress>,
+    limit: Duration,
+) {
     let mut stream = pin!(stream);
     // Most answers never wait for their client, and need no timer.
     let ended = std::future::poll_fn(|cx| match stream.as_mut().poll(cx) {

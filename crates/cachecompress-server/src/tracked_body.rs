@@ -1,34 +1,95 @@
-//! A body that keeps something until it is through.
+//! The body of a response with the guards of its request: both end together.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use bytes::{Buf as _, Bytes};
+use cachecompress::Served;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::access_log::Line;
+use crate::deadlines::Running;
+use crate::h2_stall::ClientProgress;
+
+/// The guards that a request holds until its response's body is through.
+///
+/// They are dropped in the order of their fields: the log line is written, the permit goes to the
+/// next request, and the connection counts the request as answered.
+#[derive(Default)]
+pub(crate) struct RequestGuards {
+    /// The line of the access log.
+    pub(crate) line: Option<Box<Line>>,
+    /// The permit to run, which stands for a file that may be open.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    /// The request's place among those that run on its connection.
+    pub(crate) running: Option<Running>,
+}
+
+impl RequestGuards {
+    /// Attaches the guards to the body of `response`, as `wrap` makes it of the service's body.
+    ///
+    /// `served` reads what the log line says about the file. An HTTP/2 stream's progress belongs
+    /// to its task, so this runs where the response's future is polled.
+    pub(crate) fn attach<B: Body, T>(
+        mut self,
+        response: Response<B>,
+        served: impl FnOnce(&B) -> Option<&Served>,
+        wrap: impl FnOnce(B) -> T,
+    ) -> Response<TrackedBody<T>> {
+        if let Some(line) = &mut self.line {
+            line.answered(&response, served(response.body()));
+        }
+        let client = ClientProgress::current();
+        response.map(|body| TrackedBody { body: wrap(body), client, guards: self })
+    }
+}
 
 pin_project_lite::pin_project! {
-    /// Passes a body on as it is, and drops what it keeps with it.
-    pub(crate) struct Keeping<B, T> {
+    /// A response's body that holds its request's guards and reports each frame to them.
+    ///
+    /// Its log line ends as complete when the body came to its end, else as aborted.
+    pub(crate) struct TrackedBody<B> {
         #[pin]
         body: B,
-        kept: Option<T>,
+        client: Option<Arc<ClientProgress>>,
+        guards: RequestGuards,
     }
 }
 
-impl<B, T> Keeping<B, T> {
-    pub(crate) fn new(body: B, kept: Option<T>) -> Self {
-        Self { body, kept }
-    }
-}
-
-impl<B: Body, T> Body for Keeping<B, T> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        let polled = this.body.as_mut().poll_frame(cx);
+        if let Some(client) = this.client {
+            match &polled {
+                Poll::Ready(_) => client.handed_out(),
+                Poll::Pending => client.waits_for_us(),
+            }
+        }
+        let frame = ready!(polled);
+        let slot = &mut this.guards.line;
+        if let Some(line) = slot {
+            match &frame {
+                Some(Ok(frame)) => {
+                    let bytes = frame.data_ref().map_or(0, |data| data.remaining());
+                    line.sent(bytes, this.body.is_end_stream());
+                }
+                end => {
+                    line.end(end.is_none());
+                    *slot = None;
+                }
+            }
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -37,5 +98,65 @@ impl<B: Body, T> Body for Keeping<B, T> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use http::Request;
+
+    use super::*;
+    use crate::access_log::AccessLog;
+    use crate::flag_values::LogTarget;
+
+    #[test]
+    fn line_ends_complete_only_after_the_whole_body() {
+        let ended = line_of(vec![Some("abc"), Some("de")], usize::MAX);
+        assert!(ended.ends_with(" end=complete\n") && ended.contains(" sent=5 "), "{ended}");
+        let failed = line_of(vec![Some("abc"), None], usize::MAX);
+        assert!(failed.ends_with(" end=aborted\n") && failed.contains(" sent=3 "), "{failed}");
+        let left = line_of(vec![Some("abc"), Some("de")], 1);
+        assert!(left.ends_with(" end=aborted\n") && left.contains(" sent=3 "), "{left}");
+    }
+
+    /// The line of a body with these frames, `None` being an error, of which `polls` are taken.
+    fn line_of(frames: Vec<Option<&'static str>>, polls: usize) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let (log, thread) = AccessLog::start(LogTarget::File(path.clone())).unwrap();
+        let line = log.begin(IpAddr::from([127, 0, 0, 1]), &Request::new(()));
+        let guards = RequestGuards { line: Some(Box::new(line)), ..RequestGuards::default() };
+        let response = Response::new(Frames(frames.into_iter()));
+        let mut body = guards.attach(response, |_| None, |body| body).into_body();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..polls {
+            match Pin::new(&mut body).poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                _ => break,
+            }
+        }
+        drop(body);
+        thread.close(Duration::from_secs(60));
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    struct Frames(std::vec::IntoIter<Option<&'static str>>);
+
+    impl Body for Frames {
+        type Data = Bytes;
+        type Error = ();
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+            let frame = self.0.next();
+            Poll::Ready(frame.map(|frame| {
+                frame.map(|text| Frame::data(Bytes::from_static(text.as_bytes()))).ok_or(())
+            }))
+        }
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use cachecompress::sendfile::Stream;
 use cachecompress::{Cache, Directory, ErrorKind, ServeCompressed, Shutdown};
-use hyper::service::service_fn;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
@@ -171,7 +170,10 @@ async fn serve(
             let serve = move |stream, peer, draining| {
                 let stream = Stream::from(stream);
                 let (protocol, edge) = (protocol.clone(), edge(peer, &stream));
-                async move { protocol.serve(stream, edge, draining).await }
+                async move {
+                    let respond = move |request, running| edge.respond(request, running);
+                    protocol.serve(stream, respond, draining).await;
+                }
             };
             let limit = Arc::clone(&limit);
             core.spawn(listener::accept(socket, limit, site_drain.subscribe(), serve));
@@ -208,8 +210,10 @@ fn serve_admin(
     let (admin, protocol) = (admin.clone(), protocol.clone());
     let serve = move |stream: TcpStream, _, draining| {
         let (protocol, admin) = (protocol.clone(), admin.clone());
-        let service = service_fn(move |request| admin.clone().answer(request));
-        async move { protocol.serve(stream.into(), service, draining).await }
+        async move {
+            let respond = move |request, running| admin.clone().answer(request, running);
+            protocol.serve(stream.into(), respond, draining).await;
+        }
     };
     for socket in sockets {
         let (limit, draining) = (Arc::clone(&limit), drain.subscribe());
