@@ -32,12 +32,7 @@ use http_body::Body;
 
 use crate::exit::Failure;
 use crate::flag_values::LogTarget;
-
-/// How many lines may wait for the disk; further ones are lost, and counted.
-const QUEUE: usize = 8192;
-/// How long a line may wait in memory.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
-const BUFFER: usize = 64 * 1024;
+use crate::limits::{LOG_BUFFER_BYTES, LOG_FLUSH_INTERVAL, LOG_QUEUE_LINES};
 
 /// Takes lines, never waiting for the disk.
 #[derive(Clone)]
@@ -76,7 +71,7 @@ impl AccessLog {
         };
         let output = Output::open(target)
             .map_err(|(path, error)| cannot(&format!("write to {}", path.display()), error))?;
-        let (queue, lines) = sync_channel(QUEUE);
+        let (queue, lines) = sync_channel(LOG_QUEUE_LINES);
         let (end, ended) = sync_channel(1);
         let log = Self(Arc::new(Shared {
             queue,
@@ -164,7 +159,9 @@ enum Output {
 impl Output {
     fn open(target: LogTarget) -> Result<Self, (PathBuf, io::Error)> {
         match target {
-            LogTarget::Stdout => Ok(Self::Stdout(BufWriter::with_capacity(BUFFER, io::stdout()))),
+            LogTarget::Stdout => {
+                Ok(Self::Stdout(BufWriter::with_capacity(LOG_BUFFER_BYTES, io::stdout())))
+            }
             LogTarget::File(path) => match open_file(&path) {
                 Ok(file) => Ok(Self::File(path, file)),
                 Err(error) => Err((path, error)),
@@ -189,7 +186,7 @@ impl Output {
 
 fn open_file(path: &PathBuf) -> io::Result<BufWriter<File>> {
     let file = OpenOptions::new().append(true).create(true).open(path)?;
-    Ok(BufWriter::with_capacity(BUFFER, file))
+    Ok(BufWriter::with_capacity(LOG_BUFFER_BYTES, file))
 }
 
 struct Writer {
@@ -200,7 +197,7 @@ struct Writer {
 
 impl Writer {
     fn run(&mut self, lines: &Receiver<Message>) {
-        let mut flush_at = Instant::now() + FLUSH_EVERY;
+        let mut flush_at = Instant::now() + LOG_FLUSH_INTERVAL;
         loop {
             // Set before the last lines are looked for, so that none slips through in between.
             let closing = self.shared.closing.load(Ordering::Acquire);
@@ -222,7 +219,7 @@ impl Writer {
             }
             if Instant::now() >= flush_at {
                 self.flush();
-                flush_at = Instant::now() + FLUSH_EVERY;
+                flush_at = Instant::now() + LOG_FLUSH_INTERVAL;
             }
         }
     }

@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use cachecompress::{Body, ResponseFuture, ServeCompressed};
@@ -19,10 +18,8 @@ use tower_service::Service as _;
 
 use crate::access_log::AccessLog;
 use crate::deadlines::Running;
+use crate::limits::PERMIT_TIMEOUT;
 use crate::tracked_body::{RequestGuards, TrackedBody};
-
-/// How long a request waits for its turn when all turns are taken.
-const TURN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A site's body, or a short text of our own; until it is through, its request has its turn.
 pub(crate) type SiteBody = TrackedBody<Either<Body, Full<Bytes>>>;
@@ -84,7 +81,7 @@ impl Edge {
         let edge = self.clone();
         Answer::Waiting(Box::pin(async move {
             let permit = Arc::clone(&edge.turns).acquire_owned();
-            guards.permit = timeout(TURN_PATIENCE, permit).await.ok().and_then(Result::ok);
+            guards.permit = timeout(PERMIT_TIMEOUT, permit).await.ok().and_then(Result::ok);
             match guards.permit {
                 Some(_) => edge.ask(request, guards).await,
                 None => Answer::Turned(Turned::Busy, guards).await,
@@ -133,7 +130,8 @@ impl Turned {
             Self::Busy => {
                 let sentence = "too many requests at once; try again";
                 explain(&mut response, StatusCode::SERVICE_UNAVAILABLE, sentence);
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                let seconds = HeaderValue::from(PERMIT_TIMEOUT.as_secs());
+                response.headers_mut().insert(header::RETRY_AFTER, seconds);
             }
             Self::ServerOptions => {
                 *response.status_mut() = StatusCode::NO_CONTENT;

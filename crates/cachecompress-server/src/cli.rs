@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Failure;
 use crate::flag_values::{self, CacheControl, Codings, Level, LogTarget};
+use crate::limits;
 
 /// A static file server that compresses every file once, on its first request, and keeps the
 /// result on disk.
@@ -142,12 +143,12 @@ pub(crate) struct ServeArgs {
     pub(crate) level: Vec<Level>,
 
     /// Threads that serve requests [default: the number of cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=limits::MAX_THREADS))]
     #[arg(env = "CACHECOMPRESS_THREADS")]
     pub(crate) threads: Option<u16>,
 
     /// Threads that compress [default: half the number of cores, at least 2]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=limits::MAX_THREADS))]
     #[arg(env = "CACHECOMPRESS_ENCODE_THREADS")]
     pub(crate) encode_threads: Option<u16>,
 
@@ -188,7 +189,7 @@ pub(crate) struct ServeArgs {
     pub(crate) original_length: bool,
 
     /// Files that may wait to be compressed; beyond that they go out uncompressed meanwhile
-    #[arg(long, value_name = "N", value_parser = count(1, 1_000_000))]
+    #[arg(long, value_name = "N", value_parser = count(limits::MAX_COUNT))]
     #[arg(default_value = "1024", env = "CACHECOMPRESS_QUEUE")]
     pub(crate) queue: u32,
 
@@ -196,7 +197,7 @@ pub(crate) struct ServeArgs {
     ///
     /// Never more than half of the files that the process may open (ulimit -n). Further clients
     /// wait until others leave.
-    #[arg(long, value_name = "N", value_parser = count(1, 1_000_000))]
+    #[arg(long, value_name = "N", value_parser = count(limits::MAX_COUNT))]
     #[arg(env = "CACHECOMPRESS_MAX_CONNECTIONS")]
     pub(crate) max_connections: Option<u32>,
 
@@ -204,12 +205,12 @@ pub(crate) struct ServeArgs {
     ///
     /// Never more than a quarter of the files that the process may open (ulimit -n). A further
     /// request waits up to 1 s for its turn, then is told to try again: 503 with Retry-After.
-    #[arg(long, value_name = "N", value_parser = count(1, 1_000_000))]
+    #[arg(long, value_name = "N", value_parser = count(limits::MAX_COUNT))]
     #[arg(env = "CACHECOMPRESS_MAX_OPEN_FILES")]
     pub(crate) max_open_files: Option<u32>,
 
     /// The most requests at once on one HTTP/2 connection
-    #[arg(long, value_name = "N", value_parser = count(1, 10_000))]
+    #[arg(long, value_name = "N", value_parser = count(limits::MAX_COUNT_PER_CONNECTION))]
     #[arg(default_value = "128", env = "CACHECOMPRESS_MAX_STREAMS")]
     pub(crate) max_streams: u32,
 
@@ -219,7 +220,7 @@ pub(crate) struct ServeArgs {
     pub(crate) max_header_bytes: u32,
 
     /// The most header fields of a request; more get a 431
-    #[arg(long, value_name = "N", value_parser = count(1, 10_000))]
+    #[arg(long, value_name = "N", value_parser = count(limits::MAX_COUNT_PER_CONNECTION))]
     #[arg(default_value = "100", env = "CACHECOMPRESS_MAX_HEADERS")]
     pub(crate) max_headers: u32,
 
@@ -348,10 +349,34 @@ fn one_sentence(explanation: &str) -> String {
     format!("{}; see `cachecompress {command} --help`", parts.join("; "))
 }
 
-fn count(least: i64, most: i64) -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(least..=most)
+fn count(most: i64) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=most)
 }
 
 fn on_or_off() -> impl clap::builder::TypedValueParser<Value = bool> {
     clap::builder::PossibleValuesParser::new(["on", "off"]).map(|text| text == "on")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn help_names_the_limits_that_hold() {
+        let mut command = Cli::command();
+        let serve = command.find_subcommand_mut("serve").unwrap();
+        let help = serve.render_long_help().to_string();
+        let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for text in [
+            format!("[default: {}]", limits::CONNECTIONS),
+            format!("[default: {}]", limits::OPEN_FILES),
+            format!("up to {} MiB in memory", limits::MEMORY_CACHE_BYTES >> 20),
+            format!("within {} seconds", limits::DRAIN_TIMEOUT.as_secs()),
+            format!("waits up to {} s for its turn", limits::PERMIT_TIMEOUT.as_secs()),
+        ] {
+            assert!(words.contains(&text), "{text:?} is not in {help}");
+        }
+    }
 }

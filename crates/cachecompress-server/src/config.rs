@@ -16,9 +16,6 @@ use crate::deadlines::Timeouts;
 use crate::exit::Failure;
 use crate::flag_values::{CacheControl, Level, LogTarget};
 
-/// How much a cache in memory holds.
-pub(crate) const MEMORY_CACHE_BYTES: u64 = 64 << 20;
-
 const HOMELESS: &str = "there is no home directory to keep a cache in; set --cache-dir";
 
 /// What `serve` does.

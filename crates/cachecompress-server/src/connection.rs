@@ -18,23 +18,13 @@ use hyper_util::server::conn::auto;
 
 use crate::deadlines::{Activity, Deadlines, Running, Timeouts, Verdict, Watched};
 use crate::h2_stall::Streams;
+use crate::limits::{
+    HYPER_HEADERS, LOCAL_RESETS, PENDING_RESETS, REQUEST_WINDOW_BYTES, STREAM_BUFFER_BYTES,
+};
 use crate::shutdown::Draining;
 use crate::tracked_body::TrackedBody;
 use crate::wake_flag::Bell;
 
-/// What hyper takes without allocating: to ask for it costs more than to have it.
-const FIELDS_BY_DEFAULT: usize = 100;
-/// What one HTTP/2 stream may have ready to be sent, beyond the piece at hand.
-const STREAM_BUFFER: usize = 16 * 1024;
-/// What a client may send of request bodies, which nobody reads, before it must wait: the least
-/// that the protocol has.
-const BODY_WINDOW: u32 = 65_535;
-/// Streams that a client opened and gave up before they were looked at; more end the connection
-/// (CVE-2023-44487).
-const RESET_STREAMS: usize = 20;
-/// Streams that we reset because the client broke the rules; more end the connection
-/// (RUSTSEC-2024-0003).
-const FAULTY_STREAMS: usize = 128;
 /// What one connection may ask for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -69,7 +59,7 @@ impl Protocol {
             // A client that has sent its last request may close its sending half at once.
             .half_close(true)
             .keep_alive(true);
-        if limits.headers != FIELDS_BY_DEFAULT {
+        if limits.headers != HYPER_HEADERS {
             http1.max_headers(limits.headers);
         }
         builder
@@ -77,12 +67,12 @@ impl Protocol {
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(limits.header_bytes)
-            .max_send_buf_size(STREAM_BUFFER)
-            .initial_stream_window_size(BODY_WINDOW)
-            .initial_connection_window_size(BODY_WINDOW)
-            .max_pending_accept_reset_streams(RESET_STREAMS)
+            .max_send_buf_size(STREAM_BUFFER_BYTES)
+            .initial_stream_window_size(REQUEST_WINDOW_BYTES)
+            .initial_connection_window_size(REQUEST_WINDOW_BYTES)
+            .max_pending_accept_reset_streams(PENDING_RESETS)
             // No pings: their answers would wait behind all that a slow client has yet to take.
-            .max_local_error_reset_streams(FAULTY_STREAMS);
+            .max_local_error_reset_streams(LOCAL_RESETS);
         Self { builder, timeouts }
     }
 

@@ -17,16 +17,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-/// How long a connection without a request is kept once it is to end: its client may have sent
-/// one before it could know.
-const LINGER: Duration = Duration::from_millis(250);
-/// How long what a client still sends is read and thrown away after the last answer, so that the
-/// answer is not lost in a reset.
-const DISCARD_TIME: Duration = Duration::from_secs(5);
-/// And how much of it.
-const DISCARD_BYTES: usize = 1 << 20;
-/// The longest time between two looks at a connection.
-const LONGEST_TICK: Duration = Duration::from_secs(5);
+use crate::limits::{
+    DISCARD_BYTES, DISCARD_TIMEOUT, DRAIN_LINGER, LONGEST_TICK, SHORTEST_TICK, TICKS_PER_TIMEOUT,
+};
+
+/// The bytes that begin an HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a client may take.
@@ -49,7 +44,7 @@ impl Timeouts {
 
 /// How often to look at what may take as long as `limit`.
 pub(crate) fn tick_for(limit: Duration) -> Duration {
-    (limit / 4).clamp(Duration::from_millis(1), LONGEST_TICK)
+    (limit / TICKS_PER_TIMEOUT).clamp(SHORTEST_TICK, LONGEST_TICK)
 }
 
 /// A ticker whose first tick is one period away, and which never catches up.
@@ -305,7 +300,7 @@ impl Deadlines {
     pub(crate) fn end(&mut self) {
         self.ending = true;
         self.since = Instant::now();
-        self.ticks = ticks(self.timeouts.tick().min(LINGER / 4));
+        self.ticks = ticks(self.timeouts.tick().min(tick_for(DRAIN_LINGER)));
     }
 
     /// Whether [`end`](Self::end) was called.
@@ -325,8 +320,8 @@ impl Deadlines {
                 return Verdict::Wait;
             }
             Phase::Blocked(_) => self.timeouts.write,
-            Phase::Discarding => DISCARD_TIME,
-            Phase::Head(_) | Phase::Idle(_) if self.ending => LINGER,
+            Phase::Discarding => DISCARD_TIMEOUT,
+            Phase::Head(_) | Phase::Idle(_) if self.ending => DRAIN_LINGER,
             Phase::Head(_) => self.timeouts.header,
             Phase::Idle(_) => self.timeouts.idle,
         };

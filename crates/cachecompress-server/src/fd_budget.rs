@@ -1,17 +1,6 @@
 //! How many files and sockets this process may have open, and who gets how many of them.
 
-/// What the rest needs: logs, files that are looked up, hashed and encoded.
-const REST: usize = 48;
-/// What a thread that serves needs: its runtime, its listeners, and a connection that waits.
-const THREAD: usize = 6;
-/// The most connections at once, unless `--max-connections` says otherwise.
-const CONNECTIONS: usize = 10_000;
-/// The most requests at once that may hold a file, unless `--max-open-files` says otherwise.
-const BODIES: usize = 4096;
-/// Stored files that are kept open at most.
-const ENTRIES: usize = 8192;
-/// The most connections to the admin listener.
-const ADMIN_CONNECTIONS: usize = 64;
+use crate::limits;
 
 /// Who may have how many of the process's descriptors. Together they never need all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +29,7 @@ impl Budget {
         bodies: Option<usize>,
     ) -> Self {
         let all = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let spare = all.saturating_sub(REST + threads * THREAD);
+        let spare = all.saturating_sub(limits::RESERVED_FDS + threads * limits::FDS_PER_WORKER);
         let share = |part: usize, most: usize| (spare / part).clamp(1, most);
         let wanted = |flag: &str, wanted: Option<usize>, part: usize, default: usize| {
             let given = share(part, wanted.unwrap_or(default));
@@ -50,17 +39,23 @@ impl Budget {
             given
         };
         Self {
-            connections: wanted("--max-connections", connections, 2, CONNECTIONS),
-            bodies: wanted("--max-open-files", bodies, 4, BODIES),
-            entries: share(8, ENTRIES),
-            admin: share(16, ADMIN_CONNECTIONS),
+            connections: wanted(
+                "--max-connections",
+                connections,
+                limits::CONNECTIONS_SHARE,
+                limits::CONNECTIONS,
+            ),
+            bodies: wanted(
+                "--max-open-files",
+                bodies,
+                limits::OPEN_FILES_SHARE,
+                limits::OPEN_FILES,
+            ),
+            entries: share(limits::OPEN_ENTRIES_SHARE, limits::OPEN_ENTRIES),
+            admin: share(limits::ADMIN_CONNECTIONS_SHARE, limits::ADMIN_CONNECTIONS),
         }
     }
 }
-
-/// More than this is never asked for.
-#[cfg(unix)]
-const WANTED: u64 = 65_536;
 
 /// Raises the soft limit towards the hard one, and returns what then holds; `None` where there
 /// is no limit, or none that can be asked for.
@@ -68,11 +63,12 @@ const WANTED: u64 = 65_536;
 /// Shells set 1,024, for the sake of programs that use `select`; this one does not.
 #[cfg(unix)]
 fn raise_limit() -> Option<u64> {
+    use limits::WANTED_FDS;
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current?;
-    let wanted = limit.maximum.map_or(WANTED, |maximum| maximum.min(WANTED));
+    let wanted = limit.maximum.map_or(WANTED_FDS, |maximum| maximum.min(WANTED_FDS));
     if current >= wanted {
         return Some(current);
     }
@@ -101,7 +97,12 @@ mod tests {
             for wanted in [None, Some(1), Some(1_000_000)] {
                 let budget = Budget::of(Some(limit), 2, wanted, wanted);
                 assert!(
-                    sum(budget) as u64 <= limit.saturating_sub((REST + 2 * THREAD) as u64).max(8),
+                    sum(budget) as u64
+                        <= limit
+                            .saturating_sub(
+                                (limits::RESERVED_FDS + 2 * limits::FDS_PER_WORKER) as u64
+                            )
+                            .max(8),
                     "{limit}"
                 );
                 assert!(budget.connections >= 1 && budget.bodies >= 1 && budget.entries >= 1);
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn without_a_limit_the_defaults_hold() {
         let budget = Budget::of(None, 2, None, None);
-        assert_eq!((budget.connections, budget.bodies), (CONNECTIONS, BODIES));
+        assert_eq!((budget.connections, budget.bodies), (limits::CONNECTIONS, limits::OPEN_FILES));
         let budget = Budget::of(None, 2, Some(20_000), Some(7));
         assert_eq!((budget.connections, budget.bodies), (20_000, 7));
     }

@@ -10,6 +10,8 @@ use cachecompress::Preference;
 use cachecompress::semantics::ContentCoding;
 use http::HeaderValue;
 
+use crate::limits::HEADER_BYTES;
+
 /// The codings that the program knows, with the levels that each takes.
 const CODINGS: [(ContentCoding, std::ops::RangeInclusive<i32>); 4] = [
     (ContentCoding::BROTLI, 0..=11),
@@ -17,9 +19,6 @@ const CODINGS: [(ContentCoding, std::ops::RangeInclusive<i32>); 4] = [
     (ContentCoding::GZIP, 1..=9),
     (ContentCoding::DEFLATE, 1..=9),
 ];
-
-/// hyper reads 8 KiB at once; and a head is kept in memory.
-const HEADER_BYTES: std::ops::RangeInclusive<u32> = 8 << 10..=1 << 20;
 
 /// `--codings`: `auto`, or a list, the preferred coding first.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,23 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::exit::Failure;
+use crate::limits::{ACCEPT_QUEUE, FIRST_ACCEPT_BACKOFF, LAST_ACCEPT_BACKOFF};
 use crate::shutdown::Draining;
-
-/// How long to wait after the first `accept` that failed for want of something.
-const FIRST_BACKOFF: Duration = Duration::from_millis(10);
-/// And how long at most.
-const LAST_BACKOFF: Duration = Duration::from_secs(1);
-
-/// How many connections the kernel keeps until they are accepted. Clients beyond that wait for a
-/// second, and then for longer, before they try again.
-const BACKLOG: i32 = 1024;
 
 /// Sockets that listen on one address.
 #[derive(Debug)]
@@ -62,7 +53,7 @@ fn listen(address: SocketAddr, threads: usize) -> io::Result<Bound> {
     let sockets = if cfg!(target_os = "linux") && threads > 1 {
         share(bound, threads)?
     } else {
-        first.listen(BACKLOG)?;
+        first.listen(ACCEPT_QUEUE)?;
         let mut sockets =
             (1..threads).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>()?;
         sockets.push(first);
@@ -81,7 +72,7 @@ fn share(address: SocketAddr, threads: usize) -> io::Result<Vec<Socket>> {
         Ok(socket)
     };
     let sockets = (0..threads).map(bind).collect::<io::Result<Vec<_>>>()?;
-    sockets.iter().try_for_each(|socket| socket.listen(BACKLOG))?;
+    sockets.iter().try_for_each(|socket| socket.listen(ACCEPT_QUEUE))?;
     Ok(sockets)
 }
 
@@ -122,7 +113,7 @@ pub(crate) async fn accept<F>(
             return;
         }
     };
-    let mut backoff = FIRST_BACKOFF;
+    let mut backoff = FIRST_ACCEPT_BACKOFF;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -138,11 +129,11 @@ pub(crate) async fn accept<F>(
                     () = draining.begun() => break,
                     () = tokio::time::sleep(backoff) => {}
                 }
-                backoff = (backoff * 2).min(LAST_BACKOFF);
+                backoff = (backoff * 2).min(LAST_ACCEPT_BACKOFF);
                 continue;
             }
         };
-        backoff = FIRST_BACKOFF;
+        backoff = FIRST_ACCEPT_BACKOFF;
         // Not before there is a connection: other threads' may need it meanwhile.
         let permit = tokio::select! {
             biased;

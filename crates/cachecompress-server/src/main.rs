@@ -20,6 +20,7 @@ mod exit;
 mod fd_budget;
 mod flag_values;
 mod h2_stall;
+mod limits;
 mod listener;
 mod logging;
 mod printer;

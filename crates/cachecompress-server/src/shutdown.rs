@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// How long requests under way may take to finish.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
-
 /// A signal that asks the process to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Signal {

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use cachecompress::sendfile::Stream;
 use cachecompress::{Cache, Directory, ErrorKind, ServeCompressed, Shutdown};
@@ -13,21 +12,20 @@ use crate::access_log::{AccessLog, LogThread};
 use crate::admin::Admin;
 use crate::admission::Edge;
 use crate::cli::{Sendfile, ServeArgs};
-use crate::config::{CacheChoice, MEMORY_CACHE_BYTES, ServeConfig};
+use crate::config::{CacheChoice, ServeConfig};
 use crate::connection::Protocol;
 use crate::exit::Failure;
 use crate::fd_budget::Budget;
 use crate::flag_values::{Level, LogTarget};
+use crate::limits::{
+    ADMIN_DRAIN_TIMEOUT, DRAIN_TIMEOUT, LOG_ABORT_TIMEOUT, LOG_CLOSE_TIMEOUT, MEMORY_CACHE_BYTES,
+    RUNTIME_TIMEOUT,
+};
 use crate::listener::{Bound, bind};
 use crate::printer::Printer;
-use crate::shutdown::{Drain, GRACE, Hangups, Signals};
+use crate::shutdown::{Drain, Hangups, Signals};
 use crate::workers::Cores;
 use crate::{listener, logging};
-
-/// How long what runs outside of the runtimes may take after the last connection has ended.
-const LAST_PATIENCE: Duration = Duration::from_millis(500);
-/// How long the access log's last lines may take.
-const LOG_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serves until a signal ends it.
 ///
@@ -43,7 +41,7 @@ pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     let few = |error| {
         Failure::Runtime(format!("cannot start threads: {error}; try fewer with --threads"))
     };
-    let cores = Cores::start(config.threads, LAST_PATIENCE).map_err(few)?;
+    let cores = Cores::start(config.threads, RUNTIME_TIMEOUT).map_err(few)?;
     // For signals and the admin listener, which answers whatever the site has to do.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(few)?;
@@ -58,9 +56,9 @@ pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     });
     // Drops what did not finish in time; those bodies still write their lines.
     cores.end();
-    runtime.shutdown_timeout(LAST_PATIENCE);
+    runtime.shutdown_timeout(RUNTIME_TIMEOUT);
     if let Some(thread) = thread {
-        thread.close(LOG_PATIENCE);
+        thread.close(LOG_CLOSE_TIMEOUT);
     }
     outcome
 }
@@ -90,7 +88,10 @@ fn build_site(
             cache.build().map_err(Failure::from)?
         }
         CacheChoice::Memory { because } => {
-            tracing::warn!("keeping compressed files in memory only, up to 64 MiB: {because}");
+            tracing::warn!(
+                "keeping compressed files in memory only, up to {} MiB: {because}",
+                MEMORY_CACHE_BYTES >> 20
+            );
             Cache::in_memory(MEMORY_CACHE_BYTES)
         }
     };
@@ -184,14 +185,15 @@ async fn serve(
     }
 
     let signal = signals.next().await;
-    tracing::info!(signal = signal.name, "ending: finishing what runs within 10 s");
+    let seconds = DRAIN_TIMEOUT.as_secs();
+    tracing::info!(signal = signal.name, "ending: finishing what runs within {seconds} s");
     admin.not_ready();
     end_at_once_on_next(signals, log_thread);
-    let left = site_drain.finish(GRACE).await;
+    let left = site_drain.finish(DRAIN_TIMEOUT).await;
     if left > 0 {
         tracing::warn!(connections = left, "not finished in time; closing them");
     }
-    admin_drain.finish(Duration::from_millis(500)).await;
+    admin_drain.finish(ADMIN_DRAIN_TIMEOUT).await;
     site.shutdown(Shutdown::Drop).await;
     Ok(())
 }
@@ -236,7 +238,7 @@ fn end_at_once_on_next(mut signals: Signals, log: Option<Arc<LogThread>>) {
         let signal = signals.next().await;
         tracing::warn!(signal = signal.name, "ending at once");
         if let Some(log) = log {
-            log.close(Duration::from_millis(100));
+            log.close(LOG_ABORT_TIMEOUT);
         }
         std::process::exit(signal.exit_code);
     });

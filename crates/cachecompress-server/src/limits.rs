@@ -1,0 +1,126 @@
+//! Every threshold of the program, once, with its unit and its reason.
+//!
+//! The operator's table of them is in `docs/security.md`. The defaults of flags stand at the flags
+//! in `cli.rs`, where `--help` reads them. Where no measurement is named, none set the number.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+// --- Ranges of flags -----------------------------------------------------------------------------
+
+/// Threads: the most that `--threads` and `--encode-threads` take. More is a slip.
+pub(crate) const MAX_THREADS: i64 = 1024;
+/// The most that `--queue`, `--max-connections` and `--max-open-files` take. More is a slip.
+pub(crate) const MAX_COUNT: i64 = 1_000_000;
+/// The most that `--max-streams` and `--max-headers` take, which count for each connection.
+pub(crate) const MAX_COUNT_PER_CONNECTION: i64 = 10_000;
+/// Bytes: what `--max-header-bytes` takes. hyper reads 8 KiB at once, and a head is kept in
+/// memory.
+pub(crate) const HEADER_BYTES: RangeInclusive<u32> = 8 << 10..=1 << 20;
+
+// --- Open files ----------------------------------------------------------------------------------
+
+/// Descriptors that the process asks for. Shells allow 1,024 for the sake of `select`, which this
+/// program does not use.
+pub(crate) const WANTED_FDS: u64 = 65_536;
+/// Descriptors for everything that has no share of its own: logs, and files that are looked up,
+/// hashed or encoded.
+pub(crate) const RESERVED_FDS: usize = 48;
+/// Descriptors of one worker: its runtime, its listening sockets, and a connection that waits for
+/// a permit.
+pub(crate) const FDS_PER_WORKER: usize = 6;
+/// Connections to the site at once, unless `--max-connections` says otherwise.
+pub(crate) const CONNECTIONS: usize = 10_000;
+/// Requests at once that may hold a file, unless `--max-open-files` says otherwise.
+pub(crate) const OPEN_FILES: usize = 4096;
+/// Entries of the cache that are kept open.
+pub(crate) const OPEN_ENTRIES: usize = 8192;
+/// Connections to the admin listener at once. A scraper and a balancer need a few.
+pub(crate) const ADMIN_CONNECTIONS: usize = 64;
+/// Divisors of the descriptors that are left: connections get a half, requests a quarter, entries
+/// an eighth and the admin listener a sixteenth. The shares add up to less than the whole.
+pub(crate) const CONNECTIONS_SHARE: usize = 2;
+pub(crate) const OPEN_FILES_SHARE: usize = 4;
+pub(crate) const OPEN_ENTRIES_SHARE: usize = 8;
+pub(crate) const ADMIN_CONNECTIONS_SHARE: usize = 16;
+
+// --- Accepting -----------------------------------------------------------------------------------
+
+/// Connections that the kernel keeps until they are accepted. A client beyond that tries again
+/// after a second, then after longer; a burst of clients in the tests of hostile clients showed
+/// that second with a shorter queue.
+pub(crate) const ACCEPT_QUEUE: i32 = 1024;
+/// The wait after the first `accept` that failed for want of descriptors or memory. It doubles
+/// with each further failure.
+pub(crate) const FIRST_ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
+/// The longest wait between two tries to accept.
+pub(crate) const LAST_ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
+
+// --- Requests ------------------------------------------------------------------------------------
+
+/// The longest wait of a request for its permit. The 503 that follows asks the client to come
+/// back after as long.
+pub(crate) const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Header fields that hyper parses without an allocation. A limit that is set explicitly costs one
+/// for each request, even the same limit.
+pub(crate) const HYPER_HEADERS: usize = 100;
+
+// --- HTTP/2 --------------------------------------------------------------------------------------
+
+/// Bytes that one stream may hold ready to be sent, beyond the chunk at hand. They are part of the
+/// about 140 KiB that a body takes whose client does not read.
+pub(crate) const STREAM_BUFFER_BYTES: usize = 16 << 10;
+/// Bytes of request bodies that a client may send before it must wait. Nobody reads them, so this
+/// is the least that the protocol has.
+pub(crate) const REQUEST_WINDOW_BYTES: u32 = 65_535;
+/// Streams that a client opened and reset before they were accepted; more end the connection
+/// (CVE-2023-44487).
+pub(crate) const PENDING_RESETS: usize = 20;
+/// Streams that the server reset because the client broke the rules; more end the connection
+/// (RUSTSEC-2024-0003).
+pub(crate) const LOCAL_RESETS: usize = 128;
+
+// --- Deadlines of a connection -------------------------------------------------------------------
+
+/// Looks at a connection within one timeout. A deadline comes late by two looks at most.
+pub(crate) const TICKS_PER_TIMEOUT: u32 = 4;
+/// The shortest time between two looks at a connection.
+pub(crate) const SHORTEST_TICK: Duration = Duration::from_millis(1);
+/// The longest time between two looks at a connection.
+pub(crate) const LONGEST_TICK: Duration = Duration::from_secs(5);
+/// How long a connection without a request is kept once it is to end. Its client may have sent a
+/// request before it could know.
+pub(crate) const DRAIN_LINGER: Duration = Duration::from_millis(250);
+/// How long a client's bytes are read and discarded after the last response. Unread bytes would
+/// make the kernel reset the connection, and the response would be lost.
+pub(crate) const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes that are discarded at most after the last response.
+pub(crate) const DISCARD_BYTES: usize = 1 << 20;
+
+// --- The access log ------------------------------------------------------------------------------
+
+/// Lines that may wait for the disk. Further ones are lost, and counted.
+pub(crate) const LOG_QUEUE_LINES: usize = 8192;
+/// Bytes that are written to the log at once.
+pub(crate) const LOG_BUFFER_BYTES: usize = 64 << 10;
+/// The longest time that a line waits in memory.
+pub(crate) const LOG_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+// --- Shutdown ------------------------------------------------------------------------------------
+
+/// How long requests under way may take to finish after the first signal.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the admin listener's requests may take after that. They answer at once.
+pub(crate) const ADMIN_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a runtime waits for its blocking jobs after the last connection has ended. A disk that
+/// hangs holds one up for ever.
+pub(crate) const RUNTIME_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the access log's last lines may take. Its output may be a pipe that nobody reads.
+pub(crate) const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long they may take after a second signal.
+pub(crate) const LOG_ABORT_TIMEOUT: Duration = Duration::from_millis(100);
+
+// --- Without a cache directory -------------------------------------------------------------------
+
+/// Bytes of the cache in memory that stands in for one on disk.
+pub(crate) const MEMORY_CACHE_BYTES: u64 = 64 << 20;
