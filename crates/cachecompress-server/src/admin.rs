@@ -15,7 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::deadlines::Running;
+use crate::deadlines::RunningRequest;
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
 /// What the client crate encodes.
@@ -50,7 +50,7 @@ impl Admin {
     pub(crate) async fn answer<B>(
         self,
         request: Request<B>,
-        running: Running,
+        running: RunningRequest,
     ) -> Result<Response<TrackedBody<Full<Bytes>>>, Infallible> {
         let response = self.respond(request.method(), request.uri().path(), request.headers());
         let guards = RequestGuards { running: Some(running), ..RequestGuards::default() };

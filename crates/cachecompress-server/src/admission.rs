@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tower_service::Service as _;
 
 use crate::access_log::AccessLog;
-use crate::deadlines::Running;
+use crate::deadlines::RunningRequest;
 use crate::limits::PERMIT_TIMEOUT;
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
@@ -26,7 +26,7 @@ pub(crate) type SiteBody = TrackedBody<Either<Body, Full<Bytes>>>;
 
 /// Stands before the site, one for each connection.
 #[derive(Clone)]
-pub(crate) struct Edge {
+pub(crate) struct Admission {
     /// What answers.
     pub(crate) site: ServeCompressed,
     /// Where every response gets a line.
@@ -34,14 +34,14 @@ pub(crate) struct Edge {
     /// Who asks.
     pub(crate) client: IpAddr,
     /// One for each request that may run, because each may hold a file open.
-    pub(crate) turns: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
     /// The most fields of a request; HTTP/1's are counted before they come here.
     pub(crate) max_headers: usize,
 }
 
 /// Why a request goes no further.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Turned {
+pub(crate) enum LocalReply {
     /// Against the rules; the sentence is for the client.
     BadRequest(&'static str),
     /// `OPTIONS *` is about the server, not about a file (RFC 9110 §9.3.7).
@@ -52,39 +52,43 @@ pub(crate) enum Turned {
     Busy,
 }
 
-impl Edge {
+impl Admission {
     /// Answers `request`, which is `running` until its response's body is through.
-    pub(crate) fn respond(&self, request: Request<Incoming>, running: Running) -> Answer {
+    pub(crate) fn respond(
+        &self,
+        request: Request<Incoming>,
+        running: RunningRequest,
+    ) -> AdmissionFuture {
         let line = self.log.as_ref().map(|log| Box::new(log.begin(self.client, &request)));
-        let permit = Arc::clone(&self.turns).try_acquire_owned().ok();
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         let guards = RequestGuards { line, permit, running: Some(running) };
         match guards.permit {
-            Some(_) => self.ask(request, guards),
+            Some(_) => self.forward(request, guards),
             None => self.wait(request, guards),
         }
     }
 
     /// Asks the site, if it may be.
-    fn ask<B>(&self, mut request: Request<B>, guards: RequestGuards) -> Answer {
+    fn forward<B>(&self, mut request: Request<B>, guards: RequestGuards) -> AdmissionFuture {
         let admitted = match request.headers().len() > self.max_headers {
-            true => Err(Turned::TooManyFields),
+            true => Err(LocalReply::TooManyFields),
             false => admit(&mut request),
         };
         match admitted {
-            Ok(()) => Answer::Site((&self.site).call(request), guards),
-            Err(turned) => Answer::Turned(turned, guards),
+            Ok(()) => AdmissionFuture::Site((&self.site).call(request), guards),
+            Err(reply) => AdmissionFuture::Local(reply, guards),
         }
     }
 
     /// Waits for a turn, and asks then.
-    fn wait(&self, request: Request<Incoming>, mut guards: RequestGuards) -> Answer {
-        let edge = self.clone();
-        Answer::Waiting(Box::pin(async move {
-            let permit = Arc::clone(&edge.turns).acquire_owned();
+    fn wait(&self, request: Request<Incoming>, mut guards: RequestGuards) -> AdmissionFuture {
+        let admission = self.clone();
+        AdmissionFuture::Waiting(Box::pin(async move {
+            let permit = Arc::clone(&admission.permits).acquire_owned();
             guards.permit = timeout(PERMIT_TIMEOUT, permit).await.ok().and_then(Result::ok);
             match guards.permit {
-                Some(_) => edge.ask(request, guards).await,
-                None => Answer::Turned(Turned::Busy, guards).await,
+                Some(_) => admission.forward(request, guards).await,
+                None => AdmissionFuture::Local(LocalReply::Busy, guards).await,
             }
         }))
     }
@@ -92,16 +96,16 @@ impl Edge {
 
 /// The answer to one request.
 #[allow(clippy::large_enum_variant, reason = "the large one is what saves the allocation")]
-pub(crate) enum Answer {
+pub(crate) enum AdmissionFuture {
     /// The site's, which may be there at once.
     Site(ResponseFuture, RequestGuards),
     /// Our own.
-    Turned(Turned, RequestGuards),
+    Local(LocalReply, RequestGuards),
     /// It has no turn yet.
     Waiting(Pin<Box<dyn Future<Output = Result<Response<SiteBody>, Infallible>> + Send>>),
 }
 
-impl Future for Answer {
+impl Future for AdmissionFuture {
     type Output = Result<Response<SiteBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -110,15 +114,15 @@ impl Future for Answer {
                 let Ok(response) = ready!(Pin::new(site).poll(cx));
                 mem::take(guards).attach(response, Body::served, Either::Left)
             }
-            Self::Turned(turned, guards) => {
-                mem::take(guards).attach(turned.response(), |_| None, Either::Right)
+            Self::Local(reply, guards) => {
+                mem::take(guards).attach(reply.response(), |_| None, Either::Right)
             }
             Self::Waiting(answer) => return answer.as_mut().poll(cx),
         }))
     }
 }
 
-impl Turned {
+impl LocalReply {
     fn response(&self) -> Response<Full<Bytes>> {
         let mut response = Response::default();
         match self {
@@ -151,7 +155,7 @@ fn explain(response: &mut Response<Full<Bytes>>, status: StatusCode, sentence: &
 }
 
 /// Lets a request pass, its target reduced to path and query (RFC 9112 §3.2.1).
-fn admit<B>(request: &mut Request<B>) -> Result<(), Turned> {
+fn admit<B>(request: &mut Request<B>) -> Result<(), LocalReply> {
     check_host(request.version(), request.uri(), request.headers())?;
     if request.method() == Method::CONNECT {
         // Its target is an authority; the site says which methods it has.
@@ -160,39 +164,39 @@ fn admit<B>(request: &mut Request<B>) -> Result<(), Turned> {
     }
     if request.uri().path() == "*" {
         return Err(match *request.method() {
-            Method::OPTIONS => Turned::ServerOptions,
-            _ => Turned::BadRequest("the target * is for OPTIONS only"),
+            Method::OPTIONS => LocalReply::ServerOptions,
+            _ => LocalReply::BadRequest("the target * is for OPTIONS only"),
         });
     }
     if request.uri().authority().is_some() || !request.uri().path().starts_with('/') {
         *request.uri_mut() = origin_form(request.uri())
-            .ok_or(Turned::BadRequest("the target is neither a path nor a URL"))?;
+            .ok_or(LocalReply::BadRequest("the target is neither a path nor a URL"))?;
     }
     Ok(())
 }
 
 /// RFC 9112 §3.2: exactly one Host, and a valid one, in HTTP/1.1; RFC 9113 §8.3.1: `:authority`
 /// or Host in HTTP/2, and no two that differ.
-fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Turned> {
+fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), LocalReply> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
-        return Err(Turned::BadRequest("more than one Host"));
+        return Err(LocalReply::BadRequest("more than one Host"));
     }
     if host.is_some_and(|host| !is_host(host.as_bytes())) {
-        return Err(Turned::BadRequest("an invalid Host"));
+        return Err(LocalReply::BadRequest("an invalid Host"));
     }
     match (version, host, uri.authority()) {
         (Version::HTTP_09 | Version::HTTP_10, ..) | (Version::HTTP_11, Some(_), _) => Ok(()),
-        (Version::HTTP_11, None, _) => Err(Turned::BadRequest("HTTP/1.1 needs a Host")),
-        (_, None, None) => Err(Turned::BadRequest("neither :authority nor Host")),
+        (Version::HTTP_11, None, _) => Err(LocalReply::BadRequest("HTTP/1.1 needs a Host")),
+        (_, None, None) => Err(LocalReply::BadRequest("neither :authority nor Host")),
         (_, Some(host), Some(authority))
             if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) =>
         {
-            Err(Turned::BadRequest(":authority and Host differ"))
+            Err(LocalReply::BadRequest(":authority and Host differ"))
         }
         (_, _, Some(authority)) if !is_host(authority.as_str().as_bytes()) => {
-            Err(Turned::BadRequest("an invalid :authority"))
+            Err(LocalReply::BadRequest("an invalid :authority"))
         }
         _ => Ok(()),
     }
@@ -309,8 +313,8 @@ mod tests {
     #[test]
     fn the_asterisk_is_for_options() {
         let mut asterisk = parts(Version::HTTP_11, "*", &["h"]);
-        assert!(matches!(admit(&mut asterisk), Err(Turned::BadRequest(_))));
+        assert!(matches!(admit(&mut asterisk), Err(LocalReply::BadRequest(_))));
         *asterisk.method_mut() = Method::OPTIONS;
-        assert_eq!(admit(&mut asterisk), Err(Turned::ServerOptions));
+        assert_eq!(admit(&mut asterisk), Err(LocalReply::ServerOptions));
     }
 }

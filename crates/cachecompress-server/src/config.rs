@@ -11,7 +11,7 @@ use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs};
-use crate::connection::Limits;
+use crate::connection::ConnectionLimits;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
 use crate::flag_values::{CacheControl, Level, LogTarget};
@@ -41,7 +41,7 @@ pub(crate) struct ServeConfig {
     pub(crate) queue: usize,
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_open_files: Option<usize>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ConnectionLimits,
     pub(crate) access_log: Option<LogTarget>,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
@@ -84,7 +84,7 @@ impl ServeConfig {
             queue: count(args.queue),
             max_connections: args.max_connections.map(count),
             max_open_files: args.max_open_files.map(count),
-            limits: Limits {
+            limits: ConnectionLimits {
                 header_bytes: args.max_header_bytes,
                 headers: count(args.max_headers),
                 streams: args.max_streams,

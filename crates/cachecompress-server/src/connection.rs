@@ -16,18 +16,20 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
-use crate::deadlines::{Activity, Deadlines, Running, Timeouts, Verdict, Watched};
-use crate::h2_stall::Streams;
+use crate::deadlines::{
+    Activity, Deadlines, MeteredStream, RunningRequest, TimeoutAction, Timeouts,
+};
+use crate::h2_stall::StreamExecutor;
 use crate::limits::{
     HYPER_HEADERS, LOCAL_RESETS, PENDING_RESETS, REQUEST_WINDOW_BYTES, STREAM_BUFFER_BYTES,
 };
 use crate::shutdown::Draining;
 use crate::tracked_body::TrackedBody;
-use crate::wake_flag::Bell;
+use crate::wake_flag::WakeFlag;
 
 /// What one connection may ask for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct ConnectionLimits {
     /// The most bytes of a request's head: longer ones get a 431.
     pub(crate) header_bytes: u32,
     /// The most fields in it: more get a 431.
@@ -40,16 +42,16 @@ pub(crate) struct Limits {
 
 /// How connections are served.
 #[derive(Clone, Debug)]
-pub(crate) struct Protocol {
-    builder: auto::Builder<Streams>,
+pub(crate) struct HttpServer {
+    builder: auto::Builder<StreamExecutor>,
     timeouts: Timeouts,
 }
 
-impl Protocol {
+impl HttpServer {
     /// Within these limits.
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: ConnectionLimits) -> Self {
         let timeouts = limits.timeouts;
-        let mut builder = auto::Builder::new(Streams { write_timeout: timeouts.write });
+        let mut builder = auto::Builder::new(StreamExecutor { write_timeout: timeouts.write });
         let mut http1 = builder.http1();
         http1
             .timer(TokioTimer::new())
@@ -81,7 +83,7 @@ impl Protocol {
     pub(crate) async fn serve<F, B>(
         &self,
         stream: Stream,
-        respond: impl Fn(Request<Incoming>, Running) -> F,
+        respond: impl Fn(Request<Incoming>, RunningRequest) -> F,
         mut draining: Draining,
     ) where
         F: Future<Output = Result<Response<TrackedBody<B>>, Infallible>> + Send + 'static,
@@ -89,7 +91,8 @@ impl Protocol {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let activity = Arc::new(Activity::default());
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity), self.timeouts.write));
+        let io =
+            TokioIo::new(MeteredStream::new(stream, Arc::clone(&activity), self.timeouts.write));
         let requests = Arc::clone(&activity);
         let service = service_fn(move |request: Request<Incoming>| {
             let running = requests.begin(!request.body().is_end_stream());
@@ -98,17 +101,17 @@ impl Protocol {
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let mut deadlines = Deadlines::new(self.timeouts, Arc::clone(&activity));
         let mut begun = pin!(draining.begun());
-        let (mut bell, mut told) = (Bell::default(), false);
+        let (mut flag, mut told) = (WakeFlag::default(), false);
         loop {
             let event = poll_fn(|cx| {
                 // Time first: a flood that keeps the connection busy uses up the turn of whoever
                 // comes after it.
-                if let Some(mut cx) = bell.rung(cx).as_ref().map(Context::from_waker) {
+                if let Some(mut cx) = flag.take(cx).as_ref().map(Context::from_waker) {
                     if let Poll::Ready(verdict) = deadlines.poll_next(&mut cx) {
                         return Poll::Ready(Err(verdict));
                     }
                     if !deadlines.is_ending() && begun.as_mut().poll(&mut cx).is_ready() {
-                        return Poll::Ready(Err(Verdict::End));
+                        return Poll::Ready(Err(TimeoutAction::End));
                     }
                 }
                 connection.as_mut().poll(cx).map(Ok)
@@ -116,19 +119,19 @@ impl Protocol {
             match event.await {
                 Ok(result) => {
                     if let Err(error) = result {
-                        tracing::debug!(error = %Causes(&*error), "connection ended early");
+                        tracing::debug!(error = %WithCauses(&*error), "connection ended early");
                     }
                     return;
                 }
-                Err(Verdict::Wait) => {}
-                Err(Verdict::End) => deadlines.end(),
-                Err(Verdict::Close) => {
+                Err(TimeoutAction::Wait) => {}
+                Err(TimeoutAction::End) => deadlines.end(),
+                Err(TimeoutAction::Close) => {
                     tracing::debug!("a connection ends because its client takes too long");
                     return;
                 }
             }
             // Whatever was looked at may have more to say, and waits anew.
-            bell = Bell::default();
+            flag = WakeFlag::default();
             // Before its first request a connection is not told, but given a moment for it.
             if deadlines.is_ending() && !told && activity.has_begun() {
                 connection.as_mut().graceful_shutdown();
@@ -139,9 +142,9 @@ impl Protocol {
 }
 
 /// An error with all its causes in one line.
-struct Causes<'a>(&'a (dyn StdError + 'static));
+struct WithCauses<'a>(&'a (dyn StdError + 'static));
 
-impl std::fmt::Display for Causes<'_> {
+impl std::fmt::Display for WithCauses<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0)?;
         let mut cause = self.0.source();

@@ -81,15 +81,15 @@ pub(crate) struct Activity {
 
 /// A request that runs; it does so until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Running(Arc<Activity>);
+pub(crate) struct RunningRequest(Arc<Activity>);
 
 impl Activity {
     /// Counts a request, which may have announced a body.
-    pub(crate) fn begin(self: &Arc<Self>, body: bool) -> Running {
+    pub(crate) fn begin(self: &Arc<Self>, body: bool) -> RunningRequest {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
         self.body.store(body, Ordering::Relaxed);
-        Running(Arc::clone(self))
+        RunningRequest(Arc::clone(self))
     }
 
     /// Whether there has been a request, or may be without another byte of the client's.
@@ -98,7 +98,7 @@ impl Activity {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
         let Self(activity) = self;
         activity.mark.store(activity.received.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -108,7 +108,7 @@ impl Drop for Running {
 
 /// A connection's socket, which counts what it does.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct MeteredStream {
     stream: Stream,
     activity: Arc<Activity>,
     /// How much of HTTP/2's preface has come; `None` once that is settled.
@@ -117,7 +117,7 @@ pub(crate) struct Watched {
     discarded: usize,
 }
 
-impl Watched {
+impl MeteredStream {
     /// Watches `stream`, which the kernel gives up when its client takes nothing for as long as
     /// `write_timeout`, where it can: only it sees what of all that is queued a client takes.
     pub(crate) fn new(stream: Stream, activity: Arc<Activity>, write_timeout: Duration) -> Self {
@@ -181,7 +181,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for MeteredStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -196,7 +196,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for MeteredStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -232,7 +232,7 @@ impl AsyncWrite for Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for MeteredStream {
     fn drop(&mut self) {
         if self.activity.reset.load(Ordering::Relaxed) {
             let _ = self.stream.as_ref().set_zero_linger();
@@ -262,7 +262,7 @@ enum Phase {
 
 /// What is to be done with a connection whose time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum TimeoutAction {
     /// Nothing yet.
     Wait,
     /// Ends as soon as what runs is answered.
@@ -291,7 +291,7 @@ impl Deadlines {
     }
 
     /// Waits until it is time to look again, and looks.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<TimeoutAction> {
         ready!(self.ticks.poll_tick(cx));
         Poll::Ready(self.look(Instant::now()))
     }
@@ -308,16 +308,16 @@ impl Deadlines {
         self.ending
     }
 
-    fn look(&mut self, now: Instant) -> Verdict {
+    fn look(&mut self, now: Instant) -> TimeoutAction {
         let phase = self.activity.phase();
         if phase != self.phase {
             (self.phase, self.since) = (phase, now);
-            return Verdict::Wait;
+            return TimeoutAction::Wait;
         }
         let limit = match phase {
-            Phase::Serving => return Verdict::Wait,
+            Phase::Serving => return TimeoutAction::Wait,
             Phase::Blocked(_) if self.activity.kernel_waits.load(Ordering::Relaxed) => {
-                return Verdict::Wait;
+                return TimeoutAction::Wait;
             }
             Phase::Blocked(_) => self.timeouts.write,
             Phase::Discarding => DISCARD_TIMEOUT,
@@ -326,12 +326,12 @@ impl Deadlines {
             Phase::Idle(_) => self.timeouts.idle,
         };
         if now.duration_since(self.since) < limit {
-            return Verdict::Wait;
+            return TimeoutAction::Wait;
         }
         self.activity.reset.store(matches!(phase, Phase::Blocked(_)), Ordering::Relaxed);
         match phase {
-            Phase::Idle(_) if !self.ending => Verdict::End,
-            _ => Verdict::Close,
+            Phase::Idle(_) if !self.ending => TimeoutAction::End,
+            _ => TimeoutAction::Close,
         }
     }
 }
@@ -369,13 +369,13 @@ mod tests {
 
     use super::*;
 
-    async fn connected() -> (Watched, Arc<Activity>, TcpStream) {
+    async fn connected() -> (MeteredStream, Arc<Activity>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, _) = listener.accept().await.unwrap();
         let activity = Arc::new(Activity::default());
         let timeout = Duration::from_secs(60);
-        (Watched::new(Stream::from(socket), Arc::clone(&activity), timeout), activity, client)
+        (MeteredStream::new(Stream::from(socket), Arc::clone(&activity), timeout), activity, client)
     }
 
     /// As a flood of the client's does.

@@ -16,7 +16,7 @@ pub(crate) enum Failure {
 
 /// How a command ended that did its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum ExitStatus {
     /// All is well: exit code 0.
     Done,
     /// It found what it looks for, and has told so: exit code 1.
@@ -52,11 +52,11 @@ impl From<Error> for Failure {
 }
 
 /// Says what went wrong, if anything did, and with which code to end.
-pub(crate) fn code(outcome: Result<Outcome, Failure>) -> ExitCode {
+pub(crate) fn code(outcome: Result<ExitStatus, Failure>) -> ExitCode {
     match outcome {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Found) => ExitCode::FAILURE,
-        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        Ok(ExitStatus::Done) => ExitCode::SUCCESS,
+        Ok(ExitStatus::Found) => ExitCode::FAILURE,
+        Ok(ExitStatus::Interrupted) => ExitCode::from(130),
         Err(failure) => {
             use std::io::Write as _;
             // A closed stderr is no reason to panic; the code says enough.

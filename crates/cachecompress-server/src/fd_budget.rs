@@ -4,7 +4,7 @@ use crate::limits;
 
 /// Who may have how many of the process's descriptors. Together they never need all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Budget {
+pub(crate) struct FdBudget {
     /// Connections to the site: up to half.
     pub(crate) connections: usize,
     /// Requests under way, each of which may hold a file: up to a quarter.
@@ -15,7 +15,7 @@ pub(crate) struct Budget {
     pub(crate) admin: usize,
 }
 
-impl Budget {
+impl FdBudget {
     /// Divides the descriptors that this process with so many serving `threads` may have; `connections` and `bodies` are what
     /// the operator wants, and get no more than their share.
     pub(crate) fn new(threads: usize, connections: Option<usize>, bodies: Option<usize>) -> Self {
@@ -92,10 +92,10 @@ mod tests {
     #[test]
     fn shares_never_add_up_to_more_than_there_is() {
         let sum =
-            |budget: Budget| budget.connections + budget.bodies + budget.entries + budget.admin;
+            |budget: FdBudget| budget.connections + budget.bodies + budget.entries + budget.admin;
         for limit in [0, 10, 64, 256, 1024, 4096, 20_000, 65_536, 1 << 40] {
             for wanted in [None, Some(1), Some(1_000_000)] {
-                let budget = Budget::of(Some(limit), 2, wanted, wanted);
+                let budget = FdBudget::of(Some(limit), 2, wanted, wanted);
                 assert!(
                     sum(budget) as u64
                         <= limit
@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn without_a_limit_the_defaults_hold() {
-        let budget = Budget::of(None, 2, None, None);
+        let budget = FdBudget::of(None, 2, None, None);
         assert_eq!((budget.connections, budget.bodies), (limits::CONNECTIONS, limits::OPEN_FILES));
-        let budget = Budget::of(None, 2, Some(20_000), Some(7));
+        let budget = FdBudget::of(None, 2, Some(20_000), Some(7));
         assert_eq!((budget.connections, budget.bodies), (20_000, 7));
     }
 }

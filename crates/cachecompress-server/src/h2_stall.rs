@@ -51,12 +51,12 @@ impl ClientProgress {
 
 /// Runs the tasks of HTTP/2 connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Streams {
+pub(crate) struct StreamExecutor {
     /// How long a client may take nothing of a body.
     pub(crate) write_timeout: Duration,
 }
 
-impl<F> Executor<F> for Streams
+impl<F> Executor<F> for StreamExecutor
 where
     F: Future<Output = ()> + Send + 'static,
 {

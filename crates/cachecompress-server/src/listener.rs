@@ -14,7 +14,7 @@ use crate::shutdown::Draining;
 
 /// Sockets that listen on one address.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct Listeners {
     /// The address, its port chosen.
     pub(crate) address: SocketAddr,
     /// One for each thread that accepts.
@@ -26,7 +26,7 @@ pub(crate) struct Bound {
 /// # Errors
 ///
 /// [`Failure::Runtime`], saying what to change.
-pub(crate) fn bind(address: SocketAddr, flag: &str, threads: usize) -> Result<Bound, Failure> {
+pub(crate) fn bind(address: SocketAddr, flag: &str, threads: usize) -> Result<Listeners, Failure> {
     listen(address, threads).map_err(|error| {
         let reason = match error.kind() {
             io::ErrorKind::AddrInUse => {
@@ -44,7 +44,7 @@ pub(crate) fn bind(address: SocketAddr, flag: &str, threads: usize) -> Result<Bo
     })
 }
 
-fn listen(address: SocketAddr, threads: usize) -> io::Result<Bound> {
+fn listen(address: SocketAddr, threads: usize) -> io::Result<Listeners> {
     // Not to be shared, so that an address that somebody else listens on is an error. (Two of one
     // user that start in the same moment may yet come to share it.)
     let first = socket(address)?;
@@ -59,7 +59,7 @@ fn listen(address: SocketAddr, threads: usize) -> io::Result<Bound> {
         sockets.push(first);
         sockets
     };
-    Ok(Bound { address: bound, sockets })
+    Ok(Listeners { address: bound, sockets })
 }
 
 /// Sockets among which the kernel divides the connections to `address`.

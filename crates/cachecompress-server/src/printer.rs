@@ -21,9 +21,9 @@ impl Printer {
 /// A path as one line of text: what could end the line or steer a terminal is written as an
 /// escape, because names of files may be anybody's.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shown<'a>(pub(crate) &'a Path);
+pub(crate) struct EscapedPath<'a>(pub(crate) &'a Path);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for EscapedPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string_lossy();
         text.chars().try_for_each(|c| match c.is_control() {
@@ -40,6 +40,6 @@ mod tests {
     #[test]
     fn a_path_is_one_line_that_steers_no_terminal() {
         let path = Path::new("/c/\x1b[2Jfoo\nbar é \u{9b}1m");
-        assert_eq!(Shown(path).to_string(), "/c/\\u{1b}[2Jfoo\\nbar é \\u{9b}1m");
+        assert_eq!(EscapedPath(path).to_string(), "/c/\\u{1b}[2Jfoo\\nbar é \\u{9b}1m");
     }
 }

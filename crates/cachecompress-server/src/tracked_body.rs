@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access_log::Line;
-use crate::deadlines::Running;
+use crate::deadlines::RunningRequest;
 use crate::h2_stall::ClientProgress;
 
 /// The guards that a request holds until its response's body is through.
@@ -25,7 +25,7 @@ pub(crate) struct RequestGuards {
     /// The permit to run, which stands for a file that may be open.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// The request's place among those that run on its connection.
-    pub(crate) running: Option<Running>,
+    pub(crate) running: Option<RunningRequest>,
 }
 
 impl RequestGuards {

@@ -3,30 +3,30 @@
 use bytesize::ByteSize;
 use cachecompress::cache::{CacheFiles, Care};
 
-use super::progress_bar::Work;
+use super::progress_bar::CommandProgress;
 use crate::cli::GcArgs;
 use crate::config;
-use crate::exit::{Failure, Outcome};
-use crate::printer::{Printer, Shown};
+use crate::exit::{ExitStatus, Failure};
+use crate::printer::{EscapedPath, Printer};
 
 /// Removes what nobody needs, with a line for each, then a summary.
 ///
 /// # Errors
 ///
 /// If there is no cache, or its directory cannot be read.
-pub(crate) fn run(args: GcArgs, printer: Printer) -> Result<Outcome, Failure> {
+pub(crate) fn run(args: GcArgs, printer: Printer) -> Result<ExitStatus, Failure> {
     let dir = config::existing_cache(args.cache)?;
-    let work = Work::begin(printer, "collecting");
+    let work = CommandProgress::begin(printer, "collecting");
     let mut entries = 0;
     let removed = if args.dry_run { "would remove" } else { "removed" };
     let summary = CacheFiles::new(&dir).gc(args.dry_run, |care| {
         match care {
             Care::Whole { .. } => entries += 1,
             Care::Removed { path, litter } => {
-                work.line(format_args!("{removed} {}: {}", Shown(path), litter.as_str()));
+                work.line(format_args!("{removed} {}: {}", EscapedPath(path), litter.as_str()));
             }
             Care::Failed { path, error } => {
-                work.line(format_args!("cannot remove {}: {error}", Shown(path)));
+                work.line(format_args!("cannot remove {}: {error}", EscapedPath(path)));
             }
             Care::Progress { done, of } => work.progress(done, of, entries),
             _ => {}
@@ -41,7 +41,7 @@ pub(crate) fn run(args: GcArgs, printer: Printer) -> Result<Outcome, Failure> {
     work.end(format_args!(
         "{removed} from {}: {} damaged, {} orphaned, {} of other formats{failed}; {} whole ({}) \
          stay{stopped}",
-        Shown(&dir),
+        EscapedPath(&dir),
         summary.damaged,
         summary.orphaned,
         summary.old_formats,
@@ -49,8 +49,8 @@ pub(crate) fn run(args: GcArgs, printer: Printer) -> Result<Outcome, Failure> {
         ByteSize(summary.bytes),
     ));
     Ok(match (summary.stopped, summary.failed) {
-        (true, _) => Outcome::Interrupted,
-        (false, 0) => Outcome::Done,
-        (false, _) => Outcome::Found,
+        (true, _) => ExitStatus::Interrupted,
+        (false, 0) => ExitStatus::Done,
+        (false, _) => ExitStatus::Found,
     })
 }

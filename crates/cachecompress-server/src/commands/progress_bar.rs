@@ -11,13 +11,13 @@ use crate::printer::Printer;
 use crate::shutdown::Signals;
 
 /// A command at work in the cache's directory.
-pub(super) struct Work {
+pub(super) struct CommandProgress {
     printer: Printer,
     bar: ProgressBar,
     interrupted: Arc<AtomicBool>,
 }
 
-impl Work {
+impl CommandProgress {
     /// Begins: on a terminal, stderr shows a bar; elsewhere nothing is shown. The first SIGINT or
     /// SIGTERM from now on asks the work to end, a second one ends the process.
     pub(super) fn begin(printer: Printer, verb: &'static str) -> Self {

@@ -10,21 +10,21 @@ use tokio::sync::Semaphore;
 
 use crate::access_log::{AccessLog, LogThread};
 use crate::admin::Admin;
-use crate::admission::Edge;
+use crate::admission::Admission;
 use crate::cli::{Sendfile, ServeArgs};
 use crate::config::{CacheChoice, ServeConfig};
-use crate::connection::Protocol;
+use crate::connection::HttpServer;
 use crate::exit::Failure;
-use crate::fd_budget::Budget;
+use crate::fd_budget::FdBudget;
 use crate::flag_values::{Level, LogTarget};
 use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, DRAIN_TIMEOUT, LOG_ABORT_TIMEOUT, LOG_CLOSE_TIMEOUT, MEMORY_CACHE_BYTES,
     RUNTIME_TIMEOUT,
 };
-use crate::listener::{Bound, bind};
+use crate::listener::{Listeners, bind};
 use crate::printer::Printer;
 use crate::shutdown::{Drain, Hangups, Signals};
-use crate::workers::Cores;
+use crate::workers::Workers;
 use crate::{listener, logging};
 
 /// Serves until a signal ends it.
@@ -36,12 +36,12 @@ use crate::{listener, logging};
 pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     let mut config = ServeConfig::resolve(args);
     logging::init(config.log_level, config.log_format);
-    let budget = Budget::new(config.threads, config.max_connections, config.max_open_files);
+    let budget = FdBudget::new(config.threads, config.max_connections, config.max_open_files);
     let source = open_directory(&config)?;
     let few = |error| {
         Failure::Runtime(format!("cannot start threads: {error}; try fewer with --threads"))
     };
-    let cores = Cores::start(config.threads, RUNTIME_TIMEOUT).map_err(few)?;
+    let workers = Workers::start(config.threads, RUNTIME_TIMEOUT).map_err(few)?;
     // For signals and the admin listener, which answers whatever the site has to do.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(few)?;
@@ -52,10 +52,10 @@ pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     let outcome = runtime.block_on(async {
         let sockets = Sockets::bind(&config)?;
         let site = build_site(&mut config, source, &budget)?;
-        serve(sockets, &cores, site, log, &config, budget, thread.clone(), printer).await
+        serve(sockets, &workers, site, log, &config, budget, thread.clone(), printer).await
     });
     // Drops what did not finish in time; those bodies still write their lines.
-    cores.end();
+    workers.end();
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
     if let Some(thread) = thread {
         thread.close(LOG_CLOSE_TIMEOUT);
@@ -79,7 +79,7 @@ fn open_directory(config: &ServeConfig) -> Result<Directory, Failure> {
 fn build_site(
     config: &mut ServeConfig,
     source: Directory,
-    budget: &Budget,
+    budget: &FdBudget,
 ) -> Result<ServeCompressed, Failure> {
     let cache = match &config.cache {
         CacheChoice::Disk { dir, max_bytes } => {
@@ -119,8 +119,8 @@ fn build_site(
 
 /// Everything bound, nothing served yet.
 struct Sockets {
-    site: Vec<Bound>,
-    admin: Option<Bound>,
+    site: Vec<Listeners>,
+    admin: Option<Listeners>,
 }
 
 impl Sockets {
@@ -134,11 +134,11 @@ impl Sockets {
 #[allow(clippy::too_many_arguments, reason = "all that there is comes together here, once")]
 async fn serve(
     sockets: Sockets,
-    cores: &Cores,
+    workers: &Workers,
     site: ServeCompressed,
     log: Option<AccessLog>,
     config: &ServeConfig,
-    budget: Budget,
+    budget: FdBudget,
     log_thread: Option<Arc<LogThread>>,
     printer: Printer,
 ) -> Result<(), Failure> {
@@ -147,41 +147,41 @@ async fn serve(
     if let (Some(log), Some(LogTarget::File(_))) = (&log, &config.access_log) {
         reopen_on_hangup(log.clone(), Hangups::install().map_err(cannot)?);
     }
-    let protocol = Protocol::new(config.limits);
+    let server = HttpServer::new(config.limits);
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
     let admin = Admin::new(site.clone());
 
     let limit = Arc::new(Semaphore::new(budget.connections));
-    let edge = {
+    let admission = {
         let (site, max_headers) = (site.clone(), config.limits.headers);
-        let turns = Arc::new(Semaphore::new(budget.bodies));
+        let permits = Arc::new(Semaphore::new(budget.bodies));
         let sendfile = config.sendfile != Sendfile::Off;
-        move |client: SocketAddr, stream: &Stream| Edge {
+        move |client: SocketAddr, stream: &Stream| Admission {
             site: if sendfile { site.on(stream.connection()) } else { site.clone() },
             log: log.clone(),
             client: client.ip(),
-            turns: Arc::clone(&turns),
+            permits: Arc::clone(&permits),
             max_headers,
         }
     };
-    for Bound { address, sockets } in sockets.site {
+    for Listeners { address, sockets } in sockets.site {
         printer.line(format_args!("listening on http://{address}"));
-        for (socket, core) in sockets.into_iter().zip(cores.runtimes()) {
-            let (protocol, edge) = (protocol.clone(), edge.clone());
+        for (socket, worker) in sockets.into_iter().zip(workers.runtimes()) {
+            let (server, admission) = (server.clone(), admission.clone());
             let serve = move |stream, peer, draining| {
                 let stream = Stream::from(stream);
-                let (protocol, edge) = (protocol.clone(), edge(peer, &stream));
+                let (server, admission) = (server.clone(), admission(peer, &stream));
                 async move {
-                    let respond = move |request, running| edge.respond(request, running);
-                    protocol.serve(stream, respond, draining).await;
+                    let respond = move |request, running| admission.respond(request, running);
+                    server.serve(stream, respond, draining).await;
                 }
             };
             let limit = Arc::clone(&limit);
-            core.spawn(listener::accept(socket, limit, site_drain.subscribe(), serve));
+            worker.spawn(listener::accept(socket, limit, site_drain.subscribe(), serve));
         }
     }
     if let Some(bound) = sockets.admin {
-        serve_admin(bound, &admin, &protocol, budget.admin, &admin_drain, &printer);
+        serve_admin(bound, &admin, &server, budget.admin, &admin_drain, &printer);
     }
 
     let signal = signals.next().await;
@@ -199,22 +199,22 @@ async fn serve(
 }
 
 fn serve_admin(
-    bound: Bound,
+    bound: Listeners,
     admin: &Admin,
-    protocol: &Protocol,
+    server: &HttpServer,
     connections: usize,
     drain: &Drain,
     printer: &Printer,
 ) {
-    let Bound { address, sockets } = bound;
+    let Listeners { address, sockets } = bound;
     printer.line(format_args!("admin on http://{address}"));
     let limit = Arc::new(Semaphore::new(connections));
-    let (admin, protocol) = (admin.clone(), protocol.clone());
+    let (admin, server) = (admin.clone(), server.clone());
     let serve = move |stream: TcpStream, _, draining| {
-        let (protocol, admin) = (protocol.clone(), admin.clone());
+        let (server, admin) = (server.clone(), admin.clone());
         async move {
             let respond = move |request, running| admin.clone().answer(request, running);
-            protocol.serve(stream.into(), respond, draining).await;
+            server.serve(stream.into(), respond, draining).await;
         }
     };
     for socket in sockets {
