@@ -1,16 +1,21 @@
-//! Signals, and how everything hears that the end has come.
+//! The signals that end the program, and the drain that tells everything of the end.
 
 use std::io;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+#[cfg(unix)]
+use tokio::signal::unix::{self, SignalKind};
+#[cfg(windows)]
+use tokio::signal::windows;
+
 /// A signal that asks the process to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Signal {
-    /// `SIGTERM`, `SIGINT`.
+    /// The name, such as `SIGTERM`.
     pub(crate) name: &'static str,
-    /// What a shell reports for a process that dies of it: 128 + its number.
+    /// The exit code that a shell reports for a process that dies of it: 128 + its number.
     pub(crate) exit_code: i32,
 }
 
@@ -18,93 +23,73 @@ const INTERRUPT: Signal = Signal { name: "SIGINT", exit_code: 130 };
 #[cfg(unix)]
 const TERMINATE: Signal = Signal { name: "SIGTERM", exit_code: 143 };
 
-pub(crate) use platform::{Hangups, Signals};
+/// The signals that end the process: SIGINT and SIGTERM, or Ctrl-C on Windows.
+///
+/// From its creation on they no longer end the process by themselves. One that comes before
+/// [`next`](Self::next) is first polled is kept for it. (`tokio::signal::ctrl_c` listens only from
+/// its first poll on; a signal just before that would be lost.)
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    interrupt: unix::Signal,
+    #[cfg(unix)]
+    terminate: unix::Signal,
+    #[cfg(windows)]
+    interrupt: windows::CtrlC,
+}
 
-#[cfg(unix)]
-mod platform {
-    use tokio::signal::unix::{self, SignalKind};
-
-    use super::{INTERRUPT, Signal, TERMINATE, io};
-
-    /// The signals that end the process; from its creation on they no longer do so by themselves.
-    pub(crate) struct Signals {
-        interrupt: unix::Signal,
-        terminate: unix::Signal,
+impl Signals {
+    /// Catches the signals from now on.
+    pub(crate) fn install() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            #[cfg(unix)]
+            terminate: unix::signal(SignalKind::terminate())?,
+            #[cfg(windows)]
+            interrupt: windows::ctrl_c()?,
+        })
     }
 
-    impl Signals {
-        pub(crate) fn install() -> io::Result<Self> {
-            Ok(Self {
-                interrupt: unix::signal(SignalKind::interrupt())?,
-                terminate: unix::signal(SignalKind::terminate())?,
-            })
-        }
-
-        /// Waits for the next one.
-        pub(crate) async fn next(&mut self) -> Signal {
-            tokio::select! {
-                _ = self.interrupt.recv() => INTERRUPT,
-                _ = self.terminate.recv() => TERMINATE,
-            }
+    /// Waits for the next signal.
+    #[cfg(unix)]
+    pub(crate) async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => INTERRUPT,
+            _ = self.terminate.recv() => TERMINATE,
         }
     }
 
-    /// SIGHUP, by which log rotation asks for files to be reopened.
-    pub(crate) struct Hangups(unix::Signal);
-
-    impl Hangups {
-        pub(crate) fn install() -> io::Result<Self> {
-            unix::signal(SignalKind::hangup()).map(Self)
-        }
-
-        /// Waits for the next one.
-        pub(crate) async fn next(&mut self) {
-            self.0.recv().await;
-        }
+    /// Waits for the next signal.
+    #[cfg(windows)]
+    pub(crate) async fn next(&mut self) -> Signal {
+        self.interrupt.recv().await;
+        INTERRUPT
     }
 }
 
+/// Calls `reopen` at each SIGHUP from now on, by which log rotation asks for files to be reopened.
+#[cfg(unix)]
+pub(crate) fn on_hangup(reopen: impl Fn() + Send + 'static) -> io::Result<()> {
+    let mut hangups = unix::signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            reopen();
+        }
+    });
+    Ok(())
+}
+
+/// Does nothing: there is no such signal on this system.
 #[cfg(not(unix))]
-mod platform {
-    use super::{INTERRUPT, Signal, io};
-
-    /// Ctrl-C.
-    pub(crate) struct Signals;
-
-    impl Signals {
-        pub(crate) fn install() -> io::Result<Self> {
-            Ok(Self)
-        }
-
-        /// Waits for the next one.
-        pub(crate) async fn next(&mut self) -> Signal {
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            INTERRUPT
-        }
-    }
-
-    /// There is no such signal here.
-    pub(crate) struct Hangups;
-
-    impl Hangups {
-        pub(crate) fn install() -> io::Result<Self> {
-            Ok(Self)
-        }
-
-        /// Waits for ever.
-        pub(crate) async fn next(&mut self) {
-            std::future::pending::<()>().await;
-        }
-    }
+pub(crate) fn on_hangup(_: impl Fn() + Send + 'static) -> io::Result<()> {
+    Ok(())
 }
 
 /// Tells accept loops and connections to end, and waits until they have.
 #[derive(Debug)]
 pub(crate) struct Drain(watch::Sender<bool>);
 
-/// One that is told by a [`Drain`]; while it lives, the drain waits.
+/// A subscription to a [`Drain`], which waits for as long as this lives.
 #[derive(Clone, Debug)]
 pub(crate) struct Draining(watch::Receiver<bool>);
 
@@ -113,23 +98,22 @@ impl Drain {
         Self(watch::Sender::new(false))
     }
 
-    /// Another one to tell and to wait for.
+    /// A further subscription.
     pub(crate) fn subscribe(&self) -> Draining {
         Draining(self.0.subscribe())
     }
 
-    /// Tells everybody, waits for them up to `grace`, and returns how many were left then.
-    pub(crate) async fn finish(&self, grace: Duration) -> usize {
+    /// Tells all subscribers, waits for them up to `timeout`, and returns how many are left.
+    pub(crate) async fn finish(&self, timeout: Duration) -> usize {
         self.0.send_replace(true);
-        let _ = tokio::time::timeout(grace, self.0.closed()).await;
+        let _ = tokio::time::timeout(timeout, self.0.closed()).await;
         self.0.receiver_count()
     }
 }
 
 impl Draining {
-    /// Waits until it is told to end.
+    /// Waits until the drain begins. Returns at once if it has begun, or if the drain is gone.
     pub(crate) async fn begun(&mut self) {
-        // An error means that the drain is gone, which is an end as well.
         let _ = self.0.wait_for(|begun| *begun).await;
     }
 }
@@ -139,7 +123,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_drain_waits_for_those_it_told_but_not_for_ever() {
+    async fn drain_waits_for_its_subscribers_up_to_its_timeout() {
         let drain = Drain::new();
         let mut quick = drain.subscribe();
         let stubborn = drain.subscribe();
@@ -148,5 +132,24 @@ mod tests {
         task.await.unwrap();
         drop(stubborn);
         assert_eq!(drain.finish(Duration::from_secs(60)).await, 0);
+    }
+
+    #[tokio::test]
+    async fn drain_that_has_begun_is_seen_by_a_later_wait() {
+        let drain = Drain::new();
+        let mut late = drain.subscribe();
+        assert_eq!(drain.finish(Duration::ZERO).await, 1);
+        late.begun().await;
+    }
+
+    /// A signal between the program's first words and its first wait must not be lost.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn signal_before_the_first_wait_is_kept() {
+        use rustix::process::{Signal as Number, getpid, kill_process};
+
+        let mut signals = Signals::install().unwrap();
+        kill_process(getpid(), Number::TERM).unwrap();
+        assert_eq!(signals.next().await, TERMINATE);
     }
 }

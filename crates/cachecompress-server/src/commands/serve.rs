@@ -23,7 +23,7 @@ use crate::limits::{
 };
 use crate::listener::{Listeners, bind};
 use crate::printer::Printer;
-use crate::shutdown::{Drain, Hangups, Signals};
+use crate::shutdown::{Drain, Signals, on_hangup};
 use crate::workers::Workers;
 use crate::{listener, logging};
 
@@ -144,8 +144,8 @@ async fn serve(
 ) -> Result<(), Failure> {
     let cannot = |error| Failure::Runtime(format!("cannot listen for signals: {error}"));
     let mut signals = Signals::install().map_err(cannot)?;
-    if let (Some(log), Some(LogTarget::File(_))) = (&log, &config.access_log) {
-        reopen_on_hangup(log.clone(), Hangups::install().map_err(cannot)?);
+    if let (Some(log), Some(LogTarget::File(_))) = (log.clone(), &config.access_log) {
+        on_hangup(move || log.reopen()).map_err(cannot)?;
     }
     let server = HttpServer::new(config.limits);
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
@@ -221,15 +221,6 @@ fn serve_admin(
         let (limit, draining) = (Arc::clone(&limit), drain.subscribe());
         tokio::spawn(listener::accept(socket, limit, draining, serve.clone()));
     }
-}
-
-fn reopen_on_hangup(log: AccessLog, mut hangups: Hangups) {
-    tokio::spawn(async move {
-        loop {
-            hangups.next().await;
-            log.reopen();
-        }
-    });
 }
 
 /// A second signal ends the process without waiting for anybody.
