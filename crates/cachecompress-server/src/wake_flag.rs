@@ -1,13 +1,17 @@
-//! Tells a task what woke it, so that it need not ask everything that might have.
+//! A flag that tells a task whether it was woken for a rare event.
+//!
+//! A connection's task wakes for its socket many times a second, and for its timer or the shutdown
+//! hardly ever. The flag saves it a poll of those two at each wake.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
-/// A waker for what rarely happens, in a task that mostly wakes for something else.
+/// A flag that is set when a future that was polled with its waker wakes the task.
 #[derive(Debug, Default)]
 pub(crate) struct WakeFlag(Option<Arc<FlagWaker>>);
 
+/// A waker that sets a flag before it wakes its task.
 #[derive(Debug)]
 struct FlagWaker {
     woken: AtomicBool,
@@ -15,20 +19,22 @@ struct FlagWaker {
 }
 
 impl WakeFlag {
-    /// The waker to poll with, if it was woken since the last call, or nothing waits with it yet.
+    /// Takes the flag. Returns the waker to poll with if the flag was set, at the first call, and
+    /// for another task than before.
     pub(crate) fn take(&mut self, cx: &Context<'_>) -> Option<Waker> {
-        let is_quiet = self.0.as_ref().is_some_and(|waker| {
-            waker.task.will_wake(cx.waker()) && !waker.woken.load(Ordering::Acquire)
-        });
-        if is_quiet {
-            return None;
+        if let Some(waker) = &self.0
+            && waker.task.will_wake(cx.waker())
+        {
+            if !waker.woken.load(Ordering::Relaxed) {
+                return None;
+            }
+            // The swap comes before the polls: they see what a wake before it was about, and a
+            // wake after it sets the flag again.
+            waker.woken.swap(false, Ordering::AcqRel);
+            return Some(Waker::from(Arc::clone(waker)));
         }
-        let known = self.0.take().filter(|waker| waker.task.will_wake(cx.waker()));
-        let new =
-            || Arc::new(FlagWaker { woken: AtomicBool::new(false), task: cx.waker().clone() });
-        let waker = known.unwrap_or_else(new);
-        // What rings from here on is found by whoever polls with it next.
-        waker.woken.store(false, Ordering::Release);
+        let task = cx.waker().clone();
+        let waker = Arc::new(FlagWaker { woken: AtomicBool::new(false), task });
         self.0 = Some(Arc::clone(&waker));
         Some(Waker::from(waker))
     }
@@ -56,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn it_rings_once_at_first_and_then_whenever_it_is_woken() {
+    fn flag_is_set_at_first_and_by_each_wake() {
         let task = Waker::from(Arc::new(Task));
         let cx = Context::from_waker(&task);
         let mut flag = WakeFlag::default();
@@ -71,7 +77,21 @@ mod tests {
     }
 
     #[test]
-    fn another_task_has_to_wait_with_its_own() {
+    fn wake_between_take_and_poll_sets_the_flag_again() {
+        let task = Waker::from(Arc::new(Task));
+        let cx = Context::from_waker(&task);
+        let mut flag = WakeFlag::default();
+        let earlier = flag.take(&cx).unwrap();
+        earlier.wake_by_ref();
+        let later = flag.take(&cx).unwrap();
+        // A future that kept the earlier waker uses it before it is polled with the later one.
+        earlier.wake();
+        assert!(flag.take(&cx).is_some());
+        drop(later);
+    }
+
+    #[test]
+    fn flag_gives_another_task_a_waker_of_its_own() {
         let (one, other) = (Waker::from(Arc::new(Task)), Waker::from(Arc::new(Task)));
         let mut flag = WakeFlag::default();
         assert!(flag.take(&Context::from_waker(&one)).is_some());
