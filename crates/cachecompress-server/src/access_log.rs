@@ -1,6 +1,6 @@
 //! The access log: one line for every response, written by a thread of its own.
 //!
-//! A line is the combined log format with more behind it:
+//! A line is the combined log format with further fields behind it:
 //!
 //! ```text
 //! CLIENT - - [DAY/MONTH/YEAR:HH:MM:SS +0000] "REQUEST" STATUS SENT "REFERER" "USER-AGENT"
@@ -8,19 +8,25 @@
 //!   end=complete|aborted
 //! ```
 //!
-//! all in one line, with single spaces. The time is the request's arrival, in UTC. `SENT` and
-//! `sent` are the bytes of the body that the connection took; those at the end may still have
-//! been on their way when its client left. `source` is the file's length; `first_byte` runs from
-//! the request's arrival to the body's first byte, or to its end where it is empty. What is
-//! unknown is `-`. In quotes, `"`, `\` and all but visible ASCII and the space stand as `\xHH`, so
-//! that no client can forge a line. What hyper answers by itself (400 for what is no HTTP, 431)
-//! has no line.
+//! all in one line, with single spaces.
+//!
+//! - The time is the request's arrival, in UTC.
+//! - `SENT` and `sent` are the bytes of the body that the connection took. The last of them may
+//!   still have been on their way when the client left.
+//! - `source` is the file's length.
+//! - `first_byte` runs from the request's arrival to the body's first byte, or to the end of an
+//!   empty body.
+//! - An unknown value is `-`.
+//! - In quotes, `"`, `\` and every byte other than visible ASCII and the space stand as `\xHH`, so
+//!   that no client can forge a line.
+//!
+//! hyper answers some requests by itself (400 for what is no HTTP, 431). They have no line.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -34,11 +40,11 @@ use crate::exit::Failure;
 use crate::flag_values::LogTarget;
 use crate::limits::{LOG_BUFFER_BYTES, LOG_FLUSH_INTERVAL, LOG_QUEUE_LINES};
 
-/// Takes lines, never waiting for the disk.
+/// Takes lines without ever waiting for the disk. Clones share the log.
 #[derive(Clone)]
-pub(crate) struct AccessLog(Arc<Shared>);
+pub(crate) struct AccessLog(Arc<LogState>);
 
-struct Shared {
+struct LogState {
     queue: SyncSender<Message>,
     lost: AtomicU64,
     reopen: AtomicBool,
@@ -47,11 +53,11 @@ struct Shared {
 
 enum Message {
     Line(String),
-    /// Only to wake the writer; what to do stands in the flags.
-    Look,
+    /// Wakes the thread, so that it reads the flags.
+    Wake,
 }
 
-/// The writing thread; it ends by [`close`](Self::close).
+/// The thread that writes. [`close`](Self::close) ends it.
 pub(crate) struct LogThread {
     log: AccessLog,
     ended: Mutex<Receiver<()>>,
@@ -69,36 +75,47 @@ impl AccessLog {
                 "cannot {what}: {error}; choose another file with --access-log"
             ))
         };
-        let output = Output::open(target)
-            .map_err(|(path, error)| cannot(&format!("write to {}", path.display()), error))?;
-        let (queue, lines) = sync_channel(LOG_QUEUE_LINES);
+        let output = open(&target).map_err(|error| {
+            let place = match &target {
+                LogTarget::Stdout => Path::new("stdout"),
+                LogTarget::File(path) => path,
+            };
+            cannot(&format!("write to {}", place.display()), error)
+        })?;
+        let (log, lines) = Self::with_queue(LOG_QUEUE_LINES);
         let (end, ended) = sync_channel(1);
-        let log = Self(Arc::new(Shared {
-            queue,
-            lost: AtomicU64::new(0),
-            reopen: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-        }));
-        let shared = Arc::clone(&log.0);
+        let state = Arc::clone(&log.0);
         std::thread::Builder::new()
             .name("access-log".into())
             .spawn(move || {
-                Writer { output, shared, reported: 0 }.run(&lines);
+                LogWriter { target, output, state, reported: 0 }.run(&lines);
                 let _ = end.send(());
             })
             .map_err(|error| cannot("start the access log's thread", error))?;
         Ok((log.clone(), LogThread { log, ended: Mutex::new(ended) }))
     }
 
-    /// Begins a line for `request`, which has just arrived.
-    pub(crate) fn begin<B>(&self, client: IpAddr, request: &Request<B>) -> Line {
+    /// A log whose queue holds so many `lines`, and the queue's other end.
+    fn with_queue(lines: usize) -> (Self, Receiver<Message>) {
+        let (queue, receiver) = sync_channel(lines);
+        let state = LogState {
+            queue,
+            lost: AtomicU64::new(0),
+            reopen: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        };
+        (Self(Arc::new(state)), receiver)
+    }
+
+    /// Begins the line of `request`, which has just arrived.
+    pub(crate) fn begin<B>(&self, client: IpAddr, request: &Request<B>) -> LogLine {
         let field = |name| request.headers().get(name).cloned();
-        // In HTTP/2 the target has no form of its own.
+        // An HTTP/2 request has no target, only its parts.
         let target = match request.version() {
             Version::HTTP_2 => request.uri().path_and_query().map(ToString::to_string),
             _ => Some(request.uri().to_string()),
         };
-        Line {
+        LogLine {
             log: self.clone(),
             client: client.to_canonical(),
             arrived: SystemTime::now(),
@@ -119,10 +136,10 @@ impl AccessLog {
         }
     }
 
-    /// Has the file opened anew, after it was renamed.
+    /// Has the thread open the file anew, after it was renamed.
     pub(crate) fn reopen(&self) {
         self.0.reopen.store(true, Ordering::Release);
-        self.look();
+        self.wake();
     }
 
     fn push(&self, line: String) {
@@ -131,90 +148,71 @@ impl AccessLog {
         }
     }
 
-    fn look(&self) {
-        // A full queue wakes the writer as well.
-        let _ = self.0.queue.try_send(Message::Look);
+    fn wake(&self) {
+        // A full queue wakes the thread as well.
+        let _ = self.0.queue.try_send(Message::Wake);
     }
 }
 
 impl LogThread {
-    /// Writes what waits and ends the thread; gives up after `patience`, for stdout may be a pipe
-    /// that nobody reads, and at once if somebody else is closing it.
-    pub(crate) fn close(&self, patience: Duration) {
+    /// Writes the lines that wait and ends the thread.
+    ///
+    /// Gives up after `timeout`, because stdout may be a pipe that nobody reads, and at once if
+    /// another caller is closing it.
+    pub(crate) fn close(&self, timeout: Duration) {
         self.log.0.closing.store(true, Ordering::Release);
-        self.log.look();
+        self.log.wake();
         let Ok(ended) = self.ended.try_lock() else { return };
-        if ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+        if ended.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!("the access log could not be written to its end");
         }
     }
 }
 
-/// Where lines go.
-enum Output {
-    Stdout(BufWriter<io::Stdout>),
-    File(PathBuf, BufWriter<File>),
+/// Opens `target` for appending.
+fn open(target: &LogTarget) -> io::Result<Box<dyn Write + Send>> {
+    Ok(match target {
+        LogTarget::Stdout => Box::new(BufWriter::with_capacity(LOG_BUFFER_BYTES, io::stdout())),
+        LogTarget::File(path) => {
+            let file = OpenOptions::new().append(true).create(true).open(path)?;
+            Box::new(BufWriter::with_capacity(LOG_BUFFER_BYTES, file))
+        }
+    })
 }
 
-impl Output {
-    fn open(target: LogTarget) -> Result<Self, (PathBuf, io::Error)> {
-        match target {
-            LogTarget::Stdout => {
-                Ok(Self::Stdout(BufWriter::with_capacity(LOG_BUFFER_BYTES, io::stdout())))
-            }
-            LogTarget::File(path) => match open_file(&path) {
-                Ok(file) => Ok(Self::File(path, file)),
-                Err(error) => Err((path, error)),
-            },
-        }
-    }
-
-    fn writer(&mut self) -> &mut dyn Write {
-        match self {
-            Self::Stdout(stdout) => stdout,
-            Self::File(_, file) => file,
-        }
-    }
-
-    fn reopen(&mut self) -> io::Result<()> {
-        if let Self::File(path, file) = self {
-            *file = open_file(path)?;
-        }
-        Ok(())
-    }
-}
-
-fn open_file(path: &PathBuf) -> io::Result<BufWriter<File>> {
-    let file = OpenOptions::new().append(true).create(true).open(path)?;
-    Ok(BufWriter::with_capacity(LOG_BUFFER_BYTES, file))
-}
-
-struct Writer {
-    output: Output,
-    shared: Arc<Shared>,
+/// The writing thread's part of the log.
+struct LogWriter {
+    target: LogTarget,
+    output: Box<dyn Write + Send>,
+    state: Arc<LogState>,
+    /// Lost lines that a warning has told of.
     reported: u64,
 }
 
-impl Writer {
+impl LogWriter {
     fn run(&mut self, lines: &Receiver<Message>) {
         let mut flush_at = Instant::now() + LOG_FLUSH_INTERVAL;
         loop {
-            // Set before the last lines are looked for, so that none slips through in between.
-            let closing = self.shared.closing.load(Ordering::Acquire);
+            // Read before the queue, so that no line slips through between the two.
+            let closing = self.state.closing.load(Ordering::Acquire);
             let wait = match closing {
                 true => Duration::ZERO,
                 false => flush_at.saturating_duration_since(Instant::now()),
             };
             match lines.recv_timeout(wait) {
                 Ok(Message::Line(line)) => self.write(&line),
-                Ok(Message::Look) => {}
+                Ok(Message::Wake) => {}
                 Err(RecvTimeoutError::Timeout) if !closing => {}
                 Err(_) => break self.flush(),
             }
-            if self.shared.reopen.swap(false, Ordering::AcqRel) {
+            if self.state.reopen.swap(false, Ordering::AcqRel) {
                 self.flush();
-                if let Err(error) = self.output.reopen() {
-                    tracing::warn!(%error, "cannot reopen the access log; the old file goes on");
+                match open(&self.target) {
+                    Ok(output) => self.output = output,
+                    Err(error) => tracing::warn!(
+                        %error,
+                        "cannot reopen the access log; the old file goes on"
+                    ),
                 }
             }
             if Instant::now() >= flush_at {
@@ -225,16 +223,16 @@ impl Writer {
     }
 
     fn write(&mut self, line: &str) {
-        if self.output.writer().write_all(line.as_bytes()).is_err() {
-            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        if self.output.write_all(line.as_bytes()).is_err() {
+            self.state.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn flush(&mut self) {
-        if let Err(error) = self.output.writer().flush() {
+        if let Err(error) = self.output.flush() {
             tracing::warn!(%error, "cannot write the access log");
         }
-        let lost = self.shared.lost.load(Ordering::Relaxed);
+        let lost = self.state.lost.load(Ordering::Relaxed);
         if lost > self.reported {
             tracing::warn!(lines = lost - self.reported, "lines of the access log were lost");
             self.reported = lost;
@@ -242,8 +240,8 @@ impl Writer {
     }
 }
 
-/// A line under way; it is written when it is dropped.
-pub(crate) struct Line {
+/// A line under way. It is queued for the thread when it is dropped.
+pub(crate) struct LogLine {
     log: AccessLog,
     client: IpAddr,
     arrived: SystemTime,
@@ -263,7 +261,7 @@ pub(crate) struct Line {
     complete: bool,
 }
 
-impl Line {
+impl LogLine {
     /// Adds the response's status and coding, and the length that its body announces.
     pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>, served: Option<&Served>) {
         self.status = response.status();
@@ -324,21 +322,21 @@ impl Line {
     }
 }
 
-impl Drop for Line {
+impl Drop for LogLine {
     fn drop(&mut self) {
         self.log.push(self.render());
     }
 }
 
-/// The coding that the head names, which is what went out.
+/// The coding in the response's head.
 fn coding_sent(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::CONTENT_ENCODING)?.to_str().ok()?;
     value.bytes().all(|byte| byte.is_ascii_graphic()).then(|| value.to_owned())
 }
 
-/// `23/Nov/2026:01:53:09 +0000`
+/// A time as in `23/Nov/2026:01:53:09 +0000`.
 fn clf_time(time: SystemTime) -> String {
-    // Sun, 06 Nov 1994 08:49:37 GMT
+    // As in `Sun, 06 Nov 1994 08:49:37 GMT`.
     let date = httpdate::fmt_http_date(time);
     format!("{}/{}/{}:{} +0000", &date[5..7], &date[8..11], &date[12..16], &date[17..25])
 }
@@ -364,13 +362,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_is_the_common_log_formats() {
+    fn time_has_the_common_log_format() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         assert_eq!(clf_time(time), "06/Nov/1994:08:49:37 +0000");
     }
 
     #[test]
-    fn nothing_ends_a_quoted_string_or_a_line() {
+    fn quoted_text_ends_neither_its_quotes_nor_its_line() {
         let mut line = String::new();
         quote(&mut line, Some(b"a\"b\\c\r\nd\x1b[31m\xff e"));
         assert_eq!(line, r#""a\x22b\x5Cc\x0D\x0Ad\x1B[31m\xFF e""#);
@@ -380,22 +378,11 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_loses_lines_and_counts_them() {
-        let (log, _lines) = log_of(1);
+    fn full_queue_counts_the_lines_that_it_loses() {
+        let (log, _lines) = AccessLog::with_queue(1);
         for _ in 0..3 {
             log.push("line\n".into());
         }
         assert_eq!(log.0.lost.load(Ordering::Relaxed), 2);
-    }
-
-    fn log_of(queue: usize) -> (AccessLog, Receiver<Message>) {
-        let (queue, lines) = sync_channel(queue);
-        let shared = Shared {
-            queue,
-            lost: AtomicU64::new(0),
-            reopen: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-        };
-        (AccessLog(Arc::new(shared)), lines)
     }
 }

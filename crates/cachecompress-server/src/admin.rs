@@ -1,4 +1,4 @@
-//! The second listener: is it alive, is it ready, what has it done.
+//! The admin listener's answers: `/healthz`, `/readyz` and `/metrics`.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -18,37 +18,34 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::deadlines::RunningRequest;
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
-/// What the client crate encodes.
+/// The media type of the text that the client crate encodes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// What every scraper reads; to it the few words that are OpenMetrics' own are comments.
+/// The media type that every scraper reads. In it the few words of OpenMetrics are comments.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Answers the admin listener's requests; clones share everything.
-#[derive(Clone)]
-pub(crate) struct Admin(Arc<Inner>);
-
-struct Inner {
+/// Answers the admin listener's requests.
+pub(crate) struct Admin {
     ready: AtomicBool,
     registry: Registry,
 }
 
 impl Admin {
-    /// About `site`, ready from the start.
+    /// Answers about `site`, ready from the start.
     pub(crate) fn new(site: ServeCompressed) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(SiteMetrics(site)));
-        Self(Arc::new(Inner { ready: AtomicBool::new(true), registry }))
+        Self { ready: AtomicBool::new(true), registry }
     }
 
-    /// From now on `/readyz` answers 503, so that balancers send nothing more.
+    /// Answers `/readyz` with 503 from now on, so that balancers send nothing more.
     pub(crate) fn not_ready(&self) {
-        self.0.ready.store(false, Ordering::Release);
+        self.ready.store(false, Ordering::Release);
     }
 
     /// Answers `request`, which is `running` until its response's body is through.
     pub(crate) async fn answer<B>(
-        self,
+        self: Arc<Self>,
         request: Request<B>,
         running: RunningRequest,
     ) -> Result<Response<TrackedBody<Full<Bytes>>>, Infallible> {
@@ -68,7 +65,7 @@ impl Admin {
         }
         match path {
             "/healthz" => respond(StatusCode::OK, TEXT, "alive\n"),
-            "/readyz" if self.0.ready.load(Ordering::Acquire) => {
+            "/readyz" if self.ready.load(Ordering::Acquire) => {
                 respond(StatusCode::OK, TEXT, "ready\n")
             }
             "/readyz" => respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, "ending\n"),
@@ -82,7 +79,7 @@ impl Admin {
         });
         let media_type = if open_metrics { OPEN_METRICS } else { PROMETHEUS_TEXT };
         let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, &self.0.registry) {
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
             Ok(()) => respond(StatusCode::OK, media_type, text),
             Err(_) => respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "cannot encode metrics\n"),
         }
@@ -102,7 +99,7 @@ fn respond(
     response
 }
 
-/// Takes one snapshot of the site's metrics for each scrape.
+/// The site's metrics, of which each scrape takes one snapshot.
 struct SiteMetrics(ServeCompressed);
 
 impl fmt::Debug for SiteMetrics {
@@ -117,7 +114,7 @@ impl Collector for SiteMetrics {
     }
 }
 
-/// Names are given without what the encoder adds: the unit, and `_total` for counters.
+/// Encodes metrics. The encoder adds the unit to their names, and `_total` to those of counters.
 struct Exposition<'a>(DescriptorEncoder<'a>);
 
 impl Exposition<'_> {

@@ -1,36 +1,37 @@
-//! How the program ends: 0, or one sentence on stderr and an exit code.
+//! The exit code of the program, and the one sentence on stderr that explains a failure.
 
 use std::fmt;
 use std::process::ExitCode;
 
 use cachecompress::{Error, ErrorKind};
 
-/// Why a command could not do its work, as one sentence for people.
+/// A command's failure, as one sentence for people.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The command line, or the environment, asks for what cannot be: exit code 2.
+    /// The command line or the environment is wrong: exit code 2.
     Usage(String),
-    /// The machine says no: exit code 1.
+    /// The machine refuses something: exit code 1.
     Runtime(String),
 }
 
-/// How a command ended that did its work.
+/// The exit status of a command that did its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExitStatus {
     /// All is well: exit code 0.
-    Done,
-    /// It found what it looks for, and has told so: exit code 1.
-    Found,
+    Success,
+    /// The command found problems, and has printed them: exit code 1.
+    Problems,
     /// Ctrl-C ended it early: exit code 130, as a shell reports it.
     Interrupted,
 }
 
-impl Failure {
-    /// 2 for usage, 1 for the rest.
-    fn code(&self) -> u8 {
-        match self {
-            Self::Usage(_) => 2,
-            Self::Runtime(_) => 1,
+impl ExitStatus {
+    /// The status of a command that was `stopped` early or not, and found so many `problems`.
+    pub(crate) fn of(stopped: bool, problems: u64) -> Self {
+        match (stopped, problems) {
+            (true, _) => Self::Interrupted,
+            (false, 0) => Self::Success,
+            (false, _) => Self::Problems,
         }
     }
 }
@@ -51,17 +52,20 @@ impl From<Error> for Failure {
     }
 }
 
-/// Says what went wrong, if anything did, and with which code to end.
+/// Prints the failure, if there is one, and returns the code to exit with.
 pub(crate) fn code(outcome: Result<ExitStatus, Failure>) -> ExitCode {
     match outcome {
-        Ok(ExitStatus::Done) => ExitCode::SUCCESS,
-        Ok(ExitStatus::Found) => ExitCode::FAILURE,
+        Ok(ExitStatus::Success) => ExitCode::SUCCESS,
+        Ok(ExitStatus::Problems) => ExitCode::FAILURE,
         Ok(ExitStatus::Interrupted) => ExitCode::from(130),
         Err(failure) => {
             use std::io::Write as _;
-            // A closed stderr is no reason to panic; the code says enough.
+            // A closed stderr is no reason to panic: the code says enough.
             let _ = writeln!(std::io::stderr(), "cachecompress: {failure}");
-            ExitCode::from(failure.code())
+            ExitCode::from(match failure {
+                Failure::Usage(_) => 2,
+                Failure::Runtime(_) => 1,
+            })
         }
     }
 }

@@ -1,35 +1,37 @@
-//! How many files and sockets this process may have open, and who gets how many of them.
+//! The budget of file descriptors: how many the process may open, and who gets how many of them.
 
 use crate::limits;
 
-/// Who may have how many of the process's descriptors. Together they never need all of them.
+/// The shares of the process's descriptors. Together they never exceed the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FdBudget {
-    /// Connections to the site: up to half.
+    /// Connections to the site.
     pub(crate) connections: usize,
-    /// Requests under way, each of which may hold a file: up to a quarter.
-    pub(crate) bodies: usize,
-    /// Stored files that are kept open: up to an eighth.
+    /// Requests under way, each of which may hold a file open.
+    pub(crate) requests: usize,
+    /// Entries of the cache that are kept open.
     pub(crate) entries: usize,
-    /// Connections to the admin listener: up to a sixteenth.
+    /// Connections to the admin listener.
     pub(crate) admin: usize,
 }
 
 impl FdBudget {
-    /// Divides the descriptors that this process with so many serving `threads` may have; `connections` and `bodies` are what
-    /// the operator wants, and get no more than their share.
-    pub(crate) fn new(threads: usize, connections: Option<usize>, bodies: Option<usize>) -> Self {
-        Self::of(raise_limit(), threads, connections, bodies)
+    /// Raises the process's limit and divides it, for a process with so many `workers`.
+    ///
+    /// `connections` and `requests` are the operator's wish. They get no more than their share, and
+    /// a warning says so.
+    pub(crate) fn new(workers: usize, connections: Option<usize>, requests: Option<usize>) -> Self {
+        Self::of(raise_limit(), workers, connections, requests)
     }
 
     fn of(
         limit: Option<u64>,
-        threads: usize,
+        workers: usize,
         connections: Option<usize>,
-        bodies: Option<usize>,
+        requests: Option<usize>,
     ) -> Self {
         let all = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let spare = all.saturating_sub(limits::RESERVED_FDS + threads * limits::FDS_PER_WORKER);
+        let spare = all.saturating_sub(reserved(workers));
         let share = |part: usize, most: usize| (spare / part).clamp(1, most);
         let wanted = |flag: &str, wanted: Option<usize>, part: usize, default: usize| {
             let given = share(part, wanted.unwrap_or(default));
@@ -45,9 +47,9 @@ impl FdBudget {
                 limits::CONNECTIONS_SHARE,
                 limits::CONNECTIONS,
             ),
-            bodies: wanted(
+            requests: wanted(
                 "--max-open-files",
-                bodies,
+                requests,
                 limits::OPEN_FILES_SHARE,
                 limits::OPEN_FILES,
             ),
@@ -57,18 +59,21 @@ impl FdBudget {
     }
 }
 
-/// Raises the soft limit towards the hard one, and returns what then holds; `None` where there
-/// is no limit, or none that can be asked for.
+/// The descriptors that are not shared out, in a process with so many `workers`.
+fn reserved(workers: usize) -> usize {
+    limits::RESERVED_FDS + workers * limits::FDS_PER_WORKER
+}
+
+/// Raises the soft limit towards the hard one and returns the limit that then holds.
 ///
-/// Shells set 1,024, for the sake of programs that use `select`; this one does not.
+/// `None`: there is no limit.
 #[cfg(unix)]
 fn raise_limit() -> Option<u64> {
-    use limits::WANTED_FDS;
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current?;
-    let wanted = limit.maximum.map_or(WANTED_FDS, |maximum| maximum.min(WANTED_FDS));
+    let wanted = limit.maximum.unwrap_or(u64::MAX).min(limits::WANTED_FDS);
     if current >= wanted {
         return Some(current);
     }
@@ -79,7 +84,7 @@ fn raise_limit() -> Option<u64> {
     }
 }
 
-/// There is no such limit here.
+/// `None`: there is no such limit on this system.
 #[cfg(not(unix))]
 fn raise_limit() -> Option<u64> {
     None
@@ -90,31 +95,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_never_add_up_to_more_than_there_is() {
+    fn shares_never_exceed_the_limit() {
         let sum =
-            |budget: FdBudget| budget.connections + budget.bodies + budget.entries + budget.admin;
+            |budget: FdBudget| budget.connections + budget.requests + budget.entries + budget.admin;
         for limit in [0, 10, 64, 256, 1024, 4096, 20_000, 65_536, 1 << 40] {
             for wanted in [None, Some(1), Some(1_000_000)] {
                 let budget = FdBudget::of(Some(limit), 2, wanted, wanted);
-                assert!(
-                    sum(budget) as u64
-                        <= limit
-                            .saturating_sub(
-                                (limits::RESERVED_FDS + 2 * limits::FDS_PER_WORKER) as u64
-                            )
-                            .max(8),
-                    "{limit}"
-                );
-                assert!(budget.connections >= 1 && budget.bodies >= 1 && budget.entries >= 1);
+                let most = limit.saturating_sub(reserved(2) as u64).max(8);
+                assert!(sum(budget) as u64 <= most, "{limit}");
+                assert!(budget.connections >= 1 && budget.requests >= 1 && budget.entries >= 1);
             }
         }
     }
 
     #[test]
-    fn without_a_limit_the_defaults_hold() {
+    fn defaults_hold_without_a_limit() {
         let budget = FdBudget::of(None, 2, None, None);
-        assert_eq!((budget.connections, budget.bodies), (limits::CONNECTIONS, limits::OPEN_FILES));
+        assert_eq!(
+            (budget.connections, budget.requests),
+            (limits::CONNECTIONS, limits::OPEN_FILES)
+        );
         let budget = FdBudget::of(None, 2, Some(20_000), Some(7));
-        assert_eq!((budget.connections, budget.bodies), (20_000, 7));
+        assert_eq!((budget.connections, budget.requests), (20_000, 7));
     }
 }

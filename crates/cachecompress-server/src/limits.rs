@@ -22,6 +22,7 @@ pub(crate) const HEADER_BYTES: RangeInclusive<u32> = 8 << 10..=1 << 20;
 
 /// Descriptors that the process asks for. Shells allow 1,024 for the sake of `select`, which this
 /// program does not use.
+#[cfg(unix)]
 pub(crate) const WANTED_FDS: u64 = 65_536;
 /// Descriptors for everything that has no share of its own: logs, and files that are looked up,
 /// hashed or encoded.

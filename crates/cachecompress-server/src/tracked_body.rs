@@ -10,7 +10,7 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::access_log::Line;
+use crate::access_log::LogLine;
 use crate::deadlines::RunningRequest;
 use crate::h2_stall::ClientProgress;
 
@@ -21,7 +21,7 @@ use crate::h2_stall::ClientProgress;
 #[derive(Default)]
 pub(crate) struct RequestGuards {
     /// The line of the access log.
-    pub(crate) line: Option<Box<Line>>,
+    pub(crate) line: Option<Box<LogLine>>,
     /// The permit to run, which stands for a file that may be open.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// The request's place among those that run on its connection.

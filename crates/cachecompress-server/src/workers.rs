@@ -1,50 +1,53 @@
-//! The threads that serve: each has a runtime, and listening sockets, of its own.
+//! The worker threads: each has a runtime and listening sockets of its own.
 //!
-//! A connection stays on the thread that accepted it, so that nothing of a request moves from one
-//! worker's memory to another's, and no thread wakes another for one.
+//! A connection stays on the thread that accepted it. So nothing of a request moves from one
+//! core's memory to another's, and no thread wakes another for one.
 
 use std::io;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Threads with a runtime each.
+use crate::limits::RUNTIME_TIMEOUT;
+
+/// Worker threads with a runtime each.
 #[derive(Debug)]
-pub(crate) struct Workers {
-    workers: Vec<Worker>,
-    timeout: Duration,
-}
+pub(crate) struct Workers(Vec<Worker>);
 
 #[derive(Debug)]
 struct Worker {
     runtime: Handle,
-    end: oneshot::Sender<()>,
-    /// Nothing comes, but an end.
+    /// Ends the thread when it is dropped.
+    stop: oneshot::Sender<()>,
+    /// Disconnects when the thread has ended.
     ended: Receiver<()>,
 }
 
 impl Workers {
-    /// Starts `count` threads. At its end each takes `timeout` for what has to finish.
+    /// Starts `count` threads.
     ///
     /// # Errors
     ///
-    /// If a thread, or what its runtime needs, is not to be had.
-    pub(crate) fn start(count: usize, timeout: Duration) -> io::Result<Self> {
-        let workers = (0..count).map(|number| Worker::start(number, timeout));
-        Ok(Self { workers: workers.collect::<io::Result<_>>()?, timeout })
+    /// If a thread or its runtime cannot be had.
+    pub(crate) fn start(count: usize) -> io::Result<Self> {
+        (0..count).map(Worker::start).collect::<io::Result<_>>().map(Self)
     }
 
-    /// Where tasks may be put.
+    /// The runtimes, on which tasks are spawned.
     pub(crate) fn runtimes(&self) -> impl Iterator<Item = &Handle> {
-        self.workers.iter().map(|worker| &worker.runtime)
+        self.0.iter().map(|worker| &worker.runtime)
     }
 
-    /// Drops all tasks, and waits for the threads, but for one that a disk holds up.
+    /// Drops all tasks and waits for the threads, but not for one that a disk holds up.
     pub(crate) fn end(self) {
-        let until = Instant::now() + 2 * self.timeout;
-        let threads: Vec<_> = self.workers.into_iter().map(Worker::end).collect();
+        let until = Instant::now() + 2 * RUNTIME_TIMEOUT;
+        let stop = |worker: Worker| {
+            drop(worker.stop);
+            worker.ended
+        };
+        let threads: Vec<_> = self.0.into_iter().map(stop).collect();
         for ended in threads {
             let _ = ended.recv_timeout(until.saturating_duration_since(Instant::now()));
         }
@@ -52,21 +55,16 @@ impl Workers {
 }
 
 impl Worker {
-    fn start(number: usize, timeout: Duration) -> io::Result<Self> {
+    fn start(number: usize) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
-        let (end, told_to) = oneshot::channel();
-        let (lives, ended) = channel();
+        let (stop, stopped) = oneshot::channel();
+        let (alive, ended) = channel();
         std::thread::Builder::new().name(format!("serve-{number}")).spawn(move || {
-            let _ = runtime.block_on(told_to);
-            runtime.shutdown_timeout(timeout);
-            drop(lives);
+            let _ = runtime.block_on(stopped);
+            runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+            drop(alive);
         })?;
-        Ok(Self { runtime: handle, end, ended })
-    }
-
-    fn end(self) -> Receiver<()> {
-        drop(self.end);
-        self.ended
+        Ok(Self { runtime: handle, stop, ended })
     }
 }

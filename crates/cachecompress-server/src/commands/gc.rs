@@ -9,36 +9,36 @@ use crate::config;
 use crate::exit::{ExitStatus, Failure};
 use crate::printer::{EscapedPath, Printer};
 
-/// Removes what nobody needs, with a line for each, then a summary.
+/// Removes damaged, orphaned and outdated files, with a line for each, and prints a summary.
 ///
 /// # Errors
 ///
 /// If there is no cache, or its directory cannot be read.
 pub(crate) fn run(args: GcArgs, printer: Printer) -> Result<ExitStatus, Failure> {
     let dir = config::existing_cache(args.cache)?;
-    let work = CommandProgress::begin(printer, "collecting");
+    let progress = CommandProgress::start(printer, "collecting");
     let mut entries = 0;
     let removed = if args.dry_run { "would remove" } else { "removed" };
     let summary = CacheFiles::new(&dir).gc(args.dry_run, |care| {
         match care {
             Care::Whole { .. } => entries += 1,
             Care::Removed { path, litter } => {
-                work.line(format_args!("{removed} {}: {}", EscapedPath(path), litter.as_str()));
+                progress.line(format_args!("{removed} {}: {}", EscapedPath(path), litter.as_str()));
             }
             Care::Failed { path, error } => {
-                work.line(format_args!("cannot remove {}: {error}", EscapedPath(path)));
+                progress.line(format_args!("cannot remove {}: {error}", EscapedPath(path)));
             }
-            Care::Progress { done, of } => work.progress(done, of, entries),
+            Care::Progress { done, of } => progress.update(done, of, entries),
             _ => {}
         }
-        work.flow()
+        progress.flow()
     })?;
     let failed = match summary.failed {
         0 => String::new(),
         failed => format!(", {failed} could not be"),
     };
     let stopped = if summary.stopped { " so far; interrupted" } else { "" };
-    work.end(format_args!(
+    progress.finish(format_args!(
         "{removed} from {}: {} damaged, {} orphaned, {} of other formats{failed}; {} whole ({}) \
          stay{stopped}",
         EscapedPath(&dir),
@@ -48,9 +48,5 @@ pub(crate) fn run(args: GcArgs, printer: Printer) -> Result<ExitStatus, Failure>
         summary.entries,
         ByteSize(summary.bytes),
     ));
-    Ok(match (summary.stopped, summary.failed) {
-        (true, _) => ExitStatus::Interrupted,
-        (false, 0) => ExitStatus::Done,
-        (false, _) => ExitStatus::Found,
-    })
+    Ok(ExitStatus::of(summary.stopped, summary.failed))
 }

@@ -1,4 +1,4 @@
-//! One command per file.
+//! The commands, one per file.
 
 mod gc;
 mod progress_bar;
@@ -9,11 +9,11 @@ use crate::cli::{Cli, Command};
 use crate::exit::{ExitStatus, Failure};
 use crate::printer::Printer;
 
-/// Runs the command that was given, if one was.
+/// Runs the given command. `None`: help or version has been printed already.
 pub(crate) fn run(cli: Option<Cli>) -> Result<ExitStatus, Failure> {
     match cli.map(|cli| cli.command) {
-        None => Ok(ExitStatus::Done),
-        Some(Command::Serve(args)) => serve::run(*args, Printer).map(|()| ExitStatus::Done),
+        None => Ok(ExitStatus::Success),
+        Some(Command::Serve(args)) => serve::run(*args, Printer).map(|()| ExitStatus::Success),
         Some(Command::Verify(args)) => verify::run(args, Printer),
         Some(Command::Gc(args)) => gc::run(args, Printer),
     }

@@ -1,4 +1,4 @@
-//! What `verify` and `gc` share: the progress bar, lines beside it, and Ctrl-C.
+//! The progress bar of `verify` and `gc`, with lines above it, and their end by Ctrl-C.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::printer::Printer;
 use crate::shutdown::Signals;
 
-/// A command at work in the cache's directory.
+/// The progress of a command in the cache's directory.
 pub(super) struct CommandProgress {
     printer: Printer,
     bar: ProgressBar,
@@ -18,10 +18,10 @@ pub(super) struct CommandProgress {
 }
 
 impl CommandProgress {
-    /// Begins: on a terminal, stderr shows a bar; elsewhere nothing is shown. The first SIGINT or
-    /// SIGTERM from now on asks the work to end, a second one ends the process.
-    pub(super) fn begin(printer: Printer, verb: &'static str) -> Self {
-        // Hidden by itself where stderr is no terminal.
+    /// Shows the bar, if stderr is a terminal, and catches SIGINT and SIGTERM. The first of them
+    /// asks the command to end, a second one ends the process.
+    pub(super) fn start(printer: Printer, verb: &'static str) -> Self {
+        // The bar hides itself where stderr is no terminal.
         let bar = ProgressBar::new(256);
         let template = "{prefix} {wide_bar} {percent}% {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -38,14 +38,14 @@ impl CommandProgress {
         self.bar.suspend(|| self.printer.line(line));
     }
 
-    /// Shows how far the work is.
-    pub(super) fn progress(&self, done: usize, of: usize, entries: u64) {
+    /// Moves the bar.
+    pub(super) fn update(&self, done: usize, of: usize, entries: u64) {
         self.bar.set_length(of as u64);
         self.bar.set_position(done as u64);
         self.bar.set_message(format!("{entries} entries"));
     }
 
-    /// Whether to go on.
+    /// Whether the command goes on.
     pub(super) fn flow(&self) -> ControlFlow<()> {
         match self.interrupted.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
@@ -53,15 +53,15 @@ impl CommandProgress {
         }
     }
 
-    /// Ends: the bar is taken away, `summary` is the last line.
-    pub(super) fn end(self, summary: fmt::Arguments<'_>) {
+    /// Removes the bar and prints `summary` as the last line.
+    pub(super) fn finish(self, summary: fmt::Arguments<'_>) {
         self.bar.finish_and_clear();
         self.printer.line(summary);
     }
 }
 
-/// Returns once signals are caught. Without threads or signals to be had the work goes on, and a
-/// signal ends the process at once.
+/// Starts the thread that waits for signals, and returns once they are caught. If the thread or the
+/// signals cannot be had, the command goes on and a signal ends the process at once.
 fn interrupt_on_signal(interrupted: Arc<AtomicBool>) {
     let (installed, wait) = std::sync::mpsc::channel::<()>();
     let watch = move || -> std::io::Result<()> {
@@ -75,7 +75,7 @@ fn interrupt_on_signal(interrupted: Arc<AtomicBool>) {
         })
     };
     if std::thread::Builder::new().name("signals".to_owned()).spawn(watch).is_ok() {
-        // Its end of the channel goes when it has caught them, or has failed to.
+        // The thread drops its end of the channel once it catches them, or has failed to.
         let _ = wait.recv();
     }
 }

@@ -31,33 +31,27 @@ use crate::{listener, logging};
 ///
 /// # Errors
 ///
-/// If the directory, an address, the access log or the runtime is not to be had; then nothing was
-/// served.
+/// If the directory, an address, the access log or a runtime cannot be had. Nothing was served
+/// then.
 pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
-    let mut config = ServeConfig::resolve(args);
+    let config = ServeConfig::resolve(args);
     logging::init(config.log_level, config.log_format);
     let budget = FdBudget::new(config.threads, config.max_connections, config.max_open_files);
     let source = open_directory(&config)?;
     let few = |error| {
         Failure::Runtime(format!("cannot start threads: {error}; try fewer with --threads"))
     };
-    let workers = Workers::start(config.threads, RUNTIME_TIMEOUT).map_err(few)?;
-    // For signals and the admin listener, which answers whatever the site has to do.
+    let workers = Workers::start(config.threads).map_err(few)?;
+    // Signals and the admin listener have a runtime that no request holds up.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(few)?;
-    let (log, thread) = match config.access_log.clone().map(AccessLog::start).transpose()? {
-        Some((log, thread)) => (Some(log), Some(Arc::new(thread))),
-        None => (None, None),
-    };
-    let outcome = runtime.block_on(async {
-        let sockets = Sockets::bind(&config)?;
-        let site = build_site(&mut config, source, &budget)?;
-        serve(sockets, &workers, site, log, &config, budget, thread.clone(), printer).await
-    });
-    // Drops what did not finish in time; those bodies still write their lines.
+    let log = config.access_log.clone().map(AccessLog::start).transpose()?;
+    let log = log.map(|(log, thread)| (log, Arc::new(thread)));
+    let outcome = runtime.block_on(serve(&config, budget, source, &workers, log.as_ref(), printer));
+    // Requests that did not finish in time are dropped here, and write their lines.
     workers.end();
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
-    if let Some(thread) = thread {
+    if let Some((_, thread)) = log {
         thread.close(LOG_CLOSE_TIMEOUT);
     }
     outcome
@@ -77,9 +71,9 @@ fn open_directory(config: &ServeConfig) -> Result<Directory, Failure> {
 }
 
 fn build_site(
-    config: &mut ServeConfig,
+    config: &ServeConfig,
     source: Directory,
-    budget: &FdBudget,
+    budget: FdBudget,
 ) -> Result<ServeCompressed, Failure> {
     let cache = match &config.cache {
         CacheChoice::Disk { dir, max_bytes } => {
@@ -108,53 +102,47 @@ fn build_site(
         .spa(config.spa)
         .immutable(config.immutable)
         .original_length(config.original_length);
-    for Level { coding, level } in config.levels.drain(..) {
-        builder = builder.level(coding, level);
+    for Level { coding, level } in &config.levels {
+        builder = builder.level(coding.clone(), *level);
     }
-    if let Some(value) = config.cache_control.take() {
-        builder = builder.default_cache_control(value);
+    if let Some(value) = &config.cache_control {
+        builder = builder.default_cache_control(value.clone());
     }
     builder.build().map_err(Failure::from)
 }
 
-/// Everything bound, nothing served yet.
-struct Sockets {
-    site: Vec<Listeners>,
-    admin: Option<Listeners>,
+/// Binds the site's addresses and the admin listener's.
+fn bind_all(config: &ServeConfig) -> Result<(Vec<Listeners>, Option<Listeners>), Failure> {
+    let site = config.listen.iter().map(|address| bind(*address, "--listen", config.threads));
+    let admin = config.admin.map(|address| bind(address, "--admin", 1));
+    Ok((site.collect::<Result<_, _>>()?, admin.transpose()?))
 }
 
-impl Sockets {
-    fn bind(config: &ServeConfig) -> Result<Self, Failure> {
-        let site = config.listen.iter().map(|address| bind(*address, "--listen", config.threads));
-        let admin = config.admin.map(|address| bind(address, "--admin", 1));
-        Ok(Self { site: site.collect::<Result<_, _>>()?, admin: admin.transpose()? })
-    }
-}
-
-#[allow(clippy::too_many_arguments, reason = "all that there is comes together here, once")]
+/// Serves on all addresses until a signal comes, then drains the connections.
 async fn serve(
-    sockets: Sockets,
-    workers: &Workers,
-    site: ServeCompressed,
-    log: Option<AccessLog>,
     config: &ServeConfig,
     budget: FdBudget,
-    log_thread: Option<Arc<LogThread>>,
+    source: Directory,
+    workers: &Workers,
+    log: Option<&(AccessLog, Arc<LogThread>)>,
     printer: Printer,
 ) -> Result<(), Failure> {
+    // Nothing is announced while something is still missing.
+    let (site_listeners, admin_listeners) = bind_all(config)?;
+    let site = build_site(config, source, budget)?;
     let cannot = |error| Failure::Runtime(format!("cannot listen for signals: {error}"));
     let mut signals = Signals::install().map_err(cannot)?;
+    let (log, log_thread) = log.cloned().unzip();
     if let (Some(log), Some(LogTarget::File(_))) = (log.clone(), &config.access_log) {
         on_hangup(move || log.reopen()).map_err(cannot)?;
     }
+
     let server = HttpServer::new(config.limits);
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
-    let admin = Admin::new(site.clone());
-
     let limit = Arc::new(Semaphore::new(budget.connections));
     let admission = {
         let (site, max_headers) = (site.clone(), config.limits.headers);
-        let permits = Arc::new(Semaphore::new(budget.bodies));
+        let permits = Arc::new(Semaphore::new(budget.requests));
         let sendfile = config.sendfile != Sendfile::Off;
         move |client: SocketAddr, stream: &Stream| Admission {
             site: if sendfile { site.on(stream.connection()) } else { site.clone() },
@@ -164,7 +152,7 @@ async fn serve(
             max_headers,
         }
     };
-    for Listeners { address, sockets } in sockets.site {
+    for Listeners { address, sockets } in site_listeners {
         printer.line(format_args!("listening on http://{address}"));
         for (socket, worker) in sockets.into_iter().zip(workers.runtimes()) {
             let (server, admission) = (server.clone(), admission.clone());
@@ -180,15 +168,16 @@ async fn serve(
             worker.spawn(listener::accept(socket, limit, site_drain.subscribe(), serve));
         }
     }
-    if let Some(bound) = sockets.admin {
-        serve_admin(bound, &admin, &server, budget.admin, &admin_drain, &printer);
+    let admin = Arc::new(Admin::new(site.clone()));
+    if let Some(listeners) = admin_listeners {
+        serve_admin(listeners, &admin, &server, budget.admin, &admin_drain, printer);
     }
 
     let signal = signals.next().await;
     let seconds = DRAIN_TIMEOUT.as_secs();
     tracing::info!(signal = signal.name, "ending: finishing what runs within {seconds} s");
     admin.not_ready();
-    end_at_once_on_next(signals, log_thread);
+    exit_on_next(signals, log_thread);
     let left = site_drain.finish(DRAIN_TIMEOUT).await;
     if left > 0 {
         tracing::warn!(connections = left, "not finished in time; closing them");
@@ -198,22 +187,23 @@ async fn serve(
     Ok(())
 }
 
+/// Spawns the admin listener on the runtime of the caller.
 fn serve_admin(
-    bound: Listeners,
-    admin: &Admin,
+    listeners: Listeners,
+    admin: &Arc<Admin>,
     server: &HttpServer,
     connections: usize,
     drain: &Drain,
-    printer: &Printer,
+    printer: Printer,
 ) {
-    let Listeners { address, sockets } = bound;
+    let Listeners { address, sockets } = listeners;
     printer.line(format_args!("admin on http://{address}"));
     let limit = Arc::new(Semaphore::new(connections));
-    let (admin, server) = (admin.clone(), server.clone());
+    let (admin, server) = (Arc::clone(admin), server.clone());
     let serve = move |stream: TcpStream, _, draining| {
-        let (server, admin) = (server.clone(), admin.clone());
+        let (server, admin) = (server.clone(), Arc::clone(&admin));
         async move {
-            let respond = move |request, running| admin.clone().answer(request, running);
+            let respond = move |request, running| Arc::clone(&admin).answer(request, running);
             server.serve(stream.into(), respond, draining).await;
         }
     };
@@ -223,8 +213,8 @@ fn serve_admin(
     }
 }
 
-/// A second signal ends the process without waiting for anybody.
-fn end_at_once_on_next(mut signals: Signals, log: Option<Arc<LogThread>>) {
+/// Spawns a task that exits at the next signal, without waiting for requests.
+fn exit_on_next(mut signals: Signals, log: Option<Arc<LogThread>>) {
     tokio::spawn(async move {
         let signal = signals.next().await;
         tracing::warn!(signal = signal.name, "ending at once");

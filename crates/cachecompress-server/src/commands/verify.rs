@@ -9,44 +9,40 @@ use crate::config;
 use crate::exit::{ExitStatus, Failure};
 use crate::printer::{EscapedPath, Printer};
 
-/// Reads every entry and prints a line for each that is damaged, then a summary.
+/// Reads every entry and prints a line for each damaged one, then a summary.
 ///
 /// # Errors
 ///
 /// If there is no cache, or its directory cannot be read.
 pub(crate) fn run(args: VerifyArgs, printer: Printer) -> Result<ExitStatus, Failure> {
     let dir = config::existing_cache(args.cache)?;
-    let work = CommandProgress::begin(printer, "verifying");
+    let progress = CommandProgress::start(printer, "verifying");
     let mut entries = 0;
     let summary = CacheFiles::new(&dir).verify(|care| {
         match care {
             Care::Whole { .. } => entries += 1,
             Care::Damaged { path, damage } => {
-                work.line(format_args!("{}: {}", EscapedPath(path), damage.as_str()));
+                progress.line(format_args!("{}: {}", EscapedPath(path), damage.as_str()));
             }
             Care::Failed { path, error } => {
-                work.line(format_args!("{}: {error}", EscapedPath(path)))
+                progress.line(format_args!("{}: {error}", EscapedPath(path)))
             }
-            Care::Progress { done, of } => work.progress(done, of, entries),
+            Care::Progress { done, of } => progress.update(done, of, entries),
             _ => {}
         }
-        work.flow()
+        progress.flow()
     })?;
     let failed = match summary.failed {
         0 => String::new(),
         failed => format!(", {failed} could not be read"),
     };
     let stopped = if summary.stopped { " so far; interrupted" } else { "" };
-    work.end(format_args!(
+    progress.finish(format_args!(
         "verified {}: {} whole ({}), {} damaged{failed}{stopped}",
         EscapedPath(&dir),
         summary.entries,
         ByteSize(summary.bytes),
         summary.damaged,
     ));
-    Ok(match (summary.stopped, summary.damaged + summary.failed) {
-        (true, _) => ExitStatus::Interrupted,
-        (false, 0) => ExitStatus::Done,
-        (false, _) => ExitStatus::Found,
-    })
+    Ok(ExitStatus::of(summary.stopped, summary.damaged + summary.failed))
 }
