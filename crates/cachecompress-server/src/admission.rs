@@ -1,4 +1,4 @@
-//! What is settled about a request before the site sees it: its Host, and the form of its target.
+//! The admission of requests, before the site sees them: permits, Host, and the target's form.
 
 use std::convert::Infallible;
 use std::mem;
@@ -21,34 +21,34 @@ use crate::deadlines::RunningRequest;
 use crate::limits::PERMIT_TIMEOUT;
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
-/// A site's body, or a short text of our own; until it is through, its request has its turn.
+/// A body of the site's or a local reply's, with its request's guards.
 pub(crate) type SiteBody = TrackedBody<Either<Body, Full<Bytes>>>;
 
-/// Stands before the site, one for each connection.
+/// Stands before the site and decides which requests reach it. Each connection has its own.
 #[derive(Clone)]
 pub(crate) struct Admission {
-    /// What answers.
+    /// The site.
     pub(crate) site: ServeCompressed,
-    /// Where every response gets a line.
+    /// The log in which every response gets a line.
     pub(crate) log: Option<AccessLog>,
-    /// Who asks.
+    /// The client's address.
     pub(crate) client: IpAddr,
-    /// One for each request that may run, because each may hold a file open.
+    /// A permit for each request that may run, because each may hold a file open.
     pub(crate) permits: Arc<Semaphore>,
-    /// The most fields of a request; HTTP/1's are counted before they come here.
+    /// The most header fields of a request. HTTP/1's are counted by hyper as well.
     pub(crate) max_headers: usize,
 }
 
-/// Why a request goes no further.
+/// A response that the server gives by itself, without the site.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LocalReply {
-    /// Against the rules; the sentence is for the client.
+    /// 400. The sentence is for the client.
     BadRequest(&'static str),
-    /// `OPTIONS *` is about the server, not about a file (RFC 9110 §9.3.7).
+    /// 204. `OPTIONS *` is about the server, not about a file (RFC 9110 §9.3.7).
     ServerOptions,
-    /// More fields than are allowed.
+    /// 431.
     TooManyFields,
-    /// Too many others are served.
+    /// 503: other requests have had all permits for too long.
     Busy,
 }
 
@@ -68,7 +68,7 @@ impl Admission {
         }
     }
 
-    /// Asks the site, if it may be.
+    /// Passes `request` on to the site, if it is well-formed.
     fn forward<B>(&self, mut request: Request<B>, guards: RequestGuards) -> AdmissionFuture {
         let admitted = match request.headers().len() > self.max_headers {
             true => Err(LocalReply::TooManyFields),
@@ -80,7 +80,7 @@ impl Admission {
         }
     }
 
-    /// Waits for a turn, and asks then.
+    /// Waits for a permit and passes `request` on then.
     fn wait(&self, request: Request<Incoming>, mut guards: RequestGuards) -> AdmissionFuture {
         let admission = self.clone();
         AdmissionFuture::Waiting(Box::pin(async move {
@@ -94,14 +94,14 @@ impl Admission {
     }
 }
 
-/// The answer to one request.
+/// The future of one response.
 #[allow(clippy::large_enum_variant, reason = "the large one is what saves the allocation")]
 pub(crate) enum AdmissionFuture {
-    /// The site's, which may be there at once.
+    /// The site's response, which may be ready at once.
     Site(ResponseFuture, RequestGuards),
-    /// Our own.
+    /// The server's own response.
     Local(LocalReply, RequestGuards),
-    /// It has no turn yet.
+    /// The request waits for its permit.
     Waiting(Pin<Box<dyn Future<Output = Result<Response<SiteBody>, Infallible>> + Send>>),
 }
 
@@ -154,11 +154,11 @@ fn explain(response: &mut Response<Full<Bytes>>, status: StatusCode, sentence: &
     *response.body_mut() = Full::from(format!("{sentence}\n"));
 }
 
-/// Lets a request pass, its target reduced to path and query (RFC 9112 §3.2.1).
+/// Checks a request and reduces its target to path and query (RFC 9112 §3.2.1).
 fn admit<B>(request: &mut Request<B>) -> Result<(), LocalReply> {
     check_host(request.version(), request.uri(), request.headers())?;
     if request.method() == Method::CONNECT {
-        // Its target is an authority; the site says which methods it has.
+        // The target is an authority; the site answers with the methods that it has.
         *request.uri_mut() = Uri::from_static("/");
         return Ok(());
     }
@@ -175,8 +175,10 @@ fn admit<B>(request: &mut Request<B>) -> Result<(), LocalReply> {
     Ok(())
 }
 
-/// RFC 9112 §3.2: exactly one Host, and a valid one, in HTTP/1.1; RFC 9113 §8.3.1: `:authority`
-/// or Host in HTTP/2, and no two that differ.
+/// Checks the authority of a request.
+///
+/// HTTP/1.1 needs exactly one Host, and a valid one (RFC 9112 §3.2). HTTP/2 needs `:authority` or
+/// Host, and no two that differ (RFC 9113 §8.3.1).
 fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), LocalReply> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next();
@@ -202,9 +204,9 @@ fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Lo
     }
 }
 
-/// Whether `host` is `uri-host [ ":" port ]` (RFC 9110 §7.2); that may be empty (RFC 9112 §3.2).
+/// Whether `host` is `uri-host [ ":" port ]` (RFC 9110 §7.2). It may be empty (RFC 9112 §3.2).
 fn is_host(host: &[u8]) -> bool {
-    // Nearly every one is as simple as that.
+    // Nearly every host is a name of letters, digits, dots and hyphens.
     let simple = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
     match &host[host.iter().take_while(simple).count()..] {
         [] => return true,
@@ -220,6 +222,7 @@ fn is_host(host: &[u8]) -> bool {
     port_fits && (is_ip_literal(name) || is_reg_name(name))
 }
 
+/// Whether `name` is an IPv6 address in brackets (RFC 3986 §3.2.2).
 fn is_ip_literal(name: &[u8]) -> bool {
     name.strip_prefix(b"[")
         .and_then(|rest| rest.strip_suffix(b"]"))
@@ -227,7 +230,7 @@ fn is_ip_literal(name: &[u8]) -> bool {
         .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
-/// RFC 3986 §3.2.2, reg-name, of which an IPv4 address is one.
+/// Whether `name` is a reg-name (RFC 3986 §3.2.2). An IPv4 address is one.
 fn is_reg_name(name: &[u8]) -> bool {
     let mut rest = name;
     while let Some((byte, tail)) = rest.split_first() {
@@ -245,7 +248,7 @@ fn is_reg_name(name: &[u8]) -> bool {
     true
 }
 
-/// Path and query of `uri`; `None` if it has neither, as an authority alone.
+/// The path and query of `uri`; `None` if it is an authority alone.
 fn origin_form(uri: &Uri) -> Option<Uri> {
     let target = uri.path_and_query()?;
     if target.as_str().starts_with('/') {
@@ -269,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn http_1_1_needs_exactly_one_valid_host() {
+    fn http1_request_needs_exactly_one_valid_host() {
         for host in ["a", "A.b-c_d:80", "127.0.0.1:1", "[::1]:80", "[::1]", "", "a:", "x%41"] {
             assert_eq!(admit(&mut parts(Version::HTTP_11, "/", &[host])), Ok(()), "{host:?}");
         }
@@ -284,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn http_2_needs_an_authority_from_somewhere() {
+    fn http2_request_needs_an_authority_or_a_host() {
         assert_eq!(admit(&mut parts(Version::HTTP_2, "http://a/", &[])), Ok(()));
         assert_eq!(admit(&mut parts(Version::HTTP_2, "/", &["a"])), Ok(()));
         assert_eq!(admit(&mut parts(Version::HTTP_2, "http://a/", &["A"])), Ok(()));
@@ -293,8 +296,8 @@ mod tests {
     }
 
     #[test]
-    fn only_path_and_query_of_a_target_go_on() {
-        for (target, seen) in [
+    fn target_is_reduced_to_path_and_query() {
+        for (target, expected) in [
             ("/a?b", "/a?b"),
             ("//host/x", "//host/x"),
             ("http://h/x?y", "/x?y"),
@@ -304,14 +307,14 @@ mod tests {
         ] {
             let mut parts = parts(Version::HTTP_11, target, &["h"]);
             assert_eq!(admit(&mut parts), Ok(()), "{target}");
-            assert_eq!(parts.uri(), seen, "{target}");
+            assert_eq!(parts.uri(), expected, "{target}");
             assert_eq!(parts.uri().scheme(), None);
         }
         assert!(admit(&mut parts(Version::HTTP_11, "h:80", &["h"])).is_err());
     }
 
     #[test]
-    fn the_asterisk_is_for_options() {
+    fn asterisk_is_admitted_for_options_only() {
         let mut asterisk = parts(Version::HTTP_11, "*", &["h"]);
         assert!(matches!(admit(&mut asterisk), Err(LocalReply::BadRequest(_))));
         *asterisk.method_mut() = Method::OPTIONS;

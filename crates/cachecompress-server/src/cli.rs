@@ -1,4 +1,4 @@
-//! The raw command line: flags, their environment variables, their help.
+//! The command line: flags, their environment variables and their help.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,23 +23,23 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the files of a directory over HTTP
     Serve(Box<ServeArgs>),
-    /// Read everything in the cache and tell what is damaged
+    /// Read every entry of the cache and list the damaged ones
     Verify(VerifyArgs),
-    /// Remove from the cache what is damaged, orphaned or of another format
+    /// Remove damaged and orphaned files and other formats from the cache
     Gc(GcArgs),
 }
 
-/// Where the cache is; every command has it.
+/// The cache's place, which every command has.
 #[derive(Args, Debug)]
 pub(crate) struct CacheArgs {
-    /// Where compressed files are kept [default: the user's cache directory + /cachecompress]
+    /// Directory for compressed files [default: the user's cache directory + /cachecompress]
     ///
-    /// It may be removed at any time; what is in it is made again when needed. If it cannot be
+    /// It may be removed at any time: its files are made again when needed. If it cannot be
     /// written, the files are served uncompressed.
     #[arg(long, value_name = "PATH", env = "CACHECOMPRESS_CACHE_DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
@@ -49,10 +49,10 @@ pub(crate) struct CacheArgs {
 #[derive(Args, Debug)]
 #[command(args_override_self = true)]
 #[command(after_help = "Changes nothing, and may run beside servers. stdout has a line for each \
-    entry that is damaged, PATH: WHAT IS WRONG, and a summary as its last line; on a terminal, \
-    stderr shows the progress. A server removes a damaged entry by itself when it is asked for \
-    it, and `cachecompress gc` removes all of them.\n\nExit codes: 0 all is whole, 1 something is \
-    damaged or could not be read, 2 wrong usage or no cache there, 130 interrupted.")]
+    damaged entry, PATH: DAMAGE, and a summary as its last line; on a terminal, stderr shows the \
+    progress. A server removes a damaged entry by itself when it is asked for it, and \
+    `cachecompress gc` removes all of them.\n\nExit codes: 0 all is whole, 1 something is damaged \
+    or could not be read, 2 wrong usage or no cache there, 130 interrupted.")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
@@ -62,8 +62,8 @@ pub(crate) struct VerifyArgs {
 #[derive(Args, Debug)]
 #[command(args_override_self = true)]
 #[command(after_help = "May run beside servers: nothing that one of them needs is removed. It \
-    removes damaged entries, locks and unfinished files of servers that were killed, what does \
-    not belong among the entries, and the directories of other formats. Entries whose files are \
+    removes damaged entries, locks and unfinished files of servers that were killed, strange \
+    files among the entries, and the directories of other formats. Entries whose files are \
     gone from the site stay until room is needed: the cache does not know the site.\n\nstdout has \
     a line for each removal, PATH: WHY, and a summary as its last line; on a terminal, stderr \
     shows the progress.\n\nExit codes: 0 done, 1 something could not be read or removed, 2 wrong \
@@ -72,7 +72,7 @@ pub(crate) struct GcArgs {
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
 
-    /// Only print what would be removed; locks are left out, as trying them takes them
+    /// Only print the removals; locks are left out, because to try a lock is to take it
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_DRY_RUN")]
     pub(crate) dry_run: bool,
 }
@@ -112,15 +112,16 @@ pub(crate) struct ServeArgs {
 
     /// How much memory small files and ready answers may take, such as 64MiB; 0 keeps none
     ///
-    /// What is asked for again within a second or so is then answered without a look at any file.
+    /// A request that is repeated within a second or so is then answered without a look at any
+    /// file.
     #[arg(long, value_name = "SIZE", value_parser = flag_values::size, allow_hyphen_values = true)]
     #[arg(default_value = "64MiB", env = "CACHECOMPRESS_MEMORY_CACHE")]
     pub(crate) memory_cache: u64,
 
-    /// What is sent straight from its file, by sendfile (Linux, HTTP/1): compressed files, nothing,
-    /// or all files
+    /// Files that are sent straight from the disk, by sendfile (Linux, HTTP/1): none, compressed
+    /// ones, or all
     ///
-    /// all is for files that are replaced and never overwritten in place: it cannot see a change
+    /// all is for files that are replaced and never overwritten in place. It cannot see a change
     /// under a download, which then ends as a mixture of old and new bytes.
     #[arg(long, value_name = "off|entries|all", value_enum)]
     #[arg(default_value = "entries", env = "CACHECOMPRESS_SENDFILE")]
@@ -143,29 +144,31 @@ pub(crate) struct ServeArgs {
     pub(crate) level: Vec<Level>,
 
     /// Threads that serve requests [default: the number of cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=limits::MAX_THREADS))]
+    #[arg(long, value_name = "N", value_parser = threads())]
     #[arg(env = "CACHECOMPRESS_THREADS")]
     pub(crate) threads: Option<u16>,
 
     /// Threads that compress [default: half the number of cores, at least 2]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=limits::MAX_THREADS))]
+    #[arg(long, value_name = "N", value_parser = threads())]
     #[arg(env = "CACHECOMPRESS_ENCODE_THREADS")]
     pub(crate) encode_threads: Option<u16>,
 
-    /// How long a file counts as unchanged before its timestamps are looked at again, such as
-    /// 500ms or 1s; 0 looks at every request
-    #[arg(long, value_name = "DURATION", value_parser = flag_values::duration, allow_hyphen_values = true)]
+    /// Time for which a file counts as unchanged before its timestamps are looked at again, such
+    /// as 500ms or 1s; 0 looks at every request
+    #[arg(long, value_name = "DURATION", value_parser = flag_values::duration)]
+    #[arg(allow_hyphen_values = true)]
     #[arg(default_value = "1s", env = "CACHECOMPRESS_REVALIDATE")]
     pub(crate) revalidate: Duration,
 
-    /// How long a request waits for the first compressed bytes before it gets the file
+    /// Time that a request waits for the first compressed bytes before it gets the file
     /// uncompressed, such as 50ms; the compressing goes on for the next request
-    #[arg(long, value_name = "DURATION", value_parser = flag_values::duration, allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", value_parser = flag_values::duration)]
+    #[arg(allow_hyphen_values = true)]
     #[arg(default_value = "50ms", env = "CACHECOMPRESS_PATIENCE")]
     pub(crate) patience: Duration,
 
-    /// Whether to decode everything compressed and compare it with the file before its last
-    /// bytes are sent and before it is kept
+    /// Decode everything compressed and compare it with the file, before its last bytes are sent
+    /// and before it is kept
     #[arg(long, value_name = "on|off", action = clap::ArgAction::Set)]
     #[arg(value_parser = on_or_off(), default_value = "on", env = "CACHECOMPRESS_PROVE")]
     pub(crate) prove: bool,
@@ -224,19 +227,19 @@ pub(crate) struct ServeArgs {
     #[arg(default_value = "100", env = "CACHECOMPRESS_MAX_HEADERS")]
     pub(crate) max_headers: u32,
 
-    /// How long a client may take to send a request's head before its connection is closed
+    /// Time for a client to send a request's head before its connection is closed
     #[arg(long, value_name = "DURATION", value_parser = flag_values::timeout)]
     #[arg(allow_hyphen_values = true)]
     #[arg(default_value = "30s", env = "CACHECOMPRESS_HEADER_TIMEOUT")]
     pub(crate) header_timeout: Duration,
 
-    /// How long a connection without a request is kept
+    /// Time for which a connection without a request is kept
     #[arg(long, value_name = "DURATION", value_parser = flag_values::timeout)]
     #[arg(allow_hyphen_values = true)]
     #[arg(default_value = "60s", env = "CACHECOMPRESS_IDLE_TIMEOUT")]
     pub(crate) idle_timeout: Duration,
 
-    /// How long a client may take nothing of what is sent to it before it is given up
+    /// Time after which a client is given up that takes nothing of a response
     ///
     /// A client that reads slowly but steadily, some 64 KiB within that time, is served to the end,
     /// however long that takes. Time that it waits for us does not count.
@@ -247,18 +250,19 @@ pub(crate) struct ServeArgs {
 
     /// Write a line for every response to FILE, or to stdout for - [default: off]
     ///
-    /// The combined log format with more behind it, all in one line:
+    /// The combined log format with further fields behind it, all in one line:
     ///
     /// CLIENT - - [DAY/MONTH/YEAR:HH:MM:SS +0000] "REQUEST" STATUS SENT "REFERER" "USER-AGENT"
     /// coding=CODING cache="CACHE-STATUS" source=BYTES sent=BYTES first_byte=SECONDS
     /// end=complete|aborted
     ///
-    /// source is the file's length, sent what went out of the body, first_byte the time from the
-    /// request's arrival to the body's first byte, in seconds. What is unknown is a dash. In
-    /// quotes, `"`, `\` and everything that is not visible ASCII is written as \xHH. Lines are
+    /// source is the file's length, sent the bytes of the body that went out, first_byte the time
+    /// from the request's arrival to the body's first byte, in seconds. An unknown value is a dash.
+    /// In quotes, `"`, `\` and everything that is not visible ASCII is written as \xHH. Lines are
     /// flushed every second; a log that cannot keep up loses lines rather than delay a request,
     /// and says so on stderr. SIGHUP reopens the file.
-    #[arg(long, value_name = "FILE|-", value_parser = flag_values::log_target, verbatim_doc_comment)]
+    #[arg(long, value_name = "FILE|-", value_parser = flag_values::log_target)]
+    #[arg(verbatim_doc_comment)]
     #[arg(env = "CACHECOMPRESS_ACCESS_LOG")]
     pub(crate) access_log: Option<LogTarget>,
 
@@ -267,21 +271,22 @@ pub(crate) struct ServeArgs {
     /// /healthz answers 200 while the process lives; /readyz 200, and 503 from the first signal
     /// on; /metrics is for Prometheus. The address is printed to stdout as
     /// `admin on http://ADDRESS:PORT`. Not for the public: there is no authentication.
-    #[arg(long, value_name = "ADDR", value_parser = flag_values::address, env = "CACHECOMPRESS_ADMIN")]
+    #[arg(long, value_name = "ADDR", value_parser = flag_values::address)]
+    #[arg(env = "CACHECOMPRESS_ADMIN")]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// How much to log to stderr
+    /// Level of the log on stderr
     #[arg(long, value_name = "LEVEL", value_enum)]
     #[arg(default_value = "info", env = "CACHECOMPRESS_LOG_LEVEL")]
     pub(crate) log_level: LogLevel,
 
-    /// How to log to stderr
+    /// Format of the log on stderr
     #[arg(long, value_name = "FORMAT", value_enum)]
     #[arg(default_value = "text", env = "CACHECOMPRESS_LOG_FORMAT")]
     pub(crate) log_format: LogFormat,
 }
 
-/// What is sent straight from its file.
+/// `--sendfile`: the files that are sent straight from the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sendfile {
     Off,
@@ -289,7 +294,7 @@ pub(crate) enum Sendfile {
     All,
 }
 
-/// `--log-level`.
+/// `--log-level`: the level of the log on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogLevel {
     Off,
@@ -300,7 +305,7 @@ pub(crate) enum LogLevel {
     Trace,
 }
 
-/// `--log-format`.
+/// `--log-format`: the format of the log on stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     Text,
@@ -309,7 +314,7 @@ pub(crate) enum LogFormat {
 
 /// Parses the process's arguments and environment.
 ///
-/// `None`: help or version was asked for and has been printed.
+/// `None`: help or version was wanted, and has been printed.
 ///
 /// # Errors
 ///
@@ -321,7 +326,7 @@ pub(crate) fn parse() -> Result<Option<Cli>, Failure> {
     };
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that has seen enough (`| head`) is no failure.
+            // A closed stdout (`| head`) is no failure.
             let _ = error.print();
             Ok(None)
         }
@@ -334,7 +339,7 @@ pub(crate) fn parse() -> Result<Option<Cli>, Failure> {
     }
 }
 
-/// clap explains over several paragraphs; this keeps what matters, in one line.
+/// The gist of an `explanation` of clap's in one line.
 fn one_sentence(explanation: &str) -> String {
     let mut parts = Vec::new();
     for line in explanation.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -347,6 +352,10 @@ fn one_sentence(explanation: &str) -> String {
     let given = std::env::args().nth(1).unwrap_or_default();
     let command = ["verify", "gc"].into_iter().find(|name| *name == given).unwrap_or("serve");
     format!("{}; see `cachecompress {command} --help`", parts.join("; "))
+}
+
+fn threads() -> clap::builder::RangedI64ValueParser<u16> {
+    clap::value_parser!(u16).range(1..=limits::MAX_THREADS)
 }
 
 fn count(most: i64) -> clap::builder::RangedI64ValueParser<u32> {

@@ -1,4 +1,4 @@
-//! The resolved configuration: every default applied, nothing left to ask for.
+//! The resolved configuration, with every default applied.
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -18,7 +18,7 @@ use crate::flag_values::{CacheControl, Level, LogTarget};
 
 const HOMELESS: &str = "there is no home directory to keep a cache in; set --cache-dir";
 
-/// What `serve` does.
+/// The configuration of `serve`.
 #[derive(Debug)]
 pub(crate) struct ServeConfig {
     pub(crate) dir: PathBuf,
@@ -47,17 +47,17 @@ pub(crate) struct ServeConfig {
     pub(crate) log_format: LogFormat,
 }
 
-/// Where compressed files are kept.
+/// The place where compressed files are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CacheChoice {
-    /// In `dir`.
+    /// On disk, in `dir`.
     Disk { dir: PathBuf, max_bytes: u64 },
     /// In memory, for this reason.
     Memory { because: &'static str },
 }
 
 impl ServeConfig {
-    /// Applies the defaults that depend on the machine.
+    /// Resolves `args`, with the defaults that depend on the machine.
     pub(crate) fn resolve(args: ServeArgs) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
@@ -120,38 +120,38 @@ impl From<LogLevel> for LevelFilter {
 
 fn cache_choice(
     max_bytes: u64,
-    wanted: Option<PathBuf>,
+    named: Option<PathBuf>,
     user: impl FnOnce() -> Option<PathBuf>,
 ) -> CacheChoice {
     if max_bytes == 0 {
         return CacheChoice::Memory { because: "--cache-size is 0" };
     }
-    match cache_dir(wanted, user) {
+    match cache_dir(named, user) {
         Some(dir) => CacheChoice::Disk { dir, max_bytes },
         None => CacheChoice::Memory { because: HOMELESS },
     }
 }
 
-/// Where the cache of `args` is, for the commands that care for it.
+/// The cache's directory, for `verify` and `gc`.
 ///
 /// # Errors
 ///
-/// If it is not named and there is no home directory to find it in.
+/// If `args` names none and there is no home directory.
 pub(crate) fn existing_cache(args: CacheArgs) -> Result<PathBuf, Failure> {
     cache_dir(args.cache_dir, user_cache_dir).ok_or_else(|| Failure::Usage(HOMELESS.into()))
 }
 
-fn cache_dir(wanted: Option<PathBuf>, user: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
-    wanted.or_else(|| user().map(|dir| dir.join("cachecompress")))
+fn cache_dir(named: Option<PathBuf>, user: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
+    named.or_else(|| user().map(|dir| dir.join("cachecompress")))
 }
 
 /// The user's cache directory, if the environment names one.
 ///
-/// Where neither `HOME` nor `XDG_CACHE_HOME` is set, the user database might still name a home
-/// directory; but whoever starts a service without them does not expect files to appear there.
+/// Without `HOME` and `XDG_CACHE_HOME` the user database might still name a home directory. It is
+/// not asked, because a service that is started without them is not expected to write there.
 fn user_cache_dir() -> Option<PathBuf> {
-    let named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if cfg!(unix) && !named("HOME") && !named("XDG_CACHE_HOME") {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if cfg!(unix) && !is_set("HOME") && !is_set("XDG_CACHE_HOME") {
         return None;
     }
     let dir = etcetera::choose_base_strategy().ok()?.cache_dir();
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cache_is_where_it_is_wanted_else_the_users_else_in_memory() {
+    fn cache_dir_is_the_named_one_else_the_users_else_memory() {
         let disk = |dir: &str| CacheChoice::Disk { dir: dir.into(), max_bytes: 7 };
         let user = || Some(PathBuf::from("/home/u/.cache"));
         assert_eq!(cache_choice(7, Some("/c".into()), user), disk("/c"));

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1, or HTTP/2 with prior knowledge, from its first byte to its last.
+//! One connection, HTTP/1.1 or HTTP/2 with prior knowledge, from its first byte to its last.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -27,20 +27,20 @@ use crate::shutdown::Draining;
 use crate::tracked_body::TrackedBody;
 use crate::wake_flag::WakeFlag;
 
-/// What one connection may ask for.
+/// The limits of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
-    /// The most bytes of a request's head: longer ones get a 431.
+    /// The most bytes of a request's head. A longer one gets a 431.
     pub(crate) header_bytes: u32,
-    /// The most fields in it: more get a 431.
+    /// The most header fields of a request. More get a 431.
     pub(crate) headers: usize,
     /// The most requests at once on one HTTP/2 connection.
     pub(crate) streams: u32,
-    /// What a client may take.
+    /// The timeouts.
     pub(crate) timeouts: Timeouts,
 }
 
-/// How connections are served.
+/// Serves connections within their limits.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpServer {
     builder: auto::Builder<StreamExecutor>,
@@ -48,17 +48,17 @@ pub(crate) struct HttpServer {
 }
 
 impl HttpServer {
-    /// Within these limits.
+    /// A server whose connections keep to `limits`.
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
         let timeouts = limits.timeouts;
         let mut builder = auto::Builder::new(StreamExecutor { write_timeout: timeouts.write });
         let mut http1 = builder.http1();
         http1
             .timer(TokioTimer::new())
-            // hyper's own runs while a connection lies idle as well.
+            // hyper's own timeout also runs while a connection is idle.
             .header_read_timeout(None)
             .max_buf_size(limits.header_bytes as usize)
-            // A client that has sent its last request may close its sending half at once.
+            // A client may close its sending half right after its last request.
             .half_close(true)
             .keep_alive(true);
         if limits.headers != HYPER_HEADERS {
@@ -73,13 +73,14 @@ impl HttpServer {
             .initial_stream_window_size(REQUEST_WINDOW_BYTES)
             .initial_connection_window_size(REQUEST_WINDOW_BYTES)
             .max_pending_accept_reset_streams(PENDING_RESETS)
-            // No pings: their answers would wait behind all that a slow client has yet to take.
+            // No keep-alive pings: their answers would wait behind all that a slow client has yet
+            // to take.
             .max_local_error_reset_streams(LOCAL_RESETS);
         Self { builder, timeouts }
     }
 
-    /// Serves `stream` with `respond` until its client leaves, exceeds a timeout, or `draining`
-    /// begins; in the last case after what has been requested is answered.
+    /// Serves `stream` with `respond` until its client leaves or exceeds a timeout. Once `draining`
+    /// begins, the connection ends after the requests that have come are answered.
     pub(crate) async fn serve<F, B>(
         &self,
         stream: Stream,
@@ -100,17 +101,16 @@ impl HttpServer {
         });
         let mut connection = pin!(self.builder.serve_connection(io, service));
         let mut deadlines = Deadlines::new(self.timeouts, Arc::clone(&activity));
-        let mut begun = pin!(draining.begun());
-        let (mut flag, mut told) = (WakeFlag::default(), false);
+        let mut drain_begun = pin!(draining.begun());
+        let (mut woken, mut told) = (WakeFlag::default(), false);
         loop {
             let event = poll_fn(|cx| {
-                // Time first: a flood that keeps the connection busy uses up the turn of whoever
-                // comes after it.
-                if let Some(mut cx) = flag.take(cx).as_ref().map(Context::from_waker) {
-                    if let Poll::Ready(verdict) = deadlines.poll_next(&mut cx) {
-                        return Poll::Ready(Err(verdict));
+                // Time comes first: a flood of requests would use up the task's budget before it.
+                if let Some(mut cx) = woken.take(cx).as_ref().map(Context::from_waker) {
+                    if let Poll::Ready(action) = deadlines.poll_next(&mut cx) {
+                        return Poll::Ready(Err(action));
                     }
-                    if !deadlines.is_ending() && begun.as_mut().poll(&mut cx).is_ready() {
+                    if !deadlines.is_ending() && drain_begun.as_mut().poll(&mut cx).is_ready() {
                         return Poll::Ready(Err(TimeoutAction::End));
                     }
                 }
@@ -130,9 +130,10 @@ impl HttpServer {
                     return;
                 }
             }
-            // Whatever was looked at may have more to say, and waits anew.
-            flag = WakeFlag::default();
-            // Before its first request a connection is not told, but given a moment for it.
+            // Both futures are polled again: the one that was ready may be so once more, and the
+            // other may not have been polled.
+            woken = WakeFlag::default();
+            // A connection before its first request is not told, but given a moment for it.
             if deadlines.is_ending() && !told && activity.has_begun() {
                 connection.as_mut().graceful_shutdown();
                 told = true;

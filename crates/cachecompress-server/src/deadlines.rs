@@ -1,9 +1,9 @@
-//! How long a client may take: for a request's head, for nothing at all, for taking what it asked.
+//! The deadlines of a connection: for a request's head, for idling, and for taking a response.
 //!
-//! The hot path only counts: what was read and written, whether a write waits, which requests run.
-//! A coarse tick for each connection compares the counts with those of the tick before; where
-//! nothing has moved for as long as the situation allows, time is up. So no read or write sets a
-//! timer or asks for the time, and no deadline comes early; it may come late by two ticks.
+//! The hot path only counts: bytes read and written, whether a write waits, requests that run. A
+//! coarse tick for each connection compares the counts with those of the tick before. A connection
+//! on which nothing has moved for as long as its phase allows has run out of time. So no read or
+//! write sets a timer or asks for the time. No deadline comes early; it may come late by two ticks.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -24,75 +24,77 @@ use crate::limits::{
 /// The bytes that begin an HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a client may take.
+/// The timeouts of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    /// For a request's head, from the connection's start or from the head's first byte.
+    /// The time for a request's head, from the connection's start or from the head's first byte.
     pub(crate) header: Duration,
-    /// Between two requests.
+    /// The time between two requests.
     pub(crate) idle: Duration,
-    /// Without taking a byte of what there is for it.
+    /// The time in which a client takes not a byte of what there is for it.
     pub(crate) write: Duration,
 }
 
 impl Timeouts {
-    /// How often a connection is looked at.
+    /// The time between two looks at a connection.
     fn tick(&self) -> Duration {
         tick_for(self.header.min(self.idle).min(self.write))
     }
 }
 
-/// How often to look at what may take as long as `limit`.
-pub(crate) fn tick_for(limit: Duration) -> Duration {
-    (limit / TICKS_PER_TIMEOUT).clamp(SHORTEST_TICK, LONGEST_TICK)
+/// The time between two looks at something that may take as long as `timeout`.
+pub(crate) fn tick_for(timeout: Duration) -> Duration {
+    (timeout / TICKS_PER_TIMEOUT).clamp(SHORTEST_TICK, LONGEST_TICK)
 }
 
-/// A ticker whose first tick is one period away, and which never catches up.
+/// A ticker whose first tick is one period away. It never catches up on ticks that it missed.
 pub(crate) fn ticks(period: Duration) -> Interval {
     let mut ticks = interval_at(Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
 }
 
-/// What happens on one connection, counted where it happens.
+/// The counts of one connection, kept up to date on the hot path.
 #[derive(Debug, Default)]
 pub(crate) struct Activity {
+    /// Bytes received.
     received: AtomicU64,
+    /// Bytes written.
     written: AtomicU64,
     /// Whether a write waits for the client.
     blocked: AtomicBool,
     /// Requests begun so far.
     requests: AtomicU64,
-    /// Requests whose bodies are not through yet.
+    /// Requests whose responses' bodies are not through yet.
     running: AtomicU64,
-    /// What had been received when the last of them ended.
-    mark: AtomicU64,
+    /// The bytes that had been received when the last request ended.
+    received_at_end: AtomicU64,
     /// Whether the client has sent all of HTTP/2's preface.
     http2: AtomicBool,
     /// Whether the last request announced a body, of which something may still come.
-    body: AtomicBool,
-    /// Whether what comes is thrown away.
+    body_announced: AtomicBool,
+    /// Whether received bytes are discarded.
     discarding: AtomicBool,
     /// Whether the connection ends with a reset, which frees what the kernel holds of it.
     reset: AtomicBool,
-    /// Whether the kernel sees to it that a client takes what is written.
-    kernel_waits: AtomicBool,
+    /// Whether the kernel watches over the client's taking of what is written.
+    kernel_watches: AtomicBool,
 }
 
-/// A request that runs; it does so until this is dropped.
+/// A request that counts as running until this guard is dropped.
 #[derive(Debug)]
 pub(crate) struct RunningRequest(Arc<Activity>);
 
 impl Activity {
-    /// Counts a request, which may have announced a body.
+    /// Counts a request; `body` says that it announced one.
     pub(crate) fn begin(self: &Arc<Self>, body: bool) -> RunningRequest {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
-        self.body.store(body, Ordering::Relaxed);
+        self.body_announced.store(body, Ordering::Relaxed);
         RunningRequest(Arc::clone(self))
     }
 
-    /// Whether there has been a request, or may be without another byte of the client's.
+    /// Whether a request has begun, or may begin without another byte from the client.
     pub(crate) fn has_begun(&self) -> bool {
         self.requests.load(Ordering::Relaxed) > 0 || self.http2.load(Ordering::Relaxed)
     }
@@ -101,34 +103,36 @@ impl Activity {
 impl Drop for RunningRequest {
     fn drop(&mut self) {
         let Self(activity) = self;
-        activity.mark.store(activity.received.load(Ordering::Relaxed), Ordering::Relaxed);
+        activity
+            .received_at_end
+            .store(activity.received.load(Ordering::Relaxed), Ordering::Relaxed);
         activity.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// A connection's socket, which counts what it does.
+/// A connection's socket, which counts its reads and writes and discards leftovers at the end.
 #[derive(Debug)]
 pub(crate) struct MeteredStream {
     stream: Stream,
     activity: Arc<Activity>,
-    /// How much of HTTP/2's preface has come; `None` once that is settled.
+    /// The bytes of HTTP/2's preface that have come; `None` once it is known whether it comes.
     preface: Option<usize>,
     shut: bool,
     discarded: usize,
 }
 
 impl MeteredStream {
-    /// Watches `stream`, which the kernel gives up when its client takes nothing for as long as
-    /// `write_timeout`, where it can: only it sees what of all that is queued a client takes.
+    /// Meters `stream`. On Linux the kernel gives it up when its client takes nothing for as long
+    /// as `write_timeout`: only the kernel sees how much of the socket's queue a client takes.
     pub(crate) fn new(stream: Stream, activity: Arc<Activity>, write_timeout: Duration) -> Self {
-        // Only a matter of speed.
+        // Without it the connection is only slower.
         let _ = stream.as_ref().set_nodelay(true);
         #[cfg(target_os = "linux")]
         {
-            // It counts in milliseconds, and takes none for as many as it likes.
+            // The kernel counts in milliseconds, and takes 0 for its own default.
             let timeout = write_timeout.max(Duration::from_millis(1));
             let set = socket2::SockRef::from(stream.as_ref()).set_tcp_user_timeout(Some(timeout));
-            activity.kernel_waits.store(set.is_ok(), Ordering::Relaxed);
+            activity.kernel_watches.store(set.is_ok(), Ordering::Relaxed);
         }
         #[cfg(not(target_os = "linux"))]
         let _ = write_timeout;
@@ -151,26 +155,27 @@ impl MeteredStream {
         if let Poll::Ready(Ok(count)) = result {
             count_up(&self.activity.written, count);
         }
-        // A task that has had its turn is told to wait as well, whatever the client does.
+        // A task that has used up its budget is told to wait as well, whatever the client does.
         let blocked = result.is_pending() && coop::has_budget_remaining();
         self.activity.blocked.store(blocked, Ordering::Relaxed);
         result
     }
 
-    /// Reads and throws away until the client is through, or has sent too much.
+    /// Reads and discards until the client is through, or has sent too much.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut scratch = [0; 4096];
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
                 Poll::Pending => {
-                    let expected = self.discarded > 0 || self.activity.body.load(Ordering::Relaxed);
+                    let expected =
+                        self.discarded > 0 || self.activity.body_announced.load(Ordering::Relaxed);
                     self.activity.discarding.store(expected, Ordering::Relaxed);
-                    // A task that has had its turn does not know whether there is something.
+                    // A task that has used up its budget cannot know whether bytes have come.
                     let waits = expected || !coop::has_budget_remaining();
                     return if waits { Poll::Pending } else { Poll::Ready(Ok(())) };
                 }
-                // The answer is on its way; what becomes of the rest is of no interest.
+                // The response is on its way, and an error after it changes nothing.
                 Poll::Ready(Err(_)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) => self.discarded += buffer.filled().len(),
             }
@@ -240,38 +245,38 @@ impl Drop for MeteredStream {
     }
 }
 
-/// Adds to what only one thread writes, at less cost than an addition that others may not miss.
+/// Adds to a counter that only one thread writes. An atomic addition would cost more.
 fn count_up(counter: &AtomicU64, by: usize) {
     counter.store(counter.load(Ordering::Relaxed) + by as u64, Ordering::Relaxed);
 }
 
-/// What a connection is found at. It has moved on if this differs from what it was.
+/// The phase of a connection. A connection has moved on if its phase differs from the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// A write waits for the client, this many bytes having been written.
+    /// A write waits for the client, after this many bytes.
     Blocked(u64),
-    /// Requests run, and wait for us.
+    /// Requests run and wait for the server.
     Serving,
-    /// A head is under way, this many requests having come before it.
+    /// A head is under way, after this many requests.
     Head(u64),
-    /// Nothing is, after this many requests.
+    /// Nothing is under way, after this many requests.
     Idle(u64),
-    /// Everything is answered; what still comes is thrown away.
+    /// Everything is answered, and bytes that still come are discarded.
     Discarding,
 }
 
-/// What is to be done with a connection whose time is up.
+/// The action that a look at a connection's deadlines calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimeoutAction {
-    /// Nothing yet.
+    /// Keep the connection.
     Wait,
-    /// Ends as soon as what runs is answered.
+    /// End the connection as soon as its requests are answered.
     End,
-    /// Ends now.
+    /// Close the connection at once.
     Close,
 }
 
-/// Watches over one connection.
+/// The deadlines of one connection.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     activity: Arc<Activity>,
@@ -283,20 +288,20 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
-    /// Begins now.
+    /// Deadlines that run from now.
     pub(crate) fn new(timeouts: Timeouts, activity: Arc<Activity>) -> Self {
         let ticks = ticks(timeouts.tick());
         let (phase, since) = (Phase::Head(0), Instant::now());
         Self { activity, timeouts, ticks, phase, since, ending: false }
     }
 
-    /// Waits until it is time to look again, and looks.
+    /// Waits for the next tick and looks at the connection.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<TimeoutAction> {
         ready!(self.ticks.poll_tick(cx));
         Poll::Ready(self.look(Instant::now()))
     }
 
-    /// From now on a connection without a request is kept only for a moment.
+    /// Keeps a connection without a request only for a moment from now on.
     pub(crate) fn end(&mut self) {
         self.ending = true;
         self.since = Instant::now();
@@ -316,7 +321,7 @@ impl Deadlines {
         }
         let limit = match phase {
             Phase::Serving => return TimeoutAction::Wait,
-            Phase::Blocked(_) if self.activity.kernel_waits.load(Ordering::Relaxed) => {
+            Phase::Blocked(_) if self.activity.kernel_watches.load(Ordering::Relaxed) => {
                 return TimeoutAction::Wait;
             }
             Phase::Blocked(_) => self.timeouts.write,
@@ -349,11 +354,11 @@ impl Activity {
             return Phase::Discarding;
         }
         let requests = load(&self.requests);
-        // In HTTP/2 many frames are no part of a request, and keep nothing alive.
+        // Many HTTP/2 frames are no part of a request, so bytes alone keep no connection alive.
         if self.http2.load(Ordering::Relaxed) {
             return Phase::Idle(requests);
         }
-        if requests > 0 && load(&self.received) == load(&self.mark) {
+        if requests > 0 && load(&self.received) == load(&self.received_at_end) {
             return Phase::Idle(requests);
         }
         Phase::Head(requests)
@@ -378,43 +383,44 @@ mod tests {
         (MeteredStream::new(Stream::from(socket), Arc::clone(&activity), timeout), activity, client)
     }
 
-    /// As a flood of the client's does.
-    fn use_up_the_turn(cx: &mut Context<'_>) {
+    /// Uses up the task's budget, as a client's flood does.
+    fn use_up_the_budget(cx: &mut Context<'_>) {
         while coop::poll_proceed(cx).map(|used| used.made_progress()).is_ready() {}
     }
 
-    /// What is not read before the socket is closed resets it, and the answer with it.
+    /// Leftover bytes were taken for none when the task had used up its budget. The socket was
+    /// closed with them unread, which reset the connection and lost the response.
     #[tokio::test]
-    async fn what_came_is_thrown_away_also_after_the_turn() {
-        let (mut watched, _activity, mut client) = connected().await;
+    async fn leftovers_are_discarded_after_the_budget_is_used_up() {
+        let (mut metered, _activity, mut client) = connected().await;
         client.write_all(b"something more").await.unwrap();
-        watched.stream.as_ref().readable().await.unwrap();
+        metered.stream.as_ref().readable().await.unwrap();
         poll_fn(|cx| {
-            use_up_the_turn(cx);
-            assert!(watched.poll_discard(cx).is_pending());
+            use_up_the_budget(cx);
+            assert!(metered.poll_discard(cx).is_pending());
             Poll::Ready(())
         })
         .await;
         drop(client);
-        poll_fn(|cx| watched.poll_discard(cx)).await.unwrap();
-        assert_eq!(watched.discarded, b"something more".len());
+        poll_fn(|cx| metered.poll_discard(cx)).await.unwrap();
+        assert_eq!(metered.discarded, b"something more".len());
     }
 
     #[tokio::test]
-    async fn a_write_waits_for_the_client_only_if_the_socket_is_full() {
-        let (mut watched, activity, _client) = connected().await;
+    async fn write_is_blocked_only_when_the_socket_is_full() {
+        let (mut metered, activity, _client) = connected().await;
         let is_blocked = || matches!(activity.phase(), Phase::Blocked(_));
-        // Nothing is written in it.
+        // The budget is used up, so nothing is written.
         poll_fn(|cx| {
-            use_up_the_turn(cx);
-            assert!(Pin::new(&mut watched).poll_write(cx, b"one").is_pending());
+            use_up_the_budget(cx);
+            assert!(Pin::new(&mut metered).poll_write(cx, b"one").is_pending());
             assert!(!is_blocked());
             Poll::Ready(())
         })
         .await;
         poll_fn(|cx| {
             let piece = [0; 1 << 20];
-            while let Poll::Ready(result) = Pin::new(&mut watched).poll_write(cx, &piece) {
+            while let Poll::Ready(result) = Pin::new(&mut metered).poll_write(cx, &piece) {
                 result.unwrap();
                 assert!(!is_blocked());
             }

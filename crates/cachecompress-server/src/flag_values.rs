@@ -1,4 +1,4 @@
-//! What stands behind a flag: text becomes a value once, here.
+//! The values of flags: text is parsed here, once.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use http::HeaderValue;
 
 use crate::limits::HEADER_BYTES;
 
-/// The codings that the program knows, with the levels that each takes.
+/// The codings that the program knows, with the levels of each.
 const CODINGS: [(ContentCoding, std::ops::RangeInclusive<i32>); 4] = [
     (ContentCoding::BROTLI, 0..=11),
     (ContentCoding::ZSTD, 1..=22),
@@ -23,16 +23,16 @@ const CODINGS: [(ContentCoding, std::ops::RangeInclusive<i32>); 4] = [
 /// `--codings`: `auto`, or a list, the preferred coding first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Codings {
-    /// By the source's size.
+    /// The order depends on the source's size.
     Auto,
-    /// These and no others.
+    /// These codings and no others.
     List(Vec<ContentCoding>),
 }
 
 /// `--level CODING=N`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Level {
-    /// Whose level.
+    /// The coding.
     pub(crate) coding: ContentCoding,
     /// The level.
     pub(crate) level: i32,
@@ -41,18 +41,18 @@ pub(crate) struct Level {
 /// `--cache-control VALUE|off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CacheControl {
-    /// Send none.
+    /// Sends none.
     Off,
-    /// Send this where nothing more specific is set.
+    /// Sends this where nothing more specific is set.
     Value(HeaderValue),
 }
 
 /// `--access-log FILE|-`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogTarget {
-    /// `-`
+    /// Standard output, written `-`.
     Stdout,
-    /// Appended to, created when missing.
+    /// A file, which is created if it is missing, and appended to.
     File(PathBuf),
 }
 
@@ -65,27 +65,27 @@ impl From<Codings> for Preference {
     }
 }
 
-/// `127.0.0.1:8080`, `[::1]:8080`; a port of 0 lets the system choose one.
+/// Parses `127.0.0.1:8080` or `[::1]:8080`. Port 0 lets the system choose one.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     text.trim().parse().map_err(|_| {
         "write an IP address and a port: 127.0.0.1:8080, [::1]:8080, 0.0.0.0:8080".to_owned()
     })
 }
 
-/// `500MB` (powers of 1,000), `1GiB` (powers of 1,024), `4096` (bytes), `0`.
+/// Parses `500MB` (powers of 1,000), `1GiB` (powers of 1,024), `4096` (bytes) or `0`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     ByteSize::from_str(text.trim()).map(|size| size.as_u64()).map_err(|_| {
         "write a number of bytes with its unit: 500MB, 1GiB, or 0 for nothing on disk".to_owned()
     })
 }
 
-/// `50ms`, `1s`, `1m 30s`, `0`.
+/// Parses `50ms`, `1s`, `1m 30s` or `0`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim())
         .map_err(|_| "write a number with its unit: 50ms, 1s, 2m, or 0".to_owned())
 }
 
-/// As [`duration`], but some time there must be.
+/// Parses a [`duration`] above zero.
 pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text.trim()) {
         Ok(time) if !time.is_zero() => Ok(time),
@@ -93,7 +93,7 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The most that a request's head may take up, as [`size`].
+/// Parses the limit of a request's head, a [`size`] within [`HEADER_BYTES`].
 pub(crate) fn header_bytes(text: &str) -> Result<u32, String> {
     size(text)
         .ok()
@@ -102,7 +102,7 @@ pub(crate) fn header_bytes(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "write a size from 8KiB to 1MiB, such as 32KiB".to_owned())
 }
 
-/// `auto`, or codings separated by commas, each at most once.
+/// Parses `auto`, or codings separated by commas, each at most once.
 pub(crate) fn codings(text: &str) -> Result<Codings, String> {
     if text.trim().eq_ignore_ascii_case("auto") {
         return Ok(Codings::Auto);
@@ -118,7 +118,7 @@ pub(crate) fn codings(text: &str) -> Result<Codings, String> {
     Ok(Codings::List(list))
 }
 
-/// `br=5`.
+/// Parses a coding and its level, such as `br=5`.
 pub(crate) fn level(text: &str) -> Result<Level, String> {
     let Some((name, number)) = text.split_once('=') else {
         return Err("write CODING=N: br=5, zstd=3, gzip=6".to_owned());
@@ -131,7 +131,7 @@ pub(crate) fn level(text: &str) -> Result<Level, String> {
     Ok(Level { coding, level })
 }
 
-/// `off`, or a value that may stand in a header.
+/// Parses `off`, or a value that may stand in a header.
 pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
     let text = text.trim();
     if text.eq_ignore_ascii_case("off") {
@@ -146,7 +146,7 @@ pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
     }
 }
 
-/// `-` for stdout, else a file.
+/// Parses `-` as stdout, and anything else as a file.
 pub(crate) fn log_target(text: &str) -> Result<LogTarget, String> {
     match text {
         "" => Err("write a file's name, or - for stdout".to_owned()),
@@ -155,7 +155,7 @@ pub(crate) fn log_target(text: &str) -> Result<LogTarget, String> {
     }
 }
 
-/// A switch in the environment; on the command line its presence is enough.
+/// Parses the value of a switch in the environment. On the command line its presence is enough.
 pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text.trim().to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_units_of_both_kinds() {
+    fn size_takes_units_of_1000_and_of_1024() {
         assert_eq!(size("500MB"), Ok(500_000_000));
         assert_eq!(size("1GiB"), Ok(1 << 30));
         assert_eq!(size(" 1.5 kib "), Ok(1536));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_units_but_zero_needs_none() {
+    fn duration_needs_a_unit_unless_it_is_zero() {
         assert_eq!(duration("50ms"), Ok(Duration::from_millis(50)));
         assert_eq!(duration("1m 30s"), Ok(Duration::from_secs(90)));
         assert_eq!(duration("0"), Ok(Duration::ZERO));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_are_never_nothing() {
+    fn timeout_of_zero_is_refused() {
         assert_eq!(timeout("1500ms"), Ok(Duration::from_millis(1500)));
         for bad in ["0", "0s", "", "5", "-1s"] {
             assert!(timeout(bad).is_err(), "{bad:?}");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn heads_are_neither_tiny_nor_huge() {
+    fn header_bytes_keep_to_their_range() {
         assert_eq!(header_bytes("64KiB"), Ok(65_536));
         assert_eq!(header_bytes("8192"), Ok(8192));
         assert_eq!(header_bytes("1MiB"), Ok(1 << 20));
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_stay_within_their_coding() {
+    fn level_keeps_to_the_range_of_its_coding() {
         assert_eq!(level("br=11"), Ok(Level { coding: ContentCoding::BROTLI, level: 11 }));
         assert_eq!(level(" zstd = 3 "), Ok(Level { coding: ContentCoding::ZSTD, level: 3 }));
         for bad in ["br", "br=", "br=12", "gzip=0", "zstd=-1", "zstd=23", "foo=1", "=3", "br=5x"] {
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_control_is_one_header_value_or_off() {
+    fn cache_control_is_off_or_one_header_value() {
         assert_eq!(cache_control("off"), Ok(CacheControl::Off));
         let value = HeaderValue::from_static("public, max-age=60");
         assert_eq!(cache_control(" public, max-age=60 "), Ok(CacheControl::Value(value)));
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_need_a_port() {
+    fn address_needs_a_port() {
         assert_eq!(address("[::1]:0"), Ok(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0))));
         for bad in ["", "8080", ":8080", "127.0.0.1", "localhost:80", "1.2.3.4:99999"] {
             assert!(address(bad).is_err(), "{bad:?}");
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn switches_read_what_people_write() {
+    fn switch_takes_the_common_words() {
         for on in ["1", "true", "YES", "on"] {
             assert_eq!(switch(on), Ok(true));
         }
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dash_is_stdout() {
+    fn dash_is_stdout() {
         assert_eq!(log_target("-"), Ok(LogTarget::Stdout));
         assert_eq!(log_target("a.log"), Ok(LogTarget::File("a.log".into())));
         assert!(log_target("").is_err());

@@ -1,4 +1,4 @@
-//! Listening sockets and the loop that accepts from them.
+//! The listening sockets, and the loop that accepts connections from them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,20 +12,20 @@ use crate::exit::Failure;
 use crate::limits::{ACCEPT_QUEUE, FIRST_ACCEPT_BACKOFF, LAST_ACCEPT_BACKOFF};
 use crate::shutdown::Draining;
 
-/// Sockets that listen on one address.
+/// The sockets that listen on one address.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    /// The address, its port chosen.
+    /// The address, with the port that the system chose for port 0.
     pub(crate) address: SocketAddr,
     /// One for each thread that accepts.
     pub(crate) sockets: Vec<Socket>,
 }
 
-/// Binds `address`, for which `flag` asked, for so many threads that accept.
+/// Binds `address`, for which `flag` asked, for so many `threads` that accept.
 ///
 /// # Errors
 ///
-/// [`Failure::Runtime`], saying what to change.
+/// [`Failure::Runtime`] with the flag to change.
 pub(crate) fn bind(address: SocketAddr, flag: &str, threads: usize) -> Result<Listeners, Failure> {
     listen(address, threads).map_err(|error| {
         let reason = match error.kind() {
@@ -45,8 +45,8 @@ pub(crate) fn bind(address: SocketAddr, flag: &str, threads: usize) -> Result<Li
 }
 
 fn listen(address: SocketAddr, threads: usize) -> io::Result<Listeners> {
-    // Not to be shared, so that an address that somebody else listens on is an error. (Two of one
-    // user that start in the same moment may yet come to share it.)
+    // The first socket shares its address with none, so that an address in use is an error. (Two
+    // programs of one user that start in the same moment may still come to share it.)
     let first = socket(address)?;
     first.bind(&address.into())?;
     let bound = first.local_addr()?.as_socket().unwrap_or(address);
@@ -62,7 +62,7 @@ fn listen(address: SocketAddr, threads: usize) -> io::Result<Listeners> {
     Ok(Listeners { address: bound, sockets })
 }
 
-/// Sockets among which the kernel divides the connections to `address`.
+/// Binds sockets among which the kernel divides the connections to `address`.
 #[cfg(unix)]
 fn share(address: SocketAddr, threads: usize) -> io::Result<Vec<Socket>> {
     let bind = |_| {
@@ -76,7 +76,7 @@ fn share(address: SocketAddr, threads: usize) -> io::Result<Vec<Socket>> {
     Ok(sockets)
 }
 
-/// Elsewhere all threads accept from one queue.
+/// Fails: on this system all threads accept from one queue.
 #[cfg(not(unix))]
 fn share(_: SocketAddr, _: usize) -> io::Result<Vec<Socket>> {
     Err(io::ErrorKind::Unsupported.into())
@@ -85,19 +85,19 @@ fn share(_: SocketAddr, _: usize) -> io::Result<Vec<Socket>> {
 fn socket(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    // On Windows it means something else: that somebody else may take the address over.
+    // On Windows the option lets another program take the address over.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
     Ok(socket)
 }
 
-/// Accepts from `listener` and starts a task of `serve` for each connection, until `draining`
-/// begins; then takes what the kernel has accepted already, and closes the socket.
+/// Accepts from `listener` and spawns `serve` for each connection, until `draining` begins. Then
+/// takes the connections that the kernel has accepted already, and closes the socket.
 ///
-/// No more than `limit` allows are served at once; one more waits here, and further ones in the
-/// kernel's queue. When
-/// `accept` fails for want of descriptors or memory, it is tried again a little later, and the
-/// connections there are go on.
+/// - No more connections than `limit` has permits are served at once. One more waits here, and
+///   further ones in the kernel's queue.
+/// - An `accept` that fails for want of descriptors or memory is tried again a little later, while
+///   the connections there are go on.
 pub(crate) async fn accept<F>(
     listener: Socket,
     limit: Arc<Semaphore>,
@@ -134,7 +134,8 @@ pub(crate) async fn accept<F>(
             }
         };
         backoff = FIRST_ACCEPT_BACKOFF;
-        // Not before there is a connection: other threads' may need it meanwhile.
+        // The permit is taken only once there is a connection, because another thread may need it
+        // meanwhile.
         let permit = tokio::select! {
             biased;
             () = draining.begun() => None,
@@ -146,8 +147,8 @@ pub(crate) async fn accept<F>(
             drop(permit);
         });
     }
-    // Clients whose connections wait in the queue have been told that they are connected.
-    // tokio would tell only of those that it has heard of.
+    // Clients in the kernel's queue believe that they are connected. tokio would return only those
+    // of them that it has been notified of.
     let Ok(listener) = listener.into_std() else { return };
     while let Ok((stream, peer)) = listener.accept() {
         if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream))
@@ -157,7 +158,7 @@ pub(crate) async fn accept<F>(
     }
 }
 
-/// Whether `accept` failed because its connection is gone already, so that the next may do.
+/// Whether `accept` failed because its connection is gone, so that the next one may succeed.
 fn is_about_the_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

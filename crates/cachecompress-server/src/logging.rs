@@ -10,8 +10,8 @@ use crate::cli::LogFormat;
 
 /// Sends events up to `level` to stderr from now on, for the whole process.
 pub(crate) fn init(level: LevelFilter, format: LogFormat) {
-    // What these libraries warn of is what clients do, which may be half a million lines in four
-    // seconds; and at debug one of them narrates every frame.
+    // These libraries warn of their clients' mistakes, which may be half a million lines in four
+    // seconds. At debug one of them logs every frame.
     let theirs = level.min(LevelFilter::ERROR);
     let filter =
         Targets::new().with_default(level).with_target("h2", theirs).with_target("hyper", theirs);
@@ -24,6 +24,6 @@ pub(crate) fn init(level: LevelFilter, format: LogFormat) {
         }
     };
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
-    // Fails only if there is a subscriber already; then that one keeps the log.
+    // This fails only if there is a subscriber already, which then keeps the log.
     let _ = tracing::subscriber::set_global_default(subscriber);
 }

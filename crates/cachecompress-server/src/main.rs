@@ -1,12 +1,6 @@
 //! The `cachecompress` program: a static file server that compresses every file once.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        reason = "a test ends at the first thing that is not as it should be"
-    )
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test"))]
 
 mod access_log;
 mod admin;
@@ -31,7 +25,7 @@ mod workers;
 
 use std::process::ExitCode;
 
-/// Answers are made of a dozen small pieces each; this one is good at those.
+/// An allocator that is fast at small pieces, of which each response needs a dozen.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
