@@ -50,8 +50,7 @@ impl Admin {
         running: RunningRequest,
     ) -> Result<Response<TrackedBody<Full<Bytes>>>, Infallible> {
         let response = self.respond(request.method(), request.uri().path(), request.headers());
-        let guards = RequestGuards { running: Some(running), ..RequestGuards::default() };
-        Ok(guards.attach(response, |_| None, |body| body))
+        Ok(RequestGuards::new(running).attach(response, |_| None, |body| body))
     }
 
     fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {

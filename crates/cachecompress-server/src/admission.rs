@@ -59,9 +59,9 @@ impl Admission {
         request: Request<Incoming>,
         running: RunningRequest,
     ) -> AdmissionFuture {
-        let line = self.log.as_ref().map(|log| Box::new(log.begin(self.client, &request)));
-        let permit = Arc::clone(&self.permits).try_acquire_owned().ok();
-        let guards = RequestGuards { line, permit, running: Some(running) };
+        let mut guards = RequestGuards::new(running);
+        guards.line = self.log.as_ref().map(|log| Box::new(log.begin(self.client, &request)));
+        guards.permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         match guards.permit {
             Some(_) => self.forward(request, guards),
             None => self.wait(request, guards),

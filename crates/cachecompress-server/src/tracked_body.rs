@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use cachecompress::Served;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
@@ -25,10 +25,15 @@ pub(crate) struct RequestGuards {
     /// The permit to run, which stands for a file that may be open.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// The request's place among those that run on its connection.
-    pub(crate) running: Option<RunningRequest>,
+    _running: Option<RunningRequest>,
 }
 
 impl RequestGuards {
+    /// The guards of a request that is `running`, with neither line nor permit yet.
+    pub(crate) fn new(running: RunningRequest) -> Self {
+        Self { line: None, permit: None, _running: Some(running) }
+    }
+
     /// Attaches the guards to the body of `response`, as `wrap` makes it of the service's body.
     ///
     /// `served` reads what the log line says about the file. An HTTP/2 stream's progress belongs
@@ -80,7 +85,7 @@ impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
         if let Some(line) = slot {
             match &frame {
                 Some(Ok(frame)) => {
-                    let bytes = frame.data_ref().map_or(0, |data| data.remaining());
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
                     line.sent(bytes, this.body.is_end_stream());
                 }
                 end => {

@@ -25,7 +25,7 @@ pub(crate) fn run(args: VerifyArgs, printer: Printer) -> Result<ExitStatus, Fail
                 progress.line(format_args!("{}: {}", EscapedPath(path), damage.as_str()));
             }
             Care::Failed { path, error } => {
-                progress.line(format_args!("{}: {error}", EscapedPath(path)))
+                progress.line(format_args!("{}: {error}", EscapedPath(path)));
             }
             Care::Progress { done, of } => progress.update(done, of, entries),
             _ => {}
