@@ -88,7 +88,7 @@ impl HttpServer {
         mut draining: Draining,
     ) where
         F: Future<Output = Result<Response<TrackedBody<B>>, Infallible>> + Send + 'static,
-        B: Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let activity = Arc::new(Activity::default());

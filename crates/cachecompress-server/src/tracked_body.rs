@@ -52,19 +52,16 @@ impl RequestGuards {
     }
 }
 
-pin_project_lite::pin_project! {
-    /// A response's body that holds its request's guards and reports each frame to them.
-    ///
-    /// Its log line ends as complete when the body came to its end, else as aborted.
-    pub(crate) struct TrackedBody<B> {
-        #[pin]
-        body: B,
-        client: Option<Arc<ClientProgress>>,
-        guards: RequestGuards,
-    }
+/// A response's body that holds its request's guards and reports each frame to them.
+///
+/// Its log line ends as complete when the body came to its end, else as aborted.
+pub(crate) struct TrackedBody<B> {
+    body: B,
+    client: Option<Arc<ClientProgress>>,
+    guards: RequestGuards,
 }
 
-impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -72,9 +69,9 @@ impl<B: Body<Data = Bytes>> Body for TrackedBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let mut this = self.project();
-        let polled = this.body.as_mut().poll_frame(cx);
-        if let Some(client) = this.client {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        if let Some(client) = &this.client {
             match &polled {
                 Poll::Ready(_) => client.handed_out(),
                 Poll::Pending => client.waits_for_us(),
