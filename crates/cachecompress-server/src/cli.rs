@@ -110,7 +110,7 @@ pub(crate) struct ServeArgs {
     #[arg(default_value = "1GiB", env = "CACHECOMPRESS_CACHE_SIZE")]
     pub(crate) cache_size: u64,
 
-    /// How much memory small files and ready answers may take, such as 64MiB; 0 keeps none
+    /// The most memory for small files and ready responses, such as 64MiB; 0 keeps none
     ///
     /// A request that is repeated within a second or so is then answered without a look at any
     /// file.

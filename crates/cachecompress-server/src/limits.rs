@@ -8,13 +8,13 @@ use std::time::Duration;
 
 // --- Ranges of flags -----------------------------------------------------------------------------
 
-/// Threads: the most that `--threads` and `--encode-threads` take. More is a slip.
+/// The most threads that `--threads` and `--encode-threads` take. More is a slip.
 pub(crate) const MAX_THREADS: i64 = 1024;
 /// The most that `--queue`, `--max-connections` and `--max-open-files` take. More is a slip.
 pub(crate) const MAX_COUNT: i64 = 1_000_000;
 /// The most that `--max-streams` and `--max-headers` take, which count for each connection.
 pub(crate) const MAX_COUNT_PER_CONNECTION: i64 = 10_000;
-/// Bytes: what `--max-header-bytes` takes. hyper reads 8 KiB at once, and a head is kept in
+/// The range of `--max-header-bytes`, in bytes. hyper reads 8 KiB at once, and a head is kept in
 /// memory.
 pub(crate) const HEADER_BYTES: RangeInclusive<u32> = 8 << 10..=1 << 20;
 
@@ -89,11 +89,11 @@ pub(crate) const TICKS_PER_TIMEOUT: u32 = 4;
 pub(crate) const SHORTEST_TICK: Duration = Duration::from_millis(1);
 /// The longest time between two looks at a connection.
 pub(crate) const LONGEST_TICK: Duration = Duration::from_secs(5);
-/// How long a connection without a request is kept once it is to end. Its client may have sent a
-/// request before it could know.
+/// The time for which a connection without a request is kept once it is to end. Its client may
+/// have sent a request before it could know.
 pub(crate) const DRAIN_LINGER: Duration = Duration::from_millis(250);
-/// How long a client's bytes are read and discarded after the last response. Unread bytes would
-/// make the kernel reset the connection, and the response would be lost.
+/// The time in which a client's bytes are read and discarded after the last response. Unread bytes
+/// would make the kernel reset the connection, and the response would be lost.
 pub(crate) const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes that are discarded at most after the last response.
 pub(crate) const DISCARD_BYTES: usize = 1 << 20;
@@ -109,16 +109,16 @@ pub(crate) const LOG_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 // --- Shutdown ------------------------------------------------------------------------------------
 
-/// How long requests under way may take to finish after the first signal.
+/// The time for requests under way to finish after the first signal.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the admin listener's requests may take after that. They answer at once.
+/// The time for the admin listener's requests after that. They are answered at once.
 pub(crate) const ADMIN_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long a runtime waits for its blocking jobs after the last connection has ended. A disk that
-/// hangs holds one up for ever.
+/// The time for which a runtime waits for its blocking jobs after the last connection has ended. A
+/// disk that hangs holds a job up for ever.
 pub(crate) const RUNTIME_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long the access log's last lines may take. Its output may be a pipe that nobody reads.
+/// The time for the access log's last lines. Its output may be a pipe that nobody reads.
 pub(crate) const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long they may take after a second signal.
+/// The time for the access log's last lines after a second signal.
 pub(crate) const LOG_ABORT_TIMEOUT: Duration = Duration::from_millis(100);
 
 // --- Without a cache directory -------------------------------------------------------------------

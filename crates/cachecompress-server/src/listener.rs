@@ -17,7 +17,7 @@ use crate::shutdown::Draining;
 pub(crate) struct Listeners {
     /// The address, with the port that the system chose for port 0.
     pub(crate) address: SocketAddr,
-    /// One for each thread that accepts.
+    /// The sockets, one for each thread that accepts.
     pub(crate) sockets: Vec<Socket>,
 }
 
