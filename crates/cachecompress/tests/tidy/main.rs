@@ -14,6 +14,7 @@ mod modules;
 mod names;
 mod packages;
 mod reasons;
+mod rings;
 mod sizes;
 mod sources;
 mod syntax;
