@@ -8,6 +8,7 @@
 mod doors;
 mod imports;
 mod layers;
+mod life;
 mod loose_ends;
 mod mentions;
 mod modules;
