@@ -48,7 +48,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What every module may use.
+/// The module that every other may use.
 const EVERYWHERE: &str = "error";
 
 /// The top of the library, which may use all of it.

@@ -1,4 +1,4 @@
-//! What no lint holds: the direction of dependencies, sizes, and the house's words.
+//! Rules that no lint holds: the direction of dependencies, sizes, and the house's words.
 //!
 //! Every rule is a function from sources to complaints, with tests that show that it bites. The
 //! sources are read with `syn`, so no rule needs a build of what it reads.

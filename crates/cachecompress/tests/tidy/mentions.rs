@@ -16,7 +16,7 @@ pub(crate) struct Use {
     pub(crate) public: bool,
 }
 
-/// All that a module says of others.
+/// The names that a module takes from others.
 #[derive(Default)]
 pub(crate) struct Mentions {
     pub(crate) uses: Vec<Use>,

@@ -33,7 +33,7 @@ pub(crate) struct Module {
     pub(crate) mentions: Mentions,
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Found {
     Module(usize),
@@ -103,8 +103,8 @@ impl Tree {
         index
     }
 
-    /// What `path`, written in `module`, leads to in this crate: nothing if it leads out of it,
-    /// several things if conditions choose between them.
+    /// The targets of `path`, written in `module`, in this crate: none if it leads out of it,
+    /// several if conditions choose between them.
     pub(crate) fn resolve(&self, module: usize, path: &Written) -> BTreeSet<Found> {
         self.follow(module, path, &mut BTreeSet::new())
     }
@@ -194,7 +194,7 @@ impl Tree {
             .collect()
     }
 
-    /// What `name` stands for in `module`.
+    /// The targets of `name` in `module`.
     fn look_up(
         &self,
         module: usize,

@@ -1,4 +1,4 @@
-//! What the rules read in a syntax tree: which parts only tests see, and the paths among tokens.
+//! Tools that the rules share: removal of test code, and a search for paths among tokens.
 
 use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 use syn::punctuated::Punctuated;
@@ -11,7 +11,7 @@ pub(crate) fn without_tests(mut file: syn::File) -> syn::File {
     file
 }
 
-/// Whether `attributes` leave what they stand at to tests alone: `#[test]`, and a `cfg` that cannot
+/// Whether `attributes` leave their node to tests alone: `#[test]`, and a `cfg` that cannot
 /// hold without `test`.
 pub(crate) fn is_test_only(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
