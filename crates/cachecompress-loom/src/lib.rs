@@ -10,15 +10,5 @@
     reason = "a model ends at the first thing that is not as it should be"
 )]
 
-#[path = "../../cachecompress/src/concurrency"]
-mod concurrency {
-    #[path = "progress.rs"]
-    pub(crate) mod progress;
-    #[path = "singleflight.rs"]
-    pub(crate) mod singleflight;
-    #[path = "sync.rs"]
-    pub(crate) mod sync;
-    #[path = "versioned.rs"]
-    pub(crate) mod versioned;
-}
+mod concurrency;
 mod models;

@@ -10,8 +10,8 @@ use crate::syntax::{each_stretch, is_ident};
 const UNSAFE_ALLOWED: &[&str] = &["sendfile/map"];
 
 /// The library's modules that may reach the file system: `sendfile` sends what `fs` has opened,
-/// and `cpu` asks the kernel, which keeps no file of ours.
-const FILES_ALLOWED: &[&str] = &["fs", "sendfile", "cpu"];
+/// and `concurrency::cpu_time` asks the kernel, which keeps no file of ours.
+const FILES_ALLOWED: &[&str] = &["fs", "sendfile", "concurrency/cpu_time"];
 
 /// The paths that lead to the file system.
 const DOORS_TO_FILES: &[&str] = &["std::fs", "tokio::fs", "cap_std", "cap_fs_ext", "rustix::fs"];
