@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::install::{self, Programs};
 use crate::load::Tally;
 use crate::machine::{Cores, Machine};
 use crate::options::Options;
 use crate::places::Places;
+use crate::programs::{self, Programs};
 use crate::results::{Case, Measurement, Metric, Record};
 use crate::servers::{Kind, Server};
 use crate::site::Site;
@@ -77,7 +77,7 @@ impl<'a> Bench<'a> {
             machine: Machine::here(),
             seconds: self.options.seconds,
             turns: self.options.turns(),
-            versions: install::versions_of_loads().into_iter().collect(),
+            versions: programs::versions_of_loads().into_iter().collect(),
             ..Record::default()
         };
         for sentence in &self.programs.missing {

@@ -2,7 +2,7 @@
 
 use super::{Bench, under_load};
 use crate::load::{self, Request};
-use crate::report::numbers;
+use crate::numbers;
 use crate::results::{Case, Metric, Record};
 use crate::servers::Kind;
 use crate::{Outcome, check, client, site};

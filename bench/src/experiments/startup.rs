@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Bench, Values, add};
-use crate::report::numbers;
+use crate::numbers;
 use crate::results::{Case, Metric, Record};
 use crate::servers::Kind;
 use crate::site::Page;

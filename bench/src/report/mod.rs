@@ -1,7 +1,6 @@
 //! The page: docs/performance.md and its plots, from what was measured.
 
 mod chart;
-pub(crate) mod numbers;
 mod plots;
 mod tables;
 mod verdicts;

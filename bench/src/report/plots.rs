@@ -1,7 +1,7 @@
 //! Which charts there are.
 
 use super::chart::{self, Axis, Group, Look, Scale, Series};
-use super::numbers;
+use crate::numbers;
 use crate::results::{Case, Metric, Record};
 
 /// A chart and the name of its file.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::numbers;
+use crate::numbers;
 use crate::results::{Case, Metric, Record};
 
 /// A table of one quantity.

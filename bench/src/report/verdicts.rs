@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{numbers, tables};
+use super::tables;
+use crate::numbers;
 use crate::results::{Case, Metric, Record};
 
 const OURS: &str = "cachecompress";

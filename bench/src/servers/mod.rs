@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::install::Programs;
 use crate::machine::Cores;
+use crate::programs::Programs;
 use crate::{Outcome, cost, machine, places};
 
 /// A server in one of its configurations.
