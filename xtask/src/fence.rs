@@ -1,17 +1,19 @@
-//! `cargo xtask fence`: what a request costs, held against what is written down.
+//! `cargo xtask fence`: holds the counted costs of a request against the recorded ones.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-use crate::step::{self, Outcome, cargo};
+use crate::command::{cargo, exit_code};
+use crate::step::{self, StepResult};
 use crate::tools::Tools;
+use crate::workspace;
 
-/// What tells the test where the shipped program is.
+/// Names the shipped program to the tests.
 const PROGRAM: &str = "CACHECOMPRESS_TEST_RELEASE";
-/// What has the test write down what it finds.
+/// Has the test record the figures that it counts.
 const UPDATE: &str = "CACHECOMPRESS_TEST_FENCE_UPDATE";
 
-/// Builds the shipped program and counts; with `update` what is counted is written down.
+/// Builds the shipped program and counts; `update` records the figures.
 pub(crate) fn run(update: bool) -> ExitCode {
     let tools = Tools::find_for("crates/cachecompress-server/tests/fence").install();
     if !build().ok {
@@ -24,16 +26,16 @@ pub(crate) fn run(update: bool) -> ExitCode {
     }
     let of_library = cargo(&["test", "--package", "cachecompress", "--test", "allocations"]);
     let commands = vec![tools.tell(for_shipped(of_program)), of_library];
-    if step::run("fence", commands).ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    exit_code(step::run("fence", commands).ok)
 }
 
-/// The program as it is shipped: only that one's costs are worth a fence.
-pub(crate) fn build() -> Outcome {
+/// Builds the program as it is shipped. The fence counts no other build.
+pub(crate) fn build() -> StepResult {
     let command = cargo(&["build", "--quiet", "--release", "--package", "cachecompress-server"]);
     step::run("release build", vec![command])
 }
 
-/// Tells the tests in `command` where the shipped program is, once it has been built.
+/// Names the shipped program, which [`build`] has made, to the tests in `command`.
 pub(crate) fn for_shipped(mut command: Command) -> Command {
     command.env(PROGRAM, program());
     command
@@ -41,6 +43,7 @@ pub(crate) fn for_shipped(mut command: Command) -> Command {
 
 fn program() -> PathBuf {
     let name = format!("cachecompress{}", std::env::consts::EXE_SUFFIX);
-    // Tests run in their package's directory, and cargo in the workspace's root.
-    crate::root().join(crate::target_dir()).join("release").join(name)
+    // A relative target directory is relative to the root for cargo, but not for the tests, which
+    // run in their package's directory.
+    workspace::root().join(workspace::target_dir()).join("release").join(name)
 }

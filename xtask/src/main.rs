@@ -1,7 +1,9 @@
 //! The project's chores, run as `cargo xtask`.
 
 mod bench;
+mod command;
 mod corpus;
+mod debian;
 mod fence;
 mod fuzz;
 mod portable;
@@ -10,8 +12,8 @@ mod step;
 mod test;
 mod tools;
 mod totals;
+mod workspace;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,23 +24,23 @@ Usage: cargo xtask COMMAND
 
 Commands:
   test [--quick]  formatting, lints, every feature alone, all tests, docs, the portable fallbacks;
-                  installs the outside tools that tests ask for where it may.
-                  --quick installs nothing, fetches no real input, leaves out the fence, the
+                  installs the outside tools of the tests where it may.
+                  --quick installs nothing, downloads no test input, and leaves out the fence, the
                   portable build and the fuzzers
   fence [--update]
                   builds the program as it is shipped, and holds the instructions, system calls and
-                  allocations of a warm request against what is written down; --update writes
-                  down what it finds. `test` has it
+                  allocations of a warm request against the recorded ones; --update records the
+                  counted ones. `test` includes it
   fuzz [--seconds N]
-                  every target of fuzz/ for so long, 60 seconds if it is not said; installs
-                  cargo-fuzz where it may
+                  runs every target of fuzz/ for N seconds each, 60 by default; installs cargo-fuzz
+                  where it may
   soak --minutes N
                   crowds, edits, kills and damage at once, every body verified, for N minutes;
-                  `test` has a minute of it
+                  `test` includes a minute of it
   bench [--quick] [--only NAME,...] [--turns N] [--report]
                   measures the server beside others, which it installs where it may, and writes
-                  docs/performance.md. --quick writes to target/bench/quick, --report measures
-                  nothing and writes the page anew; more with --help
+                  docs/performance.md. --quick writes to target/bench/quick, --report only writes
+                  the page from the recorded results; more with --help
   help            this text
 
 With CI=true a test that cannot run for want of a tool is a failure.
@@ -49,9 +51,12 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         [compiler, ..] if portable::is_compiler(compiler) => portable::rustc(&arguments),
-        ["test"] => test::run(test::Extent::Full),
-        ["test", "--quick"] => test::run(test::Extent::Quick),
-        ["soak", "--minutes", minutes] => soak::run(minutes),
+        ["test"] => test::run(test::Scope::Full),
+        ["test", "--quick"] => test::run(test::Scope::Quick),
+        ["soak", "--minutes", minutes] => match minutes.parse() {
+            Ok(minutes @ 1..=10_000) => soak::run(minutes),
+            _ => refuse("`cargo xtask soak --minutes N` takes a whole number from 1 to 10000."),
+        },
         ["soak", ..] => refuse("How long? `cargo xtask soak --minutes N`."),
         ["fuzz"] => fuzz::run(Duration::from_secs(60)),
         ["fuzz", "--seconds", seconds] => match seconds.parse() {
@@ -77,22 +82,8 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints a usage error.
 fn refuse(sentence: &str) -> ExitCode {
     eprintln!("{sentence}");
     ExitCode::from(2)
-}
-
-/// The workspace's root.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
-}
-
-/// Where builds, installed tools and real input go.
-fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
-/// Whether this runs where a skip is a failure.
-fn in_ci() -> bool {
-    std::env::var_os("CI").is_some_and(|value| value == "true")
 }

@@ -1,29 +1,23 @@
-//! `cargo xtask soak`: everything at once, for a long time.
+//! `cargo xtask soak`: runs the soak test for a long time.
 
 use std::process::{Command, ExitCode};
 
-use crate::step::{self, cargo};
+use crate::command::{cargo, exit_code};
+use crate::step;
 
-/// What tells the test how long it lasts.
+/// Tells the test its duration.
 const SECONDS: &str = "CACHECOMPRESS_SOAK_SECONDS";
-/// How long it lasts beside all other tests.
+/// The duration beside all other tests.
 const SECONDS_IN_ALL_TESTS: &str = "60";
 
-/// Soaks for so many minutes, and shows what was seen.
-pub(crate) fn run(minutes: &str) -> ExitCode {
-    let Some(minutes) =
-        minutes.parse::<u64>().ok().filter(|minutes| (1..=10_000).contains(minutes))
-    else {
-        return crate::refuse(
-            "`cargo xtask soak --minutes N` takes a whole number from 1 to 10000.",
-        );
-    };
+/// Runs the soak test for `minutes`, and shows its output.
+pub(crate) fn run(minutes: u64) -> ExitCode {
     let mut command = cargo(&["test", "--package", "cachecompress-server", "--test", "soak"]);
     command.args(["--", "--nocapture"]).env(SECONDS, (minutes * 60).to_string());
-    if step::run("soak", vec![command]).ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    exit_code(step::run("soak", vec![command]).ok)
 }
 
-/// Lets the soak in `command`, which runs all tests, last a minute.
+/// Limits the soak test in `command`, which runs all tests, to a minute.
 pub(crate) fn for_a_minute(mut command: Command) -> Command {
     command.env(SECONDS, SECONDS_IN_ALL_TESTS);
     command

@@ -1,15 +1,15 @@
-//! One step of a chore: a command whose output is shown and counted.
+//! A step of a chore: commands whose output is shown and whose tests are counted.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
-use std::process::{Command, Stdio};
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::totals::Totals;
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct StepResult {
     pub(crate) name: &'static str,
     pub(crate) ok: bool,
     pub(crate) time: Duration,
@@ -17,18 +17,18 @@ pub(crate) struct Outcome {
 }
 
 /// Runs `commands` until one fails, under the heading `name`.
-pub(crate) fn run(name: &'static str, commands: Vec<Command>) -> Outcome {
+pub(crate) fn run(name: &'static str, commands: Vec<Command>) -> StepResult {
     println!("\n=== {name}");
-    let outcome = run_into(&mut io::stdout(), name, commands);
-    println!("=== {name}: {} in {:.1} s", verdict(outcome.ok), outcome.time.as_secs_f64());
-    outcome
+    let result = run_into(&mut io::stdout(), name, commands);
+    println!("=== {name}: {} in {:.1} s", verdict(result.ok), result.time.as_secs_f64());
+    result
 }
 
-fn run_into(out: &mut dyn Write, name: &'static str, commands: Vec<Command>) -> Outcome {
+fn run_into(out: &mut dyn Write, name: &'static str, commands: Vec<Command>) -> StepResult {
     let start = Instant::now();
     let mut totals = Totals::default();
     let ok = commands.into_iter().all(|command| {
-        let line = line_of(&command);
+        let line = shell_line(&command);
         let done =
             writeln!(out, "    {line}").and_then(|()| run_counted(out, command, &mut totals));
         done.unwrap_or_else(|error| {
@@ -36,29 +36,18 @@ fn run_into(out: &mut dyn Write, name: &'static str, commands: Vec<Command>) -> 
             false
         })
     });
-    Outcome { name, ok, time: start.elapsed(), totals }
+    StepResult { name, ok, time: start.elapsed(), totals }
 }
 
 pub(crate) fn verdict(ok: bool) -> &'static str {
     if ok { "ok" } else { "FAILED" }
 }
 
-/// `cargo` with `arguments`, in the workspace's root.
-pub(crate) fn cargo(arguments: &[&str]) -> Command {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(crate::root()).stdin(Stdio::null());
-    if io::stdout().is_terminal() {
-        command.env("CARGO_TERM_COLOR", "always");
-    }
-    command
-}
-
-/// Runs `command`, passes on what it says as it says it, and counts the tests in it.
+/// Runs `command`, shows each line of its output at once, and counts the tests in it.
 fn run_counted(out: &mut dyn Write, mut command: Command, totals: &mut Totals) -> io::Result<bool> {
     let (reader, writer) = io::pipe()?;
     let mut child = command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
-    // It holds the pipe's writing ends; as long as one is open here, there is no end to read.
+    // `command` holds writing ends of the pipe, which ends only when the last one is closed.
     drop(command);
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
@@ -70,8 +59,8 @@ fn run_counted(out: &mut dyn Write, mut command: Command, totals: &mut Totals) -
     Ok(child.wait()?.success())
 }
 
-/// `command` as one would type it, with the variables it sets.
-fn line_of(command: &Command) -> String {
+/// `command` as a shell takes it, with the variables that it sets.
+fn shell_line(command: &Command) -> String {
     let settings = command
         .get_envs()
         .filter(|(name, _)| !name.to_string_lossy().starts_with("CACHECOMPRESS_TEST"))
@@ -100,23 +89,23 @@ mod tests {
     }
 
     #[test]
-    fn counts_what_both_streams_say() {
+    fn step_counts_tests_on_both_streams() {
         let script = "echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; echo SKIPPED x >&2";
-        let outcome = run_into(&mut io::sink(), "a step", vec![shell(script)]);
-        assert!(outcome.ok);
-        assert_eq!(outcome.totals, Totals { passed: 2, failed: 0, skipped: 1 });
+        let result = run_into(&mut io::sink(), "a step", vec![shell(script)]);
+        assert!(result.ok);
+        assert_eq!(result.totals, Totals { passed: 2, failed: 0, skipped: 1 });
     }
 
     #[test]
-    fn a_failing_command_fails_the_step_and_ends_it() {
+    fn step_stops_at_the_first_failing_command() {
         let result = "echo 'test result: ok. 1 passed; 0 failed; 0 ignored'";
-        let outcome = run_into(&mut io::sink(), "a step", vec![shell("exit 3"), shell(result)]);
-        assert!(!outcome.ok);
-        assert_eq!(outcome.totals.passed, 0);
+        let result = run_into(&mut io::sink(), "a step", vec![shell("exit 3"), shell(result)]);
+        assert!(!result.ok);
+        assert_eq!(result.totals.passed, 0);
     }
 
     #[test]
-    fn a_missing_program_fails_the_step() {
+    fn step_fails_without_its_program() {
         assert!(
             !run_into(&mut io::sink(), "a step", vec![Command::new("no-such-program-anywhere")]).ok
         );

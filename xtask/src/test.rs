@@ -1,56 +1,56 @@
-//! `cargo xtask test`: everything that must hold before a commit.
+//! `cargo xtask test`: every check that a commit must pass.
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use crate::fence;
-use crate::fuzz;
-use crate::step::{self, Outcome, cargo, verdict};
+use crate::command::{cargo, exit_code};
+use crate::step::{self, StepResult, verdict};
 use crate::tools::Tools;
 use crate::totals::Totals;
+use crate::{fence, fuzz, soak};
 
-/// How much is tested.
+/// The amount of testing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Extent {
-    /// All of it.
+pub(crate) enum Scope {
+    /// All steps.
     Full,
-    /// What needs nothing from outside, on this platform's own code paths only.
+    /// The steps that need nothing from outside, on this platform's own code paths.
     Quick,
 }
 
-/// Every coding and source that can be switched off, alone.
+/// The features, which are also checked one at a time.
 const FEATURES: [&str; 7] =
     ["gzip", "brotli", "zstd", "rust-embed", "include-dir", "sendfile", "axum"];
 
-/// Runs every step, whatever became of those before it, and says how it all went.
-pub(crate) fn run(extent: Extent) -> ExitCode {
-    let tools = match extent {
-        Extent::Full => Tools::find().install(),
-        Extent::Quick => Tools::find(),
+/// Runs every step, also those after a failed one, and prints the summary.
+pub(crate) fn run(scope: Scope) -> ExitCode {
+    let tools = match scope {
+        Scope::Full => Tools::find().install(),
+        Scope::Quick => Tools::find(),
     };
-    let tests = match extent {
-        Extent::Full => fence::for_shipped(crate::soak::for_a_minute(all_tests())),
-        Extent::Quick => all_tests(),
+    let tests = match scope {
+        Scope::Full => fence::for_shipped(soak::for_a_minute(all_tests())),
+        Scope::Quick => all_tests(),
     };
     let mut missing = tools.missing();
-    let mut outcomes = vec![
+    let mut results = vec![
         step::run("formatting", vec![cargo(&["fmt", "--all", "--check"])]),
         step::run("lints", vec![clippy(&["--workspace", "--all-targets", "--all-features"])]),
         step::run("each feature alone", feature_checks()),
     ];
-    if extent == Extent::Full {
-        outcomes.push(fence::build());
+    if scope == Scope::Full {
+        results.push(fence::build());
     }
-    outcomes.push(step::run("tests", vec![tools.tell(tests)]));
-    outcomes.push(step::run("documentation", vec![documentation()]));
-    if extent == Extent::Full {
-        outcomes.push(step::run("portable fallbacks", vec![tools.tell(portable_tests())]));
+    results.push(step::run("tests", vec![tools.tell(tests)]));
+    results.push(step::run("documentation", vec![documentation()]));
+    if scope == Scope::Full {
+        results.push(step::run("portable fallbacks", vec![tools.tell(portable_tests())]));
         match fuzz::install() {
-            Ok(()) => outcomes.push(fuzz::run_step(fuzz::SHORT)),
+            Ok(()) => results.push(fuzz::run_step(fuzz::SHORT)),
             Err(sentence) => missing.push(format!("fuzzing: {sentence}")),
         }
     }
-    finish(&outcomes, &missing)
+    finish(&results, &missing)
 }
 
 fn clippy(selection: &[&str]) -> Command {
@@ -82,9 +82,9 @@ fn documentation() -> Command {
     command
 }
 
-/// The library's tests over what macOS and Windows get instead of Linux's own calls.
+/// The library's tests over the fallbacks that macOS and Windows get in place of Linux's calls.
 ///
-/// The flag goes to this workspace's crates alone (`portable::rustc`): `RUSTFLAGS` would build
+/// The flag goes to this workspace's crates alone (`portable::rustc`). `RUSTFLAGS` would build
 /// every dependency a second time, and an optimised brotli takes minutes.
 fn portable_tests() -> Command {
     let mut command = cargo(&["test", "--package", "cachecompress", "--lib", "--tests"]);
@@ -96,35 +96,40 @@ fn portable_tests() -> Command {
 }
 
 /// Prints the summary; its last line is the totals.
-fn finish(outcomes: &[Outcome], missing: &[String]) -> ExitCode {
+fn finish(results: &[StepResult], missing: &[String]) -> ExitCode {
     println!("\n=== summary");
-    for outcome in outcomes {
-        let Outcome { name, ok, time, totals } = outcome;
+    for result in results {
+        let StepResult { name, ok, time, totals } = result;
         print!("{:>8.1} s  {:6}  {name}", time.as_secs_f64(), verdict(*ok));
         println!("{}", if totals.passed > 0 { format!(" ({totals})") } else { String::new() });
     }
-    let whole: Duration = outcomes.iter().map(|outcome| outcome.time).sum();
+    let whole: Duration = results.iter().map(|result| result.time).sum();
     println!("{:>8.1} s  in all", whole.as_secs_f64());
     for sentence in missing {
         println!("SKIPPED {sentence}");
     }
-    let (totals, ok) = judge(outcomes, missing.len(), crate::in_ci());
-    if crate::in_ci() && totals.skipped > 0 {
-        println!("With CI=true what is skipped or ignored is a failure.");
+    let (totals, ok) = judge(results, missing.len(), in_ci());
+    if in_ci() && totals.skipped > 0 {
+        println!("With CI=true a skipped or ignored test is a failure.");
     }
     println!("{totals}");
-    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    exit_code(ok)
 }
 
-/// The totals, and whether all is well.
+/// Whether CI runs this; a skip is a failure there.
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+/// The totals, and whether the run is a success.
 ///
 /// A step that failed without a failing test (a lint, a build) counts as one failure, so that the
-/// last line never reads better than the exit code. A run without a single test is a failure too.
-fn judge(outcomes: &[Outcome], missing: usize, ci: bool) -> (Totals, bool) {
+/// last line agrees with the exit code. A run without a single test is a failure.
+fn judge(results: &[StepResult], missing: usize, ci: bool) -> (Totals, bool) {
     let mut totals = Totals::default();
-    for outcome in outcomes {
-        totals.add(outcome.totals);
-        if !outcome.ok && outcome.totals.failed == 0 {
+    for result in results {
+        totals.add(result.totals);
+        if !result.ok && result.totals.failed == 0 {
             totals.failed += 1;
         }
     }
@@ -133,50 +138,50 @@ fn judge(outcomes: &[Outcome], missing: usize, ci: bool) -> (Totals, bool) {
     }
     let skip_counts = ci && totals.skipped > 0;
     let ok = totals.failed == 0 && totals.passed > 0 && !skip_counts;
-    (totals, ok && outcomes.iter().all(|outcome| outcome.ok))
+    (totals, ok && results.iter().all(|result| result.ok))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn outcome(ok: bool, passed: u64, failed: u64, skipped: u64) -> Outcome {
+    fn result(ok: bool, passed: u64, failed: u64, skipped: u64) -> StepResult {
         let totals = Totals { passed, failed, skipped };
-        Outcome { name: "a step", ok, time: Duration::ZERO, totals }
+        StepResult { name: "a step", ok, time: Duration::ZERO, totals }
     }
 
     #[test]
-    fn all_well() {
-        let (totals, ok) = judge(&[outcome(true, 0, 0, 0), outcome(true, 5, 0, 0)], 0, true);
+    fn judge_passes_without_failures() {
+        let (totals, ok) = judge(&[result(true, 0, 0, 0), result(true, 5, 0, 0)], 0, true);
         assert!(ok);
         assert_eq!(totals.to_string(), "5 passed, 0 failed");
     }
 
     #[test]
-    fn a_failed_lint_shows_in_the_totals() {
-        let (totals, ok) = judge(&[outcome(false, 0, 0, 0), outcome(true, 5, 0, 0)], 0, false);
+    fn judge_counts_a_failed_lint() {
+        let (totals, ok) = judge(&[result(false, 0, 0, 0), result(true, 5, 0, 0)], 0, false);
         assert!(!ok);
         assert_eq!(totals.to_string(), "5 passed, 1 failed");
     }
 
     #[test]
-    fn a_failed_test_counts_once() {
-        let (totals, ok) = judge(&[outcome(false, 4, 2, 0)], 0, false);
+    fn judge_counts_a_failed_test_once() {
+        let (totals, ok) = judge(&[result(false, 4, 2, 0)], 0, false);
         assert!(!ok);
         assert_eq!(totals.failed, 2);
     }
 
     #[test]
-    fn a_run_without_tests_is_a_failure() {
-        assert!(!judge(&[outcome(true, 0, 0, 0)], 0, false).1);
+    fn judge_fails_a_run_without_tests() {
+        assert!(!judge(&[result(true, 0, 0, 0)], 0, false).1);
     }
 
     #[test]
-    fn a_skip_is_a_failure_in_ci_only() {
-        let outcomes = [outcome(true, 5, 0, 1)];
-        assert!(judge(&outcomes, 1, false).1);
-        assert!(!judge(&outcomes, 0, true).1);
-        let (totals, ok) = judge(&[outcome(true, 5, 0, 0)], 1, true);
+    fn judge_fails_a_skip_in_ci_only() {
+        let results = [result(true, 5, 0, 1)];
+        assert!(judge(&results, 1, false).1);
+        assert!(!judge(&results, 0, true).1);
+        let (totals, ok) = judge(&[result(true, 5, 0, 0)], 1, true);
         assert!(!ok);
         assert_eq!(totals.failed, 1);
     }

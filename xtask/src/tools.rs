@@ -1,16 +1,17 @@
-//! The outside tools that tests ask for: found where they are, installed where that is allowed.
+//! The outside tools of the tests: found, or installed where that is allowed.
 //!
-//! Which tools those are is not listed here: whatever stands as `require("…")` in the sources of
-//! `crates/` is needed. This table knows only where each one comes from.
+//! The tests themselves name them, as `require("…")` in the sources of `crates/`. The table here
+//! has only the origin of each.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::corpus;
+use crate::command::{find_on_path, run, succeeds_quietly};
+use crate::{corpus, debian, workspace};
 
-/// Debian's package for each program; a program that is not here has a package of its own name.
+/// The Debian packages of programs whose package has another name.
 const PACKAGES: [(&str, &[&str]); 5] = [
     ("chromedriver", &["chromium-driver"]),
     ("node", &["nodejs"]),
@@ -19,29 +20,29 @@ const PACKAGES: [(&str, &[&str]); 5] = [
     ("fincore", &["util-linux-extra"]),
 ];
 
-/// What tests need from outside, and what of it there is.
+/// The tools that tests need.
 #[derive(Debug)]
 pub(crate) struct Tools {
     needed: BTreeSet<String>,
 }
 
-/// Not a program but a set of files: see [`corpus`].
+/// A set of files, no program; see [`corpus`].
 const CORPUS: &str = "corpus";
-/// Not a Debian package but one of PyPI.
+/// A package of PyPI, not of Debian.
 const REDBOT: &str = "redbot";
 
 impl Tools {
-    /// What there is, without installing anything.
+    /// The tools that the tests of all crates need.
     pub(crate) fn find() -> Self {
         Self::find_for("crates")
     }
 
-    /// As [`find`](Self::find), for the tests in one directory of the workspace.
+    /// The tools that the tests in one directory of the workspace need.
     pub(crate) fn find_for(dir: &str) -> Self {
-        Self { needed: needed(&crate::root().join(dir)) }
+        Self { needed: needed(&workspace::root().join(dir)) }
     }
 
-    /// Installs what is needed and missing, as far as this machine allows.
+    /// Installs the missing tools, as far as this machine allows.
     pub(crate) fn install(self) -> Self {
         let words: Vec<&str> = self.needed.iter().map(String::as_str).collect();
         println!(
@@ -64,7 +65,7 @@ impl Tools {
         self
     }
 
-    /// Tells the tests in `command` where the tools are that are not on the `PATH`.
+    /// Names the tools outside the `PATH` to the tests in `command`.
     pub(crate) fn tell(&self, mut command: Command) -> Command {
         for name in &self.needed {
             if let Some(path) = find(name).filter(|path| path.is_absolute()) {
@@ -75,37 +76,37 @@ impl Tools {
         command
     }
 
-    /// One sentence for each tool that a test needs and that is not there.
+    /// One sentence for each missing tool.
     pub(crate) fn missing(&self) -> Vec<String> {
         let gone = self.needed.iter().filter(|name| find(name).is_none());
-        gone.map(|name| format!("what needs {name}: {}", advice(name))).collect()
+        gone.map(|name| format!("tests that need {name}: {}", advice(name))).collect()
     }
 
     fn lacks(&self, name: &str) -> bool {
         self.needed.contains(name) && find(name).is_none()
     }
 
-    /// Debian packages of the programs that are needed, also of those that other tools need.
+    /// Installs the Debian packages of the missing programs, also of those that other tools need.
     fn install_programs(&self) -> Result<(), String> {
         let mut programs: Vec<&str> = self.needed.iter().map(String::as_str).collect();
         programs.retain(|name| self.lacks(name) && ![CORPUS, REDBOT].contains(name));
-        if self.lacks(REDBOT) && on_path("python3").is_none() {
+        if self.lacks(REDBOT) && find_on_path("python3").is_none() {
             programs.push("python3");
         }
-        if self.lacks(CORPUS) && on_path("npm").is_none() {
+        if self.lacks(CORPUS) && find_on_path("npm").is_none() {
             programs.push("npm");
         }
         let packages: Vec<&str> = programs.iter().flat_map(|name| packages_of(name)).collect();
-        apt_install(&packages)
+        debian::install(&packages)
     }
 }
 
-/// The path of the tool, if it is there.
+/// The path of a tool, if it is installed.
 fn find(name: &str) -> Option<PathBuf> {
     match name {
-        CORPUS => Some(corpus_dir()).filter(|dir| corpus::is_whole(dir)),
+        CORPUS => Some(corpus_dir()).filter(|dir| corpus::is_complete(dir)),
         REDBOT => Some(redbot_python()).filter(|python| has_redbot(python)),
-        program => on_path(program),
+        program => find_on_path(program),
     }
 }
 
@@ -122,12 +123,12 @@ fn packages_of(program: &str) -> Vec<&str> {
     known.map_or_else(|| vec![program], |(_, packages)| packages.to_vec())
 }
 
-/// Every `name` that stands as `require("name")` in a source file under `dir`, and `corpus` where
-/// one asks for that.
+/// The names in the calls of `require("name")` in the sources under `dir`, and `corpus` where one
+/// calls for that.
 fn needed(dir: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for path in files_under(dir) {
-        // What `require` says about itself is no request.
+    for path in workspace::files_under(dir, "rs") {
+        // The definition of `require` is no request.
         if path.ends_with("cachecompress-test/src/tools.rs") {
             continue;
         }
@@ -143,62 +144,22 @@ fn requests(source: &str) -> BTreeSet<String> {
     names.chain(corpus).collect()
 }
 
-/// The Rust sources under `dir`.
-fn files_under(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries
-        .flat_map(|entry| match entry.path() {
-            path if path.is_dir() => files_under(&path),
-            path if path.extension().is_some_and(|end| end == "rs") => vec![path],
-            _ => Vec::new(),
-        })
-        .collect()
-}
-
-fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    // Servers live in directories that only root has on its path.
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    dirs.map(|dir| dir.join(program)).find(|candidate| candidate.is_file())
-}
-
-fn apt_install(packages: &[&str]) -> Result<(), String> {
-    if packages.is_empty() {
-        return Ok(());
-    }
-    let apt = on_path("apt-get").ok_or("no apt-get here, so nothing is installed")?;
-    let asker: &[&str] = if is_root() { &[] } else { &["sudo", "-n"] };
-    if !is_root() && !succeeds(Command::new("sudo").args(["-n", "true"])) {
-        return Err("not root and no sudo without a password, so nothing is installed".into());
-    }
-    let apt = apt.to_string_lossy();
-    let start = [asker, &["env", "DEBIAN_FRONTEND=noninteractive", &apt, "-qq"]].concat();
-    run(&[&start[..], &["update"]].concat())?;
-    let install = ["install", "--yes", "--no-install-recommends"];
-    run(&[&start[..], &install, packages].concat())
-}
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output();
-    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
-}
-
 fn redbot_python() -> PathBuf {
-    crate::target_dir().join("tools/redbot/bin/python")
+    workspace::target_dir().join("tools/redbot/bin/python")
 }
 
 fn has_redbot(python: &Path) -> bool {
-    succeeds(Command::new(python).args(["-c", "import redbot.resource, httplint"]))
+    succeeds_quietly(Command::new(python).args(["-c", "import redbot.resource, httplint"]))
 }
 
-/// A virtual environment with what `tests/redbot/requirements.txt` pins.
+/// Makes a virtual environment with the packages that `tests/redbot/requirements.txt` pins.
 fn install_redbot() -> Result<(), String> {
-    let dir = crate::target_dir().join("tools/redbot");
+    let dir = workspace::target_dir().join("tools/redbot");
     let dir = dir.to_string_lossy();
     let venv = ["python3", "-m", "venv", "--clear", &dir];
     // Debian's python3 comes without the module that puts pip into a virtual environment.
-    run(&venv).or_else(|_| apt_install(&["python3-venv"]).and_then(|()| run(&venv)))?;
-    let requirements = crate::root().join("tests/redbot/requirements.txt");
+    run(&venv).or_else(|_| debian::install(&["python3-venv"]).and_then(|()| run(&venv)))?;
+    let requirements = workspace::root().join("tests/redbot/requirements.txt");
     let python = redbot_python();
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
     let words = [&[&*python.to_string_lossy()], &install[..], &[&*requirements.to_string_lossy()]];
@@ -206,24 +167,7 @@ fn install_redbot() -> Result<(), String> {
 }
 
 fn corpus_dir() -> PathBuf {
-    crate::target_dir().join("corpus")
-}
-
-/// Runs a command line; what it says is shown.
-pub(crate) fn run(words: &[&str]) -> Result<(), String> {
-    println!("    {}", words.join(" "));
-    let (program, arguments) = words.split_first().ok_or("no command")?;
-    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("`{program}` failed: {status}")),
-        Err(error) => Err(format!("`{program}` cannot be run: {error}")),
-    }
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    quiet.status().is_ok_and(|status| status.success())
+    workspace::target_dir().join("corpus")
 }
 
 #[cfg(test)]
@@ -231,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_requests_from_sources() {
+    fn requests_are_read_from_sources() {
         let source = r#"
             let Some(nginx) = require("nginx") else { return };
             let Some(curl) = cachecompress_test::tools::require("curl") else { return };
@@ -242,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn names_the_package_where_it_differs() {
+    fn packages_of_names_the_package_where_it_differs() {
         assert_eq!(packages_of("python3"), ["python3", "python3-venv"]);
         assert_eq!(packages_of("nginx"), ["nginx"]);
         assert_eq!(packages_of("chromium"), ["chromium"]);
@@ -250,16 +194,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_tests_of_this_workspace_ask_for_is_seen() {
+    fn find_sees_the_requests_of_this_workspace() {
         let tools = Tools::find();
         for name in [CORPUS, REDBOT, "chromium", "brotli", "valgrind"] {
             assert!(tools.needed.contains(name), "{name} in {:?}", tools.needed);
         }
-    }
-
-    #[test]
-    fn finds_programs() {
-        assert!(on_path("sh").is_some());
-        assert!(on_path("no-such-program-anywhere").is_none());
     }
 }

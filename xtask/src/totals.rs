@@ -1,4 +1,4 @@
-//! Counting what test runners report.
+//! The totals of test runs, counted from their output.
 
 use std::fmt;
 
@@ -11,10 +11,10 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Adds what one line of a test run's output says, if it says anything.
+    /// Adds the counts in one line of a test run's output, if it has any.
     ///
-    /// Ignored tests count as skipped, and so does every line that begins with `SKIPPED`: that is
-    /// how a test says that it lacks a tool (see `cachecompress_test::tools::require`).
+    /// Ignored tests count as skipped. So does every line that begins with `SKIPPED`, which a test
+    /// prints when it lacks a tool (see `cachecompress_test::tools::require`).
     pub(crate) fn read_line(&mut self, line: &str) {
         let line = plain(line);
         if line.starts_with("SKIPPED") {
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_up_every_result_line() {
+    fn totals_sum_every_result_line() {
         let totals = read(&[
             "running 3 tests",
             "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
@@ -85,19 +85,19 @@ mod tests {
     }
 
     #[test]
-    fn sees_through_colours() {
+    fn totals_ignore_colours() {
         let line = "test result: \u{1b}[32mok\u{1b}[0m. 7 passed; 0 failed; 0 ignored; 0 measured";
         assert_eq!(read(&[line]), Totals { passed: 7, failed: 0, skipped: 0 });
     }
 
     #[test]
-    fn counts_the_tests_that_lack_a_tool() {
+    fn totals_count_tests_that_lack_a_tool() {
         let totals = read(&["SKIPPED tests/redbot.rs: needs redbot", "    SKIPPED is a word"]);
         assert_eq!(totals.skipped, 1);
     }
 
     #[test]
-    fn names_the_skipped_only_where_there_are_any() {
+    fn display_names_skipped_tests_only_if_any() {
         assert_eq!(Totals { passed: 2, failed: 0, skipped: 0 }.to_string(), "2 passed, 0 failed");
         let some = Totals { passed: 2, failed: 1, skipped: 3 };
         assert_eq!(some.to_string(), "2 passed, 1 failed, 3 skipped");

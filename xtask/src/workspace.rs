@@ -1,0 +1,26 @@
+//! The paths of the workspace.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The workspace's root.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// The directory of builds, installed tools and downloaded test input.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// The files under `dir` with this extension.
+pub(crate) fn files_under(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| match entry.path() {
+            path if path.is_dir() => files_under(&path, extension),
+            path if path.extension().is_some_and(|found| found == extension) => vec![path],
+            _ => Vec::new(),
+        })
+        .collect()
+}
