@@ -7,6 +7,7 @@ mod debian;
 mod fence;
 mod fuzz;
 mod portable;
+mod prose;
 mod soak;
 mod step;
 mod test;
@@ -41,6 +42,8 @@ Commands:
                   measures the server beside others, which it installs where it may, and writes
                   docs/performance.md. --quick writes to target/bench/quick, --report only writes
                   the page from the recorded results; more with --help
+  prose           lists sentences to look at in comments and docs: clauses as subjects, and long
+                  ones; always succeeds
   help            this text
 
 With CI=true a test that cannot run for want of a tool is a failure.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         ["fence"] => fence::run(false),
         ["fence", "--update"] => fence::run(true),
         ["fence", ..] => refuse("`cargo xtask fence` takes `--update`, and nothing else."),
+        ["prose"] => prose::run(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS
@@ -78,6 +82,7 @@ fn main() -> ExitCode {
             refuse(&format!("`cargo xtask test` knows no `{flag}`; its only flag is `--quick`."))
         }
         ["fuzz", ..] => refuse("`cargo xtask fuzz` takes `--seconds N`, and nothing else."),
+        ["prose", ..] => refuse("`cargo xtask prose` takes no arguments."),
         [command, ..] => refuse(&format!("There is no chore `{command}`; try `cargo xtask help`.")),
     }
 }
