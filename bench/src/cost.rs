@@ -1,32 +1,21 @@
-//! What a server costs: the processor time and the memory of all its processes, from `/proc`.
+//! The processor time and the memory of a server: the sums over all its processes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::Duration;
 
-use crate::Outcome;
+use anyhow::Context as _;
+use procfs::ProcResult;
+use procfs::process::{ClearRefs, Process, Stat, all_processes};
 
-/// The fields of `/proc/PID/stat` that count here.
-#[derive(Debug, PartialEq)]
-struct Stat {
-    parent: u32,
-    /// User and system time, also of children that are gone, in ticks.
-    ticks: u64,
-}
-
-/// `pid` and all that descend from it.
-pub(crate) fn tree(pid: u32) -> Vec<u32> {
-    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        // One that ended meanwhile has nothing to say.
-        if let Some(stat) = stat(id) {
-            children.entry(stat.parent).or_default().push(id);
-        }
+/// The ids of `pid` and of all its descendants.
+pub(crate) fn tree(pid: u32) -> Vec<i32> {
+    let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    // Processes that have just ended have no `stat`.
+    let stats = all_processes().into_iter().flatten().flatten();
+    for stat in stats.filter_map(|process| process.stat().ok()) {
+        children.entry(stat.ppid).or_default().push(stat.pid);
     }
-    let mut found = vec![pid];
+    let mut found: Vec<i32> = i32::try_from(pid).into_iter().collect();
     let mut next = 0;
     while let Some(id) = found.get(next) {
         found.extend(children.remove(id).unwrap_or_default());
@@ -37,42 +26,32 @@ pub(crate) fn tree(pid: u32) -> Vec<u32> {
 
 /// The processor time that `pid` and its descendants have used so far.
 pub(crate) fn cpu(pid: u32) -> Duration {
-    let ticks: u64 = tree(pid).into_iter().filter_map(stat).map(|stat| stat.ticks).sum();
-    Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    let stat = |id| Process::new(id)?.stat();
+    let ticks: u64 = tree(pid).into_iter().filter_map(|id| stat(id).ok()).map(ticks).sum();
+    Duration::from_secs_f64(ticks as f64 / procfs::ticks_per_second() as f64)
 }
 
-/// Forgets how much memory was held at most until now.
-pub(crate) fn reset_peak(pid: u32) -> Outcome<()> {
+/// User and system time, also of children that have ended.
+fn ticks(stat: Stat) -> u64 {
+    let of_children = stat.cutime + stat.cstime;
+    stat.utime + stat.stime + u64::try_from(of_children).unwrap_or_default()
+}
+
+/// Sets the peak memory of `pid` and its descendants to their current memory.
+pub(crate) fn reset_peak(pid: u32) -> anyhow::Result<()> {
     for id in tree(pid) {
-        fs::write(format!("/proc/{id}/clear_refs"), "5")
-            .map_err(|error| format!("cannot reset the peak memory of {id}: {error}"))?;
+        let process = Process::new(id);
+        process
+            .and_then(|process| process.clear_refs(ClearRefs::PeakRSS))
+            .with_context(|| format!("cannot reset the peak memory of {id}"))?;
     }
     Ok(())
 }
 
-/// The most bytes that `pid` and its descendants have had in memory, each by itself.
+/// The sum of the peak memory of `pid` and its descendants, in bytes.
 pub(crate) fn peak(pid: u32) -> u64 {
-    let status = |id| fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    tree(pid).into_iter().filter_map(|id| peak_in(&status(id))).sum()
-}
-
-fn stat(pid: u32) -> Option<Stat> {
-    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-}
-
-/// Fields 4 and 14 to 17; the second is the name, which may hold spaces and parentheses.
-fn parse_stat(text: &str) -> Option<Stat> {
-    let (_, rest) = text.rsplit_once(')')?;
-    let fields: Vec<&str> = rest.split_whitespace().collect();
-    let number = |place: usize| fields.get(place)?.parse::<u64>().ok();
-    let ticks = (11..=14).map(number).sum::<Option<u64>>()?;
-    Some(Stat { parent: fields.get(1)?.parse().ok()?, ticks })
-}
-
-fn peak_in(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
+    let kibibytes = |id| -> ProcResult<u64> { Ok(Process::new(id)?.status()?.vmhwm.unwrap_or(0)) };
+    tree(pid).into_iter().filter_map(|id| kibibytes(id).ok()).sum::<u64>() * 1024
 }
 
 #[cfg(test)]
@@ -80,23 +59,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_stat_behind_an_odd_name() {
-        let text = "71 (a) b (c)) S 42 71 71 0 -1 4194560 1 2 3 4 100 20 3 4 20 0 5 0 900 1 2 3";
-        assert_eq!(parse_stat(text), Some(Stat { parent: 42, ticks: 127 }));
-        assert_eq!(parse_stat("71 (short) S 42"), None);
-    }
-
-    #[test]
-    fn reads_the_peak() {
-        assert_eq!(peak_in("VmPeak:\t 9 kB\nVmHWM:\t    2048 kB\n"), Some(2 << 20));
-        assert_eq!(peak_in("Name:\tkthreadd\n"), None);
-    }
-
-    #[test]
-    fn a_child_belongs_to_the_tree() {
+    fn tree_includes_children() {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        assert!(tree(std::process::id()).contains(&child.id()));
+        assert!(tree(std::process::id()).contains(&i32::try_from(child.id()).unwrap()));
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn cpu_and_peak_of_this_process_are_read() {
+        let pid = std::process::id();
+        let start = std::time::Instant::now();
+        while cpu(pid) < Duration::from_millis(30) {
+            assert!(start.elapsed() < Duration::from_secs(20), "no processor time is counted");
+        }
+        assert!(peak(pid) > 1 << 20);
+        reset_peak(pid).unwrap();
     }
 }

@@ -1,61 +1,63 @@
-//! The load: wrk over HTTP/1.1 and h2load over either version, and what they say they have done.
+//! The load generators: wrk over HTTP/1.1, h2load over either version.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Outcome, places};
+use anyhow::{Context as _, bail};
+use fs_err as fs;
 
-/// What a load has done.
+use crate::files;
+
+/// The figures of a load.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Tally {
-    /// Answers that came whole.
+pub(crate) struct LoadStats {
+    /// Complete responses.
     pub(crate) requests: f64,
-    /// Bytes that came, also of answers that were under way at the end.
+    /// Received bytes of bodies, also of the responses that were unfinished at the end.
     pub(crate) bytes: f64,
     pub(crate) seconds: f64,
-    /// Answers that broke off, did not come, or were refusals.
+    /// Responses that broke off, did not come, or had a status of 4xx or 5xx.
     pub(crate) errors: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
 }
 
-/// How long a load lasts.
+/// The end of a load.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Extent {
+pub(crate) enum Until {
     Seconds(u32),
-    /// Only h2load can.
+    /// A count of requests, which only h2load has.
     Requests(u32),
 }
 
-/// Which version of HTTP is spoken.
+/// The version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Version {
     Http1,
-    /// HTTP/2 over plain TCP, with prior knowledge, and so many requests at once on a connection.
+    /// HTTP/2 over plain TCP, with prior knowledge and `streams` requests at once on a connection.
     H2c {
         streams: u32,
     },
 }
 
-/// What is asked for, and by how many.
+/// A request and the number of connections that repeat it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) port: u16,
     pub(crate) path: &'a str,
-    pub(crate) fields: Vec<(&'a str, String)>,
+    pub(crate) headers: Vec<(&'a str, String)>,
     pub(crate) connections: u32,
 }
 
-/// What a load of so many requests may take, in seconds.
-const LONGEST: u32 = 900;
-/// What a load may take longer than it should, in seconds.
+/// The seconds in which a count of requests must be done.
+const REQUESTS_TIMEOUT: u32 = 900;
+/// The seconds that a load may run beyond its time.
 const GRACE: u32 = 20;
 /// The exit code of `timeout`.
 const TIMED_OUT: i32 = 124;
 
-/// Has wrk say exactly what it knows.
+/// Has wrk print its exact figures.
 const DONE: &str = r#"
 done = function(summary, latency, requests)
   local e = summary.errors
@@ -67,7 +69,7 @@ done = function(summary, latency, requests)
 end
 "#;
 
-/// Puts `requests`, made once, in random order.
+/// Has wrk request any of FILES files, in random order.
 const RANDOM: &str = r"
 local requests = {}
 init = function(args)
@@ -80,104 +82,113 @@ end
 request = function() return requests[math.random(FILES)] end
 ";
 
-/// Loads a server with wrk for so many seconds.
-pub(crate) fn wrk(request: &Request<'_>, seconds: u32, dir: &Path) -> Outcome<Tally> {
+/// Loads a server with wrk for `seconds`.
+pub(crate) fn wrk(request: &Request<'_>, seconds: u32, dir: &Path) -> anyhow::Result<LoadStats> {
     run_wrk(request, seconds, dir, DONE)
 }
 
-/// Like [`wrk`], but asks for any of `files` files, whose paths `pattern` makes of two numbers.
+/// As [`wrk`], but requests any of `files` files. `pattern` makes a path of two numbers.
 pub(crate) fn wrk_at_random(
     request: &Request<'_>,
     seconds: u32,
     dir: &Path,
     files: u32,
     pattern: &str,
-) -> Outcome<Tally> {
+) -> anyhow::Result<LoadStats> {
     let random = RANDOM.replace("FILES", &files.to_string());
     let random = random.replace("PATTERN", &format!("'{pattern}'"));
     run_wrk(request, seconds, dir, &(random + DONE))
 }
 
-fn run_wrk(request: &Request<'_>, seconds: u32, dir: &Path, script: &str) -> Outcome<Tally> {
+fn run_wrk(
+    request: &Request<'_>,
+    seconds: u32,
+    dir: &Path,
+    script: &str,
+) -> anyhow::Result<LoadStats> {
     let file = dir.join("wrk.lua");
-    places::write(&file, script.as_bytes())?;
-    let mut command = within(seconds, "wrk");
+    files::write(&file, script)?;
+    let mut command = with_timeout(seconds, "wrk");
     command.args(["-t1", "--latency", "--timeout", "60s", "-s"]).arg(file);
     command.args([format!("-c{}", request.connections), format!("-d{seconds}s")]);
-    for (name, value) in &request.fields {
+    for (name, value) in &request.headers {
         command.args(["-H", &format!("{name}: {value}")]);
     }
-    let said = said_by(command.arg(format!("http://127.0.0.1:{}{}", request.port, request.path)))?;
-    parse_wrk(&said).ok_or_else(|| format!("wrk said something else:\n{said}"))
+    let output =
+        stdout_of(command.arg(format!("http://127.0.0.1:{}{}", request.port, request.path)))?;
+    parse_wrk(&output).with_context(|| format!("unknown output of wrk:\n{output}"))
 }
 
 /// Loads a server with h2load.
 pub(crate) fn h2load(
     request: &Request<'_>,
     version: Version,
-    extent: Extent,
+    until: Until,
     dir: &Path,
-) -> Outcome<Tally> {
+) -> anyhow::Result<LoadStats> {
     let log = dir.join("h2load.log");
-    let seconds = match extent {
-        Extent::Seconds(seconds) => seconds,
-        Extent::Requests(_) => LONGEST,
+    let seconds = match until {
+        Until::Seconds(seconds) => seconds,
+        Until::Requests(_) => REQUESTS_TIMEOUT,
     };
-    let mut command = within(seconds, "h2load");
+    let mut command = with_timeout(seconds, "h2load");
     command.arg(format!("-c{}", request.connections));
     match version {
         Version::Http1 => command.arg("--h1"),
         Version::H2c { streams } => command.arg(format!("-m{streams}")),
     };
-    match extent {
-        Extent::Seconds(seconds) => command.arg(format!("-D{seconds}")),
-        Extent::Requests(requests) => command.arg(format!("-n{requests}")),
+    match until {
+        Until::Seconds(seconds) => command.arg(format!("-D{seconds}")),
+        Until::Requests(requests) => command.arg(format!("-n{requests}")),
     };
-    for (name, value) in &request.fields {
+    for (name, value) in &request.headers {
         command.args(["-H", &format!("{}: {value}", name.to_lowercase())]);
     }
     // h2load appends.
     let _ = fs::remove_file(&log);
     command.arg(format!("--log-file={}", log.display()));
-    let said = said_by(command.arg(format!("http://127.0.0.1:{}{}", request.port, request.path)))?;
-    let mut tally =
-        parse_h2load(&said).ok_or_else(|| format!("h2load said something else:\n{said}"))?;
+    let output =
+        stdout_of(command.arg(format!("http://127.0.0.1:{}{}", request.port, request.path)))?;
+    let mut stats =
+        parse_h2load(&output).with_context(|| format!("unknown output of h2load:\n{output}"))?;
     let times = fs::read_to_string(&log).unwrap_or_default();
-    (tally.p50_ms, tally.p99_ms) = percentiles(&times);
-    Ok(tally)
+    (stats.p50_ms, stats.p99_ms) = percentiles(&times);
+    Ok(stats)
 }
 
-/// `program`, ended by force when it goes on long after its time. h2load does in this version, if a
-/// connection is not yet made when the time is over: that one it forgets to stop.
-fn within(seconds: u32, program: &str) -> Command {
+/// The command of `program`, killed when it runs long after its time.
+///
+/// h2load 1.52 does so if a connection is not yet made at the end: it forgets to stop that one.
+fn with_timeout(seconds: u32, program: &str) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--foreground", &(seconds + GRACE).to_string(), program]);
     command
 }
 
-fn said_by(command: &mut Command) -> Outcome<String> {
+/// The standard output of a command that [`with_timeout`] has made.
+fn stdout_of(command: &mut Command) -> anyhow::Result<String> {
     let program = command.get_args().nth(2).unwrap_or_default().to_string_lossy().into_owned();
-    let output = command.output().map_err(|error| format!("cannot run {program}: {error}"))?;
+    let output = command.output().with_context(|| format!("cannot run {program}"))?;
     if output.status.code() == Some(TIMED_OUT) {
-        return Err(format!("{program} did not come to its end"));
+        bail!("{program} ran beyond its time");
     }
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
-        return Ok(said);
+        return Ok(stdout);
     }
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(format!("{program}: {}\n{said}{complaint}", output.status))
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    bail!("{program}: {}\n{stdout}{stderr}", output.status)
 }
 
-fn parse_wrk(said: &str) -> Option<Tally> {
-    let line = said.lines().find_map(|line| line.strip_prefix("RESULT "))?;
+fn parse_wrk(output: &str) -> Option<LoadStats> {
+    let line = output.lines().find_map(|line| line.strip_prefix("RESULT "))?;
     let values: BTreeMap<&str, f64> = line
         .split_whitespace()
         .filter_map(|word| word.split_once('='))
         .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
         .collect();
     let value = |name| values.get(name).copied();
-    Some(Tally {
+    Some(LoadStats {
         requests: value("requests")?,
         bytes: value("bytes")?,
         seconds: value("micros")? / 1e6,
@@ -187,8 +198,8 @@ fn parse_wrk(said: &str) -> Option<Tally> {
     })
 }
 
-fn parse_h2load(said: &str) -> Option<Tally> {
-    let line = |start| said.lines().find_map(|line| line.strip_prefix(start));
+fn parse_h2load(output: &str) -> Option<LoadStats> {
+    let line = |start| output.lines().find_map(|line| line.strip_prefix(start));
     let counted = |line: &str, what| {
         let words = line.split(", ").find_map(|part| part.strip_suffix(what))?;
         words.trim().parse::<f64>().ok()
@@ -199,16 +210,16 @@ fn parse_h2load(said: &str) -> Option<Tally> {
     // traffic: 1.38MB (1445014) total, 12.1KB (12345) headers (…), 1.3MB (1400000) data
     let data = line("traffic: ")?.split(", ").find_map(|part| part.strip_suffix(" data"))?;
     let refused = counted(codes, " 4xx")? + counted(codes, " 5xx")?;
-    Some(Tally {
+    Some(LoadStats {
         requests: counted(requests, " succeeded")?,
         bytes: data.split(['(', ')']).nth(1)?.parse().ok()?,
         seconds: seconds_of(seconds)?,
         errors: counted(requests, " failed")? + counted(requests, " errored")? + refused,
-        ..Tally::default()
+        ..LoadStats::default()
     })
 }
 
-/// A time as h2load prints it: `2.01s`, `850.20ms`, `12us`.
+/// Parses a time as h2load prints it: `2.01s`, `850.20ms`, `12us`.
 fn seconds_of(word: &str) -> Option<f64> {
     let units = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)];
     let (number, factor) =
@@ -216,8 +227,8 @@ fn seconds_of(word: &str) -> Option<f64> {
     Some(number.parse::<f64>().ok()? * factor)
 }
 
-/// The median and the 99th percentile of h2load's log, in milliseconds: lines of start, status and
-/// microseconds.
+/// The median and the 99th percentile of h2load's log, in milliseconds. A line has the start, the
+/// status and the microseconds of a response.
 fn percentiles(log: &str) -> (f64, f64) {
     let micros = log.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<f64>().ok());
     let mut micros: Vec<f64> = micros.collect();
@@ -225,7 +236,7 @@ fn percentiles(log: &str) -> (f64, f64) {
     (percentile(&micros, 0.5), percentile(&micros, 0.99))
 }
 
-/// What `share` of the sorted `micros` are faster than, in milliseconds.
+/// The percentile at `share` of the sorted `micros`, in milliseconds.
 pub(crate) fn percentile(micros: &[f64], share: f64) -> f64 {
     let place = (micros.len() as f64 * share) as usize;
     micros.get(place.min(micros.len().saturating_sub(1))).copied().unwrap_or_default() / 1e3
@@ -236,10 +247,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_wrk() {
-        let said = "Running 2s test\n  Latency 1ms\nRequests/sec: 5.0\n\
+    fn wrk_output_is_parsed() {
+        let output = "Running 2s test\n  Latency 1ms\nRequests/sec: 5.0\n\
             RESULT requests=5400 bytes=1000000000 micros=2010000 errors=3 p50=1250 p99=9000\n";
-        let expected = Tally {
+        let expected = LoadStats {
             requests: 5400.0,
             bytes: 1e9,
             seconds: 2.01,
@@ -247,14 +258,14 @@ mod tests {
             p50_ms: 1.25,
             p99_ms: 9.0,
         };
-        assert_eq!(parse_wrk(said), Some(expected));
+        assert_eq!(parse_wrk(output), Some(expected));
         assert_eq!(parse_wrk("unable to connect to 127.0.0.1:1"), None);
         assert_eq!(parse_wrk("RESULT requests=1 bytes=2\n"), None);
     }
 
     #[test]
-    fn reads_h2load() {
-        let said = "\
+    fn h2load_output_is_parsed() {
+        let output = "\
 finished in 850.50ms, 1234.50 req/s, 1.69MB/s
 requests: 1002 total, 1001 started, 1000 done, 998 succeeded, 2 failed, 1 errored, 0 timeout
 status codes: 994 2xx, 0 3xx, 3 4xx, 1 5xx
@@ -262,16 +273,16 @@ traffic: 1.38MB (1445014) total, 12.11KB (12401) headers (space savings 95.0%), 
                      min         max         mean         sd        +/- sd
 time for request:      110us      5.27ms       231us       120us    91.00%
 ";
-        let tally = parse_h2load(said).unwrap();
-        assert_eq!((tally.requests, tally.bytes, tally.errors), (998.0, 1_400_000.0, 7.0));
-        assert!((tally.seconds - 0.8505).abs() < 1e-9, "{tally:?}");
+        let stats = parse_h2load(output).unwrap();
+        assert_eq!((stats.requests, stats.bytes, stats.errors), (998.0, 1_400_000.0, 7.0));
+        assert!((stats.seconds - 0.8505).abs() < 1e-9, "{stats:?}");
         assert_eq!(parse_h2load("finished in 1s, 2 req/s\n"), None);
         assert_eq!(seconds_of("12us"), Some(12e-6));
         assert_eq!(seconds_of("12m"), None);
     }
 
     #[test]
-    fn percentiles_come_from_the_log() {
+    fn percentiles_are_read_from_the_log() {
         let log: String = (1..=200).rev().map(|micros| format!("1700\t200\t{micros}\n")).collect();
         assert_eq!(percentiles(&log), (0.101, 0.199));
         assert_eq!(percentiles("1700\t200\t5000\n"), (5.0, 5.0));

@@ -1,28 +1,28 @@
-//! The machine that the figures are from, and who runs where.
+//! The machine of a measurement, and the cores of each program.
 
-use std::fs;
 use std::process::Command;
 
+use anyhow::{Context as _, ensure};
+use fs_err as fs;
+use procfs::{CpuInfo, Current as _, Meminfo};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
-use crate::Outcome;
-
 /// The core of the server under load.
 pub(crate) const SERVER_CORE: usize = 0;
 
-/// Which cores a program may have.
+/// The cores that a program may use.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cores {
-    /// The server's.
+    /// The core of the server under load.
     One,
     All,
 }
 
 impl Cores {
-    /// `command`, on these cores from its first instruction on.
-    pub(crate) fn of(self, command: &Command) -> Command {
+    /// `command`, pinned to these cores from its first instruction on.
+    pub(crate) fn pin(self, command: &Command) -> Command {
         let list = match self {
             Self::One => SERVER_CORE.to_string(),
             Self::All => {
@@ -42,7 +42,7 @@ impl Cores {
     }
 }
 
-/// What stands at the head of the page.
+/// The description of a machine at the head of the page.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Machine {
     pub(crate) processor: String,
@@ -53,58 +53,53 @@ pub(crate) struct Machine {
     pub(crate) compiler: String,
     /// The day of the measurement.
     pub(crate) day: String,
-    /// What git says is measured.
+    /// The measured revision, as git describes it.
     pub(crate) revision: String,
 }
 
 impl Machine {
     /// This machine, now.
     pub(crate) fn here() -> Self {
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let processors = CpuInfo::current().ok();
+        let processor = processors.as_ref().and_then(|cpus| cpus.model_name(0));
+        let memory = Meminfo::current().map_or(0, |memory| memory.mem_total);
         let congestion = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
         let congestion = congestion.unwrap_or_default().trim().to_owned();
-        let value = |text: &str, name: &str, separator: char| {
-            let lines = text.lines().filter_map(|line| line.split_once(separator));
-            let found = lines.into_iter().find(|(key, _)| key.trim() == name);
-            found.map(|(_, value)| value.trim().trim_matches('"').to_owned()).unwrap_or_default()
-        };
-        let kibibytes = value(&memory, "MemTotal", ':').trim_end_matches(" kB").parse::<f64>();
+        let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        let system = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
         Self {
-            processor: value(&cpuinfo, "model name", ':'),
-            cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count(),
-            memory: format!("{:.0} GiB", kibibytes.unwrap_or_default() / (1 << 20) as f64),
-            kernel: format!("{}, TCP with {congestion}", said_by("uname", &["-sr"])),
-            system: value(&release, "PRETTY_NAME", '='),
-            compiler: said_by("rustc", &["--version"]),
-            day: said_by("date", &["-u", "+%Y-%m-%d"]),
-            revision: said_by("git", &["describe", "--always", "--dirty", "--abbrev=10"]),
+            processor: processor.unwrap_or_default().to_owned(),
+            cores: processors.as_ref().map_or(0, CpuInfo::num_cores),
+            memory: format!("{:.0} GiB", memory as f64 / (1 << 30) as f64),
+            kernel: format!("{}, TCP with {congestion}", first_line_of("uname", &["-sr"])),
+            system: system.unwrap_or_default().trim_matches('"').to_owned(),
+            compiler: first_line_of("rustc", &["--version"]),
+            day: first_line_of("date", &["-u", "+%Y-%m-%d"]),
+            revision: first_line_of("git", &["describe", "--always", "--dirty", "--abbrev=10"]),
         }
     }
 }
 
-/// The first line that a program prints, on either stream.
-pub(crate) fn said_by(program: &str, arguments: &[&str]) -> String {
+/// The first line that a program prints, on either stream; empty if it does not run.
+pub(crate) fn first_line_of(program: &str, arguments: &[&str]) -> String {
     let Ok(output) = Command::new(program).args(arguments).output() else { return String::new() };
     let text = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
 }
 
-/// Moves this program and the load that it starts to the last core, and lifts its limit of open
-/// files, which everything that it starts inherits.
-pub(crate) fn prepare() -> Outcome<()> {
-    let cores =
-        sched_getaffinity(None).map_err(|error| format!("which cores are there? {error}"))?;
+/// Moves this program to the last core, and raises its limit of open files. All programs that it
+/// starts inherit both.
+pub(crate) fn prepare() -> anyhow::Result<()> {
+    let cores = sched_getaffinity(None).context("cannot list the cores")?;
     let last = (0..CpuSet::MAX_CPU).rev().find(|core| cores.is_set(*core)).unwrap_or_default();
-    if last == SERVER_CORE || !cores.is_set(SERVER_CORE) {
-        return Err("two cores are needed, one for the server and one for the load".into());
-    }
+    ensure!(
+        last != SERVER_CORE && cores.is_set(SERVER_CORE),
+        "two cores are needed, one for the server and one for the load"
+    );
     let mut own = CpuSet::new();
     own.set(last);
-    sched_setaffinity(None, &own)
-        .map_err(|error| format!("cannot move to core {last}: {error}"))?;
+    sched_setaffinity(None, &own).with_context(|| format!("cannot move to core {last}"))?;
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
-        .map_err(|error| format!("cannot lift the limit of open files: {error}"))
+        .context("cannot raise the limit of open files")
 }

@@ -1,6 +1,6 @@
-//! How numbers are written.
+//! Formats of numbers.
 
-/// Three digits, and thousands apart: `0.83`, `41.7`, `5,200`.
+/// Three digits, with separated thousands: `0.830`, `41.7`, `5,200`.
 pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 {
@@ -15,7 +15,7 @@ pub(crate) fn short(value: f64) -> String {
     thousands(((value / step).round() * step) as u64)
 }
 
-/// A number on an axis: no more digits than it has, `k` and `M` for large ones.
+/// A number on an axis, without trailing zeros, with `k`, `M` and `G` for large ones.
 pub(crate) fn tick(value: f64) -> String {
     if (1e3..1e4).contains(&value) {
         return count(value);
@@ -27,19 +27,27 @@ pub(crate) fn tick(value: f64) -> String {
     }
 }
 
-/// Bytes on an axis.
+/// A number of bytes on an axis.
 pub(crate) fn bytes(value: f64) -> String {
     let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1.0, "B")];
     let (unit, name) = units.into_iter().find(|(unit, _)| value >= *unit).unwrap_or((1.0, "B"));
     format!("{} {name}", plain(value / unit))
 }
 
-/// A whole number.
+/// A whole number, with separated thousands.
 pub(crate) fn count(value: f64) -> String {
     thousands(value.round() as u64)
 }
 
-/// How many times as much.
+/// A number of connections.
+pub(crate) fn connections(count: u32) -> String {
+    match count {
+        1 => "1 connection".into(),
+        more => format!("{} connections", thousands(more.into())),
+    }
+}
+
+/// A ratio.
 pub(crate) fn times(value: f64) -> String {
     format!("{value:.2} ×")
 }
@@ -70,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_have_three_digits() {
+    fn short_has_three_digits() {
         let cases = [
             (0.0, "0"),
             (0.0123, "0.0123"),
@@ -86,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_have_no_more_than_they_need() {
+    fn ticks_have_no_trailing_zeros() {
         assert_eq!(tick(20_000.0), "20k");
         assert_eq!(tick(5_000.0), "5,000");
         assert_eq!(tick(0.5), "0.5");

@@ -1,36 +1,35 @@
-//! Where everything is.
+//! The directories and programs of a run.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::Outcome;
+use anyhow::Context as _;
+
 use crate::options::Options;
 
-/// The directories and programs of a run.
 #[derive(Debug)]
 pub(crate) struct Places {
-    /// Whatever may be made again: the site, caches, peers.
+    /// Everything that can be made again: the site, caches, peers.
     pub(crate) bench: PathBuf,
-    /// The files that are served.
+    /// The served files.
     pub(crate) site: PathBuf,
-    /// Configurations and caches of the servers.
+    /// The servers' configurations and caches.
     pub(crate) run: PathBuf,
-    /// What was measured, a file for each experiment.
+    /// The records, one file for each experiment.
     pub(crate) results: PathBuf,
-    /// Where the page and its plots go.
+    /// The directory of the page and its plots.
     pub(crate) docs: PathBuf,
-    /// The server that all this is about.
+    /// The measured build of our server.
     pub(crate) ours: PathBuf,
-    /// The peer that is built here.
+    /// The peer that this package builds.
     pub(crate) tower_http: PathBuf,
 }
 
 impl Places {
-    pub(crate) fn new(options: &Options) -> Outcome<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
-        let this = std::env::current_exe().map_err(|error| format!("who am I? {error}"))?;
-        let built = this.parent().ok_or("this program is nowhere")?;
-        let bench = built.parent().ok_or("this program is nowhere")?.join("bench");
+    pub(crate) fn new(options: &Options) -> anyhow::Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no workspace")?;
+        let this = std::env::current_exe().context("no path of this program")?;
+        let built = this.parent().context("this program has no directory")?;
+        let bench = built.parent().context("no target directory")?.join("bench");
         let (results, docs) = if options.quick {
             (bench.join("quick/results"), bench.join("quick"))
         } else {
@@ -46,31 +45,4 @@ impl Places {
             bench,
         })
     }
-}
-
-/// Creates a directory with all above it.
-pub(crate) fn create_dir(path: &Path) -> Outcome<()> {
-    fs::create_dir_all(path).map_err(|error| format!("cannot create {}: {error}", path.display()))
-}
-
-/// Creates a directory without anything in it.
-pub(crate) fn create_empty(path: &Path) -> Outcome<()> {
-    if path.exists() {
-        fs::remove_dir_all(path)
-            .map_err(|error| format!("cannot empty {}: {error}", path.display()))?;
-    }
-    create_dir(path)
-}
-
-/// Writes a file, and the directories above it.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Outcome<()> {
-    if let Some(dir) = path.parent() {
-        create_dir(dir)?;
-    }
-    fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
-}
-
-/// Reads a whole file.
-pub(crate) fn read(path: &Path) -> Outcome<Vec<u8>> {
-    fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }

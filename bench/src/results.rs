@@ -1,29 +1,30 @@
-//! What was measured: kept as JSON, and asked for medians and ratios.
+//! The records of measurements: kept as JSON, with their medians and ratios.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
+use anyhow::Context as _;
+use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::machine::Machine;
-use crate::{Outcome, places};
 
-/// A quantity that is measured.
+/// A measured quantity.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Metric {
     /// Processor time of the server for a request, in microseconds.
     CpuMicros,
-    /// Processor time of the server in all, in seconds.
+    /// Processor time of the server for the whole case, in seconds.
     CpuSeconds,
-    /// Answers in a second.
+    /// Responses per second.
     RequestsPerSecond,
-    /// Bodies in a second, in 10⁶ bytes.
+    /// Bodies per second, in 10⁶ bytes.
     MegabytesPerSecond,
-    /// Median of the time to the end of an answer, in milliseconds.
+    /// Median of the time to the end of a response, in milliseconds.
     P50,
-    /// What 99 % of the answers are faster than, in milliseconds.
+    /// 99th percentile of the time to the end of a response, in milliseconds.
     P99,
     /// Peak memory of all the server's processes, in 10⁶ bytes.
     Rss,
@@ -35,6 +36,9 @@ pub(crate) enum Metric {
     WireBytes,
 }
 
+/// The figures of a server in a turn.
+pub(crate) type Values = BTreeMap<Metric, f64>;
+
 /// The figures of one server in one turn of one case.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Measurement {
@@ -44,10 +48,10 @@ pub(crate) struct Measurement {
     pub(crate) connections: u32,
     pub(crate) server: String,
     pub(crate) turn: u32,
-    pub(crate) values: BTreeMap<Metric, f64>,
+    pub(crate) values: Values,
 }
 
-/// All that an experiment has found.
+/// The results of an experiment.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Record {
     pub(crate) experiment: String,
@@ -56,26 +60,47 @@ pub(crate) struct Record {
     pub(crate) versions: BTreeMap<String, String>,
     pub(crate) seconds: u32,
     pub(crate) turns: u32,
-    /// What a reader of the figures must know.
+    /// Remarks for the page.
     pub(crate) notes: Vec<String>,
     pub(crate) measurements: Vec<Measurement>,
 }
 
 impl Record {
-    pub(crate) fn save(&self, dir: &Path) -> Outcome<()> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| error.to_string())?;
-        places::write(&dir.join(format!("{}.json", self.experiment)), (text + "\n").as_bytes())
+    pub(crate) fn save(&self, dir: &Path) -> anyhow::Result<()> {
+        let text = serde_json::to_string_pretty(self)?;
+        files::write(&dir.join(format!("{}.json", self.experiment)), text + "\n")?;
+        Ok(())
     }
 
-    /// What was found last time, if there is any of it.
-    pub(crate) fn load(dir: &Path, experiment: &str) -> Outcome<Option<Self>> {
+    /// The last record of an experiment, if there is one.
+    pub(crate) fn load(dir: &Path, experiment: &str) -> anyhow::Result<Option<Self>> {
         let path = dir.join(format!("{experiment}.json"));
         let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
         let record = serde_json::from_str(&text);
-        record.map(Some).map_err(|error| format!("{}: {error}", path.display()))
+        record.map(Some).with_context(|| path.display().to_string())
     }
 
-    /// Says something to whoever runs this and to whoever reads the page.
+    /// Adds the figures of a turn, and prints them.
+    pub(crate) fn add(&mut self, case: &Case<'_>, server: &str, turn: u32, values: Values) {
+        let figures: Vec<String> =
+            values.iter().map(|(metric, value)| format!("{metric:?} {value:.1}")).collect();
+        println!(
+            "  {:<16} c={:<5} turn {turn}  {server:<28} {}",
+            case.name,
+            case.connections,
+            figures.join("  ")
+        );
+        self.measurements.push(Measurement {
+            case: case.name.into(),
+            amount: case.amount,
+            connections: case.connections,
+            server: server.into(),
+            turn,
+            values,
+        });
+    }
+
+    /// Adds a remark, once, and prints it.
     pub(crate) fn note(&mut self, sentence: String) {
         println!("  NOTE {sentence}");
         if !self.notes.contains(&sentence) {
@@ -83,7 +108,7 @@ impl Record {
         }
     }
 
-    /// The cases in the order in which they were measured, with their numbers and connections.
+    /// The cases, in the order of their measurement.
     pub(crate) fn cases(&self) -> Vec<Case<'_>> {
         let mut cases: Vec<Case<'_>> = Vec::new();
         for found in &self.measurements {
@@ -96,7 +121,7 @@ impl Record {
         cases
     }
 
-    /// The servers in the order in which they took their turns.
+    /// The servers, in the order of their turns.
     pub(crate) fn servers(&self) -> Vec<&str> {
         let mut servers: Vec<&str> = Vec::new();
         for found in &self.measurements {
@@ -112,7 +137,7 @@ impl Record {
         median(self.turns_of(case, server, metric).into_values().collect())
     }
 
-    /// How much more `one` has than `other`: the median of the ratios within each turn.
+    /// The ratio of `one` to `other`: the median of the ratios within each turn.
     pub(crate) fn ratio(
         &self,
         case: &Case<'_>,
@@ -136,7 +161,7 @@ impl Record {
     }
 }
 
-/// What one row of a table is about.
+/// A case of an experiment: one row of its tables.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Case<'a> {
     pub(crate) name: &'a str,
@@ -144,7 +169,7 @@ pub(crate) struct Case<'a> {
     pub(crate) connections: u32,
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// The median: the middle value, or the mean of the two in the middle.
 fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let upper = *values.get(values.len() / 2)?;
@@ -171,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn medians_are_in_the_middle() {
+    fn median_is_the_middle_value() {
         assert_eq!(median(vec![9.0, 1.0, 5.0]), Some(5.0));
         assert_eq!(median(vec![4.0, 1.0, 9.0, 2.0]), Some(3.0));
         assert_eq!(median(vec![]), None);
     }
 
     #[test]
-    fn ratios_are_taken_within_a_turn() {
+    fn ratio_compares_within_a_turn() {
         // The machine was three times slower in the second turn: a ratio of medians would be 0.5.
         let record = Record {
             measurements: vec![
@@ -188,7 +213,7 @@ mod tests {
                 found("theirs", 1, 6.0),
                 found("ours", 2, 3.0),
                 found("theirs", 2, 4.0),
-                // No turn of the other one to hold it against.
+                // The other server has no such turn.
                 found("ours", 3, 100.0),
             ],
             ..Record::default()
@@ -201,16 +226,15 @@ mod tests {
     }
 
     #[test]
-    fn a_record_survives_its_file() {
-        let dir = std::env::temp_dir().join(format!("cachecompress-bench-{}", std::process::id()));
+    fn record_survives_its_file() {
+        let dir = tempfile::tempdir().unwrap();
         let record = Record {
             experiment: "warm".into(),
             measurements: vec![found("ours", 0, 1.5)],
             ..Record::default()
         };
-        record.save(&dir).unwrap();
-        assert_eq!(Record::load(&dir, "warm").unwrap(), Some(record));
-        assert_eq!(Record::load(&dir, "cold").unwrap(), None);
-        fs::remove_dir_all(dir).unwrap();
+        record.save(dir.path()).unwrap();
+        assert_eq!(Record::load(dir.path(), "warm").unwrap(), Some(record));
+        assert_eq!(Record::load(dir.path(), "cold").unwrap(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes for files: the same ones in every run, on every machine.
+//! Bytes of files, the same in every run and on every machine.
 
 use std::io::Write as _;
 
@@ -6,6 +6,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 /// Xorshift64*, by Marsaglia and Vigna.
+///
+/// Another generator would make another site, whose figures do not compare with the recorded ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -21,14 +23,14 @@ impl Random {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// A number below `limit`; small ones are more likely, as words are in a text.
+    /// A number below `limit`. Small ones are more likely, as frequent words are in a text.
     fn skewed(&mut self, limit: usize) -> usize {
         let uniform = (self.next() >> 11) as f64 / (1u64 << 53) as f64;
         (limit as f64 * uniform * uniform * uniform) as usize
     }
 }
 
-/// Bytes that nothing compresses, such as a film's.
+/// Incompressible bytes, such as a film's.
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut random = Random::new(seed);
     let mut bytes = Vec::with_capacity(length + 8);
@@ -39,7 +41,7 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// Text of `length` bytes that compresses about as scripts do.
+/// Text of `length` bytes that compresses like scripts.
 pub(crate) fn script(seed: u64, length: usize) -> Vec<u8> {
     // All texts share their words.
     let mut letters = Random::new(1);
@@ -67,7 +69,7 @@ pub(crate) fn script(seed: u64, length: usize) -> Vec<u8> {
     text
 }
 
-/// Something like a program's code: short patterns, with operands that hardly repeat.
+/// Bytes like a program's code: short patterns, with operands that rarely repeat.
 pub(crate) fn program(seed: u64, length: usize) -> Vec<u8> {
     let mut random = Random::new(seed);
     let patterns: Vec<Vec<u8>> =
@@ -83,15 +85,15 @@ pub(crate) fn program(seed: u64, length: usize) -> Vec<u8> {
     bytes
 }
 
-/// A script whose gzip has about `coded` bytes.
-pub(crate) fn script_of_coded_length(seed: u64, coded: usize) -> Vec<u8> {
-    let sample = coded.min(4_000_000);
+/// A script whose gzip has about `encoded` bytes.
+pub(crate) fn script_of_encoded_length(seed: u64, encoded: usize) -> Vec<u8> {
+    let sample = encoded.min(4_000_000);
     let mut length = sample * 3;
     for _ in 0..6 {
         let ratio = sample as f64 / gzip_length(&script(seed, length)) as f64;
         length = (length as f64 * ratio) as usize;
     }
-    script(seed, (length as f64 * coded as f64 / sample as f64) as usize)
+    script(seed, (length as f64 * encoded as f64 / sample as f64) as usize)
 }
 
 fn gzip_length(bytes: &[u8]) -> usize {
@@ -105,15 +107,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn coded_lengths_come_out_as_wished() {
+    fn script_of_encoded_length_hits_the_length() {
         for wished in [1_400, 33_000, 92_000] {
-            let length = gzip_length(&script_of_coded_length(3, wished));
+            let length = gzip_length(&script_of_encoded_length(3, wished));
             assert!(length.abs_diff(wished) * 50 < wished, "{length} for {wished}");
         }
     }
 
     #[test]
-    fn kinds_of_bytes_compress_as_their_models() {
+    fn bytes_compress_like_their_models() {
         let share = |bytes: &[u8]| gzip_length(bytes) * 100 / bytes.len();
         assert!(share(&noise(1, 200_000)) >= 99);
         assert!((20..45).contains(&share(&script(1, 200_000))), "{}", share(&script(1, 200_000)));
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_bytes() {
+    fn same_seed_gives_the_same_bytes() {
         assert_eq!(script(7, 500), script(7, 500));
         assert_ne!(script(7, 500), script(8, 500));
         assert_eq!(noise(7, 20)[..10], noise(7, 10));

@@ -1,7 +1,7 @@
-//! What most Rust programs serve files with: axum and tower-http's `ServeDir`.
+//! axum and tower-http's `ServeDir`, the usual file server of Rust programs.
 //!
-//! `tower-http-peer precompressed|compress ADDRESS DIR`: either with the siblings that lie beside the
-//! files, or with `CompressionLayer`, which compresses every answer.
+//! `tower-http-peer precompressed ADDRESS DIR` sends the precompressed files beside the originals.
+//! `tower-http-peer compress ADDRESS DIR` compresses every response by `CompressionLayer`.
 
 use std::process::ExitCode;
 
@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
 
 async fn serve(address: &str, router: Router) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?.tap_io(|stream| {
-        // A connection that is gone already has no options either.
+        // The option of a closed connection does not matter.
         let _ = stream.set_nodelay(true);
     });
     axum::serve(listener, router).await

@@ -1,43 +1,43 @@
-//! The first request for a large file that nobody has compressed yet.
+//! The first request for a large file that is not encoded yet.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Bench, Values, add};
-use crate::client;
+use anyhow::ensure;
+use fs_err as fs;
+
+use super::harness::Harness;
 use crate::machine::Cores;
-use crate::results::{Case, Metric, Record};
-use crate::servers::{Kind, Server};
-use crate::site::Page;
-use crate::{Outcome, check, cost, machine, places};
+use crate::results::{Case, Metric, Record, Values};
+use crate::servers::kind::Kind;
+use crate::site::{Asset, PROGRAM};
+use crate::{check, client, cost, files, machine};
 
 const KINDS: [Kind; 5] =
     [Kind::Ours, Kind::NginxGzip, Kind::Lighttpd, Kind::CaddyEncode, Kind::CompressionLayer];
-/// What a server may go on with after its answer counts as the answer's cost.
-const AFTERWARDS: Duration = Duration::from_millis(500);
-/// How long the hash of a very long file may take.
-const HASHED: Duration = Duration::from_secs(60);
+/// The time after a response in which the server's work still counts as its cost.
+const AFTER_RESPONSE: Duration = Duration::from_millis(500);
+/// The time in which a very long file must be hashed.
+const HASH_TIMEOUT: Duration = Duration::from_secs(60);
+/// The encoder's own program, which is the measure of the first request's time.
+const ENCODER: &str = "zstd -3 -T1";
 
-pub(super) fn run(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
-    let pages = [bench.site.program()?, bench.site.largest_text(bench.options)?];
-    // Something that has nothing to do with it, to see that the server is awake.
-    let small = *bench.site.texts(bench.options)?.first().ok_or("no text")?;
-    for page in pages {
-        let file = bench.site.file(page.path);
-        let length = file.metadata().map_err(|error| error.to_string())?.len();
+pub(super) fn run(harness: &Harness<'_>, record: &mut Record) -> anyhow::Result<()> {
+    let assets = [harness.site.program()?, harness.site.largest_text(harness.options)?];
+    for asset in assets {
+        let length = fs::metadata(harness.site.file(asset.path))?.len();
         for coding in ["zstd", "gzip"] {
-            let what = if page.path == crate::site::PROGRAM.path { "program" } else { "text" };
-            let name = format!("{:.0} MB {what}, {coding}", length as f64 / 1e6);
+            let content = if asset.path == PROGRAM.path { "program" } else { "text" };
+            let name = format!("{:.0} MB {content}, {coding}", length as f64 / 1e6);
             let case = Case { name: &name, amount: length as f64, connections: 1 };
-            for turn in 0..bench.options.turns() {
+            for turn in 0..harness.options.turns() {
                 for kind in KINDS.into_iter().filter(|kind| kind.encodes().contains(&coding)) {
-                    if !bench.programs.has(kind) {
+                    if !harness.programs.has(kind) {
                         continue;
                     }
-                    let whom = (kind, Cores::One);
-                    match first_request(bench, record, whom, (&small, &page), coding) {
-                        Ok(values) => add(record, &case, kind.name(), turn, values),
-                        Err(why) => record.note(format!("{name}: {}: {why}", kind.name())),
+                    match first_request(harness, record, (kind, Cores::One), &asset, coding) {
+                        Ok(values) => record.add(&case, kind.name(), turn, values),
+                        Err(error) => record.note(format!("{name}: {}: {error:#}", kind.name())),
                     }
                 }
             }
@@ -46,107 +46,95 @@ pub(super) fn run(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
     Ok(())
 }
 
-/// The encoder's own program, as the first request's time to the last byte is held against it.
-const ENCODER: &str = "zstd -3 -T1";
-
-/// The first request to our server, which has all cores, and the encoder alone, which has them, too.
-pub(super) fn beside_the_encoder(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
-    let page = bench.site.largest_text(bench.options)?;
-    let small = *bench.site.texts(bench.options)?.first().ok_or("no text")?;
-    let path = bench.site.root().join(page.path.trim_start_matches('/'));
-    // Neither is to wait for the disk.
-    let length = places::read(&path)?.len() as f64;
+/// The first request to our server, and the encoder alone, each with all cores.
+pub(super) fn beside_the_encoder(harness: &Harness<'_>, record: &mut Record) -> anyhow::Result<()> {
+    let asset = harness.site.largest_text(harness.options)?;
+    let path = harness.site.file(asset.path);
+    // Reading the file first keeps both from waiting for the disk.
+    let length = fs::read(&path)?.len() as f64;
     let case = Case { name: "long text, zstd", amount: length, connections: 1 };
-    record.versions.insert(ENCODER.into(), machine::said_by("zstd", &["--version"]));
-    // Each turn is short, so there can be more of them.
-    record.turns = 3 * bench.options.turns();
+    record.versions.insert(ENCODER.into(), machine::first_line_of("zstd", &["--version"]));
+    // The turns are short, so there are more of them.
+    record.turns = 3 * harness.options.turns();
     for turn in 0..record.turns {
-        let values =
-            first_request(bench, record, (Kind::Ours, Cores::All), (&small, &page), "zstd")?;
-        add(record, &case, Kind::Ours.name(), turn, values);
+        let values = first_request(harness, record, (Kind::Ours, Cores::All), &asset, "zstd")?;
+        record.add(&case, Kind::Ours.name(), turn, values);
         let mut command = Command::new("zstd");
         command.args(["-3", "-T1", "-q", "-c"]).arg(&path);
-        let mut command = Cores::All.of(&command);
+        let mut command = Cores::All.pin(&command);
         let start = Instant::now();
-        let status = command.stdout(Stdio::null()).status().map_err(|error| error.to_string())?;
+        let status = command.stdout(Stdio::null()).status()?;
         let total = start.elapsed();
-        if !status.success() {
-            return Err(format!("{ENCODER}: {status}"));
-        }
-        add(record, &case, ENCODER, turn, [(Metric::Total, total.as_secs_f64() * 1e3)].into());
+        ensure!(status.success(), "{ENCODER}: {status}");
+        record.add(&case, ENCODER, turn, [(Metric::Total, total.as_secs_f64() * 1e3)].into());
     }
     Ok(())
 }
 
-/// The first request for a long text, and for one of 2 GB, which is no shorter a work but must not
-/// take more memory.
-pub(super) fn lengths(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
-    let small = *bench.site.texts(bench.options)?.first().ok_or("no text")?;
-    let long = bench.site.largest_text(bench.options)?;
+/// The first request for a long text, and for one of 2 GB, which must not take more memory.
+pub(super) fn lengths(harness: &Harness<'_>, record: &mut Record) -> anyhow::Result<()> {
+    let long = harness.site.largest_text(harness.options)?;
     record.turns = 1;
-    let huge = (!bench.options.quick).then(|| bench.site.huge_text(&long)).transpose()?;
-    for page in [long].into_iter().chain(huge) {
-        let file = bench.site.file(page.path);
-        let length = file.metadata().map_err(|error| error.to_string())?.len() as f64;
+    let huge = (!harness.options.quick).then(|| harness.site.huge_text(&long)).transpose()?;
+    for asset in [long].into_iter().chain(huge) {
+        let length = fs::metadata(harness.site.file(asset.path))?.len() as f64;
         for coding in ["zstd", "gzip"] {
             let name = format!("{} MB, {coding}", (length / 1e6).round());
             let case = Case { name: &name, amount: length, connections: 1 };
-            let whom = (Kind::OursRoomy, Cores::All);
-            let values = first_request(bench, record, whom, (&small, &page), coding)?;
-            add(record, &case, whom.0.name(), 0, values);
+            let kind = Kind::OursRoomy;
+            let values = first_request(harness, record, (kind, Cores::All), &asset, coding)?;
+            record.add(&case, kind.name(), 0, values);
         }
     }
     Ok(())
 }
 
-/// Starts a server with an empty cache, and asks it for `page`.
+/// Starts a server with an empty cache, and requests `asset`.
 fn first_request(
-    bench: &Bench<'_>,
+    harness: &Harness<'_>,
     record: &mut Record,
     (kind, cores): (Kind, Cores),
-    (small, page): (&Page, &Page),
+    asset: &Asset,
     coding: &str,
-) -> Outcome<Values> {
-    let cache = bench.places.run.join("cold-cache");
-    places::create_empty(&cache)?;
-    let server = bench.start_on(cores, kind, record, cache)?;
-    client::get(server.port, small.path, &[("Connection", "close")], &mut Vec::new())?;
+) -> anyhow::Result<Values> {
+    let cache = harness.places.run.join("cold-cache");
+    files::create_empty(&cache)?;
+    // A request for another file shows that the server is awake.
+    let small = harness.small_text()?;
+    let server = harness.start_on(cores, kind, record, cache)?;
+    client::get(server.port, small.path, &[], &mut Vec::new())?;
     cost::reset_peak(server.pid())?;
     let before = cost::cpu(server.pid());
     let mut body = Vec::new();
-    let fields = [("Accept-Encoding", coding), ("Connection", "close")];
-    let mut answer = client::get(server.port, page.path, &fields, &mut body)?;
-    // Who asks while ours still hashes gets a very long file as it is.
+    let headers = [("Accept-Encoding", coding)];
+    let mut response = client::get(server.port, asset.path, &headers, &mut body)?;
+    // Our server sends a very long file as it is until it is hashed.
     let start = Instant::now();
-    while answer.field("cache-status").is_some_and(|status| status.contains("unhashed"))
-        && start.elapsed() < HASHED
+    while response.header("cache-status").is_some_and(|status| status.contains("unhashed"))
+        && start.elapsed() < HASH_TIMEOUT
     {
-        std::thread::sleep(AFTERWARDS);
+        std::thread::sleep(AFTER_RESPONSE);
         body.clear();
-        answer = client::get(server.port, page.path, &fields, &mut body)?;
+        response = client::get(server.port, asset.path, &headers, &mut body)?;
     }
-    std::thread::sleep(AFTERWARDS);
+    std::thread::sleep(AFTER_RESPONSE);
     let cpu = cost::cpu(server.pid()).saturating_sub(before);
-    let rss = peak(&server);
-    check::decodes_to(answer.coding(), &body, &bench.site.file(page.path))?;
-    if answer.coding() != coding {
+    let peak = cost::peak(server.pid());
+    check::decodes_to(response.coding(), &body, &harness.site.file(asset.path))?;
+    if response.coding() != coding {
         record.note(format!(
             "{} answers the first request for {} with `{}` instead of `{coding}`",
             kind.name(),
-            page.path,
-            answer.coding()
+            asset.path,
+            response.coding()
         ));
     }
     Ok([
-        (Metric::FirstByte, answer.first_byte.as_secs_f64() * 1e3),
-        (Metric::Total, answer.total.as_secs_f64() * 1e3),
+        (Metric::FirstByte, response.first_byte.as_secs_f64() * 1e3),
+        (Metric::Total, response.total.as_secs_f64() * 1e3),
         (Metric::CpuSeconds, cpu.as_secs_f64()),
-        (Metric::WireBytes, answer.wire_bytes as f64),
-        (Metric::Rss, rss),
+        (Metric::WireBytes, response.wire_bytes as f64),
+        (Metric::Rss, peak as f64 / 1e6),
     ]
     .into())
-}
-
-fn peak(server: &Server) -> f64 {
-    cost::peak(server.pid()) as f64 / 1e6
 }

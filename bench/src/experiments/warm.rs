@@ -1,80 +1,81 @@
-//! What everybody asks for all the time: texts that were compressed before.
+//! Texts that are in the cache, the usual requests of a site's visitors.
 
-use super::{Bench, under_load};
+use anyhow::bail;
+
+use super::harness::{Harness, under_load};
+use crate::check;
 use crate::drain::drain;
-use crate::load::{self, Extent, Request, Version};
+use crate::load::{self, Request, Until, Version};
 use crate::results::{Case, Record};
-use crate::servers::{Kind, PRECOMPRESSED, Server};
-use crate::site::Page;
-use crate::{Outcome, check};
+use crate::servers::Server;
+use crate::servers::kind::{Kind, PRECOMPRESSED};
+use crate::site::Asset;
 
-/// Of those here, the ones that speak HTTP/2 without TLS.
+/// The servers with HTTP/2 without TLS.
 const SPEAK_H2C: [Kind; 6] =
     [Kind::Ours, Kind::Nginx, Kind::H2o, Kind::Lighttpd, Kind::Caddy, Kind::ServeDir];
-/// So many connections of one answer each are more than a machine has memory for in its sockets.
+/// The most bytes of responses at once. More do not fit into the sockets' memory.
 const MOST_IN_FLIGHT: u64 = 10_000_000_000;
+/// The shortest drained text. Shorter ones cost wrk no more than the server.
+const SHORTEST_DRAINED: u64 = 10_000;
 
-/// Shorter texts cost a client no more than the server.
-const DRAINED: u64 = 10_000;
-
-/// Who asks.
+/// The load generator.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Client {
+enum Generator {
     Wrk,
     Drain,
     H2load,
 }
 
 /// Texts over HTTP/1.1, with one, some and many connections.
-pub(super) fn http1(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
-    let connections: &[u32] = bench.options.extent(&[1, 64, 1000], &[64]);
-    measure(bench, record, &PRECOMPRESSED, connections, Client::Wrk)
+pub(super) fn http1(harness: &Harness<'_>, record: &mut Record) -> anyhow::Result<()> {
+    let connections: &[u32] = harness.options.scope(&[1, 64, 1000], &[64]);
+    measure(harness, record, &PRECOMPRESSED, connections, Generator::Wrk)
 }
 
-/// The same, but the shortest, for a client that takes bodies as fast as they come.
-pub(super) fn drained(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
-    // It says no length of what it has compressed.
+/// The longer texts, for a client that takes bodies as fast as they come.
+pub(super) fn drained(harness: &Harness<'_>, record: &mut Record) -> anyhow::Result<()> {
+    // static-web-server sends precompressed files without their length.
     let kinds = PRECOMPRESSED.into_iter().filter(|kind| *kind != Kind::StaticWebServer);
-    measure(bench, record, &kinds.collect::<Vec<_>>(), &[64], Client::Drain)
+    measure(harness, record, &kinds.collect::<Vec<_>>(), &[64], Generator::Drain)
 }
 
-/// The same over HTTP/2.
-pub(super) fn h2c(bench: &Bench<'_>, record: &mut Record) -> Outcome<()> {
-    let connections: &[u32] = bench.options.extent(&[1, 64, 1000], &[64]);
-    measure(bench, record, &SPEAK_H2C, connections, Client::H2load)
+/// The texts over HTTP/2.
+pub(super) fn h2c(harness: &Harness<'_>, record: &mut Record) -> anyhow::Result<()> {
+    let connections: &[u32] = harness.options.scope(&[1, 64, 1000], &[64]);
+    measure(harness, record, &SPEAK_H2C, connections, Generator::H2load)
 }
 
 fn measure(
-    bench: &Bench<'_>,
+    harness: &Harness<'_>,
     record: &mut Record,
     kinds: &[Kind],
     connections: &[u32],
-    client: Client,
-) -> Outcome<()> {
-    let mut pages = bench.site.texts(bench.options)?;
-    if client == Client::Drain {
-        pages.retain(|page| page.length >= DRAINED);
+    generator: Generator,
+) -> anyhow::Result<()> {
+    let mut assets = harness.site.texts(harness.options)?;
+    if generator == Generator::Drain {
+        assets.retain(|asset| asset.length >= SHORTEST_DRAINED);
     }
-    bench.siblings(record, &pages)?;
-    let servers = bench.start_all(kinds, record);
-    for page in &pages {
-        let file = bench.site.file(page.path);
-        let what = format!("{} of text", page.name);
-        let ready = bench.checked(record, &what, &servers, |server| {
-            // HTTP/2 sends the same bytes; whether it does is seen from what h2load counts.
-            let (answer, _) = check::warm(server.port, page.path, "gzip", &file)?;
-            if client == Client::H2load {
-                speaks_h2c(bench, server, page, answer.wire_bytes)?;
+    harness.precompress(record, &assets)?;
+    let servers = harness.start_all(kinds, record);
+    for asset in &assets {
+        let file = harness.site.file(asset.path);
+        let subject = format!("{} of text", asset.name);
+        let ready = harness.checked(record, &subject, &servers, |server| {
+            let (response, _) = check::warm(server.port, asset.path, "gzip", &file)?;
+            if generator == Generator::H2load {
+                check_h2c(harness, server, asset, response.wire_bytes)?;
             }
-            Ok(answer.wire_bytes)
+            Ok(response.wire_bytes)
         });
         for connections in connections.iter().copied() {
-            if page.length * u64::from(connections) > MOST_IN_FLIGHT {
+            if asset.length * u64::from(connections) > MOST_IN_FLIGHT {
                 continue;
             }
-            let case = Case { name: page.name, amount: page.length as f64, connections };
-            bench.take_turns(record, &case, &ready, |server, length| {
-                under_load(server, *length, || load(bench, server, page, connections, client))
+            let case = Case { name: asset.name, amount: asset.length as f64, connections };
+            harness.take_turns(record, &case, &ready, |server, length| {
+                under_load(server, *length, || load(harness, server, asset, connections, generator))
             });
         }
     }
@@ -82,35 +83,40 @@ fn measure(
 }
 
 fn load(
-    bench: &Bench<'_>,
+    harness: &Harness<'_>,
     server: &Server,
-    page: &Page,
+    asset: &Asset,
     connections: u32,
-    client: Client,
-) -> Outcome<load::Tally> {
-    let (seconds, dir) = (bench.options.seconds, &bench.places.run);
-    let fields = vec![("Accept-Encoding", "gzip".into())];
-    let mut request = Request { port: server.port, path: page.path, fields, connections };
-    match client {
-        Client::Wrk => load::wrk(&request, seconds, dir),
-        Client::Drain => drain(&request, seconds),
-        Client::H2load => {
+    generator: Generator,
+) -> anyhow::Result<load::LoadStats> {
+    let (seconds, dir) = (harness.options.seconds, &harness.places.run);
+    let headers = vec![("Accept-Encoding", "gzip".into())];
+    let mut request = Request { port: server.port, path: asset.path, headers, connections };
+    match generator {
+        Generator::Wrk => load::wrk(&request, seconds, dir),
+        Generator::Drain => drain(&request, seconds),
+        Generator::H2load => {
             request.port = server.h2c_port;
-            // A thousand connections are many without more than one request on each.
+            // A thousand connections are a load with one request on each.
             let streams = if connections >= 1000 { 1 } else { 10 };
-            load::h2load(&request, Version::H2c { streams }, Extent::Seconds(seconds), dir)
+            load::h2load(&request, Version::H2c { streams }, Until::Seconds(seconds), dir)
         }
     }
 }
 
-/// Whether one answer over HTTP/2 has as many bytes as over HTTP/1.1.
-fn speaks_h2c(bench: &Bench<'_>, server: &Server, page: &Page, length: u64) -> Outcome<()> {
-    let fields = vec![("Accept-Encoding", "gzip".into())];
-    let request = Request { port: server.h2c_port, path: page.path, fields, connections: 1 };
+/// Checks that the response over HTTP/2 has `length` bytes, as over HTTP/1.1.
+fn check_h2c(
+    harness: &Harness<'_>,
+    server: &Server,
+    asset: &Asset,
+    length: u64,
+) -> anyhow::Result<()> {
+    let headers = vec![("Accept-Encoding", "gzip".into())];
+    let request = Request { port: server.h2c_port, path: asset.path, headers, connections: 1 };
     let version = Version::H2c { streams: 1 };
-    let tally = load::h2load(&request, version, Extent::Requests(1), &bench.places.run)?;
-    if (tally.requests, tally.bytes) == (1.0, length as f64) {
-        return Ok(());
+    let stats = load::h2load(&request, version, Until::Requests(1), &harness.places.run)?;
+    if (stats.requests, stats.bytes) != (1.0, length as f64) {
+        bail!("{} bytes over HTTP/2, {length} over HTTP/1.1", stats.bytes);
     }
-    Err(format!("{} bytes over HTTP/2, {length} over HTTP/1.1", tally.bytes))
+    Ok(())
 }

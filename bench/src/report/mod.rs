@@ -1,4 +1,4 @@
-//! The page: docs/performance.md and its plots, from what was measured.
+//! The page: docs/performance.md and its plots, from the records.
 
 mod chart;
 mod plots;
@@ -10,28 +10,33 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use crate::experiments::EXPERIMENTS;
+use anyhow::ensure;
+
+use crate::files;
 use crate::places::Places;
 use crate::results::Record;
-use crate::{Outcome, places};
 
-/// Writes the page and the plots anew from the results that there are.
-pub(crate) fn write(places: &Places) -> Outcome<()> {
+/// The names of the experiments, in the order of the page.
+#[cfg(test)]
+pub(crate) fn experiments() -> Vec<&'static str> {
+    words::SECTIONS.iter().map(|(experiment, _)| *experiment).collect()
+}
+
+/// Writes the page and the plots from the records.
+pub(crate) fn write(places: &Places) -> anyhow::Result<()> {
     let mut records = Vec::new();
-    for experiment in &EXPERIMENTS {
-        records.extend(Record::load(&places.results, experiment.name)?);
+    for (experiment, _) in words::SECTIONS {
+        records.extend(Record::load(&places.results, experiment)?);
     }
-    if records.is_empty() {
-        return Err(format!("nothing was measured yet in {}", places.results.display()));
-    }
+    ensure!(!records.is_empty(), "there are no records in {}", places.results.display());
     let dir = places.docs.join("performance");
-    places::create_empty(&dir)?;
+    files::create_empty(&dir)?;
     let mut text = head(&records);
     for record in &records {
         text += &section(record, &dir)?;
     }
     let page = places.docs.join("performance.md");
-    places::write(&page, text.as_bytes())?;
+    files::write(&page, text)?;
     println!("\nwritten: {}", page.display());
     Ok(())
 }
@@ -49,7 +54,7 @@ fn head(records: &[Record]) -> String {
     text
 }
 
-/// The machine, and the versions; where experiments are from several runs, all of those.
+/// The machines of all records, and the versions of the servers.
 fn machine(records: &[Record]) -> String {
     let mut text = String::from("\n## Machine and versions\n\n");
     let mut machines: Vec<(&crate::machine::Machine, Vec<&str>)> = Vec::new();
@@ -86,8 +91,8 @@ fn machine(records: &[Record]) -> String {
     text
 }
 
-fn section(record: &Record, dir: &Path) -> Outcome<String> {
-    let mut text = words::of(&record.experiment).to_owned();
+fn section(record: &Record, dir: &Path) -> anyhow::Result<String> {
+    let mut text = words::section(&record.experiment).to_owned();
     let _ = writeln!(
         text,
         "\n{}",
@@ -107,10 +112,10 @@ fn section(record: &Record, dir: &Path) -> Outcome<String> {
         let _ = writeln!(text, "\n> {note}");
     }
     for plot in plots::of(record) {
-        places::write(&dir.join(plot.file), plot.svg.as_bytes())?;
+        files::write(&dir.join(plot.file), &plot.svg)?;
         let _ = writeln!(text, "\n![{}](performance/{})", plot.title, plot.file);
     }
-    for table in tables::of(&record.experiment) {
+    for table in tables::tables(&record.experiment) {
         text += &tables::markdown(record, table);
     }
     Ok(text)

@@ -259,7 +259,7 @@ fn startup(record: &Record) -> Plot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::servers::Kind;
+    use crate::servers::kind::Kind;
 
     #[test]
     fn every_server_has_its_look() {

@@ -1,45 +1,50 @@
-//! Tables: a row for each case, a column for each server.
+//! Markdown tables with a row for each case and a column for each server.
 
 use std::fmt::Write as _;
 
 use crate::numbers;
 use crate::results::{Case, Metric, Record};
 
-/// A table of one quantity.
+/// A table of one metric.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Table {
     pub(crate) metric: Metric,
     pub(crate) title: &'static str,
-    /// Whether less is better; the best is set in bold.
+    /// Whether less is better; the best value is bold.
     pub(crate) less: bool,
 }
 
 const CPU: Table =
-    Table { metric: Metric::CpuMicros, title: "Processor time of an answer, µs", less: true };
+    Table { metric: Metric::CpuMicros, title: "Processor time per request, µs", less: true };
 const RATE: Table =
-    Table { metric: Metric::RequestsPerSecond, title: "Answers in a second", less: false };
+    Table { metric: Metric::RequestsPerSecond, title: "Requests per second", less: false };
 const BYTES: Table =
-    Table { metric: Metric::MegabytesPerSecond, title: "10⁶ bytes in a second", less: false };
+    Table { metric: Metric::MegabytesPerSecond, title: "MB per second", less: false };
 const P50: Table = Table { metric: Metric::P50, title: "Median latency, ms", less: true };
 const P99: Table =
     Table { metric: Metric::P99, title: "99th percentile of latency, ms", less: true };
 const RSS: Table = Table { metric: Metric::Rss, title: "Peak memory, MB", less: true };
 const FIRST: Table =
-    Table { metric: Metric::FirstByte, title: "To the first byte, ms", less: true };
-const TOTAL: Table = Table { metric: Metric::Total, title: "To the last byte, ms", less: true };
+    Table { metric: Metric::FirstByte, title: "Time to the first byte, ms", less: true };
+const TOTAL: Table =
+    Table { metric: Metric::Total, title: "Time to the last byte, ms", less: true };
 const SECONDS: Table =
-    Table { metric: Metric::CpuSeconds, title: "Processor time in all, s", less: true };
-const WIRE: Table = Table { metric: Metric::WireBytes, title: "Bytes of the body", less: true };
+    Table { metric: Metric::CpuSeconds, title: "Total processor time, s", less: true };
+const WIRE: Table =
+    Table { metric: Metric::WireBytes, title: "Length of the encoded body, bytes", less: true };
 
 /// The tables of an experiment.
-pub(crate) fn of(experiment: &str) -> &'static [Table] {
+pub(crate) fn tables(experiment: &str) -> &'static [Table] {
     const PER_GIGABYTE: Table =
-        Table { metric: Metric::CpuSeconds, title: "Processor time for 1 GB, s", less: true };
-    const TO_ANSWER: Table =
-        Table { metric: Metric::FirstByte, title: "To the first answer (200), ms", less: true };
+        Table { metric: Metric::CpuSeconds, title: "Processor time per GB, s", less: true };
+    const TO_RESPONSE: Table = Table {
+        metric: Metric::FirstByte,
+        title: "Time to the first response (200), ms",
+        less: true,
+    };
     const TO_HIT: Table = Table {
         metric: Metric::Total,
-        title: "To the first answer from the cache, ms",
+        title: "Time to the first response from the cache, ms",
         less: true,
     };
     match experiment {
@@ -47,12 +52,12 @@ pub(crate) fn of(experiment: &str) -> &'static [Table] {
         "cold" | "encoder" | "lengths" => &[FIRST, TOTAL, SECONDS, WIRE, RSS],
         "downloads" => &[SECONDS, RATE, WIRE, RSS],
         "sizes" => &[BYTES, PER_GIGABYTE, RSS],
-        "startup" => &[TO_ANSWER, TO_HIT, SECONDS, RSS],
+        "startup" => &[TO_RESPONSE, TO_HIT, SECONDS, RSS],
         _ => &[CPU, RATE, BYTES, P50, P99, RSS],
     }
 }
 
-/// The table in Markdown, the best of each row in bold.
+/// Writes a table, with the best value of each row in bold.
 pub(crate) fn markdown(record: &Record, table: &Table) -> String {
     let servers: Vec<&str> = record.servers();
     let cases = record.cases();
@@ -71,11 +76,11 @@ pub(crate) fn markdown(record: &Record, table: &Table) -> String {
             continue;
         }
         let best = best(&values, table.less);
-        let _ = write!(text, "| {} |", name(case, several));
+        let _ = write!(text, "| {} |", label(case, several));
         for value in values {
             let cell = match value {
                 None => "–".into(),
-                // Alone it is no winner.
+                // A single server is not the best of several.
                 Some(value) if servers.len() > 1 && Some(value) == best => {
                     format!("**{}**", number(value, table.metric))
                 }
@@ -92,13 +97,12 @@ fn number(value: f64, metric: Metric) -> String {
     if metric == Metric::WireBytes { numbers::count(value) } else { numbers::short(value) }
 }
 
-/// A case as a row is called.
-pub(crate) fn name(case: &Case<'_>, with_connections: bool) -> String {
-    match case.connections {
-        _ if !with_connections => case.name.to_owned(),
-        1 => format!("{}, 1 connection", case.name),
-        more => format!("{}, {} connections", case.name, numbers::count(f64::from(more))),
+/// The label of a case's row.
+pub(crate) fn label(case: &Case<'_>, with_connections: bool) -> String {
+    if !with_connections {
+        return case.name.to_owned();
     }
+    format!("{}, {}", case.name, numbers::connections(case.connections))
 }
 
 fn best(values: &[Option<f64>], less: bool) -> Option<f64> {
@@ -112,7 +116,7 @@ mod tests {
     use crate::results::Measurement;
 
     #[test]
-    fn the_best_is_bold_and_the_missing_a_dash() {
+    fn markdown_marks_the_best_and_the_missing() {
         let found = |server: &str, case: &str, value: f64| Measurement {
             case: case.into(),
             amount: 1.0,

@@ -1,4 +1,4 @@
-//! What the figures say: which targets are met, and where others are better.
+//! The comparison with the targets, and the cases in which other servers are better.
 
 use std::fmt::Write as _;
 
@@ -21,7 +21,7 @@ struct Target {
     limit: f64,
 }
 
-/// What was set out to be reached against nginx.
+/// The targets against nginx over HTTP/1.1.
 const TARGETS: [Target; 9] = [
     nginx("warm", "1.4 KB", Metric::CpuMicros, 0.75),
     nginx("warm", "33 KB", Metric::CpuMicros, 0.95),
@@ -33,16 +33,16 @@ const TARGETS: [Target; 9] = [
     nginx("warm", "1.4 KB", Metric::RequestsPerSecond, 1.25),
     nginx("conditional", "304", Metric::CpuMicros, 0.8),
 ];
-/// Over HTTP/2 it is to be level with nginx, for each of these.
+/// The texts whose target over HTTP/2 is nginx's own figure.
 const H2C: [&str; 5] = ["1.4 KB", "33 KB", "92 KB", "4 MB", "60 MB"];
-/// The first answer after a start, in milliseconds.
-const START: f64 = 200.0;
+/// The target for the first response after a start, in milliseconds.
+const FIRST_RESPONSE_MS: f64 = 200.0;
 
 const fn nginx(experiment: &'static str, case: &'static str, metric: Metric, limit: f64) -> Target {
     Target { experiment, case, metric, peer: "nginx", connections: CONNECTIONS, limit }
 }
 
-/// All of them: those against nginx, the same against h2o as "ahead", and HTTP/2.
+/// All targets: against nginx, ahead of h2o in the same cases, over HTTP/2, and beside the encoder.
 fn targets() -> Vec<Target> {
     let ahead = TARGETS.map(|target| Target { peer: "h2o", limit: 1.0, ..target });
     let level = H2C.map(|case| nginx("h2c", case, Metric::CpuMicros, 1.0));
@@ -57,27 +57,27 @@ fn targets() -> Vec<Target> {
     [&TARGETS[..], &ahead, &level, &[encoder]].concat()
 }
 
-/// Less is better for all but rates.
+/// Whether more is better, as it is for rates.
 fn more_is_better(metric: Metric) -> bool {
     matches!(metric, Metric::RequestsPerSecond | Metric::MegabytesPerSecond)
 }
 
-fn word(metric: Metric) -> &'static str {
+fn metric_label(metric: Metric) -> &'static str {
     match metric {
         Metric::CpuMicros | Metric::CpuSeconds => "processor time",
-        Metric::RequestsPerSecond => "answers a second",
-        Metric::MegabytesPerSecond => "bytes a second",
+        Metric::RequestsPerSecond => "requests per second",
+        Metric::MegabytesPerSecond => "bytes per second",
         Metric::P50 => "median latency",
         Metric::P99 => "99th percentile",
         Metric::Rss => "peak memory",
         Metric::FirstByte => "time to the first byte",
         Metric::Total => "time to the last byte",
-        Metric::WireBytes => "bytes of the body",
+        Metric::WireBytes => "encoded length",
     }
 }
 
-/// What an experiment is called in a row.
-fn what(experiment: &str) -> &'static str {
+/// The name of an experiment in a row.
+fn experiment_label(experiment: &str) -> &'static str {
     match experiment {
         "warm" => "HTTP/1.1",
         "drained" => "HTTP/1.1, drained",
@@ -96,13 +96,18 @@ fn what(experiment: &str) -> &'static str {
     }
 }
 
-/// The table of targets, each with what became of it.
+/// The table of targets and measured ratios.
 pub(crate) fn targets_met(records: &[Record]) -> String {
     let mut text =
-        String::from("| what | against | target | measured | |\n|---|---|---:|---:|---|\n");
+        String::from("| case | against | target | measured | |\n|---|---|---:|---:|---|\n");
     for target in targets() {
         let sign = if more_is_better(target.metric) { "≥" } else { "≤" };
-        let row = format!("{} {}: {}", what(target.experiment), target.case, word(target.metric));
+        let row = format!(
+            "{} {}: {}",
+            experiment_label(target.experiment),
+            target.case,
+            metric_label(target.metric)
+        );
         let found = measured(records, &target);
         let met = found.map(|ratio| {
             if more_is_better(target.metric) {
@@ -125,10 +130,10 @@ pub(crate) fn targets_met(records: &[Record]) -> String {
             let found = record.median(&case, OURS, Metric::FirstByte);
             let _ = writeln!(
                 text,
-                "| start with {}: first answer | | < {START:.0} ms | {} | {} |",
+                "| start with {}: first response | | < {FIRST_RESPONSE_MS:.0} ms | {} | {} |",
                 case.name,
                 found.map_or("–".into(), |ms| format!("{} ms", numbers::short(ms))),
-                verdict(found.map(|ms| ms < START))
+                verdict(found.map(|ms| ms < FIRST_RESPONSE_MS))
             );
         }
     }
@@ -152,7 +157,7 @@ fn measured(records: &[Record], target: &Target) -> Option<f64> {
     record.ratio(&case, OURS, target.peer, target.metric)
 }
 
-/// How much better another must be to be listed: what is nearer lies within the noise of a run.
+/// The ratio from which another server counts as better. Smaller differences are noise.
 fn margin(metric: Metric) -> f64 {
     match metric {
         Metric::CpuMicros | Metric::CpuSeconds | Metric::RequestsPerSecond => 1.03,
@@ -161,15 +166,15 @@ fn margin(metric: Metric) -> f64 {
     }
 }
 
-/// A row for each case and quantity in which others are better, and by how much.
+/// A row for each case and metric in which other servers are better, with the ratios.
 pub(crate) fn losses(records: &[Record]) -> String {
     let mut rows = String::new();
     let mut cells = 0;
     let mut lost = 0;
     for record in records {
-        for table in tables::of(&record.experiment) {
+        for table in tables::tables(&record.experiment) {
             for case in record.cases() {
-                if says_the_same(record, &case, table.metric)
+                if is_redundant(record, &case, table.metric)
                     || record.median(&case, OURS, table.metric).is_none()
                 {
                     continue;
@@ -184,16 +189,16 @@ pub(crate) fn losses(records: &[Record]) -> String {
         }
     }
     format!(
-        "Of {cells} comparisons that the tables below hold, another server is ahead in {lost}: these, \
-         with how many times as much of it cachecompress has.\nA difference counts from 3 % on, in \
-         latency and memory from 10 % on; both of these for 64 connections only.\n\n\
-         | | what | cachecompress | ahead of it |\n|---|---|---:|---|\n{rows}"
+        "Another server is ahead in {lost} of the {cells} comparisons in the tables below. These are \
+         listed,\nwith the ratio of cachecompress's figure to the other one. A difference counts from \
+         3 % on. In\nlatency and memory it counts from 10 % on, and for 64 connections only.\n\n\
+         | case | metric | cachecompress | ahead of it |\n|---|---|---:|---|\n{rows}"
     )
 }
 
-/// Whether another row tells it already: bytes a second are told by answers a second, and so is the
-/// median latency; latency and memory are told for one number of connections.
-fn says_the_same(record: &Record, case: &Case<'_>, metric: Metric) -> bool {
+/// Whether another row implies this one. The rate implies the bytes per second and the median
+/// latency. Percentiles and memory are listed for one number of connections.
+fn is_redundant(record: &Record, case: &Case<'_>, metric: Metric) -> bool {
     let has_rate = record.median(case, OURS, Metric::RequestsPerSecond).is_some();
     let several = record.cases().iter().any(|other| other.connections != case.connections);
     match metric {
@@ -203,7 +208,7 @@ fn says_the_same(record: &Record, case: &Case<'_>, metric: Metric) -> bool {
     }
 }
 
-/// Who is better than ours, the best first, with ratios of ours to theirs.
+/// The servers that are better than ours, the best first, with the ratios of ours to theirs.
 fn better<'a>(record: &'a Record, case: &Case<'_>, metric: Metric) -> Vec<(&'a str, f64)> {
     let more = more_is_better(metric);
     let ratio = |peer| Some((peer, record.ratio(case, OURS, peer, metric)?));
@@ -231,9 +236,9 @@ fn row(record: &Record, case: &Case<'_>, metric: Metric, better: &[(&str, f64)])
     let several = ["warm", "h2c", "connections"].contains(&record.experiment.as_str());
     format!(
         "| {}, {} | {} | {own} | {} |\n",
-        what(&record.experiment),
-        tables::name(case, several),
-        word(metric),
+        experiment_label(&record.experiment),
+        tables::label(case, several),
+        metric_label(metric),
         peers.join(", ")
     )
 }
@@ -257,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_held_against_the_right_side() {
+    fn targets_met_compares_in_the_right_direction() {
         let text = |ours: f64, rate: f64| {
             targets_met(&[record(&[
                 (OURS, Metric::CpuMicros, ours),
@@ -267,7 +272,7 @@ mod tests {
             ])])
         };
         let cpu = "HTTP/1.1 1.4 KB: processor time | nginx | ≤ 0.75 ×";
-        let rate = "HTTP/1.1 1.4 KB: answers a second | nginx | ≥ 1.25 ×";
+        let rate = "HTTP/1.1 1.4 KB: requests per second | nginx | ≥ 1.25 ×";
         let good = text(7.5, 126.0);
         assert!(good.contains(&format!("{cpu} | 0.75 × | met |")), "{good}");
         assert!(good.contains(&format!("{rate} | 1.26 × | met |")), "{good}");
@@ -278,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn losses_are_told_and_wins_are_not() {
+    fn losses_lists_losses_only() {
         let text = losses(&[record(&[
             (OURS, Metric::CpuMicros, 12.0),
             ("nginx", Metric::CpuMicros, 10.0),
@@ -288,13 +293,11 @@ mod tests {
         let row = "| HTTP/1.1, 1.4 KB, 64 connections | processor time | 12.0 | \
             h2o (2.00 ×), nginx (1.20 ×) |";
         assert!(text.contains(row), "{text}");
-        assert!(text.contains(
-            "Of 1 comparisons that the tables below hold, another server is ahead in 1:"
-        ));
+        assert!(text.contains("Another server is ahead in 1 of the 1 comparisons"), "{text}");
         let text = losses(&[record(&[
             (OURS, Metric::RequestsPerSecond, 100.0),
             ("nginx", Metric::RequestsPerSecond, 102.0),
         ])]);
-        assert!(text.contains("is ahead in 0:"), "{text}");
+        assert!(text.contains("is ahead in 0 of the 1 comparisons"), "{text}");
     }
 }

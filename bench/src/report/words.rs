@@ -1,95 +1,97 @@
-//! The words of the page that no figure changes.
+//! The fixed text of the page.
 
 pub(crate) const INTRODUCTION: &str = "\
 # Performance
 
-What cachecompress costs beside the servers that people use today, on one core each, with the ratios
-in the same run. `cargo xtask bench` measures all of it again and writes this page; nothing on it is
-written by hand. (`bench/src/report` has its words, `bench/results` its figures.)
+The cost of cachecompress beside other servers, on one core each, with ratios from the same run.
+`cargo xtask bench` measures the figures and writes this page; nothing on it is written by hand. The
+text is in `bench/src/report`, the figures are in `bench/results`.
 
     cargo xtask bench --quick              # in five minutes, to target/bench/quick
-    cargo xtask bench                      # all of it in forty minutes, to docs/
-    cargo xtask bench --only warm,h2c      # some of it; the rest of the page stays
-    cargo xtask bench --report             # the page anew from bench/results
+    cargo xtask bench                      # all experiments in forty minutes, to docs/
+    cargo xtask bench --only warm,h2c      # some experiments; the page keeps the others
+    cargo xtask bench --report             # only the page, from bench/results
 ";
 
 pub(crate) const METHOD: &str = "
 ## Method
 
-- The server is alone on the first core, the load (wrk for HTTP/1.1, h2load for HTTP/2) on the last
-  one; they talk over loopback. The servers take turns within each case (A B C, A B C, ...), so that
-  whatever else the machine does meets all of them. A figure is the median of the turns; a ratio is
-  the median of the ratios within each turn.
+- The server is alone on the first core. The load is on the last one: wrk for HTTP/1.1, h2load for
+  HTTP/2. They talk over loopback.
+- The servers take turns within each case (A B C, A B C, ...), so that other work of the machine
+  meets all of them. A figure is the median of the turns. A ratio is the median of the ratios within
+  each turn.
 - **Processor time** is user and system time of all processes and threads of the server, from
-  `/proc/PID/stat`, over the answers in that time. It is the figure to go by: on loopback the sender
-  also pays for much of what the receiver's kernel does, the same for all servers. Where bodies are
-  large, wrk's core is busy before the server's is: rates say more about the client then, and much of
-  the sending is done, and paid for, when the client makes room, by whichever core that is. So such
-  bodies are also measured with a client that takes them faster than a server sends.
-- Connections are made within each turn, so their cost is in its figures, for all servers alike.
-- Answers of 1 MB and more are counted by their bytes, as many are still under way when a turn ends.
-- Before a server is measured in a case, its answer must be right: status, coding, and a body that
-  decodes to exactly the file. A turn with errors does not count, and is named.
-- All servers send the same bytes: those with compressed siblings get what cachecompress made
-  (gzip, level 6). Only lighttpd compresses for itself, into its own cache, once.
-- The peers are configured as one would for static files in production: nginx with one worker,
-  `sendfile`, `tcp_nopush`, `open_file_cache` (for a minute, its default), `gzip_static`, no access
-  log; h2o with `file.send-compressed`; lighttpd with `deflate.cache-dir`; Caddy with `precompressed`
-  or `encode`; static-web-server with `--compression-static`; tower-http's `ServeDir` with
-  `precompressed_gzip`, or under `CompressionLayer`, in axum (`bench/src/bin/tower-http-peer.rs`).
-  Their configurations are in `bench/src/servers`. cachecompress runs as it comes, but with
-  `--threads 1`.
-- On loopback a segment holds nearly 64 KiB. nginx with `tcp_nopush` now and then keeps back the end of
-  a body that is longer until the client's delayed acknowledgement, some 40 ms later. That shows in
-  its rates and latencies (92 KB, above all with one connection), not in its processor time, and would
-  not happen in a network.
-- Peak memory is the sum of `VmHWM` of all processes of a server, reset before each turn; what
-  processes share counts for each of them, and so does what a server has kept from earlier cases.
-- What is not measured here: TLS, a real network, cold disks, other architectures.
+  `/proc/PID/stat`, divided by the requests in that time. It is the most telling figure. On loopback
+  the sender also pays for much of the receiver's kernel work, the same for all servers.
+- With large bodies wrk's core is busy before the server's. The rates then say more about the
+  client. Much of the sending is done when the client makes room, and is charged to whichever core
+  does that. Such bodies are therefore also measured with a client that takes them faster than a
+  server sends.
+- Connections are made within each turn, so all figures include them.
+- Responses of 1 MB and more are counted by their bytes, since many are unfinished when a turn ends.
+- Before a server is measured in a case, its response is checked: the status, the coding, and a body
+  that decodes to exactly the file. A turn with errors does not count, and is noted.
+- All servers send the same bytes. Servers with precompressed files get the encodings of
+  cachecompress (gzip, level 6). Only lighttpd compresses by itself, once, into its own cache.
+- The peers are configured as for static files in production. nginx has one worker, `sendfile`,
+  `tcp_nopush`, `open_file_cache` (for a minute, its default), `gzip_static` and no access log. h2o
+  has `file.send-compressed`, lighttpd `deflate.cache-dir`, Caddy `precompressed` or `encode`, and
+  static-web-server `--compression-static`. tower-http's `ServeDir` has `precompressed_gzip`, or is
+  under `CompressionLayer`, in axum (`bench/src/bin/tower-http-peer.rs`). The configurations are in
+  `bench/src/servers`. cachecompress runs with its defaults and `--threads 1`.
+- On loopback a segment holds nearly 64 KiB. nginx with `tcp_nopush` sometimes keeps the end of a
+  longer body until the client's delayed acknowledgement, some 40 ms later. This shows in its rates
+  and latencies (92 KB, above all with one connection), not in its processor time. It would not
+  happen in a network.
+- Peak memory is the sum of `VmHWM` of all processes of a server, reset before each turn. Shared
+  memory counts for each process, and memory from earlier cases is included.
+- Not measured: TLS, a real network, cold disks, other architectures.
 ";
 
 pub(crate) const TARGETS: &str = "\
-Set before the work began, for 64 connections on one core (but for what has all cores): how many times
-as much cachecompress has as the other. Less time is better, and more answers a second.
+The targets were set before the work began, for 64 connections on one core; the encoder's is for all
+cores. Each is the ratio of cachecompress's figure to the other one. Less time is better, and more
+requests per second.
 
 ";
 
-/// What was found where a target could not be met.
+/// The findings about the targets that are hard to meet.
 pub(crate) const BEHIND_THE_TARGETS: &str = "
-What profiles (`perf` on the server's core, callgrind) say of those that are hard to meet:
+Profiles of the targets that are hard to meet (`perf` on the server's core, callgrind) show:
 
-- **4 MB with wrk**: wrk reads 8 KiB at a time, and its core is busy while the server's is at 20 to
-  30 %. What a server has put into a socket's queue the kernel then sends when wrk makes room, and
-  charges to wrk. The more a server fills that queue the less it seems to pay, while both cores
-  together do more: nginx's own figure swings between 300 and 780 µs for the same file. With a client
-  that keeps up, the sender pays for all of it (\"drained\").
+- **4 MB with wrk**: wrk reads 8 KiB at a time. Its core is busy, and the server's is at 20 to 30 %.
+  The kernel sends a full socket queue when wrk makes room, and charges the sending to wrk. The more
+  a server fills that queue, the less it seems to cost, while both cores together do more. nginx's
+  own figure varies between 300 and 780 µs for the same file. With a client that keeps up, the sender
+  pays for all of it (\"drained\").
 - **304**: three quarters of the time are the kernel's `recvfrom` and `writev`, the same calls for
-  every server here. The rest, about 1.3 µs, is for three quarters hyper's: it parses the request,
-  fills and reads header maps, and writes the head. To be a fifth below nginx, nearly all of it would
-  have to go. What would move it is fewer calls for several connections at once
-  (io_uring), which tokio's sockets do not have.
+  every server here. hyper takes three quarters of the remaining 1.3 µs: it parses the request,
+  fills and reads header maps, and writes the head. Nearly all of the remainder would have to go for
+  a result 20 % below nginx. Fewer calls for several connections at once (io_uring) would help, but
+  tokio's sockets do not have them.
 ";
 
-/// The heading of each experiment, and what it is.
-const SECTIONS: [(&str, &str); 14] = [
+/// The experiments in the order of the page, each with its heading and introduction.
+pub(crate) const SECTIONS: [(&str, &str); 14] = [
     (
         "warm",
         "
 ## Warm, HTTP/1.1
 
-Texts that were compressed before, with `Accept-Encoding: gzip`. Sizes are those on the wire. This is
-what a site's visitors cause all day.
+Texts in the cache, with `Accept-Encoding: gzip`, as a site's visitors request them. Sizes are those
+of the encoded bodies.
 ",
     ),
     (
         "drained",
         "
-## Warm, HTTP/1.1, for a client that keeps up
+## Warm, HTTP/1.1, drained
 
-The same texts but the shortest, 64 connections, for a client that has the kernel drop the bodies
-unread (`bench/src/drain.rs`). So the server's core is the busy one, and pays for all it sends; with
-wrk it is the load's core, and chance has a part in who pays. Not here: static-web-server, which sends
-compressed files without their length.
+The same texts except the shortest, with 64 connections, for a client whose kernel drops the bodies
+unread (`bench/src/drain.rs`). The server's core is the busy one, and pays for all that it sends.
+With wrk the load's core is the busy one, and chance has a part in the charge. static-web-server is
+left out, since it sends precompressed files without their length.
 ",
     ),
     (
@@ -97,8 +99,9 @@ compressed files without their length.
         "
 ## Warm, HTTP/2
 
-The same over HTTP/2 without TLS (h2c, prior knowledge); 10 requests at once on each connection, of
-1,000 connections one on each. Not here: static-web-server, which speaks HTTP/2 only under TLS.
+The same texts over HTTP/2 without TLS (h2c, prior knowledge). Each connection has 10 requests at
+once; 1,000 connections have one each. static-web-server is left out, since it speaks HTTP/2 only
+under TLS.
 ",
     ),
     (
@@ -106,8 +109,7 @@ The same over HTTP/2 without TLS (h2c, prior knowledge); 10 requests at once on 
         "
 ## 304 Not Modified
 
-Conditional requests with the tag that the server itself has given for the 1.4 KB text, 64
-connections.
+Conditional requests with the server's own entity tag of the 1.4 KB text, with 64 connections.
 ",
     ),
     (
@@ -115,7 +117,7 @@ connections.
         "
 ## Ranges
 
-60 KB out of the middle of a film of 4 MB, 64 connections.
+60 KB in the middle of a film of 4 MB, with 64 connections.
 ",
     ),
     (
@@ -123,9 +125,9 @@ connections.
         "
 ## Images, fonts, films
 
-What is never compressed: a font of 92 KB and a film of 4 MB, 64 connections. cachecompress reads
-such files and compares their state before the last bytes leave, unless `--sendfile all` says that
-nobody overwrites them in place.
+Files that are never compressed: a font of 92 KB and a film of 4 MB, with 64 connections.
+cachecompress reads such files, and checks that they are unchanged before the last bytes leave.
+`--sendfile all` promises that they are not overwritten in place, and avoids both.
 ",
     ),
     (
@@ -133,10 +135,10 @@ nobody overwrites them in place.
         "
 ## The first request
 
-A large file that nobody has asked for yet; the server has just started, its cache is empty, and all
-that it does shares one core. cachecompress hashes the file before it sends a byte, compresses it,
-decodes what came out and compares, and keeps it; the others only compress. For all of them but
-cachecompress and lighttpd every later request costs the same again.
+A large file that was not requested before. The server has just started, its cache is empty, and all
+its work shares one core. cachecompress hashes the file before it sends a byte. It encodes the file,
+decodes the result, compares both, and stores the entry. The others only encode. Later requests cost
+the same again, except with cachecompress and lighttpd.
 ",
     ),
     (
@@ -144,8 +146,9 @@ cachecompress and lighttpd every later request costs the same again.
         "
 ## The first request, beside the encoder alone
 
-The same long text by zstd, now with all cores for cachecompress and its client: hash, encode, proof,
-entry and answer, beside `zstd -3 -T1` with all cores, whose output goes to `/dev/null`.
+The same long text by zstd, with all cores for cachecompress and its client. The time includes the
+hash, the encoding, its proof, the entry and the response. Beside it runs `zstd -3 -T1` with all
+cores, whose output goes to `/dev/null`.
 ",
     ),
     (
@@ -153,19 +156,19 @@ entry and answer, beside `zstd -3 -T1` with all cores, whose output goes to `/de
         "
 ## The first request, and its memory
 
-The same long text, and one of 2 GB, with all cores for cachecompress and its client. The cache is
-large enough for both; by default a file of 2 GB is never compressed, as it could fill the cache. Its
-hash takes more than a second, in which it is sent as it is; the figures are of the first request after.
-Memory is bounded by what an encode, its proof and the requests hold, whatever the length.
+The same long text and one of 2 GB, with all cores for cachecompress and its client. The cache has
+room for both; by default a file of 2 GB is never compressed, as it could fill the cache. Its hash
+takes more than a second, in which the file is sent as it is. The figures are of the first request
+after that. Memory depends on the encoder, its proof and the requests, not on the length.
 ",
     ),
     (
         "downloads",
         "
-## The same program for everybody
+## Many downloads of one program
 
-A program of 10 MB, downloaded by 64 clients at a time: the case that cachecompress was made for. The
-processor time of the server for all downloads, compressing included.
+A program of 10 MB, downloaded by 64 clients at a time: the purpose of cachecompress. The figure is
+the server's processor time for all downloads, including compression.
 ",
     ),
     (
@@ -173,8 +176,8 @@ processor time of the server for all downloads, compressing included.
         "
 ## Scale: files
 
-Texts of 1 to 3 KB in random order out of 10 and more files, all asked for once before, 64
-connections. nginx keeps at most 10,000 files open here.
+Texts of 1 to 3 KB in random order, out of 10 and more files, with 64 connections. Each was
+requested once before. nginx keeps at most 10,000 files open here.
 ",
     ),
     (
@@ -182,7 +185,7 @@ connections. nginx keeps at most 10,000 files open here.
         "
 ## Scale: connections
 
-The text of 1.4 KB for 1 and more connections at once.
+The text of 1.4 KB over 1 and more connections at once.
 ",
     ),
     (
@@ -190,7 +193,7 @@ The text of 1.4 KB for 1 and more connections at once.
         "
 ## Scale: lengths
 
-Films, which are never compressed, of 1 KB and more; 16 connections.
+Films of 1 KB and more, which are never compressed, with 16 connections.
 ",
     ),
     (
@@ -198,26 +201,25 @@ Films, which are never compressed, of 1 KB and more; 16 connections.
         "
 ## Scale: entries at the start
 
-From the start of the program, with so many entries in its cache directory, to the first answer, and
-to the first from the cache. It answers before it has counted what is there.
+The time from the start of the program to its first response, and to the first response from the
+cache, with many entries in the cache directory. The program answers before it has counted them.
 ",
     ),
 ];
 
-/// What stands before an experiment's figures.
-pub(crate) fn of(experiment: &str) -> &'static str {
+/// The heading and the introduction of an experiment.
+pub(crate) fn section(experiment: &str) -> &'static str {
     SECTIONS.iter().find(|(name, _)| *name == experiment).map_or("", |(_, words)| words)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::experiments::EXPERIMENTS;
 
     #[test]
-    fn every_experiment_has_its_words() {
-        for experiment in &EXPERIMENTS {
-            assert!(of(experiment.name).starts_with("\n## "), "{}", experiment.name);
+    fn sections_begin_with_a_heading() {
+        for (experiment, words) in SECTIONS {
+            assert!(words.starts_with("\n## "), "{experiment}");
         }
     }
 }

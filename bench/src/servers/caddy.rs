@@ -1,14 +1,14 @@
-//! Caddy, with siblings or compressing every answer.
+//! Caddy, with precompressed files or compressing every response.
 
 use std::process::Command;
 
-use super::Setup;
-use crate::{Outcome, places};
+use super::setup::Setup;
+use crate::files;
 
-pub(super) fn command(setup: &Setup<'_>, compresses: bool) -> Outcome<Command> {
+pub(super) fn command(setup: &Setup<'_>, compresses: bool) -> anyhow::Result<Command> {
     let (site, port) = (setup.site.display(), setup.port);
     let files = if compresses {
-        // As it comes it leaves binaries as they are.
+        // By default Caddy does not encode binaries.
         "encode {\n    zstd\n    gzip\n    match {\n      header Content-Type *\n    }\n  }\n  file_server"
     } else {
         "file_server {\n    precompressed br zstd gzip\n  }"
@@ -30,10 +30,10 @@ http://127.0.0.1:{port} {{
 "
     );
     let file = setup.dir.join("Caddyfile");
-    places::write(&file, text.as_bytes())?;
+    files::write(&file, text)?;
     let mut command = Command::new(setup.program);
     command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
-    // It keeps a store of certificates in the home, even where there are none.
+    // Caddy makes a store of certificates in the home directory, even without certificates.
     command.env("XDG_DATA_HOME", &setup.dir).env("XDG_CONFIG_HOME", &setup.dir);
     Ok(command)
 }

@@ -1,13 +1,13 @@
-//! h2o with compressed siblings.
+//! h2o with precompressed files.
 
 use std::process::Command;
 
-use super::{Setup, user};
-use crate::{Outcome, places};
+use super::setup::Setup;
+use crate::files;
 
-pub(super) fn command(setup: &Setup<'_>) -> Outcome<Command> {
+pub(super) fn command(setup: &Setup<'_>) -> anyhow::Result<Command> {
     let (dir, site, port) = (setup.dir.display(), setup.site.display(), setup.port);
-    let user = if user().is_empty() { String::new() } else { format!("user: {}\n", user()) };
+    let user = setup.user_line("user:", "");
     let text = format!(
         "{user}num-threads: 1
 max-connections: 8192
@@ -25,7 +25,7 @@ hosts:
 "
     );
     let file = setup.dir.join("h2o.conf");
-    places::write(&file, text.as_bytes())?;
+    files::write(&file, text)?;
     let mut command = Command::new(setup.program);
     command.arg("-c").arg(file);
     Ok(command)

@@ -1,14 +1,14 @@
-//! lighttpd, which keeps what it compresses, as we do.
+//! lighttpd, which caches its encodings, as cachecompress does.
 
 use std::process::Command;
 
-use super::Setup;
-use crate::{Outcome, places};
+use super::setup::Setup;
+use crate::files;
 
-pub(super) fn command(setup: &Setup<'_>) -> Outcome<Command> {
+pub(super) fn command(setup: &Setup<'_>) -> anyhow::Result<Command> {
     let (dir, site, port) = (setup.dir.display(), setup.site.display(), setup.port);
     let cache = setup.cache.display();
-    // The largest text here is larger than what it compresses at most as it comes (128 MiB).
+    // The largest text exceeds the default limit of 128 MiB.
     let text = format!(
         r#"server.modules = ("mod_deflate")
 server.bind = "127.0.0.1"
@@ -30,7 +30,7 @@ deflate.max-compress-size = 524288
 "#
     );
     let file = setup.dir.join("lighttpd.conf");
-    places::write(&file, text.as_bytes())?;
+    files::write(&file, text)?;
     let mut command = Command::new(setup.program);
     command.args(["-D", "-f"]).arg(file);
     Ok(command)

@@ -1,165 +1,49 @@
-//! The servers that are held against each other, each with the configuration that one would run.
+//! The measured servers, each with the configuration that one would run.
 
 mod caddy;
 mod h2o;
+pub(crate) mod kind;
 mod lighttpd;
 mod nginx;
 mod ours;
+mod setup;
 mod static_web_server;
 mod tower_http;
 
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, bail};
+use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::machine::Cores;
 use crate::programs::Programs;
-use crate::{Outcome, cost, machine, places};
+use crate::{cost, machine};
+use kind::Kind;
+use setup::Setup;
 
-/// A server in one of its configurations.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) enum Kind {
-    /// As it comes.
-    Ours,
-    /// With `--sendfile all`: also what is not encoded goes out by sendfile.
-    OursSendfileAll,
-    /// With a cache that is large enough for what comes of 2 GB.
-    OursRoomy,
-    /// `gzip_static`.
-    Nginx,
-    /// `file.send-compressed`.
-    H2o,
-    /// `deflate.cache-dir`.
-    Lighttpd,
-    /// `precompressed`.
-    Caddy,
-    /// `--compression-static`.
-    StaticWebServer,
-    /// `ServeDir` with `precompressed_gzip`.
-    ServeDir,
-    /// `gzip on`: compresses every answer.
-    NginxGzip,
-    /// `encode`: compresses every answer.
-    CaddyEncode,
-    /// `CompressionLayer` over `ServeDir`: compresses every answer.
-    CompressionLayer,
-}
+/// The time in which a server must listen.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time in which a server must end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// All that serve what was compressed before.
-pub(crate) const PRECOMPRESSED: [Kind; 7] = [
-    Kind::Ours,
-    Kind::Nginx,
-    Kind::H2o,
-    Kind::Lighttpd,
-    Kind::Caddy,
-    Kind::StaticWebServer,
-    Kind::ServeDir,
-];
-
-/// How long a server may take to listen.
-const START: Duration = Duration::from_secs(10);
-/// How long a server may take to end.
-const END: Duration = Duration::from_secs(5);
-
-impl Kind {
-    /// Its name in tables and plots.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "cachecompress",
-            Self::OursSendfileAll => "cachecompress --sendfile all",
-            Self::OursRoomy => "cachecompress --cache-size 16GB",
-            Self::Nginx => "nginx",
-            Self::H2o => "h2o",
-            Self::Lighttpd => "lighttpd",
-            Self::Caddy => "Caddy",
-            Self::StaticWebServer => "static-web-server",
-            Self::ServeDir => "tower-http ServeDir",
-            Self::NginxGzip => "nginx gzip on",
-            Self::CaddyEncode => "Caddy encode",
-            Self::CompressionLayer => "tower-http CompressionLayer",
-        }
-    }
-
-    /// Codings that it compresses to by itself.
-    pub(crate) fn encodes(self) -> &'static [&'static str] {
-        match self {
-            Self::Ours
-            | Self::OursSendfileAll
-            | Self::OursRoomy
-            | Self::CaddyEncode
-            | Self::CompressionLayer => &["gzip", "zstd"],
-            Self::NginxGzip | Self::Lighttpd => &["gzip"],
-            Self::Nginx | Self::H2o | Self::Caddy | Self::StaticWebServer | Self::ServeDir => &[],
-        }
-    }
-
-    fn command(self, setup: &Setup<'_>) -> Outcome<Command> {
-        match self {
-            Self::Ours => ours::command(setup, &[]),
-            Self::OursSendfileAll => ours::command(setup, &["--sendfile", "all"]),
-            Self::OursRoomy => ours::command(setup, &["--cache-size", "16GB"]),
-            Self::Nginx | Self::NginxGzip => nginx::command(setup, self == Self::NginxGzip),
-            Self::H2o => h2o::command(setup),
-            Self::Lighttpd => lighttpd::command(setup),
-            Self::Caddy | Self::CaddyEncode => caddy::command(setup, self == Self::CaddyEncode),
-            Self::StaticWebServer => static_web_server::command(setup),
-            Self::ServeDir => tower_http::command(setup, "precompressed"),
-            Self::CompressionLayer => tower_http::command(setup, "compress"),
-        }
-    }
-
-    /// The program that it is, and how that prints its version.
-    pub(crate) fn version(self, programs: &Programs) -> String {
-        let path = programs.path(self).to_string_lossy();
-        match self {
-            Self::Ours | Self::OursSendfileAll | Self::OursRoomy => {
-                machine::said_by(&path, &["--version"])
-            }
-            Self::Nginx | Self::NginxGzip | Self::H2o | Self::Lighttpd => {
-                let line = machine::said_by(&path, &["-v"]);
-                line.trim_start_matches("nginx version: ").to_owned()
-            }
-            Self::Caddy | Self::CaddyEncode => {
-                let line = machine::said_by(&path, &["version"]);
-                format!("Caddy {}", line.split(' ').next().unwrap_or_default())
-            }
-            Self::StaticWebServer => machine::said_by(&path, &["--version"]),
-            Self::ServeDir | Self::CompressionLayer => tower_http::version(),
-        }
-    }
-}
-
-/// What a server is started with.
-#[derive(Debug)]
-pub(crate) struct Setup<'a> {
-    pub(crate) program: &'a Path,
-    pub(crate) site: &'a Path,
-    /// For its configuration, logs and process number.
-    pub(crate) dir: PathBuf,
-    /// For what it compresses, if it keeps that.
-    pub(crate) cache: PathBuf,
-    pub(crate) port: u16,
-    /// A second port, for HTTP/2 where that cannot share the first.
-    pub(crate) h2c_port: u16,
-}
-
-/// A server that runs, mostly alone on its core.
+/// A running server.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) kind: Kind,
     pub(crate) port: u16,
     /// The port of HTTP/2, which may be the same.
     pub(crate) h2c_port: u16,
-    /// From the start of its program until it listened.
+    /// The start of its program.
     pub(crate) started: Instant,
     child: Child,
 }
 
 impl Server {
-    /// Starts a server, and waits until it listens. `cache` is where it keeps what it compresses.
+    /// Starts a server, and waits until it listens. It keeps its own encodings in `cache`.
     pub(crate) fn start(
         kind: Kind,
         programs: &Programs,
@@ -167,27 +51,27 @@ impl Server {
         run: &Path,
         cache: &Path,
         cores: Cores,
-    ) -> Outcome<Self> {
+    ) -> anyhow::Result<Self> {
         let (port, second) = (free_port()?, free_port()?);
         let dir = run.join(kind.name().replace(' ', "-"));
-        places::create_dir(&dir)?;
-        places::create_dir(cache)?;
+        fs::create_dir_all(&dir)?;
+        fs::create_dir_all(cache)?;
         let (program, cache) = (programs.path(kind), cache.to_owned());
         let setup = Setup { program, site, dir, cache, port, h2c_port: second };
-        let command = kind.command(&setup)?;
-        // nginx listens for HTTP/2 alone on its second port; the others tell the versions apart.
+        let command = command(kind, &setup)?;
+        // nginx has a port for HTTP/2 alone; the others tell the versions apart.
         let own_port = matches!(kind, Kind::Nginx | Kind::NginxGzip);
         let h2c_port = if own_port { second } else { port };
         let started = Instant::now();
         let child = cores
-            .of(&command)
+            .pin(&command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| format!("cannot start {}: {error}", kind.name()))?;
+            .with_context(|| format!("cannot start {}", kind.name()))?;
         let mut server = Self { kind, port, h2c_port, started, child };
-        server.wait_until_it_listens()?;
+        server.wait_until_listening()?;
         Ok(server)
     }
 
@@ -199,15 +83,14 @@ impl Server {
         self.kind.name()
     }
 
-    fn wait_until_it_listens(&mut self) -> Outcome<()> {
+    fn wait_until_listening(&mut self) -> anyhow::Result<()> {
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let ended = self.child.try_wait().map_err(|error| error.to_string())?;
-            if let Some(status) = ended {
-                return Err(format!("{} ended at once: {status}", self.name()));
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended at once: {status}", self.name());
             }
-            if start.elapsed() > START {
-                return Err(format!("{} does not listen on its port", self.name()));
+            if start.elapsed() > START_TIMEOUT {
+                bail!("{} does not listen on its port", self.name());
             }
             std::thread::sleep(Duration::from_micros(200));
         }
@@ -220,13 +103,11 @@ impl Drop for Server {
         let descendants = cost::tree(self.pid());
         let start = Instant::now();
         for signal in [Signal::TERM, Signal::KILL] {
-            for id in &descendants {
-                // What has ended already needs no signal.
-                if let Some(pid) = i32::try_from(*id).ok().and_then(Pid::from_raw) {
-                    let _ = kill_process(pid, signal);
-                }
+            for pid in descendants.iter().filter_map(|id| Pid::from_raw(*id)) {
+                // A process that has ended needs no signal.
+                let _ = kill_process(pid, signal);
             }
-            while start.elapsed() < END {
+            while start.elapsed() < STOP_TIMEOUT {
                 if !matches!(self.child.try_wait(), Ok(None)) {
                     return;
                 }
@@ -237,14 +118,43 @@ impl Drop for Server {
     }
 }
 
-/// A port that nobody listens on; somebody may, before it is used, and then the start fails.
-fn free_port() -> Outcome<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0));
-    let address = listener.and_then(|listener| listener.local_addr());
-    address.map(|address| address.port()).map_err(|error| format!("no free port: {error}"))
+/// Writes the server's configuration, and returns the command that starts it.
+fn command(kind: Kind, setup: &Setup<'_>) -> anyhow::Result<Command> {
+    match kind {
+        Kind::Ours => Ok(ours::command(setup, &[])),
+        Kind::OursSendfileAll => Ok(ours::command(setup, &["--sendfile", "all"])),
+        Kind::OursRoomy => Ok(ours::command(setup, &["--cache-size", "16GB"])),
+        Kind::Nginx | Kind::NginxGzip => nginx::command(setup, kind == Kind::NginxGzip),
+        Kind::H2o => h2o::command(setup),
+        Kind::Lighttpd => lighttpd::command(setup),
+        Kind::Caddy | Kind::CaddyEncode => caddy::command(setup, kind == Kind::CaddyEncode),
+        Kind::StaticWebServer => Ok(static_web_server::command(setup)),
+        Kind::ServeDir => Ok(tower_http::command(setup, "precompressed")),
+        Kind::CompressionLayer => Ok(tower_http::command(setup, "compress")),
+    }
 }
 
-/// The user that servers change to when root starts them: root, as the site is wherever this is.
-fn user() -> &'static str {
-    if rustix::process::geteuid().is_root() { "root" } else { "" }
+/// The version that the program of `kind` prints.
+pub(crate) fn version(kind: Kind, programs: &Programs) -> String {
+    let path = programs.path(kind).to_string_lossy();
+    match kind {
+        Kind::Ours | Kind::OursSendfileAll | Kind::OursRoomy | Kind::StaticWebServer => {
+            machine::first_line_of(&path, &["--version"])
+        }
+        Kind::Nginx | Kind::NginxGzip | Kind::H2o | Kind::Lighttpd => {
+            let line = machine::first_line_of(&path, &["-v"]);
+            line.trim_start_matches("nginx version: ").to_owned()
+        }
+        Kind::Caddy | Kind::CaddyEncode => {
+            let line = machine::first_line_of(&path, &["version"]);
+            format!("Caddy {}", line.split(' ').next().unwrap_or_default())
+        }
+        Kind::ServeDir | Kind::CompressionLayer => tower_http::version(),
+    }
+}
+
+/// A port on which nothing listens. If another program takes it first, the start fails.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
+    Ok(listener.local_addr()?.port())
 }

@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{Setup, user};
-use crate::{Outcome, places};
+use super::setup::Setup;
+use crate::files;
 
-/// Where Debian keeps modules.
+/// The module of Debian's package for brotli.
 const BROTLI: &str = "/usr/lib/nginx/modules/ngx_http_brotli_static_module.so";
 
-pub(super) fn command(setup: &Setup<'_>, compresses: bool) -> Outcome<Command> {
+pub(super) fn command(setup: &Setup<'_>, compresses: bool) -> anyhow::Result<Command> {
     let file = setup.dir.join("nginx.conf");
-    places::write(&file, configuration(setup, compresses).as_bytes())?;
+    files::write(&file, configuration(setup, compresses))?;
     let mut command = Command::new(setup.program);
     command.arg("-e").arg(setup.dir.join("error.log"));
     command.arg("-p").arg(&setup.dir).arg("-c").arg(file);
@@ -27,7 +27,7 @@ fn configuration(setup: &Setup<'_>, compresses: bool) -> String {
         (false, true) => "gzip_static on; gzip_vary on; brotli_static on;",
         (false, false) => "gzip_static on; gzip_vary on;",
     };
-    let user = if user().is_empty() { String::new() } else { format!("user {};\n", user()) };
+    let user = setup.user_line("user", ";");
     let (port, h2c_port) = (setup.port, setup.h2c_port);
     format!(
         "{load}{user}daemon off;

@@ -1,14 +1,13 @@
-//! cachecompress, as it comes but for one thread on its one core.
+//! cachecompress with its defaults, but with one thread for its one core.
 
 use std::process::Command;
 
-use super::Setup;
-use crate::Outcome;
+use super::setup::Setup;
 
-pub(super) fn command(setup: &Setup<'_>, flags: &[&str]) -> Outcome<Command> {
+pub(super) fn command(setup: &Setup<'_>, flags: &[&str]) -> Command {
     let mut command = Command::new(setup.program);
     command.arg("serve").arg(setup.site).arg("--cache-dir").arg(&setup.cache);
     command.args(["--listen", &format!("127.0.0.1:{}", setup.port)]);
     command.args(["--threads", "1", "--log-level", "off"]).args(flags);
-    Ok(command)
+    command
 }

@@ -1,17 +1,16 @@
-//! tower-http under axum: `src/bin/tower-http-peer.rs`.
+//! tower-http under axum, the program in `src/bin/tower-http-peer.rs`.
 
 use std::process::Command;
 
-use super::Setup;
-use crate::Outcome;
+use super::setup::Setup;
 
-pub(super) fn command(setup: &Setup<'_>, mode: &str) -> Outcome<Command> {
+pub(super) fn command(setup: &Setup<'_>, mode: &str) -> Command {
     let mut command = Command::new(setup.program);
     command.args([mode, &format!("127.0.0.1:{}", setup.port)]).arg(setup.site);
-    Ok(command)
+    command
 }
 
-/// The versions that `Cargo.lock` names.
+/// The versions in `Cargo.lock`.
 pub(super) fn version() -> String {
     let lock = include_str!("../../../Cargo.lock");
     let version = |name: &str| {
