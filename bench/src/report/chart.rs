@@ -1,15 +1,25 @@
 //! Charts as SVG: lines over two axes, and bars in groups.
 
-use std::fmt::Write as _;
+use std::ops::Range;
 
-/// How an axis is divided.
+use plotters::coord::Shift;
+use plotters::coord::combinators::{
+    BindKeyPoints as _, IntoLogRange as _, LogCoord, WithKeyPoints,
+};
+use plotters::coord::ranged1d::{DefaultFormatting, KeyPointHint, Ranged};
+use plotters::coord::types::RangedCoordf64;
+use plotters::element::DashedPathElement;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+/// The division of an axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Scale {
     Linear,
     Log,
 }
 
-/// An axis: what it shows, in which unit, and how its numbers are written.
+/// An axis: its quantity with the unit, and the format of its numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Axis<'a> {
     pub(crate) title: &'a str,
@@ -17,91 +27,109 @@ pub(crate) struct Axis<'a> {
     pub(crate) label: fn(f64) -> String,
 }
 
-/// How the numbers at bars are written.
-pub(crate) type Written = fn(f64) -> String;
+/// The format of the numbers at bars.
+pub(crate) type Format = fn(f64) -> String;
 
-/// What belongs to one server.
+/// The line of one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Series<'a> {
     pub(crate) name: &'a str,
-    pub(crate) look: Look,
+    pub(crate) style: SeriesStyle,
     pub(crate) points: Vec<(f64, f64)>,
 }
 
-/// How a server looks, the same in all charts.
+/// The style of a server, the same in all charts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Look {
-    pub(crate) colour: &'static str,
+pub(crate) struct SeriesStyle {
+    pub(crate) colour: RGBColor,
     pub(crate) dashed: bool,
     pub(crate) bold: bool,
 }
 
-/// Bars that stand together, with a name for all.
+/// Bars under one heading.
 #[derive(Clone, Debug)]
 pub(crate) struct Group<'a> {
     pub(crate) name: String,
-    pub(crate) bars: Vec<(&'a str, Look, f64)>,
+    pub(crate) bars: Vec<(&'a str, SeriesStyle, f64)>,
 }
 
-const WIDTH: f64 = 820.0;
-const TOP: f64 = 58.0;
-const INK: &str = "#24292f";
-const FAINT: &str = "#e3e6ea";
-const GREY: &str = "#57606a";
+const WIDTH: u32 = 880;
+/// The room of the title.
+const TOP: u32 = 58;
+/// The room of the numbers and the title of the x axis.
+const BOTTOM: u32 = 62;
+const INK: RGBColor = RGBColor(0x24, 0x29, 0x2f);
+const FAINT: RGBColor = RGBColor(0xe3, 0xe6, 0xea);
+const GREY: RGBColor = RGBColor(0x57, 0x60, 0x6a);
 
-/// A range of values, and the pixels that it is drawn over.
-#[derive(Clone, Copy, Debug)]
-struct Span {
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// A linear or logarithmic coordinate.
+enum Coordinate {
+    Linear(WithKeyPoints<RangedCoordf64>),
+    Log(WithKeyPoints<LogCoord<f64>>),
+}
+
+impl Coordinate {
+    /// The coordinate that covers `values` up to the next tick on either side.
+    fn over(values: impl Iterator<Item = f64> + Clone, scale: Scale) -> Self {
+        let (range, ticks) = range_and_ticks(values, scale);
+        match scale {
+            Scale::Linear => Self::Linear(range.with_key_points(ticks)),
+            Scale::Log => Self::Log(range.log_scale().with_key_points(ticks)),
+        }
+    }
+}
+
+impl Ranged for Coordinate {
+    type FormatOption = DefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        match self {
+            Self::Linear(inner) => inner.map(value, limit),
+            Self::Log(inner) => inner.map(value, limit),
+        }
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        match self {
+            Self::Linear(inner) => inner.key_points(hint),
+            Self::Log(inner) => inner.key_points(hint),
+        }
+    }
+
+    fn range(&self) -> Range<f64> {
+        match self {
+            Self::Linear(inner) => inner.range(),
+            Self::Log(inner) => inner.range(),
+        }
+    }
+}
+
+/// The range of an axis and its ticks. plotters itself would label the decades of a logarithmic
+/// axis alone.
+fn range_and_ticks(
+    values: impl Iterator<Item = f64> + Clone,
     scale: Scale,
-    values: (f64, f64),
-    pixels: (f64, f64),
-}
-
-impl Span {
-    /// Covers `values` up to the next tick on either side.
-    fn over(values: impl Iterator<Item = f64> + Clone, scale: Scale, pixels: (f64, f64)) -> Self {
-        let most = values.clone().fold(f64::MIN, f64::max);
-        let least = values.fold(f64::MAX, f64::min);
-        let values = match scale {
-            Scale::Linear => {
-                let step = step(most);
-                (0.0, (most / step).ceil().max(1.0) * step)
-            }
-            Scale::Log => (least, most),
-        };
-        let mut span = Self { scale, values, pixels };
-        if scale == Scale::Log {
-            let below = marks().rev().find(|mark| *mark <= least * 1.001).unwrap_or(least);
-            let above = marks().find(|mark| *mark >= most * 0.999 && *mark > below);
-            span.values = (below, above.unwrap_or(most));
-        }
-        span
+) -> (Range<f64>, Vec<f64>) {
+    let most = values.clone().fold(f64::MIN, f64::max);
+    if scale == Scale::Linear {
+        // About five steps.
+        let step = marks().find(|mark| *mark * 6.0 >= most).unwrap_or(1.0);
+        let steps = (most / step).ceil().max(1.0) as u32;
+        let ticks: Vec<f64> = (0..=steps).map(|count| f64::from(count) * step).collect();
+        return (0.0..f64::from(steps) * step, ticks);
     }
-
-    fn place(&self, value: f64) -> f64 {
-        let (low, high) = self.values;
-        let share = match self.scale {
-            Scale::Linear => (value - low) / (high - low),
-            Scale::Log => (value / low).ln() / (high / low).ln(),
-        };
-        self.pixels.0 + share * (self.pixels.1 - self.pixels.0)
+    let least = values.fold(f64::MAX, f64::min);
+    let low = marks().rev().find(|mark| *mark <= least * 1.001).unwrap_or(least);
+    let high = marks().find(|mark| *mark >= most * 0.999 && *mark > low).unwrap_or(most);
+    let is_inside = |mark: &f64| (low * 0.999..=high * 1.001).contains(mark);
+    let mut ticks: Vec<f64> = marks().filter(is_inside).collect();
+    if ticks.len() > 8 {
+        ticks.retain(|mark| (mark.log10() - mark.log10().round()).abs() < 1e-6);
     }
-
-    /// Where lines are drawn and numbers written: not more than a reader wants.
-    fn ticks(&self) -> Vec<f64> {
-        let (low, high) = self.values;
-        if self.scale == Scale::Linear {
-            let step = step(high);
-            return (0..=(high / step).round() as u32).map(|n| f64::from(n) * step).collect();
-        }
-        let inside: Vec<f64> =
-            marks().filter(|mark| *mark >= low * 0.999 && *mark <= high * 1.001).collect();
-        if inside.len() <= 8 {
-            return inside;
-        }
-        let is_decade = |mark: &f64| (mark.log10() - mark.log10().round()).abs() < 1e-6;
-        inside.into_iter().filter(is_decade).collect()
-    }
+    (low..high, ticks)
 }
 
 /// 1, 2 and 5 of every decade.
@@ -109,171 +137,182 @@ fn marks() -> impl DoubleEndedIterator<Item = f64> + Clone {
     (-6..13).flat_map(|power| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(power)))
 }
 
-/// The distance of about five ticks up to `most`.
-fn step(most: f64) -> f64 {
-    marks().find(|mark| *mark * 6.0 >= most).unwrap_or(1.0)
-}
-
-/// A line for each series, in the order of their last values.
-pub(crate) fn lines(title: &str, x: Axis<'_>, y: Axis<'_>, mut series: Vec<Series<'_>>) -> String {
-    const HEIGHT: f64 = 460.0;
-    let (left, right, bottom) = (82.0, WIDTH - 220.0, HEIGHT - 62.0);
-    let points = || series.iter().flat_map(|series| series.points.iter());
-    if points().next().is_none() {
-        return String::new();
-    }
-    let across = Span::over(points().map(|point| point.0), x.scale, (left, right));
-    let up = Span::over(points().map(|point| point.1), y.scale, (bottom, TOP));
-    let mut svg = start(title, HEIGHT);
-    for tick in up.ticks() {
-        let place = up.place(tick);
-        rule(&mut svg, (left, place), (right, place));
-        text(&mut svg, (left - 9.0, place + 4.5), "end", GREY, &(y.label)(tick));
-    }
-    for tick in across.ticks() {
-        let place = across.place(tick);
-        rule(&mut svg, (place, TOP), (place, bottom));
-        text(&mut svg, (place, bottom + 20.0), "middle", GREY, &(x.label)(tick));
-    }
-    text(&mut svg, (f64::midpoint(left, right), bottom + 46.0), "middle", INK, x.title);
-    let middle = f64::midpoint(TOP, bottom);
-    let _ = writeln!(
-        svg,
-        r#"<text transform="translate(20 {middle:.1}) rotate(-90)" text-anchor="middle" fill="{INK}">{}</text>"#,
-        escaped(y.title)
-    );
+/// A chart with a line for each series, whose legend is in the order of their last values.
+pub(crate) fn lines(
+    title: &str,
+    x: Axis<'_>,
+    y: Axis<'_>,
+    mut series: Vec<Series<'_>>,
+) -> anyhow::Result<String> {
+    const HEIGHT: u32 = 460;
+    const LEGEND: u32 = 280;
     series.retain(|series| !series.points.is_empty());
+    if series.is_empty() {
+        return Ok(String::new());
+    }
     let last = |series: &Series<'_>| series.points.last().map_or(0.0, |point| point.1);
     series.sort_by(|one, other| last(other).total_cmp(&last(one)));
-    // Bold ones are drawn last, above the others.
-    for bold in [false, true] {
-        for series in series.iter().filter(|series| series.look.bold == bold) {
-            line(&mut svg, series, &across, &up);
+    let mut svg = String::new();
+    {
+        let root = titled_area(&mut svg, title, HEIGHT)?;
+        let points = || series.iter().flat_map(|series| series.points.iter());
+        let mut chart = ChartBuilder::on(&root)
+            .margin_top(TOP)
+            .margin_right(LEGEND)
+            .margin_left(12)
+            .margin_bottom(8)
+            .x_label_area_size(BOTTOM - 8)
+            .y_label_area_size(70)
+            .build_cartesian_2d(
+                Coordinate::over(points().map(|point| point.0), x.scale),
+                Coordinate::over(points().map(|point| point.1), y.scale),
+            )?;
+        chart
+            .configure_mesh()
+            .bold_line_style(FAINT)
+            .axis_style(FAINT)
+            .label_style(text(GREY))
+            .axis_desc_style(text(INK))
+            .x_label_formatter(&|value| (x.label)(*value))
+            .y_label_formatter(&|value| (y.label)(*value))
+            .x_desc(x.title)
+            .y_desc(y.title)
+            .draw()?;
+        // Bold lines are drawn last, above the others.
+        for bold in [false, true] {
+            for Series { style, points, .. } in series.iter().filter(|one| one.style.bold == bold) {
+                let points = points.iter().copied();
+                if style.dashed {
+                    let line = DashedLineSeries::new(points.clone(), 7, 4, stroke(*style));
+                    chart.draw_series(line)?;
+                } else {
+                    chart.draw_series(LineSeries::new(points.clone(), stroke(*style)))?;
+                }
+                chart.draw_series(points.map(|at| Circle::new(at, 4, style.colour.filled())))?;
+            }
         }
+        legend(&root, (WIDTH - LEGEND + 18) as i32, &series)?;
+        root.present()?;
     }
-    for (row, series) in series.iter().enumerate() {
-        let place = TOP + 10.0 + row as f64 * 24.0;
-        let Look { colour, bold, .. } = series.look;
-        let (from, to) = (right + 18.0, right + 42.0);
-        let _ = writeln!(
-            svg,
-            r#"<path d="M{from:.1} {place:.1}H{to:.1}" {}/><circle cx="{:.1}" cy="{place:.1}" r="4" fill="{colour}"/>"#,
-            stroke(series.look),
-            f64::midpoint(from, to)
-        );
-        label(&mut svg, (to + 8.0, place + 4.5), bold, series.name);
-    }
-    svg + "</svg>\n"
+    Ok(svg)
 }
 
-fn line(svg: &mut String, series: &Series<'_>, across: &Span, up: &Span) {
-    let places = series.points.iter().map(|(x, y)| (across.place(*x), up.place(*y)));
-    let path: Vec<String> = places.clone().map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
-    let _ = writeln!(svg, r#"<path d="M{}" {}/>"#, path.join("L"), stroke(series.look));
-    for (x, y) in places {
-        let colour = series.look.colour;
-        let _ = writeln!(svg, r#"<circle cx="{x:.1}" cy="{y:.1}" r="4" fill="{colour}"/>"#);
+fn legend(root: &Area<'_>, left: i32, series: &[Series<'_>]) -> anyhow::Result<()> {
+    let middle = Pos::new(HPos::Left, VPos::Center);
+    for (row, Series { name, style, .. }) in series.iter().enumerate() {
+        let y = TOP as i32 + 10 + row as i32 * 24;
+        let line = [(left, y), (left + 24, y)];
+        if style.dashed {
+            root.draw(&DashedPathElement::new(line, 7, 4, stroke(*style)))?;
+        } else {
+            root.draw(&PathElement::new(line, stroke(*style)))?;
+        }
+        root.draw(&Circle::new((left + 12, y), 4, style.colour.filled()))?;
+        let style = if style.bold { bold_text(INK) } else { text(INK) };
+        root.draw_text(name, &style.pos(middle), (left + 32, y))?;
     }
+    Ok(())
 }
 
-fn stroke(look: Look) -> String {
-    let dashes = if look.dashed { r#" stroke-dasharray="7 4""# } else { "" };
-    let width = if look.bold { 3.2 } else { 1.8 };
-    format!(r#"fill="none" stroke="{}" stroke-width="{width}"{dashes}"#, look.colour)
-}
-
-/// Bars across, in groups, each with its name at the left and its number at its end.
+/// A chart with bars to the right, in groups. Each bar has its name at the left and its number at
+/// its end.
 ///
-/// On a logarithmic axis they begin at the tick below the least.
-pub(crate) fn bars(title: &str, axis: Axis<'_>, written: Written, groups: &[Group<'_>]) -> String {
-    const BAR: f64 = 18.0;
-    const STEP: f64 = 23.0;
-    const HEAD: f64 = 34.0;
-    let count: usize = groups.iter().map(|group| group.bars.len()).sum();
-    if count == 0 {
-        return String::new();
+/// On a logarithmic axis the bars begin at the tick below the least value.
+pub(crate) fn bars(
+    title: &str,
+    axis: Axis<'_>,
+    format: Format,
+    groups: &[Group<'_>],
+) -> anyhow::Result<String> {
+    const ROW: f64 = 23.0;
+    /// The height of a heading, in rows.
+    const HEADING: f64 = 1.5;
+    const NAMES: u32 = 222;
+    let groups = || groups.iter().filter(|group| !group.bars.is_empty());
+    let rows: f64 = groups().map(|group| HEADING + group.bars.len() as f64).sum();
+    if rows == 0.0 {
+        return Ok(String::new());
     }
-    let bottom = TOP + groups.len() as f64 * (HEAD + 4.0) + count as f64 * STEP;
-    let (left, right) = (222.0, WIDTH - 90.0);
-    let values = groups.iter().flat_map(|group| group.bars.iter()).map(|bar| bar.2);
+    let values = groups().flat_map(|group| group.bars.iter()).map(|bar| bar.2);
+    // A bar without length would show nothing.
     let floor = values.clone().fold(f64::MAX, f64::min) * 0.6;
-    // A bar of no length would show nothing.
     let across = match axis.scale {
-        Scale::Log => Span::over(values.clone().chain([floor]), Scale::Log, (left, right)),
-        Scale::Linear => Span::over(values, Scale::Linear, (left, right)),
+        Scale::Log => Coordinate::over(values.chain([floor]), Scale::Log),
+        Scale::Linear => Coordinate::over(values, Scale::Linear),
     };
-    let mut svg = start(title, bottom + 62.0);
-    for tick in across.ticks() {
-        let place = across.place(tick);
-        rule(&mut svg, (place, TOP), (place, bottom));
-        text(&mut svg, (place, bottom + 20.0), "middle", GREY, &(axis.label)(tick));
-    }
-    text(&mut svg, (f64::midpoint(left, right), bottom + 46.0), "middle", INK, axis.title);
-    let mut place = TOP;
-    for group in groups.iter().filter(|group| !group.bars.is_empty()) {
-        let _ = writeln!(
-            svg,
-            r#"<text x="24" y="{:.1}" font-weight="600" fill="{INK}">{}</text>"#,
-            place + 22.0,
-            escaped(&group.name)
-        );
-        place += HEAD;
-        for (name, look, value) in &group.bars {
-            let end = across.place(*value);
-            let weight = if look.bold { " font-weight=\"600\"" } else { "" };
-            let _ = writeln!(
-                svg,
-                r#"<text x="{:.1}" y="{:.1}" text-anchor="end"{weight} fill="{INK}">{}</text><rect x="{left:.1}" y="{place:.1}" width="{:.1}" height="{BAR}" rx="2" fill="{}"/>"#,
-                left - 9.0,
-                place + 13.5,
-                escaped(name),
-                (end - left).max(1.0),
-                look.colour
-            );
-            text(&mut svg, (end + 7.0, place + 13.5), "start", INK, &written(*value));
-            place += STEP;
+    let low = across.range().start;
+    let mut svg = String::new();
+    {
+        let root = titled_area(&mut svg, title, TOP + (rows * ROW) as u32 + BOTTOM)?;
+        let mut chart = ChartBuilder::on(&root)
+            .margin_top(TOP)
+            .margin_right(90)
+            .margin_left(NAMES)
+            .margin_bottom(8)
+            .x_label_area_size(BOTTOM - 8)
+            .build_cartesian_2d(across, rows..0.0)?;
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .disable_y_axis()
+            .bold_line_style(FAINT)
+            .axis_style(FAINT)
+            .label_style(text(GREY))
+            .axis_desc_style(text(INK))
+            .x_label_formatter(&|value| (axis.label)(*value))
+            .x_desc(axis.title)
+            .draw()?;
+        let area = chart.plotting_area();
+        let left = Pos::new(HPos::Left, VPos::Center);
+        let right = Pos::new(HPos::Right, VPos::Center);
+        let mut row = 0.0;
+        for group in groups() {
+            let heading =
+                Text::new(group.name.clone(), (24 - NAMES as i32, 2), bold_text(INK).pos(left));
+            area.draw(&(EmptyElement::at((low, row + HEADING - 0.6)) + heading))?;
+            row += HEADING;
+            for (name, style, value) in &group.bars {
+                let corners = [(low, row + 0.12), (*value, row + 0.88)];
+                area.draw(&Rectangle::new(corners, style.colour.filled()))?;
+                let font = if style.bold { bold_text(INK) } else { text(INK) };
+                let name = Text::new((*name).to_owned(), (-9, 0), font.pos(right));
+                area.draw(&(EmptyElement::at((low, row + 0.5)) + name))?;
+                let number = Text::new(format(*value), (7, 0), text(INK).pos(left));
+                area.draw(&(EmptyElement::at((*value, row + 0.5)) + number))?;
+                row += 1.0;
+            }
         }
-        place += 4.0;
+        root.present()?;
     }
-    svg + "</svg>\n"
+    Ok(svg)
 }
 
-fn start(title: &str, height: f64) -> String {
-    const FONTS: &str = "system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif";
-    let title = escaped(title);
-    format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" font-family="{FONTS}" font-size="13" role="img">
-<title>{title}</title>
-<rect width="{WIDTH}" height="{height}" rx="6" fill="#ffffff"/>
-<text x="24" y="32" font-size="16" font-weight="600" fill="{INK}">{title}</text>
-"##
-    )
+/// A white area with a title.
+fn titled_area<'a>(svg: &'a mut String, title: &str, height: u32) -> anyhow::Result<Area<'a>> {
+    let root = SVGBackend::with_string(svg, (WIDTH, height)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let style = font(TITLE_SIZE).style(FontStyle::Bold).color(&INK);
+    root.draw_text(title, &style.pos(Pos::new(HPos::Left, VPos::Center)), (24, 26))?;
+    Ok(root)
 }
 
-fn rule(svg: &mut String, from: (f64, f64), to: (f64, f64)) {
-    let _ = writeln!(
-        svg,
-        r#"<path d="M{:.1} {:.1}L{:.1} {:.1}" stroke="{FAINT}"/>"#,
-        from.0, from.1, to.0, to.1
-    );
+fn stroke(style: SeriesStyle) -> ShapeStyle {
+    style.colour.stroke_width(if style.bold { 3 } else { 2 })
 }
 
-fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, colour: &str, words: &str) {
-    let words = escaped(words);
-    let _ = writeln!(
-        svg,
-        r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}" fill="{colour}">{words}</text>"#
-    );
+const TEXT_SIZE: f64 = 16.0;
+const TITLE_SIZE: f64 = 20.0;
+
+fn font(size: f64) -> FontDesc<'static> {
+    ("system-ui, 'DejaVu Sans', Helvetica, Arial, sans-serif", size).into_font()
 }
 
-fn label(svg: &mut String, (x, y): (f64, f64), bold: bool, words: &str) {
-    let weight = if bold { " font-weight=\"600\"" } else { "" };
-    let words = escaped(words);
-    let _ = writeln!(svg, r#"<text x="{x:.1}" y="{y:.1}"{weight} fill="{INK}">{words}</text>"#);
+fn text(colour: RGBColor) -> TextStyle<'static> {
+    font(TEXT_SIZE).color(&colour)
 }
 
-fn escaped(words: &str) -> String {
-    words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+fn bold_text(colour: RGBColor) -> TextStyle<'static> {
+    font(TEXT_SIZE).style(FontStyle::Bold).color(&colour)
 }
 
 #[cfg(test)]
@@ -282,31 +321,30 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_cover_the_values() {
-        let span = |values: [f64; 2], scale| Span::over(values.into_iter(), scale, (0.0, 100.0));
-        assert_eq!(span([3.0, 41.0], Scale::Linear).ticks(), [0., 10., 20., 30., 40., 50.]);
-        let log = span([3.0, 41.0], Scale::Log);
-        assert_eq!(log.ticks(), [2.0, 5.0, 10.0, 20.0, 50.0]);
-        assert_eq!(log.place(10.0).round(), 50.0);
-        let wide: Vec<f64> = span([1e3, 2e9], Scale::Log).ticks();
+        let ticks = |values: [f64; 2], scale| range_and_ticks(values.into_iter(), scale).1;
+        assert_eq!(ticks([3.0, 41.0], Scale::Linear), [0., 10., 20., 30., 40., 50.]);
+        assert_eq!(ticks([3.0, 41.0], Scale::Log), [2.0, 5.0, 10.0, 20.0, 50.0]);
+        let wide = ticks([1e3, 2e9], Scale::Log);
         assert_eq!(wide.len(), 7, "{wide:?}");
-        // One value alone must not divide by nothing.
-        assert!(span([5.0, 5.0], Scale::Log).place(5.0).is_finite());
+        let (range, _) = range_and_ticks([5.0, 5.0].into_iter(), Scale::Log);
+        assert!(range.start < range.end, "one value alone makes a range");
     }
 
     #[test]
-    fn charts_name_what_they_show() {
-        let look = Look { colour: "#123456", dashed: true, bold: true };
+    fn charts_have_titles_names_and_numbers() {
+        let style = SeriesStyle { colour: RGBColor(0x12, 0x34, 0x56), dashed: true, bold: true };
         let axis = |title| Axis { title, scale: Scale::Log, label: |value| format!("{value}") };
-        let series = vec![Series { name: "a < b", look, points: vec![(1.0, 2.0), (10.0, 30.0)] }];
-        let svg = lines("Lines", axis("bytes"), axis("µs"), series);
-        for part in ["Lines", "bytes", "µs", "a &lt; b", "#123456", "stroke-dasharray"] {
+        let points = vec![(1.0, 2.0), (10.0, 30.0)];
+        let series = vec![Series { name: "a < b", style, points }];
+        let svg = lines("Lines", axis("bytes"), axis("µs"), series).unwrap();
+        for part in ["Lines", "bytes", "µs", "a &lt; b", "#123456"] {
             assert!(svg.contains(part), "{part}");
         }
-        let group = Group { name: "all".into(), bars: vec![("one", look, 3.0)] };
-        let svg = bars("Bars", axis("seconds"), |value| format!("{value} s"), &[group]);
-        for part in ["one", "seconds", "3 s"] {
+        let group = Group { name: "all".into(), bars: vec![("one", style, 3.0)] };
+        let svg = bars("Bars", axis("seconds"), |value| format!("{value} s"), &[group]).unwrap();
+        for part in ["all", "one", "seconds", "3 s"] {
             assert!(svg.contains(part), "{part}");
         }
-        assert_eq!(lines("None", axis("x"), axis("y"), vec![]), "");
+        assert_eq!(lines("None", axis("x"), axis("y"), vec![]).unwrap(), "");
     }
 }

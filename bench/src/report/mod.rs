@@ -111,7 +111,7 @@ fn section(record: &Record, dir: &Path) -> anyhow::Result<String> {
     for note in &record.notes {
         let _ = writeln!(text, "\n> {note}");
     }
-    for plot in plots::of(record) {
+    for plot in plots::plots(record)? {
         files::write(&dir.join(plot.file), &plot.svg)?;
         let _ = writeln!(text, "\n![{}](performance/{})", plot.title, plot.file);
     }

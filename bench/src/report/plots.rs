@@ -1,6 +1,8 @@
-//! Which charts there are.
+//! The charts of each experiment.
 
-use super::chart::{self, Axis, Group, Look, Scale, Series};
+use plotters::style::RGBColor;
+
+use super::chart::{self, Axis, Format, Group, Scale, Series, SeriesStyle};
 use crate::numbers;
 use crate::results::{Case, Metric, Record};
 
@@ -8,252 +10,235 @@ use crate::results::{Case, Metric, Record};
 #[derive(Debug)]
 pub(crate) struct Plot {
     pub(crate) file: &'static str,
-    /// What it shows, for whoever does not see it.
+    /// The title, which is also the alternative text.
     pub(crate) title: String,
+    /// The chart; empty, if it would show nothing.
     pub(crate) svg: String,
 }
 
-/// Connections of the cases that are shown, where there are several.
-const SHOWN: u32 = 64;
+/// The connections of the plotted cases, in experiments with several.
+const CONNECTIONS: u32 = 64;
 
-/// Colours that also tell apart for those who see fewer of them (Okabe and Ito's).
-const LOOKS: [(&str, &str, bool); 11] = [
-    ("cachecompress", "#d55e00", false),
-    ("cachecompress --sendfile all", "#e69f00", true),
-    ("nginx", "#009e73", false),
-    ("nginx gzip on", "#009e73", true),
-    ("h2o", "#0072b2", false),
-    ("lighttpd", "#cc79a7", false),
-    ("Caddy", "#56b4e9", false),
-    ("Caddy encode", "#56b4e9", true),
-    ("static-web-server", "#8c8c8c", false),
-    ("tower-http ServeDir", "#8b5a2b", false),
-    ("tower-http CompressionLayer", "#8b5a2b", true),
+/// Colours that colour-blind readers can tell apart (Okabe and Ito's), and dashed lines.
+const STYLES: [(&str, u32, bool); 11] = [
+    ("cachecompress", 0xd55e00, false),
+    ("cachecompress --sendfile all", 0xe69f00, true),
+    ("nginx", 0x009e73, false),
+    ("nginx gzip on", 0x009e73, true),
+    ("h2o", 0x0072b2, false),
+    ("lighttpd", 0xcc79a7, false),
+    ("Caddy", 0x56b4e9, false),
+    ("Caddy encode", 0x56b4e9, true),
+    ("static-web-server", 0x8c8c8c, false),
+    ("tower-http ServeDir", 0x8b5a2b, false),
+    ("tower-http CompressionLayer", 0x8b5a2b, true),
 ];
 
-fn look(server: &str) -> Look {
-    let known = LOOKS.iter().find(|(name, ..)| *name == server);
+fn style(server: &str) -> SeriesStyle {
+    let known = STYLES.iter().find(|(name, ..)| *name == server);
     let (colour, dashed) =
-        known.map_or(("#444444", false), |(_, colour, dashed)| (*colour, *dashed));
-    Look { colour, dashed, bold: server.starts_with("cachecompress") }
+        known.map_or((0x444444, false), |(_, colour, dashed)| (*colour, *dashed));
+    let [_, red, green, blue] = colour.to_be_bytes();
+    let bold = server.starts_with("cachecompress");
+    SeriesStyle { colour: RGBColor(red, green, blue), dashed, bold }
 }
+
+const fn log(title: &str) -> Axis<'_> {
+    Axis { title, scale: Scale::Log, label: numbers::tick }
+}
+
+const fn linear(title: &str) -> Axis<'_> {
+    Axis { title, scale: Scale::Linear, label: numbers::tick }
+}
+
+const BODY: Axis<'_> = Axis { label: numbers::bytes, ..log("encoded body (log)") };
+const LENGTH: Axis<'_> = Axis { label: numbers::bytes, ..log("length of the file (log)") };
+const MICROS: Axis<'_> = log("processor time per request, µs (log)");
 
 /// The charts of an experiment.
-pub(crate) fn of(record: &Record) -> Vec<Plot> {
+pub(crate) fn plots(record: &Record) -> anyhow::Result<Vec<Plot>> {
+    let cpu = Metric::CpuMicros;
+    let first_byte = Metric::FirstByte;
     let plots = match record.experiment.as_str() {
         "warm" => vec![
-            by_length(record, "warm-cpu.svg", "HTTP/1.1: processor time of an answer"),
-            against_nginx(record),
-            rates(record),
+            by_length(record, "warm-cpu.svg", "HTTP/1.1: processor time per request")?,
+            against_nginx(record)?,
+            rates(record)?,
         ],
-        "drained" => vec![by_length(
-            record,
-            "drained-cpu.svg",
-            "HTTP/1.1, a client that keeps up: processor time of an answer",
-        )],
-        "h2c" => {
-            vec![by_length(record, "h2c-cpu.svg", "HTTP/2 (h2c): processor time of an answer")]
+        "drained" => {
+            let subject = "HTTP/1.1, drained: processor time per request";
+            vec![by_length(record, "drained-cpu.svg", subject)?]
         }
-        "conditional" => vec![single(record, "conditional.svg", "Processor time of a 304")],
-        "ranges" => vec![single(record, "ranges.svg", "Processor time of a range of 60 KB")],
-        "identity" => vec![identity(record)],
-        "cold" => vec![
-            cold(record, Metric::FirstByte, "cold-first-byte.svg", "the first byte"),
-            cold(record, Metric::Total, "cold-total.svg", "the last byte"),
-        ],
-        "downloads" => vec![downloads(record)],
-        "files" => vec![files(record)],
-        "connections" => connections(record),
-        "sizes" => sizes(record),
-        "startup" => vec![startup(record)],
+        "h2c" => {
+            vec![by_length(record, "h2c-cpu.svg", "HTTP/2 (h2c): processor time per request")?]
+        }
+        "conditional" => {
+            vec![bars(record, cpu, "conditional.svg", "Processor time of a 304", linear("µs"))?]
+        }
+        "ranges" => {
+            let title = "Processor time of a range of 60 KB";
+            vec![bars(record, cpu, "ranges.svg", title, linear("µs"))?]
+        }
+        "identity" => {
+            let title = "Processor time of a font (92 KB) and a film (4 MB), never compressed";
+            vec![bars(record, cpu, "identity.svg", title, MICROS)?]
+        }
+        "cold" => {
+            let axis = log("ms (log)");
+            let title = |end| format!("The first request for a large file: time to the {end} byte");
+            vec![
+                bars(record, first_byte, "cold-first-byte.svg", &title("first"), axis)?,
+                bars(record, Metric::Total, "cold-total.svg", &title("last"), axis)?,
+            ]
+        }
+        "downloads" => {
+            let count = record.cases().first().map_or(0.0, |case| case.amount);
+            let count = numbers::count(count);
+            let title = format!("Processor time for {count} downloads of a 10 MB program");
+            let axis = log("seconds (log)");
+            vec![bars(record, Metric::CpuSeconds, "downloads.svg", &title, axis)?]
+        }
+        "files" => {
+            let title = "Small texts in random order out of more and more files: processor time";
+            vec![lines(record, cpu, "scale-files.svg", title, log("files (log)"), MICROS)?]
+        }
+        "connections" => connections(record)?,
+        "sizes" => sizes(record)?,
+        "startup" => {
+            let title = "From the start of the program to its first response";
+            vec![bars(record, first_byte, "startup.svg", title, linear("ms"))?]
+        }
         _ => Vec::new(),
     };
-    plots.into_iter().filter(|plot| !plot.svg.is_empty()).collect()
+    Ok(plots.into_iter().filter(|plot| !plot.svg.is_empty()).collect())
 }
 
-fn plot(file: &'static str, title: &str, svg: String) -> Plot {
-    Plot { file, title: title.to_owned(), svg }
+/// A line for each server, with a point for each case.
+fn lines(
+    record: &Record,
+    metric: Metric,
+    file: &'static str,
+    title: &str,
+    x: Axis<'_>,
+    y: Axis<'_>,
+) -> anyhow::Result<Plot> {
+    let svg = chart::lines(title, x, y, series(record, metric, |_| true))?;
+    Ok(Plot { file, title: title.to_owned(), svg })
 }
 
-/// A point for each case of `wanted`, for each server.
+/// A group of bars for each case, with a bar for each server, the shortest first.
+fn bars(
+    record: &Record,
+    metric: Metric,
+    file: &'static str,
+    title: &str,
+    axis: Axis<'_>,
+) -> anyhow::Result<Plot> {
+    let mut groups = groups(record, metric, |_| true);
+    for group in &mut groups {
+        group.bars.sort_by(|one, other| one.2.total_cmp(&other.2));
+    }
+    bar_plot(file, title, axis, numbers::short, &groups)
+}
+
+fn bar_plot(
+    file: &'static str,
+    title: &str,
+    axis: Axis<'_>,
+    format: Format,
+    groups: &[Group<'_>],
+) -> anyhow::Result<Plot> {
+    let svg = chart::bars(title, axis, format, groups)?;
+    Ok(Plot { file, title: title.to_owned(), svg })
+}
+
 fn series<'a>(
     record: &'a Record,
     metric: Metric,
-    wanted: impl Fn(&Case<'_>) -> bool,
+    selects: impl Fn(&Case<'_>) -> bool,
 ) -> Vec<Series<'a>> {
-    let cases: Vec<Case<'_>> = record.cases().into_iter().filter(wanted).collect();
+    let cases: Vec<Case<'_>> = record.cases().into_iter().filter(selects).collect();
     let points = |name: &str| {
         let own = cases.iter();
         own.filter_map(|case| Some((case.amount, record.median(case, name, metric)?))).collect()
     };
     let servers = record.servers().into_iter();
-    servers.map(|name| Series { name, look: look(name), points: points(name) }).collect()
+    servers.map(|name| Series { name, style: style(name), points: points(name) }).collect()
 }
 
-/// A group for each case of `wanted`, the shortest bar first.
 fn groups<'a>(
     record: &'a Record,
     metric: Metric,
-    wanted: impl Fn(&Case<'_>) -> bool,
+    selects: impl Fn(&Case<'_>) -> bool,
 ) -> Vec<Group<'a>> {
-    let cases = record.cases().into_iter().filter(wanted);
+    let cases = record.cases().into_iter().filter(selects);
     cases
         .map(|case| {
-            let value = |name| Some((name, look(name), record.median(&case, name, metric)?));
-            let mut bars: Vec<_> = record.servers().into_iter().filter_map(value).collect();
-            bars.sort_by(|one, other| one.2.total_cmp(&other.2));
+            let bar = |name| Some((name, style(name), record.median(&case, name, metric)?));
+            let bars = record.servers().into_iter().filter_map(bar).collect();
             Group { name: case.name.into(), bars }
         })
         .collect()
 }
 
-const BODY: Axis<'_> =
-    Axis { title: "body on the wire (log)", scale: Scale::Log, label: numbers::bytes };
-const MICROS: Axis<'_> = Axis {
-    title: "processor time of an answer, µs (log)",
-    scale: Scale::Log,
-    label: numbers::tick,
-};
-
-fn by_length(record: &Record, file: &'static str, what: &str) -> Plot {
-    let title = format!("{what}, {SHOWN} connections");
-    let series = series(record, Metric::CpuMicros, |case| case.connections == SHOWN);
-    let svg = chart::lines(&title, BODY, MICROS, series);
-    plot(file, &title, svg)
+fn by_length(record: &Record, file: &'static str, subject: &str) -> anyhow::Result<Plot> {
+    let title = format!("{subject}, {CONNECTIONS} connections");
+    let series = series(record, Metric::CpuMicros, |case| case.connections == CONNECTIONS);
+    let svg = chart::lines(&title, BODY, MICROS, series)?;
+    Ok(Plot { file, title, svg })
 }
 
-/// Ratios to nginx, as the targets are set; those who need many times as much are in the tables.
-fn against_nginx(record: &Record) -> Plot {
-    let shown = ["cachecompress", "h2o", "lighttpd", "nginx"];
+/// The ratios to nginx, as the targets are set, of the servers that are near it.
+fn against_nginx(record: &Record) -> anyhow::Result<Plot> {
+    let servers = ["cachecompress", "h2o", "lighttpd", "nginx"];
     let title =
-        format!("Processor time of an answer, as a multiple of nginx's, {SHOWN} connections");
-    let cases = record.cases().into_iter().filter(|case| case.connections == SHOWN);
+        format!("Processor time per request, as a multiple of nginx's, {CONNECTIONS} connections");
+    let cases = record.cases().into_iter().filter(|case| case.connections == CONNECTIONS);
     let groups: Vec<Group<'_>> = cases
         .map(|case| {
-            let ratio = |name| {
+            let bar = |name| {
                 let ratio = record.ratio(&case, name, "nginx", Metric::CpuMicros)?;
-                Some((name, look(name), ratio))
+                Some((name, style(name), ratio))
             };
-            Group { name: case.name.into(), bars: shown.into_iter().filter_map(ratio).collect() }
+            Group { name: case.name.into(), bars: servers.into_iter().filter_map(bar).collect() }
         })
         .collect();
-    let axis = Axis { title: "multiple of nginx's", scale: Scale::Linear, label: numbers::tick };
-    plot("warm-ratio.svg", &title, chart::bars(&title, axis, numbers::times, &groups))
+    bar_plot("warm-ratio.svg", &title, linear("multiple of nginx's"), numbers::times, &groups)
 }
 
-fn rates(record: &Record) -> Plot {
-    let title = "Answers in a second from one core, 1.4 KB, HTTP/1.1";
-    let first = record.cases().first().map(|case| case.name.to_owned()).unwrap_or_default();
-    let mut groups = groups(record, Metric::RequestsPerSecond, |case| case.name == first);
+/// The rates of the shortest text, a group for each number of connections.
+fn rates(record: &Record) -> anyhow::Result<Plot> {
+    let title = "Requests per second on one core, 1.4 KB, HTTP/1.1";
     let cases = record.cases();
-    let own = cases.iter().filter(|case| case.name == first);
-    for (group, case) in groups.iter_mut().zip(own) {
-        group.name = match case.connections {
-            1 => "1 connection".into(),
-            more => format!("{} connections", numbers::count(f64::from(more))),
-        };
-        group.bars.reverse();
+    let first = cases.first().map_or("", |case| case.name);
+    let mut groups = groups(record, Metric::RequestsPerSecond, |case| case.name == first);
+    for (group, case) in groups.iter_mut().zip(cases.iter().filter(|case| case.name == first)) {
+        group.name = numbers::connections(case.connections);
+        group.bars.sort_by(|one, other| other.2.total_cmp(&one.2));
     }
-    let axis = Axis { title: "answers a second", scale: Scale::Linear, label: numbers::tick };
-    plot("warm-rate.svg", title, chart::bars(title, axis, numbers::short, &groups))
+    bar_plot("warm-rate.svg", title, linear("requests per second"), numbers::short, &groups)
 }
 
-/// All servers in one case.
-fn single(record: &Record, file: &'static str, title: &str) -> Plot {
-    let axis = Axis { title: "processor time, µs", scale: Scale::Linear, label: numbers::tick };
-    plot(
-        file,
-        title,
-        chart::bars(title, axis, numbers::short, &groups(record, Metric::CpuMicros, |_| true)),
-    )
+fn connections(record: &Record) -> anyhow::Result<Vec<Plot>> {
+    let x = log("connections (log)");
+    let rate = "More and more connections: requests per second, 1.4 KB";
+    let memory = "More and more connections: peak memory";
+    let rates = linear("requests per second");
+    Ok(vec![
+        lines(record, Metric::RequestsPerSecond, "scale-connections.svg", rate, x, rates)?,
+        lines(record, Metric::Rss, "scale-memory.svg", memory, x, log("peak memory, MB (log)"))?,
+    ])
 }
 
-fn identity(record: &Record) -> Plot {
-    let title = "Processor time of a font (92 KB) and a film (4 MB), never compressed";
-    let axis = Axis { label: numbers::tick, ..MICROS };
-    let svg =
-        chart::bars(title, axis, numbers::short, &groups(record, Metric::CpuMicros, |_| true));
-    plot("identity.svg", title, svg)
-}
-
-fn cold(record: &Record, metric: Metric, file: &'static str, until: &str) -> Plot {
-    let title = format!("The first request for a large file: time to {until}");
-    let axis = Axis { title: "ms (log)", scale: Scale::Log, label: numbers::tick };
-    let svg = chart::bars(&title, axis, numbers::short, &groups(record, metric, |_| true));
-    plot(file, &title, svg)
-}
-
-fn downloads(record: &Record) -> Plot {
-    let amount = record.cases().first().map_or(0.0, |case| case.amount);
-    let title =
-        format!("Processor time for {} downloads of a 10 MB program", numbers::count(amount));
-    let axis = Axis { title: "seconds (log)", scale: Scale::Log, label: numbers::tick };
-    let svg =
-        chart::bars(&title, axis, numbers::short, &groups(record, Metric::CpuSeconds, |_| true));
-    plot("downloads.svg", &title, svg)
-}
-
-fn files(record: &Record) -> Plot {
-    let title = "Small texts at random out of more and more files: processor time of an answer";
-    let x = Axis { title: "files (log)", scale: Scale::Log, label: numbers::tick };
-    let svg = chart::lines(title, x, MICROS, series(record, Metric::CpuMicros, |_| true));
-    plot("scale-files.svg", title, svg)
-}
-
-fn connections(record: &Record) -> Vec<Plot> {
-    let x = Axis { title: "connections (log)", scale: Scale::Log, label: numbers::tick };
-    let rate = Axis { title: "answers a second", scale: Scale::Linear, label: numbers::tick };
-    let memory = Axis { title: "peak memory, MB (log)", scale: Scale::Log, label: numbers::tick };
-    let charts = [
-        (
-            "scale-connections.svg",
-            "More and more connections: answers in a second, 1.4 KB",
-            rate,
-            Metric::RequestsPerSecond,
-        ),
-        ("scale-memory.svg", "More and more connections: peak memory", memory, Metric::Rss),
-    ];
-    let draw = |(file, title, y, metric)| {
-        plot(file, title, chart::lines(title, x, y, series(record, metric, |_| true)))
-    };
-    charts.into_iter().map(draw).collect()
-}
-
-fn sizes(record: &Record) -> Vec<Plot> {
-    let x = Axis { title: "length of the file (log)", ..BODY };
-    let rate =
-        Axis { title: "10⁶ bytes a second (log)", scale: Scale::Log, label: numbers::tick };
-    let cost = Axis {
-        title: "processor seconds for 10⁹ bytes (log)",
-        scale: Scale::Log,
-        label: numbers::tick,
-    };
-    let charts = [
-        (
-            "scale-sizes.svg",
-            "Longer and longer films: bytes in a second, 16 connections",
-            rate,
-            Metric::MegabytesPerSecond,
-        ),
-        (
-            "scale-sizes-cpu.svg",
-            "Longer and longer films: processor time for 1 GB",
-            cost,
-            Metric::CpuSeconds,
-        ),
-    ];
-    let draw = |(file, title, y, metric)| {
-        plot(file, title, chart::lines(title, x, y, series(record, metric, |_| true)))
-    };
-    charts.into_iter().map(draw).collect()
-}
-
-fn startup(record: &Record) -> Plot {
-    let title = "From the start of the program to its first answer";
-    let axis = Axis { title: "ms", scale: Scale::Linear, label: numbers::tick };
-    let svg =
-        chart::bars(title, axis, numbers::short, &groups(record, Metric::FirstByte, |_| true));
-    plot("startup.svg", title, svg)
+fn sizes(record: &Record) -> anyhow::Result<Vec<Plot>> {
+    let rate = "Longer and longer films: MB per second, 16 connections";
+    let cost = "Longer and longer films: processor time per GB";
+    let rates = log("MB per second (log)");
+    let costs = log("processor seconds per GB (log)");
+    Ok(vec![
+        lines(record, Metric::MegabytesPerSecond, "scale-sizes.svg", rate, LENGTH, rates)?,
+        lines(record, Metric::CpuSeconds, "scale-sizes-cpu.svg", cost, LENGTH, costs)?,
+    ])
 }
 
 #[cfg(test)]
@@ -262,7 +247,7 @@ mod tests {
     use crate::servers::kind::Kind;
 
     #[test]
-    fn every_server_has_its_look() {
+    fn every_server_has_a_style() {
         let all = [
             Kind::Ours,
             Kind::OursSendfileAll,
@@ -277,7 +262,7 @@ mod tests {
             Kind::CompressionLayer,
         ];
         for kind in all {
-            assert!(LOOKS.iter().any(|(name, ..)| *name == kind.name()), "{}", kind.name());
+            assert!(STYLES.iter().any(|(name, ..)| *name == kind.name()), "{}", kind.name());
         }
     }
 }
