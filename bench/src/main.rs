@@ -22,19 +22,30 @@ mod servers;
 mod site;
 mod text;
 
+use std::process::ExitCode;
+
 use anyhow::bail;
 use clap::Parser as _;
 
 use crate::options::Options;
 use crate::places::Places;
 
-fn main() -> anyhow::Result<()> {
-    let options = Options::parse();
-    let places = Places::new(&options)?;
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> anyhow::Result<()> {
+    let places = Places::new(options)?;
     let mut failed = Vec::new();
     if !options.report {
         machine::prepare()?;
-        failed = experiments::run(&options, &places)?;
+        failed = experiments::run(options, &places)?;
     }
     report::write(&places)?;
     if !failed.is_empty() {

@@ -68,8 +68,9 @@ impl Programs {
 }
 
 fn file(path: &Path) -> anyhow::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let found = path.is_file().then(|| path.to_owned());
-    found.with_context(|| format!("{} is missing; `cargo xtask bench` makes it", path.display()))
+    found.with_context(|| format!("`{name}` is missing; `cargo xtask bench` makes it"))
 }
 
 fn on_path(program: &str) -> anyhow::Result<PathBuf> {
