@@ -86,12 +86,14 @@ impl Encoder {
                 let (resource, codec) = (Arc::clone(resource), codec.clone());
                 let context = Arc::clone(&inner.context);
                 let begun = inner.speculative.find(&resource.path, resource.fingerprint, &codec);
+                // An encode that was asked for before the shutdown is still begun.
+                let is_closing = context.is_closing();
                 let job = Job { context, resource, digest, codec, insists };
                 let (inner, small) = (Arc::clone(inner), job.is_small());
                 // A submission that is refused drops the leader, which tells its followers.
                 self.0.context.readers.submit(priority, small, move || match job.find() {
                     Ok(Some(entry)) => finish_stored(leader, &entry),
-                    Ok(None) if inner.context.is_closing() => {}
+                    Ok(None) if is_closing => {}
                     Ok(None) => {
                         inner.speculative.note_encode(job.resource.len);
                         inner.pool.submit(priority, small, move || job.run(begun, leader));
