@@ -1,5 +1,4 @@
-//! What the runnable examples in `src/bin` have in common: their arguments,
-//! `[PORT [CACHE_DIR [DIR]]]`.
+//! Arguments and signals of the runnable examples in `src/bin`: `[PORT [CACHE_DIR [DIR]]]`.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -8,10 +7,10 @@ use std::path::PathBuf;
 use cachecompress::Cache;
 use tokio::net::TcpListener;
 
-/// Whatever may go wrong at the start.
+/// Any error at the start.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Listens on the port that the first argument names, 3000 without one, and says so.
+/// Listens on the port of the first argument, 3000 without one, and prints the address.
 ///
 /// # Errors
 ///
@@ -26,11 +25,29 @@ pub async fn listen() -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// The most that a cache takes; one file may have a quarter of it.
+/// Catches Ctrl-C from now on. The future ends at the first one.
+///
+/// To be called before the server tells its address: a signal that comes before the first poll of
+/// `tokio::signal::ctrl_c` would end the program, or be lost.
+///
+/// # Errors
+///
+/// If the system lets no signal be caught.
+pub fn interrupt() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    #[cfg(unix)]
+    let mut signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+    #[cfg(windows)]
+    let mut signal = tokio::signal::windows::ctrl_c()?;
+    Ok(async move {
+        signal.recv().await;
+    })
+}
+
+/// The bytes of a cache. One file may take a quarter of them.
 const CACHE_BYTES: u64 = 512 << 20;
 
-/// A cache in the directory that the second argument names, so that a restart encodes nothing
-/// again; without one, in memory.
+/// A cache in the directory of the second argument, which a restart finds again; without one, in
+/// memory.
 ///
 /// # Errors
 ///
@@ -42,8 +59,24 @@ pub fn cache() -> Result<Cache, cachecompress::Error> {
     }
 }
 
-/// The directory that the third argument names, if there is one.
+/// The directory of the third argument, if there is one.
 #[must_use]
 pub fn directory() -> Option<PathBuf> {
     std::env::args_os().nth(3).map(PathBuf::from)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// An example that got its signal before it had asked for one did not end for 20 seconds.
+    #[tokio::test]
+    async fn interrupt_keeps_a_signal_that_comes_before_the_first_poll() {
+        let interrupted = interrupt().expect("a signal");
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT)
+            .expect("a signal to oneself");
+        tokio::time::timeout(std::time::Duration::from_secs(60), interrupted)
+            .await
+            .expect("the signal is kept");
+    }
 }

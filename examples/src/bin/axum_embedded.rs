@@ -28,7 +28,7 @@ use axum::extract::Path;
 use axum::response::Redirect;
 use axum::routing::get;
 use cachecompress::{Embedded, Memory, ServeCompressed, Shutdown};
-use cachecompress_examples::{StartError, cache, listen};
+use cachecompress_examples::{StartError, cache, interrupt, listen};
 use http::HeaderValue;
 
 #[derive(rust_embed::Embed)]
@@ -73,14 +73,8 @@ async fn main() -> Result<(), StartError> {
         .nest_service("/assets/", assets.clone())
         .fallback_service(pages.clone());
 
-    axum::serve(listen().await?, app)
-        .with_graceful_shutdown(async {
-            // Without signals there is only the hard end.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
-        .await?;
+    let interrupted = interrupt()?;
+    axum::serve(listen().await?, app).with_graceful_shutdown(interrupted).await?;
     assets.shutdown(Shutdown::Finish).await;
     pages.shutdown(Shutdown::Finish).await;
     Ok(())

@@ -16,7 +16,7 @@ use axum::Router;
 use axum::routing::get;
 use cachecompress::sendfile::{Connection, Listener};
 use cachecompress::{Directory, ServeCompressed, Shutdown};
-use cachecompress_examples::{StartError, cache, directory, listen};
+use cachecompress_examples::{StartError, cache, directory, interrupt, listen};
 
 #[tokio::main]
 async fn main() -> Result<(), StartError> {
@@ -28,14 +28,8 @@ async fn main() -> Result<(), StartError> {
         .fallback_service(files.clone())
         .into_make_service_with_connect_info::<Connection>();
 
-    axum::serve(Listener::from(listen().await?), app)
-        .with_graceful_shutdown(async {
-            // Without signals there is only the hard end.
-            if tokio::signal::ctrl_c().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        })
-        .await?;
+    let interrupted = interrupt()?;
+    axum::serve(Listener::from(listen().await?), app).with_graceful_shutdown(interrupted).await?;
     files.shutdown(Shutdown::Finish).await;
     Ok(())
 }
