@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "this test reads the sources themselves")]
 
 mod doors;
+mod impls;
 mod imports;
 mod layers;
 mod life;
