@@ -6,25 +6,21 @@
 
 mod entry;
 mod eviction;
-mod files;
-mod gc;
 mod index;
 mod key;
 mod layout;
+mod maintenance;
 mod reader;
 mod store;
-mod verify;
 mod writer;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use entry::{Checksum, MAX_HEADER, TRAILER};
 pub use entry::{Damage, Header, Kind};
-pub use files::{CacheFiles, Care, Litter};
-pub use gc::GcSummary;
 pub use key::Key;
+pub use maintenance::{CacheFiles, Care, GcSummary, Litter, VerifySummary};
 #[cfg(any(test, fuzzing))]
 pub(crate) use reader::ReadError;
 pub(crate) use reader::{Entry, Payload};
 pub use store::{Cache, CacheBuilder, CacheStats};
-pub use verify::VerifySummary;
 pub(crate) use writer::{EntryWriter, KeyLock, WriteError};

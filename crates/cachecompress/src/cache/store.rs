@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use super::entry::{Checksum, Damage, Header, Kind};
 use super::eviction;
-use super::files::CacheFiles;
 use super::index::{Bounds, Claim, Index};
 use super::key::{Key, Name};
 use super::layout::{self, Layout, with_directory};
+use super::maintenance::CacheFiles;
 use super::reader::{Entry, ReadError};
 use super::writer::{Draft, EntryWriter, KeyLock, WriteError};
 use crate::concurrency::sync::{Mutex, clock, lock};

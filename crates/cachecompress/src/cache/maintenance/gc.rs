@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::files::{CacheFiles, Care, Litter, Watch, entry_of};
-use super::key::Name;
-use super::layout::{VERSION, remove_only};
 use super::verify::Checked;
+use crate::cache::key::Name;
+use crate::cache::layout::{VERSION, remove_only};
 use crate::error::Error;
 use crate::fs::{FileKind, PRIVATE_PREFIX, Stat, nanos};
 
@@ -87,7 +87,7 @@ impl CacheFiles {
     }
 
     /// Removes the directories of other formats that nobody has used for a week.
-    pub(super) fn remove_unused_formats(&self) {
+    pub(in crate::cache) fn remove_unused_formats(&self) {
         if !self.is_tagged() {
             return;
         }

@@ -6,9 +6,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::entry::Damage;
-use super::key::Name;
-use super::layout::{ENTRIES, LOCKS, Layout, TAG_NAME, VERSION};
+use crate::cache::entry::Damage;
+use crate::cache::key::Name;
+use crate::cache::layout::{ENTRIES, LOCKS, Layout, TAG_NAME, VERSION};
 use crate::error::Error;
 use crate::fs::{Disk, FileKind, RealDisk, Stat, read_full};
 
@@ -108,7 +108,7 @@ impl CacheFiles {
         self
     }
 
-    pub(super) fn of(disk: &Arc<dyn Disk>, layout: &Layout) -> Self {
+    pub(in crate::cache) fn of(disk: &Arc<dyn Disk>, layout: &Layout) -> Self {
         Self { disk: Arc::clone(disk), layout: layout.clone() }
     }
 

@@ -4,10 +4,10 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::entry::Damage;
 use super::files::{CacheFiles, Care, Watch, entry_of, shard_of};
-use super::key::Name;
-use super::reader::{Entry, ReadError};
+use crate::cache::entry::Damage;
+use crate::cache::key::Name;
+use crate::cache::reader::{Entry, ReadError};
 use crate::error::Error;
 use crate::fs::FileKind;
 
