@@ -50,11 +50,6 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     ///
     /// If the source cannot be listed.
     fn paths(&self) -> Result<Vec<SourcePath>, Error>;
-
-    /// A file by its content, for a source that keeps old ones. Most do not.
-    fn by_digest(&self, _digest: &Digest) -> Option<SourceFile> {
-        None
-    }
 }
 
 /// What [`Source::lookup`] found.
@@ -170,9 +165,5 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
         (**self).paths()
-    }
-
-    fn by_digest(&self, digest: &Digest) -> Option<SourceFile> {
-        (**self).by_digest(digest)
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Found, Source, SourceFile};
+use super::{Found, Source};
 use crate::error::Error;
-use crate::http::{Digest, SourcePath};
+use crate::http::SourcePath;
 
 /// Several sources as one: what an upper layer has hides what lies below.
 ///
@@ -75,10 +75,6 @@ impl Source for Overlay {
         }
         Ok(all.into_iter().collect())
     }
-
-    fn by_digest(&self, digest: &Digest) -> Option<SourceFile> {
-        self.layers.iter().find_map(|layer| layer.by_digest(digest))
-    }
 }
 
 /// Whether one of the `files` lies beneath `path`.
@@ -93,7 +89,7 @@ fn is_directory(files: &BTreeSet<SourcePath>, path: &SourcePath) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{Content, Memory};
+    use crate::source::{Content, Memory, SourceFile};
 
     fn text(overlay: &Overlay, path: &str) -> Option<String> {
         match overlay.lookup(&SourcePath::parse(path.as_bytes()).unwrap()).unwrap() {
