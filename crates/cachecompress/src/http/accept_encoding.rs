@@ -5,10 +5,7 @@ use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use super::ContentCoding;
 use super::coding::is_token_byte;
 use super::field::trim_ows;
-
-/// How many codings are remembered besides the well-known ones; whatever else a request lists
-/// counts as not listed. `identity` and `*` always count.
-const LIMIT: usize = 32;
+use crate::limits::ACCEPTED_CODINGS;
 
 /// The weight of a coding that is listed without one, RFC 9110 §12.4.2.
 const FULL: u16 = 1000;
@@ -82,7 +79,7 @@ impl AcceptEncoding {
         }
         let coding = match known {
             Some(coding) => coding,
-            None if self.codings.len() >= LIMIT => return,
+            None if self.codings.len() >= ACCEPTED_CODINGS => return,
             None => match ContentCoding::new(name) {
                 Ok(coding) => coding,
                 Err(_) => return,
@@ -344,7 +341,7 @@ mod tests {
             }
             line.push_str("gzip, identity;q=0");
             let parsed = accept(&[&line]);
-            assert!(parsed.codings.len() <= LIMIT + 4);
+            assert!(parsed.codings.len() <= ACCEPTED_CODINGS + 4);
             let negotiated = parsed.negotiate(&PREFERENCE);
             assert_eq!(negotiated.codings, [ContentCoding::GZIP]);
             assert!(!negotiated.identity);

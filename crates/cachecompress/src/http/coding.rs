@@ -4,6 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::limits::CODING_NAME;
+
 /// A content coding, RFC 9110 §8.4.1: a token, compared without regard to case.
 ///
 /// Cheap to clone. Stored in lower case, so that equality is case-insensitive.
@@ -38,7 +40,7 @@ impl ContentCoding {
     ///
     /// [`InvalidCoding`] if `text` is empty, longer than 32 bytes or no token.
     pub fn new(text: &str) -> Result<Self, InvalidCoding> {
-        if text.is_empty() || text.len() > 32 || !text.bytes().all(is_token_byte) {
+        if text.is_empty() || text.len() > CODING_NAME || !text.bytes().all(is_token_byte) {
             return Err(InvalidCoding);
         }
         Ok(Self::well_known(text)

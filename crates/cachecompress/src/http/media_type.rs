@@ -3,9 +3,7 @@
 use http::HeaderValue;
 
 use super::SourcePath;
-
-/// The longest extension that is looked up.
-const EXTENSION_LIMIT: usize = 16;
+use crate::limits;
 
 /// The `Content-Type` that the extension of `path` suggests, without regard to case.
 ///
@@ -18,7 +16,7 @@ const EXTENSION_LIMIT: usize = 16;
 #[must_use]
 pub fn media_type(path: &SourcePath) -> HeaderValue {
     let guess = path.extension().and_then(|extension| {
-        let mut lower = [0; EXTENSION_LIMIT];
+        let mut lower = [0; limits::EXTENSION];
         let lower = lower.get_mut(..extension.len())?;
         lower.copy_from_slice(extension.as_bytes());
         lower.make_ascii_lowercase();

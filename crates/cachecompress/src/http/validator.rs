@@ -7,12 +7,7 @@ use http::HeaderValue;
 
 use super::field::trim_ows;
 use super::{ContentCoding, Digest, EncoderId};
-
-/// How many tags of a list are looked at; clients send one.
-const LIMIT: usize = 64;
-
-/// The greatest length of an application's own tag.
-const OWN_LIMIT: usize = 256;
+use crate::limits::{ENTITY_TAGS, OWN_ENTITY_TAG};
 
 /// An entity tag (RFC 9110 §8.8.3), of ASCII only.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -129,7 +124,7 @@ impl EntityTagList {
         for line in values {
             lines += 1;
             let mut rest = line;
-            while tags.len() < LIMIT
+            while tags.len() < ENTITY_TAGS
                 && let Some((member, after)) = next_member(rest)
             {
                 members += 1;
@@ -209,7 +204,7 @@ impl RepresentationTags {
     #[must_use]
     pub fn own(tag: &str) -> Option<Self> {
         let acceptable = !tag.is_empty()
-            && tag.len() <= OWN_LIMIT
+            && tag.len() <= OWN_ENTITY_TAG
             && tag.bytes().all(is_etagc)
             && !ends_as_coded(tag);
         acceptable.then(|| Self { base: tag.into() })
@@ -350,7 +345,7 @@ mod tests {
         let line = "\"a\",".repeat(10_000);
         let lines = [line.as_bytes(); 3];
         match EntityTagList::parse_all(lines.into_iter()) {
-            Some(EntityTagList::Tags(tags)) => assert_eq!(tags.len(), LIMIT),
+            Some(EntityTagList::Tags(tags)) => assert_eq!(tags.len(), ENTITY_TAGS),
             other => panic!("{other:?}"),
         }
         assert_eq!(list(&["x,".repeat(50_000).as_str()]), "");

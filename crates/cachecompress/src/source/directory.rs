@@ -8,6 +8,7 @@ use super::{Content, Found, Source, SourceFile};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{self, Disk, DiskFile, DiskRoot, FileKind, Fingerprint, RealDisk, Stat};
 use crate::http::SourcePath;
+use crate::limits::DIRECTORY_DEPTH;
 
 /// The files in a directory and beneath it.
 ///
@@ -43,9 +44,6 @@ fn identity(stat: &Stat) -> Identity {
 }
 
 impl Directory {
-    /// How deep [`paths`](Source::paths) descends.
-    const MAX_DEPTH: usize = 64;
-
     /// The directory `path`; a relative one is taken from the current working directory, once.
     ///
     /// # Errors
@@ -221,7 +219,7 @@ impl Walk<'_> {
         match self.root.open(name) {
             Ok((Stat { kind: FileKind::Regular, .. }, _)) => self.paths.push(path),
             Ok((stat @ Stat { kind: FileKind::Directory, .. }, _)) => {
-                if depth < Directory::MAX_DEPTH && self.seen.insert(identity(&stat)) {
+                if depth < DIRECTORY_DEPTH && self.seen.insert(identity(&stat)) {
                     self.descend(name, path.as_bytes(), depth + 1)?;
                 }
             }
