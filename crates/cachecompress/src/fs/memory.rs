@@ -1,29 +1,30 @@
-//! A file system that is forgotten with the process.
+//! A file system in memory, forgotten with the process.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use super::os::has_a_name;
+use super::file::has_a_name;
 use super::{Disk, DiskFile, DiskLock, DiskRoot, FileKind, Fingerprint, Stat, nanos};
+use crate::concurrency::sync::{Mutex, lock};
 
 /// A file system in memory, for a cache without a disk and for tests.
 ///
 /// It behaves as a local file system does on Linux: an open file outlives its name, two locks
-/// of one name exclude each other, a name that is created or removed changes its directory's
-/// times. No two changes have the same time. It knows no symlinks and no permissions, and
-/// sources cannot lie on it. Clones share the files.
+/// of one name exclude each other, and a name that is created or removed changes its directory's
+/// times. No two changes have the same time. It has no symlinks and no permissions, and sources
+/// cannot lie on it. Clones share the files.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     nodes: Mutex<BTreeMap<PathBuf, Node>>,
-    /// The last inode's number.
+    /// The number of the newest inode.
     inodes: AtomicU64,
     /// The time of the last change, in nanoseconds since 1970.
     clock: AtomicU64,
@@ -42,7 +43,7 @@ struct Inode {
     modified: AtomicU64,
     changed: AtomicU64,
     locked: Mutex<bool>,
-    /// A lock's size, as its holder announced it.
+    /// The size of a lock that its holder announced.
     announced: AtomicU64,
 }
 
@@ -65,12 +66,8 @@ struct MemoryLock {
 
 type Nodes = BTreeMap<PathBuf, Node>;
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl MemoryDisk {
-    /// An empty file system.
+    /// Creates an empty file system.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -83,7 +80,7 @@ impl MemoryDisk {
 }
 
 impl Shared {
-    /// The time of a change: now, and later than every earlier one.
+    /// Returns the time of a change: now, and later than every earlier one.
     fn tick(&self) -> u64 {
         let now = u64::try_from(nanos(SystemTime::now())).unwrap_or_default();
         let after = |last: u64| now.max(last + 1);
@@ -114,7 +111,7 @@ impl Shared {
         Node::Directory(Fingerprint { device: 0, inode, size: 0, modified: now, changed: now })
     }
 
-    /// Notes that a name in the directory of `path` came or went.
+    /// Sets the times of the directory of `path`, because a name came or went.
     fn touch_parent(&self, nodes: &mut Nodes, path: &Path) {
         if let Some(Node::Directory(parent)) = path.parent().and_then(|dir| nodes.get_mut(dir)) {
             let now = i128::from(self.tick());
@@ -127,7 +124,7 @@ impl Shared {
         nodes.insert(path, node);
     }
 
-    /// Removes the file `path` if it `may_go`, and says whether it did.
+    /// Removes the file `path` if it `may_go`; returns whether it did.
     fn remove(&self, path: &Path, may_go: impl FnOnce(&Arc<Inode>) -> bool) -> io::Result<bool> {
         let mut nodes = lock(&self.nodes);
         match nodes.get(path) {
@@ -144,7 +141,7 @@ impl Shared {
     }
 }
 
-/// One spelling for every path: without `.`, and `..` taken back.
+/// Returns the one spelling of a path: without `.` and `..`.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for component in path.components() {
@@ -157,7 +154,7 @@ fn plain(path: &Path) -> PathBuf {
     plain
 }
 
-/// Whether `path` needs no creation: the root, or the working directory.
+/// Whether `path` needs no creation, being the root or the working directory.
 fn always_there(path: &Path) -> bool {
     path.parent().is_none()
 }
@@ -240,7 +237,7 @@ impl Disk for MemoryDisk {
     }
 
     fn remove_unused(&self, path: &Path) -> io::Result<bool> {
-        // Whoever has it open holds it beside its name.
+        // An open file holds the inode beside its name.
         self.0.remove(&plain(path), |inode| Arc::strong_count(inode) == 1)
     }
 
@@ -279,7 +276,7 @@ impl Disk for MemoryDisk {
         Ok(Some(Box::new(MemoryLock { inode, disk: Arc::clone(&self.0), path })))
     }
 
-    /// Always `Unsupported`: [`Memory`](crate::source::Memory) is the source for that.
+    /// Always fails as `Unsupported`: [`Memory`](crate::source::Memory) is the source in memory.
     fn open_root(&self, _path: &Path) -> io::Result<Box<dyn DiskRoot>> {
         Err(ErrorKind::Unsupported.into())
     }
@@ -315,7 +312,7 @@ impl Inode {
 }
 
 impl MemoryFile {
-    /// Changes the bytes and notes when.
+    /// Changes the bytes and sets the times.
     fn modify<T>(&self, change: impl FnOnce(&mut Vec<u8>) -> io::Result<T>) -> io::Result<T> {
         let mut bytes = self.inode.bytes.write().unwrap_or_else(PoisonError::into_inner);
         let done = change(&mut bytes)?;
@@ -324,7 +321,7 @@ impl MemoryFile {
     }
 }
 
-/// Makes room in `bytes` up to `len`, or says that there is none.
+/// Makes room in `bytes` up to `len`, or fails as `StorageFull`.
 fn make_room(bytes: &mut Vec<u8>, len: u64) -> io::Result<usize> {
     let len = usize::try_from(len).map_err(|_| ErrorKind::StorageFull)?;
     let missing = len.saturating_sub(bytes.len());

@@ -5,23 +5,16 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use super::tmpfile::{Unnamed, has_a_name};
-use super::{lock, nowait, platform, preallocate, root};
+use super::file::RealFile;
+use super::lock::FileLock;
+use super::root::RealRoot;
+use super::{nowait, platform};
 use crate::fs::{Disk, DiskFile, DiskLock, DiskRoot, Stat};
 
 /// The operating system's file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
-
-/// A file of [`RealDisk`].
-#[derive(Debug)]
-pub(super) struct RealFile {
-    file: Arc<File>,
-    /// For a file from [`Disk::create_unnamed`]: how it gets its name.
-    unnamed: Option<Unnamed>,
-}
 
 impl Disk for RealDisk {
     fn create_private_dir(&self, path: &Path) -> io::Result<()> {
@@ -29,25 +22,15 @@ impl Disk for RealDisk {
     }
 
     fn create_unnamed(&self, dir: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let (file, unnamed) = Unnamed::create(dir)?;
-        platform::mark_used(&file);
-        Ok(Arc::new(RealFile { file: Arc::new(file), unnamed: Some(unnamed) }))
+        RealFile::create_unnamed(dir)
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = platform::plain_file().open(path)?;
-        if !platform::mark_used(&file) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        Ok(Arc::new(RealFile::from(file)))
+        RealFile::in_use(platform::plain_file().open(path)?)
     }
 
     fn open_nowait(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let file = nowait::open(path)?;
-        if !platform::mark_used(&file) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        Ok(Arc::new(RealFile::from(file)))
+        RealFile::in_use(nowait::open(path)?)
     }
 
     fn is_local(&self, path: &Path) -> bool {
@@ -83,62 +66,11 @@ impl Disk for RealDisk {
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
-        let lock = lock::FileLock::try_new(path)?;
+        let lock = FileLock::try_new(path)?;
         Ok(lock.map(|lock| Box::new(lock) as Box<dyn DiskLock>))
     }
 
     fn open_root(&self, path: &Path) -> io::Result<Box<dyn DiskRoot>> {
-        root::RealRoot::open(path).map(|root| Box::new(root) as Box<dyn DiskRoot>)
-    }
-}
-
-impl From<File> for RealFile {
-    fn from(file: File) -> Self {
-        Self { file: Arc::new(file), unnamed: None }
-    }
-}
-
-impl DiskFile for RealFile {
-    fn stat(&self) -> io::Result<Stat> {
-        platform::stat_file(&self.file)
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        platform::read_at(&self.file, buffer, offset)
-    }
-
-    fn read_at_nowait(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        nowait::read_at(&self.file, buffer, offset)
-    }
-
-    fn as_real(&self) -> Option<&Arc<File>> {
-        Some(&self.file)
-    }
-
-    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        platform::write_all_at(&self.file, bytes, offset)
-    }
-
-    fn reserve(&self, len: u64) -> io::Result<()> {
-        preallocate::reserve(&self.file, len)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn publish(&self, path: &Path) -> io::Result<()> {
-        match &self.unnamed {
-            Some(unnamed) => unnamed.publish(&self.file, path),
-            None => Err(has_a_name()),
-        }
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn touch(&self) -> io::Result<()> {
-        self.file.set_modified(SystemTime::now())
+        RealRoot::open(path).map(|root| Box::new(root) as Box<dyn DiskRoot>)
     }
 }

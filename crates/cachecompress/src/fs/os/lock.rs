@@ -1,4 +1,4 @@
-//! A lock that a file's name stands for.
+//! An exclusive lock on a file's name.
 
 use std::fs::File;
 use std::io;
@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::platform;
 use crate::fs::DiskLock;
+use crate::limits;
 
-/// An exclusive lock, held by an open file description: neither another process nor another
-/// call in this one gets it meanwhile (`flock` on Unix, `LockFileEx` on Windows).
+/// An exclusive lock that an open file description holds (`flock` on Unix, `LockFileEx` on
+/// Windows). Neither another process nor another call in this one gets it meanwhile.
 #[derive(Debug)]
 pub(super) struct FileLock {
-    /// Dropped, and thereby unlocked, after the name is gone.
+    /// Dropped, and so unlocked, after the name is gone.
     file: File,
     path: PathBuf,
 }
@@ -23,22 +24,18 @@ impl DiskLock for FileLock {
 }
 
 impl FileLock {
-    /// How often a name may move away between open and lock, before somebody else shall have
-    /// the lock.
-    const ATTEMPTS: usize = 8;
-
     pub(super) fn try_new(path: &Path) -> io::Result<Option<Self>> {
         let mut options = platform::private_file();
         options.read(true).write(true).create(true).truncate(false);
-        for _ in 0..Self::ATTEMPTS {
+        for _ in 0..limits::LOCK_ATTEMPTS {
             let file = options.open(path)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
                 Err(std::fs::TryLockError::Error(error)) => return Err(error),
             }
-            // The holder before us may have removed the file between our open and our lock;
-            // then the next one creates it anew, and a lock on the old file excludes nobody.
+            // The holder before us may have removed the file between our open and our lock. The
+            // next caller then creates it anew, and a lock on the old file excludes nobody.
             let lock = Self { file, path: path.to_owned() };
             if lock.is_named()? {
                 return Ok(Some(lock));
@@ -51,8 +48,7 @@ impl FileLock {
     fn is_named(&self) -> io::Result<bool> {
         let locked = platform::stat_file(&self.file)?.fingerprint;
         match platform::stat_path(&self.path) {
-            Ok(named) => Ok((named.fingerprint.device, named.fingerprint.inode)
-                == (locked.device, locked.inode)),
+            Ok(named) => Ok(named.fingerprint.identity() == locked.identity()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
@@ -61,8 +57,8 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Under the lock, and only our own: after an `rm -rf` of the cache the name may be
-        // somebody else's lock.
+        // Removed under the lock, and only if it is ours: after an `rm -rf` of the cache the name
+        // may be somebody else's lock.
         if self.is_named().unwrap_or(false) {
             let _ = std::fs::remove_file(&self.path);
         }
@@ -73,10 +69,10 @@ impl Drop for FileLock {
 mod tests {
     use super::*;
 
-    /// Two threads fight for one name; the file is created and removed at every turn, so a
-    /// lock on a file that has lost its name would let both in.
+    /// The file is created and removed at every turn, so a lock on a file that has lost its name
+    /// would let two threads in.
     #[test]
-    fn nobody_holds_a_lock_together_with_somebody_else() {
+    fn lock_excludes_other_threads_when_its_file_comes_and_goes() {
         use std::sync::atomic::{AtomicUsize, Ordering};
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");

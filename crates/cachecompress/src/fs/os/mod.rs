@@ -1,10 +1,13 @@
 //! The operating system's file system.
 //!
-//! `platform` is Unix or Windows. Calls that only Linux has lie in a file each, with their fallback
-//! beside them; `--cfg cachecompress_portable` chooses the fallbacks on Linux too.
+//! `platform` is Unix or Windows, chosen here. A call that only Linux has lies in a file of its own
+//! with its fallback beside it: `tmpfile` ([`Disk::create_unnamed`](super::Disk::create_unnamed)
+//! without a name), `preallocate` ([`DiskFile::reserve`](super::DiskFile::reserve)) and `nowait`
+//! (the `…_nowait` calls). `--cfg cachecompress_portable` chooses the fallbacks on Linux too, so
+//! that they can be tested there.
 
-mod absence;
 mod disk;
+mod file;
 mod lock;
 mod nowait;
 #[cfg_attr(unix, path = "unix.rs")]
@@ -14,8 +17,7 @@ mod preallocate;
 mod root;
 mod tmpfile;
 
-pub(crate) use absence::leads_nowhere;
 pub use disk::RealDisk;
 pub(crate) use platform::{is_exhausted, name_to_bytes, path_from_bytes};
+pub(crate) use root::leads_nowhere;
 pub use tmpfile::PRIVATE_PREFIX;
-pub(super) use tmpfile::has_a_name;

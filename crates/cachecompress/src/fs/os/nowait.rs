@@ -1,4 +1,4 @@
-//! Reading and looking only where that needs no wait for the disk.
+//! Calls that answer from the kernel's caches, and fail where they would wait for the disk.
 
 pub(super) use os::{is_local, open, open_beneath, read_at, stat, stat_beneath};
 
@@ -17,9 +17,11 @@ mod os {
 
     use crate::fs::{FileKind, Fingerprint, Stat};
 
-    /// The file systems (ext, XFS, Btrfs, F2FS, bcachefs, ZFS, tmpfs, overlayfs, EROFS, SquashFS) of
-    /// which nobody else changes a file, so that what the kernel remembers of one is true, and needs
-    /// no call of anybody. Any other is taken for one of a network.
+    /// The local file systems: ext, XFS, Btrfs, F2FS, bcachefs, ZFS, tmpfs, overlayfs, EROFS,
+    /// SquashFS.
+    ///
+    /// Nobody but this kernel changes their files, so its caches are true and it need not ask
+    /// anybody. Any other is taken for a network's.
     const LOCAL: [u64; 10] = [
         0xef53,
         0x5846_5342,
@@ -42,32 +44,34 @@ mod os {
         fstatfs(dir).is_ok_and(|found| LOCAL.contains(&(found.f_type as u64 & 0xffff_ffff)))
     }
 
-    /// Opens `path` as [`plain_file`](super::super::platform::plain_file) has it, if the kernel
-    /// remembers all of the way to it.
+    /// Opens `path` with the flags of [`plain_file`](super::super::platform::plain_file), if the
+    /// kernel has all of the path in its cache.
     pub(in crate::fs::os) fn open(path: &Path) -> io::Result<File> {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        remembered(CWD, path, flags, ResolveFlags::empty()).map(File::from)
+        cached(CWD, path, flags, ResolveFlags::empty()).map(File::from)
     }
 
-    /// Opens the regular file `path` beneath `dir`, on its file system, if the kernel remembers that.
+    /// Opens the regular file `path` beneath `dir`, on its file system, if the kernel has it in its
+    /// cache.
     pub(in crate::fs::os) fn open_beneath(dir: &File, path: &Path) -> io::Result<File> {
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        remembered(dir, path, flags, BENEATH).map(File::from)
+        cached(dir, path, flags, BENEATH).map(File::from)
     }
 
-    /// What stands at `path`, if the kernel remembers all of the way to it.
+    /// Returns what stands at `path`, if the kernel has all of the path in its cache.
     pub(in crate::fs::os) fn stat(path: &Path) -> io::Result<Stat> {
         look(CWD, path, ResolveFlags::empty())
     }
 
-    /// What stands at `path` beneath `dir`, on its file system, if the kernel remembers that.
+    /// Returns what stands at `path` beneath `dir`, on its file system, if the kernel has it in its
+    /// cache.
     pub(in crate::fs::os) fn stat_beneath(dir: &File, path: &Path) -> io::Result<Stat> {
         look(dir, path, BENEATH)
     }
 
     fn look(dir: impl AsFd, path: &Path, how: ResolveFlags) -> io::Result<Stat> {
-        // Nothing is opened but the way to it, so that not even a device notices.
-        let there = remembered(dir, path, OFlags::PATH | OFlags::CLOEXEC, how)?;
+        // `O_PATH` opens no file, so not even a device notices.
+        let there = cached(dir, path, OFlags::PATH | OFlags::CLOEXEC, how)?;
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let found = statx(there, "", flags, StatxFlags::BASIC_STATS)?;
         let kind = match FileType::from_raw_mode(found.stx_mode.into()) {
@@ -88,14 +92,16 @@ mod os {
         Ok(Stat { kind, fingerprint })
     }
 
-    fn remembered(
+    /// Opens `path` from the kernel's cache of names; `WouldBlock` if it is not in there.
+    fn cached(
         dir: impl AsFd,
         path: &Path,
         flags: OFlags,
         how: ResolveFlags,
     ) -> io::Result<OwnedFd> {
         match openat2(dir, path, flags, Mode::empty(), how | ResolveFlags::CACHED) {
-            // A way out or to another file system; before Linux 5.12, or where it is forbidden.
+            // The path leads out or to another file system (XDEV), the kernel is older than 5.12,
+            // or a filter forbids the call.
             Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
                 Err(io::ErrorKind::WouldBlock.into())
             }
@@ -103,7 +109,7 @@ mod os {
         }
     }
 
-    /// `preadv2` with `RWF_NOWAIT`; what a file system cannot do is taken for a wait.
+    /// Calls `preadv2` with `RWF_NOWAIT`. A file system that cannot do that counts as a wait.
     pub(in crate::fs::os) fn read_at(
         file: &File,
         buffer: &mut [u8],
@@ -137,7 +143,7 @@ mod os {
         false
     }
 
-    /// It cannot be told, so it is always a wait, here and below.
+    /// Always a wait, here and below, because the platform cannot tell.
     pub(in crate::fs::os) fn open(_: &Path) -> io::Result<File> {
         Err(io::ErrorKind::WouldBlock.into())
     }

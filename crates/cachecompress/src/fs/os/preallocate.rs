@@ -1,4 +1,4 @@
-//! Room on the disk before the first byte.
+//! Reserves room on the disk before the first byte is written.
 
 pub(super) use os::reserve;
 
@@ -10,8 +10,8 @@ mod os {
     use rustix::fs::{FallocateFlags, fallocate};
     use rustix::io::Errno;
 
-    /// `fallocate` that keeps the size. (Not `posix_fallocate`, which writes zeros where the
-    /// file system cannot.)
+    /// Calls `fallocate`, which keeps the size. `posix_fallocate` would write zeros on a file system
+    /// that cannot reserve.
     pub(in crate::fs::os) fn reserve(file: &File, len: u64) -> io::Result<()> {
         if len == 0 {
             return Ok(()); // EINVAL otherwise
@@ -31,7 +31,7 @@ mod os {
     use std::fs::File;
     use std::io;
 
-    /// Nothing: a write finds out.
+    /// Does nothing: a later write meets the full disk.
     pub(in crate::fs::os) fn reserve(_: &File, _: u64) -> io::Result<()> {
         Ok(())
     }
@@ -41,9 +41,9 @@ mod os {
 mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
-    /// The reservation must not outlive the encode, or a cache of small entries fills the disk.
+    /// A reservation that outlives the encode would let a cache of small entries fill the disk.
     #[test]
-    fn room_is_taken_at_once_and_given_back_by_the_final_length() {
+    fn reservation_takes_room_at_once_and_ends_with_the_final_length() {
         let file = tempfile::tempfile().unwrap();
         let blocks = || file.metadata().unwrap().blocks();
         super::reserve(&file, 1 << 20).unwrap();

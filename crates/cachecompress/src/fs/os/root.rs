@@ -1,4 +1,4 @@
-//! The directory of a source, which no lookup leaves.
+//! The directory of a source, to which every lookup is confined.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,25 +9,27 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
-use super::disk::RealFile;
+use super::file::RealFile;
 use super::{nowait, platform};
 use crate::fs::{DiskFile, DiskRoot, FileKind, Fingerprint, Stat};
 
-/// A directory whose lookups cap-std confines: `openat2` with `RESOLVE_BENEATH` and
-/// `RESOLVE_NO_MAGICLINKS` on Linux, a walk by descriptors elsewhere.
+/// A directory whose lookups cap-std confines.
+///
+/// On Linux it calls `openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_MAGICLINKS`; elsewhere it
+/// walks by descriptors.
 #[derive(Debug)]
 pub(super) struct RealRoot {
     dir: Dir,
     /// The same directory, for [`stat`](DiskRoot::stat).
     file: File,
-    /// Whether what the kernel remembers of its files is all there is to know.
+    /// Whether the file system is local, so that the kernel's caches of its files are true.
     is_local: bool,
 }
 
 impl RealRoot {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())?;
-        dir.entries()?; // a directory may be open and yet not be readable
+        dir.entries()?; // fails for a directory that can be opened, but not be read
         let file = dir.try_clone()?.into_std_file();
         let is_local = nowait::is_local(&file);
         Ok(Self { dir, file, is_local })
@@ -39,9 +41,9 @@ impl DiskRoot for RealRoot {
         platform::stat_file(&self.file)
     }
 
-    /// Generations before it opens, because opening some devices does something (a watchdog starts
-    /// to count, a tape rewinds). If the file is replaced in between, `O_NONBLOCK` still keeps
-    /// a FIFO from holding us, and what was opened is looked at again.
+    /// Looks before it opens, because opening some devices has an effect: a watchdog starts to
+    /// count, a tape rewinds. If the file is replaced in between, `O_NONBLOCK` still keeps a FIFO
+    /// from blocking the call, and the opened file is looked at again.
     fn open(&self, path: &Path) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)> {
         let path = self_if_empty(path);
         let kind = self.dir.metadata(path).map_err(outside_is_nowhere)?.file_type();
@@ -69,7 +71,7 @@ impl DiskRoot for RealRoot {
     }
 }
 
-/// What was opened may be another than what was looked at before.
+/// Looks at the opened file, which may be another than the one looked at before.
 fn opened(file: File) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)> {
     let stat = platform::stat_file(&file)?;
     if stat.kind == FileKind::Other {
@@ -78,7 +80,7 @@ fn opened(file: File) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)> {
     Ok((stat, Some(Arc::new(RealFile::from(file)))))
 }
 
-/// Said of what is never opened: its fingerprint is of no use to anybody.
+/// The result for a file that is never opened. Its fingerprint says nothing.
 const OTHER: Stat = Stat {
     kind: FileKind::Other,
     fingerprint: Fingerprint { device: 0, inode: 0, size: 0, modified: 0, changed: 0 },
@@ -88,11 +90,24 @@ fn self_if_empty(path: &Path) -> &Path {
     if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
-/// cap-std reports a way out of the root as a `PermissionDenied` without an error of the
-/// system; a file that the process may not read comes with one, and must stay apart from it.
+/// Turns cap-std's error for a path that leads out of the root into `NotFound`.
+///
+/// cap-std reports such a path as a `PermissionDenied` without an error of the system. A file that
+/// the process may not read comes with one, and must stay apart from it.
 fn outside_is_nowhere(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none() {
         return io::Error::new(io::ErrorKind::NotFound, error);
     }
     error
+}
+
+/// Whether `error` says that the path leads to nothing, rather than that something is there and
+/// cannot be read.
+///
+/// That is: no such file, a file in place of a directory, symlinks in a circle, a name that no file
+/// can have.
+pub(crate) fn leads_nowhere(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
+        || platform::is_impossible_path(error)
 }

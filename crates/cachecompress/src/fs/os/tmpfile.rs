@@ -1,26 +1,28 @@
 //! Files that have no name until they are published.
 //!
-//! On Linux such a file is anonymous (`O_TMPFILE`), so a writer that dies leaves nothing.
-//! Elsewhere, and on file systems that cannot do it, it has a private name.
+//! On Linux such a file is anonymous (`O_TMPFILE`), so a writer that dies leaves nothing. It has a
+//! private name on other platforms, and on file systems without anonymous files.
 
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use super::platform;
+use crate::concurrency::sync::{Mutex, lock};
+use crate::fs::file::has_a_name;
 
-/// How the private name of a file begins where files cannot be without one. A file of such
-/// a name that is older than any encode was left by a process that was killed.
+/// The start of the private name of an unnamed file, on platforms without anonymous files.
+///
+/// A file of such a name that is older than any encode was left by a process that was killed.
 pub const PRIVATE_PREFIX: &str = ".unnamed-";
 
-/// How a file without a name gets one.
+/// The way in which a file without a name gets one.
 #[derive(Debug)]
 pub(super) enum Unnamed {
-    /// It is anonymous until it gets its first and only link. Whether it has it.
+    /// The file is anonymous until it gets its first and only link. `true` once it has it.
     Anonymous(Mutex<bool>),
-    /// It has a private name, until it is published or dropped.
+    /// The file has this private name, until it is published or dropped.
     Private(Mutex<Option<PathBuf>>),
 }
 
@@ -36,7 +38,7 @@ impl Unnamed {
         let mut options = platform::private_file();
         options.read(true).write(true).create_new(true);
         loop {
-            // Sixty-four bits nobody can guess; `create_new` settles the rest.
+            // 64 bits that nobody can guess. `create_new` decides if two are equal.
             let random = RandomState::new().build_hasher().finish();
             let path = dir.join(format!("{PRIVATE_PREFIX}{random:016x}"));
             match options.open(&path) {
@@ -51,7 +53,7 @@ impl Unnamed {
     pub(super) fn publish(&self, file: &File, path: &Path) -> io::Result<()> {
         match self {
             Self::Anonymous(named) => {
-                let mut named = named.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut named = lock(named);
                 if *named {
                     return Err(has_a_name());
                 }
@@ -59,7 +61,7 @@ impl Unnamed {
                 *named = true;
             }
             Self::Private(private) => {
-                let mut private = private.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut private = lock(private);
                 let from = private.as_deref().ok_or_else(has_a_name)?;
                 if !leads_to(from, file)? {
                     return Err(io::ErrorKind::NotFound.into());
@@ -79,36 +81,32 @@ impl Unnamed {
 impl Drop for Unnamed {
     fn drop(&mut self) {
         if let Self::Private(private) = self
-            && let Some(path) = private.get_mut().unwrap_or_else(PoisonError::into_inner)
+            && let Some(path) = &*lock(private)
         {
             let _ = std::fs::remove_file(path);
         }
     }
 }
 
-/// The error for a second name, and for a file that always had one.
-pub(in crate::fs) fn has_a_name() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the file has a name")
-}
-
-/// Whether `path` leads to `file` still. Where the directory was replaced by a copy of itself, it
+/// Whether `path` still leads to `file`. If the directory was replaced by a copy of itself, it
 /// leads to a copy that is not finished.
 fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
     let there = platform::stat_path(path)?.fingerprint;
-    let ours = platform::stat_file(file)?.fingerprint;
-    Ok((there.device, there.inode) == (ours.device, ours.inode))
+    Ok(there.identity() == platform::stat_file(file)?.fingerprint.identity())
 }
 
-/// FAT says EPERM, others say that they do not support it.
+/// Whether the file system has no hard links. FAT returns EPERM, others say `Unsupported`.
 fn no_hard_links(error: &io::Error) -> bool {
     use io::ErrorKind::{PermissionDenied, TooManyLinks, Unsupported};
     matches!(error.kind(), PermissionDenied | TooManyLinks | Unsupported)
 }
 
-/// The last resort, where neither hard links nor an exclusive rename exist: between the look
-/// and the rename somebody else's file may appear and be replaced. (A placeholder made with
-/// `create_new` would keep others out, but readers would see it empty.) Both were proven to
-/// hold the same bytes, so nobody can tell.
+/// Renames `from` to `to` if nothing is there. It is the last resort on a file system that has
+/// neither hard links nor an exclusive rename.
+///
+/// Somebody else's file may appear between the look and the rename, and be replaced. Both were
+/// proven to hold the same bytes, so nobody can tell. A placeholder made with `create_new` would
+/// keep others out, but readers would see it empty.
 fn look_and_rename(from: &Path, to: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(to) {
         Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
@@ -129,7 +127,8 @@ mod os {
     use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, linkat, renameat_with};
     use rustix::io::Errno;
 
-    /// `None` where the file system (EOPNOTSUPP) or the kernel (EISDIR) knows no such files.
+    /// Creates an anonymous file; `None` if the file system (EOPNOTSUPP) or the kernel (EISDIR) has
+    /// none.
     pub(super) fn create_anonymous(dir: &Path) -> io::Result<Option<File>> {
         if !proc_is_there() {
             return Ok(None);
@@ -145,14 +144,15 @@ mod os {
         }
     }
 
-    /// Through /proc, as open(2) recommends: AT_EMPTY_PATH needs a privilege before Linux 6.10.
+    /// Links `file` through /proc, as open(2) recommends: AT_EMPTY_PATH needs a privilege before
+    /// Linux 6.10.
     pub(super) fn link_anonymous(file: &File, path: &Path) -> io::Result<()> {
         let descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
         Ok(linkat(CWD, descriptor, CWD, path, AtFlags::SYMLINK_FOLLOW)?)
     }
 
-    /// Asked before the file is made: afterwards ENOENT would mean either that /proc is missing
-    /// or that the directory is.
+    /// Whether /proc is mounted. It is asked before the file is made, because ENOENT of the link
+    /// would mean either that /proc is missing or that the directory is.
     fn proc_is_there() -> bool {
         static ANSWER: OnceLock<bool> = OnceLock::new();
         *ANSWER.get_or_init(|| Path::new("/proc/self/fd").is_dir())
@@ -188,9 +188,9 @@ mod os {
 mod tests {
     use super::*;
 
-    /// The renames of file systems without hard links cannot be had here; the functions can.
+    /// Stands in for a file system without hard links, which no test can mount.
     #[test]
-    fn a_rename_never_replaces() {
+    fn rename_never_replaces_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         for rename in [os::rename_no_replace, look_and_rename] {
@@ -206,10 +206,10 @@ mod tests {
         }
     }
 
-    /// A directory that was moved away and replaced by a copy of itself (a backup that was put
-    /// back) holds a copy of the unfinished file under the same private name.
+    /// A directory that was moved away and replaced by a copy of itself, such as a backup, holds a
+    /// copy of the unfinished file under the same private name.
     #[test]
-    fn a_copy_under_the_private_name_is_never_published() {
+    fn publish_refuses_a_copy_under_the_private_name() {
         let parent = tempfile::tempdir().unwrap();
         let dir = parent.path().join("dir");
         std::fs::create_dir(&dir).unwrap();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_name_goes_with_its_file() {
+    fn private_name_goes_when_its_file_is_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let names = || std::fs::read_dir(dir.path()).unwrap().count();
         let (file, unnamed) = Unnamed::create_private(dir.path()).unwrap();

@@ -1,4 +1,4 @@
-//! What every Unix does alike.
+//! Calls that every Unix has.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -10,14 +10,14 @@ use std::path::Path;
 
 use crate::fs::{FileKind, Fingerprint, Stat};
 
-/// Options under which a new file is its owner's only, and a symlink in its place an error.
+/// Returns options for a new file that only its owner may use. A symlink in its place is an error.
 pub(super) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
 
-/// A builder of directories that are their owner's only.
+/// Returns a builder of directories that only their owner may use.
 pub(super) fn private_dir() -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
@@ -37,28 +37,28 @@ pub(super) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result
     file.write_all_at(bytes, offset)
 }
 
-/// Makes `file` as long as `len` without taking room for it.
+/// Makes `file` `len` bytes long without taking room for it.
 pub(super) fn set_sparse_len(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)
 }
 
-/// Marks `file` as being in use until its description is closed; `false` if somebody is just
-/// removing it. A file system without locks has no marks either.
+/// Marks `file` as being in use until its description is closed, by a shared lock; `false` if
+/// somebody is just removing it. A file system without locks has no marks either.
 pub(super) fn mark_used(file: &File) -> bool {
     !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 /// Removes `path`, unless its file is [marked](mark_used).
 ///
-/// Marks come after opening, so that a reader who is late finds the removal under way; the name
-/// is looked at under the lock, because another file may have taken it meanwhile.
+/// A reader marks after it opens, so a late one finds the removal under way. The name is looked at
+/// under the lock, because another file may have taken it meanwhile.
 pub(super) fn remove_unused(path: &Path) -> io::Result<bool> {
     let file = plain_file().open(path)?;
     if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
         return Ok(false);
     }
     let (opened, named) = (stat_file(&file)?.fingerprint, stat_path(path)?.fingerprint);
-    if (opened.device, opened.inode) != (named.device, named.inode) {
+    if opened.identity() != named.identity() {
         return Ok(false);
     }
     std::fs::remove_file(path)?;
@@ -94,8 +94,8 @@ fn stat(metadata: &Metadata) -> Stat {
     Stat { kind, fingerprint }
 }
 
-/// The options under which a file that exists is opened for reading: a symlink is an error, a
-/// FIFO does not wait for a writer, a terminal does not become the process's own.
+/// Returns options to open an existing file for reading. A symlink is an error, a FIFO does not
+/// wait for a writer, and a terminal does not become the process's own.
 pub(super) fn plain_file() -> OpenOptions {
     use rustix::fs::OFlags;
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -104,8 +104,8 @@ pub(super) fn plain_file() -> OpenOptions {
     options
 }
 
-/// The options under which a source's file is opened: a FIFO does not wait for a writer, a
-/// terminal does not become the process's own.
+/// Returns options to open a source's file. A FIFO does not wait for a writer, and a terminal does
+/// not become the process's own.
 pub(super) fn source_file() -> cap_std::fs::OpenOptions {
     use cap_std::fs::OpenOptionsExt as _;
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
@@ -114,26 +114,27 @@ pub(super) fn source_file() -> cap_std::fs::OpenOptions {
     options
 }
 
-/// Symlinks in a circle, a name in an encoding that the file system does not allow (macOS), or a
-/// socket or a device without a driver, which took the name between look and open.
+/// Whether no regular file can be at the path: symlinks in a circle, a name in an encoding that the
+/// file system does not allow (macOS), or a socket or a device without a driver, which took the
+/// name between look and open.
 pub(super) fn is_impossible_path(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let errno = Errno::from_io_error(error);
     matches!(errno, Some(Errno::LOOP | Errno::ILSEQ | Errno::NXIO | Errno::NODEV))
 }
 
-/// No descriptor is left, to the process or to the system.
+/// Whether no descriptor is left, to the process or to the system.
 pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
-/// The path in the file system that a source path's bytes mean. Here every one is possible.
+/// Returns the path in the file system for a source path's bytes. On Unix every one is possible.
 pub(crate) fn path_from_bytes(bytes: &[u8]) -> Option<&Path> {
     Some(Path::new(OsStr::from_bytes(bytes)))
 }
 
-/// The bytes of one name of a directory, as they stand in a source path.
+/// Returns the bytes of one name of a directory, as they stand in a source path.
 pub(crate) fn name_to_bytes(name: &OsStr) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Borrowed(name.as_bytes()))
 }

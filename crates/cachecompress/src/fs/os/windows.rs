@@ -1,9 +1,8 @@
-//! What Windows does otherwise. Nobody has run this yet; it is kept so small that it can be
-//! read.
+//! Calls that Windows does otherwise. Nobody has run this yet; it is small enough to be read.
 //!
-//! There is no inode change time that `std` can tell, so a fingerprint takes the time of the
-//! last modification for it: a program that rewrites a file in place, keeps its size and sets
-//! the time back is not noticed.
+//! `std` has no inode change time here, so a fingerprint takes the time of the last modification
+//! for it. A program that rewrites a file in place, keeps its size and sets the time back is not
+//! noticed.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -16,12 +15,12 @@ use cap_fs_ext::{MetadataExt as _, OpenOptionsMaybeDirExt as _};
 
 use crate::fs::{FileKind, Fingerprint, Stat};
 
-/// Options for a new file. Its directory's access list decides who may read it.
+/// Returns options for a new file. Its directory's access list decides who may read it.
 pub(super) fn private_file() -> OpenOptions {
     OpenOptions::new()
 }
 
-/// A builder of directories. The parent's access list decides who may read them.
+/// Returns a builder of directories. The parent's access list decides who may read them.
 pub(super) fn private_dir() -> DirBuilder {
     DirBuilder::new()
 }
@@ -43,17 +42,17 @@ pub(super) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io
     Ok(())
 }
 
-/// Nothing: a file that is made longer here takes that room.
+/// Does nothing: a file that is made longer takes that room on Windows.
 pub(super) fn set_sparse_len(_: &File, _: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Nothing: a lock on a file's bytes would keep its own writer out.
+/// Does nothing: a lock on a file's bytes would keep its own writer out.
 pub(super) fn mark_used(_: &File) -> bool {
     true
 }
 
-/// Removes `path`; whoever has it open keeps its bytes.
+/// Removes `path`. A reader that has it open keeps its bytes.
 pub(super) fn remove_unused(path: &Path) -> io::Result<bool> {
     std::fs::remove_file(path).map(|()| true)
 }
@@ -91,35 +90,35 @@ pub(super) fn stat_link(path: &Path) -> io::Result<Stat> {
     stat_file(&options.open(path)?)
 }
 
-/// The options under which a file that exists is opened for reading; of a symlink the link
-/// itself, which is then no regular file.
+/// Returns options to open an existing file for reading. Of a symlink they open the link itself,
+/// which is then no regular file.
 pub(super) fn plain_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
     options
 }
 
-/// The options under which a source's file is opened, be it a directory.
+/// Returns options to open a source's file or directory.
 pub(super) fn source_file() -> cap_std::fs::OpenOptions {
     let mut options = cap_std::fs::OpenOptions::new();
     options.read(true).maybe_dir(true);
     options
 }
 
-/// Symlinks in a circle.
+/// Whether no regular file can be at the path: symlinks in a circle.
 pub(super) fn is_impossible_path(error: &io::Error) -> bool {
     const ERROR_CANT_RESOLVE_FILENAME: i32 = 1921;
     error.raw_os_error() == Some(ERROR_CANT_RESOLVE_FILENAME)
 }
 
-/// No handle is left to the process.
+/// Whether no handle is left to the process.
 pub(crate) fn is_exhausted(error: &io::Error) -> bool {
     const ERROR_TOO_MANY_OPEN_FILES: i32 = 4;
     error.raw_os_error() == Some(ERROR_TOO_MANY_OPEN_FILES)
 }
 
-/// The path in the file system that a source path's bytes mean: UTF-8, no name of a device, of
-/// a stream, of a drive, and none that Windows would shorten.
+/// Returns the path in the file system for a source path's bytes. They must be UTF-8, no name of a
+/// device, of a stream or of a drive, and none that Windows would shorten.
 pub(crate) fn path_from_bytes(bytes: &[u8]) -> Option<&Path> {
     let text = std::str::from_utf8(bytes).ok()?;
     text.split('/').all(is_plain_name).then(|| Path::new(text))
@@ -138,7 +137,7 @@ fn is_plain_name(name: &str) -> bool {
     !device && !name.contains(forbidden) && !name.ends_with(['.', ' '])
 }
 
-/// The bytes of one name of a directory, as they stand in a source path.
+/// Returns the bytes of one name of a directory, as they stand in a source path.
 pub(crate) fn name_to_bytes(name: &OsStr) -> Option<Cow<'_, [u8]>> {
     name.to_str().map(|name| Cow::Borrowed(name.as_bytes()))
 }
