@@ -1,4 +1,4 @@
-//! The bytes of an entry. `docs/format.md` is this file in prose.
+//! The format of an entry. `docs/format.md` describes it in prose.
 //!
 //! ```text
 //! header, 144 bytes and the fields:
@@ -44,7 +44,7 @@ pub(crate) const MAX_HEADER: usize = 4096;
 /// The length of every trailer.
 pub(crate) const TRAILER: usize = 32;
 
-/// What an entry says.
+/// The kinds of entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The payload is the representation.
@@ -55,41 +55,41 @@ pub enum Kind {
     EncoderAtFault,
 }
 
-/// Everything in an entry's header.
+/// The header of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the entry says.
+    /// The kind of the entry.
     pub kind: Kind,
-    /// What it is stored under.
+    /// The key under which it is stored.
     pub key: Key,
     /// The source's length in bytes.
     pub source_len: u64,
-    /// When it was written, in whole seconds.
+    /// The time of its writing, in whole seconds.
     pub created: SystemTime,
-    /// The dictionary that is needed to decode it.
+    /// The digest of the dictionary that is needed to decode it.
     pub dictionary: Option<Digest>,
     /// The encoder's settings, for people.
     pub settings: String,
 }
 
-/// Why bytes are no entry.
+/// The reason why bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
     /// It is shorter than its own lengths say, or longer.
     Length,
-    /// It does not begin, or end, as an entry does.
+    /// It has not the magic at its start or end.
     Magic,
     /// A later version wrote it.
     Format,
     /// A checksum is wrong.
     Checksum,
-    /// A header field says what none can.
+    /// A header field has an impossible value.
     Field,
     /// It is stored under another key's name.
     Key,
-    /// What has its name is a directory, a symlink, a FIFO or the like.
+    /// A directory, a symlink, a FIFO or the like has its name.
     FileKind,
-    /// It may not be read, though it lies in our directory: another user made it.
+    /// It may not be read, although it lies in our directory: another user made it.
     Unreadable,
 }
 
@@ -132,7 +132,7 @@ impl Header {
         if let Some(dictionary) = &self.dictionary {
             bytes[112..144].copy_from_slice(dictionary.as_bytes());
         }
-        // The settings are for people: what does not fit is cut.
+        // The settings are for people, so they are cut to fit.
         let room = MAX_HEADER - FIXED - 8;
         let settings = &self.settings.as_bytes()[..self.settings.len().min(room)];
         bytes.extend_from_slice(&FIELD_SETTINGS.to_le_bytes());
@@ -146,12 +146,12 @@ impl Header {
         bytes
     }
 
-    /// Reads the header at the start of `bytes`, which may go on behind it; returns it and its
-    /// length.
+    /// Reads the header at the start of `bytes`, which may go on behind it. Returns it and its
+    /// length. No input makes it panic.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, at any input whatever.
+    /// The damage, if it is no header.
     pub fn decode(bytes: &[u8]) -> Result<(Self, usize), Damage> {
         if bytes.len() < FIXED {
             return Err(Damage::Length);
@@ -238,7 +238,7 @@ impl Checksum {
     }
 }
 
-/// What stands in a trailer before the checksum.
+/// The part of a trailer before the checksum.
 pub(super) fn trailer_head(payload_len: u64) -> [u8; 16] {
     let mut head = [0; 16];
     head[..8].copy_from_slice(&TRAILER_MAGIC);
@@ -254,7 +254,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(array_at(bytes, at))
 }
 
-/// `N` bytes at `at`, where the caller has checked that they are there.
+/// Returns the `N` bytes at `at`. The caller has checked that they are there.
 fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(&bytes[at..at + N]);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_reads_back_whole() {
+    fn header_round_trips() {
         let all = [
             header(),
             Header { dictionary: Some(Digest::of(b"dictionary")), ..header() },
@@ -298,14 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn endless_settings_are_cut_and_the_header_stays_in_bounds() {
+    fn settings_are_cut_when_they_exceed_the_header() {
         let bytes = Header { settings: "x".repeat(100_000), ..header() }.encode();
         assert!(bytes.len() <= MAX_HEADER);
         assert!(Header::decode(&bytes).is_ok());
     }
 
     #[test]
-    fn every_flipped_bit_of_a_header_is_noticed() {
+    fn decode_refuses_a_header_with_one_flipped_bit() {
         let good = header().encode();
         for at in 0..good.len() * 8 {
             let mut bad = good.clone();
@@ -318,11 +318,11 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_are_skipped() {
+    fn decode_skips_unknown_fields() {
         let mut bytes = header().encode();
         let at = bytes.len();
         bytes.extend_from_slice(&[77, 0, 4, 0, 1, 2, 3, 4]);
-        // The settings are padded, and padding ends the fields: put the unknown one in front.
+        // The settings are padded, and padding ends the fields: the unknown one goes in front.
         bytes.copy_within(FIXED..at, FIXED + 8);
         bytes[FIXED..FIXED + 8].copy_from_slice(&[77, 0, 4, 0, 1, 2, 3, 4]);
         let len = bytes.len() as u32;

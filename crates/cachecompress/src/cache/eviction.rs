@@ -1,52 +1,45 @@
-//! Making room, and reading what other processes published.
+//! Makes room for new entries.
 
-use std::ffi::OsString;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
 use std::{io, thread};
 
-use super::index::{Claim, Scanned, Take};
+use super::index::{Claim, Index};
 use super::key::Name;
-use super::layout::{LockName, with_directory};
-use super::store::{Inner, MAINTAIN_EVERY};
+use super::layout::with_directory;
+use super::scan::{refresh, scan};
+use super::state::State;
 use crate::concurrency::sync::{MutexGuard, lock};
-use crate::fs::{DiskLock, nanos};
+use crate::fs::DiskLock;
+use crate::limits::{
+    CACHE_FULL, EVICTION_EXCESS, EVICTION_IN_USE, EVICTION_PAUSE, EVICTION_TRIES, FILE_REST,
+    MAINTAIN_EVERY,
+};
 
-/// How long a directory must have rested before it was read for its time to vouch for what is in
-/// it: longer than the kernel's clock takes between two of its ticks.
-const TICK: Duration = Duration::from_millis(20);
-/// The same, for those who have time, and for file systems that count in seconds.
-pub(super) const REST: Duration = Duration::from_secs(2);
-/// How many entries in use are passed over to make room for one.
-const MOST_IN_USE: usize = 1024;
-/// How often, and how long apart, another process that evicts, and entries in use, are waited for.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Claims `bytes` for the entry `name`, evicting the least recently used entries until all that
-/// is there or claimed, by other processes too, is within the bounds; `None` if that cannot be.
+/// Claims `bytes` for the entry `name`; `None` if there can be no room.
 ///
-/// A claim is first made, for others to see as the size of its lock, and then held against theirs:
-/// of two that do not fit together, at least one sees the other.
+/// The least recently used entries are evicted until all entries and claims, those of other
+/// processes too, are within the bounds. A claim is first announced, as the size of its lock, and
+/// then held against the others: of two claims that do not fit together, at least one sees the
+/// other.
 pub(super) fn make_room(
-    inner: &Inner,
+    state: &State,
     lock_of_name: &dyn DiskLock,
     name: Name,
     bytes: u64,
 ) -> io::Result<Option<Claim>> {
-    let claim = lock(&inner.index).claim(name, bytes);
+    let claim = lock(&state.index).claim(name, bytes);
     lock_of_name.announce(bytes)?;
-    refresh(inner);
-    if lock(&inner.index).fits(inner.bounds) {
+    refresh(state);
+    if lock(&state.index).fits(state.bounds) {
         return Ok(Some(claim));
     }
-    let made = match eviction_lock(inner) {
+    let made = match eviction_lock(state) {
         Some(_lock) => {
-            refresh(inner);
+            refresh(state);
             evict_until(
-                inner,
-                |index| index.fits(inner.bounds),
-                |index| index.could_fit(inner.bounds),
+                state,
+                |index| index.fits(state.bounds),
+                |index| index.could_fit(state.bounds),
             )
         }
         None => false,
@@ -57,50 +50,51 @@ pub(super) fn make_room(
     Ok(made.then_some(claim))
 }
 
-/// Evicts what is beyond the bounds.
-pub(super) fn shrink(inner: &Inner) {
-    let within = |index: &mut super::index::Index| {
-        index.bytes() <= inner.bounds.bytes && index.len() <= inner.bounds.entries
+/// Evicts the entries beyond the bounds.
+fn shrink(state: &State) {
+    let within = |index: &mut Index| {
+        index.bytes() <= state.bounds.bytes && index.len() <= state.bounds.entries
     };
-    if within(&mut lock(&inner.index)) {
+    if within(&mut lock(&state.index)) {
         return;
     }
-    if let Some(_lock) = eviction_lock(inner) {
-        evict_until(inner, within, |_| true);
+    if let Some(_lock) = eviction_lock(state) {
+        evict_until(state, within, |_| true);
     }
 }
 
-/// Evicts the least recently used entries that are not in use until `enough`; says whether it is.
+/// Evicts the least recently used entries that are not in use until there is `enough` room;
+/// returns whether there is. Gives up when it is no longer `worth_it`.
 fn evict_until(
-    inner: &Inner,
-    enough: impl Fn(&mut super::index::Index) -> bool,
-    worth_it: impl Fn(&mut super::index::Index) -> bool,
+    state: &State,
+    enough: impl Fn(&mut Index) -> bool,
+    worth_it: impl Fn(&mut Index) -> bool,
 ) -> bool {
     let (mut in_use, mut pauses) = (0, 0);
     loop {
         let (coldest, there) = {
-            let mut index = lock(&inner.index);
+            let mut index = lock(&state.index);
             if enough(&mut index) {
                 return true;
             }
-            if !worth_it(&mut index) || in_use >= MOST_IN_USE {
+            if !worth_it(&mut index) || in_use >= EVICTION_IN_USE {
                 return false;
             }
             (index.coldest(), index.len())
         };
-        // All are in use: most are not for long.
+        // All entries are in use: most are not for long.
         if in_use as u64 >= there {
-            if pauses == TRIES {
+            if pauses == EVICTION_TRIES {
                 return false;
             }
-            thread::sleep(PAUSE);
+            thread::sleep(EVICTION_PAUSE);
             (in_use, pauses) = (0, pauses + 1);
         }
         let Some((name, _)) = coldest else { return false };
-        match inner.evict(&name) {
+        match state.evict(&name) {
             Ok(true) => {}
             Ok(false) => in_use += 1,
-            // Others may go.
+            // Another entry may go.
             Err(error) => {
                 tracing::debug!(%error, %name, "cannot evict an entry");
                 in_use += 1;
@@ -109,21 +103,24 @@ fn evict_until(
     }
 }
 
-/// Runs `attempt`; when the disk is full, though the bounds are not, evicts about `bytes` and
-/// runs it again.
+/// Runs `attempt`. If the disk is full before the bounds are, evicts about `bytes` and runs it
+/// again.
 pub(super) fn with_room<T>(
-    inner: &Inner,
+    state: &State,
     bytes: u64,
     attempt: impl Fn() -> io::Result<T>,
 ) -> io::Result<T> {
     let (mut freed, mut in_use) = (0, 0);
     loop {
         match attempt() {
-            // More than twice the need is not freed: the disk is full of other things.
-            Err(error) if is_full(&error) && freed < 2 * bytes && in_use < MOST_IN_USE => {
-                let _lock = eviction_lock(inner);
-                let Some((name, size)) = lock(&inner.index).coldest() else { return Err(error) };
-                match inner.evict(&name)? {
+            Err(error)
+                if is_full(&error)
+                    && freed < EVICTION_EXCESS * bytes
+                    && in_use < EVICTION_IN_USE =>
+            {
+                let _lock = eviction_lock(state);
+                let Some((name, size)) = lock(&state.index).coldest() else { return Err(error) };
+                match state.evict(&name)? {
                     true => freed += size.max(1),
                     false => in_use += 1,
                 }
@@ -133,78 +130,22 @@ pub(super) fn with_room<T>(
     }
 }
 
-/// What there is to do every so often: reads what other processes published, keeps to the bounds,
-/// and closes what nobody uses if it may be in their way, as no process evicts what is open.
-pub(super) fn maintain(inner: &Inner) {
-    scan(inner, REST);
-    shrink(inner);
-    if lock(&inner.index).per_cent(inner.bounds) > FULL {
-        inner.close_idle(MAINTAIN_EVERY);
-    }
-    // After the first scan, which holds the index for as long as it takes to fill it.
-    let is_local = inner.disk.is_local(inner.layout.root());
-    inner.is_local.store(is_local, Ordering::Relaxed);
-}
-
-/// From how many per cent of the bounds on others may want to evict.
-const FULL: u64 = 90;
-
-/// Learns what other processes have claimed, and what they have published.
-///
-/// Claims first: one that ends meanwhile has become an entry, and is counted twice, not never.
-/// Who has the cache open alone, and had when it last looked, knows all entries.
-fn refresh(inner: &Inner) {
-    let mut in_company = lock(&inner.in_company);
-    let others = others(inner);
-    let known = match others.are_there || *in_company {
-        true => scan(inner, TICK),
-        false => true,
-    };
-    *in_company = others.are_there || !known;
-    lock(&inner.index).set_foreign(others.claims);
-}
-
-/// What the locks tell of other processes.
-#[derive(Default)]
-struct Others {
-    are_there: bool,
-    claims: Take,
-}
-
-fn others(inner: &Inner) -> Others {
-    let mut others = Others::default();
-    let locks = inner.disk.list(inner.layout.locks()).unwrap_or_default();
-    let is_ours = |name: &OsString| inner.layout.presence().file_name() == Some(name);
-    if !locks.iter().any(is_ours) {
-        // Whoever comes must find us before we publish anything.
-        *lock(&inner.presence) = inner.disk.try_lock(inner.layout.presence()).unwrap_or(None);
-        others.are_there = true;
-    }
-    for file in locks.iter().filter(|name| !is_ours(name)) {
-        let path = inner.layout.locks().join(file);
-        // What a process that was killed has left goes when its lock is taken.
-        let is_held = || !matches!(inner.disk.try_lock(&path), Ok(Some(_)));
-        match file.to_str().map_or(LockName::Other, LockName::parse) {
-            LockName::Presence => {
-                // Also if it is gone by now: it was there since we last looked.
-                others.are_there = true;
-                is_held();
-            }
-            LockName::Writer(name) if !lock(&inner.index).is_claimed(&name) => {
-                let size = inner.disk.stat(&path).map_or(0, |stat| stat.fingerprint.size);
-                if size > 0 && is_held() {
-                    others.claims.bytes = others.claims.bytes.saturating_add(size);
-                    others.claims.entries += 1;
-                }
-            }
-            LockName::Writer(_) | LockName::Other => {}
-        }
-    }
-    others
-}
-
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Maintains the cache: reads the entries that other processes published, evicts those beyond the
+/// bounds, and closes idle ones where others may want to evict them, as no process evicts an open
+/// entry.
+pub(super) fn maintain(state: &State) {
+    scan(state, FILE_REST);
+    shrink(state);
+    if lock(&state.index).per_cent(state.bounds) > CACHE_FULL {
+        state.close_idle(MAINTAIN_EVERY);
+    }
+    // Set after the first scan, which holds the index for as long as it takes to fill it.
+    let is_local = state.disk.is_local(state.layout.root());
+    state.is_local.store(is_local, Ordering::Relaxed);
 }
 
 /// The right to evict, across the threads of this process and across processes.
@@ -213,126 +154,29 @@ struct EvictionLock<'a> {
     _within: MutexGuard<'a, ()>,
 }
 
-/// One process evicts at a time; otherwise two would each free what one needs.
-fn eviction_lock(inner: &Inner) -> Option<EvictionLock<'_>> {
-    let within = lock(&inner.evicting);
-    let path = inner.layout.eviction_lock();
-    for _ in 0..TRIES {
+/// Takes the right to evict. One process evicts at a time, or two would each free the room that
+/// one needs.
+fn eviction_lock(state: &State) -> Option<EvictionLock<'_>> {
+    let within = lock(&state.evicting);
+    let path = state.layout.eviction_lock();
+    for _ in 0..EVICTION_TRIES {
         let attempt =
-            with_directory(|| inner.disk.try_lock(&path), || inner.layout.create(&*inner.disk));
+            with_directory(|| state.disk.try_lock(&path), || state.layout.create(&*state.disk));
         match attempt {
             Ok(Some(across)) => return Some(EvictionLock { _across: across, _within: within }),
-            Ok(None) => thread::sleep(PAUSE),
+            Ok(None) => thread::sleep(EVICTION_PAUSE),
             Err(_) => return None,
         }
     }
     None
 }
 
-/// Reads the directories that changed since they were last read, or may have: within `rest`
-/// before that. Says whether all could be read: entries that nobody counts are beyond the bounds.
-pub(super) fn scan(inner: &Inner, rest: Duration) -> bool {
-    let result = try_scan(inner, rest);
-    if let Err(error) = &result {
-        tracing::debug!(%error, "cannot read all of the cache's directory");
-    }
-    result.is_ok()
-}
-
-fn try_scan(inner: &Inner, rest: Duration) -> io::Result<()> {
-    let shards: Vec<u8> = match inner.disk.list(inner.layout.entries()) {
-        Ok(names) => names.iter().filter_map(|name| parse_shard(name.to_str()?)).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    let mut result = Ok(());
-    let mut found = Vec::new();
-    for shard in 0..=u8::MAX {
-        if !shards.contains(&shard) {
-            forget_missing(inner, shard);
-        } else if let Err(error) = scan_shard(inner, shard, rest, &mut found) {
-            result = Err(error);
-        }
-    }
-    // The oldest first, so that they are the first to go.
-    found.sort_unstable_by_key(|(modified, ..)| *modified);
-    let mut index = lock(&inner.index);
-    for (_, name, size) in found {
-        if !index.contains(&name) {
-            index.insert(name, size);
-        }
-        // No writer of ours made that: a hole, say.
-        if size > inner.bounds.bytes {
-            index.demote(&name);
-        }
-    }
-    result
-}
-
-/// Forgets what lay in a directory that is gone; it may have been made since the others were
-/// listed.
-fn forget_missing(inner: &Inner, shard: u8) {
-    let known = lock(&inner.index).in_shard(shard);
-    if known.is_empty() || inner.disk.stat(&inner.layout.shard(shard)).is_ok() {
-        return;
-    }
-    lock(&inner.index).scanned.remove(&shard);
-    known.iter().for_each(|name| _ = inner.forget(name));
-}
-
-fn scan_shard(
-    inner: &Inner,
-    shard: u8,
-    rest: Duration,
-    found: &mut Vec<(i128, Name, u64)>,
-) -> io::Result<()> {
-    let path = inner.layout.shard(shard);
-    let (at, modified) = (nanos(SystemTime::now()), inner.disk.stat(&path)?.fingerprint.modified);
-    if lock(&inner.index).scanned.get(&shard).is_some_and(|last| last.vouches(modified, rest)) {
-        return Ok(());
-    }
-    let mut gone = lock(&inner.index).in_shard(shard);
-    let mut result = Ok(());
-    for file in inner.disk.list(&path)? {
-        let Some(name) = file.to_str().and_then(Name::parse) else { continue };
-        if gone.remove(&name) {
-            continue;
-        }
-        match inner.disk.stat(&path.join(&file)) {
-            Ok(stat) => found.push((stat.fingerprint.modified, name, stat.fingerprint.size)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => result = Err(error),
-        }
-    }
-    gone.iter().for_each(|name| _ = inner.forget(name));
-    let mut index = lock(&inner.index);
-    match &result {
-        Ok(()) => drop(index.scanned.insert(shard, Scanned { modified, at })),
-        Err(_) => drop(index.scanned.remove(&shard)),
-    }
-    result
-}
-
-impl Scanned {
-    /// Whether a directory that was last modified at `modified` has not changed since this.
-    fn vouches(&self, modified: i128, rest: Duration) -> bool {
-        let in_seconds = modified % 1_000_000_000 == 0;
-        let rest = if in_seconds { rest.max(REST) } else { rest };
-        let rest = i128::try_from(rest.as_nanos()).unwrap_or(i128::MAX);
-        self.modified == modified && self.at - modified >= rest
-    }
-}
-
-fn parse_shard(name: &str) -> Option<u8> {
-    (name.len() == 2).then(|| u8::from_str_radix(name, 16).ok()).flatten()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
 
     use super::super::{Cache, EntryWriter, Header, Key, Kind, WriteError};
-    use super::*;
     use crate::fs::{Disk, MemoryDisk};
     use crate::http::{ContentCoding, Digest, EncoderId};
 
@@ -354,7 +198,7 @@ pub(super) mod tests {
         }
     }
 
-    /// What another process is to a disk: another handle.
+    /// Opens the cache once more, as another process would.
     fn another(disk: &Arc<MemoryDisk>) -> Cache {
         let disk = Arc::clone(disk) as Arc<dyn Disk>;
         Cache::builder("/cache").disk(disk).max_bytes(BOUND).build().unwrap()
@@ -372,7 +216,7 @@ pub(super) mod tests {
         Ok(())
     }
 
-    /// An entry in the making that has claimed nearly a quarter of the bound.
+    /// Starts an entry that claims nearly a quarter of the bound.
     fn begin(cache: &Cache, content: u8) -> EntryWriter {
         let lock = cache.lock(&key(content)).unwrap().unwrap();
         let Ok(writer) = cache.create(lock, header(content), 24_000) else { panic!("no room") };
@@ -383,44 +227,44 @@ pub(super) mod tests {
         cache.stats().bytes
     }
 
-    /// Reservations were known to their own process only: two could pass the bound together.
+    /// Reservations were known to their own process only, so two could pass the bound together.
     #[test]
-    fn what_another_process_has_claimed_counts() {
+    fn claim_of_another_process_counts_until_it_is_given_back() {
         let disk = Arc::new(MemoryDisk::new());
         let (one, two) = (another(&disk), another(&disk));
         let held: Vec<_> = (0..4).map(|content| begin(&one, content)).collect();
         assert!(matches!(write(&two, 9, 5_000), Err(WriteError::NoRoom)));
         drop(held);
-        assert!(write(&two, 9, 5_000).is_ok(), "what is given back is there for others");
+        assert!(write(&two, 9, 5_000).is_ok(), "a claim that is given back is free for others");
     }
 
-    /// And what one process had published, another learned of ten seconds later.
+    /// A process learned of an entry of another one only ten seconds later.
     #[test]
-    fn what_another_process_has_published_counts_at_once() {
+    fn entry_of_another_process_counts_once_it_is_published() {
         let disk = Arc::new(MemoryDisk::new());
         let (one, two) = (another(&disk), another(&disk));
         for content in 0..20 {
             let cache = if content % 2 == 0 { &one } else { &two };
             write(cache, content, 20_000).unwrap();
-            cache.inner().close_idle(Duration::ZERO);
+            cache.state().close_idle(Duration::ZERO);
             let names = (0..=u8::MAX)
-                .flat_map(|shard| disk.list(&one.inner().layout.shard(shard)).unwrap_or_default());
+                .flat_map(|shard| disk.list(&one.state().layout.shard(shard)).unwrap_or_default());
             assert!(names.count() <= 4, "entry {content}");
             assert!(sum(cache) <= BOUND);
         }
     }
 
     #[test]
-    fn a_lock_that_a_killed_writer_left_claims_nothing_and_goes() {
+    fn lock_of_a_killed_writer_claims_nothing_and_goes() {
         let disk = Arc::new(MemoryDisk::new());
         let (one, two) = (another(&disk), another(&disk));
-        let lock = one.lock(&key(1)).unwrap().unwrap();
-        lock.lock.announce(BOUND).unwrap();
+        let path = one.state().layout.lock(&key(1).name());
+        let lock = disk.try_lock(&path).unwrap().unwrap();
+        lock.announce(BOUND).unwrap();
         assert!(matches!(write(&two, 2, 1_000), Err(WriteError::NoRoom)));
-        // A file of that size, as it is left when its holder is killed.
-        let path = one.inner().layout.lock(&key(1).name());
+        // A killed holder leaves a file of that size.
         drop(lock);
-        let left = disk.create_unnamed(one.inner().layout.locks()).unwrap();
+        let left = disk.create_unnamed(one.state().layout.locks()).unwrap();
         left.set_len(BOUND).unwrap();
         left.publish(&path).unwrap();
         drop(left);
@@ -429,7 +273,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_another_process_uses_is_not_evicted_until_it_is_closed() {
+    fn eviction_keeps_entries_that_another_process_has_open() {
         let disk = Arc::new(MemoryDisk::new());
         let (one, two) = (another(&disk), another(&disk));
         for content in 0..4 {
@@ -438,7 +282,7 @@ pub(super) mod tests {
         assert!(matches!(write(&two, 9, 24_000), Err(WriteError::NoRoom)), "all are open");
         assert_eq!(two.stats().evictions, 0);
         let read = one.get(&key(0)).unwrap().expect("it is there");
-        one.inner().close_idle(Duration::ZERO);
+        one.state().close_idle(Duration::ZERO);
         for content in 9..15 {
             write(&two, content, 24_000).unwrap();
         }
@@ -448,7 +292,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_file_without_a_name_counts_as_long_as_somebody_reads_it() {
+    fn unnamed_file_counts_until_its_last_reader_closes_it() {
         let cache = Cache::in_memory(BOUND);
         let writer = begin(&cache, 1);
         let reader = writer.payload();
@@ -461,19 +305,5 @@ pub(super) mod tests {
         drop(reader);
         write(&cache, 6, 24_000).unwrap();
         assert_eq!(cache.stats().entries, 4);
-    }
-
-    #[test]
-    fn a_directory_vouches_once_it_has_rested() {
-        let second = 1_000_000_000;
-        let read = |modified, at| Scanned { modified, at };
-        let modified = 50 * second + 7;
-        assert!(!read(modified, modified + 1000).vouches(modified, TICK));
-        assert!(read(modified, modified + second / 10).vouches(modified, TICK));
-        assert!(!read(modified, modified + second / 10).vouches(modified, REST));
-        assert!(!read(modified, modified + second).vouches(modified + 1, TICK));
-        let whole = 50 * second;
-        assert!(!read(whole, whole + second).vouches(whole, TICK), "it may count in seconds");
-        assert!(read(whole, whole + 2 * second).vouches(whole, TICK));
     }
 }

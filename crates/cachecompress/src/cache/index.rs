@@ -1,35 +1,36 @@
-//! What lies on the disk, by name: sizes, and the order of last use.
+//! The index of a cache: the size of each entry by name, and the order of last use.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use hashlink::LinkedHashMap;
 
 use super::key::Name;
 use crate::concurrency::sync::{Mutex, lock};
 use crate::fs::DiskFile;
+use crate::limits::FILE_REST;
 
-/// The bounds of a cache.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+/// Bytes and entries: the bounds of a cache, or what is claimed of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Amount {
     pub(super) bytes: u64,
     pub(super) entries: u64,
 }
 
-/// Names and sizes of all entries, the least recently used first, and what is promised to
-/// writers.
+/// The names and sizes of all entries, the least recently used first, and the claims of writers.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     entries: LinkedHashMap<Name, u64>,
-    /// The same names by directory.
+    /// The same names, by directory.
     shards: HashMap<u8, HashSet<Name>>,
     bytes: u64,
     claims: Arc<Mutex<Claims>>,
-    /// What writers in other processes have claimed, when that was last looked at.
-    foreign: Take,
-    /// Gone, but open still: their bytes are not free yet.
+    /// The claims of writers in other processes, at the last look.
+    foreign: Amount,
+    /// Files that are gone, but still open: their bytes are not free yet.
     lingering: Vec<(Weak<dyn DiskFile>, u64)>,
-    /// When the 256 directories were last read, and their modification times then.
+    /// The state in which each of the 256 directories was last read.
     pub(super) scanned: HashMap<u8, Scanned>,
 }
 
@@ -40,17 +41,21 @@ pub(super) struct Scanned {
     pub(super) at: i128,
 }
 
-/// Bytes and entries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Take {
-    pub(super) bytes: u64,
-    pub(super) entries: u64,
+impl Scanned {
+    /// Whether a directory that was last modified at `modified` has not changed since this state,
+    /// if it had then rested for `rest`.
+    pub(super) fn vouches(&self, modified: i128, rest: Duration) -> bool {
+        let in_seconds = modified % 1_000_000_000 == 0;
+        let rest = if in_seconds { rest.max(FILE_REST) } else { rest };
+        let rest = i128::try_from(rest.as_nanos()).unwrap_or(i128::MAX);
+        self.modified == modified && self.at - modified >= rest
+    }
 }
 
-/// What this process's writers have claimed; their names, because their locks say the same.
+/// The claims of this process's writers. Their names tell them from the claims that locks announce.
 type Claims = Vec<(Name, u64)>;
 
-/// Room for an entry in the making, which counts until it is dropped.
+/// Room for an entry that is being written. It counts until it is dropped.
 #[derive(Debug)]
 pub(super) struct Claim {
     name: Name,
@@ -85,7 +90,7 @@ impl Index {
         self.entries.len() as u64
     }
 
-    /// All names that `shard` holds.
+    /// The names in the directory `shard`.
     pub(super) fn in_shard(&self, shard: u8) -> HashSet<Name> {
         self.shards.get(&shard).cloned().unwrap_or_default()
     }
@@ -116,22 +121,22 @@ impl Index {
         self.entries.to_back(name);
     }
 
-    /// Makes an entry the first to go.
+    /// Makes an entry the first to be evicted.
     pub(super) fn demote(&mut self, name: &Name) {
         self.entries.to_front(name);
     }
 
-    /// The entry that goes first, and its size.
+    /// The first entry to be evicted, and its size.
     pub(super) fn coldest(&self) -> Option<(Name, u64)> {
         self.entries.front().map(|(name, size)| (*name, *size))
     }
 
-    /// Counts the `size` bytes of a file without a name until the last who reads it has closed it.
+    /// Counts the `size` bytes of a file without a name until its last reader has closed it.
     pub(super) fn linger(&mut self, file: &Arc<dyn DiskFile>, size: u64) {
         self.lingering.push((Arc::downgrade(file), size));
     }
 
-    /// Counts `bytes` for the entry `name`, whose lock the caller holds, whether they fit or not.
+    /// Claims `bytes` for the entry `name`, whose lock the caller holds, whether they fit or not.
     pub(super) fn claim(&self, name: Name, bytes: u64) -> Claim {
         lock(&self.claims).push((name, bytes));
         Claim { name, bytes, claims: Arc::clone(&self.claims) }
@@ -142,39 +147,39 @@ impl Index {
         lock(&self.claims).iter().any(|(claimed, _)| claimed == name)
     }
 
-    /// Notes what writers of other processes have claimed.
-    pub(super) fn set_foreign(&mut self, foreign: Take) {
+    /// Sets the claims of writers in other processes.
+    pub(super) fn set_foreign(&mut self, foreign: Amount) {
         self.foreign = foreign;
     }
 
-    /// Whether everything that is there, and everything that is claimed, is within `bounds`.
-    pub(super) fn fits(&mut self, bounds: Bounds) -> bool {
+    /// Whether all entries and all claims are within `bounds`.
+    pub(super) fn fits(&mut self, bounds: Amount) -> bool {
         let fixed = self.fixed();
         self.bytes.saturating_add(fixed.bytes) <= bounds.bytes
             && self.len() + fixed.entries <= bounds.entries
     }
 
-    /// Whether it would be if everything were evicted that can be.
-    pub(super) fn could_fit(&mut self, bounds: Bounds) -> bool {
+    /// Whether all claims would be within `bounds` if every entry were evicted.
+    pub(super) fn could_fit(&mut self, bounds: Amount) -> bool {
         let fixed = self.fixed();
         fixed.bytes <= bounds.bytes && fixed.entries <= bounds.entries
     }
 
-    /// How much of `bounds` is taken, in per cent.
-    pub(super) fn per_cent(&mut self, bounds: Bounds) -> u64 {
+    /// The share of `bounds` that is taken, in per cent.
+    pub(super) fn per_cent(&mut self, bounds: Amount) -> u64 {
         let fixed = self.fixed();
         let share = |taken: u64, bound: u64| taken.saturating_mul(100) / bound.max(1);
         share(self.bytes.saturating_add(fixed.bytes), bounds.bytes)
             .max(share(self.len() + fixed.entries, bounds.entries))
     }
 
-    /// What no eviction gives back: claims, and what is gone but open.
-    fn fixed(&mut self) -> Take {
+    /// The amount that no eviction gives back: claims, and files that are gone but open.
+    fn fixed(&mut self) -> Amount {
         self.lingering.retain(|(file, _)| file.strong_count() > 0);
         let lingering: u64 = self.lingering.iter().map(|(_, size)| size).sum();
         let claims = lock(&self.claims);
         let claimed = claims.iter().fold(lingering, |sum, (_, bytes)| sum.saturating_add(*bytes));
-        Take {
+        Amount {
             bytes: claimed.saturating_add(self.foreign.bytes),
             entries: claims.len() as u64 + self.foreign.entries,
         }
@@ -186,6 +191,7 @@ mod tests {
     use super::*;
     use crate::cache::Key;
     use crate::http::{ContentCoding, Digest, EncoderId};
+    use crate::limits::CLOCK_TICK;
 
     fn name(content: u8) -> Name {
         let id = EncoderId::derive(b"", b"");
@@ -193,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_goes_first() {
+    fn least_recently_used_entry_is_the_coldest() {
         let mut index = Index::default();
         (0..3).for_each(|n| index.insert(name(n), 10));
         index.used(&name(0));
@@ -208,14 +214,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_evicted_for_what_cannot_fit_anyway() {
-        let bounds = Bounds { bytes: 100, entries: 2 };
+    fn could_fit_is_false_when_claims_alone_exceed_the_bounds() {
+        let bounds = Amount { bytes: 100, entries: 2 };
         let mut index = Index::default();
         index.insert(name(0), 90);
         let held = index.claim(name(1), 100);
-        assert!(index.could_fit(bounds) && !index.fits(bounds), "all that is there can go");
+        assert!(index.could_fit(bounds) && !index.fits(bounds), "all entries can go");
         let more = index.claim(name(2), 1);
-        assert!(!index.could_fit(bounds), "what is claimed cannot");
+        assert!(!index.could_fit(bounds), "claims cannot");
         drop(held);
         let _more = index.claim(name(3), 1);
         assert!(index.could_fit(bounds));
@@ -223,13 +229,13 @@ mod tests {
         assert!(!index.could_fit(bounds), "two entries are the bound");
         drop(more);
         assert!(index.could_fit(bounds));
-        index.set_foreign(Take { bytes: 99, entries: 0 });
+        index.set_foreign(Amount { bytes: 99, entries: 0 });
         assert!(!index.could_fit(bounds), "another process's claim cannot go either");
     }
 
     #[test]
-    fn what_is_claimed_counts_until_it_is_given_back() {
-        let bounds = Bounds { bytes: 100, entries: 3 };
+    fn claim_counts_until_it_is_dropped() {
+        let bounds = Amount { bytes: 100, entries: 3 };
         let mut index = Index::default();
         index.insert(name(0), 30);
         let first = index.claim(name(1), 70);
@@ -242,7 +248,24 @@ mod tests {
         let _one = index.claim(name(1), 1);
         let _two = index.claim(name(2), 1);
         assert!(index.fits(bounds));
-        index.set_foreign(Take { bytes: 0, entries: 1 });
+        index.set_foreign(Amount { bytes: 0, entries: 1 });
         assert!(!index.fits(bounds), "three entries are the bound");
+    }
+
+    #[test]
+    fn scan_vouches_for_a_directory_when_it_had_rested() {
+        let second = 1_000_000_000;
+        let scanned = |modified, at| Scanned { modified, at };
+        let modified = 50 * second + 7;
+        assert!(!scanned(modified, modified + 1000).vouches(modified, CLOCK_TICK));
+        assert!(scanned(modified, modified + second / 10).vouches(modified, CLOCK_TICK));
+        assert!(!scanned(modified, modified + second / 10).vouches(modified, FILE_REST));
+        assert!(!scanned(modified, modified + second).vouches(modified + 1, CLOCK_TICK));
+        let whole = 50 * second;
+        assert!(
+            !scanned(whole, whole + second).vouches(whole, CLOCK_TICK),
+            "it may count in seconds"
+        );
+        assert!(scanned(whole, whole + 2 * second).vouches(whole, CLOCK_TICK));
     }
 }

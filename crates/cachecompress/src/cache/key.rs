@@ -1,4 +1,4 @@
-//! What an entry is stored under.
+//! The cache key, and the name of an entry's file.
 
 use std::fmt;
 
@@ -6,13 +6,12 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::http::{ContentCoding, Digest, EncoderId};
 
-/// A cache key: content, coding and the encoder that makes one of the other.
+/// A cache key: the content, the coding, and the encoder that makes one of the other.
 ///
-/// Nothing of a request is in it but the negotiated coding, which is one of those that the
-/// server has.
+/// Nothing of a request is in it but the negotiated coding, which is one of the server's.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The source's bytes.
+    /// The digest of the source's bytes.
     pub digest: Digest,
     /// The content coding.
     pub coding: ContentCoding,
@@ -47,7 +46,7 @@ impl fmt::Debug for Key {
 impl Name {
     const LEN: usize = 64 + 1 + 16;
 
-    /// Parses a file's name; `None` for whatever else lies in the directory.
+    /// Parses a file's name; `None` for any other file in the directory.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
         let lower_hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
@@ -62,7 +61,7 @@ impl Name {
         Some(Self { digest, tail: u64::from_str_radix(&text[65..], 16).ok()? })
     }
 
-    /// The name of the directory that holds it, one of 256.
+    /// The directory that holds the entry, one of 256.
     pub(super) fn shard(&self) -> u8 {
         self.digest[0]
     }
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_differ_by_digest_coding_and_id_and_parse_back() {
+    fn name_differs_by_digest_coding_and_id_and_parses_back() {
         let key = |content: &[u8], coding, id: &[u8]| Key {
             digest: Digest::of(content),
             coding,
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn parse_refuses_other_names() {
         let good = Key {
             digest: Digest::of(b""),
             coding: ContentCoding::GZIP,

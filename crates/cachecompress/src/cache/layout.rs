@@ -1,13 +1,14 @@
-//! Where everything lies under the cache's directory.
+//! The paths under the cache's directory.
 //!
 //! ```text
 //! CACHEDIR.TAG
-//! v1/entries/ab/<name>   published, immutable
-//! v1/locks/<name>        held while a process encodes it; its size is what that has claimed
+//! v1/entries/ab/<name>   a published entry, immutable
+//! v1/locks/<name>        held while a process writes that entry; its size is the claim
 //! v1/locks/open-<hex>    held as long as a process has the cache open
 //! v1/locks/evict         held while a process makes room
 //! ```
 
+use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,14 +16,16 @@ use std::path::{Path, PathBuf};
 use super::key::Name;
 use crate::fs::{Disk, FileKind};
 
-/// Another format gets another directory; nothing is migrated.
+/// The directory of this format. Another format gets another directory; nothing is migrated.
 pub(super) const VERSION: &str = "v1";
-/// The two directories that every format has, and nothing beside them.
+/// The directory of entries. Every format has it, and [`LOCKS`], and nothing beside them.
 pub(super) const ENTRIES: &str = "entries";
+/// The directory of locks.
 pub(super) const LOCKS: &str = "locks";
+/// The name of the tag.
 pub(super) const TAG_NAME: &str = "CACHEDIR.TAG";
 
-/// What backup tools look for, <https://bford.info/cachedir/>.
+/// The tag that backup tools look for, <https://bford.info/cachedir/>.
 const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
     # This directory holds compressed copies made by cachecompress. It may be removed at any time.\n";
 
@@ -35,16 +38,16 @@ pub(super) struct Layout {
     presence: PathBuf,
 }
 
-/// How the names of locks begin that are held as long as a cache is open.
+/// The start of the name of a lock that is held as long as a cache is open.
 const PRESENCE: &str = "open-";
 
-/// What a lock is for, by its file's name.
+/// The purpose of a lock, by its file's name.
 pub(super) enum LockName {
-    /// Writing this entry.
+    /// Held by the writer of this entry.
     Writer(Name),
-    /// Having the cache open.
+    /// Held by a process that has the cache open.
     Presence,
-    /// Anything else.
+    /// Any other lock or file.
     Other,
 }
 
@@ -91,7 +94,7 @@ impl Layout {
         self.locks.join(name.to_string())
     }
 
-    /// This cache's own lock of its kind.
+    /// The lock that tells other processes of this one.
     pub(super) fn presence(&self) -> &Path {
         &self.presence
     }
@@ -100,7 +103,7 @@ impl Layout {
         self.locks.join("evict")
     }
 
-    /// Creates the directories and the tag, where they are missing.
+    /// Creates the directories and the tag if they are missing.
     pub(super) fn create(&self, disk: &dyn Disk) -> io::Result<()> {
         disk.create_private_dir(&self.entries)?;
         disk.create_private_dir(&self.locks)?;
@@ -113,9 +116,15 @@ impl Layout {
     }
 }
 
-/// Runs `attempt`; if a directory is missing, makes it with `repair` and runs it once more.
+/// The directory that `name` names among the entries, if it is one of the 256.
+pub(super) fn shard_of(name: &OsStr) -> Option<u8> {
+    let shard = u8::from_str_radix(name.to_str()?, 16).ok()?;
+    (*name == *format!("{shard:02x}")).then_some(shard)
+}
+
+/// Runs `attempt`. If a directory is missing, creates it with `repair` and runs `attempt` again.
 ///
-/// That is how a cache survives the removal of its directory at any moment.
+/// A cache thus survives the removal of its directory at any moment.
 pub(super) fn with_directory<T>(
     attempt: impl Fn() -> io::Result<T>,
     repair: impl FnOnce() -> io::Result<()>,
@@ -129,8 +138,8 @@ pub(super) fn with_directory<T>(
     }
 }
 
-/// Removes what stands at `path`, a directory with all that is in it; `false` if it is not
-/// `inode` any more, because somebody else has replaced or removed it.
+/// Removes the file or directory tree at `path`; `false` if it is not `inode` any more, because
+/// somebody else has replaced or removed it.
 pub(super) fn remove_only(disk: &dyn Disk, path: &Path, inode: u64) -> io::Result<bool> {
     let removed = disk.stat_link(path).and_then(|found| match found.kind {
         _ if found.fingerprint.inode != inode => Ok(false),

@@ -1,4 +1,4 @@
-//! Entries open for reading, verified before anybody sees them.
+//! Opens and verifies an entry.
 
 use std::io;
 use std::path::Path;
@@ -10,31 +10,27 @@ use super::entry::{Checksum, Damage, Header, Kind, MAX_HEADER, TRAILER, trailer_
 use super::key::Key;
 use crate::concurrency::sync::clock;
 use crate::fs::{Disk, DiskFile, FileKind, Fingerprint, Stat, read_full};
+use crate::limits::{TOUCH_EVERY, VERIFY_BUFFER, VERIFY_NOWAIT, VERIFY_TRIES};
 use crate::sendfile::Mapping;
-
-/// An entry of at most so many bytes takes no longer to verify than another thread takes to wake.
-const SMALL: u64 = 64 * 1024;
-/// How often an entry is read whose inode changes meanwhile.
-const VERIFY_TRIES: usize = 3;
 
 /// An entry whose every byte has passed its checksum.
 #[derive(Debug)]
 pub(crate) struct Entry {
     header: Header,
-    pub(super) file: Arc<dyn DiskFile>,
-    /// What a body is sent from without being read, once one was.
+    file: Arc<dyn DiskFile>,
+    /// The file as it is mapped to be sent from; `None` inside if it cannot be.
     mapping: OnceLock<Option<Arc<Mapping>>>,
     payload_start: u64,
     payload_len: u64,
     /// The state of the file that was verified.
     verified: Fingerprint,
-    /// When the file was last seen in that state, in milliseconds of [`clock`].
+    /// The time when the file was last seen in that state, in milliseconds of [`clock`].
     seen: AtomicU64,
-    /// When its use was last written down, likewise.
-    pub(super) touched: AtomicU64,
+    /// The time of the last touch, likewise; 0 if it is not known.
+    touched: AtomicU64,
 }
 
-/// Where a payload lies, complete or growing.
+/// The place of a payload, complete or growing.
 #[derive(Clone, Debug)]
 pub(crate) struct Payload {
     /// The file.
@@ -43,12 +39,12 @@ pub(crate) struct Payload {
     pub(crate) start: u64,
 }
 
-/// Why an entry cannot be had.
+/// The reason why an entry cannot be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// Its bytes are not what was written.
+    /// Its bytes are not the ones that were written.
     Damaged(Damage),
-    /// It cannot be read.
+    /// The disk failed.
     Io(io::Error),
 }
 
@@ -65,10 +61,10 @@ impl From<Damage> for ReadError {
 }
 
 impl Entry {
-    /// Opens and verifies what has an entry's name: `found` stands at `path`, and the key that
-    /// the entry says it has must be one that `belongs` there.
+    /// Opens and verifies the entry at `path`, where a file of the kind `found` stands. The key in
+    /// its header must be one that `belongs` there.
     ///
-    /// A symlink is not followed, a FIFO not waited for: neither can be an entry.
+    /// A symlink is not followed and a FIFO not waited for: neither can be an entry.
     pub(super) fn open(
         disk: &dyn Disk,
         path: &Path,
@@ -84,10 +80,12 @@ impl Entry {
             }
             opened => opened?,
         };
-        Self::verify(file, belongs)
+        let mut entry = Self::verify(file, belongs)?;
+        *entry.touched.get_mut() = 0;
+        Ok(entry)
     }
 
-    /// Reads all of `file` and holds it against its checksums and its name.
+    /// Reads all of `file` and checks it against its checksums and its name.
     ///
     /// A file whose inode changes meanwhile, by a touch or a new link, is read again.
     pub(crate) fn verify(
@@ -97,14 +95,14 @@ impl Entry {
         Self::verify_by(file, u64::MAX, belongs, read_full)
     }
 
-    /// As [`verify`](Self::verify), but only if it is small, and can be read without a wait; `None`
-    /// says nothing of it.
+    /// As [`verify`](Self::verify), but only if the file is small and can be read without a wait.
+    /// `None` says nothing of it.
     pub(super) fn verify_nowait(
         file: Arc<dyn DiskFile>,
         belongs: impl Fn(&Key) -> bool,
     ) -> Option<Self> {
         let read = |file: &dyn DiskFile, buffer: &mut [u8], at| file.read_at_nowait(buffer, at);
-        Self::verify_by(file, SMALL, belongs, read).ok()
+        Self::verify_by(file, VERIFY_NOWAIT, belongs, read).ok()
     }
 
     fn verify_by(
@@ -131,7 +129,7 @@ impl Entry {
         Err(ReadError::Io(io::ErrorKind::Interrupted.into()))
     }
 
-    /// An entry whose bytes this process has just written.
+    /// Creates an entry whose bytes are known to be good, as those that were just written are.
     pub(super) fn trusted(
         header: Header,
         file: Arc<dyn DiskFile>,
@@ -166,32 +164,56 @@ impl Entry {
         same
     }
 
-    /// When the file was last modified, when it was verified.
+    /// Notes a use of the entry in its file's time, at most hourly.
+    ///
+    /// A touch is a write, and changes the inode, so that the entry is verified again. Hourly,
+    /// neither is felt.
+    pub(super) fn touch(&self) {
+        let every = u64::try_from(TOUCH_EVERY.as_millis()).unwrap_or(u64::MAX);
+        let now = clock();
+        let before = self.touched.load(Ordering::Relaxed);
+        let due = before == 0 || now.saturating_sub(before) >= every;
+        if due && self.touched.swap(now.max(1), Ordering::Relaxed) == before {
+            let modified = self.file.stat().map(|stat| stat.fingerprint.modified_time());
+            let age =
+                modified.map(|time| SystemTime::now().duration_since(time).unwrap_or_default());
+            if age.is_ok_and(|age| age >= TOUCH_EVERY) {
+                let _ = self.file.touch();
+            }
+        }
+    }
+
+    /// The time of the file's last modification, when it was verified.
     pub(super) fn modified(&self) -> SystemTime {
         self.verified.modified_time()
     }
 
-    /// Whether a body reads it, or somebody is about to.
+    /// Whether a body reads the entry, or somebody is about to.
     pub(super) fn is_in_use(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1 || Arc::strong_count(&self.file) > 1
     }
 
-    /// What the entry says.
+    /// The kind of the entry.
     pub(crate) fn kind(&self) -> Kind {
         self.header.kind
     }
 
-    /// All that its header says.
+    /// The entry's header.
     pub(crate) fn header(&self) -> &Header {
         &self.header
     }
 
-    /// Where the payload lies.
+    /// The entry's file.
+    pub(super) fn file(&self) -> &Arc<dyn DiskFile> {
+        &self.file
+    }
+
+    /// The place of the payload.
     pub(crate) fn payload(&self) -> Payload {
         Payload { file: Arc::clone(&self.file), start: self.payload_start }
     }
 
-    /// The file as it is mapped to be sent from, if it can be.
+    /// The file, mapped to be sent from, if it can be.
     pub(crate) fn mapping(&self) -> Option<&Arc<Mapping>> {
         let map = || self.file.as_real().cloned().and_then(Mapping::new).map(Arc::new);
         self.mapping.get_or_init(map).as_ref()
@@ -202,21 +224,21 @@ impl Entry {
         self.payload_len
     }
 
-    /// The bytes that the entry takes.
+    /// The entry's size in bytes, header and trailer included.
     pub(crate) fn size(&self) -> u64 {
         self.payload_start + self.payload_len + TRAILER as u64
     }
 }
 
-/// Holds the `size` bytes that `read` reads against their checksums and their name; returns the
-/// header and where the payload lies.
+/// Checks the `size` bytes that `read` reads against their checksums and their name; returns the
+/// header, and the offset and length of the payload.
 fn check(
     size: u64,
     belongs: impl Fn(&Key) -> bool,
     read: impl Fn(&mut [u8], u64) -> io::Result<usize>,
 ) -> Result<(Header, u64, u64), ReadError> {
-    // A small entry is read at once.
-    let room = usize::try_from(size).unwrap_or(usize::MAX).min(256 * 1024);
+    // A small entry is read by one call.
+    let room = usize::try_from(size).unwrap_or(usize::MAX).min(VERIFY_BUFFER);
     let mut buffer = vec![0; room];
     let mut filled = read(&mut buffer, 0)?;
     let (header, header_len) = Header::decode(&buffer[..filled.min(MAX_HEADER)])?;
@@ -225,8 +247,8 @@ fn check(
     }
     let frame = (header_len + TRAILER) as u64;
     let payload_len = size.checked_sub(frame).ok_or(Damage::Length)?;
-    // A representation has bytes, a verdict has none; and no encoder uses a dictionary yet, so
-    // that nobody could decode what claims to need one.
+    // A representation has bytes, a verdict has none. No encoder uses a dictionary yet, so nobody
+    // could decode an entry that claims to need one.
     let has_payload = header.kind == Kind::Representation;
     if has_payload != (payload_len > 0) || header.dictionary.is_some() {
         return Err(Damage::Field.into());
@@ -241,7 +263,7 @@ fn check(
     } else if read(&mut trailer, end)? < TRAILER {
         return Err(Damage::Length.into());
     }
-    // Before the payload is read: a hole of terabytes must not keep a thread for hours.
+    // Checked before the payload is read: a hole of terabytes must not keep a thread for hours.
     if trailer[..16] != trailer_head(payload_len) {
         return Err(Damage::Length.into());
     }

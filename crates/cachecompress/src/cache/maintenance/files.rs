@@ -1,6 +1,6 @@
-//! A cache's directory as its caretakers see it: walked without a cache being opened.
+//! A cache's directory, walked without opening the cache.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -8,71 +8,73 @@ use std::sync::Arc;
 
 use crate::cache::entry::Damage;
 use crate::cache::key::Name;
-use crate::cache::layout::{ENTRIES, LOCKS, Layout, TAG_NAME, VERSION};
+use crate::cache::layout::{ENTRIES, LOCKS, Layout, TAG_NAME, VERSION, shard_of};
+use crate::cache::reader::{Entry, ReadError};
 use crate::error::Error;
 use crate::fs::{Disk, FileKind, RealDisk, Stat, read_full};
+use crate::limits::TAG_START;
 
 /// A cache's directory, for its care: [`verify`](Self::verify) and [`gc`](Self::gc).
 ///
-/// Nothing is created, no thread is started and nothing is evicted, so that it can be used beside
-/// any number of processes that serve from the directory. Whoever may write to the directory can
-/// lead the care of it astray: it should run as the user that the cache belongs to.
+/// It creates nothing, starts no thread and evicts nothing, so it can be used beside any number of
+/// processes that serve from the directory. A user that may write to the directory can lead it
+/// astray: it should run as the user that the cache belongs to.
 #[derive(Clone, Debug)]
 pub struct CacheFiles {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) layout: Layout,
 }
 
-/// What [`CacheFiles::verify`] and [`CacheFiles::gc`] tell whoever watches.
+/// A step of [`CacheFiles::verify`] or [`CacheFiles::gc`], as its caller is told of it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Care<'a> {
-    /// So many of the directories of entries have been looked at.
+    /// Another directory of entries has been looked at.
     Progress {
-        /// Those that are done.
+        /// The number of directories that are done.
         done: usize,
-        /// All of them.
+        /// The number of all directories.
         of: usize,
     },
     /// An entry is as it was written.
     Whole {
-        /// Its bytes, header and trailer included.
+        /// Its size in bytes, header and trailer included.
         bytes: u64,
     },
     /// An entry, or a directory of entries, is not as it was written (`verify`).
     Damaged {
-        /// Where it lies.
+        /// Its path.
         path: &'a Path,
-        /// What is wrong with it.
+        /// Its damage.
         damage: Damage,
     },
     /// Something was removed, or would have been (`gc`).
     Removed {
-        /// Where it lay.
+        /// Its path.
         path: &'a Path,
-        /// Why nobody needs it.
+        /// The reason why nobody needs it.
         litter: Litter,
     },
-    /// Something could not be read or removed; the rest is looked at nevertheless.
+    /// Something could not be read or removed. The rest is looked at nevertheless.
     Failed {
-        /// Where it lies.
+        /// Its path.
         path: &'a Path,
-        /// What the disk said.
+        /// The error of the disk.
         error: &'a io::Error,
     },
 }
 
-/// What [`CacheFiles::gc`] removes.
+/// The kinds of file that [`CacheFiles::gc`] removes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Litter {
     /// An entry that is damaged.
     Damaged(Damage),
-    /// What a writer left that was killed: a private name.
+    /// The unfinished file of a killed writer, under a private name.
     Unfinished,
-    /// What a writer left that was killed: a lock that nobody holds.
+    /// The lock of a killed writer, which nobody holds.
     Lock,
-    /// What lies among the entries, or locks, and has no entry's name.
+    /// A file among the entries or locks that has no entry's name.
     Foreign,
     /// The directory of another format.
     OldFormat,
@@ -92,8 +94,18 @@ impl Litter {
     }
 }
 
-/// Whoever is told of the work, and may end it.
+/// The caller's function that is told of each step, and may end the work.
 pub(super) type Watch<'a> = dyn FnMut(Care<'_>) -> ControlFlow<()> + 'a;
+
+/// The result of verifying the file under an entry's name.
+pub(super) enum Checked {
+    /// An intact entry of so many bytes.
+    Whole(u64),
+    /// Something else, with its damage and its inode.
+    Damaged(Damage, u64),
+    /// Nothing: the file has vanished.
+    Gone,
+}
 
 impl CacheFiles {
     /// The cache in the directory `root`, on the operating system's disk.
@@ -112,8 +124,8 @@ impl CacheFiles {
         Self { disk: Arc::clone(disk), layout: layout.clone() }
     }
 
-    /// Makes sure that this is a cache of ours: nothing is touched in a directory that was named
-    /// by mistake, such as a home directory.
+    /// Fails unless this is a cache of ours. Nothing is touched in a directory that was named by
+    /// mistake, such as a home directory.
     pub(super) fn expect_ours(&self) -> Result<(), Error> {
         let root = self.layout.root();
         match self.disk.stat(root) {
@@ -126,10 +138,10 @@ impl CacheFiles {
         }
     }
 
-    /// Whether the tag in the directory is the one that we write.
+    /// Whether the directory has our tag.
     pub(super) fn is_tagged(&self) -> bool {
         let path = self.layout.root().join(TAG_NAME);
-        let mut start = [0; 512];
+        let mut start = [0; TAG_START];
         let is_file = |stat: Stat| stat.kind == FileKind::Regular;
         let file = self.disk.open(&path).ok().filter(|file| file.stat().is_ok_and(is_file));
         let len = file.and_then(|file| read_full(&*file, &mut start, 0).ok()).unwrap_or(0);
@@ -138,9 +150,10 @@ impl CacheFiles {
             && text.contains("cachecompress")
     }
 
-    /// Whether `path` is the directory of a format of ours: it holds `entries` and perhaps
-    /// `locks`, nothing else, and in `entries` are directories named by two hexadecimal digits
-    /// and nothing else. Whatever somebody else may call `v2` is not like that.
+    /// Whether `path` is the directory of a format of ours, not somebody else's `v2`.
+    ///
+    /// It holds `entries` and perhaps `locks`, and nothing else. In `entries` are directories named
+    /// by two hexadecimal digits, and nothing else.
     pub(super) fn is_format(&self, path: &Path) -> bool {
         let directory = |path: &Path| {
             self.disk.stat_link(path).is_ok_and(|stat| stat.kind == FileKind::Directory)
@@ -155,8 +168,9 @@ impl CacheFiles {
             && holds(&entries, &|name| shard_of(name).is_some())
     }
 
-    /// The names in `path`, none if it is no directory (not even by a symlink) or has vanished.
-    pub(super) fn names(&self, path: &Path) -> io::Result<Vec<std::ffi::OsString>> {
+    /// Lists the names in `path`. There are none if it has vanished or is no directory; a symlink
+    /// is none.
+    pub(super) fn names(&self, path: &Path) -> io::Result<Vec<OsString>> {
         let listed = self.disk.stat_link(path).and_then(|stat| match stat.kind {
             FileKind::Directory => self.disk.list(path),
             FileKind::Regular | FileKind::Other => Ok(Vec::new()),
@@ -167,19 +181,38 @@ impl CacheFiles {
         }
     }
 
-    /// What stands at `path` itself; `None` if it has vanished.
+    /// Returns what stands at `path` itself; `None` if it has vanished.
     pub(super) fn look(&self, path: &Path) -> io::Result<Option<Stat>> {
         match self.disk.stat_link(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             found => found.map(Some),
         }
     }
-}
 
-/// The directory that `name` names among the entries, if it is one of the 256.
-pub(super) fn shard_of(name: &OsStr) -> Option<u8> {
-    let shard = u8::from_str_radix(name.to_str()?, 16).ok()?;
-    (*name == *format!("{shard:02x}")).then_some(shard)
+    /// Lists the directories of entries that exist, in order.
+    pub(super) fn shards(&self) -> Result<Vec<u8>, Error> {
+        let entries = self.layout.entries();
+        let names = self
+            .names(entries)
+            .map_err(|error| Error::io("cannot list the cache's entries in", entries, error))?;
+        let mut shards: Vec<u8> = names.iter().filter_map(|name| shard_of(name)).collect();
+        shards.sort_unstable();
+        Ok(shards)
+    }
+
+    /// Verifies the file at `path` under an entry's name.
+    pub(super) fn check_entry(&self, name: &Name, path: &Path) -> io::Result<Checked> {
+        let Some(found) = self.look(path)? else { return Ok(Checked::Gone) };
+        let inode = found.fingerprint.inode;
+        match Entry::open(&*self.disk, path, found.kind, |key| key.name() == *name) {
+            Ok(entry) => Ok(Checked::Whole(entry.size())),
+            Err(ReadError::Damaged(damage)) => Ok(Checked::Damaged(damage, inode)),
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Checked::Gone)
+            }
+            Err(ReadError::Io(error)) => Err(error),
+        }
+    }
 }
 
 /// The entry that `name` names, if it is one that belongs into `shard`.

@@ -1,45 +1,39 @@
-//! `gc`: what nobody needs any more.
+//! `gc`: removes files that nobody needs any more.
 
 use std::ffi::OsStr;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use super::files::{CacheFiles, Care, Litter, Watch, entry_of};
-use super::verify::Checked;
+use super::files::{CacheFiles, Care, Checked, Litter, Watch, entry_of};
 use crate::cache::key::Name;
 use crate::cache::layout::{VERSION, remove_only};
 use crate::error::Error;
 use crate::fs::{FileKind, PRIVATE_PREFIX, Stat, nanos};
+use crate::limits::{FORMAT_UNUSED, WRITER_DEAD};
 
-/// A private name whose file nobody has written to for so long belongs to a writer that is dead,
-/// whatever else is said below: no encode pauses for a day.
-const DEAD_AFTER: Duration = Duration::from_secs(24 * 3600);
-/// Another format's directory that nobody has used for so long is removed without being asked.
-const UNUSED_AFTER: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// What [`CacheFiles::gc`] did, or would have done.
+/// The result of [`CacheFiles::gc`], which a dry run only predicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GcSummary {
-    /// Entries that are as they were written, and stay.
+    /// The number of intact entries, which stay.
     pub entries: u64,
-    /// Their bytes.
+    /// The bytes of those entries.
     pub bytes: u64,
-    /// Damaged entries that were removed.
+    /// The number of damaged entries that were removed.
     pub damaged: u64,
-    /// Locks, private names and foreign files that were removed.
+    /// The number of locks, private names and foreign files that were removed.
     pub orphaned: u64,
-    /// Directories of other formats that were removed.
+    /// The number of directories of other formats that were removed.
     pub old_formats: u64,
-    /// What could not be read or removed.
+    /// The number of files that could not be read or removed.
     pub failed: u64,
-    /// Whether whoever watched ended it before all was looked at.
+    /// Whether the caller ended the work before all was looked at.
     pub stopped: bool,
 }
 
-/// One run.
+/// One run of `gc`.
 struct Sweep<'a, 'w> {
     files: &'a CacheFiles,
     dry_run: bool,
@@ -48,31 +42,32 @@ struct Sweep<'a, 'w> {
 }
 
 impl CacheFiles {
-    /// Removes what nobody needs: damaged entries, what killed writers left, what does not belong
+    /// Removes files that nobody needs: damaged entries, the files of killed writers, foreign files
     /// among entries and locks, and the directories of other formats.
     ///
     /// The cache knows no sources, so an entry whose source is gone is no orphan: eviction takes
     /// it when its time has come. Beside running servers it removes nothing that they need:
-    /// - a damaged entry goes under its key's lock, and only if it is still the file that was
-    ///   read, so never the one that replaced it;
-    /// - a lock only if nobody holds it;
-    /// - a private name (`.unnamed-…`) only if at that moment nobody holds the lock of any entry,
-    ///   which every writer does, or if nobody has written to it for a day.
+    /// - A damaged entry is removed under its key's lock, and only if it is still the file that was
+    ///   read. A file that has replaced it stays.
+    /// - A lock is removed only if nobody holds it.
+    /// - A private name (`.unnamed-…`) is removed only if at that moment nobody holds the lock of
+    ///   any entry, which every writer does, or if nobody has written to it for a day.
     ///
     /// Beyond `v1/entries` and `v1/locks` it removes from the cache's own directory only
     /// directories called `v` and a number that look like a cache's (`entries`, perhaps `locks`,
-    /// nothing else), and private names older than a day. Directories that it does not know it
-    /// leaves, wherever they are. Symlinks are removed, never followed.
+    /// nothing else), and private names older than a day. It leaves every unknown directory.
+    /// Symlinks are removed, never followed.
     ///
-    /// With `dry_run` it only tells what would go; locks are then left out, since they cannot be
-    /// tried without being taken. `watch` is told of every entry and of every removal, and ends
-    /// the work by returning [`ControlFlow::Break`]. Memory is bounded by the names in one of the
-    /// 256 directories.
+    /// With `dry_run` it removes nothing and only tells of removals. Locks are then left out, since
+    /// they cannot be tried without being taken. `watch` is told of every entry and of every
+    /// removal, and ends the work by returning [`ControlFlow::Break`]. Memory is bounded by the
+    /// names in one of the 256 directories.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the directory is none of ours, and those
-    /// of the disk for the directory itself; what fails below it is told to `watch` and counted.
+    /// of the disk for the directory itself. `watch` is told of a failure below it, which is
+    /// counted.
     pub fn gc(
         &self,
         dry_run: bool,
@@ -91,7 +86,7 @@ impl CacheFiles {
         if !self.is_tagged() {
             return;
         }
-        let unused = |path: &PathBuf| !self.is_used_since(path, SystemTime::now() - UNUSED_AFTER);
+        let unused = |path: &PathBuf| !self.is_used_since(path, SystemTime::now() - FORMAT_UNUSED);
         for path in self.other_formats().unwrap_or_default().iter().filter(|path| unused(path)) {
             let directory = path.display();
             match self.disk.remove_tree(path) {
@@ -101,7 +96,7 @@ impl CacheFiles {
         }
     }
 
-    /// The directories of other formats.
+    /// Lists the directories of other formats.
     fn other_formats(&self) -> io::Result<Vec<PathBuf>> {
         let root = self.layout.root();
         let is_version = |name: &OsStr| {
@@ -115,8 +110,8 @@ impl CacheFiles {
         Ok(others.map(|name| root.join(name)).filter(|path| self.is_format(path)).collect())
     }
 
-    /// Whether anything in the tree at `path` has changed since `time`; a use of an entry sets its
-    /// time, at most an hour late. What cannot be looked at counts as used.
+    /// Whether anything in the tree at `path` has changed since `time`. A use of an entry sets its
+    /// time, at most an hour late. A file that cannot be looked at counts as used.
     fn is_used_since(&self, path: &Path, time: SystemTime) -> bool {
         let time = nanos(time);
         let mut left = vec![path.to_owned()];
@@ -133,19 +128,19 @@ impl CacheFiles {
         false
     }
 
-    /// Removes what stands under an entry's name if it still is `inode`. The lock keeps everybody
-    /// from publishing an entry between the look and the removal.
+    /// Removes the file under an entry's name if it is still `inode`. The lock keeps everybody from
+    /// publishing an entry between the look and the removal.
     fn remove_entry(&self, name: &Name, path: &Path, inode: u64) -> io::Result<bool> {
         let _lock = match self.disk.try_lock(&self.layout.lock(name)) {
             Ok(None) => return Ok(false),
-            // `rm -rf` has taken the locks' directory.
+            // `rm -rf` has removed the directory of locks.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             taken => taken?,
         };
         remove_only(&*self.disk, path, inode)
     }
 
-    /// Whether no process is writing an entry: nobody holds the lock of one.
+    /// Whether nobody holds the lock of an entry, so that no process is writing one.
     fn nobody_writes(&self) -> io::Result<bool> {
         for name in self.names(self.layout.locks())? {
             let Some(name) = name.to_str().and_then(Name::parse) else { continue };
@@ -174,7 +169,7 @@ impl Sweep<'_, '_> {
         ControlFlow::Continue(())
     }
 
-    /// What lies beside our format's directory.
+    /// Removes the files beside our format's directory.
     fn root(&mut self) -> ControlFlow<()> {
         let files = self.files;
         let root = files.layout.root();
@@ -200,6 +195,7 @@ impl Sweep<'_, '_> {
         ControlFlow::Continue(())
     }
 
+    /// Removes the locks that nobody holds.
     fn locks(&mut self) -> ControlFlow<()> {
         let files = self.files;
         let directory = files.layout.locks();
@@ -214,7 +210,7 @@ impl Sweep<'_, '_> {
             match files.look(&path) {
                 Ok(Some(found)) => match found.kind {
                     FileKind::Regular => self.lock(&path)?,
-                    // It would keep its key from being encoded for ever.
+                    // A directory in a lock's place would keep its key from being encoded for ever.
                     FileKind::Directory if !is_ours => {}
                     _ => self.remove_file(&path, &found, Litter::Foreign)?,
                 },
@@ -225,7 +221,7 @@ impl Sweep<'_, '_> {
         ControlFlow::Continue(())
     }
 
-    /// Removes a lock's file if nobody holds it; whoever gets a lock removes it with that.
+    /// Removes a lock's file if nobody holds it, by taking and dropping the lock.
     fn lock(&mut self, path: &Path) -> ControlFlow<()> {
         if self.dry_run {
             return ControlFlow::Continue(());
@@ -240,7 +236,7 @@ impl Sweep<'_, '_> {
         }
     }
 
-    /// What lies beside the 256 directories of entries, or in the place of one.
+    /// Removes the files beside the 256 directories of entries, or in the place of one.
     fn strangers(&mut self) -> ControlFlow<()> {
         let entries = self.files.layout.entries();
         for name in self.files.names(entries).unwrap_or_default() {
@@ -256,6 +252,7 @@ impl Sweep<'_, '_> {
         ControlFlow::Continue(())
     }
 
+    /// Removes the damaged and foreign files in one directory of entries.
     fn shard(&mut self, shard: u8) -> ControlFlow<()> {
         let directory = self.files.layout.shard(shard);
         let names = match self.files.names(&directory) {
@@ -288,7 +285,7 @@ impl Sweep<'_, '_> {
         }
     }
 
-    /// What has no entry's name in a directory of entries.
+    /// Removes a file that has no entry's name from a directory of entries.
     fn stranger(&mut self, file: &OsStr, path: &Path) -> ControlFlow<()> {
         let found = match self.files.look(path) {
             Ok(Some(found)) if found.kind != FileKind::Directory => found,
@@ -298,7 +295,7 @@ impl Sweep<'_, '_> {
         if !is_private(file) {
             return self.remove_file(path, &found, Litter::Foreign);
         }
-        // Its writer holds a lock from before it has that name until after it has lost it.
+        // Its writer takes a lock before it gives that name, and holds it until the name is gone.
         let dead = match is_old(&found) || self.dry_run {
             true => Ok(is_old(&found)),
             false => self.files.nobody_writes(),
@@ -315,8 +312,7 @@ impl Sweep<'_, '_> {
         self.remove(path, litter, || remove_only(&*files.disk, path, found.fingerprint.inode))
     }
 
-    /// Runs `remove`, unless this is a dry run, and tells of it if it says that it has removed
-    /// something.
+    /// Runs `remove`, unless this is a dry run, and tells `watch` of it if something was removed.
     fn remove(
         &mut self,
         path: &Path,
@@ -338,7 +334,7 @@ impl Sweep<'_, '_> {
 
     fn failed(&mut self, path: &Path, error: &io::Error) -> ControlFlow<()> {
         if error.kind() == io::ErrorKind::NotFound {
-            // Somebody else was faster, if only by removing the whole cache.
+            // Somebody else has removed it, or the whole cache.
             return ControlFlow::Continue(());
         }
         self.summary.failed += 1;
@@ -347,5 +343,5 @@ impl Sweep<'_, '_> {
 }
 
 fn is_old(found: &Stat) -> bool {
-    found.fingerprint.modified < nanos(SystemTime::now() - DEAD_AFTER)
+    found.fingerprint.modified < nanos(SystemTime::now() - WRITER_DEAD)
 }

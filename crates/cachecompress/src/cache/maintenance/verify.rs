@@ -1,54 +1,43 @@
-//! `verify`: every entry against its checksums and its name.
+//! `verify`: checks every entry against its checksums and its name.
 
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use super::files::{CacheFiles, Care, Watch, entry_of, shard_of};
+use super::files::{CacheFiles, Care, Checked, Watch, entry_of};
 use crate::cache::entry::Damage;
-use crate::cache::key::Name;
-use crate::cache::reader::{Entry, ReadError};
 use crate::error::Error;
 use crate::fs::FileKind;
 
-/// What [`CacheFiles::verify`] found.
+/// The result of [`CacheFiles::verify`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VerifySummary {
-    /// Entries that are as they were written.
+    /// The number of intact entries.
     pub entries: u64,
-    /// Their bytes.
+    /// The bytes of those entries.
     pub bytes: u64,
-    /// Entries, and directories of entries, that are not.
+    /// The number of damaged entries and directories of entries.
     pub damaged: u64,
-    /// What the disk failed to read: neither good nor damaged.
+    /// The number of files that the disk failed to read: neither intact nor damaged.
     pub failed: u64,
-    /// Whether whoever watched ended it before all was looked at.
+    /// Whether the caller ended the work before all was looked at.
     pub stopped: bool,
 }
 
-/// What stands under an entry's name.
-pub(super) enum Checked {
-    /// An entry of so many bytes, as it was written.
-    Whole(u64),
-    /// Something else; the inode tells whether it still is that.
-    Damaged(Damage, u64),
-    /// Nothing any more.
-    Gone,
-}
-
 impl CacheFiles {
-    /// Reads every byte of every entry and holds it against its checksums and its name.
+    /// Reads every byte of every entry and checks it against its checksums and its name.
     ///
-    /// Changes nothing, and takes no lock. What other processes publish or remove meanwhile may
-    /// or may not be looked at, and is never taken for damage. `watch` is told of every entry and
-    /// ends the work by returning [`ControlFlow::Break`]. Memory is bounded by the names in one of
-    /// the 256 directories.
+    /// It changes nothing and takes no lock. An entry that another process publishes or removes
+    /// meanwhile may or may not be looked at, and is never taken for damage. `watch` is told of
+    /// every entry and ends the work by returning [`ControlFlow::Break`]. Memory is bounded by the
+    /// names in one of the 256 directories.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the directory is none of ours, and those
-    /// of the disk for the directory itself; what fails below it is told to `watch` and counted.
+    /// of the disk for the directory itself. `watch` is told of a failure below it, which is
+    /// counted.
     pub fn verify(
         &self,
         mut watch: impl FnMut(Care<'_>) -> ControlFlow<()>,
@@ -107,31 +96,6 @@ impl CacheFiles {
             }
         }
         ControlFlow::Continue(())
-    }
-
-    /// The directories of entries that are there, in order.
-    pub(super) fn shards(&self) -> Result<Vec<u8>, Error> {
-        let entries = self.layout.entries();
-        let names = self
-            .names(entries)
-            .map_err(|error| Error::io("cannot list the cache's entries in", entries, error))?;
-        let mut shards: Vec<u8> = names.iter().filter_map(|name| shard_of(name)).collect();
-        shards.sort_unstable();
-        Ok(shards)
-    }
-
-    /// Verifies what stands at `path` under an entry's name.
-    pub(super) fn check_entry(&self, name: &Name, path: &Path) -> io::Result<Checked> {
-        let Some(found) = self.look(path)? else { return Ok(Checked::Gone) };
-        let inode = found.fingerprint.inode;
-        match Entry::open(&*self.disk, path, found.kind, |key| key.name() == *name) {
-            Ok(entry) => Ok(Checked::Whole(entry.size())),
-            Err(ReadError::Damaged(damage)) => Ok(Checked::Damaged(damage, inode)),
-            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Checked::Gone)
-            }
-            Err(ReadError::Io(error)) => Err(error),
-        }
     }
 }
 

@@ -1,0 +1,119 @@
+//! Opens a cache.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+
+use super::eviction;
+use super::index::Amount;
+use super::layout::Layout;
+use super::state::State;
+use super::store::Cache;
+use crate::error::Error;
+use crate::fs::{Disk, MemoryDisk, RealDisk};
+use crate::limits::{CACHE_BYTES, CACHE_ENTRIES, MAINTAIN_EVERY, OPEN_ENTRIES};
+
+/// Builds a [`Cache`].
+#[derive(Debug)]
+#[must_use]
+pub struct CacheBuilder {
+    disk: Arc<dyn Disk>,
+    root: PathBuf,
+    bounds: Amount,
+    open_entries: usize,
+}
+
+impl Cache {
+    /// Starts to build a cache in the directory `root`, which need not exist.
+    ///
+    /// The library never chooses a directory by itself. Defaults: 1 GiB, 1,000,000 entries.
+    pub fn builder(root: impl Into<PathBuf>) -> CacheBuilder {
+        CacheBuilder {
+            disk: Arc::new(RealDisk),
+            root: root.into(),
+            bounds: Amount { bytes: CACHE_BYTES, entries: CACHE_ENTRIES },
+            open_entries: OPEN_ENTRIES,
+        }
+    }
+
+    /// Creates a cache of at most `max_bytes` bytes that keeps nothing on disk, for tests and
+    /// read-only systems.
+    #[must_use]
+    pub fn in_memory(max_bytes: u64) -> Self {
+        let builder = Self::builder("/cache").disk(Arc::new(MemoryDisk::new()));
+        Self::of(builder.max_bytes(max_bytes).state(None))
+    }
+}
+
+impl CacheBuilder {
+    /// The most bytes that entries may take, default 1 GiB.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.bounds.bytes = bytes;
+        self
+    }
+
+    /// The most entries, default 1,000,000.
+    pub fn max_entries(mut self, entries: u64) -> Self {
+        self.bounds.entries = entries;
+        self
+    }
+
+    /// The number of entries that are kept open, default 256. An open entry need not be read
+    /// again to be verified, and takes a file descriptor.
+    pub fn open_entries(mut self, entries: usize) -> Self {
+        self.open_entries = entries;
+        self
+    }
+
+    /// The file system to use, default the real one.
+    pub fn disk(mut self, disk: Arc<dyn Disk>) -> Self {
+        self.disk = disk;
+        self
+    }
+
+    /// Opens the cache.
+    ///
+    /// A directory that cannot be created or written is no error. It is logged once, and the
+    /// services go on without compression until it can be.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the directory is an empty path.
+    pub fn build(self) -> Result<Cache, Error> {
+        if self.root.as_os_str().is_empty() {
+            return Err(Error::config("the cache's directory is an empty path; name one"));
+        }
+        let (maintenance, ended) = mpsc::channel();
+        let state = self.state(Some(maintenance));
+        if let Err(error) = state.layout.create(&*state.disk) {
+            state.warn_once(&error);
+        }
+        let cache = Cache::of(Arc::clone(&state));
+        let files = cache.files();
+        let weak = Arc::downgrade(&state);
+        let maintain = move || {
+            while ended.recv_timeout(MAINTAIN_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let Some(state) = weak.upgrade() else { return };
+                eviction::maintain(&state);
+            }
+        };
+        start("cc-scan", move || {
+            eviction::maintain(&state);
+            files.remove_unused_formats();
+            start("cc-maintain", maintain);
+        });
+        Ok(cache)
+    }
+
+    fn state(self, maintenance: Option<mpsc::Sender<()>>) -> Arc<State> {
+        let layout = Layout::new(self.root);
+        Arc::new(State::new(self.disk, layout, self.bounds, self.open_entries, maintenance))
+    }
+}
+
+/// Starts a thread that reads the cache's directory.
+fn start(name: &str, work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn(work) {
+        tracing::warn!(%error, "cannot start a thread that reads the cache's directory");
+    }
+}

@@ -1,0 +1,228 @@
+//! The state that all handles of a cache share: its index and its open entries.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::entry::Damage;
+use super::index::{Amount, Claim, Index};
+use super::key::{Key, Name};
+use super::layout::{self, Layout};
+use super::reader::Entry;
+use crate::concurrency::sync::{Mutex, lock};
+use crate::fs::{Disk, DiskFile, DiskLock, FileKind};
+use crate::limits::ENTRY_SHARE;
+
+/// The state that all handles of a cache share.
+///
+/// An open entry is counted in the index: both change under the index's lock, or nobody could make
+/// room by closing it.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) layout: Layout,
+    pub(super) bounds: Amount,
+    pub(super) index: Mutex<Index>,
+    open: quick_cache::sync::Cache<Name, Arc<Entry>>,
+    /// Whether the directory is known to be local, so that [`Disk::open_nowait`] may be asked.
+    pub(super) is_local: AtomicBool,
+    pub(super) evictions: AtomicU64,
+    pub(super) damaged: AtomicU64,
+    /// Whether other processes had the cache open at the last look.
+    pub(super) has_company: Mutex<bool>,
+    /// The lock that tells other processes of this one.
+    pub(super) presence: Mutex<Option<Box<dyn DiskLock>>>,
+    /// Held by the thread that evicts.
+    pub(super) evicting: Mutex<()>,
+    warned: AtomicBool,
+    /// Ends the maintenance thread when the state is dropped.
+    _maintenance: Option<mpsc::Sender<()>>,
+}
+
+impl State {
+    /// Creates the state of a cache of which nothing is known yet.
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        layout: Layout,
+        bounds: Amount,
+        open_entries: usize,
+        maintenance: Option<mpsc::Sender<()>>,
+    ) -> Self {
+        Self {
+            disk,
+            layout,
+            bounds,
+            index: Mutex::new(Index::default()),
+            open: quick_cache::sync::Cache::new(open_entries),
+            is_local: AtomicBool::new(false),
+            evictions: AtomicU64::new(0),
+            damaged: AtomicU64::new(0),
+            has_company: Mutex::new(true),
+            presence: Mutex::new(None),
+            evicting: Mutex::new(()),
+            warned: AtomicBool::new(false),
+            _maintenance: maintenance,
+        }
+    }
+
+    /// Whether an entry of `bytes` bytes may be made at all.
+    pub(super) fn could_hold(&self, bytes: u64) -> bool {
+        bytes <= self.bounds.bytes / ENTRY_SHARE
+    }
+
+    /// Logs once that the cache does not work, and why.
+    pub(super) fn warn_once(&self, error: &io::Error) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            let directory = self.layout.root().display();
+            tracing::warn!(%error, "the cache in {directory} cannot be used; answers go out uncompressed");
+        }
+    }
+
+    /// Returns the entry `name` if it is open.
+    pub(super) fn opened(&self, name: &Name) -> Option<Arc<Entry>> {
+        self.open.get(name)
+    }
+
+    /// Closes the entry `name` and returns it if it was open.
+    pub(super) fn close(&self, name: &Name) -> Option<Arc<Entry>> {
+        self.open.remove(name).map(|(_, entry)| entry)
+    }
+
+    /// Closes the entries that have not been used for `age`.
+    pub(super) fn close_idle(&self, age: Duration) {
+        let idle = |entry: &Entry| !entry.seen_within(age);
+        let names = self.open.iter().filter(|(_, entry)| idle(entry)).map(|(name, _)| name);
+        for name in names.collect::<Vec<_>>() {
+            self.open.remove(&name);
+        }
+    }
+
+    /// Keeps a verified entry open, and counts it.
+    pub(super) fn admit(&self, name: &Name, entry: Entry) -> Arc<Entry> {
+        let entry = Arc::new(entry);
+        let mut index = lock(&self.index);
+        if !index.contains(name) {
+            index.insert(*name, entry.size());
+        }
+        self.open.insert(*name, Arc::clone(&entry));
+        drop(index);
+        entry
+    }
+
+    /// Keeps open an entry that was counted, unless it has been evicted meanwhile.
+    pub(super) fn keep_open(&self, name: &Name, entry: &Arc<Entry>) {
+        let index = lock(&self.index);
+        if index.contains(name) {
+            self.open.insert(*name, Arc::clone(entry));
+        }
+    }
+
+    /// Makes the entry `name` the last to be evicted.
+    pub(super) fn used(&self, name: &Name, entry: &Entry) {
+        lock(&self.index).used(name);
+        entry.touch();
+    }
+
+    /// Gives a complete entry its name; `false` if another entry has it already.
+    pub(super) fn give_name(&self, file: &Arc<dyn DiskFile>, key: &Key) -> io::Result<bool> {
+        match file.publish(&self.layout.entry(&key.name())) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    /// Counts a published entry in place of its writer's claim.
+    pub(super) fn count(&self, name: &Name, size: u64, claim: Claim) {
+        let mut index = lock(&self.index);
+        index.insert(*name, size);
+        drop(claim);
+    }
+
+    /// Evicts an entry; returns whether it is gone.
+    ///
+    /// An entry in use, here or in another process, gives no room. It becomes the last to go.
+    pub(super) fn evict(&self, name: &Name) -> io::Result<bool> {
+        let in_use = self.close(name).filter(Entry::is_in_use);
+        let gone = match &in_use {
+            Some(_) => Ok(false),
+            None => self.remove(name, || self.remove_unused(name)),
+        };
+        if let Ok(true) = gone {
+            self.evictions.fetch_add(1, Ordering::Relaxed);
+            return gone;
+        }
+        let index = &mut lock(&self.index);
+        index.used(name);
+        if let Some(entry) = in_use
+            && index.contains(name)
+        {
+            self.open.insert(*name, entry);
+        }
+        gone
+    }
+
+    /// Removes the file under an entry's name, unless it is an entry in use.
+    fn remove_unused(&self, name: &Name) -> io::Result<bool> {
+        let path = self.layout.entry(name);
+        match self.disk.remove_unused(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let found = self.disk.stat_link(&path)?;
+                let plain = found.kind == FileKind::Regular;
+                if plain && error.kind() != io::ErrorKind::PermissionDenied {
+                    return Err(error);
+                }
+                // No plain file, or one of another owner: nobody uses it.
+                layout::remove_only(&*self.disk, &path, found.fingerprint.inode).map(|_| true)
+            }
+            gone => gone,
+        }
+    }
+
+    /// Removes a damaged file, unless another file has taken its name meanwhile.
+    pub(super) fn discard(&self, name: &Name, path: &Path, inode: u64, damage: Damage) {
+        match self.remove(name, || layout::remove_only(&*self.disk, path, inode)) {
+            Ok(false) => return,
+            Err(error) => tracing::warn!(%error, %name, "a damaged entry cannot be removed"),
+            Ok(true) => tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry"),
+        }
+        self.damaged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Closes and forgets an entry that is gone; returns its size. Its bytes count until its last
+    /// reader closes it.
+    pub(super) fn forget(&self, name: &Name) -> Option<u64> {
+        let mut index = lock(&self.index);
+        if let Some(entry) = self.close(name) {
+            index.linger(entry.file(), entry.size());
+        }
+        index.remove(name)
+    }
+
+    /// Forgets an entry and removes its file; returns whether the file is gone.
+    ///
+    /// An entry whose file stays is counted again. If the removal failed, it is the first to be
+    /// evicted.
+    pub(super) fn remove(
+        &self,
+        name: &Name,
+        remove: impl FnOnce() -> io::Result<bool>,
+    ) -> io::Result<bool> {
+        // Forgotten before the name is free: the next writer of that name counts its own entry.
+        let size = self.forget(name);
+        let removed = match remove() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            removed => removed,
+        };
+        if let (Some(size), Ok(false) | Err(_)) = (size, &removed) {
+            let mut index = lock(&self.index);
+            index.insert(*name, size);
+            if removed.is_err() {
+                index.demote(name);
+            }
+        }
+        removed
+    }
+}
