@@ -1,4 +1,4 @@
-//! Nothing is sent by `sendfile`: the feature is off.
+//! Stand-ins for the types of `sendfile` when the feature is off. None of them has a value.
 
 #![allow(clippy::disallowed_types, reason = "as in the module that this stands in for")]
 
@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// There is none.
+/// A connection that sends by `sendfile`; there is none.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection(Infallible);
 
-/// There is none.
+/// A mapped file; there is none.
 #[derive(Debug)]
 pub(crate) struct Mapping(Infallible);
 

@@ -1,4 +1,4 @@
-//! What bodies gave out on one connection, for as long as it is there.
+//! The pieces of files that a connection's bodies hand to it, by the addresses they are mapped at.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,14 +8,12 @@ use bytes::Bytes;
 
 use super::map::Mapping;
 use crate::concurrency::sync::{Mutex, lock};
-
-/// How many pieces may be given out at a time; bodies of further ones are read.
-const PIECES: usize = 16;
+use crate::limits::SENDFILE_PIECES;
 
 /// A connection that sends stored files by `sendfile`.
 ///
 /// Give it to [`ServeCompressed::on`](crate::ServeCompressed::on), or put it into the extensions
-/// of the connection's requests; with axum, `into_make_service_with_connect_info::<Connection>()`
+/// of the connection's requests. With axum, `into_make_service_with_connect_info::<Connection>()`
 /// does that.
 #[derive(Clone, Debug)]
 pub struct Connection(Arc<Pieces>);
@@ -23,69 +21,74 @@ pub struct Connection(Arc<Pieces>);
 /// A file that counts as being in use as long as this lives.
 pub(crate) type InUse = Arc<dyn std::fmt::Debug + Send + Sync>;
 
+/// The pieces that are given out.
 #[derive(Debug, Default)]
 struct Pieces {
-    /// How many there are, to be looked at without the lock.
+    /// The length of the list, to be read without the lock.
     count: AtomicUsize,
-    given: Mutex<Given>,
+    list: Mutex<Vec<Piece>>,
 }
 
-#[derive(Debug, Default)]
-struct Given {
-    list: Vec<Piece>,
-    /// The number of the last one that was given out.
-    next: u64,
-}
-
-/// A piece of a file under the addresses that were given out for it.
+/// A piece of a file, and the addresses that were given out for it.
 #[derive(Debug)]
 struct Piece {
-    mapping: Arc<Mapping>,
+    place: Place,
     addresses: Range<usize>,
-    /// The file's offset of the first of them.
-    offset: u64,
-    number: u64,
 }
 
-/// Where in a file the bytes stand that an address was given out for.
-#[derive(Debug)]
+/// The place in a file for which an address was given out.
+#[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) mapping: Arc<Mapping>,
     pub(super) offset: u64,
 }
 
-/// Memory that was given out. As long as anybody has it, it stays mapped, so that its addresses are
-/// nobody else's; and only as long can anybody ask for them.
+/// The memory of one piece.
+///
+/// It stays mapped as long as anybody has it, so that its addresses are no other file's. The piece
+/// is in the list for exactly as long.
 struct GivenOut {
-    mapping: Arc<Mapping>,
-    at: u64,
+    place: Place,
     len: u64,
     pieces: Arc<Pieces>,
-    number: u64,
     _file: InUse,
+}
+
+impl Pieces {
+    fn change<T>(&self, change: impl FnOnce(&mut Vec<Piece>) -> T) -> T {
+        let mut list = lock(&self.list);
+        let changed = change(&mut list);
+        self.count.store(list.len(), Ordering::Relaxed);
+        changed
+    }
 }
 
 impl AsRef<[u8]> for GivenOut {
     fn as_ref(&self) -> &[u8] {
-        self.mapping.memory(self.at, self.len).unwrap_or_default()
+        self.place.mapping.memory(self.place.offset, self.len).unwrap_or_default()
     }
 }
 
 impl Drop for GivenOut {
     fn drop(&mut self) {
-        let mut given = lock(&self.pieces.given);
-        given.list.retain(|piece| piece.number != self.number);
-        self.pieces.count.store(given.list.len(), Ordering::Relaxed);
+        // A second piece of the same bytes of the same file has the same addresses: either may go.
+        let addresses = self.as_ref().as_ptr_range();
+        let addresses = addresses.start.addr()..addresses.end.addr();
+        self.pieces.change(|list| {
+            if let Some(at) = list.iter().position(|piece| piece.addresses == addresses) {
+                list.swap_remove(at);
+            }
+        });
     }
 }
 
 impl Connection {
-    /// That of a new stream.
+    /// Creates the connection of a new stream.
     pub(super) fn new() -> Self {
         Self(Arc::default())
     }
 
-    /// That of a request, if its extensions have it.
+    /// Returns the connection of a request, if its extensions have it.
     pub(crate) fn of(extensions: &http::Extensions) -> Option<Self> {
         #[cfg(feature = "axum")]
         if let Some(axum::extract::ConnectInfo(connection)) = extensions.get() {
@@ -94,9 +97,10 @@ impl Connection {
         extensions.get().cloned()
     }
 
-    /// Memory for the `len` bytes at `at` of what is mapped, which the connection's stream will
-    /// send from the file; it keeps `file` in use. `None` if too much waits already, or the file
-    /// has not so many.
+    /// Returns mapped memory for the `len` bytes at `at`, which the connection's stream will send
+    /// from the file. The memory keeps `file` in use.
+    ///
+    /// `None` if too many pieces wait already, or the file has not so many bytes.
     pub(crate) fn give_out(
         &self,
         mapping: &Arc<Mapping>,
@@ -106,17 +110,16 @@ impl Connection {
     ) -> Option<Bytes> {
         let start = mapping.memory(at, len)?.as_ptr().addr();
         let addresses = start..start + usize::try_from(len).ok()?;
-        let mut given = lock(&self.0.given);
-        if given.list.len() >= PIECES {
-            return None;
-        }
-        given.next += 1;
-        let (number, mapping) = (given.next, Arc::clone(mapping));
-        given.list.push(Piece { mapping: Arc::clone(&mapping), addresses, offset: at, number });
-        self.0.count.store(given.list.len(), Ordering::Relaxed);
-        drop(given);
+        let place = Place { mapping: Arc::clone(mapping), offset: at };
+        let has_room = self.0.change(|list| {
+            let has_room = list.len() < SENDFILE_PIECES;
+            if has_room {
+                list.push(Piece { place: place.clone(), addresses });
+            }
+            has_room
+        });
         let pieces = Arc::clone(&self.0);
-        Some(Bytes::from_owner(GivenOut { mapping, at, len, pieces, number, _file: file }))
+        has_room.then(|| Bytes::from_owner(GivenOut { place, len, pieces, _file: file }))
     }
 
     /// Whether anything is given out.
@@ -124,18 +127,14 @@ impl Connection {
         self.0.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Where in a file `memory` stands, if it was given out.
+    /// Returns the place of `memory` in a file, if it was given out.
     pub(super) fn place_of(&self, memory: &[u8]) -> Option<Place> {
-        let given = lock(&self.0.given);
-        let piece = given.list.iter().find(|piece| piece.has(memory))?;
-        let within = memory.as_ptr().addr() - piece.addresses.start;
-        Some(Place { mapping: Arc::clone(&piece.mapping), offset: piece.offset + within as u64 })
-    }
-}
-
-impl Piece {
-    fn has(&self, memory: &[u8]) -> bool {
-        let start = memory.as_ptr().addr();
-        self.addresses.start <= start && start + memory.len() <= self.addresses.end
+        let addresses = memory.as_ptr_range();
+        let (start, end) = (addresses.start.addr(), addresses.end.addr());
+        let list = lock(&self.0.list);
+        let has = |piece: &&Piece| piece.addresses.start <= start && end <= piece.addresses.end;
+        let Piece { place, addresses } = list.iter().find(has)?;
+        let within = (start - addresses.start) as u64;
+        Some(Place { mapping: Arc::clone(&place.mapping), offset: place.offset + within })
     }
 }

@@ -7,8 +7,8 @@ use tokio::net::TcpListener;
 
 use super::stream::Stream;
 
-/// Accepts connections that send stored files by `sendfile`; also an `axum::serve::Listener`
-/// (feature `axum`).
+/// A listener whose connections send stored files by `sendfile`. With the feature `axum` it is an
+/// `axum::serve::Listener`.
 #[derive(Debug)]
 pub struct Listener(TcpListener);
 
@@ -26,12 +26,12 @@ impl Listener {
     /// As [`TcpListener::accept`].
     pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
         let (stream, peer) = self.0.accept().await?;
-        // Only a matter of speed.
+        // A failure costs speed only.
         let _ = stream.set_nodelay(true);
         Ok((stream.into(), peer))
     }
 
-    /// The address that is listened on.
+    /// Returns the address of the listening socket.
     ///
     /// # Errors
     ///
@@ -45,16 +45,13 @@ impl Listener {
 mod for_axum {
     use std::io;
     use std::net::SocketAddr;
-    use std::time::Duration;
 
     use axum::extract::connect_info::Connected;
     use axum::serve::IncomingStream;
 
     use super::{Listener, Stream};
+    use crate::limits::ACCEPT_BACKOFF;
     use crate::sendfile::Connection;
-
-    /// How long to wait when no connection can be accepted for want of something.
-    const BACKOFF: Duration = Duration::from_millis(100);
 
     impl axum::serve::Listener for Listener {
         type Io = Stream;
@@ -67,7 +64,7 @@ mod for_axum {
                     Err(error) if is_about_the_connection(&error) => {}
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept connections; trying again");
-                        tokio::time::sleep(BACKOFF).await;
+                        tokio::time::sleep(ACCEPT_BACKOFF).await;
                     }
                 }
             }
@@ -84,7 +81,7 @@ mod for_axum {
         }
     }
 
-    /// Whether `accept` failed because its connection is gone already.
+    /// Whether `accept` failed because the connection is gone already.
     fn is_about_the_connection(error: &io::Error) -> bool {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)

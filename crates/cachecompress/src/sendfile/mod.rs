@@ -1,18 +1,18 @@
-//! Stored files leave the page cache by `sendfile(2)`, below hyper, which knows nothing of it.
+//! Sends stored files from the page cache by `sendfile(2)`, below hyper, which knows nothing of it.
 //!
 //! A body gives hyper a piece of memory that a stored file is mapped to. hyper passes that very
-//! address to the connection's [`Stream`], which knows which addresses its bodies gave out, and
-//! sends the file in place of the memory. The memory is never read, so it costs no page fault; to
-//! whoever does read it (a layer that looks into bodies) it is the file's content.
+//! address to the connection's [`Stream`]. The stream knows the addresses that its bodies gave out,
+//! and sends the file in place of the memory. The memory is never read, so it costs no page fault.
+//! A layer that does read it sees the file's content.
 //!
-//! - Only stored files are mapped, which nobody ever writes to again; a source is, only where the
-//!   application says that it is never overwritten in place
+//! - Only stored files are mapped, because nobody ever writes to them again. A source is mapped only
+//!   if the application says that it is never overwritten in place
 //!   ([`Builder::sendfile_sources`](crate::Builder::sendfile_sources)).
-//! - Only who has the [`Connection`] gets mapped memory, and only for HTTP/1, whose bodies go to
-//!   the connection as they are. Do not hand it out where TLS lies between.
-//! - What was given out stays mapped as long as anybody has it; so an address is never another
+//! - Only a request with the [`Connection`] gets mapped memory, and only over HTTP/1, whose bodies
+//!   go to the connection unchanged. Do not hand it out if TLS lies between.
+//! - Memory that was given out stays mapped as long as anybody has it, so an address is never another
 //!   file's.
-//! - Linux only; elsewhere a [`Stream`] is a socket like any other.
+//! - It works on Linux. On other platforms a [`Stream`] is a socket like any other.
 //!
 //! With axum (feature `axum`) a [`Listener`] serves as it is:
 //!

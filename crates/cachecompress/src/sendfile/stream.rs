@@ -1,4 +1,4 @@
-//! The connection's socket.
+//! A connection's socket.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 
 use super::connection::{Connection, Place};
 
-/// A TCP connection that sends what its bodies gave out from its file, and all else as it is.
+/// A TCP connection that sends the pieces that its bodies gave out from their files, and all other
+/// bytes as they are.
 #[derive(Debug)]
 pub struct Stream {
     tcp: TcpStream,
@@ -29,13 +30,13 @@ impl AsRef<TcpStream> for Stream {
 }
 
 impl Stream {
-    /// What the requests of this stream need to get at `sendfile`.
+    /// Returns the connection that the stream's requests need for `sendfile`.
     pub fn connection(&self) -> Connection {
         self.connection.clone()
     }
 
     /// Sends the first of `slices` from its file, or else all that come before one that was
-    /// given out; returns how many bytes it were.
+    /// given out; returns the number of bytes.
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -66,7 +67,7 @@ impl Stream {
         Poll::Ready(Ok(sent))
     }
 
-    /// Sends what something else follows at once, so that both may go out together.
+    /// Sends `slices` with `MSG_MORE`, because a piece follows at once and both may go out together.
     fn poll_ahead(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         self.poll_try(cx, || os::send_ahead(&self.tcp, slices))
     }
@@ -120,7 +121,7 @@ impl AsyncWrite for Stream {
         Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
     }
 
-    /// Always, or hyper would copy what it is given.
+    /// Always true, or hyper would copy the pieces.
     fn is_write_vectored(&self) -> bool {
         true
     }
@@ -143,23 +144,19 @@ mod os {
     use tokio::net::TcpStream;
 
     use super::Place;
-
-    /// The most that is sent at a time, so that one connection cannot hold a thread.
-    const MOST: usize = 1 << 20;
-    /// The most that is read where a file system cannot send.
-    const READ: usize = 64 * 1024;
+    use crate::limits::{SENDFILE_BUFFER, SENDFILE_CALL};
 
     pub(super) fn sendfile(tcp: &TcpStream, place: &Place, len: usize) -> io::Result<usize> {
         let (file, mut offset) = (place.mapping.file(), place.offset);
-        match rustix::fs::sendfile(tcp, file, Some(&mut offset), len.min(MOST)) {
+        match rustix::fs::sendfile(tcp, file, Some(&mut offset), len.min(SENDFILE_CALL)) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => read_and_send(tcp, place, len),
             sent => Ok(sent?),
         }
     }
 
-    /// For a file system that has no `sendfile`.
+    /// Reads a piece and sends it, for a file system that has no `sendfile`.
     fn read_and_send(tcp: &TcpStream, place: &Place, len: usize) -> io::Result<usize> {
-        let mut buffer = vec![0; len.min(READ)];
+        let mut buffer = vec![0; len.min(SENDFILE_BUFFER)];
         let read = rustix::io::pread(place.mapping.file(), &mut *buffer, place.offset)?;
         Ok(rustix::net::send(tcp, &buffer[..read], SendFlags::NOSIGNAL)?)
     }
@@ -170,7 +167,7 @@ mod os {
     }
 }
 
-/// Nothing is ever given out here.
+/// Never called, because nothing is given out on this platform.
 #[cfg(not(target_os = "linux"))]
 mod os {
     use std::io::{self, IoSlice};

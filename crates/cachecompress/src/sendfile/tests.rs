@@ -1,4 +1,4 @@
-//! Sockets of the real kind, and memory that kills whoever looks at it.
+//! Real sockets, and mapped memory that kills a process that reads it.
 
 #![cfg(all(target_os = "linux", not(cachecompress_portable)))]
 
@@ -24,7 +24,7 @@ fn content(seed: u8, len: usize) -> Vec<u8> {
     (0..len).map(|at| (at / 5 % 251) as u8 ^ seed).collect()
 }
 
-/// A file with that content, mapped, but not to be looked at.
+/// Maps a file with that content, and forbids reads of the memory.
 fn mapped(content: &[u8]) -> Arc<Mapping> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(content).unwrap();
@@ -33,7 +33,7 @@ fn mapped(content: &[u8]) -> Arc<Mapping> {
     Arc::new(mapping)
 }
 
-/// A stream, and the client at its other end.
+/// Creates a stream, and the client at its other end.
 async fn pair() -> (Stream, std::net::TcpStream) {
     let listener = StdListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -41,7 +41,7 @@ async fn pair() -> (Stream, std::net::TcpStream) {
     (stream.into(), listener.accept().unwrap().0)
 }
 
-/// Sends `buffers` as hyper does: all that is left, in one vectored write after the other.
+/// Sends `buffers` as hyper does: the rest of them in each vectored write.
 async fn send(stream: &mut Stream, buffers: Vec<Bytes>) -> std::io::Result<()> {
     let mut buffers = std::collections::VecDeque::from(buffers);
     while !buffers.is_empty() {
@@ -69,13 +69,13 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn files_leave_in_their_order_between_heads_without_being_looked_at() {
+fn stream_sends_heads_and_files_in_order_without_reading_the_mapping() {
     let (one, other) = (content(1, 3 << 20), content(2, 70_000));
     let (mapped_one, mapped_other) = (mapped(&one), mapped(&other));
     run(async {
         let (mut stream, mut client) = pair().await;
         let connection = stream.connection();
-        // A client that takes its time, so that writes are partial, and some would block.
+        // A slow client, so that writes are partial and some would block.
         let reader = std::thread::spawn(move || {
             let mut all = Vec::new();
             let mut buffer = [0; 50_000];
@@ -110,10 +110,10 @@ fn files_leave_in_their_order_between_heads_without_being_looked_at() {
     assert_eq!(Arc::strong_count(&mapped_one), 1, "nothing keeps what is sent");
 }
 
-/// Without turns, a client that keeps up would hold its thread for as long as a file is, and the
-/// sockets of all fill up.
+/// Without turns, a fast client would hold its thread for as long as a file is, and all sockets
+/// would fill up.
 #[test]
-fn other_connections_come_between_two_pieces() {
+fn body_yields_to_other_connections_between_two_pieces() {
     let mapping = mapped(&content(6, 600_000));
     let file = crate::fs::MemoryDisk::new();
     file.create_private_dir("/".as_ref()).unwrap();
@@ -151,7 +151,7 @@ impl std::task::Wake for Woken {
 }
 
 #[test]
-fn a_client_that_leaves_ends_the_sending_and_frees_the_mapping() {
+fn sending_ends_and_frees_the_mapping_when_the_client_leaves() {
     let mapping = mapped(&content(3, 8 << 20));
     run(async {
         let (mut stream, client) = pair().await;
@@ -163,7 +163,7 @@ fn a_client_that_leaves_ends_the_sending_and_frees_the_mapping() {
 }
 
 #[test]
-fn a_file_that_was_cut_off_is_an_error() {
+fn sending_fails_when_the_file_was_cut_off() {
     let mapping = mapped(&content(4, 100_000));
     run(async {
         let (mut stream, _client) = pair().await;
@@ -175,7 +175,7 @@ fn a_file_that_was_cut_off_is_an_error() {
 }
 
 #[test]
-fn only_what_is_there_is_given_out_and_not_too_much_at_once() {
+fn connection_gives_out_existing_bytes_in_at_most_16_pieces() {
     let mapping = mapped(&content(5, 1000));
     let connection = Connection::new();
     assert!(connection.give_out(&mapping, 999, 2, Arc::new(())).is_none());
@@ -185,9 +185,9 @@ fn only_what_is_there_is_given_out_and_not_too_much_at_once() {
     assert_eq!(given.len(), 16);
 }
 
-/// hyper passes on the very addresses that it is given.
+/// hyper must pass on the very addresses that it is given.
 #[test]
-fn hyper_sends_files_over_kept_and_pipelined_connections() {
+fn hyper_sends_files_when_requests_are_pipelined() {
     let body = content(6, 300_000);
     let mapping = mapped(&body);
     run(async {
@@ -220,7 +220,7 @@ fn hyper_sends_files_over_kept_and_pipelined_connections() {
 }
 
 #[test]
-fn what_was_not_given_out_is_written_as_it_is() {
+fn stream_writes_other_bytes_unchanged() {
     run(async {
         let (mut stream, mut client) = pair().await;
         let mapping = mapped(&content(7, 10));
