@@ -10,7 +10,7 @@ use http::header::{
 };
 
 use crate::http::{
-    AcceptEncoding, ByteRange, ContentCoding, Digest, EncoderId, IfRange, NamedCoding, Outcome,
+    AcceptEncoding, ByteRange, ContentCoding, Digest, EncoderId, Evaluation, IfRange, NamedCoding,
     PathError, Preconditions, RangeHeader, RangeSpec, RepresentationTags, RequestPath, SourcePath,
     Validators, content_range, http_date, parse_range,
 };
@@ -430,16 +430,16 @@ impl Conditions {
     }
 
     /// RFC 9110 §13.2.2, step by step.
-    pub(crate) fn expected(&self, content: &Content, get_or_head: bool) -> Outcome {
+    pub(crate) fn expected(&self, content: &Content, get_or_head: bool) -> Evaluation {
         let dated = |date: Option<Date>| {
             date.filter(|date| *date != Date::Malformed && content.modified.is_some())
         };
         match &self.if_match {
             Some(tags) if *tags != [Tag::Any] && self.pinned(content).is_none() => {
-                return Outcome::Failed;
+                return Evaluation::Failed;
             }
             None if dated(self.if_unmodified_since) == Some(Date::Before) => {
-                return Outcome::Failed;
+                return Evaluation::Failed;
             }
             _ => {}
         }
@@ -452,15 +452,15 @@ impl Conditions {
                 let since = dated(self.if_modified_since);
                 let holds = matches!(since, Some(Date::Equal | Date::After));
                 return match holds && get_or_head {
-                    true => Outcome::NotModified(None),
-                    false => Outcome::Proceed,
+                    true => Evaluation::NotModified(None),
+                    false => Evaluation::Proceed,
                 };
             }
         };
         match not_modified {
-            Some(tag) if get_or_head => Outcome::NotModified(tag),
-            Some(_) => Outcome::Failed,
-            None => Outcome::Proceed,
+            Some(tag) if get_or_head => Evaluation::NotModified(tag),
+            Some(_) => Evaluation::Failed,
+            None => Evaluation::Proceed,
         }
     }
 }

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use crate::fuzz::http::{
     Conditions, Content, Date, Tag, accept_line, best_first, id, modified, weight_of,
 };
-use crate::http::{ByteRange, ContentCoding, NamedCoding, Outcome, RangeSpec};
+use crate::http::{ByteRange, ContentCoding, Evaluation, NamedCoding, RangeSpec};
 use crate::representations::{Availability, Candidates, Selection};
 use crate::service::plan::{Facts, Head, Intent, Plan, fulfil, intend};
 
@@ -109,13 +109,13 @@ impl Request {
         let candidates = self.negotiated();
         let excluded = candidates.0.is_empty() && !candidates.1;
         match (self.intent(), self.conditions.expected(&self.content, true)) {
-            (Intent::PreconditionFailed, Outcome::Failed) => {}
-            (Intent::NotModified(tag, candidates), Outcome::NotModified(expected)) => {
+            (Intent::PreconditionFailed, Evaluation::Failed) => {}
+            (Intent::NotModified(tag, candidates), Evaluation::NotModified(expected)) => {
                 assert_eq!(tag, expected, "{self:?}");
                 self.may_send(&candidates);
             }
-            (Intent::NotAcceptable, Outcome::Proceed) => assert!(excluded, "{self:?}"),
-            (Intent::Select(selection), Outcome::Proceed) => {
+            (Intent::NotAcceptable, Evaluation::Proceed) => assert!(excluded, "{self:?}"),
+            (Intent::Select(selection), Evaluation::Proceed) => {
                 assert!(!excluded, "{self:?}");
                 self.check_selection(&selection, candidates);
             }

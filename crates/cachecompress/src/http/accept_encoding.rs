@@ -1,4 +1,4 @@
-//! `Accept-Encoding` (RFC 9110 §12.5.3) and what follows from it.
+//! `Accept-Encoding` (RFC 9110 §12.5.3) and the negotiation of a coding.
 
 use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 
@@ -10,13 +10,15 @@ use crate::limits::ACCEPTED_CODINGS;
 /// The weight of a coding that is listed without one, RFC 9110 §12.4.2.
 const FULL: u16 = 1000;
 
-/// A request's `Accept-Encoding` field, parsed once: it serves both the choice of a representation
-/// and whatever that choice is cached under.
+/// A request's `Accept-Encoding` field, parsed once for the choice of a representation and for the
+/// key under which that choice is cached.
 ///
 /// - A malformed member (a bad weight, a parameter that is no weight, a name that is no token) is
 ///   dropped; the others stay.
-/// - A coding that is listed more than once has the lowest of its weights. So the order of members
-///   and of repeated lines never matters, and a coding that is refused anywhere is not sent.
+/// - A coding that is listed more than once has the lowest of its weights. The order of members and
+///   of repeated lines thus never matters, and a coding that is refused anywhere is not sent.
+/// - At most 32 codings are kept besides the well-known ones. The rest counts as not listed.
+///   `identity` and `*` always count.
 /// - Weights are thousandths, 0 to 1000.
 /// - Work is linear in the field's length, and memory has a bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,16 +28,16 @@ pub struct AcceptEncoding {
     any: Option<u16>,
 }
 
-/// The outcome of [`AcceptEncoding::negotiate`].
+/// The result of [`AcceptEncoding::negotiate`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Negotiated {
     /// The codings to try before identity, the best first: the highest weight, then the server's
     /// preference.
     ///
-    /// One that weighs less than an identity that the client listed, itself or through `*`, is
-    /// not among them, unless identity is excluded.
+    /// A coding that weighs less than an identity that the client listed, by name or through `*`,
+    /// is not among them, unless identity is excluded.
     pub codings: Vec<ContentCoding>,
-    /// Whether identity is acceptable, which it is unless it was excluded.
+    /// Whether identity is acceptable. It is, unless the client excludes it.
     pub identity: bool,
 }
 
@@ -68,7 +70,7 @@ impl AcceptEncoding {
         if name.eq_ignore_ascii_case("identity") {
             return lower(&mut self.identity);
         }
-        // Before anything is allocated: `x-gzip` becomes a well-known name.
+        // `x-gzip` becomes a well-known name before anything is allocated.
         let known = ContentCoding::well_known(name);
         let name = known.as_ref().map_or(name, ContentCoding::as_str);
         let listed =
@@ -88,8 +90,8 @@ impl AcceptEncoding {
         self.codings.push((coding, weight));
     }
 
-    /// Whether the request lists nothing that can be read: the field is absent, empty, or all of
-    /// its members are malformed. Then identity is the answer.
+    /// Whether the field is absent or empty, or all of its members are malformed. The answer is
+    /// then identity.
     #[must_use]
     pub fn is_absent_or_empty(&self) -> bool {
         self.codings.is_empty() && self.identity.is_none() && self.any.is_none()
@@ -97,8 +99,8 @@ impl AcceptEncoding {
 
     /// The weight of `coding` in thousandths; 0 is not acceptable.
     ///
-    /// - What is listed has its own weight, anything else that of `*`, and 0 without a `*`.
-    /// - Identity that is not listed has 1: acceptable, and after everything else.
+    /// - A listed coding has its own weight, any other that of `*`, and 0 without a `*`.
+    /// - Identity that is not listed has 1: it is acceptable, and comes last.
     #[must_use]
     pub fn weight(&self, coding: &ContentCoding) -> u16 {
         if coding.is_identity() {
@@ -110,7 +112,7 @@ impl AcceptEncoding {
 
     /// The weight that the request gives to identity, by its name or through `*`.
     ///
-    /// - `None`: none, so it is acceptable, but after every coding that is.
+    /// - `None`: it is not listed. It is acceptable, and comes after every acceptable coding.
     /// - `Some(0)`: it is excluded.
     #[must_use]
     pub fn identity_weight(&self) -> Option<u16> {
@@ -119,16 +121,16 @@ impl AcceptEncoding {
 
     /// Whether a response in `coding` may be sent.
     ///
-    /// Without the field, RFC 9110 would allow any coding; here only identity is acceptable then,
-    /// since who says nothing mostly cannot decode.
+    /// Without the field, RFC 9110 would allow any coding. Here only identity is acceptable then,
+    /// since most clients without it cannot decode.
     #[must_use]
     pub fn accepts(&self, coding: &ContentCoding) -> bool {
         self.weight(coding) > 0
     }
 
-    /// Orders the codings that the server has, `preference` being its own order, the best first.
+    /// Orders the server's codings, the best first. `preference` is the server's own order.
     ///
-    /// Identity in `preference` is passed over: it is what remains when no coding is to be had.
+    /// Identity in `preference` is passed over, since it always comes last.
     #[must_use]
     pub fn negotiate(&self, preference: &[ContentCoding]) -> Negotiated {
         // An identity that is not listed, or excluded, keeps no acceptable coding out.
@@ -150,14 +152,14 @@ impl AcceptEncoding {
 }
 
 impl Negotiated {
-    /// Whether nothing that the server has is acceptable: 406 (RFC 9110 §15.5.7).
+    /// Whether none of the server's codings is acceptable: 406 (RFC 9110 §15.5.7).
     #[must_use]
     pub fn not_acceptable(&self) -> bool {
         self.codings.is_empty() && !self.identity
     }
 }
 
-/// `codings [ weight ]`, RFC 9110 §12.5.3; `None` if malformed.
+/// Parses `codings [ weight ]`, RFC 9110 §12.5.3; `None` if malformed.
 fn parse_member(member: &[u8]) -> Option<(&str, u16)> {
     let mut parts = member.splitn(2, |byte| *byte == b';');
     let name = trim_ows(parts.next()?);
@@ -172,7 +174,7 @@ fn parse_member(member: &[u8]) -> Option<(&str, u16)> {
     Some((std::str::from_utf8(name).ok()?, weight))
 }
 
-/// `qvalue`, RFC 9110 §12.4.2: 0 or 1 with at most three decimals, at most 1.
+/// Parses `qvalue`, RFC 9110 §12.4.2: 0 or 1 with at most three decimals, at most 1.
 fn parse_qvalue(text: &[u8]) -> Option<u16> {
     let (whole, decimals) = match text {
         [whole] => (*whole, &[][..]),
@@ -205,7 +207,7 @@ mod tests {
         AcceptEncoding::parse(lines.iter().map(|line| line.as_bytes()))
     }
 
-    /// The codings and, if it is acceptable, `identity` at the end.
+    /// The names of the codings, with `identity` at the end if it is acceptable.
     fn negotiated(lines: &[&str]) -> String {
         let Negotiated { codings, identity } = accept(lines).negotiate(&PREFERENCE);
         let mut names: Vec<_> = codings.iter().map(ContentCoding::as_str).collect();
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_weight_wins_then_the_servers_preference() {
+    fn negotiation_prefers_weight_then_the_servers_order() {
         for (line, expected) in [
             ("", "identity"),
             (" , ,", "identity"),
@@ -240,7 +242,7 @@ mod tests {
     /// ngx_brotli 79 and zuul 2208 ignored q=0; a search for the substring `gzip` finds it in
     /// `gzip;q=0` and in `pack200-gzip`.
     #[test]
-    fn a_coding_that_is_refused_is_not_sent() {
+    fn negotiation_leaves_out_refused_codings() {
         for line in ["gzip;q=0", "gzip;q=0.000", "gzip;Q=0.", "pack200-gzip", "xgzip", "gzip2"] {
             assert_eq!(negotiated(&[line]), "identity", "{line:?}");
         }
@@ -251,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_is_acceptable_and_last_unless_the_client_says_otherwise() {
+    fn identity_comes_last_unless_the_client_weighs_it() {
         for (line, expected) in [
             ("gzip;q=0.001", "gzip identity"),
             ("gzip;q=0.5, identity", "identity"),
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn not_acceptable_only_when_identity_is_excluded_too() {
+    fn negotiation_is_not_acceptable_when_identity_is_excluded_too() {
         for (line, expected) in [
             ("*;q=0", true),
             ("identity;q=0", true),
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_malformed_member_is_dropped() {
+    fn parser_drops_malformed_members_only() {
         for bad in [
             "br;q=2",
             "br;q=1.001",
@@ -322,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_headers_are_joined() {
+    fn from_headers_joins_lines() {
         let mut headers = HeaderMap::new();
         assert!(AcceptEncoding::from_headers(&headers).is_absent_or_empty());
         headers.append(ACCEPT_ENCODING, HeaderValue::from_static("gzip;q=0.5"));
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_members_cost_little_and_hide_nothing_well_known() {
+    fn parser_keeps_well_known_codings_when_thousands_are_listed() {
         for count in [300, 10_000] {
             let mut line = String::new();
             for member in 0..count {
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preference_may_repeat_itself_and_name_identity() {
+    fn negotiation_ignores_repeated_codings_and_identity_in_the_preference() {
         let preference = [
             ContentCoding::GZIP,
             ContentCoding::IDENTITY,
@@ -413,7 +415,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn agrees_with_the_model(members in prop::collection::vec(member(), 0..8), cut in 0_usize..8) {
+        fn negotiation_agrees_with_the_model(members in prop::collection::vec(member(), 0..8), cut in 0_usize..8) {
             let cut = cut.min(members.len());
             let lines = [members[..cut].join(" ,\t"), members[cut..].join(",")];
             let parsed = accept(&[&lines[0], &lines[1]]);
@@ -439,14 +441,14 @@ mod tests {
         }
 
         #[test]
-        fn order_never_matters(members in prop::collection::vec(member(), 0..8)) {
+        fn negotiation_ignores_the_order_of_members(members in prop::collection::vec(member(), 0..8)) {
             let mut reversed = members.clone();
             reversed.reverse();
             prop_assert_eq!(negotiated(&[&members.join(",")]), negotiated(&[&reversed.join(",")]));
         }
 
         #[test]
-        fn any_bytes_parse(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn parser_accepts_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             let parsed = AcceptEncoding::parse([&bytes[..]].into_iter());
             let _ = parsed.negotiate(&PREFERENCE);
         }

@@ -1,8 +1,8 @@
-//! `Cache-Status` (RFC 9211): what the cache did for one response.
+//! `Cache-Status` (RFC 9211): the cache's part in a response.
 
 use http::HeaderValue;
 
-/// What the cache did for one response.
+/// The cache's part in a response, as `Cache-Status` tells it (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CacheStatus {
     /// A stored representation, or a 304 decided by the entity tag alone (RFC 9211 §2.1).
@@ -11,34 +11,35 @@ pub enum CacheStatus {
     Forward(Forward),
 }
 
-/// How a response came about that was not in the cache.
+/// The origin of a response that was not in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Forward {
-    /// This request had it encoded, for all that follow: `fwd=miss; stored`.
+    /// This request had the representation encoded and stored: `fwd=miss; stored`.
     Stored,
-    /// It joined an encoding that another request had begun: `fwd=miss; collapsed`.
+    /// This request joined an encode that another one had begun: `fwd=miss; collapsed`.
     Collapsed,
-    /// It got identity, past the cache: `fwd=bypass`.
+    /// This request got identity, past the cache: `fwd=bypass`.
     Bypass(Detail),
 }
 
-/// Why a response went past the cache; the `detail` parameter (RFC 9211 §2.8).
+/// The reason why a response went past the cache: the `detail` parameter (RFC 9211 §2.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Detail {
-    /// Too many encodings are waiting already.
+    /// Too many encodes are waiting already.
     Queue,
-    /// The representation did not become available within `patience`.
+    /// The representation was not available within `patience`.
     Patience,
     /// The cache's disk is full, read-only or broken.
     Disk,
-    /// It would take more than a quarter of the cache's bound.
+    /// The entry would take more than a quarter of the cache's bound.
     Large,
-    /// Another process is encoding it.
+    /// Another process is encoding the representation.
     Locked,
-    /// A range was asked for, and the coded representation is not complete.
+    /// The request asks for a range, and the coded representation is not complete.
     Range,
-    /// HTTP/1.0 cannot tell the end of a body of unknown length from an abort.
+    /// The request has HTTP/1.0, which cannot tell the end of a body of unknown length from an
+    /// abort.
     Protocol,
     /// The client prefers identity, or accepts nothing else.
     Identity,
@@ -48,9 +49,9 @@ pub enum Detail {
     Unprofitable,
     /// The source is changing, so that no digest holds for it.
     Unsettled,
-    /// The source's digest is not known yet, and is too long in coming.
+    /// The source's digest is not known yet, and takes too long.
     Unhashed,
-    /// The encoder failed, or failed its proof, on this source.
+    /// The encoder failed on this source, or its output did not decode to it.
     Encoder,
 }
 
@@ -66,7 +67,7 @@ impl CacheStatus {
         })
     }
 
-    /// One word for logs: `hit`, `stored`, `collapsed`, or the detail.
+    /// The word for logs: `hit`, `stored`, `collapsed`, or the detail.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -78,7 +79,7 @@ impl CacheStatus {
     }
 }
 
-/// What stands before the detail in a bypass's value.
+/// A bypass's value with a detail.
 macro_rules! bypass {
     ($detail:literal) => {
         concat!("cachecompress; fwd=bypass; detail=", $detail)
@@ -103,7 +104,7 @@ impl Detail {
         Self::Encoder,
     ];
 
-    /// The token that stands in the field.
+    /// The token in the field.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         &self.field_value()[bypass!("").len()..]
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_status_has_its_value_of_rfc_9211() {
+    fn status_has_the_field_value_of_rfc_9211() {
         let forward = CacheStatus::Forward;
         for (status, value, word) in [
             (CacheStatus::Hit, "cachecompress; hit", "hit"),
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn details_are_distinct_tokens_of_a_structured_field() {
+    fn details_are_distinct_tokens() {
         let words: HashSet<_> = Detail::ALL.into_iter().map(Detail::as_str).collect();
         assert_eq!(words.len(), Detail::ALL.len());
         for detail in Detail::ALL {

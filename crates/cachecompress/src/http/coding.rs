@@ -18,12 +18,12 @@ enum Name {
     Shared(Arc<str>),
 }
 
-/// The text is not a token of RFC 9110 §5.6.2 of at most 32 characters.
+/// The error for a text that is no token of RFC 9110 §5.6.2 of at most 32 characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InvalidCoding;
 
 impl ContentCoding {
-    /// No encoding at all, RFC 9110 §12.5.3.
+    /// No encoding, RFC 9110 §12.5.3.
     pub const IDENTITY: Self = Self(Name::Static("identity"));
     /// Brotli, RFC 7932.
     pub const BROTLI: Self = Self(Name::Static("br"));
@@ -31,7 +31,7 @@ impl ContentCoding {
     pub const ZSTD: Self = Self(Name::Static("zstd"));
     /// gzip, RFC 1952.
     pub const GZIP: Self = Self(Name::Static("gzip"));
-    /// The zlib format, RFC 1950, which is what HTTP calls "deflate" (RFC 9110 §8.4.1.2).
+    /// The zlib format, RFC 1950, which HTTP calls "deflate" (RFC 9110 §8.4.1.2).
     pub const DEFLATE: Self = Self(Name::Static("deflate"));
 
     /// Parses a coding; `x-gzip` means `gzip` (RFC 9110 §8.4.1.3).
@@ -47,7 +47,8 @@ impl ContentCoding {
             .unwrap_or_else(|| Self(Name::Shared(text.to_ascii_lowercase().into()))))
     }
 
-    /// The coding of that name among the constants, `x-gzip` being `gzip`; allocates nothing.
+    /// Returns the coding of that name among the constants, `x-gzip` being `gzip`. Allocates
+    /// nothing.
     #[must_use]
     pub fn well_known(name: &str) -> Option<Self> {
         if name.eq_ignore_ascii_case("x-gzip") {
@@ -74,7 +75,7 @@ impl ContentCoding {
     }
 }
 
-/// RFC 9110 §5.6.2, tchar.
+/// Whether `byte` is a tchar (RFC 9110 §5.6.2).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -121,10 +122,10 @@ impl fmt::Display for InvalidCoding {
 
 impl std::error::Error for InvalidCoding {}
 
-/// Names an encoder with everything that decides about its output bytes: the same id means the
+/// The identifier of an encoder with all settings that change its output. The same id means the
 /// same bytes for the same source.
 ///
-/// Eight characters of base64url, so that it can stand in an entity tag.
+/// It is eight characters of base64url, so that it can stand in an entity tag.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EncoderId([u8; Self::LEN]);
 
@@ -181,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codings_compare_without_case_and_know_their_alias() {
+    fn coding_compares_without_case_and_knows_its_alias() {
         assert_eq!(ContentCoding::new("GZip"), Ok(ContentCoding::GZIP));
         assert_eq!(ContentCoding::new("x-gzip"), Ok(ContentCoding::GZIP));
         assert_eq!(ContentCoding::new("Own-Thing").unwrap().as_str(), "own-thing");
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_differ_when_description_or_sample_differ() {
+    fn id_differs_when_description_or_sample_differ() {
         let id = EncoderId::derive(b"ab", b"c");
         assert_ne!(id, EncoderId::derive(b"a", b"bc"));
         assert_ne!(id, EncoderId::derive(b"ab", b"d"));

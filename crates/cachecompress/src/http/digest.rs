@@ -1,4 +1,4 @@
-//! A resource's identity: the SHA-256 of its bytes.
+//! The SHA-256 of a source's bytes.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::Digest as _;
 
-/// The SHA-256 of a source's bytes: its name in the cache and in entity tags.
+/// The SHA-256 of a source's bytes, by which the cache and entity tags name it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_of_nothing_is_the_published_one() {
+    fn digest_of_no_bytes_is_the_published_one() {
         let empty = Digest::of(b"");
         assert_eq!(empty.hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(empty.base64url().len(), 43);

@@ -1,8 +1,8 @@
-//! What the parsers of field values share.
+//! Functions that the parsers of field values share.
 
 use http::header::{AsHeaderName, HeaderMap, HeaderValue};
 
-/// Takes optional whitespace off both ends (RFC 9110 §5.6.3: space and tab, nothing else).
+/// Removes optional whitespace from both ends: space and tab, nothing else (RFC 9110 §5.6.3).
 pub(super) fn trim_ows(mut text: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = text {
         text = rest;
@@ -13,7 +13,7 @@ pub(super) fn trim_ows(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// How many lines of a field that may appear only once a message has.
+/// The lines of a field that may appear only once.
 pub(super) enum Line<'a> {
     /// The field is absent.
     Absent,
@@ -23,7 +23,7 @@ pub(super) enum Line<'a> {
     Several,
 }
 
-/// The value of a field that is no list.
+/// Returns the value of a field that is no list.
 pub(super) fn single(headers: &HeaderMap, name: impl AsHeaderName) -> Line<'_> {
     let mut values = headers.get_all(name).iter().map(HeaderValue::as_bytes);
     match (values.next(), values.next()) {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_space_and_tab_are_optional_whitespace() {
+    fn trim_ows_removes_space_and_tab_only() {
         assert_eq!(trim_ows(b" \t a b\t "), b"a b");
         assert_eq!(trim_ows(b"\x0ca\n"), b"\x0ca\n");
         assert_eq!(trim_ows(b" \t "), b"");

@@ -1,18 +1,18 @@
-//! Media types (RFC 9110 §8.3): what a file's name suggests, and whether its bytes compress.
+//! Media types (RFC 9110 §8.3): the type of a file by its name, and whether its bytes compress.
 
 use http::HeaderValue;
 
 use super::SourcePath;
 use crate::limits;
 
-/// The `Content-Type` that the extension of `path` suggests, without regard to case.
+/// Returns the `Content-Type` for the extension of `path`, without regard to case.
 ///
-/// - Types of `text` are said to be in UTF-8.
-/// - Without an extension, or with an unknown one: `application/octet-stream`.
-/// - `.ts` and `.mts` are `video/mp2t`, as they are everywhere on the web: players of HLS insist,
-///   while nothing that reads TypeScript does.
+/// - Types of `text` have the parameter `charset=utf-8`.
+/// - A path without an extension, or with an unknown one, is `application/octet-stream`.
+/// - `.ts` and `.mts` are `video/mp2t`, as everywhere on the web. Players of HLS insist on it, and
+///   no reader of TypeScript minds.
 ///
-/// Types come from the `mime_guess` crate, but for a few that it has wrong or not at all.
+/// Types come from the `mime_guess` crate, but for a few that it lacks or has wrong.
 #[must_use]
 pub fn media_type(path: &SourcePath) -> HeaderValue {
     let guess = path.extension().and_then(|extension| {
@@ -31,8 +31,9 @@ pub fn media_type(path: &SourcePath) -> HeaderValue {
     HeaderValue::from_static(media_type)
 }
 
-/// What `mime_guess` has wrong (`.ts` is a DLNA video there, `.rpm` a plugin of RealAudio), has
-/// under an outdated name, or has not; and the types of most texts, in one piece.
+/// The types that `mime_guess` lacks, has under an outdated name, or has wrong: `.ts` is a DLNA
+/// video there, `.rpm` a plugin of RealAudio. The types of most texts are here too, with their
+/// charset, so that none is formatted.
 fn own(extension: &str) -> Option<&'static str> {
     Some(match extension {
         // Texts.
@@ -60,7 +61,7 @@ fn own(extension: &str) -> Option<&'static str> {
         // Archives and packages.
         "br" => "application/x-brotli",
         "zst" => "application/zstd",
-        // Compressed as it lies there: it is an SVG only together with a Content-Encoding.
+        // The file itself is compressed. It is an SVG only together with a Content-Encoding.
         "svgz" | "tgz" => "application/gzip",
         "lz4" => "application/x-lz4",
         "lzma" => "application/x-lzma",
@@ -75,14 +76,14 @@ fn own(extension: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether it is worth while to encode a file.
+/// Whether a file is worth encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Compressibility {
     /// Its type compresses well.
     Always,
-    /// Its type does not tell; its bytes have to be asked.
+    /// Its type does not tell, so a sample of its bytes decides.
     Sample,
-    /// It is compressed already, and never encoded; its response does not vary.
+    /// It is compressed already. It is never encoded, and its response does not vary.
     Never,
 }
 
@@ -92,7 +93,7 @@ pub enum Compressibility {
 ///   uncompressed bitmaps and fonts.
 /// - [`Never`](Compressibility::Never): other images, audio, video, archives, compressed packages
 ///   and documents, WOFF and WOFF2.
-/// - [`Sample`](Compressibility::Sample): everything else, such as `application/octet-stream`; and
+/// - [`Sample`](Compressibility::Sample): all others, such as `application/octet-stream`, and
 ///   `video/mp2t`, which may be TypeScript.
 #[must_use]
 pub fn compressibility(media_type: &str) -> Compressibility {
@@ -131,7 +132,7 @@ pub fn compressibility(media_type: &str) -> Compressibility {
 fn image(subtype: &str) -> Compressibility {
     match subtype {
         "bmp" | "x-ms-bmp" | "x-bmp" => Compressibility::Always,
-        // An icon holds bitmaps or PNGs, the others what they like.
+        // An icon holds bitmaps or PNGs. The others may hold either kind, too.
         "x-icon" | "vnd.microsoft.icon" | "tiff" | "x-tga" | "ktx" | "vnd.radiance" => {
             Compressibility::Sample
         }
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn names_have_the_types_that_web_developers_expect() {
+    fn media_type_follows_the_extension() {
         for (extension, expected, compressible) in [
             ("html", "text/html; charset=utf-8", Always),
             ("css", "text/css; charset=utf-8", Always),
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_names_are_octets() {
+    fn media_type_of_an_unknown_name_is_octet_stream() {
         for name in ["LICENSE", "a.", ".html", "a.unknown", "a.averyveryverylongextension", ""] {
             assert_eq!(of(name).0, "application/octet-stream", "{name}");
         }
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_that_can_be_guessed_is_a_header_value() {
+    fn media_type_is_a_header_value_for_every_extension() {
         let mut extension = String::new();
         for first in b'a'..=b'z' {
             for second in b'a'..=b'z' {
@@ -366,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn media_types_compare_without_case_and_parameters() {
+    fn compressibility_ignores_case_and_parameters() {
         for (media_type, expected) in [
             ("TEXT/HTML", Always),
             ("Application/JSON;charset=UTF-8", Always),

@@ -1,16 +1,10 @@
 //! HTTP's rules as pure functions: no I/O, no async, no state.
 //!
-//! Whatever arrives in a request is parsed here once, into a type that cannot be wrong, and
-//! everything later asks that value: a cache whose key and whose choice read one header twice,
-//! with two parsers, can be poisoned. No input makes any of this panic.
+//! Each field of a request is parsed here once, into a type that cannot be wrong. All later code
+//! asks that value: a cache that parses one field twice, for its key and for its choice, can be
+//! poisoned. No input makes a parser panic.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        reason = "a test ends at the first thing that is not as it should be"
-    )
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test ends at its first failure"))]
 
 mod accept_encoding;
 mod cache_status;
@@ -29,6 +23,6 @@ pub use coding::{ContentCoding, EncoderId, InvalidCoding};
 pub use digest::{Digest, Hasher};
 pub use media_type::{Compressibility, compressibility, media_type};
 pub use path::{PathError, RequestPath, SourcePath};
-pub use preconditions::{IfRange, Outcome, Preconditions, Validators, http_date};
+pub use preconditions::{Evaluation, IfRange, Preconditions, Validators, http_date};
 pub use range::{ByteRange, RangeHeader, RangeSpec, content_range, parse_range, unsatisfied_range};
 pub use validator::{EntityTag, EntityTagList, NamedCoding, RepresentationTags};

@@ -12,15 +12,15 @@ use std::sync::Arc;
 pub struct SourcePath(Arc<[u8]>);
 
 impl SourcePath {
-    /// The path of the source itself, of no segments.
+    /// The path of the source itself, which has no segments.
     #[must_use]
     pub fn root() -> Self {
         Self(Arc::default())
     }
 
-    /// Takes a path that is decoded already, such as one from a listing or from a configuration.
+    /// Parses a path that is decoded already, such as one of a listing or a configuration.
     ///
-    /// - Slashes at either end are tolerated; nothing but slashes, or nothing, is the root.
+    /// - Slashes at either end are ignored. A path of slashes alone, or an empty one, is the root.
     /// - `None` if a segment is empty, `.` or `..`, or holds a NUL or a backslash.
     #[must_use]
     pub fn parse(path: &[u8]) -> Option<Self> {
@@ -54,10 +54,10 @@ impl SourcePath {
         self.segments().next_back().unwrap_or_default()
     }
 
-    /// What follows the last dot of the file name, as it is written there.
+    /// The part of the file name after the last dot.
     ///
-    /// `None` if there is no dot, if the only one is the first character or the last, or if it is
-    /// no UTF-8.
+    /// `None` if there is no dot, if the only one is the first character or the last, or if the part
+    /// is no UTF-8.
     #[must_use]
     pub fn extension(&self) -> Option<&str> {
         let name = self.file_name();
@@ -67,9 +67,9 @@ impl SourcePath {
 
     /// The path of `name` below this one, such as that of a directory's index file.
     ///
-    /// `name` may hold several segments. One that may not stand in a path is left out, so that
-    /// the outcome is a path at or below this one whatever `name` is; see
-    /// [`try_join`](Self::try_join) for names that are not known to be good.
+    /// `name` may hold several segments. A segment that may not stand in a path is left out, so the
+    /// result is at or below this path for every `name`. See [`try_join`](Self::try_join) for names
+    /// that are not known to be good.
     #[must_use]
     pub fn join(&self, name: &str) -> Self {
         let mut path = self.0.to_vec();
@@ -93,14 +93,14 @@ impl SourcePath {
         Some(Self(path.into()))
     }
 
-    /// Whether this is the source itself.
+    /// Whether this is the path of the source itself.
     #[must_use]
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a segment starts with a dot; `.well-known` as the first one does not count, since
-    /// it is there to be read (RFC 8615 §3).
+    /// Whether a segment starts with a dot. `.well-known` as the first one does not count, since it
+    /// is meant to be read (RFC 8615 §3).
     #[must_use]
     pub fn is_hidden(&self) -> bool {
         self.segments()
@@ -108,7 +108,7 @@ impl SourcePath {
             .any(|(at, segment)| segment[0] == b'.' && !(at == 0 && segment == b".well-known"))
     }
 
-    /// The path as text, with U+FFFD for what is no UTF-8. Control characters stay.
+    /// The path as text, with U+FFFD in place of bytes that are no UTF-8. Control characters stay.
     #[must_use]
     pub fn to_string_lossy(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.0)
@@ -149,7 +149,7 @@ impl fmt::Debug for SourcePath {
 /// A request's path (RFC 9110 §4.2.3, RFC 3986 §3.3), decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestPath {
-    /// What is asked for.
+    /// The source path.
     pub path: SourcePath,
     /// Whether the request asks for a directory: its path is the root or ends in a slash.
     pub directory: bool,
@@ -157,26 +157,26 @@ pub struct RequestPath {
     last: Box<str>,
 }
 
-/// Why a request's path leads to nothing.
+/// The reason why a request's path leads to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
     /// A percent sign without two hexadecimal digits, or a NUL: 400.
     Malformed,
-    /// A path that no source can have, for it has a segment `.` or `..`, a backslash or an
+    /// A path that no source can have, because it has a segment `.` or `..`, a backslash or an
     /// encoded slash: 404.
     Nowhere,
 }
 
 impl RequestPath {
-    /// Decodes a path as `http::Uri::path` returns it, that is, without the query.
+    /// Decodes a path as `http::Uri::path` returns it, without the query.
     ///
-    /// Each segment is decoded by itself, once, and only then judged, so that `%2e%2e` is what
-    /// `..` is and `%252e` is a file name. Repeated slashes count as one.
+    /// Each segment is decoded once, by itself, and checked after that, so `%2e%2e` is the same as
+    /// `..` and `%252e` is a file name. Repeated slashes count as one.
     ///
     /// # Errors
     ///
-    /// [`PathError::Malformed`] if anything in the path is; else [`PathError::Nowhere`] if no
-    /// source can have such a path, or if it does not begin with a slash (`*`).
+    /// [`PathError::Malformed`] if anything in the path is malformed; else [`PathError::Nowhere`] if
+    /// no source can have such a path, or if it does not begin with a slash (`*`).
     pub fn parse(raw: &str) -> Result<Self, PathError> {
         let mut path = Vec::with_capacity(raw.len());
         let mut nowhere = !raw.is_empty() && !raw.starts_with('/');
@@ -198,13 +198,12 @@ impl RequestPath {
         Ok(Self { path: SourcePath(path.into()), directory, last })
     }
 
-    /// The `Location` (RFC 9110 §10.2.2) that adds the missing slash to a directory's path.
+    /// Returns the `Location` (RFC 9110 §10.2.2) that adds the missing slash to a directory's path.
     ///
-    /// - `./name/`, with `?` and the query if there is one: relative to the request, so that it
-    ///   leads to no other site whatever the path began with, and survives a prefix that was
-    ///   stripped.
+    /// - `./name/`, with `?` and the query if there is one. It is relative to the request, so it
+    ///   never leads to another site, and survives a stripped prefix.
     /// - Every byte that may not stand in a URI is percent-encoded.
-    /// - `./` for a request that has the slash.
+    /// - `./` for a request that has the slash already.
     #[must_use]
     pub fn directory_location(&self, query: Option<&str>) -> String {
         let mut location = String::with_capacity(4 + self.last.len() + query.map_or(0, str::len));
@@ -241,15 +240,15 @@ fn decode(segment: &str, decoded: &mut Vec<u8>) -> Result<(), PathError> {
     Ok(())
 }
 
-/// The byte that the two hexadecimal digits at the start of `text` mean.
+/// Decodes the two hexadecimal digits at the start of `text`.
 fn escape(text: &[u8]) -> Option<u8> {
     let [high, low, ..] = text else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
 }
 
-/// Appends `text` with everything percent-encoded but unreserved characters, sub-delims (RFC 3986
-/// §2), those of `allowed`, and escapes that are there already.
+/// Appends `text`, percent-encoding all bytes but unreserved characters, sub-delims (RFC 3986 §2),
+/// those of `allowed`, and existing escapes.
 fn encode(text: &str, allowed: &[u8], encoded: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let bytes = text.as_bytes();
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_decode_once_and_merge_slashes() {
+    fn request_path_decodes_once_and_merges_slashes() {
         for (raw, path, directory) in [
             ("/", "", true),
             ("", "", true),
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_paths_are_told_from_paths_that_lead_nowhere() {
+    fn request_path_tells_malformed_from_nowhere() {
         for raw in ["/%", "/%4", "/%zz", "/%4g", "/a%00", "/%+1", "/\0", "/../%", "/a%é9"] {
             assert_eq!(parse(raw), Err(PathError::Malformed), "{raw:?}");
         }
@@ -343,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn the_redirect_stays_on_this_site() {
+    fn directory_location_stays_on_this_site() {
         assert_eq!(location("/docs", None), "./docs/");
         assert_eq!(location("/docs", Some("a=b?/c")), "./docs/?a=b?/c");
         assert_eq!(location("//evil.example", None), "./evil.example/");
@@ -358,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn source_paths_hold_their_rules() {
+    fn source_path_keeps_its_rules() {
         for good in ["a", "/a/b/", "a b", ".git", "...", "//a//"] {
             assert!(SourcePath::parse(good.as_bytes()).is_some(), "{good:?}");
         }
@@ -378,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn extensions_are_those_of_the_file_name() {
+    fn extension_is_that_of_the_file_name() {
         for (path, extension) in [
             ("a.d/b", None),
             ("a/.htaccess", None),
@@ -392,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn hidden_is_any_dot_but_well_known_in_front() {
+    fn is_hidden_spares_a_leading_well_known() {
         for (path, hidden) in [
             (".git/config", true),
             ("a/.env", true),
@@ -408,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn joining_never_leads_upward() {
+    fn join_never_leads_upward() {
         let base = SourcePath::parse(b"a").unwrap();
         for (name, path) in [
             ("index.html", "a/index.html"),
@@ -431,7 +430,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn what_is_encoded_comes_back(
+        fn request_path_decodes_encoded_names(
             names in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..6), 0..5),
             slash in any::<bool>(),
         ) {
@@ -463,7 +462,7 @@ mod tests {
         }
 
         #[test]
-        fn any_path_parses_to_a_good_path_or_none(raw in "[/.%2eEfF5cC\\\\a0é\\x00:]{0,12}", query in ".{0,8}") {
+        fn request_path_is_a_good_path_or_none(raw in "[/.%2eEfF5cC\\\\a0é\\x00:]{0,12}", query in ".{0,8}") {
             if let Ok(parsed) = RequestPath::parse(&raw) {
                 let again = SourcePath::parse(parsed.path.as_bytes());
                 prop_assert_eq!(again.as_ref(), Some(&parsed.path));

@@ -27,26 +27,26 @@ pub struct Preconditions {
     if_modified_since: Option<SystemTime>,
 }
 
-/// What a resource's preconditions are held against.
+/// The state of a resource that preconditions are evaluated against.
 #[derive(Clone, Copy)]
 pub struct Validators<'a> {
     /// The tags of its representations; `None` if it has no strong tag yet.
     pub tags: Option<&'a RepresentationTags>,
-    /// Whether a coded representation is one that could be sent now: a coding that is enabled, by
-    /// the encoder that makes it today. Not asked about identity, which always could.
+    /// Whether a coded representation could be sent now: its coding is enabled, and its encoder is
+    /// the current one. It is not asked about identity, which always could be sent.
     pub is_current: &'a dyn Fn(&NamedCoding) -> bool,
     /// Whether the request accepts a coding, identity included.
     pub is_acceptable: &'a dyn Fn(&ContentCoding) -> bool,
-    /// When it was last modified, if that is known.
+    /// The time of its last modification, if that is known.
     pub last_modified: Option<SystemTime>,
 }
 
-/// What a request's preconditions come to.
+/// The result of evaluating a request's preconditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// They hold: do as the method says.
+pub enum Evaluation {
+    /// They hold: the method is performed.
     Proceed,
-    /// 304, with this tag; without one, with that of the representation that would be selected.
+    /// 304 with this tag. `None` stands for the tag of the representation that would be selected.
     NotModified(Option<EntityTag>),
     /// 412.
     Failed,
@@ -64,7 +64,7 @@ impl Preconditions {
         }
     }
 
-    /// Whether the request has none, or none that counts.
+    /// Whether the request has no precondition, or none that counts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -74,49 +74,49 @@ impl Preconditions {
     ///
     /// - `If-Match` holds for `*`, and for a strong tag of ours that names this content in an
     ///   acceptable coding by its current encoder. A resource without a tag matches `*` only.
-    /// - `If-None-Match` does not hold for `*`, and for a tag, weak or not, that names this content
-    ///   in an acceptable coding, by whatever encoder: 304 with that tag, strong as we send it.
+    /// - `If-None-Match` fails for `*`, and for a tag, weak or strong, that names this content in an
+    ///   acceptable coding, by any encoder. The 304 has that tag in its strong form.
     /// - Dates are compared in whole seconds, and only if the time of modification is known.
-    /// - [`Outcome::NotModified`] is for GET and HEAD only; for other methods the same condition
-    ///   is [`Outcome::Failed`].
+    /// - [`Evaluation::NotModified`] is for GET and HEAD only; for other methods the same condition
+    ///   is [`Evaluation::Failed`].
     #[must_use]
-    pub fn evaluate(&self, method_is_get_or_head: bool, validators: &Validators<'_>) -> Outcome {
+    pub fn evaluate(&self, method_is_get_or_head: bool, validators: &Validators<'_>) -> Evaluation {
         match &self.if_match {
             // 1. If-Match
             Some(EntityTagList::Tags(_)) if self.named_by_if_match(validators).is_none() => {
-                return Outcome::Failed;
+                return Evaluation::Failed;
             }
             Some(_) => {}
             // 2. If-Unmodified-Since, without If-Match
             None => {
                 if self.if_unmodified_since.is_some_and(|date| validators.modified_after(date)) {
-                    return Outcome::Failed;
+                    return Evaluation::Failed;
                 }
             }
         }
         match &self.if_none_match {
             // 3. If-None-Match
             Some(list) => match validators.none_match(list) {
-                Outcome::NotModified(_) if !method_is_get_or_head => Outcome::Failed,
-                outcome => outcome,
+                Evaluation::NotModified(_) if !method_is_get_or_head => Evaluation::Failed,
+                evaluation => evaluation,
             },
             // 4. If-Modified-Since, without If-None-Match, for GET and HEAD
             None => match self.if_modified_since {
                 Some(date) if method_is_get_or_head && validators.unmodified_since(date) => {
-                    Outcome::NotModified(None)
+                    Evaluation::NotModified(None)
                 }
-                _ => Outcome::Proceed,
+                _ => Evaluation::Proceed,
             },
         }
-        // 5. If-Range, and with it the range, is `IfRange`'s.
+        // 5. If-Range: see `IfRange`.
     }
 
-    /// The first representation that a list of tags in `If-Match` names, if it is one to which
-    /// the condition may hold.
+    /// Returns the first representation that a list of tags in `If-Match` names and for which the
+    /// condition holds.
     ///
-    /// The client means these bytes and no others: it is this one that must be answered, since
-    /// a 200 or 206 of another would belie the condition (RFC 9110 §13.1.1). `None` without the
-    /// field, for `*`, and where the condition fails.
+    /// The client means these bytes and no others, so the answer must be this representation: a 200
+    /// or 206 of another one would belie the condition (RFC 9110 §13.1.1). `None` without the
+    /// field, for `*`, and if the condition fails.
     #[must_use]
     pub fn named_by_if_match(&self, validators: &Validators<'_>) -> Option<NamedCoding> {
         let Some(EntityTagList::Tags(tags)) = &self.if_match else { return None };
@@ -125,24 +125,25 @@ impl Preconditions {
 }
 
 impl Validators<'_> {
-    /// What `tag` names in an acceptable coding, by strong comparison (RFC 9110 §8.8.3.2).
+    /// Returns the representation that `tag` names in an acceptable coding, by strong comparison
+    /// (RFC 9110 §8.8.3.2).
     fn strong_match(&self, tag: &EntityTag) -> Option<NamedCoding> {
         let named = self.acceptable(tag).filter(|_| !tag.is_weak())?;
         (named.coding.is_identity() || (self.is_current)(&named)).then_some(named)
     }
 
-    /// What `tag` names, if that is this content in an acceptable coding.
+    /// Returns the representation that `tag` names, if that is this content in an acceptable coding.
     fn acceptable(&self, tag: &EntityTag) -> Option<NamedCoding> {
         self.tags?.recognise(tag).filter(|named| (self.is_acceptable)(&named.coding))
     }
 
-    fn none_match(&self, list: &EntityTagList) -> Outcome {
+    fn none_match(&self, list: &EntityTagList) -> Evaluation {
         match list {
-            EntityTagList::Any => Outcome::NotModified(None),
+            EntityTagList::Any => Evaluation::NotModified(None),
             EntityTagList::Tags(tags) => {
                 match tags.iter().find(|tag| self.acceptable(tag).is_some()) {
-                    Some(tag) => Outcome::NotModified(EntityTag::strong(tag.opaque())),
-                    None => Outcome::Proceed,
+                    Some(tag) => Evaluation::NotModified(EntityTag::strong(tag.opaque())),
+                    None => Evaluation::Proceed,
                 }
             }
         }
@@ -172,9 +173,9 @@ pub enum IfRange {
     /// The field is absent: the range counts.
     #[default]
     None,
-    /// A tag, which a weak one never matches.
+    /// A tag. A weak one never matches.
     Tag(EntityTag),
-    /// A date, which counts for identity only.
+    /// A date. It counts for identity only.
     Date(SystemTime),
     /// Neither, or several lines: the range does not count.
     Invalid,
@@ -195,10 +196,10 @@ impl IfRange {
         }
     }
 
-    /// The representation whose range is meant: the one that the tag names, by strong comparison,
-    /// in an acceptable coding by its current encoder.
+    /// Returns the representation whose range is meant: the one that the tag names, by strong
+    /// comparison, in an acceptable coding by its current encoder.
     ///
-    /// `None` if there is no such one, or no tag.
+    /// `None` if there is no such representation, or no tag.
     #[must_use]
     pub fn named(&self, validators: &Validators<'_>) -> Option<NamedCoding> {
         match self {
@@ -207,8 +208,8 @@ impl IfRange {
         }
     }
 
-    /// Whether the field is a date, exactly that of the last modification, and that was at least
-    /// a second before `now`: only then is it a strong validator (RFC 9110 §8.8.2.2).
+    /// Whether the field is exactly the date of the last modification, and that was at least a
+    /// second before `now`. Only then is the date a strong validator (RFC 9110 §8.8.2.2).
     #[must_use]
     pub fn is_date_of(&self, last_modified: Option<SystemTime>, now: SystemTime) -> bool {
         match (self, last_modified) {
@@ -220,16 +221,16 @@ impl IfRange {
     }
 }
 
-/// A time as an HTTP-date (RFC 9110 §5.6.7), such as `Last-Modified` and `Date` have it.
+/// Formats a time as an HTTP-date (RFC 9110 §5.6.7), as `Last-Modified` and `Date` have it.
 ///
-/// What lies before 1970 or after 9999 is moved to that bound.
+/// A time before 1970 or after 9999 is moved to that bound.
 #[must_use]
 pub fn http_date(time: SystemTime) -> HeaderValue {
     let time = UNIX_EPOCH + Duration::from_secs(seconds(time));
     HeaderValue::try_from(httpdate::fmt_http_date(time)).expect("a date is visible ASCII")
 }
 
-/// Whole seconds since 1970, within what an HTTP-date can tell.
+/// Whole seconds since 1970, within the range of an HTTP-date.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).min(LAST_SECOND)
 }
@@ -270,7 +271,7 @@ mod tests {
     }
 
     fn now() -> SystemTime {
-        // Half a second past it, as a file system would have it.
+        // Half a second past it, as a file system has it.
         httpdate::parse_http_date(NOW).unwrap() + Duration::from_millis(500)
     }
 
@@ -280,7 +281,7 @@ mod tests {
 
     /// Evaluates with tags of base `T`, gzip and br enabled with the current id `current0`, and
     /// an `Accept-Encoding` of `gzip, zstd`.
-    fn evaluate(fields: &[(HeaderName, &str)]) -> Outcome {
+    fn evaluate(fields: &[(HeaderName, &str)]) -> Evaluation {
         evaluate_as(true, Some(&ours()), Some(now()), fields)
     }
 
@@ -289,13 +290,13 @@ mod tests {
         tags: Option<&RepresentationTags>,
         last_modified: Option<SystemTime>,
         fields: &[(HeaderName, &str)],
-    ) -> Outcome {
+    ) -> Evaluation {
         let preconditions = Preconditions::from_headers(&headers(fields));
         with_validators(tags, last_modified, |validators| {
-            let outcome = preconditions.evaluate(get, validators);
+            let evaluation = preconditions.evaluate(get, validators);
             let named = preconditions.named_by_if_match(validators);
             assert!(named.is_none() || preconditions.if_match.is_some());
-            outcome
+            evaluation
         })
     }
 
@@ -319,37 +320,37 @@ mod tests {
         })
     }
 
-    fn not_modified(tag: &str) -> Outcome {
-        Outcome::NotModified(Some(EntityTag::parse(tag.as_bytes()).unwrap()))
+    fn not_modified(tag: &str) -> Evaluation {
+        Evaluation::NotModified(Some(EntityTag::parse(tag.as_bytes()).unwrap()))
     }
 
     #[test]
-    fn without_conditions_the_request_proceeds() {
-        assert_eq!(evaluate(&[]), Outcome::Proceed);
+    fn request_without_preconditions_proceeds() {
+        assert_eq!(evaluate(&[]), Evaluation::Proceed);
         assert!(Preconditions::from_headers(&headers(&[])).is_empty());
         assert!(!Preconditions::from_headers(&headers(&[(IF_MATCH, "x")])).is_empty());
     }
 
     #[test]
-    fn if_match_compares_strongly_with_what_could_be_sent() {
-        for (value, outcome) in [
-            ("*", Outcome::Proceed),
-            ("\"T\"", Outcome::Proceed),
-            ("\"x\", \"T\"", Outcome::Proceed),
-            ("\"T-gzip-current0\"", Outcome::Proceed),
-            ("W/\"T\"", Outcome::Failed),
-            ("W/\"T-gzip-current0\"", Outcome::Failed),
-            ("\"T-gzip-outdated\"", Outcome::Failed),
-            ("\"T-br-current0\"", Outcome::Failed), // not acceptable
-            ("\"T-zstd-current0\"", Outcome::Failed), // not enabled
-            ("\"x\"", Outcome::Failed),
-            ("", Outcome::Failed),
-            ("garbage", Outcome::Failed),
+    fn if_match_compares_strongly_with_current_representations() {
+        for (value, evaluation) in [
+            ("*", Evaluation::Proceed),
+            ("\"T\"", Evaluation::Proceed),
+            ("\"x\", \"T\"", Evaluation::Proceed),
+            ("\"T-gzip-current0\"", Evaluation::Proceed),
+            ("W/\"T\"", Evaluation::Failed),
+            ("W/\"T-gzip-current0\"", Evaluation::Failed),
+            ("\"T-gzip-outdated\"", Evaluation::Failed),
+            ("\"T-br-current0\"", Evaluation::Failed), // not acceptable
+            ("\"T-zstd-current0\"", Evaluation::Failed), // not enabled
+            ("\"x\"", Evaluation::Failed),
+            ("", Evaluation::Failed),
+            ("garbage", Evaluation::Failed),
         ] {
-            assert_eq!(evaluate(&[(IF_MATCH, value)]), outcome, "{value:?}");
+            assert_eq!(evaluate(&[(IF_MATCH, value)]), evaluation, "{value:?}");
         }
-        assert_eq!(evaluate_as(true, None, None, &[(IF_MATCH, "\"T\"")]), Outcome::Failed);
-        assert_eq!(evaluate_as(true, None, None, &[(IF_MATCH, "*")]), Outcome::Proceed);
+        assert_eq!(evaluate_as(true, None, None, &[(IF_MATCH, "\"T\"")]), Evaluation::Failed);
+        assert_eq!(evaluate_as(true, None, None, &[(IF_MATCH, "*")]), Evaluation::Proceed);
     }
 
     #[test]
@@ -368,30 +369,31 @@ mod tests {
 
     #[test]
     fn if_none_match_echoes_the_tag_that_matched() {
-        for (value, outcome) in [
-            ("*", Outcome::NotModified(None)),
+        for (value, evaluation) in [
+            ("*", Evaluation::NotModified(None)),
             ("\"T\"", not_modified("\"T\"")),
             ("W/\"T\"", not_modified("\"T\"")),
             ("\"x,\", W/\"T-gzip-current0\"", not_modified("\"T-gzip-current0\"")),
             ("\"T-gzip-outdated\"", not_modified("\"T-gzip-outdated\"")),
             ("\"T-zstd-outdated\"", not_modified("\"T-zstd-outdated\"")),
-            ("\"T-br-current0\"", Outcome::Proceed), // not acceptable
+            ("\"T-br-current0\"", Evaluation::Proceed), // not acceptable
             ("\"T-br-current0\", \"T\"", not_modified("\"T\"")),
-            ("\"T-gzip\"", Outcome::Proceed),
-            ("\"S-gzip-current0\"", Outcome::Proceed),
-            ("T", Outcome::Proceed),
-            ("", Outcome::Proceed),
+            ("\"T-gzip\"", Evaluation::Proceed),
+            ("\"S-gzip-current0\"", Evaluation::Proceed),
+            ("T", Evaluation::Proceed),
+            ("", Evaluation::Proceed),
         ] {
-            assert_eq!(evaluate(&[(IF_NONE_MATCH, value)]), outcome, "{value:?}");
+            assert_eq!(evaluate(&[(IF_NONE_MATCH, value)]), evaluation, "{value:?}");
             let other = evaluate_as(false, Some(&ours()), None, &[(IF_NONE_MATCH, value)]);
-            let expected = if outcome == Outcome::Proceed { outcome } else { Outcome::Failed };
+            let expected =
+                if evaluation == Evaluation::Proceed { evaluation } else { Evaluation::Failed };
             assert_eq!(other, expected, "{value:?}");
         }
-        assert_eq!(evaluate_as(true, None, None, &[(IF_NONE_MATCH, "\"T\"")]), Outcome::Proceed);
+        assert_eq!(evaluate_as(true, None, None, &[(IF_NONE_MATCH, "\"T\"")]), Evaluation::Proceed);
     }
 
     #[test]
-    fn an_identity_that_is_excluded_matches_nothing() {
+    fn if_none_match_ignores_identity_when_it_is_excluded() {
         let tags = ours();
         let preconditions = Preconditions::from_headers(&headers(&[(IF_NONE_MATCH, "\"T\"")]));
         let validators = Validators {
@@ -400,48 +402,48 @@ mod tests {
             is_acceptable: &|coding| *coding == ContentCoding::GZIP,
             last_modified: None,
         };
-        assert_eq!(preconditions.evaluate(true, &validators), Outcome::Proceed);
+        assert_eq!(preconditions.evaluate(true, &validators), Evaluation::Proceed);
     }
 
     #[test]
-    fn dates_count_in_whole_seconds() {
+    fn dates_compare_in_whole_seconds() {
         for (date, modified, unmodified) in [
-            (EARLIER, Outcome::Proceed, Outcome::Failed),
-            (NOW, Outcome::NotModified(None), Outcome::Proceed),
-            (LATER, Outcome::NotModified(None), Outcome::Proceed),
-            ("Sunday, 06-Nov-94 08:49:37 GMT", Outcome::NotModified(None), Outcome::Proceed),
-            ("Sun Nov  6 08:49:36 1994", Outcome::Proceed, Outcome::Failed),
-            ("yesterday", Outcome::Proceed, Outcome::Proceed),
-            ("0", Outcome::Proceed, Outcome::Proceed),
-            ("", Outcome::Proceed, Outcome::Proceed),
+            (EARLIER, Evaluation::Proceed, Evaluation::Failed),
+            (NOW, Evaluation::NotModified(None), Evaluation::Proceed),
+            (LATER, Evaluation::NotModified(None), Evaluation::Proceed),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Evaluation::NotModified(None), Evaluation::Proceed),
+            ("Sun Nov  6 08:49:36 1994", Evaluation::Proceed, Evaluation::Failed),
+            ("yesterday", Evaluation::Proceed, Evaluation::Proceed),
+            ("0", Evaluation::Proceed, Evaluation::Proceed),
+            ("", Evaluation::Proceed, Evaluation::Proceed),
         ] {
             assert_eq!(evaluate(&[(IF_MODIFIED_SINCE, date)]), modified, "{date:?}");
             assert_eq!(evaluate(&[(IF_UNMODIFIED_SINCE, date)]), unmodified, "{date:?}");
             let unknown = [(IF_MODIFIED_SINCE, date), (IF_UNMODIFIED_SINCE, date)];
-            assert_eq!(evaluate_as(true, None, None, &unknown), Outcome::Proceed);
+            assert_eq!(evaluate_as(true, None, None, &unknown), Evaluation::Proceed);
         }
         let twice = [(IF_MODIFIED_SINCE, NOW), (IF_MODIFIED_SINCE, NOW)];
-        assert_eq!(evaluate(&twice), Outcome::Proceed);
+        assert_eq!(evaluate(&twice), Evaluation::Proceed);
         let twice = [(IF_UNMODIFIED_SINCE, EARLIER), (IF_UNMODIFIED_SINCE, EARLIER)];
-        assert_eq!(evaluate(&twice), Outcome::Proceed);
+        assert_eq!(evaluate(&twice), Evaluation::Proceed);
         let put = evaluate_as(false, None, Some(now()), &[(IF_MODIFIED_SINCE, NOW)]);
-        assert_eq!(put, Outcome::Proceed);
+        assert_eq!(put, Evaluation::Proceed);
     }
 
     #[test]
-    fn tags_come_before_dates_and_match_before_none_match() {
+    fn tags_take_precedence_over_dates() {
         let mismatch = [(IF_NONE_MATCH, "\"x\""), (IF_MODIFIED_SINCE, LATER)];
-        assert_eq!(evaluate(&mismatch), Outcome::Proceed);
+        assert_eq!(evaluate(&mismatch), Evaluation::Proceed);
         let malformed = [(IF_NONE_MATCH, "x"), (IF_MODIFIED_SINCE, LATER)];
-        assert_eq!(evaluate(&malformed), Outcome::Proceed);
+        assert_eq!(evaluate(&malformed), Evaluation::Proceed);
         let held = [(IF_MATCH, "\"T\""), (IF_UNMODIFIED_SINCE, EARLIER)];
-        assert_eq!(evaluate(&held), Outcome::Proceed);
+        assert_eq!(evaluate(&held), Evaluation::Proceed);
         let both = [(IF_MATCH, "\"x\""), (IF_NONE_MATCH, "\"T\"")];
-        assert_eq!(evaluate(&both), Outcome::Failed);
+        assert_eq!(evaluate(&both), Evaluation::Failed);
         let both = [(IF_MATCH, "\"T\""), (IF_NONE_MATCH, "\"T\"")];
         assert_eq!(evaluate(&both), not_modified("\"T\""));
         let dates = [(IF_UNMODIFIED_SINCE, EARLIER), (IF_MODIFIED_SINCE, LATER)];
-        assert_eq!(evaluate(&dates), Outcome::Failed);
+        assert_eq!(evaluate(&dates), Evaluation::Failed);
     }
 
     #[test]
@@ -475,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_no_date_can_tell_do_no_harm() {
+    fn http_date_clamps_times_out_of_its_range() {
         assert_eq!(http_date(now()), NOW);
         let before = UNIX_EPOCH.checked_sub(Duration::from_secs(1)).unwrap();
         assert_eq!(http_date(before), "Thu, 01 Jan 1970 00:00:00 GMT");
@@ -484,18 +486,18 @@ mod tests {
         for time in [before, far] {
             let date = http_date(time);
             let fields = [(IF_MODIFIED_SINCE, date.to_str().unwrap())];
-            let outcome = evaluate_as(true, None, Some(time), &fields);
-            assert_eq!(outcome, Outcome::NotModified(None));
+            let evaluation = evaluate_as(true, None, Some(time), &fields);
+            assert_eq!(evaluation, Evaluation::NotModified(None));
         }
     }
 
-    /// One member of a list of tags, as the model knows it.
+    /// A member of a list of tags, with the model's answers.
     #[derive(Clone, Debug)]
     struct ModelTag {
         text: &'static str,
         /// `If-Match` holds for it.
         current: bool,
-        /// `If-None-Match` fails for it, and is answered with this.
+        /// `If-None-Match` fails for it, and the 304 has this tag.
         echo: Option<&'static str>,
     }
 
@@ -530,7 +532,7 @@ mod tests {
         unmodified: Option<&str>,
         none: Option<&[ModelTag]>,
         modified: Option<&str>,
-    ) -> Outcome {
+    ) -> Evaluation {
         let (has_tags, has_date) = known;
         let match_holds =
             matches.map(|list| list.is_empty() || has_tags && list.iter().any(|tag| tag.current));
@@ -546,13 +548,13 @@ mod tests {
         });
         let modified_holds = modified.filter(is_date).map(|date| date == EARLIER);
         match (match_holds, unmodified_holds, echo, modified_holds, get) {
-            (Some(false), ..) | (None, Some(false), ..) => Outcome::Failed,
+            (Some(false), ..) | (None, Some(false), ..) => Evaluation::Failed,
             (_, _, Some((true, echo)), _, true) => {
-                echo.map_or(Outcome::NotModified(None), not_modified)
+                echo.map_or(Evaluation::NotModified(None), not_modified)
             }
-            (_, _, Some((true, _)), _, false) => Outcome::Failed,
-            (_, _, None, Some(false), true) => Outcome::NotModified(None),
-            _ => Outcome::Proceed,
+            (_, _, Some((true, _)), _, false) => Evaluation::Failed,
+            (_, _, None, Some(false), true) => Evaluation::NotModified(None),
+            _ => Evaluation::Proceed,
         }
     }
 
@@ -560,7 +562,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn agrees_with_the_model(
+        fn evaluation_agrees_with_the_model(
             get in any::<bool>(),
             known in any::<(bool, bool)>(),
             matches in model_list(),
@@ -580,14 +582,14 @@ mod tests {
             .filter_map(|(name, value)| Some((name, value?)))
             .collect();
             let tags = ours();
-            let outcome = evaluate_as(get, known.0.then_some(&tags), known.1.then(now), &fields);
+            let evaluation = evaluate_as(get, known.0.then_some(&tags), known.1.then(now), &fields);
             let expected =
                 model(get, known, matches.as_deref(), unmodified, none.as_deref(), modified);
-            prop_assert_eq!(outcome, expected, "{:?}", fields);
+            prop_assert_eq!(evaluation, expected, "{:?}", fields);
         }
 
         #[test]
-        fn any_bytes_parse(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn parser_accepts_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
                 let mut headers = HeaderMap::new();
                 for name in [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE] {
@@ -599,7 +601,7 @@ mod tests {
         }
 
         #[test]
-        fn a_digest_never_recognises_another(one in any::<u64>(), other in any::<u64>()) {
+        fn tags_never_recognise_another_digest(one in any::<u64>(), other in any::<u64>()) {
             let digest = |seed: u64| Digest::of(&seed.to_le_bytes());
             let tags = RepresentationTags::of_digest(&digest(one));
             let id = EncoderId::parse("current0").unwrap();

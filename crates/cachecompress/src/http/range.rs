@@ -1,10 +1,10 @@
-//! Byte ranges: `Range`, `Content-Range` (RFC 9110 §14).
+//! Byte ranges: `Range` and `Content-Range` (RFC 9110 §14).
 
 use http::header::{HeaderMap, HeaderValue, RANGE};
 
 use super::field::{Line, single, trim_ows};
 
-/// One range as the client asked for it, before the representation's length is known
+/// A range as the client asked for it, before the representation's length is known
 /// (RFC 9110 §14.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeSpec {
@@ -15,7 +15,7 @@ pub enum RangeSpec {
         /// The offset of the last byte, which is part of the range.
         last: Option<u64>,
     },
-    /// The last so many bytes.
+    /// The last bytes, as many as this.
     Suffix(u64),
 }
 
@@ -28,10 +28,10 @@ pub struct ByteRange {
     pub last: u64,
 }
 
-/// What a request's `Range` field asks for.
+/// A request's `Range` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeHeader {
-    /// Nothing that is served: the field is absent, repeated or malformed, has another unit, or
+    /// No range that is served: the field is absent, repeated or malformed, has another unit, or
     /// lists several ranges. The answer is the whole representation, which RFC 9110 §14.2 always
     /// allows.
     None,
@@ -40,9 +40,9 @@ pub enum RangeHeader {
 }
 
 impl RangeSpec {
-    /// The bytes meant in a representation of `len` bytes.
+    /// Resolves the range in a representation of `len` bytes.
     ///
-    /// `None` if there are none (416, RFC 9110 §15.5.17): the range begins at or behind the end,
+    /// `None` if it has no bytes (416, RFC 9110 §15.5.17): the range begins at or behind the end,
     /// is a suffix of no bytes, or ends before it begins.
     #[must_use]
     pub fn resolve(self, len: u64) -> Option<ByteRange> {
@@ -79,13 +79,13 @@ pub fn parse_range(headers: &HeaderMap) -> RangeHeader {
     spec.map_or(RangeHeader::None, RangeHeader::One)
 }
 
-/// The `Content-Range` of a 206: `range` of a representation of `len` bytes (RFC 9110 §14.4).
+/// Formats the `Content-Range` of a 206: `range` of a representation of `len` bytes (RFC 9110 §14.4).
 #[must_use]
 pub fn content_range(range: ByteRange, len: u64) -> HeaderValue {
     ascii(format!("bytes {}-{}/{len}", range.first, range.last))
 }
 
-/// The `Content-Range` of a 416, which tells the length (RFC 9110 §14.4).
+/// Formats the `Content-Range` of a 416, which tells the length (RFC 9110 §14.4).
 #[must_use]
 pub fn unsatisfied_range(len: u64) -> HeaderValue {
     ascii(format!("bytes */{len}"))
@@ -95,7 +95,8 @@ fn ascii(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits and punctuation may stand in a field value")
 }
 
-/// `bytes=` and a list of exactly one range; a list may have empty members (RFC 9110 §5.6.1.2).
+/// Parses `bytes=` and a list of exactly one range. A list may have empty members
+/// (RFC 9110 §5.6.1.2).
 fn parse_single_range(value: &[u8]) -> Option<RangeSpec> {
     let (unit, set) = value.split_at_checked(6)?;
     if !unit.eq_ignore_ascii_case(b"bytes=") {
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn one_range_of_bytes_parses() {
+    fn parse_range_reads_a_single_byte_range() {
         for (value, spec) in [
             ("bytes=0-0", int(0, 0)),
             ("bytes=5-", int(5, None)),
@@ -167,7 +168,7 @@ mod tests {
 
     /// Overlapping ranges made Apache (CVE-2011-3192) and others send gigabytes for one file.
     #[test]
-    fn anything_else_asks_for_the_whole() {
+    fn parse_range_ignores_any_other_field() {
         for value in [
             "",
             "bytes",
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_resolve_within_the_representation() {
+    fn range_resolves_within_the_representation() {
         let range = |first, last| Some(ByteRange { first, last });
         for (spec, len, expected) in [
             (int(0, 0), 1, range(0, 0)),
@@ -235,7 +236,7 @@ mod tests {
         assert_eq!(unsatisfied_range(u64::MAX), format!("bytes */{}", u64::MAX));
     }
 
-    /// The bytes of `0..len` that the range's text means, asked one offset at a time.
+    /// Returns the offsets of `0..len` that the range's text means, asking one at a time.
     fn model(first: Option<u128>, last: Option<u128>, len: u64) -> Vec<u64> {
         let meant = |offset: &u64| {
             let offset = u128::from(*offset);
@@ -253,7 +254,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn agrees_with_the_model(
+        fn range_agrees_with_the_model(
             first in prop::option::of(prop_oneof![0_u128..20, u128::from(u64::MAX) - 2..u128::from(u64::MAX) + 9]),
             last in prop::option::of(prop_oneof![0_u128..20, u128::from(u64::MAX) - 2..u128::from(u64::MAX) + 9]),
             len in 0_u64..16,
@@ -274,7 +275,7 @@ mod tests {
         }
 
         #[test]
-        fn any_value_parses(value in prop::collection::vec(32_u8..127, 0..24), len in any::<u64>()) {
+        fn parse_range_accepts_any_value(value in prop::collection::vec(32_u8..127, 0..24), len in any::<u64>()) {
             let mut text = b"bytes=".to_vec();
             text.extend(value);
             let mut headers = HeaderMap::new();

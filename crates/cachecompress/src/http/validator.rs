@@ -17,7 +17,7 @@ pub struct EntityTag {
 }
 
 impl EntityTag {
-    /// The strong tag of that text, which stands without its quotes.
+    /// Creates a strong tag of that text, without the quotes.
     ///
     /// `None` unless all of it is visible ASCII without `"`.
     #[must_use]
@@ -25,9 +25,9 @@ impl EntityTag {
         opaque.bytes().all(is_etagc).then(|| Self { opaque: opaque.into(), weak: false })
     }
 
-    /// Parses one tag with its quotes, and with `W/` if it is weak.
+    /// Parses a tag with its quotes, and with `W/` if it is weak.
     ///
-    /// `None` if it is malformed, or holds anything but ASCII, which no tag of ours does.
+    /// `None` if it is malformed, or is not all ASCII, as our tags are.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         match parse_prefix(text)? {
@@ -67,12 +67,12 @@ impl EntityTag {
     }
 }
 
-/// RFC 9110 §8.8.3, `etagc` without obs-text.
+/// Whether `byte` is an `etagc` without obs-text (RFC 9110 §8.8.3).
 fn is_etagc(byte: u8) -> bool {
     byte.is_ascii_graphic() && byte != b'"'
 }
 
-/// The tag that `text` begins with, and what follows it.
+/// Parses the tag at the start of `text`; returns it and the rest.
 fn parse_prefix(text: &[u8]) -> Option<(EntityTag, &[u8])> {
     let (weak, quoted) = match text.strip_prefix(b"W/") {
         Some(quoted) => (true, quoted),
@@ -105,7 +105,7 @@ impl fmt::Debug for EntityTag {
 pub enum EntityTagList {
     /// `*`, alone.
     Any,
-    /// The well-formed tags of the list, at most 64 of them; maybe none.
+    /// The well-formed tags of the list, at most 64, perhaps none.
     Tags(Vec<EntityTag>),
 }
 
@@ -150,7 +150,7 @@ enum Member {
     Malformed,
 }
 
-/// The next member that is not empty, and what follows it.
+/// Returns the next member that is not empty, and the rest.
 fn next_member(line: &[u8]) -> Option<(Member, &[u8])> {
     let start = line.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
     let line = &line[start..];
@@ -178,17 +178,17 @@ pub struct RepresentationTags {
     base: Arc<str>,
 }
 
-/// What an entity tag of ours says about the representation that bears it.
+/// The representation that an entity tag of ours names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NamedCoding {
     /// Its coding, which may be [`ContentCoding::IDENTITY`].
     pub coding: ContentCoding,
-    /// The encoder that made it; `None` for identity.
+    /// The id of its encoder; `None` for identity.
     pub id: Option<EncoderId>,
 }
 
 impl RepresentationTags {
-    /// The tags of a resource with that content.
+    /// Returns the tags of a resource with that content.
     #[must_use]
     pub fn of_digest(digest: &Digest) -> Self {
         let mut base = digest.base64url();
@@ -196,11 +196,11 @@ impl RepresentationTags {
         Self { base: base.into() }
     }
 
-    /// The tags of a resource that has its own, without the quotes.
+    /// Returns the tags of a resource that has a tag of its own, given without the quotes.
     ///
-    /// `None` if it is empty, longer than 256 bytes, or anything but visible ASCII without `"`;
-    /// and if it ends as our tags of the well-known codings do (`-gzip-` and an id), since it
-    /// would be mistaken for one.
+    /// `None` if it is empty, longer than 256 bytes, or anything but visible ASCII without `"`.
+    /// `None` also if it ends as our tags of the well-known codings do (`-gzip-` and an id), since
+    /// it would be mistaken for one.
     #[must_use]
     pub fn own(tag: &str) -> Option<Self> {
         let acceptable = !tag.is_empty()
@@ -222,10 +222,11 @@ impl RepresentationTags {
         EntityTag { opaque: format!("{}-{coding}-{id}", self.base).into(), weak: false }
     }
 
-    /// What `tag` names, if it is one of these tags, by whatever encoder; weak or not.
+    /// Returns the representation that `tag` names, if it is one of these tags, by any encoder, weak
+    /// or strong.
     ///
-    /// The grammar is strict: only what [`identity`](Self::identity) or [`coded`](Self::coded)
-    /// can produce is recognised.
+    /// The grammar is strict: only tags that [`identity`](Self::identity) or
+    /// [`coded`](Self::coded) can produce are recognised.
     #[must_use]
     pub fn recognise(&self, tag: &EntityTag) -> Option<NamedCoding> {
         let rest = tag.opaque.strip_prefix(&*self.base)?;
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_quoted_visible_ascii() {
+    fn tag_is_quoted_visible_ascii() {
         for good in ["\"\"", "\"a\"", "W/\"a\"", "\"a,b\"", "\"W/x\"", "\"\\\"", "\"!~\""] {
             assert_eq!(tag(good).to_string(), good);
             assert_eq!(tag(good).to_header_value(), good);
@@ -295,7 +296,7 @@ mod tests {
 
     /// The table of RFC 9110 §8.8.3.2.
     #[test]
-    fn comparison_is_strong_or_weak() {
+    fn tags_compare_strongly_or_weakly() {
         for (one, other, strong, weak) in [
             ("W/\"1\"", "W/\"1\"", false, true),
             ("W/\"1\"", "W/\"2\"", false, false),
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_drop_only_their_malformed_members() {
+    fn list_drops_malformed_members_only() {
         for (line, expected) in [
             ("", ""),
             ("*", "*"),
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_have_a_bound() {
+    fn list_keeps_at_most_64_tags() {
         let line = "\"a\",".repeat(10_000);
         let lines = [line.as_bytes(); 3];
         match EntityTagList::parse_all(lines.into_iter()) {
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn our_tags_name_their_representation() {
+    fn tag_of_ours_names_its_representation() {
         let tags = tags();
         let id = EncoderId::derive(b"encoder", b"sample");
         assert_eq!(tags.identity().opaque().len(), Digest::TAG_LEN);
@@ -374,7 +375,7 @@ mod tests {
     /// lighttpd 455f6227: a `/` from a tag must not become part of anything; h2o 2896: one strong
     /// tag for all codings.
     #[test]
-    fn only_what_we_produce_is_recognised() {
+    fn recognise_refuses_tags_of_others() {
         let tags = tags();
         let base = tags.identity().opaque().to_owned();
         for rest in [
@@ -408,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_may_bring_its_own_tag() {
+    fn own_tag_replaces_the_digest() {
         let id = EncoderId::parse("abcdefgh").unwrap();
         let tags = RepresentationTags::own("v1-2-rc,3").unwrap();
         assert_eq!(tags.identity().to_string(), "\"v1-2-rc,3\"");
@@ -456,17 +457,17 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn lists_agree_with_the_model(line in "(\"|,|W/| |a|b|\t|\"a\"|\"a,b\", ){0,14}") {
+        fn list_agrees_with_the_model(line in "(\"|,|W/| |a|b|\t|\"a\"|\"a,b\", ){0,14}") {
             prop_assert_eq!(list(&[&line]), model_list(&line).join(" "));
         }
 
         #[test]
-        fn single_tags_agree_with_the_model(text in "(W/)?\"?[a-c\",é ]{0,4}\"?") {
+        fn tag_agrees_with_the_model(text in "(W/)?\"?[a-c\",é ]{0,4}\"?") {
             prop_assert_eq!(EntityTag::parse(text.as_bytes()).is_some(), model_tag(&text));
         }
 
         #[test]
-        fn what_is_coded_is_recognised(
+        fn recognise_finds_every_coded_tag(
             base in "[!#-~]{1,30}",
             coding in "[a-z0-9!#$%&'*+.^_`|~-]{1,32}",
             id in "[A-Za-z0-9_-]{8}",
@@ -482,7 +483,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_parse(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn parser_accepts_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             let _ = EntityTagList::parse_all([&bytes[..]].into_iter());
             if let Some(tag) = EntityTag::parse(&bytes) {
                 let value = tag.to_header_value();

@@ -8,8 +8,9 @@ use std::time::SystemTime;
 use http::{HeaderMap, Method, Version};
 
 use crate::http::{
-    AcceptEncoding, ByteRange, ContentCoding, Detail, EncoderId, EntityTag, IfRange, NamedCoding,
-    Outcome, Preconditions, RangeHeader, RangeSpec, RepresentationTags, Validators, parse_range,
+    AcceptEncoding, ByteRange, ContentCoding, Detail, EncoderId, EntityTag, Evaluation, IfRange,
+    NamedCoding, Preconditions, RangeHeader, RangeSpec, RepresentationTags, Validators,
+    parse_range,
 };
 use crate::representations::{Availability, Candidates, Selection};
 
@@ -88,9 +89,9 @@ pub(crate) fn intend(head: Head<'_>, facts: &Facts<'_>) -> Intent {
     let mut candidates = negotiate(head, facts, &accept);
     let preconditions = Preconditions::from_headers(head.headers);
     match preconditions.evaluate(true, &validators) {
-        Outcome::Failed => return Intent::PreconditionFailed,
-        Outcome::NotModified(tag) => return Intent::NotModified(tag, candidates),
-        Outcome::Proceed => {}
+        Evaluation::Failed => return Intent::PreconditionFailed,
+        Evaluation::NotModified(tag) => return Intent::NotModified(tag, candidates),
+        Evaluation::Proceed => {}
     }
     if candidates.codings.is_empty() && !candidates.identity {
         return Intent::NotAcceptable;
