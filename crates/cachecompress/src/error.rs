@@ -1,14 +1,14 @@
-//! The crate's one error type: opaque, with a kind for programs and a sentence for people.
+//! The crate's error type: opaque, with a kind for programs and a sentence for people.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-/// Why something in cachecompress could not be done.
+/// An error of cachecompress.
 ///
-/// [`kind`](Error::kind) is for programs, the message is for people: it is one sentence that
-/// names the path, where there is one.
+/// [`kind`](Error::kind) is for programs. The message is for people: it is one sentence, and names
+/// the path if there is one.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -28,41 +28,40 @@ pub enum ErrorKind {
     Io,
     /// No such file in the source.
     NotFound,
-    /// The file is there, but may not be read.
+    /// The file exists, but may not be read.
     PermissionDenied,
-    /// The source's bytes changed while they were being read; nothing mixed was released.
+    /// The source's bytes changed while they were read. No mix of old and new bytes was sent.
     SourceChanged,
     /// An encoder failed, or its output did not decode to the source.
     Encoder,
     /// A body ended before its representation did, because its producer gave up.
     Aborted,
-    /// Too much is under way: descriptors, or places in a queue, have run out. It may be tried
-    /// again soon.
+    /// Descriptors, or places in a queue, have run out. The call may be tried again soon.
     Busy,
 }
 
-/// Why a representation cannot be had now; the answer is then another one.
+/// The reason why a representation is not available now. The answer is then another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The queue was full, or its pool was closed, before the work began.
     #[default]
     Dropped,
-    /// Another process encodes it.
+    /// Another process encodes the representation.
     Locked,
     /// The cache's disk failed, or has no room.
     Disk,
     /// The source changed while it was read, or cannot be read.
     SourceChanged,
-    /// Encoding it would not save enough.
+    /// Encoding would not save enough.
     Unprofitable,
-    /// The encoder failed, or what it produced did not decode to the source.
+    /// The encoder failed, or its output did not decode to the source.
     Encoder,
-    /// The encoder has no thread or memory, for the moment.
+    /// The encoder lacks a thread or memory for the moment.
     Busy,
 }
 
 impl Error {
-    /// An error of `kind` with a sentence for people, for encoders and sources of your own.
+    /// Creates an error of `kind` with a sentence for people, for your own encoders and sources.
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Inner { kind, message: message.into(), path: None, cause: None }))
@@ -88,20 +87,20 @@ impl Error {
         self
     }
 
-    /// Names what it follows from.
+    /// Names the cause.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.cause = Some(cause.into());
         self
     }
 
-    /// What went wrong, in a word.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The file or directory concerned, where there is one.
+    /// The file or directory concerned, if there is one.
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()

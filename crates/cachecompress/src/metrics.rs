@@ -1,25 +1,25 @@
-//! Plain atomic counters, and a snapshot of them.
+//! Atomic counters, and a snapshot of them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How a request ended, as far as the cache is concerned.
+/// The end of a request, as far as the cache is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// A stored representation.
+    /// The answer was a stored representation.
     Hit,
-    /// The request that had the representation encoded.
+    /// The request had the representation encoded.
     Miss,
-    /// A request that joined an encode under way.
+    /// The request joined an encode under way.
     Collapsed,
-    /// Identity (or an error) where a coded representation was asked for, because it could not
-    /// be had in time.
+    /// The answer was identity (or an error) in place of a coded representation, which was not
+    /// available in time.
     Bypass,
-    /// Identity because that was asked for, or is all there is.
+    /// The answer was identity, because the request asked for it or there is no other.
     Identity,
-    /// 304.
+    /// The answer was 304.
     NotModified,
-    /// A status of 400 or more.
+    /// The answer had a status of 400 or more.
     Error,
 }
 
@@ -54,25 +54,25 @@ impl Outcome {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Metrics {
-    /// Requests answered, by outcome.
+    /// The number of requests answered, by outcome.
     pub requests: Vec<(Outcome, u64)>,
-    /// Encodes, by content coding.
+    /// The encodes, by content coding.
     pub encodes: Vec<EncodeMetrics>,
-    /// Bytes of the sources behind the bodies that were sent, in bytes.
+    /// The size of the sources of all bodies that were sent, in bytes.
     pub source_bytes: u64,
-    /// Bytes of the bodies that were sent, in bytes.
+    /// The size of all bodies that were sent, in bytes.
     pub sent_bytes: u64,
-    /// Entries in the cache.
+    /// The number of entries in the cache.
     pub entries: u64,
-    /// The bytes of those entries on disk, in bytes.
+    /// The size of those entries on disk, in bytes.
     pub entry_bytes: u64,
-    /// Entries that made room for others.
+    /// The number of entries that made room for others.
     pub evictions: u64,
-    /// Entries that failed their checksum and were removed.
+    /// The number of entries that failed their checksum and were removed.
     pub damaged_entries: u64,
-    /// Encodes under way, those that wait for a thread among them.
+    /// The number of encodes under way, including those that wait for a thread.
     pub inflight: u64,
-    /// Encodes that wait for a thread.
+    /// The number of encodes that wait for a thread.
     pub queue_length: u64,
 }
 
@@ -82,10 +82,10 @@ pub struct Metrics {
 pub struct EncodeMetrics {
     /// The coding's name, such as `br`.
     pub coding: String,
-    /// Encodes started.
+    /// The number of encodes that were started.
     pub started: u64,
-    /// The time they took on the processor, proof included; on platforms that cannot tell, the
-    /// time that passed.
+    /// The time they took on the processor, proof included. On platforms that cannot tell, it is
+    /// the time that passed.
     pub cpu: Duration,
 }
 
@@ -147,7 +147,7 @@ impl Counters {
         self.encodes.iter().find(|encode| encode.coding == coding)
     }
 
-    /// What was counted; the cache's and the pool's figures are the caller's to add.
+    /// Takes a snapshot. The caller adds the figures of the cache and the pool.
     pub(crate) fn snapshot(&self) -> Metrics {
         let requests = Outcome::ALL
             .into_iter()
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_outcome_has_a_counter_of_its_own() {
+    fn outcome_has_a_counter_of_its_own() {
         let counters = Counters::new(["br"]);
         for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
             (0..=times).for_each(|_| counters.request(outcome));

@@ -12,39 +12,34 @@ use crate::limits::DIRECTORY_DEPTH;
 
 /// The files in a directory and beneath it.
 ///
-/// - Nothing outside is ever read. Symlinks are followed only where they are relative and stay
-///   beneath; any other one is as good as missing.
+/// - No file outside is ever read. Symlinks are followed only if they are relative and stay
+///   beneath; any other symlink counts as missing.
 /// - Names that start with a dot are hidden, but for `/.well-known/` (see
 ///   [`dotfiles`](Self::dotfiles)).
 /// - FIFOs, devices and sockets are never opened.
-/// - A file that is there and cannot be read is an error, not a missing one.
-/// - The directory may be replaced as a whole, by `rm -rf dist && build` or by turning a
-///   symlink: the next lookup sees the new one. Until there is a new one, the old one serves.
+/// - A file that exists and cannot be read is an error, not a missing one.
+/// - The directory may be replaced as a whole, by `rm -rf dist && build` or by changing a
+///   symlink. The next lookup sees the new one. Until there is a new one, the old one serves.
 #[derive(Debug)]
 pub struct Directory {
     disk: Arc<dyn Disk>,
-    /// Absolute, with its symlinks: a deployment may turn one of them.
+    /// The absolute path, with its symlinks: a deployment may change one of them.
     path: PathBuf,
     root: RwLock<Arc<Root>>,
     dotfiles: bool,
 }
 
-/// A root with what it was when it was opened.
+/// An open root, with its identity when it was opened.
 #[derive(Debug)]
 struct Root {
     root: Box<dyn DiskRoot>,
-    identity: Identity,
-}
-
-/// Device and inode.
-type Identity = (u64, u64);
-
-fn identity(stat: &Stat) -> Identity {
-    (stat.fingerprint.device, stat.fingerprint.inode)
+    /// Device and inode.
+    identity: (u64, u64),
 }
 
 impl Directory {
-    /// The directory `path`; a relative one is taken from the current working directory, once.
+    /// Opens the directory `path`. A relative path is resolved once, against the current working
+    /// directory.
     ///
     /// # Errors
     ///
@@ -53,7 +48,7 @@ impl Directory {
         Self::with_disk(Arc::new(RealDisk), path)
     }
 
-    /// As [`new`](Self::new), on a disk of the caller's.
+    /// As [`new`](Self::new), on the caller's disk.
     ///
     /// # Errors
     ///
@@ -78,12 +73,12 @@ impl Directory {
         !self.dotfiles && path.is_hidden()
     }
 
-    /// The root, opened anew if its path leads elsewhere by now. If it leads nowhere, the old
-    /// one stays: it is empty after an `rm -rf`, and still whole after a `mv`.
+    /// Returns the root, opened again if its path leads elsewhere by now. If it leads nowhere, the
+    /// old one stays: it is empty after an `rm -rf`, and still whole after a `mv`.
     fn root(&self) -> Arc<Root> {
         let current = Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner));
         match self.disk.stat(&self.path) {
-            Ok(stat) if identity(&stat) != current.identity => {}
+            Ok(stat) if stat.fingerprint.identity() != current.identity => {}
             _ => return current,
         }
         let Ok(opened) = Root::open(&*self.disk, &self.path) else { return current };
@@ -104,7 +99,7 @@ impl Directory {
 impl Root {
     fn open(disk: &dyn Disk, path: &Path) -> std::io::Result<Self> {
         let root = disk.open_root(path)?;
-        let identity = identity(&root.stat()?);
+        let identity = root.stat()?.fingerprint.identity();
         Ok(Self { root, identity })
     }
 }
@@ -142,9 +137,9 @@ impl Source for Directory {
         if opened.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock) {
             return None;
         }
-        // Only now, as the root may not be one of which anything can be told.
+        // The root is looked at last, as on some file systems `open_nowait` can never tell.
         let root = self.disk.stat_nowait(&self.path).ok()?;
-        if identity(&root) != current.identity {
+        if root.fingerprint.identity() != current.identity {
             return None;
         }
         match opened {
@@ -153,14 +148,14 @@ impl Source for Directory {
             }
             Ok((Stat { kind: FileKind::Other, .. }, _)) => Some(Found::Nothing),
             Err(error) if fs::leads_nowhere(&error) => Some(Found::Nothing),
-            // A directory, too: whether it may be opened is seen by opening it.
+            // A directory must be opened by `lookup`, too, to see whether it may be read.
             Ok(_) | Err(_) => None,
         }
     }
 
     /// Descends 64 directories deep at most. A directory that can be reached in several ways,
-    /// through symlinks, is listed once, which also ends every circle. What vanishes meanwhile
-    /// and what may not be read is left out.
+    /// through symlinks, is listed once, which also ends every circle. A file that vanishes
+    /// meanwhile or may not be read is left out.
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
         let root = self.root();
         let mut walk = Walk {
@@ -185,11 +180,11 @@ fn found(file: Arc<dyn DiskFile>, fingerprint: Fingerprint) -> Found {
     })
 }
 
-/// A walk through all that lies beneath a root.
+/// A walk through all files beneath a root.
 struct Walk<'a> {
     source: &'a Directory,
     root: &'a dyn DiskRoot,
-    seen: HashSet<Identity>,
+    seen: HashSet<(u64, u64)>,
     paths: Vec<SourcePath>,
 }
 
@@ -218,8 +213,8 @@ impl Walk<'_> {
         let Some(name) = fs::path_from_bytes(path.as_bytes()) else { return Ok(()) };
         match self.root.open(name) {
             Ok((Stat { kind: FileKind::Regular, .. }, _)) => self.paths.push(path),
-            Ok((stat @ Stat { kind: FileKind::Directory, .. }, _)) => {
-                if depth < DIRECTORY_DEPTH && self.seen.insert(identity(&stat)) {
+            Ok((Stat { kind: FileKind::Directory, fingerprint }, _)) => {
+                if depth < DIRECTORY_DEPTH && self.seen.insert(fingerprint.identity()) {
                     self.descend(name, path.as_bytes(), depth + 1)?;
                 }
             }

@@ -4,8 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::memory::expect_file_path;
-use super::tree::{Stored, Tree};
+use super::tree::{Stored, Tree, expect_file_path};
 use super::{Found, Source, SourceFile};
 use crate::error::Error;
 use crate::http::SourcePath;
@@ -14,8 +13,8 @@ use crate::http::SourcePath;
 /// `include_dir`.
 ///
 /// - Names that start with a dot are hidden, but for `/.well-known/` (see
-///   [`dotfiles`](Self::dotfiles)): whole directories get embedded with what happens to lie in
-///   them.
+///   [`dotfiles`](Self::dotfiles)): whole directories get embedded, with all files that happen to
+///   lie in them.
 /// - There is no time of modification, unless `rust-embed` knows one.
 /// - A digest is computed when a file is first looked up, once, unless `rust-embed` knows it.
 ///
@@ -44,7 +43,8 @@ impl Embedded {
         Self { files, dotfiles: false }
     }
 
-    /// Files by path. (What `include_bytes!` returns is an array: write `as &[u8]` behind it.)
+    /// Creates a source of files by path. `include_bytes!` returns an array: write `as &[u8]` behind
+    /// it.
     ///
     /// # Panics
     ///
@@ -59,17 +59,17 @@ impl Embedded {
         Self::from_files(Files::Fixed(tree))
     }
 
-    /// The files that `#[derive(rust_embed::Embed)]` embedded into `T`.
+    /// Creates a source of the files that `#[derive(rust_embed::Embed)]` embedded into `T`.
     ///
-    /// Debug builds of `rust-embed` embed nothing, but read the directory; so does this source
-    /// then, at every lookup, and the digest is always that of the bytes just read.
+    /// Debug builds of `rust-embed` embed nothing, but read the directory. So does this source then,
+    /// at every lookup, and the digest is always that of the bytes just read.
     #[cfg(feature = "rust-embed")]
     #[must_use]
     pub fn rust_embed<T: rust_embed::Embed>() -> Self {
         Self::from_files(Files::RustEmbed(rust_embed_files::Assets::new::<T>()))
     }
 
-    /// The files that `include_dir!` embedded.
+    /// Creates a source of the files that `include_dir!` embedded.
     #[cfg(feature = "include-dir")]
     #[must_use]
     pub fn include_dir(dir: &'static include_dir::Dir<'static>) -> Self {
@@ -191,14 +191,14 @@ mod rust_embed_files {
             }
             match self.names().find(path) {
                 Place::Directory => Found::Directory,
-                // A file that vanished between the two looks, in a debug build.
+                // In a debug build a file can vanish between `get` and `find`.
                 Place::File(()) | Place::Nothing => Found::Nothing,
             }
         }
     }
 
     fn source_file(EmbeddedFile { data, metadata }: EmbeddedFile) -> SourceFile {
-        // `metadata_only` takes the bytes away and leaves the hash of what they were.
+        // `metadata_only` removes the bytes and leaves their hash.
         let digest = match &*data {
             [] => Digest::of(b""),
             _ => Digest::from_bytes(metadata.sha256_hash()),
@@ -209,7 +209,7 @@ mod rust_embed_files {
         };
         let mut file = SourceFile::new(bytes);
         file.digest = Some(digest);
-        // 0 is what the feature `deterministic-timestamps` writes for "no time".
+        // The feature `deterministic-timestamps` writes 0 for "no time".
         let modified = metadata.last_modified().filter(|seconds| *seconds > 0);
         file.modified = modified
             .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));

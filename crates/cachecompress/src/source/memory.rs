@@ -1,14 +1,14 @@
-//! Files made by the program.
+//! Files that the program makes.
 
-use super::tree::{Stored, Tree};
+use super::tree::{Stored, Tree, expect_file_path};
 use super::{Found, Source, SourceFile};
 use crate::error::Error;
 use crate::http::SourcePath;
 
 /// Files in memory, named one by one.
 ///
-/// - Every file is served under the path that it was given, also if that is hidden: who names
-///   it means it.
+/// - Every file is served under the path that it was given, even a hidden one: the program names it
+///   on purpose.
 /// - A digest is computed when a file is first looked up, once.
 ///
 /// ```
@@ -23,14 +23,14 @@ use crate::http::SourcePath;
 pub struct Memory(Tree<Stored>);
 
 impl Memory {
-    /// A source without files.
+    /// Creates a source without files.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a file, or replaces it. Bytes alone are enough: anything that [`bytes::Bytes`] can
-    /// be made from. A digest that comes with a file is not believed, but computed.
+    /// Adds a file, or replaces it. Bytes alone are enough: anything that converts to
+    /// [`bytes::Bytes`]. The digest of a file is always computed, even if the file brings one.
     ///
     /// # Panics
     ///
@@ -40,14 +40,6 @@ impl Memory {
     pub fn file(mut self, path: impl AsRef<[u8]>, file: impl Into<SourceFile>) -> Self {
         self.0.insert(&expect_file_path(path.as_ref()), Stored::from(file.into()));
         self
-    }
-}
-
-/// A file's path that the program itself wrote down.
-pub(super) fn expect_file_path(path: &[u8]) -> SourcePath {
-    match SourcePath::parse(path) {
-        Some(parsed) if !parsed.is_root() => parsed,
-        _ => panic!("no path of a file in a source: {:?}", String::from_utf8_lossy(path)),
     }
 }
 
@@ -67,7 +59,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "no path of a file in a source: \"a/../b\"")]
-    fn a_path_that_can_never_be_asked_for_is_refused() {
+    fn file_refuses_a_path_that_no_request_can_have() {
         let _ = Memory::new().file("a/../b", "");
     }
 }

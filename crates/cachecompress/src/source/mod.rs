@@ -1,4 +1,4 @@
-//! Where files come from: a [`Directory`], files [`Embedded`] in the binary, [`Memory`], or an
+//! The sources of files: a [`Directory`], files [`Embedded`] in the binary, [`Memory`], or an
 //! [`Overlay`] of those.
 
 mod directory;
@@ -22,29 +22,31 @@ use crate::error::Error;
 use crate::fs::{DiskFile, Fingerprint};
 use crate::http::{Digest, SourcePath};
 
-/// Static files by path: the only thing that is ever cached.
+/// Static files by path. Nothing else is ever cached.
 ///
 /// Calls may block on the disk; the library makes them from threads of its own.
 pub trait Source: fmt::Debug + Send + Sync + 'static {
-    /// Generations `path` up.
+    /// Looks `path` up.
     ///
-    /// A path that leads out of the source, that is hidden (where the source hides any), that is
-    /// no regular file and no directory, or that has a file where a directory should be:
-    /// [`Found::Nothing`]. The root is always a [`Found::Directory`].
+    /// - The root is always a [`Found::Directory`].
+    /// - A path is [`Found::Nothing`] if it leads out of the source, is hidden by the source, is no
+    ///   regular file and no directory, or has a file in place of a directory.
     ///
     /// # Errors
     ///
     /// If the source itself cannot be read, or the file cannot although it is there.
     fn lookup(&self, path: &SourcePath) -> Result<Found, Error>;
 
-    /// As [`lookup`](Self::lookup), but only if that needs no wait, for a disk or for much work; it is
-    /// called on threads that serve. `None`: who wants to know must look it up. Most sources can
-    /// leave it at that.
+    /// As [`lookup`](Self::lookup), but only if that needs no wait, for a disk or for much work. It
+    /// is called on threads that serve.
+    ///
+    /// `None`, the default, says nothing: the caller must look the path up. Most sources need
+    /// nothing else.
     fn lookup_nowait(&self, _path: &SourcePath) -> Option<Found> {
         None
     }
 
-    /// All files, each of which [`lookup`](Self::lookup) finds, for warming a cache; sorted.
+    /// Lists all files, sorted, for warming a cache. [`lookup`](Self::lookup) finds each of them.
     ///
     /// # Errors
     ///
@@ -52,7 +54,7 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     fn paths(&self) -> Result<Vec<SourcePath>, Error>;
 }
 
-/// What [`Source::lookup`] found.
+/// The result of [`Source::lookup`].
 #[derive(Debug)]
 pub enum Found {
     /// A regular file.
@@ -66,15 +68,15 @@ pub enum Found {
 /// A file of a source, open for reading.
 #[derive(Clone, Debug)]
 pub struct SourceFile {
-    /// Its bytes, or where to read them.
+    /// Its bytes, or the file to read them from.
     pub content: Content,
-    /// When it was last modified, if that is known.
+    /// The time of its last modification, if that is known.
     pub modified: Option<SystemTime>,
-    /// The SHA-256 of its bytes, if the source knows it; otherwise it is computed.
+    /// The SHA-256 of its bytes, if the source knows it. Otherwise it is computed.
     pub digest: Option<Digest>,
     /// The application's own strong entity tag, without the quotes, instead of the digest.
     ///
-    /// It must change whenever the bytes do. Visible ASCII without `"`; anything else is
+    /// It must change whenever the bytes do. It is visible ASCII without `"`; any other tag is
     /// ignored.
     pub entity_tag: Option<Arc<str>>,
     /// The media type to send, instead of the one its name suggests.
@@ -82,7 +84,7 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// A file of these bytes, of which nothing else is known.
+    /// Creates a file of these bytes, of which nothing else is known.
     #[must_use]
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self {
@@ -94,7 +96,7 @@ impl SourceFile {
         }
     }
 
-    /// Sets when it was last modified, for `Last-Modified`. Default: unknown.
+    /// Sets the time of its last modification, for `Last-Modified`. Default: unknown.
     #[must_use]
     pub fn modified(mut self, modified: SystemTime) -> Self {
         self.modified = Some(modified);
@@ -109,7 +111,7 @@ impl SourceFile {
         self
     }
 
-    /// Sets the media type. Default: what the name suggests.
+    /// Sets the media type. Default: the one that the name suggests.
     #[must_use]
     pub fn media_type(mut self, media_type: impl Into<Arc<str>>) -> Self {
         self.media_type = Some(media_type.into());
@@ -126,13 +128,13 @@ impl<B: Into<Bytes>> From<B> for SourceFile {
 /// The bytes of a [`SourceFile`].
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// In memory, and never to change.
+    /// In memory. They never change.
     Bytes(Bytes),
-    /// In a file, whose bytes may change under our hands.
+    /// In a file, whose bytes may change while they are read.
     File {
-        /// Open for reading.
+        /// The file, open for reading.
         file: Arc<dyn DiskFile>,
-        /// As the file was right after it was opened.
+        /// The state of the file right after it was opened.
         fingerprint: Fingerprint,
     },
 }

@@ -1,4 +1,4 @@
-//! Sources over sources.
+//! Several sources as one.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -8,14 +8,14 @@ use super::{Found, Source};
 use crate::error::Error;
 use crate::http::SourcePath;
 
-/// Several sources as one: what an upper layer has hides what lies below.
+/// Several sources as one: the files of an upper layer hide those of a lower one.
 ///
-/// - The first layer that has a file *or* a directory at a path decides; a directory thus hides
-///   a lower file of its name, as it does in a union mount.
+/// - The first layer that has a file *or* a directory at a path decides. A directory thus hides a
+///   lower file of its name, as in a union mount.
 /// - Directories merge: each path beneath is looked up through all layers again, so an index
 ///   file may come from any of them.
-/// - An error of a layer is the overlay's error. A file that cannot be read does not bring an
-///   old one below it back to light.
+/// - An error of a layer is the overlay's error. A file that cannot be read does not uncover an old
+///   one below it.
 ///
 /// ```
 /// use cachecompress::source::{Memory, Overlay};
@@ -31,13 +31,13 @@ pub struct Overlay {
 }
 
 impl Overlay {
-    /// No layers: a source without files.
+    /// Creates an overlay without layers, and so without files.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts a layer beneath those that are there.
+    /// Adds a layer beneath the others.
     #[must_use]
     pub fn layer(mut self, source: impl Source) -> Self {
         self.layers.push(Arc::new(source));
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_upper_layer_wins_and_directories_merge() {
+    fn upper_layer_hides_files_and_directories_merge() {
         let overlay = Overlay::new()
             .layer(Memory::new().file("d/a", "upper").file("x/deep", "upper"))
             .layer(Memory::new().file("d/a", "lower").file("d/b", "lower").file("x", "lower"));
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_layer_does_not_let_the_one_below_shine_through() {
+    fn unreadable_layer_hides_the_layer_below() {
         let overlay = Overlay::new().layer(Broken).layer(Memory::new().file("a", "old"));
         assert!(overlay.lookup(&SourcePath::parse(b"a").unwrap()).is_err());
         assert!(overlay.paths().is_err());

@@ -1,4 +1,4 @@
-//! Files by path, for the sources that have them all in memory.
+//! Files by path, for the sources that have all of them in memory.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -6,11 +6,11 @@ use std::sync::OnceLock;
 use super::{Content, Found, SourceFile};
 use crate::http::{Digest, SourcePath};
 
-/// Values by path; a directory is whatever has something beneath.
+/// Values by path. A path with a value beneath it is a directory.
 #[derive(Clone, Debug)]
 pub(super) struct Tree<T>(BTreeMap<Box<[u8]>, T>);
 
-/// What stands at a path of a [`Tree`].
+/// The result of looking a path up in a [`Tree`].
 pub(super) enum Place<'a, T> {
     File(&'a T),
     Directory,
@@ -22,7 +22,7 @@ impl<T> Tree<T> {
         self.0.insert(path.as_bytes().into(), value);
     }
 
-    /// A file takes precedence over a directory of the same path.
+    /// Looks a path up. A file takes precedence over a directory of the same path.
     pub(super) fn find(&self, path: &SourcePath) -> Place<'_, T> {
         if let Some(value) = self.0.get(path.as_bytes()) {
             return Place::File(value);
@@ -50,8 +50,7 @@ impl<T> Default for Tree<T> {
     }
 }
 
-/// A file whose bytes are in memory, and whose digest is computed when it is first wanted,
-/// unless it is known.
+/// A file whose bytes are in memory. Its digest is computed when it is first looked up.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     file: SourceFile,
@@ -81,5 +80,17 @@ impl Stored {
             file.digest = Some(*self.digest.get_or_init(|| Digest::of(bytes)));
         }
         file
+    }
+}
+
+/// Parses a file's path that the program itself wrote down.
+///
+/// # Panics
+///
+/// If no file can have it.
+pub(super) fn expect_file_path(path: &[u8]) -> SourcePath {
+    match SourcePath::parse(path) {
+        Some(parsed) if !parsed.is_root() => parsed,
+        _ => panic!("no path of a file in a source: {:?}", String::from_utf8_lossy(path)),
     }
 }

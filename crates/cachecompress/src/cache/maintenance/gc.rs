@@ -141,7 +141,7 @@ impl CacheFiles {
     }
 
     /// Whether nobody holds the lock of an entry, so that no process is writing one.
-    fn nobody_writes(&self) -> io::Result<bool> {
+    fn has_no_writer(&self) -> io::Result<bool> {
         for name in self.names(self.layout.locks())? {
             let Some(name) = name.to_str().and_then(Name::parse) else { continue };
             let path = self.layout.lock(&name);
@@ -298,7 +298,7 @@ impl Sweep<'_, '_> {
         // Its writer takes a lock before it gives that name, and holds it until the name is gone.
         let dead = match is_old(&found) || self.dry_run {
             true => Ok(is_old(&found)),
-            false => self.files.nobody_writes(),
+            false => self.files.has_no_writer(),
         };
         match dead {
             Ok(true) => self.remove_file(path, &found, Litter::Unfinished),
