@@ -85,10 +85,10 @@ impl CacheBuilder {
         }
         let (maintenance, ended) = mpsc::channel();
         let state = self.state(Some(maintenance));
-        if let Err(error) = state.layout.create(&*state.disk) {
-            state.warn_once(&error);
-        }
         let cache = Cache::of(Arc::clone(&state));
+        if let Err(error) = state.layout.create(&*state.disk) {
+            cache.warn_once(&error);
+        }
         let files = cache.files();
         let weak = Arc::downgrade(&state);
         let maintain = move || {

@@ -148,22 +148,16 @@ pub(super) fn maintain(state: &State) {
     state.is_local.store(is_local, Ordering::Relaxed);
 }
 
-/// The right to evict, across the threads of this process and across processes.
-struct EvictionLock<'a> {
-    _across: Box<dyn DiskLock>,
-    _within: MutexGuard<'a, ()>,
-}
-
-/// Takes the right to evict. One process evicts at a time, or two would each free the room that
-/// one needs.
-fn eviction_lock(state: &State) -> Option<EvictionLock<'_>> {
+/// Takes the right to evict, across processes and the threads of this one. One evicts at a time, or
+/// two would each free the room that one needs.
+fn eviction_lock(state: &State) -> Option<(Box<dyn DiskLock>, MutexGuard<'_, ()>)> {
     let within = lock(&state.evicting);
     let path = state.layout.eviction_lock();
     for _ in 0..EVICTION_TRIES {
         let attempt =
             with_directory(|| state.disk.try_lock(&path), || state.layout.create(&*state.disk));
         match attempt {
-            Ok(Some(across)) => return Some(EvictionLock { _across: across, _within: within }),
+            Ok(Some(across)) => return Some((across, within)),
             Ok(None) => thread::sleep(EVICTION_PAUSE),
             Err(_) => return None,
         }

@@ -37,7 +37,8 @@ pub(super) struct State {
     pub(super) presence: Mutex<Option<Box<dyn DiskLock>>>,
     /// Held by the thread that evicts.
     pub(super) evicting: Mutex<()>,
-    warned: AtomicBool,
+    /// Whether it was logged that the cache cannot be used.
+    pub(super) warned: AtomicBool,
     /// Ends the maintenance thread when the state is dropped.
     _maintenance: Option<mpsc::Sender<()>>,
 }
@@ -71,14 +72,6 @@ impl State {
     /// Whether an entry of `bytes` bytes may be made at all.
     pub(super) fn could_hold(&self, bytes: u64) -> bool {
         bytes <= self.bounds.bytes / ENTRY_SHARE
-    }
-
-    /// Logs once that the cache does not work, and why.
-    pub(super) fn warn_once(&self, error: &io::Error) {
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            let directory = self.layout.root().display();
-            tracing::warn!(%error, "the cache in {directory} cannot be used; answers go out uncompressed");
-        }
     }
 
     /// Returns the entry `name` if it is open.

@@ -179,7 +179,10 @@ impl Cache {
 
     /// Logs once that the cache does not work, and why.
     pub(crate) fn warn_once(&self, error: &io::Error) {
-        self.state.warn_once(error);
+        if !self.state.warned.swap(true, Ordering::Relaxed) {
+            let directory = self.state.layout.root().display();
+            tracing::warn!(%error, "the cache in {directory} cannot be used; answers go out uncompressed");
+        }
     }
 
     #[cfg(test)]

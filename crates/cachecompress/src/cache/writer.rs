@@ -162,7 +162,7 @@ impl EntryWriter {
         file.set_len(end + TRAILER as u64)?;
         draft.published = state.give_name(&file, &header.key)?;
         if draft.published {
-            // Counted whatever comes next: the file has its name.
+            // Counted even if the `stat` fails: the file has its name.
             state.count(&name, end + TRAILER as u64, claim);
         }
         let stat = file.stat()?;

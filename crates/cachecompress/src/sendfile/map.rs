@@ -34,12 +34,12 @@ impl Mapping {
         {
             return None;
         }
-        // SAFETY: The memory is only ever read, and what is read may change under the reader only
-        // if somebody writes to the file. Of an entry, nobody does: it is private to its owner,
-        // written once, before it is mapped, and replaced by another file, never changed; the
-        // entry's checksum was verified through this descriptor. For a source, the application
-        // has promised it. Whoever breaks this from outside makes bytes arbitrary, or cuts the
-        // file and gets a SIGBUS, where a layer reads the memory; a `Stream` never does.
+        // SAFETY: The memory is only read, and its bytes change under a reader only if somebody writes
+        // to the file. Nobody writes to an entry: it is private to its owner, written once, before it
+        // is mapped, and replaced by another file, never changed. Its checksum was verified through
+        // this descriptor. For a source, the application has promised that nobody writes. A process
+        // that breaks this from outside makes bytes arbitrary, or cuts the file, which gives a SIGBUS
+        // to a layer that reads the memory; a `Stream` never reads it.
         let memory = unsafe { MmapOptions::new().map_copy_read_only(&*file) }.ok()?;
         let stretches = (memory.len() as u64).div_ceil(RESIDENT_STRETCH);
         let is_told = is_ours(&file);

@@ -104,8 +104,8 @@ fn outside_is_nowhere(error: io::Error) -> io::Error {
 /// Whether `error` says that the path leads to nothing, rather than that something is there and
 /// cannot be read.
 ///
-/// That is: no such file, a file in place of a directory, symlinks in a circle, a name that no file
-/// can have.
+/// The cases are: no such file, a file in place of a directory, symlinks in a circle, a name that no
+/// file can have.
 pub(crate) fn leads_nowhere(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory | InvalidFilename)
