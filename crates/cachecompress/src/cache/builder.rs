@@ -41,7 +41,7 @@ impl Cache {
     #[must_use]
     pub fn in_memory(max_bytes: u64) -> Self {
         let builder = Self::builder("/cache").disk(Arc::new(MemoryDisk::new()));
-        Self::of(builder.max_bytes(max_bytes).state(None))
+        Self { state: builder.max_bytes(max_bytes).state(None) }
     }
 }
 
@@ -85,7 +85,7 @@ impl CacheBuilder {
         }
         let (maintenance, ended) = mpsc::channel();
         let state = self.state(Some(maintenance));
-        let cache = Cache::of(Arc::clone(&state));
+        let cache = Cache { state: Arc::clone(&state) };
         if let Err(error) = state.layout.create(&*state.disk) {
             cache.warn_once(&error);
         }

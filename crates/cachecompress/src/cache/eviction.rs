@@ -144,7 +144,7 @@ pub(super) fn maintain(state: &State) {
         state.close_idle(MAINTAIN_EVERY);
     }
     // Set after the first scan, which holds the index for as long as it takes to fill it.
-    let is_local = state.disk.is_local(state.layout.root());
+    let is_local = state.disk.is_local(&state.layout.root);
     state.is_local.store(is_local, Ordering::Relaxed);
 }
 
@@ -240,9 +240,9 @@ pub(super) mod tests {
         for content in 0..20 {
             let cache = if content % 2 == 0 { &one } else { &two };
             write(cache, content, 20_000).unwrap();
-            cache.state().close_idle(Duration::ZERO);
+            cache.state.close_idle(Duration::ZERO);
             let names = (0..=u8::MAX)
-                .flat_map(|shard| disk.list(&one.state().layout.shard(shard)).unwrap_or_default());
+                .flat_map(|shard| disk.list(&one.state.layout.shard(shard)).unwrap_or_default());
             assert!(names.count() <= 4, "entry {content}");
             assert!(sum(cache) <= BOUND);
         }
@@ -252,13 +252,13 @@ pub(super) mod tests {
     fn lock_of_a_killed_writer_claims_nothing_and_goes() {
         let disk = Arc::new(MemoryDisk::new());
         let (one, two) = (another(&disk), another(&disk));
-        let path = one.state().layout.lock(&key(1).name());
+        let path = one.state.layout.lock(&key(1).name());
         let lock = disk.try_lock(&path).unwrap().unwrap();
         lock.announce(BOUND).unwrap();
         assert!(matches!(write(&two, 2, 1_000), Err(WriteError::NoRoom)));
         // A killed holder leaves a file of that size.
         drop(lock);
-        let left = disk.create_unnamed(one.state().layout.locks()).unwrap();
+        let left = disk.create_unnamed(&one.state.layout.locks).unwrap();
         left.set_len(BOUND).unwrap();
         left.publish(&path).unwrap();
         drop(left);
@@ -276,7 +276,7 @@ pub(super) mod tests {
         assert!(matches!(write(&two, 9, 24_000), Err(WriteError::NoRoom)), "all are open");
         assert_eq!(two.stats().evictions, 0);
         let read = one.get(&key(0)).unwrap().expect("it is there");
-        one.state().close_idle(Duration::ZERO);
+        one.state.close_idle(Duration::ZERO);
         for content in 9..15 {
             write(&two, content, 24_000).unwrap();
         }

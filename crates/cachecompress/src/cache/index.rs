@@ -63,12 +63,6 @@ pub(super) struct Claim {
     claims: Arc<Mutex<Claims>>,
 }
 
-impl Claim {
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-}
-
 impl Drop for Claim {
     fn drop(&mut self) {
         let mut claims = lock(&self.claims);

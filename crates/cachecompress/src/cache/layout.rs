@@ -32,10 +32,12 @@ const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n\
 /// The paths of one cache.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    root: PathBuf,
-    entries: PathBuf,
-    locks: PathBuf,
-    presence: PathBuf,
+    pub(super) root: PathBuf,
+    /// The directory of the directories of entries.
+    pub(super) entries: PathBuf,
+    pub(super) locks: PathBuf,
+    /// The lock that tells other processes of this one.
+    pub(super) presence: PathBuf,
 }
 
 /// The start of the name of a lock that is held as long as a cache is open.
@@ -70,18 +72,6 @@ impl Layout {
         Self { entries: version.join(ENTRIES), locks, presence, root }
     }
 
-    pub(super) fn root(&self) -> &Path {
-        &self.root
-    }
-
-    pub(super) fn entries(&self) -> &Path {
-        &self.entries
-    }
-
-    pub(super) fn locks(&self) -> &Path {
-        &self.locks
-    }
-
     pub(super) fn shard(&self, shard: u8) -> PathBuf {
         self.entries.join(format!("{shard:02x}"))
     }
@@ -92,11 +82,6 @@ impl Layout {
 
     pub(super) fn lock(&self, name: &Name) -> PathBuf {
         self.locks.join(name.to_string())
-    }
-
-    /// The lock that tells other processes of this one.
-    pub(super) fn presence(&self) -> &Path {
-        &self.presence
     }
 
     pub(super) fn eviction_lock(&self) -> PathBuf {

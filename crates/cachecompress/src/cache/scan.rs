@@ -37,15 +37,15 @@ struct Others {
 
 fn others(state: &State) -> Others {
     let mut others = Others::default();
-    let locks = state.disk.list(state.layout.locks()).unwrap_or_default();
-    let is_ours = |name: &OsString| state.layout.presence().file_name() == Some(name);
+    let locks = state.disk.list(&state.layout.locks).unwrap_or_default();
+    let is_ours = |name: &OsString| state.layout.presence.file_name() == Some(name);
     if !locks.iter().any(is_ours) {
         // A process that comes later must find us before we publish anything.
-        *lock(&state.presence) = state.disk.try_lock(state.layout.presence()).unwrap_or(None);
+        *lock(&state.presence) = state.disk.try_lock(&state.layout.presence).unwrap_or(None);
         others.are_there = true;
     }
     for file in locks.iter().filter(|name| !is_ours(name)) {
-        let path = state.layout.locks().join(file);
+        let path = state.layout.locks.join(file);
         // Taking and dropping the lock of a killed process removes its file.
         let is_held = || !matches!(state.disk.try_lock(&path), Ok(Some(_)));
         match file.to_str().map_or(LockName::Other, LockName::parse) {
@@ -80,7 +80,7 @@ pub(super) fn scan(state: &State, rest: Duration) -> bool {
 }
 
 fn try_scan(state: &State, rest: Duration) -> io::Result<()> {
-    let shards: Vec<u8> = match state.disk.list(state.layout.entries()) {
+    let shards: Vec<u8> = match state.disk.list(&state.layout.entries) {
         Ok(names) => names.iter().filter_map(|name| shard_of(name)).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),

@@ -20,7 +20,7 @@ use crate::limits::{ENTRY_TRUSTED, TOUCH_EVERY};
 /// directory. Removing the directory, at any moment, is harmless.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
 }
 
 /// Figures of a cache.
@@ -38,10 +38,6 @@ pub struct CacheStats {
 }
 
 impl Cache {
-    pub(super) fn of(state: Arc<State>) -> Self {
-        Self { state }
-    }
-
     /// Returns the entry for `key` if it is open already. Never waits for a disk.
     pub(crate) fn peek(&self, key: &Key) -> Option<Arc<Entry>> {
         let name = key.name();
@@ -180,14 +176,9 @@ impl Cache {
     /// Logs once that the cache does not work, and why.
     pub(crate) fn warn_once(&self, error: &io::Error) {
         if !self.state.warned.swap(true, Ordering::Relaxed) {
-            let directory = self.state.layout.root().display();
+            let directory = self.state.layout.root.display();
             tracing::warn!(%error, "the cache in {directory} cannot be used; answers go out uncompressed");
         }
-    }
-
-    #[cfg(test)]
-    pub(super) fn state(&self) -> &State {
-        &self.state
     }
 
     /// Returns the cache's directory, for [`verify`](CacheFiles::verify) and

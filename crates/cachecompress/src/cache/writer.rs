@@ -134,7 +134,7 @@ impl EntryWriter {
     /// The writer is then of no further use.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         let end = self.header_len + self.payload_len + (bytes.len() + TRAILER) as u64;
-        if end > self.claim.bytes() {
+        if end > self.draft.reserved {
             return Err(WriteError::NoRoom);
         }
         self.draft.file.write_all_at(bytes, self.header_len + self.payload_len)?;

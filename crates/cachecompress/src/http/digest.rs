@@ -11,7 +11,7 @@ use sha2::Digest as _;
 pub struct Digest([u8; 32]);
 
 /// Computes a [`Digest`] piece by piece.
-#[derive(Clone)]
+#[derive(Clone, Debug, Default)]
 pub struct Hasher(sha2::Sha256);
 
 impl Digest {
@@ -66,7 +66,7 @@ impl Hasher {
     /// Starts with no bytes.
     #[must_use]
     pub fn new() -> Self {
-        Self(sha2::Sha256::new())
+        Self::default()
     }
 
     /// Adds `bytes`.
@@ -78,18 +78,6 @@ impl Hasher {
     #[must_use]
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
-    }
-}
-
-impl Default for Hasher {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl fmt::Debug for Hasher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hasher")
     }
 }
 

@@ -127,7 +127,7 @@ impl CacheFiles {
     /// Fails unless this is a cache of ours. Nothing is touched in a directory that was named by
     /// mistake, such as a home directory.
     pub(super) fn expect_ours(&self) -> Result<(), Error> {
-        let root = self.layout.root();
+        let root = &self.layout.root;
         match self.disk.stat(root) {
             Ok(_) if self.is_tagged() || self.is_format(&root.join(VERSION)) => Ok(()),
             Ok(_) => Err(Error::config("there is no cache of cachecompress in").with_path(root)),
@@ -140,7 +140,7 @@ impl CacheFiles {
 
     /// Whether the directory has our tag.
     pub(super) fn is_tagged(&self) -> bool {
-        let path = self.layout.root().join(TAG_NAME);
+        let path = self.layout.root.join(TAG_NAME);
         let mut start = [0; TAG_START];
         let is_file = |stat: Stat| stat.kind == FileKind::Regular;
         let file = self.disk.open(&path).ok().filter(|file| file.stat().is_ok_and(is_file));
@@ -191,7 +191,7 @@ impl CacheFiles {
 
     /// Lists the directories of entries that exist, in order.
     pub(super) fn shards(&self) -> Result<Vec<u8>, Error> {
-        let entries = self.layout.entries();
+        let entries = &self.layout.entries;
         let names = self
             .names(entries)
             .map_err(|error| Error::io("cannot list the cache's entries in", entries, error))?;

@@ -98,7 +98,7 @@ impl CacheFiles {
 
     /// Lists the directories of other formats.
     fn other_formats(&self) -> io::Result<Vec<PathBuf>> {
-        let root = self.layout.root();
+        let root = &self.layout.root;
         let is_version = |name: &OsStr| {
             let number = name.to_str().and_then(|name| name.strip_prefix('v'));
             number.is_some_and(|number| {
@@ -142,7 +142,7 @@ impl CacheFiles {
 
     /// Whether nobody holds the lock of an entry, so that no process is writing one.
     fn has_no_writer(&self) -> io::Result<bool> {
-        for name in self.names(self.layout.locks())? {
+        for name in self.names(&self.layout.locks)? {
             let Some(name) = name.to_str().and_then(Name::parse) else { continue };
             let path = self.layout.lock(&name);
             if self.look(&path)?.is_some() && self.disk.try_lock(&path)?.is_none() {
@@ -172,7 +172,7 @@ impl Sweep<'_, '_> {
     /// Removes the files beside our format's directory.
     fn root(&mut self) -> ControlFlow<()> {
         let files = self.files;
-        let root = files.layout.root();
+        let root = &files.layout.root;
         match files.other_formats() {
             Ok(paths) => {
                 for path in paths {
@@ -198,7 +198,7 @@ impl Sweep<'_, '_> {
     /// Removes the locks that nobody holds.
     fn locks(&mut self) -> ControlFlow<()> {
         let files = self.files;
-        let directory = files.layout.locks();
+        let directory = &files.layout.locks;
         let names = match files.names(directory) {
             Ok(names) => names,
             Err(error) => return self.failed(directory, &error),
@@ -238,7 +238,7 @@ impl Sweep<'_, '_> {
 
     /// Removes the files beside the 256 directories of entries, or in the place of one.
     fn strangers(&mut self) -> ControlFlow<()> {
-        let entries = self.files.layout.entries();
+        let entries = &self.files.layout.entries;
         for name in self.files.names(entries).unwrap_or_default() {
             let path = entries.join(&name);
             match self.files.look(&path) {

@@ -17,19 +17,22 @@ use crate::fs::file::has_a_name;
 /// A file of such a name that is older than any encode was left by a process that was killed.
 pub const PRIVATE_PREFIX: &str = ".unnamed-";
 
-/// The way in which a file without a name gets one.
+/// The way in which a file without a name gets one; `None` once it has it.
 #[derive(Debug)]
-pub(super) enum Unnamed {
-    /// The file is anonymous until it gets its first and only link. `true` once it has it.
-    Anonymous(Mutex<bool>),
+pub(super) struct Unnamed(Mutex<Option<Way>>);
+
+#[derive(Debug)]
+enum Way {
+    /// The file is anonymous and gets its first and only link.
+    Link,
     /// The file has this private name, until it is published or dropped.
-    Private(Mutex<Option<PathBuf>>),
+    Rename(PathBuf),
 }
 
 impl Unnamed {
     pub(super) fn create(dir: &Path) -> io::Result<(File, Self)> {
         match os::create_anonymous(dir)? {
-            Some(file) => Ok((file, Self::Anonymous(Mutex::default()))),
+            Some(file) => Ok((file, Self(Mutex::new(Some(Way::Link))))),
             None => Self::create_private(dir),
         }
     }
@@ -42,7 +45,7 @@ impl Unnamed {
             let random = RandomState::new().build_hasher().finish();
             let path = dir.join(format!("{PRIVATE_PREFIX}{random:016x}"));
             match options.open(&path) {
-                Ok(file) => return Ok((file, Self::Private(Mutex::new(Some(path))))),
+                Ok(file) => return Ok((file, Self(Mutex::new(Some(Way::Rename(path)))))),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -51,38 +54,26 @@ impl Unnamed {
 
     /// Gives `file` the name `path`, if nothing has it.
     pub(super) fn publish(&self, file: &File, path: &Path) -> io::Result<()> {
-        match self {
-            Self::Anonymous(named) => {
-                let mut named = lock(named);
-                if *named {
-                    return Err(has_a_name());
-                }
-                os::link_anonymous(file, path)?;
-                *named = true;
+        let mut way = lock(&self.0);
+        match way.as_ref().ok_or_else(has_a_name)? {
+            Way::Link => os::link_anonymous(file, path)?,
+            Way::Rename(from) if !leads_to(from, file)? => {
+                return Err(io::ErrorKind::NotFound.into());
             }
-            Self::Private(private) => {
-                let mut private = lock(private);
-                let from = private.as_deref().ok_or_else(has_a_name)?;
-                if !leads_to(from, file)? {
-                    return Err(io::ErrorKind::NotFound.into());
-                }
-                match std::fs::hard_link(from, path) {
-                    Ok(()) => drop(std::fs::remove_file(from)),
-                    Err(error) if no_hard_links(&error) => os::rename_no_replace(from, path)?,
-                    Err(error) => return Err(error),
-                }
-                *private = None;
-            }
+            Way::Rename(from) => match std::fs::hard_link(from, path) {
+                Ok(()) => drop(std::fs::remove_file(from)),
+                Err(error) if no_hard_links(&error) => os::rename_no_replace(from, path)?,
+                Err(error) => return Err(error),
+            },
         }
+        *way = None;
         Ok(())
     }
 }
 
 impl Drop for Unnamed {
     fn drop(&mut self) {
-        if let Self::Private(private) = self
-            && let Some(path) = &*lock(private)
-        {
+        if let Some(Way::Rename(path)) = &*lock(&self.0) {
             let _ = std::fs::remove_file(path);
         }
     }
