@@ -7,9 +7,6 @@ use crate::imports::Import;
 use crate::packages::packages;
 use crate::sources::settle;
 
-/// Packages whose rings are still to be cut. One without a ring must leave this list.
-const KNOWN_RINGS: &[&str] = &["cachecompress"];
-
 /// The names that tie one file to another, for each pair.
 type Arrows<'a> = BTreeMap<&'a str, BTreeMap<&'a str, BTreeSet<&'a str>>>;
 
@@ -66,26 +63,9 @@ fn packages_have_no_rings_of_files() {
     let mut complaints = Vec::new();
     for package in packages() {
         let found = rings(&package.imports);
-        match KNOWN_RINGS.contains(&package.name.as_str()) {
-            true if found.is_empty() => {
-                complaints.push(format!("{} has no ring: take it from KNOWN_RINGS", package.name));
-            }
-            true => found.iter().for_each(|ring| println!("{}: known, {ring}", package.name)),
-            false => {
-                let named = found.iter().map(|ring| format!("{}: {ring}", package.name));
-                complaints.extend(named);
-            }
-        }
+        complaints.extend(found.iter().map(|ring| format!("{}: {ring}", package.name)));
     }
     settle(&complaints);
-}
-
-#[test]
-fn known_rings_name_packages() {
-    let names: Vec<String> = packages().into_iter().map(|package| package.name).collect();
-    for known in KNOWN_RINGS {
-        assert!(names.iter().any(|name| name == known), "there is no package `{known}`");
-    }
 }
 
 #[cfg(test)]
