@@ -36,8 +36,8 @@ struct Inner {
     readers: ThreadPool,
     hashers: ThreadPool,
     memory: MemoryCache,
-    /// Is told of each content that its path no longer leads to.
-    on_gone: Box<dyn Fn(Digest) + Send + Sync>,
+    /// Is told of each content, by digest and length in bytes, to which its path no longer leads.
+    on_gone: Box<dyn Fn(Digest, u64) + Send + Sync>,
     lookups: SingleFlight<SourcePath, (Loaded, Lookup), LoadError>,
     /// Hashes of files that go out meanwhile.
     hashes: SingleFlight<SourcePath, (), ()>,
@@ -114,7 +114,7 @@ impl Catalog {
         revalidate: Duration,
         readers: ThreadPool,
         memory: MemoryCache,
-        on_gone: impl Fn(Digest) + Send + Sync + 'static,
+        on_gone: impl Fn(Digest, u64) + Send + Sync + 'static,
     ) -> Self {
         let hashers = Limits { threads: HASHERS, spare: SPARE_HASHERS, queue: READ_QUEUE };
         Self(Arc::new(Inner {
@@ -451,7 +451,7 @@ impl Inner {
 
     fn tell_gone(&self, gone: &Resource) {
         if let Some(digest) = gone.digest() {
-            (self.on_gone)(digest);
+            (self.on_gone)(digest, gone.len);
         }
     }
 
@@ -505,7 +505,7 @@ mod tests {
 
     fn catalog(source: Memory) -> Catalog {
         let readers = ThreadPool::new("test", Limits { threads: 2, spare: 0, queue: 16 });
-        Catalog::new(Arc::new(source), Duration::ZERO, readers, MemoryCache::new(0), |_| ())
+        Catalog::new(Arc::new(source), Duration::ZERO, readers, MemoryCache::new(0), |_, _| ())
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {

@@ -11,10 +11,9 @@ use crate::http::{ContentCoding, EncoderId};
 pub struct Codec {
     /// The coding's name.
     pub coding: ContentCoding,
-    /// Names the encoder with all its settings.
-    pub id: EncoderId,
-    /// Produces the coding.
+    /// The encoder that produces the coding.
     pub encoder: Arc<dyn Encoder>,
+    id: EncoderId,
 }
 
 /// The content codings in use, each at most once.
@@ -70,6 +69,15 @@ const AUTO_SMALL: [ContentCoding; 4] =
 /// instead of 45 % of that binary).
 const AUTO_LARGE: [ContentCoding; 4] =
     [ContentCoding::ZSTD, ContentCoding::BROTLI, ContentCoding::GZIP, ContentCoding::DEFLATE];
+
+impl Codec {
+    /// The id of the encoder with all its settings, for sources of `source_len` bytes.
+    #[must_use]
+    pub fn id(&self, source_len: u64) -> EncoderId {
+        let _ = source_len;
+        self.id
+    }
+}
 
 impl Codecs {
     /// The length up to which a source counts as small for [`Preference::Auto`]: 1 MiB.
@@ -173,7 +181,7 @@ impl CodecsBuilder {
                 Error::config(format!("the encoder of `{coding}` fails on a sample"))
                     .with_cause(error)
             })?;
-            codecs.push(Codec { coding, id, encoder });
+            codecs.push(Codec { coding, encoder, id });
         }
         let auto_small = auto(&AUTO_SMALL, &codecs, &custom)?;
         let auto_large = auto(&AUTO_LARGE, &codecs, &custom)?;
@@ -368,7 +376,7 @@ mod tests {
         assert_eq!(names(order), ["one", "two", "br", "zstd", "three", "gzip"]);
         let order = Preference::Auto.order(&codecs, 2 << 20);
         assert_eq!(names(order), ["one", "two", "zstd", "br", "three", "gzip"]);
-        let ids: std::collections::BTreeSet<_> = codecs.iter().map(|codec| codec.id).collect();
+        let ids: std::collections::BTreeSet<_> = codecs.iter().map(|codec| codec.id(1)).collect();
         assert_eq!(ids.len(), 4, "0, 1, 2 and 3: the same encoder has the same id");
 
         let codecs = custom().remove(&ContentCoding::BROTLI).build()?;
@@ -414,8 +422,8 @@ mod tests {
         let other = Codecs::builder().set_level(&ContentCoding::GZIP, 9)?.build()?;
         assert_eq!(level(&other, ContentCoding::GZIP), Some(9));
         for codec in &codecs {
-            let id = other.get(&codec.coding).map(|codec| codec.id);
-            assert_eq!(id == Some(codec.id), codec.coding != ContentCoding::GZIP);
+            let id = other.get(&codec.coding).map(|codec| codec.id(1));
+            assert_eq!(id == Some(codec.id(1)), codec.coding != ContentCoding::GZIP);
         }
 
         for (coding, levels) in [

@@ -80,7 +80,7 @@ impl Encoder {
     ) -> Option<(Arc<Production>, Part)> {
         let inner = &self.0;
         let digest = resource.digest()?;
-        match inner.flights.join(&verdict::key(digest, codec)) {
+        match inner.flights.join(&verdict::key(digest, resource.len, codec)) {
             Join::Lead(leader) => {
                 let progress = Arc::clone(leader.progress());
                 let (resource, codec) = (Arc::clone(resource), codec.clone());

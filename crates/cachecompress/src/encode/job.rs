@@ -52,7 +52,7 @@ impl From<Failure> for Unpublished {
 
 impl Job {
     fn key(&self) -> Key {
-        verdict::key(self.digest, &self.codec)
+        verdict::key(self.digest, self.resource.len, &self.codec)
     }
 
     fn header(&self, kind: Kind, key: Key) -> Header {

@@ -81,9 +81,11 @@ impl Slot {
         codec: &Codec,
     ) -> Option<Arc<Speculative>> {
         let speculative = lock(&self.taken).upgrade()?;
+        let len = speculative.fingerprint.size;
         let is_same = speculative.path == *path
             && Some(speculative.fingerprint) == fingerprint
-            && (&speculative.codec.coding, speculative.codec.id) == (&codec.coding, codec.id);
+            && (&speculative.codec.coding, speculative.codec.id(len))
+                == (&codec.coding, codec.id(len));
         is_same.then_some(speculative)
     }
 

@@ -9,9 +9,9 @@ use crate::limits::SAMPLE;
 /// The version of these rules. Another one voids the verdicts of earlier ones.
 const VERSION: &[u8] = b"policy 1: sample above 64 KiB, save 5 %";
 
-/// The cache key of the content `digest` encoded by `codec`.
-pub(crate) fn key(digest: Digest, codec: &Codec) -> Key {
-    Key { digest, coding: codec.coding.clone(), id: codec.id }
+/// The cache key of the content `digest`, of `source_len` bytes, encoded by `codec`.
+pub(crate) fn key(digest: Digest, source_len: u64, codec: &Codec) -> Key {
+    Key { digest, coding: codec.coding.clone(), id: codec.id(source_len) }
 }
 
 /// Whether `encoded` bytes save at least 5 % of `source` bytes.

@@ -75,9 +75,9 @@ impl Representations {
         let readers = ThreadPool::new("cc-read", limits);
         let on_gone = {
             let (cache, codecs) = (cache.clone(), codecs.clone());
-            move |digest| {
+            move |digest, len| {
                 // Nobody will ask for these entries, so they are the first to be evicted.
-                codecs.iter().for_each(|codec| cache.demote(&encode::key(digest, codec)));
+                codecs.iter().for_each(|codec| cache.demote(&encode::key(digest, len, codec)));
             }
         };
         let catalog = Catalog::new(source, revalidate, readers.clone(), memory.clone(), on_gone);

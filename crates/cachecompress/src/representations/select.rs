@@ -138,7 +138,7 @@ impl Representations {
         let mut detail = candidates.detail;
         for (index, codec) in self.codecs_of(candidates) {
             let coded = |coded: Coded| Selected::Coded(Coded { is_best: index == 0, ..coded });
-            let key = encode::key(digest, codec);
+            let key = encode::key(digest, resource.len, codec);
             match self.known(&key, resource.len, candidates) {
                 Known::Entry(entry) => return coded(Coded::stored(codec, &entry)),
                 Known::Verdict(failure) => {
@@ -189,7 +189,7 @@ impl Representations {
         candidates: &Candidates,
     ) -> Option<Coded> {
         self.codecs_of(candidates).find_map(|(index, codec)| {
-            match self.known(&encode::key(digest, codec), resource.len, candidates) {
+            match self.known(&encode::key(digest, resource.len, codec), resource.len, candidates) {
                 Known::Entry(entry) => {
                     Some(Coded { is_best: index == 0, ..Coded::stored(codec, &entry) })
                 }
@@ -206,7 +206,7 @@ impl Representations {
     ) -> Option<Codec> {
         let digest = resource.digest()?;
         self.codecs_of(candidates).find_map(|(_, codec)| {
-            match self.known(&encode::key(digest, codec), resource.len, candidates) {
+            match self.known(&encode::key(digest, resource.len, codec), resource.len, candidates) {
                 Known::Verdict(_) => None,
                 Known::Entry(_) | Known::Nothing => Some(codec.clone()),
             }

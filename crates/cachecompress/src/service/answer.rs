@@ -120,7 +120,7 @@ fn intend(site: &Site, exchange: &Exchange<'_>) -> Intent {
         small: resource.len < SMALLEST_SOURCE,
         large,
         codings: &codings,
-        current: &|coding| representations.codecs().get(coding).map(|codec| codec.id),
+        current: &|coding| representations.codecs().get(coding).map(|codec| codec.id(resource.len)),
         now: SystemTime::now(),
     };
     plan::intend(exchange.head, &facts)

@@ -230,7 +230,7 @@ fn send_coded(
     let tags = exchange.resource.tags.as_ref();
     let representation = Representation {
         coding: coding.clone(),
-        tag: tags.map(|tags| tags.coded(coding, &coded.codec.id)),
+        tag: tags.map(|tags| tags.coded(coding, &coded.codec.id(exchange.resource.len))),
         len: coded.len,
         cache_status: Some(coded.status),
     };
@@ -391,7 +391,7 @@ pub(super) fn not_modified(
     let resource = &exchange.resource;
     let tags = resource.tags.as_ref();
     let likely = || match site.representations.most_likely_codec(resource, candidates) {
-        Some(codec) => tags.map(|tags| tags.coded(&codec.coding, &codec.id)),
+        Some(codec) => tags.map(|tags| tags.coded(&codec.coding, &codec.id(resource.len))),
         None => tags.map(RepresentationTags::identity),
     };
     let tag = tag.or_else(likely);
