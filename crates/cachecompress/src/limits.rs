@@ -229,3 +229,9 @@ pub(crate) const OWN_ENTITY_TAG: usize = 256;
 
 /// Longest file extension that is looked up, in bytes.
 pub(crate) const EXTENSION: usize = 16;
+
+// Codecs
+
+/// How many source bytes an encoding is fed at a time, always at multiples of this offset; only
+/// the last piece is shorter. Some encoders' output depends on the sizes they are fed.
+pub const PIECE: usize = 64 * 1024;

@@ -13,7 +13,7 @@ use mbrotli::{
 use super::feed::Feed;
 use super::limit::Limit;
 use super::pool::Pool;
-use super::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use super::traits::{Decoding, Dictionary, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
 
 /// Raised whenever an update changes any output: `mbrotli` tells no version at run time, so that the
@@ -296,9 +296,9 @@ impl Decoding for BrotliDecoding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PIECE;
     use super::super::conformance::{decode_some, text};
     use super::*;
+    use crate::limits::PIECE;
 
     /// RFC 7932 §9.1: the first bits of the stream are WBITS; 0010001 is reserved, which is
     /// where RFC 9841 put its large window.

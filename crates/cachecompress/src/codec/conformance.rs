@@ -1,8 +1,11 @@
 //! What every encoder and its decoder must do, run for each of the built-in ones.
 
-use super::{Encoder, PIECE, Proof, encoder_id};
+use super::id::encoder_id;
+use super::proof::Proof;
+use super::traits::Encoder;
 use crate::error::{Error, ErrorKind};
 use crate::http::Digest;
+use crate::limits::PIECE;
 
 /// Decodes the whole of a coding by another implementation than encoder's and decoder's.
 type Independent = fn(&[u8]) -> Vec<u8>;
@@ -285,7 +288,7 @@ const CHANGED: &str = "the output of an encoder without a run-time version has c
 #[cfg(feature = "brotli")]
 mod brotli {
     use super::*;
-    use crate::codec::Brotli;
+    use crate::codec::brotli::Brotli;
 
     fn by_mbrotli(coded: &[u8]) -> Vec<u8> {
         mbrotli::Decompressor::new(mbrotli::DecoderConfig::default())
@@ -327,7 +330,8 @@ mod gzip {
     use std::io::Read as _;
 
     use super::*;
-    use crate::codec::{Deflate, Gzip};
+    use crate::codec::deflate::Deflate;
+    use crate::codec::gzip::Gzip;
 
     fn gzip_by_flate2(coded: &[u8]) -> Vec<u8> {
         let mut decoded = Vec::new();
@@ -375,7 +379,7 @@ mod gzip {
 #[cfg(feature = "zstd")]
 mod zstd {
     use super::*;
-    use crate::codec::Zstd;
+    use crate::codec::zstd::Zstd;
 
     fn by_libzstd(coded: &[u8]) -> Vec<u8> {
         let len = zstd_safe::get_frame_content_size(coded).ok().flatten().expect("a size");
@@ -401,7 +405,8 @@ mod zstd {
 #[cfg(feature = "gzip")]
 mod broken {
     use super::*;
-    use crate::codec::{Decoding, Dictionary, Encoding, Gzip, Settings};
+    use crate::codec::gzip::Gzip;
+    use crate::codec::traits::{Decoding, Dictionary, Encoding, Settings};
 
     #[derive(Clone, Copy, Debug)]
     enum Fault {

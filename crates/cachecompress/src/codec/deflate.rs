@@ -12,7 +12,7 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 use super::feed::Feed;
 use super::limit::Limit;
 use super::pool::Pool;
-use super::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use super::traits::{Decoding, Dictionary, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
 
 /// Raised whenever an update changes any output: `zlib-rs` tells no version at run time, so that the

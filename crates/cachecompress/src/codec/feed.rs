@@ -1,7 +1,7 @@
 //! Holds what an encoding is fed against what it was told.
 
-use super::PIECE;
 use crate::error::{Error, ErrorKind};
+use crate::limits::PIECE;
 
 /// Counts the source bytes of one encoding. Every piece but the last is [`PIECE`] bytes long,
 /// and together they are as long as was told: only so is the output a pure function of the

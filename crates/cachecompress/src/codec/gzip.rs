@@ -3,7 +3,7 @@
 use super::deflate::{Inflate, Stream, Streams, wrong};
 use super::feed::Feed;
 use super::limit::Limit;
-use super::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use super::traits::{Decoding, Dictionary, Encoder, Encoding, Settings};
 use crate::error::Error;
 
 const HEADER_LEN: usize = 10;

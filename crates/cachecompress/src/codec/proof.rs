@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use super::{Decoding, PIECE};
+use super::traits::Decoding;
 use crate::error::{Error, ErrorKind};
 use crate::http::{Digest, Hasher};
+use crate::limits::PIECE;
 
 /// Decodes what an encoding emits, and digests what comes out.
 ///

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Encoder, encoder_id};
+use super::id::encoder_id;
+use super::traits::Encoder;
 use crate::error::Error;
 use crate::http::{ContentCoding, EncoderId};
 
@@ -268,23 +269,23 @@ fn built_in(coding: &ContentCoding, level: Option<i32>) -> Result<Arc<dyn Encode
     match coding.as_str() {
         #[cfg(feature = "brotli")]
         "br" => {
-            let level = level.unwrap_or(super::Brotli::DEFAULT_LEVEL);
-            Ok(Arc::new(super::Brotli::new(level)?))
+            let level = level.unwrap_or(super::brotli::Brotli::DEFAULT_LEVEL);
+            Ok(Arc::new(super::brotli::Brotli::new(level)?))
         }
         #[cfg(feature = "zstd")]
         "zstd" => {
-            let level = level.unwrap_or(super::Zstd::DEFAULT_LEVEL);
-            Ok(Arc::new(super::Zstd::new(level)?))
+            let level = level.unwrap_or(super::zstd::Zstd::DEFAULT_LEVEL);
+            Ok(Arc::new(super::zstd::Zstd::new(level)?))
         }
         #[cfg(feature = "gzip")]
         "gzip" => {
-            let level = level.unwrap_or(super::Gzip::DEFAULT_LEVEL);
-            Ok(Arc::new(super::Gzip::new(level)?))
+            let level = level.unwrap_or(super::gzip::Gzip::DEFAULT_LEVEL);
+            Ok(Arc::new(super::gzip::Gzip::new(level)?))
         }
         #[cfg(feature = "gzip")]
         "deflate" => {
-            let level = level.unwrap_or(super::Deflate::DEFAULT_LEVEL);
-            Ok(Arc::new(super::Deflate::new(level)?))
+            let level = level.unwrap_or(super::deflate::Deflate::DEFAULT_LEVEL);
+            Ok(Arc::new(super::deflate::Deflate::new(level)?))
         }
         _ => {
             let _ = level;
@@ -298,7 +299,7 @@ fn built_in(coding: &ContentCoding, level: Option<i32>) -> Result<Arc<dyn Encode
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Decoding, Dictionary, Encoding, Settings};
+    use super::super::traits::{Decoding, Dictionary, Encoding, Settings};
     use super::*;
     use crate::ErrorKind;
 

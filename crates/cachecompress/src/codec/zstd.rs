@@ -14,7 +14,7 @@ use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
 use super::feed::Feed;
 use super::limit::Limit;
 use super::pool::Pool;
-use super::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use super::traits::{Decoding, Dictionary, Encoder, Encoding, Settings};
 use crate::concurrency::cpu_time as cpu;
 use crate::error::{Error, ErrorKind};
 
@@ -545,9 +545,9 @@ impl Decoding for ZstdDecoding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::PIECE;
     use super::super::conformance::{encode, random, text};
     use super::*;
+    use crate::limits::PIECE;
 
     /// Browsers reject frames whose window exceeds 8 MiB (RFC 9659), and libzstd's levels from
     /// 20 on exceed it for large sources: vite-plugin-compression 93 shipped pages that no
