@@ -37,12 +37,6 @@ impl Feed {
         Ok(())
     }
 
-    /// Whether everything has been fed.
-    #[cfg(feature = "zstd")]
-    pub(super) fn is_complete(&self) -> bool {
-        self.left == 0
-    }
-
     /// Checks that everything has been fed.
     pub(super) fn finish(&self) -> Result<(), Error> {
         if self.left > 0 {

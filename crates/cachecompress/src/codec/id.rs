@@ -1,6 +1,6 @@
 //! The id of an encoder, which stands for its settings and its output.
 
-use super::traits::{Dictionary, Encoder};
+use super::traits::{Dictionary, Encoder, Settings};
 use crate::error::Error;
 use crate::http::EncoderId;
 use crate::limits::PIECE;
@@ -28,6 +28,21 @@ pub fn encoder_id(
     }
     encoding.finish(&mut out)?;
     Ok(EncoderId::derive(&description, &out))
+}
+
+/// The name of the parameter that holds the least length in bytes of sources that were formerly
+/// encoded in jobs, or 0 if none were.
+pub(super) const JOBS_FROM: &str = "jobs_from";
+
+/// Derives the id for long sources of an encoder that formerly had jobs; returns their least length
+/// in bytes with it.
+///
+/// zstd formerly encoded long sources in jobs, by worker threads, and now encodes them as one stream.
+/// Only the bytes of those sources have changed, so `id` stays the id of all shorter ones.
+pub(super) fn long_source_id(settings: &Settings, id: EncoderId) -> Option<(u64, EncoderId)> {
+    let (_, from) = settings.parameters.iter().find(|(name, _)| *name == JOBS_FROM)?;
+    let from = u64::try_from(*from).ok().filter(|from| *from > 0)?;
+    Some((from, EncoderId::derive(b"one thread", id.as_str().as_bytes())))
 }
 
 /// One piece and a half, that exercise literals, matches and both, and reach beyond the windows

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::id::encoder_id;
+use super::id::{encoder_id, long_source_id};
 use super::traits::Encoder;
 use crate::error::Error;
 use crate::http::{ContentCoding, EncoderId};
@@ -15,6 +15,8 @@ pub struct Codec {
     /// The encoder that produces the coding.
     pub encoder: Arc<dyn Encoder>,
     id: EncoderId,
+    /// The id for sources of at least so many bytes, where it is another.
+    long: Option<(u64, EncoderId)>,
 }
 
 /// The content codings in use, each at most once.
@@ -75,8 +77,10 @@ impl Codec {
     /// The id of the encoder with all its settings, for sources of `source_len` bytes.
     #[must_use]
     pub fn id(&self, source_len: u64) -> EncoderId {
-        let _ = source_len;
-        self.id
+        match self.long {
+            Some((from, id)) if source_len >= from => id,
+            _ => self.id,
+        }
     }
 }
 
@@ -182,7 +186,8 @@ impl CodecsBuilder {
                 Error::config(format!("the encoder of `{coding}` fails on a sample"))
                     .with_cause(error)
             })?;
-            codecs.push(Codec { coding, encoder, id });
+            let long = long_source_id(&encoder.settings(), id);
+            codecs.push(Codec { coding, encoder, id, long });
         }
         let auto_small = auto(&AUTO_SMALL, &codecs, &custom)?;
         let auto_large = auto(&AUTO_LARGE, &codecs, &custom)?;
@@ -437,6 +442,24 @@ mod tests {
                 let error = Codecs::builder().set_level(&coding, level).err();
                 assert_eq!(error.as_ref().map(Error::kind), Some(ErrorKind::Config), "{level}");
                 assert!(error.is_some_and(|error| error.to_string().contains("choose one from")));
+            }
+        }
+        Ok(())
+    }
+
+    #[cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+    #[test]
+    fn id_depends_on_the_length_for_zstd_below_level_17_only() -> Result<(), Error> {
+        const LONG: u64 = 16 << 20;
+        for (level, changes) in [(1, true), (16, true), (17, false), (22, false)] {
+            let codecs = Codecs::builder().set_level(&ContentCoding::ZSTD, level)?.build()?;
+            for codec in &codecs {
+                let short = codec.id(0);
+                assert_eq!(short, encoder_id(&*codec.encoder, None)?);
+                assert_eq!(codec.id(LONG - 1), short);
+                assert_eq!(codec.id(LONG), codec.id(u64::MAX));
+                let is_zstd = codec.coding == ContentCoding::ZSTD;
+                assert_eq!(codec.id(LONG) != short, is_zstd && changes, "{codec:?}");
             }
         }
         Ok(())

@@ -5,17 +5,16 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use zrip::FrameDecoder;
 use zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::feed::Feed;
+use super::id::JOBS_FROM;
 use super::limit::Limit;
 use super::pool::Pool;
 use super::traits::{Decoding, Dictionary, Encoder, Encoding, Settings};
-use crate::concurrency::cpu_time as cpu;
 use crate::error::{Error, ErrorKind};
 
 /// RFC 9659 §3: no frame may need a larger window than 8 MiB.
@@ -28,32 +27,19 @@ const BLOCK: usize = 128 * 1024;
 /// smaller windows are kept: they are a part of what makes those levels fast.
 const LEVEL_OF_LARGEST_WINDOW: i32 = 17;
 
-/// Sources from this length on are encoded in jobs, by one thread or several: the bytes depend on
-/// whether there are jobs, but not on how many threads take them. Not at levels with the largest
-/// window, of which each job would read half or all anew: that takes one thread 1.4 times as long.
-const LARGE: u64 = 16 << 20;
-
-/// How long a job is, in bytes of the source. Each begins with what the one before it ended with
-/// in its window, as far as libzstd finds it worth while.
-const JOB: u32 = 4 << 20;
-
-/// The first job is shorter, as somebody waits for its output.
-const FIRST_JOB: u64 = 256 << 10;
-
-/// What is taken at a time of what comes of the last jobs: libzstd waits until it has so much.
-const PART: usize = 16 << 10;
-
-/// More threads than this would wait for the one that proves what they encode.
-const MOST_THREADS: usize = 4;
+/// Frozen parameters of the id: the least length in bytes of sources that libzstd's worker threads
+/// formerly encoded in jobs, and the lengths of a job and of the first job. The encoder reads none of
+/// them. The id is derived from their text, and another id would void the entries of all sources.
+const FROZEN_JOBS_FROM: i64 = 16 << 20;
+const FROZEN_JOB: i64 = 4 << 20;
+const FROZEN_FIRST_JOB: i64 = 256 << 10;
 
 /// `zstd` by libzstd.
 ///
 /// - One frame, with content size and checksum, without a dictionary id.
 /// - The window is never larger than 8 MiB (RFC 9659), nor than the source needs.
-/// - No long-distance matching. Up to 16 MiB one thread without flushes: libzstd emits a block for
-///   every 128 KiB of source. At levels up to 16, larger sources are encoded in jobs of 4 MiB, the
-///   first one of 256 KiB, by one to four threads beside the one that writes, with the same bytes
-///   for any number.
+/// - No long-distance matching, no worker threads, no flushes: libzstd emits a block for every
+///   128 KiB of source.
 /// - Knows nothing of dictionaries yet.
 #[derive(Debug)]
 pub struct Zstd {
@@ -61,7 +47,7 @@ pub struct Zstd {
     idle: Arc<Pool<Context>>,
 }
 
-/// A context of libzstd's and the buffer it writes to.
+/// A context of libzstd and the buffer that it writes to.
 struct Context {
     zstd: CCtx<'static>,
     buffer: Box<[u8]>,
@@ -85,22 +71,15 @@ impl Zstd {
         Ok(Self { level, idle: Arc::new(Pool::new()) })
     }
 
-    /// Whether a source of this length is encoded in jobs.
-    fn has_jobs(&self, source_len: u64) -> bool {
-        self.level < LEVEL_OF_LARGEST_WINDOW && source_len >= LARGE
-    }
-}
-
-impl Context {
-    fn new() -> Result<Self, Error> {
-        let zstd = CCtx::try_create()
-            .ok_or_else(|| Error::new(ErrorKind::Busy, "libzstd has no memory for a context"))?;
-        Ok(Self { zstd, buffer: vec![0; CCtx::out_size()].into_boxed_slice() })
+    fn has_largest_window(&self) -> bool {
+        self.level >= LEVEL_OF_LARGEST_WINDOW
     }
 }
 
 impl Encoder for Zstd {
     fn settings(&self) -> Settings {
+        // Levels with the largest window never had jobs.
+        let jobs_from = if self.has_largest_window() { 0 } else { FROZEN_JOBS_FROM };
         Settings {
             encoder: Cow::Borrowed("libzstd"),
             version: Cow::Borrowed(zstd_safe::version_string()),
@@ -110,9 +89,9 @@ impl Encoder for Zstd {
                 ("checksum", 1),
                 ("content_size", 1),
                 ("long_distance", 0),
-                ("jobs_from", if self.has_jobs(LARGE) { LARGE as i64 } else { 0 }),
-                ("job", i64::from(JOB)),
-                ("first_job", FIRST_JOB as i64),
+                (JOBS_FROM, jobs_from),
+                ("job", FROZEN_JOB),
+                ("first_job", FROZEN_FIRST_JOB),
             ],
         }
     }
@@ -125,14 +104,11 @@ impl Encoder for Zstd {
         if dictionary.is_some() {
             return Err(Error::config("the zstd encoder knows nothing of dictionaries"));
         }
-        let jobs = self.has_jobs(source_len).then(Jobs::default);
-        // With jobs, each thread has a context of its own.
-        let used = if jobs.is_some() { None } else { self.idle.take() };
-        let mut context = used.map_or_else(Context::new, Ok)?;
+        let mut context = self.idle.take().map_or_else(Context::new, Ok)?;
         let zstd = &mut context.zstd;
         zstd.reset(ResetDirective::SessionAndParameters).map_err(failed)?;
         zstd.set_parameter(CParameter::CompressionLevel(self.level)).map_err(failed)?;
-        if self.level >= LEVEL_OF_LARGEST_WINDOW {
+        if self.has_largest_window() {
             zstd.set_parameter(CParameter::WindowLog(WINDOW_LOG_MAX)).map_err(failed)?;
         }
         // Long-distance matching is left alone: libzstd turns it on by itself only for windows
@@ -141,14 +117,9 @@ impl Encoder for Zstd {
         zstd.set_parameter(CParameter::ContentSizeFlag(true)).map_err(failed)?;
         zstd.set_parameter(CParameter::DictIdFlag(false)).map_err(failed)?;
         zstd.set_pledged_src_size(Some(source_len)).map_err(failed)?;
-        if let Some(jobs) = &jobs {
-            zstd.set_parameter(CParameter::NbWorkers(jobs.threads)).map_err(failed)?;
-            zstd.set_parameter(CParameter::JobSize(JOB)).map_err(failed)?;
-        }
         Ok(Box::new(ZstdEncoding {
             feed: Feed::new(source_len),
             context: Some(context),
-            jobs,
             idle: Arc::clone(&self.idle),
         }))
     }
@@ -158,194 +129,41 @@ impl Encoder for Zstd {
     }
 }
 
-struct ZstdEncoding {
-    feed: Feed,
-    /// There until the encoding is dropped.
-    context: Option<Context>,
-    /// If it is encoded in jobs.
-    jobs: Option<Jobs>,
-    idle: Arc<Pool<Context>>,
-}
-
-/// The jobs of a large source.
-struct Jobs {
-    threads: u32,
-    /// The threads, once there are any.
-    hired: Option<cpu::Hired>,
-    fed: u64,
-    /// The rest of a piece for which libzstd has no room yet.
-    left: Vec<u8>,
-    /// Whether all of them are through.
-    ended: bool,
-}
-
-impl Default for Jobs {
-    fn default() -> Self {
-        Self { threads: 1, hired: None, fed: 0, left: Vec::new(), ended: false }
-    }
-}
-
-/// What libzstd is to do with what it has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Push {
-    Flush,
-    End,
-}
-
 impl Context {
-    /// Writes what there is room for, and returns how much that is. If it is not all, libzstd has
-    /// waited for output of the oldest job.
-    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<usize, Error> {
-        let mut taken = 0;
-        loop {
-            let (more, is_full) = self.write_once(&piece[taken..], out)?;
-            taken += more;
-            if !is_full && (more == 0 || taken == piece.len()) {
-                return Ok(taken);
-            }
-        }
+    fn new() -> Result<Self, Error> {
+        let zstd = CCtx::try_create()
+            .ok_or_else(|| Error::new(ErrorKind::Busy, "libzstd has no memory for a context"))?;
+        Ok(Self { zstd, buffer: vec![0; CCtx::out_size()].into_boxed_slice() })
     }
 
-    /// Has libzstd take and give what it can at once; with jobs and no room, it waits for output of
-    /// the oldest. Returns how much it took, and whether there may be more output.
-    fn write_once(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(usize, bool), Error> {
-        let mut input = InBuffer::around(piece);
-        let mut output = OutBuffer::around(&mut self.buffer[..]);
-        self.zstd.compress_stream(&mut output, &mut input).map_err(failed)?;
-        let written = output.pos();
-        out.extend_from_slice(&self.buffer[..written]);
-        Ok((input.pos(), written == self.buffer.len()))
-    }
-
-    /// Appends at most `part` bytes of what comes of all that was written, and returns whether that
-    /// is the rest.
-    fn push(&mut self, push: Push, part: usize, out: &mut Vec<u8>) -> Result<bool, Error> {
-        let part = part.min(self.buffer.len());
-        let mut output = OutBuffer::around(&mut self.buffer[..part]);
-        let left = match push {
-            Push::Flush => self.zstd.flush_stream(&mut output),
-            Push::End => self.zstd.end_stream(&mut output),
-        };
-        let left = left.map_err(failed)?;
-        let written = output.pos();
-        out.extend_from_slice(&self.buffer[..written]);
-        Ok(left == 0)
-    }
-}
-
-impl Jobs {
-    fn write(
-        &mut self,
-        context: &mut Context,
-        piece: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), Error> {
-        // Whoever does not ask whether it is behind waits here.
-        while !self.left.is_empty() {
-            self.wait(context, out)?;
-        }
-        let taken = if self.hired.is_some() {
-            context.write(piece, out)?
-        } else {
-            // The first write starts the threads.
-            let (hired, taken) = cpu::Hired::by(|| context.write(piece, out));
-            self.hired = Some(hired);
-            taken?
-        };
-        self.left.extend_from_slice(&piece[taken..]);
-        self.fed += piece.len() as u64;
-        if self.fed == FIRST_JOB {
-            // Which job a piece is in depends on nothing but its place.
-            debug_assert!(self.left.is_empty(), "there is room for the first job");
-            while !context.push(Push::Flush, usize::MAX, out)? {}
-        }
-        Ok(())
-    }
-
-    /// Waits for some output of the oldest job, at most, and writes what is left if there is room.
-    fn wait(&mut self, context: &mut Context, out: &mut Vec<u8>) -> Result<(), Error> {
-        let (taken, _) = context.write_once(&self.left, out)?;
-        self.left.drain(..taken);
-        Ok(())
-    }
-
-    /// Has their threads, and what is left of the context, end.
-    fn end(self, context: Context) {
-        if self.fed > 0 && !self.ended {
-            // libzstd finishes what was begun, for which nobody is to wait. Where there is no
-            // thread to be had, this one does.
-            let drop = move || drop(context);
-            let _ = thread::Builder::new().name("cc-give-up".to_owned()).spawn(drop);
-        }
-    }
-}
-
-impl Encoding for ZstdEncoding {
+    /// Encodes all of `piece`, and appends the blocks that are whole.
     fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        self.feed.take(piece)?;
-        let context = self.context.as_mut().ok_or_else(gone)?;
-        match &mut self.jobs {
-            Some(jobs) => jobs.write(context, piece, out),
-            None => context.write(piece, out).map(drop),
+        let mut input = InBuffer::around(piece);
+        loop {
+            let mut output = OutBuffer::around(&mut self.buffer[..]);
+            self.zstd.compress_stream(&mut output, &mut input).map_err(failed)?;
+            let written = output.pos();
+            out.extend_from_slice(&self.buffer[..written]);
+            if written == self.buffer.len() {
+                continue;
+            }
+            // Only a full output keeps libzstd from taking all of the input.
+            return match input.pos() == piece.len() {
+                true => Ok(()),
+                false => Err(Error::new(ErrorKind::Encoder, "libzstd makes no progress")),
+            };
         }
     }
 
-    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.feed.finish()?;
-        if self.jobs.is_none() {
-            let context = self.context.as_mut().ok_or_else(gone)?;
-            while !context.push(Push::End, usize::MAX, out)? {}
-        }
-        while self.is_behind() {
-            self.wait(out)?;
-        }
-        if let Some(hired) = self.jobs.as_mut().and_then(|jobs| jobs.hired.take()) {
-            hired.settle();
-        }
-        Ok(())
-    }
-
-    fn spread(&mut self, threads: usize) -> usize {
-        let (Some(jobs), Some(context)) = (&mut self.jobs, &mut self.context) else { return 0 };
-        let count = threads.clamp(1, MOST_THREADS) as u32;
-        // It may only be too late for that, and then it is left as it was.
-        if context.zstd.set_parameter(CParameter::NbWorkers(count)).is_ok() {
-            jobs.threads = count;
-        }
-        jobs.threads as usize
-    }
-
-    fn is_behind(&self) -> bool {
-        let (Some(jobs), Some(context)) = (&self.jobs, &self.context) else { return false };
-        if self.feed.is_complete() {
-            return !jobs.ended;
-        }
-        // With a whole job that no thread takes yet, it has no room for more.
-        let begun = || context.zstd.get_frame_progression().nbActiveWorkers;
-        !jobs.left.is_empty() || begun() > jobs.threads
-    }
-
-    fn wait(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let (Some(jobs), Some(context)) = (&mut self.jobs, &mut self.context) else {
-            return Ok(());
-        };
-        if jobs.left.is_empty() && self.feed.is_complete() {
-            jobs.ended = context.push(Push::End, PART, out)?;
-            return Ok(());
-        }
-        jobs.wait(context, out)
-    }
-}
-
-impl Drop for ZstdEncoding {
-    fn drop(&mut self) {
-        let Some(context) = self.context.take() else { return };
-        match self.jobs.take() {
-            // It has threads, of the priority of the one that started them.
-            Some(jobs) => jobs.end(context),
-            None => {
-                let bytes = context.zstd.sizeof();
-                self.idle.give(context, bytes);
+    /// Appends the last blocks and the checksum.
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        loop {
+            let mut output = OutBuffer::around(&mut self.buffer[..]);
+            let left = self.zstd.end_stream(&mut output).map_err(failed)?;
+            let written = output.pos();
+            out.extend_from_slice(&self.buffer[..written]);
+            if left == 0 {
+                return Ok(());
             }
         }
     }
@@ -357,9 +175,37 @@ impl fmt::Debug for Context {
     }
 }
 
+struct ZstdEncoding {
+    feed: Feed,
+    /// `Some` until the encoding is dropped.
+    context: Option<Context>,
+    idle: Arc<Pool<Context>>,
+}
+
+impl Encoding for ZstdEncoding {
+    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        self.feed.take(piece)?;
+        self.context.as_mut().ok_or_else(gone)?.write(piece, out)
+    }
+
+    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.feed.finish()?;
+        self.context.as_mut().ok_or_else(gone)?.finish(out)
+    }
+}
+
+impl Drop for ZstdEncoding {
+    fn drop(&mut self) {
+        if let Some(context) = self.context.take() {
+            let bytes = context.zstd.sizeof();
+            self.idle.give(context, bytes);
+        }
+    }
+}
+
+/// The error for a code of libzstd's.
 fn failed(code: usize) -> Error {
     let no_memory = ZSTD_ErrorCode::ZSTD_error_memory_allocation as usize;
-    // ThreadPool that cannot be had are told as memory, too.
     let is_busy = code == no_memory.wrapping_neg();
     let kind = if is_busy { ErrorKind::Busy } else { ErrorKind::Encoder };
     Error::new(kind, format!("libzstd failed: {}", zstd_safe::get_error_name(code)))
@@ -545,9 +391,14 @@ impl Decoding for ZstdDecoding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::conformance::{encode, random, text};
+    use super::super::conformance::{encode, text};
+    use super::super::proof::Proof;
     use super::*;
+    use crate::http::Digest;
     use crate::limits::PIECE;
+
+    /// Sources of this length were encoded in jobs once.
+    const LONG: usize = FROZEN_JOBS_FROM as usize;
 
     /// Browsers reject frames whose window exceeds 8 MiB (RFC 9659), and libzstd's levels from
     /// 20 on exceed it for large sources: vite-plugin-compression 93 shipped pages that no
@@ -613,191 +464,54 @@ mod tests {
     }
 
     #[test]
-    fn contexts_are_used_again_unless_they_are_large() -> Result<(), Error> {
+    fn contexts_are_reused_unless_they_are_large() -> Result<(), Error> {
         let encoder = Zstd::new(3)?;
         encode(&encoder, &text(100_000))?;
         assert_eq!(encoder.idle.len(), 1);
+        encode(&encoder, &text(LONG))?;
+        assert_eq!(encoder.idle.len(), 1);
 
         let encoder = Zstd::new(19)?;
-        let mut encoding = encoder.begin(LARGE - 1, None)?;
+        let mut encoding = encoder.begin(LONG as u64 - 1, None)?;
         encoding.write(&text(PIECE), &mut Vec::new())?;
         drop(encoding);
         assert_eq!(encoder.idle.len(), 0, "dozens of MiB");
-
-        let encoder = Zstd::new(3)?;
-        encode(&encoder, &text(LARGE as usize))?;
-        assert_eq!(encoder.idle.len(), 0, "its threads have one encode's priority");
         Ok(())
     }
 
-    /// A strong validator must not depend on how busy the machine was.
     #[test]
-    fn the_number_of_threads_does_not_show() -> Result<(), Error> {
-        let long = text(LARGE as usize + 3 * JOB as usize + 12_345);
-        // The last job of this one is empty.
-        let whole = &long[..FIRST_JOB as usize + 4 * JOB as usize];
-        for (level, source) in [(1, &long[..]), (3, &long), (9, whole), (5, &skewed())] {
-            let (encoder, len) = (Zstd::new(level)?, source.len());
-            let expected = encode(&encoder, source)?;
-            for threads in [0, 1, 2, 3, 100] {
-                let mut encoding = encoder.begin(len as u64, None)?;
-                let taken = encoding.spread(threads);
-                assert_eq!(taken, threads.clamp(1, MOST_THREADS));
-                let mut out = Vec::new();
-                for (at, piece) in source.chunks(PIECE).enumerate() {
-                    while threads % 2 == 1 && encoding.is_behind() {
-                        encoding.wait(&mut out)?;
-                    }
-                    encoding.write(piece, &mut out)?;
-                    // Another feeder is slower, and finds other jobs done.
-                    if at % 50 == threads {
-                        thread::sleep(std::time::Duration::from_millis(3));
-                    }
-                    assert_eq!(encoding.spread(4), taken, "it is too late for others");
-                }
-                encoding.finish(&mut out)?;
-                assert!(out == expected, "level {level}, {threads} threads");
+    fn long_source_round_trips() -> Result<(), Error> {
+        let source = text(LONG + 12_345);
+        for level in [1, Zstd::DEFAULT_LEVEL] {
+            let encoder = Zstd::new(level)?;
+            let mut proof = Proof::new(encoder.decoder(None), source.len() as u64);
+            proof.write(&encode(&encoder, &source)?)?;
+            assert_eq!(proof.finish()?, Some(Digest::of(&source)), "level {level}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn long_source_is_emitted_by_blocks() -> Result<(), Error> {
+        let piece = text(PIECE);
+        for level in [1, 3, 9, 16] {
+            let mut encoding = Zstd::new(level)?.begin(LONG as u64, None)?;
+            let (mut out, mut decoded) = (Vec::new(), 0);
+            let mut decoding = ZstdDecoding::new();
+            for pieces in 1..=32 {
+                encoding.write(&piece, &mut out)?;
+                decoding.write(&out, &mut |bytes| decoded += bytes.len())?;
+                out.clear();
+                assert!(decoded + 2 * BLOCK >= pieces * PIECE, "level {level}: {decoded}");
             }
         }
-        for (level, len) in [(3, LARGE - 1), (17, LARGE)] {
-            assert_eq!(Zstd::new(level)?.begin(len, None)?.spread(4), 0, "level {level}");
-        }
         Ok(())
     }
 
     #[test]
-    fn somebody_who_waits_for_a_large_source_gets_the_first_job_at_once() -> Result<(), Error> {
-        for level in [1, 3, 9, 16] {
-            let piece = text(PIECE);
-            let mut encoding = Zstd::new(level)?.begin(LARGE, None)?;
-            let mut out = Vec::new();
-            (0..3).try_for_each(|_| encoding.write(&piece, &mut out))?;
-            assert_eq!(out.len(), 0, "level {level}");
-            encoding.write(&piece, &mut out)?;
-            let mut decoded = 0;
-            ZstdDecoding::new().write(&out, &mut |bytes| decoded += bytes.len())?;
-            assert_eq!(decoded as u64, FIRST_JOB, "level {level}");
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn what_it_lacks_now_it_may_have_later() {
+    fn lack_of_memory_is_busy() {
         let kind = |code: usize| failed(code.wrapping_neg()).kind();
         assert_eq!(kind(ZSTD_ErrorCode::ZSTD_error_memory_allocation as usize), ErrorKind::Busy);
         assert_eq!(kind(ZSTD_ErrorCode::ZSTD_error_srcSize_wrong as usize), ErrorKind::Encoder);
-    }
-
-    /// Text that takes long, then much that takes no time at all.
-    fn skewed() -> Vec<u8> {
-        let mut source = text(FIRST_JOB as usize + JOB as usize);
-        source.resize(FIRST_JOB as usize + 8 * JOB as usize, 0);
-        source
-    }
-
-    /// What was begun ahead is taken between two writes, so that none may wait for a whole job.
-    #[test]
-    fn it_is_behind_once_a_job_waits_for_a_thread() -> Result<(), Error> {
-        let piece = text(PIECE);
-        for threads in [1, 2] {
-            let mut encoding = Zstd::new(15)?.begin(100 << 20, None)?;
-            encoding.spread(threads);
-            let (mut fed, mut out) = (0, Vec::new());
-            while !encoding.is_behind() {
-                encoding.write(&piece, &mut out)?;
-                fed += PIECE as u64;
-            }
-            let jobs = (fed - FIRST_JOB) / u64::from(JOB);
-            assert!(1 <= jobs && jobs <= threads as u64 + 1, "{jobs}");
-            while encoding.is_behind() {
-                encoding.wait(&mut out)?;
-            }
-        }
-        let mut small = Zstd::new(15)?.begin(1 << 20, None)?;
-        small.write(&piece, &mut Vec::new())?;
-        assert!(!small.is_behind());
-        Ok(())
-    }
-
-    /// Readers follow what comes of a job while it runs, and an encode that is given up is so soon.
-    #[test]
-    fn what_comes_of_a_job_is_handed_out_while_it_runs() -> Result<(), Error> {
-        let piece = text(PIECE);
-        for _ in 0..5 {
-            let mut encoding = Zstd::new(15)?.begin(LARGE, None)?;
-            let (mut early, mut out) = (0, Vec::new());
-            for _ in 0..LARGE as usize / PIECE {
-                while encoding.is_behind() {
-                    out.clear();
-                    encoding.wait(&mut out)?;
-                    assert!(out.len() <= CCtx::out_size());
-                    early += usize::from(!out.is_empty() && encoding.is_behind());
-                }
-                encoding.write(&piece, &mut out)?;
-            }
-            if early > 0 {
-                return Ok(());
-            }
-        }
-        panic!("nothing came before the end of its job, five times");
-    }
-
-    /// libzstd waits until it has all that it is asked for, which may take several jobs.
-    #[test]
-    fn the_end_is_handed_out_bit_by_bit() -> Result<(), Error> {
-        let mut encoding = Zstd::new(1)?.begin(LARGE, None)?;
-        let mut out = Vec::new();
-        for piece in random(LARGE as usize).chunks(PIECE) {
-            encoding.write(piece, &mut out)?;
-        }
-        let (mut short, mut long) = (0, 0);
-        while encoding.is_behind() {
-            out.clear();
-            encoding.wait(&mut out)?;
-            // What libzstd had no room for comes first, and waits for one job only.
-            *if out.len() <= PART { &mut short } else { &mut long } += 1;
-        }
-        assert!(short > 2 * long, "{short} and {long}");
-        out.clear();
-        encoding.finish(&mut out)?;
-        assert_eq!(out.len(), 0, "all of it came before");
-        Ok(())
-    }
-
-    /// Whoever drops it may be a thread that serves.
-    #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
-    #[allow(clippy::disallowed_methods, reason = "the kernel's own tables are on no disk")]
-    #[test]
-    fn what_is_given_up_ends_on_a_thread_of_its_own() -> Result<(), Error> {
-        let piece = text(PIECE);
-        let is_at_it = || {
-            let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
-            let mut names = tasks.map(|task| std::fs::read_to_string(task.path().join("comm")));
-            names.any(|name| name.is_ok_and(|name| name.trim_end() == "cc-give-up"))
-        };
-        for _ in 0..5 {
-            let mut encoding = Zstd::new(15)?.begin(LARGE, None)?;
-            while !encoding.is_behind() {
-                encoding.write(&piece, &mut Vec::new())?;
-            }
-            drop(encoding);
-            // It names itself once it runs.
-            if (0..100).any(|_| is_at_it()) {
-                return Ok(());
-            }
-        }
-        panic!("it ended before it was dropped, five times");
-    }
-
-    #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
-    #[test]
-    fn the_time_of_its_threads_counts() -> Result<(), Error> {
-        let source = text(LARGE as usize);
-        let before = cpu::time();
-        encode(&Zstd::new(15)?, &source)?;
-        let spent = cpu::time() - before;
-        let feeding = std::time::Duration::from_millis(100);
-        assert!(spent > feeding, "{spent:?}: no machine encodes 16 MiB at level 15 in that");
-        Ok(())
     }
 }
