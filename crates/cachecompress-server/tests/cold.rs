@@ -257,8 +257,8 @@ fn small_files_come_whole_with_their_length_on_the_first_request() {
     assert_eq!(server.entries(), 4);
 }
 
-/// An encode holds its encoder, with some jobs of zstd's, its decoder and what is on its way between
-/// the two, however long its source is and however slowly somebody reads.
+/// An encode holds its encoder, its decoder and what is on its way between the two, however long its
+/// source is and however slowly somebody reads.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_memory_of_an_encode_does_not_grow_with_its_source() {
@@ -266,7 +266,6 @@ fn the_memory_of_an_encode_does_not_grow_with_its_source() {
         let peak = |mib| {
             let source = site::binary(11, mib * MIB);
             let site = Site::with("program", &source);
-            // So many are the most that one source is spread over, too.
             let server = start_with(&site, "--encode-threads 2");
             let request = Request::get("/program").accept(coding);
             let mut slow = Connection::open(server.address()).unwrap();

@@ -16,7 +16,7 @@ use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
 use cachecompress::semantics::SourcePath;
 use cachecompress::source::{Content, Found, SourceFile};
 use cachecompress::{Builder, Cache, Error, ServeCompressed, Source};
-use common::pack::{Fault, Gate, Pack, WAITS, coding};
+use common::pack::{Fault, Gate, Pack, coding};
 use common::{Answer, LONG, encodes, eventually, get_as, hex, request, send};
 use tokio::task::JoinHandle;
 
@@ -194,27 +194,6 @@ fn an_encode_begins_while_its_source_is_hashed_and_goes_on_after_that() {
         assert!(answer.bytes() == expected.bytes(), "the same bytes, whenever it begins");
         assert_eq!((gate.arrived(), pack.begun()), (PIECES, 2), "nothing is encoded twice");
         assert_eq!(get_as(&service, "/a.txt", "x-pack").await.cache(), "hit");
-    });
-}
-
-/// Whoever takes it waits for the end of what it is at.
-#[test]
-fn an_encode_that_is_behind_is_waited_for_bit_by_bit() {
-    run(async {
-        for (at, ahead) in [(5, true), (PIECES - 1, false), (PIECES, false)] {
-            let (mut pack, gate) = counted();
-            pack.behind = Some(at);
-            let files = Files::default();
-            let service = service(&files, &pack, &cache());
-            files.hold();
-            let asked = ask(&service, "/a.txt");
-            eventually(|| gate.arrived() == PIECES - 1).await;
-            assert_eq!(pack.waits() > 0, ahead, "{at}");
-            files.let_go();
-            let answer = asked.await.unwrap();
-            assert!(answer.decoded() == *BEFORE);
-            assert_eq!((answer.cache(), pack.waits()), ("stored", WAITS), "{at}");
-        }
     });
 }
 

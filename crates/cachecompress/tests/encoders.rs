@@ -150,22 +150,7 @@ fn an_encoder_that_cannot_begin_is_at_fault() {
     });
 }
 
-#[test]
-fn an_encoder_is_offered_the_cores_that_are_idle() {
-    let cores = std::thread::available_parallelism().unwrap().get();
-    for threads in [2, 1000] {
-        let pack = Pack::new();
-        let builder = ServeCompressed::builder(Memory::new().file("a.txt", hex(3 * PIECE, 4)));
-        let builder = builder.encoder(coding(), Arc::new(pack.clone()));
-        let service = builder.encode_threads(threads).patience(LONG).build().unwrap();
-        run(async {
-            assert_eq!(get_as(&service, "/a.txt", "x-pack").await.coding(), "x-pack");
-        });
-        assert_eq!(*pack.offered.lock().unwrap(), [threads.min(cores - 1).max(1)]);
-    }
-}
-
-/// Threads or memory that an encoder needs may be there a moment later.
+/// Memory that an encoder needs may be there a moment later.
 #[test]
 fn an_encoder_that_is_busy_gets_another_chance() {
     let source = hex(3 * PIECE, 4);

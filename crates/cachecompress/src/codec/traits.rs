@@ -55,31 +55,6 @@ pub trait Encoding: Send {
     ///
     /// If the encoder fails, or was not fed as many bytes as it was told at the start.
     fn finish(self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error>;
-
-    /// Offers up to `threads` threads beside the one that feeds it, at least 1, for which there
-    /// are cores; returns how many it takes, which it starts and ends itself. Its output must not
-    /// depend on their number. Called before the first write; takes none unless overridden.
-    fn spread(&mut self, threads: usize) -> usize {
-        let _ = threads;
-        0
-    }
-
-    /// Whether threads of its own are behind, so that the next write or, once all of the source is
-    /// written, the finish would wait for them; `false` unless overridden.
-    fn is_behind(&self) -> bool {
-        false
-    }
-
-    /// Waits for a part of what is behind, and appends what has come of it; not called unless
-    /// something [`is_behind`](Self::is_behind).
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](Self::write).
-    fn wait(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let _ = out;
-        Ok(())
-    }
 }
 
 /// One decoding under way.

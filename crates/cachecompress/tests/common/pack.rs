@@ -16,9 +16,6 @@ const PACKED: u8 = 1;
 const PADDING: u8 = 2;
 const END: u8 = 3;
 
-/// How often it has to be waited for, once it is behind.
-pub(crate) const WAITS: usize = 3;
-
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The lengths of the samples that the library encodes by itself: one for the encoder's id, one
@@ -69,12 +66,6 @@ pub(crate) struct Pack {
     pub(crate) gate: Option<Arc<Gate>>,
     /// How often an encoding of a source, or of a sample of one, was begun.
     pub(crate) begun: Arc<AtomicUsize>,
-    /// The piece from 0 before which it says that it is behind.
-    pub(crate) behind: Option<u64>,
-    /// How often somebody has waited for it.
-    pub(crate) waited: Arc<AtomicUsize>,
-    /// How many threads its encodings of sources were offered.
-    pub(crate) offered: Arc<Mutex<Vec<usize>>>,
     /// Whether it is busy no more.
     pub(crate) recovered: Arc<AtomicBool>,
     pub(crate) level: i64,
@@ -91,9 +82,6 @@ impl Pack {
             raw: false,
             gate: None,
             begun: Arc::default(),
-            behind: None,
-            waited: Arc::default(),
-            offered: Arc::default(),
             recovered: Arc::default(),
             level: 1,
         }
@@ -109,10 +97,6 @@ impl Pack {
 
     pub(crate) fn recover(&self) {
         self.recovered.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn waits(&self) -> usize {
-        self.waited.load(Ordering::SeqCst)
     }
 
     /// Whether it goes wrong by `fault` now.
@@ -259,25 +243,6 @@ impl Encoding for PackEncoding {
             Fault::NoEnd => {}
             _ => record(END, &[], out),
         }
-        Ok(())
-    }
-
-    fn spread(&mut self, threads: usize) -> usize {
-        if self.held {
-            self.pack.offered.lock().unwrap().push(threads);
-        }
-        threads
-    }
-
-    fn is_behind(&self) -> bool {
-        self.held && self.pack.behind == Some(self.piece)
-    }
-
-    fn wait(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        if self.pack.waited.fetch_add(1, Ordering::SeqCst) + 1 == WAITS {
-            self.pack.behind = None;
-        }
-        record(PADDING, &[0; 1000], out);
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &[]),
     ("sendfile", &["concurrency"]),
     ("source", &["http", "fs"]),
-    ("codec", &["http", "concurrency"]),
+    ("codec", &["http"]),
     ("cache", &["fs", "http", "sendfile", "concurrency"]),
     ("memory_cache", &["http"]),
     ("body", &["cache", "concurrency", "fs", "http", "sendfile", "metrics"]),
