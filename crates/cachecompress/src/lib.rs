@@ -88,7 +88,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use cachecompress::codec::{Decoding, Dictionary, Encoder, Encoding, Settings};
+//! use cachecompress::codec::{Decoding, Encoder, Encoding, Settings};
 //! use cachecompress::semantics::ContentCoding;
 //! use cachecompress::{Error, Memory, ServeCompressed};
 //!
@@ -101,12 +101,12 @@
 //!         Settings { encoder: "run-length".into(), version: "1".into(), parameters: Vec::new() }
 //!     }
 //!
-//!     fn begin(&self, _len: u64, _: Option<&Dictionary>) -> Result<Box<dyn Encoding>, Error> {
+//!     fn begin(&self, _len: u64) -> Result<Box<dyn Encoding>, Error> {
 //!         Ok(Box::new(Runs))
 //!     }
 //!
 //!     // What this gives back must have the source's digest, or nothing is published.
-//!     fn decoder(&self, _: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
+//!     fn decoder(&self) -> Option<Box<dyn Decoding>> {
 //!         Some(Box::new(Pairs { count: None }))
 //!     }
 //! }

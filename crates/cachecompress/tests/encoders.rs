@@ -499,15 +499,11 @@ fn an_encoder_that_fails_at_build_is_named() {
         fn begin(
             &self,
             _: u64,
-            _: Option<&cachecompress::codec::Dictionary>,
         ) -> Result<Box<dyn cachecompress::codec::Encoding>, cachecompress::Error> {
             Err(cachecompress::codec::Gzip::new(99).unwrap_err())
         }
 
-        fn decoder(
-            &self,
-            _: Option<&cachecompress::codec::Dictionary>,
-        ) -> Option<Box<dyn cachecompress::codec::Decoding>> {
+        fn decoder(&self) -> Option<Box<dyn cachecompress::codec::Decoding>> {
             None
         }
     }

@@ -13,7 +13,7 @@ use mbrotli::{
 use super::feed::Feed;
 use super::limit::Limit;
 use super::pool::Pool;
-use super::traits::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
 
 /// Raised whenever an update changes any output: `mbrotli` tells no version at run time, so that the
@@ -43,7 +43,6 @@ const BUFFER: usize = 64 * 1024;
 /// - The window has 22 bits, never the large one of RFC 9841.
 /// - Sources over 1 MiB are flushed after 128 KiB and then after every MiB, so that readers
 ///   need not wait for brotli to gather its 8 MiB.
-/// - Knows nothing of dictionaries yet.
 #[derive(Debug)]
 pub struct Brotli {
     level: i32,
@@ -108,14 +107,7 @@ impl Encoder for Brotli {
         }
     }
 
-    fn begin(
-        &self,
-        source_len: u64,
-        dictionary: Option<&Dictionary>,
-    ) -> Result<Box<dyn Encoding>, Error> {
-        if dictionary.is_some() {
-            return Err(Error::config("the br encoder knows nothing of dictionaries"));
-        }
+    fn begin(&self, source_len: u64) -> Result<Box<dyn Encoding>, Error> {
         let Context { compressor, buffer } = self.context()?;
         let session = compressor
             .into_session(InputSize::Exact(source_len).into())
@@ -129,8 +121,8 @@ impl Encoder for Brotli {
         }))
     }
 
-    fn decoder(&self, dictionary: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
-        dictionary.is_none().then(|| Box::new(BrotliDecoding::new()) as Box<dyn Decoding>)
+    fn decoder(&self) -> Option<Box<dyn Decoding>> {
+        Some(Box::new(BrotliDecoding::new()))
     }
 }
 
@@ -317,7 +309,7 @@ mod tests {
         let source = text(300_000);
         for level in 0..=11 {
             let mut out = Vec::new();
-            let mut encoding = Brotli::new(level)?.begin(40 << 20, None)?;
+            let mut encoding = Brotli::new(level)?.begin(40 << 20)?;
             for piece in source.chunks_exact(PIECE) {
                 encoding.write(piece, &mut out)?;
             }
@@ -331,7 +323,7 @@ mod tests {
     fn large_sources_are_flushed_at_fixed_offsets() -> Result<(), Error> {
         let source = text(3 << 20);
         let encoder = Brotli::new(Brotli::DEFAULT_LEVEL)?;
-        let mut encoding = encoder.begin(source.len() as u64, None)?;
+        let mut encoding = encoder.begin(source.len() as u64)?;
         let mut out = Vec::new();
         let mut offset = 0;
         for piece in source.chunks(PIECE) {
@@ -356,10 +348,10 @@ mod tests {
     #[test]
     fn contexts_are_used_again() -> Result<(), Error> {
         let encoder = Brotli::new(5)?;
-        drop(encoder.begin(10, None)?);
+        drop(encoder.begin(10)?);
         assert_eq!(encoder.idle.len(), 1);
-        let one = encoder.begin(10, None)?;
-        let two = encoder.begin(10, None)?;
+        let one = encoder.begin(10)?;
+        let two = encoder.begin(10)?;
         assert_eq!(encoder.idle.len(), 0);
         drop((one, two));
         assert_eq!(encoder.idle.len(), 2);

@@ -12,7 +12,7 @@ type Independent = fn(&[u8]) -> Vec<u8>;
 
 pub(super) fn encode(encoder: &dyn Encoder, source: &[u8]) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
-    let mut encoding = encoder.begin(source.len() as u64, None)?;
+    let mut encoding = encoder.begin(source.len() as u64)?;
     for piece in source.chunks(PIECE) {
         encoding.write(piece, &mut out)?;
     }
@@ -22,7 +22,7 @@ pub(super) fn encode(encoder: &dyn Encoder, source: &[u8]) -> Result<Vec<u8>, Er
 
 /// Decodes `coded`, cut into pieces of `cut` bytes.
 fn decode(encoder: &dyn Encoder, coded: &[u8], cut: usize) -> Result<Vec<u8>, Error> {
-    let mut decoding = encoder.decoder(None).expect("built-in encoders have a decoder");
+    let mut decoding = encoder.decoder().expect("built-in encoders have a decoder");
     let mut decoded = Vec::new();
     for piece in coded.chunks(cut) {
         decoding.write(piece, &mut |bytes| decoded.extend_from_slice(bytes))?;
@@ -34,7 +34,7 @@ fn decode(encoder: &dyn Encoder, coded: &[u8], cut: usize) -> Result<Vec<u8>, Er
 /// Decodes the beginning of something, as far as it goes.
 #[cfg(feature = "brotli")]
 pub(super) fn decode_some(encoder: &dyn Encoder, coded: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut decoding = encoder.decoder(None).expect("built-in encoders have a decoder");
+    let mut decoding = encoder.decoder().expect("built-in encoders have a decoder");
     let mut decoded = Vec::new();
     decoding.write(coded, &mut |bytes| decoded.extend_from_slice(bytes))?;
     Ok(decoded)
@@ -114,7 +114,7 @@ fn round_trips(encoder: &dyn Encoder, independent: Independent) -> Result<(), Er
             let coded = encode(encoder, source)?;
             let bound = len + len / 256 + 64 * 1024;
             assert!(coded.len() <= bound, "{encoder:?}, {len} bytes of {name}");
-            let mut proof = Proof::new(encoder.decoder(None), len as u64);
+            let mut proof = Proof::new(encoder.decoder(), len as u64);
             for coded in coded.chunks(PIECE) {
                 proof.write(coded)?;
             }
@@ -139,14 +139,14 @@ fn is_a_pure_function(encoder: &dyn Encoder) -> Result<(), Error> {
     let source = binary((1 << 20) + 300_000);
     let first = encode(encoder, &source)?;
     encode(encoder, &text(70_000))?;
-    let mut given_up = encoder.begin(500_000, None)?;
+    let mut given_up = encoder.begin(500_000)?;
     given_up.write(&random(PIECE), &mut Vec::new())?;
     drop(given_up);
     assert!(encode(encoder, &source)? == first, "{encoder:?} from a used context");
 
     let mut all = Vec::new();
-    let mut encoding = encoder.begin(source.len() as u64, None)?;
-    let other = encoder.begin(source.len() as u64, None)?;
+    let mut encoding = encoder.begin(source.len() as u64)?;
+    let other = encoder.begin(source.len() as u64)?;
     for (index, piece) in source.chunks(PIECE).enumerate() {
         let mut out = Vec::with_capacity(index * 1000);
         encoding.write(piece, &mut out)?;
@@ -194,7 +194,7 @@ fn rejects_damage(encoder: &dyn Encoder) -> Result<(), Error> {
     for at in 0..coded.len() {
         let mut flipped = coded.clone();
         flipped[at] ^= 1 << (at % 8);
-        let mut proof = Proof::new(encoder.decoder(None), source.len() as u64);
+        let mut proof = Proof::new(encoder.decoder(), source.len() as u64);
         match proof.write(&flipped).and_then(|()| proof.finish()) {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Encoder),
             Ok(proven) if proven == Some(digest) => idle += 1,
@@ -209,19 +209,19 @@ fn checks_its_feed(encoder: &dyn Encoder) -> Result<(), Error> {
     let source = text(100_000);
     let mut out = Vec::new();
 
-    let short = encoder.begin(100_001, None)?;
+    let short = encoder.begin(100_001)?;
     assert!(short.finish(&mut out).is_err(), "{encoder:?} fed nothing");
-    let mut short = encoder.begin(100_001, None)?;
+    let mut short = encoder.begin(100_001)?;
     for piece in source.chunks(PIECE) {
         short.write(piece, &mut out)?;
     }
     assert!(short.finish(&mut out).is_err(), "{encoder:?} fed too little");
 
-    let mut long = encoder.begin(99_999, None)?;
+    let mut long = encoder.begin(99_999)?;
     long.write(&source[..PIECE], &mut out)?;
     assert!(long.write(&source[PIECE..], &mut out).is_err(), "{encoder:?} fed too much");
 
-    let mut odd = encoder.begin(100_000, None)?;
+    let mut odd = encoder.begin(100_000)?;
     odd.write(&source[..1000], &mut out)?;
     assert!(odd.write(&source[1000..2000], &mut out).is_err(), "{encoder:?} fed crumbs");
     Ok(())
@@ -230,12 +230,12 @@ fn checks_its_feed(encoder: &dyn Encoder) -> Result<(), Error> {
 /// What decodes to far more than it should is given up after little more than it should.
 fn stops_bombs(encoder: &dyn Encoder) -> Result<(), Error> {
     let coded = encode(encoder, &zeros(24 << 20))?;
-    let mut decoding = encoder.decoder(None).expect("built-in encoders have a decoder");
+    let mut decoding = encoder.decoder().expect("built-in encoders have a decoder");
     decoding.limit(1000);
     let mut decoded = 0;
     assert!(decoding.write(&coded, &mut |bytes| decoded += bytes.len()).is_err());
     assert!(decoded < 1 << 20, "{encoder:?} went on to {decoded}");
-    assert!(Proof::new(encoder.decoder(None), 1000).write(&coded).is_err());
+    assert!(Proof::new(encoder.decoder(), 1000).write(&coded).is_err());
     Ok(())
 }
 
@@ -252,8 +252,8 @@ fn levels<E: Encoder>(
         let coded = encode(&encoder, &source)?;
         assert!(decode(&encoder, &coded, PIECE)? == source, "{encoder:?}");
         assert!(independent(&coded) == source, "{encoder:?}");
-        let id = encoder_id(&encoder, None)?;
-        assert_eq!(encoder_id(&new(level)?, None)?, id, "{encoder:?}");
+        let id = encoder_id(&encoder)?;
+        assert_eq!(encoder_id(&new(level)?)?, id, "{encoder:?}");
         assert!(ids.insert(id), "{encoder:?} shares its id");
     }
     for level in [levels.start() - 1, levels.end() + 1] {
@@ -406,7 +406,7 @@ mod zstd {
 mod broken {
     use super::*;
     use crate::codec::gzip::Gzip;
-    use crate::codec::traits::{Decoding, Dictionary, Encoding, Settings};
+    use crate::codec::traits::{Decoding, Encoding, Settings};
 
     #[derive(Clone, Copy, Debug)]
     enum Fault {
@@ -424,12 +424,12 @@ mod broken {
             self.1.settings()
         }
 
-        fn begin(&self, _: u64, _: Option<&Dictionary>) -> Result<Box<dyn Encoding>, Error> {
+        fn begin(&self, _: u64) -> Result<Box<dyn Encoding>, Error> {
             Ok(Box::new(Gathered(self.0, Vec::new())))
         }
 
-        fn decoder(&self, dictionary: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
-            self.1.decoder(dictionary)
+        fn decoder(&self) -> Option<Box<dyn Decoding>> {
+            self.1.decoder()
         }
     }
 
@@ -464,7 +464,7 @@ mod broken {
         {
             let encoder = Broken(fault, Gzip::new(6)?);
             let coded = encode(&encoder, &source)?;
-            let mut proof = Proof::new(encoder.decoder(None), source.len() as u64);
+            let mut proof = Proof::new(encoder.decoder(), source.len() as u64);
             let proven = proof.write(&coded).and_then(|()| proof.finish());
             assert_ne!(proven.ok().flatten(), Some(Digest::of(&source)), "{fault:?}");
         }

@@ -12,7 +12,7 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 use super::feed::Feed;
 use super::limit::Limit;
 use super::pool::Pool;
-use super::traits::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
 
 /// Raised whenever an update changes any output: `zlib-rs` tells no version at run time, so that the
@@ -27,8 +27,7 @@ const CONTEXT: usize = 268 * 1024 + BUFFER;
 
 /// `deflate` by zlib-rs: the zlib format, with its Adler-32.
 ///
-/// Nothing is flushed: a block goes out for every 16 Ki literals and matches. There are no
-/// dictionaries.
+/// Nothing is flushed: a block goes out for every 16 Ki literals and matches.
 #[derive(Debug)]
 pub struct Deflate {
     streams: Streams,
@@ -53,22 +52,12 @@ impl Encoder for Deflate {
         self.streams.settings()
     }
 
-    fn begin(
-        &self,
-        source_len: u64,
-        dictionary: Option<&Dictionary>,
-    ) -> Result<Box<dyn Encoding>, Error> {
-        if dictionary.is_some() {
-            return Err(Error::config("the deflate encoder knows nothing of dictionaries"));
-        }
+    fn begin(&self, source_len: u64) -> Result<Box<dyn Encoding>, Error> {
         Ok(Box::new(DeflateEncoding { feed: Feed::new(source_len), stream: self.streams.begin() }))
     }
 
-    fn decoder(&self, dictionary: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
-        dictionary.is_none().then(|| {
-            Box::new(DeflateDecoding { inflate: Inflate::new(true), ended: false })
-                as Box<dyn Decoding>
-        })
+    fn decoder(&self) -> Option<Box<dyn Decoding>> {
+        Some(Box::new(DeflateDecoding { inflate: Inflate::new(true), ended: false }))
     }
 }
 

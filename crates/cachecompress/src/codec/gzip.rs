@@ -3,7 +3,7 @@
 use super::deflate::{Inflate, Stream, Streams, wrong};
 use super::feed::Feed;
 use super::limit::Limit;
-use super::traits::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::Error;
 
 const HEADER_LEN: usize = 10;
@@ -12,7 +12,7 @@ const TRAILER_LEN: usize = 8;
 /// `gzip` by zlib-rs.
 ///
 /// One member whose header says nothing of time, name or operating system. Nothing is flushed:
-/// a block goes out for every 16 Ki literals and matches. There are no dictionaries.
+/// a block goes out for every 16 Ki literals and matches.
 #[derive(Debug)]
 pub struct Gzip {
     streams: Streams,
@@ -37,14 +37,7 @@ impl Encoder for Gzip {
         self.streams.settings()
     }
 
-    fn begin(
-        &self,
-        source_len: u64,
-        dictionary: Option<&Dictionary>,
-    ) -> Result<Box<dyn Encoding>, Error> {
-        if dictionary.is_some() {
-            return Err(Error::config("the gzip encoder knows nothing of dictionaries"));
-        }
+    fn begin(&self, source_len: u64) -> Result<Box<dyn Encoding>, Error> {
         Ok(Box::new(GzipEncoding {
             feed: Feed::new(source_len),
             header: Some(header(self.streams.level())),
@@ -53,8 +46,8 @@ impl Encoder for Gzip {
         }))
     }
 
-    fn decoder(&self, dictionary: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
-        dictionary.is_none().then(|| Box::new(GzipDecoding::new()) as Box<dyn Decoding>)
+    fn decoder(&self) -> Option<Box<dyn Decoding>> {
+        Some(Box::new(GzipDecoding::new()))
     }
 }
 
@@ -217,7 +210,7 @@ mod tests {
     #[test]
     fn the_header_tells_nothing_of_time_and_place() -> Result<(), Error> {
         for (level, effort) in [(1, 4), (6, 0), (9, 2)] {
-            let mut encoding = Gzip::new(level)?.begin(5, None)?;
+            let mut encoding = Gzip::new(level)?.begin(5)?;
             let mut out = Vec::new();
             encoding.write(b"hello", &mut out)?;
             encoding.finish(&mut out)?;

@@ -1,28 +1,22 @@
 //! The id of an encoder, which stands for its settings and its output.
 
-use super::traits::{Dictionary, Encoder, Settings};
+use super::traits::{Encoder, Settings};
 use crate::error::Error;
 use crate::http::EncoderId;
 use crate::limits::PIECE;
 
-/// Derives the id of `encoder` with `dictionary`: settings, piece size and the output for a
-/// fixed sample.
+/// Derives the id of `encoder` from its settings, the size of a piece and the output for a fixed
+/// sample.
 ///
 /// # Errors
 ///
 /// If the encoder fails on the sample.
-pub fn encoder_id(
-    encoder: &dyn Encoder,
-    dictionary: Option<&Dictionary>,
-) -> Result<EncoderId, Error> {
+pub fn encoder_id(encoder: &dyn Encoder) -> Result<EncoderId, Error> {
     let mut description = encoder.settings().describe().into_bytes();
     description.extend_from_slice(&(PIECE as u64).to_le_bytes());
-    if let Some(dictionary) = dictionary {
-        description.extend_from_slice(dictionary.digest.as_bytes());
-    }
     let sample = sample();
     let mut out = Vec::new();
-    let mut encoding = encoder.begin(sample.len() as u64, dictionary)?;
+    let mut encoding = encoder.begin(sample.len() as u64)?;
     for piece in sample.chunks(PIECE) {
         encoding.write(piece, &mut out)?;
     }

@@ -39,7 +39,7 @@ pub use gzip::Gzip;
 pub use id::encoder_id;
 pub use proof::Proof;
 pub use registry::{Codec, Codecs, CodecsBuilder, Preference};
-pub use traits::{Decoding, Dictionary, Encoder, Encoding, Settings};
+pub use traits::{Decoding, Encoder, Encoding, Settings};
 #[cfg(feature = "zstd")]
 pub use zstd::Zstd;
 

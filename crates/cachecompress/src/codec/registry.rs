@@ -182,7 +182,7 @@ impl CodecsBuilder {
                      its own"
                 )));
             }
-            let id = encoder_id(&*encoder, None).map_err(|error| {
+            let id = encoder_id(&*encoder).map_err(|error| {
                 Error::config(format!("the encoder of `{coding}` fails on a sample"))
                     .with_cause(error)
             })?;
@@ -304,7 +304,7 @@ fn built_in(coding: &ContentCoding, level: Option<i32>) -> Result<Arc<dyn Encode
 
 #[cfg(test)]
 mod tests {
-    use super::super::traits::{Decoding, Dictionary, Encoding, Settings};
+    use super::super::traits::{Decoding, Encoding, Settings};
     use super::*;
     use crate::ErrorKind;
 
@@ -321,11 +321,11 @@ mod tests {
             }
         }
 
-        fn begin(&self, _: u64, _: Option<&Dictionary>) -> Result<Box<dyn Encoding>, Error> {
+        fn begin(&self, _: u64) -> Result<Box<dyn Encoding>, Error> {
             Ok(Box::new(Nothing(self.0)))
         }
 
-        fn decoder(&self, _: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
+        fn decoder(&self) -> Option<Box<dyn Decoding>> {
             None
         }
     }
@@ -455,7 +455,7 @@ mod tests {
             let codecs = Codecs::builder().set_level(&ContentCoding::ZSTD, level)?.build()?;
             for codec in &codecs {
                 let short = codec.id(0);
-                assert_eq!(short, encoder_id(&*codec.encoder, None)?);
+                assert_eq!(short, encoder_id(&*codec.encoder)?);
                 assert_eq!(codec.id(LONG - 1), short);
                 assert_eq!(codec.id(LONG), codec.id(u64::MAX));
                 let is_zstd = codec.coding == ContentCoding::ZSTD;

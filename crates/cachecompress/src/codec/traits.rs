@@ -3,10 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use bytes::Bytes;
-
 use crate::error::Error;
-use crate::http::Digest;
 
 /// One way to produce one content coding: an algorithm with all its settings fixed.
 ///
@@ -22,18 +19,14 @@ pub trait Encoder: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// If the encoder cannot be set up, or knows nothing of dictionaries and one was given.
-    fn begin(
-        &self,
-        source_len: u64,
-        dictionary: Option<&Dictionary>,
-    ) -> Result<Box<dyn Encoding>, Error>;
+    /// If the encoder cannot be set up.
+    fn begin(&self, source_len: u64) -> Result<Box<dyn Encoding>, Error>;
 
     /// Starts a decoder for what [`begin`](Self::begin) produces, for the proof that every
     /// encode passes before it is published: best another implementation than the encoder's.
     ///
     /// `None`: the output cannot be decoded here; then only the source's bytes are checked.
-    fn decoder(&self, dictionary: Option<&Dictionary>) -> Option<Box<dyn Decoding>>;
+    fn decoder(&self) -> Option<Box<dyn Decoding>>;
 }
 
 /// One encoding under way.
@@ -92,15 +85,6 @@ pub struct Settings {
     pub version: Cow<'static, str>,
     /// Everything else, by name: level, window, flush schedule, worker mode.
     pub parameters: Vec<(&'static str, i64)>,
-}
-
-/// Bytes that encoder and decoder both know before they start (RFC 9842).
-#[derive(Clone, Debug)]
-pub struct Dictionary {
-    /// The SHA-256 of `bytes`.
-    pub digest: Digest,
-    /// The dictionary itself.
-    pub bytes: Bytes,
 }
 
 impl Settings {

@@ -14,7 +14,7 @@ use super::feed::Feed;
 use super::id::JOBS_FROM;
 use super::limit::Limit;
 use super::pool::Pool;
-use super::traits::{Decoding, Dictionary, Encoder, Encoding, Settings};
+use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
 
 /// RFC 9659 §3: no frame may need a larger window than 8 MiB.
@@ -40,7 +40,6 @@ const FROZEN_FIRST_JOB: i64 = 256 << 10;
 /// - The window is never larger than 8 MiB (RFC 9659), nor than the source needs.
 /// - No long-distance matching, no worker threads, no flushes: libzstd emits a block for every
 ///   128 KiB of source.
-/// - Knows nothing of dictionaries yet.
 #[derive(Debug)]
 pub struct Zstd {
     level: i32,
@@ -96,14 +95,7 @@ impl Encoder for Zstd {
         }
     }
 
-    fn begin(
-        &self,
-        source_len: u64,
-        dictionary: Option<&Dictionary>,
-    ) -> Result<Box<dyn Encoding>, Error> {
-        if dictionary.is_some() {
-            return Err(Error::config("the zstd encoder knows nothing of dictionaries"));
-        }
+    fn begin(&self, source_len: u64) -> Result<Box<dyn Encoding>, Error> {
         let mut context = self.idle.take().map_or_else(Context::new, Ok)?;
         let zstd = &mut context.zstd;
         zstd.reset(ResetDirective::SessionAndParameters).map_err(failed)?;
@@ -124,8 +116,8 @@ impl Encoder for Zstd {
         }))
     }
 
-    fn decoder(&self, dictionary: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
-        dictionary.is_none().then(|| Box::new(ZstdDecoding::new()) as Box<dyn Decoding>)
+    fn decoder(&self) -> Option<Box<dyn Decoding>> {
+        Some(Box::new(ZstdDecoding::new()))
     }
 }
 
@@ -407,7 +399,7 @@ mod tests {
     fn no_level_declares_more_than_8_mib() -> Result<(), Error> {
         let piece = text(PIECE);
         for level in 1..=22 {
-            let mut encoding = Zstd::new(level)?.begin(40 << 20, None)?;
+            let mut encoding = Zstd::new(level)?.begin(40 << 20)?;
             let mut out = Vec::new();
             while out.len() < 18 {
                 encoding.write(&piece, &mut out)?;
@@ -472,7 +464,7 @@ mod tests {
         assert_eq!(encoder.idle.len(), 1);
 
         let encoder = Zstd::new(19)?;
-        let mut encoding = encoder.begin(LONG as u64 - 1, None)?;
+        let mut encoding = encoder.begin(LONG as u64 - 1)?;
         encoding.write(&text(PIECE), &mut Vec::new())?;
         drop(encoding);
         assert_eq!(encoder.idle.len(), 0, "dozens of MiB");
@@ -484,7 +476,7 @@ mod tests {
         let source = text(LONG + 12_345);
         for level in [1, Zstd::DEFAULT_LEVEL] {
             let encoder = Zstd::new(level)?;
-            let mut proof = Proof::new(encoder.decoder(None), source.len() as u64);
+            let mut proof = Proof::new(encoder.decoder(), source.len() as u64);
             proof.write(&encode(&encoder, &source)?)?;
             assert_eq!(proof.finish()?, Some(Digest::of(&source)), "level {level}");
         }
@@ -495,7 +487,7 @@ mod tests {
     fn long_source_is_emitted_by_blocks() -> Result<(), Error> {
         let piece = text(PIECE);
         for level in [1, 3, 9, 16] {
-            let mut encoding = Zstd::new(level)?.begin(LONG as u64, None)?;
+            let mut encoding = Zstd::new(level)?.begin(LONG as u64)?;
             let (mut out, mut decoded) = (Vec::new(), 0);
             let mut decoding = ZstdDecoding::new();
             for pieces in 1..=32 {

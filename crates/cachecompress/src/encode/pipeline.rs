@@ -22,8 +22,8 @@ pub(super) struct Pipeline {
 impl Pipeline {
     /// Begins to encode a source of `source_len` bytes.
     pub(super) fn begin(codec: &Codec, source_len: u64, prove: bool) -> Result<Self, Error> {
-        let encoding = codec.encoder.begin(source_len, None)?;
-        let decoding = prove.then(|| codec.encoder.decoder(None)).flatten();
+        let encoding = codec.encoder.begin(source_len)?;
+        let decoding = prove.then(|| codec.encoder.decoder()).flatten();
         let hasher = decoding.is_none().then(Hasher::new);
         Ok(Self { encoding, decoding, hasher, fed: 0, out: Vec::new() })
     }

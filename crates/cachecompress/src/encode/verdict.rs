@@ -66,7 +66,7 @@ pub(crate) fn sample<E>(
 /// Encodes a sample. Returns whether that saves enough.
 pub(crate) fn sample_saves(codec: &Codec, sample: &[u8]) -> Result<bool, Error> {
     let mut encoded = Vec::with_capacity(sample.len());
-    let mut encoding = codec.encoder.begin(sample.len() as u64, None)?;
+    let mut encoding = codec.encoder.begin(sample.len() as u64)?;
     encoding.write(sample, &mut encoded)?;
     encoding.finish(&mut encoded)?;
     Ok(is_worth_it(sample.len() as u64, encoded.len() as u64))

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use cachecompress::codec::{Decoding, Dictionary, Encoder, Encoding, Gzip, PIECE, Settings};
+use cachecompress::codec::{Decoding, Encoder, Encoding, Gzip, PIECE, Settings};
 use cachecompress::semantics::ContentCoding;
 use cachecompress::{Error, ErrorKind};
 
@@ -169,7 +169,7 @@ impl Encoder for Pack {
         }
     }
 
-    fn begin(&self, source_len: u64, _: Option<&Dictionary>) -> Result<Box<dyn Encoding>, Error> {
+    fn begin(&self, source_len: u64) -> Result<Box<dyn Encoding>, Error> {
         let is_source = !SAMPLES.contains(&source_len);
         if source_len != SAMPLES[0] {
             self.begun.fetch_add(1, Ordering::SeqCst);
@@ -191,7 +191,7 @@ impl Encoder for Pack {
         }))
     }
 
-    fn decoder(&self, _: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
+    fn decoder(&self) -> Option<Box<dyn Decoding>> {
         self.decoder.then(|| Box::new(PackDecoding::default()) as Box<dyn Decoding>)
     }
 }

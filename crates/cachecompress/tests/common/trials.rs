@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cachecompress::codec::{Decoding, Dictionary, Encoder, Encoding, PIECE, Settings};
+use cachecompress::codec::{Decoding, Encoder, Encoding, PIECE, Settings};
 use cachecompress::fs::{Disk, RealDisk};
 use cachecompress::semantics::ContentCoding;
 use cachecompress::{Body, Cache, Directory, Error, Memory, Preference, ServeCompressed, Source};
@@ -233,11 +233,11 @@ impl Encoder for Idle {
         Settings { encoder: "idle".into(), version: "1".into(), parameters: Vec::new() }
     }
 
-    fn begin(&self, _: u64, _: Option<&Dictionary>) -> Result<Box<dyn Encoding>, Error> {
+    fn begin(&self, _: u64) -> Result<Box<dyn Encoding>, Error> {
         Ok(Box::new(Self))
     }
 
-    fn decoder(&self, _: Option<&Dictionary>) -> Option<Box<dyn Decoding>> {
+    fn decoder(&self) -> Option<Box<dyn Decoding>> {
         None
     }
 }
@@ -657,7 +657,7 @@ fn judge(scenario: &Scenario, trial: &Trial, step: Step, answer: &Answer) {
 /// `source` in the coding `x-pack`.
 fn pack(source: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut encoding = Pack::new().begin(source.len() as u64, None).unwrap();
+    let mut encoding = Pack::new().begin(source.len() as u64).unwrap();
     for piece in source.chunks(PIECE) {
         encoding.write(piece, &mut out).unwrap();
     }
