@@ -15,25 +15,13 @@ use super::limit::Limit;
 use super::pool::Pool;
 use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
+use crate::limits::{
+    BROTLI_FIRST_FLUSH, BROTLI_FLUSH_ABOVE, BROTLI_FLUSH_EVERY, BROTLI_WINDOW_LOG, CONTEXT_BYTES,
+};
 
 /// Raised whenever an update changes any output: `mbrotli` tells no version at run time, so that the
 /// encoder's id must say it. A test holds the outputs' digest.
 const REVISION: i64 = 1;
-
-/// 4 MiB, every encoder's default. RFC 7932 would allow 24; "large window" is another format.
-const WINDOW_BITS: u8 = 22;
-
-/// Sources up to this size are never flushed: all of them is encoded soon enough.
-const FLUSH_ABOVE: u64 = 1 << 20;
-
-/// Where larger ones are flushed first, so that there is something to send ...
-const FIRST_FLUSH: u64 = 128 << 10;
-
-/// ... and then at every multiple of this. An encoder left alone gathers up to 8 MiB of source
-/// before it emits a byte: 145 ms for a binary at level 5, 3 s for a script at 11. With this it
-/// is 25 ms and 0.9 s, the first byte comes after 3 ms and 80 ms, and it costs 0.1 to 0.7 % in
-/// size (a binary even gains 0.2 %).
-const FLUSH_EVERY: u64 = 1 << 20;
 
 /// What an encoding writes to before it is appended to the output.
 const BUFFER: usize = 64 * 1024;
@@ -79,10 +67,10 @@ impl Brotli {
         if let Some(context) = self.idle.take() {
             return Ok(context);
         }
-        let window = Window::standard(WINDOW_BITS)
+        let window = Window::standard(BROTLI_WINDOW_LOG)
             .map_err(|cause| failed("brotli refuses its window").with_cause(cause))?;
         let config = EncoderConfig::default().with_quality(self.quality).with_window(window);
-        let retention = RetentionPolicy::Bounded { max_bytes: Pool::<Context>::CONTEXT_BYTES };
+        let retention = RetentionPolicy::Bounded { max_bytes: CONTEXT_BYTES };
         let compressor = Compressor::builder(config)
             .with_retention(retention)
             .build()
@@ -99,10 +87,10 @@ impl Encoder for Brotli {
             parameters: vec![
                 ("level", i64::from(self.level)),
                 ("revision", REVISION),
-                ("window_log", i64::from(WINDOW_BITS)),
-                ("flush_above", FLUSH_ABOVE as i64),
-                ("first_flush", FIRST_FLUSH as i64),
-                ("flush_every", FLUSH_EVERY as i64),
+                ("window_log", i64::from(BROTLI_WINDOW_LOG)),
+                ("flush_above", BROTLI_FLUSH_ABOVE as i64),
+                ("first_flush", BROTLI_FIRST_FLUSH as i64),
+                ("flush_every", BROTLI_FLUSH_EVERY as i64),
             ],
         }
     }
@@ -136,9 +124,9 @@ impl Schedule {
     /// Moves on by `len` bytes and tells whether to flush there.
     fn advance(&mut self, len: usize) -> bool {
         self.offset += len as u64;
-        self.source_len > FLUSH_ABOVE
+        self.source_len > BROTLI_FLUSH_ABOVE
             && self.offset < self.source_len
-            && (self.offset == FIRST_FLUSH || self.offset.is_multiple_of(FLUSH_EVERY))
+            && (self.offset == BROTLI_FIRST_FLUSH || self.offset.is_multiple_of(BROTLI_FLUSH_EVERY))
     }
 }
 

@@ -3,16 +3,12 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use crate::limits::{CONTEXT_BYTES, IDLE_CONTEXTS};
+
 /// A few idle contexts of one encoder: setting one up costs more than encoding a small file.
 pub(super) struct Pool<T>(Mutex<Vec<T>>);
 
 impl<T> Pool<T> {
-    /// How many contexts stay; what is given back beyond that is dropped.
-    pub(super) const IDLE: usize = 4;
-
-    /// A context that holds more bytes of memory than this is dropped rather than kept.
-    pub(super) const CONTEXT_BYTES: usize = 16 << 20;
-
     pub(super) fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
@@ -24,11 +20,11 @@ impl<T> Pool<T> {
     /// Keeps `context`, which holds `bytes` of memory, if there is room for it, and if no panic
     /// may have left it half changed.
     pub(super) fn give(&self, context: T, bytes: usize) {
-        if bytes > Self::CONTEXT_BYTES || std::thread::panicking() {
+        if bytes > CONTEXT_BYTES || std::thread::panicking() {
             return;
         }
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < Self::IDLE {
+        if idle.len() < IDLE_CONTEXTS {
             idle.push(context);
         }
     }
@@ -55,10 +51,10 @@ mod tests {
         for context in 0..100 {
             pool.give(context, 0);
         }
-        assert_eq!(pool.len(), Pool::<i32>::IDLE);
+        assert_eq!(pool.len(), IDLE_CONTEXTS);
         assert!(pool.take().is_some());
-        assert_eq!(pool.len(), Pool::<i32>::IDLE - 1);
-        pool.give(0, Pool::<i32>::CONTEXT_BYTES + 1);
-        assert_eq!(pool.len(), Pool::<i32>::IDLE - 1, "too large");
+        assert_eq!(pool.len(), IDLE_CONTEXTS - 1);
+        pool.give(0, CONTEXT_BYTES + 1);
+        assert_eq!(pool.len(), IDLE_CONTEXTS - 1, "too large");
     }
 }

@@ -6,6 +6,7 @@ use super::id::{encoder_id, long_source_id};
 use super::traits::Encoder;
 use crate::error::Error;
 use crate::http::{ContentCoding, EncoderId};
+use crate::limits::SMALL_SOURCE;
 
 /// One content coding in use.
 #[derive(Clone, Debug)]
@@ -86,7 +87,7 @@ impl Codec {
 
 impl Codecs {
     /// The length up to which a source counts as small for [`Preference::Auto`]: 1 MiB.
-    pub const SMALL: u64 = 1 << 20;
+    pub const SMALL: u64 = SMALL_SOURCE;
 
     /// The built-in codings at their default levels.
     ///
@@ -238,7 +239,7 @@ impl Preference {
     pub fn order<'a>(&'a self, codecs: &'a Codecs, source_len: u64) -> &'a [ContentCoding] {
         match self {
             Self::List(list) => list,
-            Self::Auto if source_len <= Codecs::SMALL => &codecs.auto_small,
+            Self::Auto if source_len <= SMALL_SOURCE => &codecs.auto_small,
             Self::Auto => &codecs.auto_large,
         }
     }

@@ -16,16 +16,10 @@ use super::limit::Limit;
 use super::pool::Pool;
 use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
-
-/// RFC 9659 §3: no frame may need a larger window than 8 MiB.
-const WINDOW_LOG_MAX: u32 = 23;
+use crate::limits::{ZSTD_LEVEL_OF_LARGEST_WINDOW, ZSTD_WINDOW_LOG_MAX};
 
 /// The longest block, decoded, in bytes: RFC 8878 §3.1.1.2.4.
 const BLOCK: usize = 128 * 1024;
-
-/// From this level on libzstd would like a window of the largest size or more. Below, its own
-/// smaller windows are kept: they are a part of what makes those levels fast.
-const LEVEL_OF_LARGEST_WINDOW: i32 = 17;
 
 /// Frozen parameters of the id: the least length in bytes of sources that libzstd's worker threads
 /// formerly encoded in jobs, and the lengths of a job and of the first job. The encoder reads none of
@@ -71,7 +65,7 @@ impl Zstd {
     }
 
     fn has_largest_window(&self) -> bool {
-        self.level >= LEVEL_OF_LARGEST_WINDOW
+        self.level >= ZSTD_LEVEL_OF_LARGEST_WINDOW
     }
 }
 
@@ -84,7 +78,7 @@ impl Encoder for Zstd {
             version: Cow::Borrowed(zstd_safe::version_string()),
             parameters: vec![
                 ("level", i64::from(self.level)),
-                ("window_log_max", i64::from(WINDOW_LOG_MAX)),
+                ("window_log_max", i64::from(ZSTD_WINDOW_LOG_MAX)),
                 ("checksum", 1),
                 ("content_size", 1),
                 ("long_distance", 0),
@@ -101,7 +95,7 @@ impl Encoder for Zstd {
         zstd.reset(ResetDirective::SessionAndParameters).map_err(failed)?;
         zstd.set_parameter(CParameter::CompressionLevel(self.level)).map_err(failed)?;
         if self.has_largest_window() {
-            zstd.set_parameter(CParameter::WindowLog(WINDOW_LOG_MAX)).map_err(failed)?;
+            zstd.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG_MAX)).map_err(failed)?;
         }
         // Long-distance matching is left alone: libzstd turns it on by itself only for windows
         // of 128 MiB, and "false" here would mean that choice anyway.
@@ -286,7 +280,7 @@ impl ZstdDecoding {
     }
 
     fn header(&mut self, unit: &[u8]) -> Result<(), Error> {
-        if window(unit) > 1 << WINDOW_LOG_MAX {
+        if window(unit) > 1 << ZSTD_WINDOW_LOG_MAX {
             return Err(wrong("a zstd frame needs a larger window than 8 MiB"));
         }
         self.checksum = unit[4] & 0b100 != 0;
