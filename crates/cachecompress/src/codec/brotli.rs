@@ -10,8 +10,8 @@ use mbrotli::{
     RetentionPolicy, Window,
 };
 
+use super::decoded_limit::DecodedLimit;
 use super::feed::Feed;
-use super::limit::Limit;
 use super::pool::Pool;
 use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
@@ -212,7 +212,7 @@ struct BrotliDecoding {
     state: Box<State>,
     buffer: Box<[u8]>,
     ended: bool,
-    limit: Limit,
+    limit: DecodedLimit,
 }
 
 impl BrotliDecoding {
@@ -223,7 +223,7 @@ impl BrotliDecoding {
             state: Box::new(State::new_strict(alloc(), alloc(), alloc())),
             buffer: vec![0; BUFFER].into_boxed_slice(),
             ended: false,
-            limit: Limit::NONE,
+            limit: DecodedLimit::NONE,
         }
     }
 }
@@ -270,13 +270,13 @@ impl Decoding for BrotliDecoding {
     }
 
     fn limit(&mut self, bytes: u64) {
-        self.limit = Limit::new(bytes);
+        self.limit = DecodedLimit::new(bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::conformance::{decode_some, text};
+    use super::super::testing::{decode_some, text};
     use super::*;
     use crate::limits::PIECE;
 

@@ -2,6 +2,7 @@
 
 use super::id::encoder_id;
 use super::proof::Proof;
+use super::testing::{binary, decode, encode, random, text, zeros};
 use super::traits::Encoder;
 use crate::error::{Error, ErrorKind};
 use crate::http::Digest;
@@ -9,82 +10,6 @@ use crate::limits::PIECE;
 
 /// Decodes the whole of a coding by another implementation than encoder's and decoder's.
 type Independent = fn(&[u8]) -> Vec<u8>;
-
-pub(super) fn encode(encoder: &dyn Encoder, source: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut out = Vec::new();
-    let mut encoding = encoder.begin(source.len() as u64)?;
-    for piece in source.chunks(PIECE) {
-        encoding.write(piece, &mut out)?;
-    }
-    encoding.finish(&mut out)?;
-    Ok(out)
-}
-
-/// Decodes `coded`, cut into pieces of `cut` bytes.
-fn decode(encoder: &dyn Encoder, coded: &[u8], cut: usize) -> Result<Vec<u8>, Error> {
-    let mut decoding = encoder.decoder().expect("built-in encoders have a decoder");
-    let mut decoded = Vec::new();
-    for piece in coded.chunks(cut) {
-        decoding.write(piece, &mut |bytes| decoded.extend_from_slice(bytes))?;
-    }
-    decoding.finish(&mut |bytes| decoded.extend_from_slice(bytes))?;
-    Ok(decoded)
-}
-
-/// Decodes the beginning of something, as far as it goes.
-#[cfg(feature = "brotli")]
-pub(super) fn decode_some(encoder: &dyn Encoder, coded: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut decoding = encoder.decoder().expect("built-in encoders have a decoder");
-    let mut decoded = Vec::new();
-    decoding.write(coded, &mut |bytes| decoded.extend_from_slice(bytes))?;
-    Ok(decoded)
-}
-
-/// Words of a made-up language, in markup.
-pub(super) fn text(len: usize) -> Vec<u8> {
-    let mut state = 1_u32;
-    let mut text = Vec::with_capacity(len + 64);
-    while text.len() < len {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let word = (state >> 8).trailing_zeros() * 41 + (state >> 20) % 97;
-        text.extend_from_slice(format!("<li id=w{word}>{:x}</li>\n", word * word * 31).as_bytes());
-    }
-    text.truncate(len);
-    text
-}
-
-/// Machine code and the like: short runs of structure between bytes that look like chance.
-fn binary(len: usize) -> Vec<u8> {
-    let mut state = 0x1234_5678_u32;
-    let mut bytes = Vec::with_capacity(len + 16);
-    while bytes.len() < len {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        match state >> 29 {
-            0 | 1 => bytes.extend_from_slice(&[0x48, 0x8b, (state >> 8) as u8 & 0x7f, 0x24]),
-            2 => bytes.extend_from_slice(&(state & 0x3ff).to_le_bytes()),
-            3 => bytes.extend_from_slice(&[0; 12]),
-            _ => bytes.extend_from_slice(&state.to_le_bytes()[1..]),
-        }
-    }
-    bytes.truncate(len);
-    bytes
-}
-
-pub(super) fn random(len: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    })
-    .take(len)
-    .collect()
-}
-
-fn zeros(len: usize) -> Vec<u8> {
-    vec![0; len]
-}
 
 /// Makes a source of some length.
 type Kind = fn(usize) -> Vec<u8>;

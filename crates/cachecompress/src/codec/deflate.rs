@@ -9,8 +9,8 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 
+use super::decoded_limit::DecodedLimit;
 use super::feed::Feed;
-use super::limit::Limit;
 use super::pool::Pool;
 use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
@@ -102,7 +102,7 @@ impl Decoding for DeflateDecoding {
     }
 
     fn limit(&mut self, bytes: u64) {
-        self.inflate.limit = Limit::new(bytes);
+        self.inflate.limit = DecodedLimit::new(bytes);
     }
 }
 
@@ -233,7 +233,7 @@ pub(super) struct Inflate {
     window: Box<[u8]>,
     at: usize,
     flags: u32,
-    pub(super) limit: Limit,
+    pub(super) limit: DecodedLimit,
 }
 
 impl Inflate {
@@ -251,7 +251,7 @@ impl Inflate {
             window: vec![0; Self::WINDOW].into_boxed_slice(),
             at: 0,
             flags: format | inflate_flags::TINFL_FLAG_HAS_MORE_INPUT,
-            limit: Limit::NONE,
+            limit: DecodedLimit::NONE,
         }
     }
 

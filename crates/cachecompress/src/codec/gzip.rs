@@ -1,8 +1,8 @@
 //! The `gzip` coding, RFC 1952.
 
+use super::decoded_limit::DecodedLimit;
 use super::deflate::{Inflate, Stream, Streams, wrong};
 use super::feed::Feed;
-use super::limit::Limit;
 use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::Error;
 
@@ -199,7 +199,7 @@ impl Decoding for GzipDecoding {
     }
 
     fn limit(&mut self, bytes: u64) {
-        self.inflate.limit = Limit::new(bytes);
+        self.inflate.limit = DecodedLimit::new(bytes);
     }
 }
 

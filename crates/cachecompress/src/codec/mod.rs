@@ -14,6 +14,8 @@ mod traits;
 
 #[cfg(feature = "brotli")]
 mod brotli;
+#[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
+mod decoded_limit;
 #[cfg(feature = "gzip")]
 mod deflate;
 #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
@@ -21,14 +23,14 @@ mod feed;
 #[cfg(feature = "gzip")]
 mod gzip;
 #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
-mod limit;
-#[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
 mod pool;
 #[cfg(feature = "zstd")]
 mod zstd;
 
 #[cfg(all(test, any(feature = "brotli", feature = "gzip", feature = "zstd")))]
 mod conformance;
+#[cfg(all(test, any(feature = "brotli", feature = "gzip", feature = "zstd")))]
+mod testing;
 
 #[cfg(feature = "brotli")]
 pub use brotli::Brotli;

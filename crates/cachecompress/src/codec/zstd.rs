@@ -10,9 +10,9 @@ use zrip::FrameDecoder;
 use zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
 
+use super::decoded_limit::DecodedLimit;
 use super::feed::Feed;
 use super::id::JOBS_FROM;
-use super::limit::Limit;
 use super::pool::Pool;
 use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
@@ -210,7 +210,7 @@ struct ZstdDecoding {
     pending: Vec<u8>,
     next: Next,
     checksum: bool,
-    limit: Limit,
+    limit: DecodedLimit,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -248,7 +248,7 @@ impl ZstdDecoding {
             pending: Vec::new(),
             next: Next::Header,
             checksum: false,
-            limit: Limit::NONE,
+            limit: DecodedLimit::NONE,
         }
     }
 
@@ -371,14 +371,14 @@ impl Decoding for ZstdDecoding {
     }
 
     fn limit(&mut self, bytes: u64) {
-        self.limit = Limit::new(bytes);
+        self.limit = DecodedLimit::new(bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::conformance::{encode, text};
     use super::super::proof::Proof;
+    use super::super::testing::{encode, text};
     use super::*;
     use crate::http::Digest;
     use crate::limits::PIECE;

@@ -4,9 +4,9 @@ use crate::error::{Error, ErrorKind};
 
 /// How many more bytes a decoder may produce.
 #[derive(Debug)]
-pub(super) struct Limit(u64);
+pub(super) struct DecodedLimit(u64);
 
-impl Limit {
+impl DecodedLimit {
     pub(super) const NONE: Self = Self(u64::MAX);
 
     pub(super) fn new(bytes: u64) -> Self {
