@@ -230,15 +230,15 @@ pub(crate) const EXTENSION: usize = 16;
 
 /// The length of the pieces that an encoding is fed, in bytes; only the last piece is shorter.
 ///
-/// The output of some encoders depends on the sizes of their writes, so this length is a part of every
-/// encoder's id. No measurement set it.
+/// The output of some encoders depends on the sizes of their writes, so this length is a part of
+/// every encoder's id. No measurement set it.
 pub const PIECE: usize = 64 * 1024;
 
 /// The largest length of a small source, in bytes.
 ///
-/// Up to this length [`Preference::Auto`](crate::Preference::Auto) goes by the size of the result, and
-/// beyond it by speed. At this length `br` takes 19 ms (55 MB/s at level 5, for a binary) and `zstd`
-/// 3.5 ms (300 MB/s at level 3).
+/// Up to this length [`Preference::Auto`](crate::Preference::Auto) goes by the size of the result,
+/// and beyond it by speed. At this length `br` takes 19 ms (55 MB/s at level 5, for a binary) and
+/// `zstd` 3.5 ms (300 MB/s at level 3).
 pub(crate) const SMALL_SOURCE: u64 = 1 << 20;
 
 /// The number of idle contexts that an encoder keeps for its next encodings.
@@ -262,8 +262,8 @@ pub(crate) const CONTEXT_BYTES: usize = 16 << 20;
 #[cfg(feature = "brotli")]
 pub(crate) const BROTLI_WINDOW_LOG: u8 = 22;
 
-/// The largest length of a source that `br` never flushes, in bytes. All of such a source is encoded
-/// soon enough.
+/// The largest length of a source that `br` never flushes, in bytes. All of such a source is
+/// encoded soon enough.
 #[cfg(feature = "brotli")]
 pub(crate) const BROTLI_FLUSH_ABOVE: u64 = 1 << 20;
 
@@ -275,19 +275,19 @@ pub(crate) const BROTLI_FIRST_FLUSH: u64 = 128 << 10;
 /// The distance between the later flushes of `br`, in bytes.
 ///
 /// An encoder that never flushes gathers up to 8 MiB of source before it emits a byte: 145 ms for a
-/// binary at level 5, 3 s for a script at 11. With this distance it takes 25 ms and 0.9 s, and costs
-/// 0.1 to 0.7 % in size; the binary even gains 0.2 %.
+/// binary at level 5, 3 s for a script at 11. With this distance it takes 25 ms and 0.9 s, and
+/// costs 0.1 to 0.7 % in size; the binary even gains 0.2 %.
 #[cfg(feature = "brotli")]
 pub(crate) const BROTLI_FLUSH_EVERY: u64 = 1 << 20;
 
-/// The binary logarithm of the largest window of `zstd`, in bytes: 8 MiB, RFC 9659 §3. Browsers reject
-/// frames that need a larger one.
+/// The binary logarithm of the largest window of `zstd`, in bytes: 8 MiB, RFC 9659 §3. Browsers
+/// reject frames that need a larger one.
 #[cfg(feature = "zstd")]
 pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// The least level of `zstd` that is given the largest window.
 ///
-/// From this level on libzstd would choose that window or a larger one for long sources. The smaller
-/// windows of the levels below are a part of what makes those levels fast.
+/// From this level on libzstd would choose that window or a larger one for long sources. The
+/// smaller windows of the levels below are a part of what makes those levels fast.
 #[cfg(feature = "zstd")]
 pub(crate) const ZSTD_LEVEL_OF_LARGEST_WINDOW: i32 = 17;

@@ -19,18 +19,18 @@ use crate::limits::{
     BROTLI_FIRST_FLUSH, BROTLI_FLUSH_ABOVE, BROTLI_FLUSH_EVERY, BROTLI_WINDOW_LOG, CONTEXT_BYTES,
 };
 
-/// Raised whenever an update changes any output: `mbrotli` tells no version at run time, so that the
-/// encoder's id must say it. A test holds the outputs' digest.
+/// The revision of the output, raised whenever an update changes any of it. `mbrotli` tells no
+/// version at run time that the id could hold. A test keeps the digest of the output.
 const REVISION: i64 = 1;
 
-/// What an encoding writes to before it is appended to the output.
+/// The length in bytes of the buffer between brotli and the output.
 const BUFFER: usize = 64 * 1024;
 
 /// `br` by `mbrotli`.
 ///
-/// - The window has 22 bits, never the large one of RFC 9841.
-/// - Sources over 1 MiB are flushed after 128 KiB and then after every MiB, so that readers
-///   need not wait for brotli to gather its 8 MiB.
+/// - The window has 22 bits, and is never the large one of RFC 9841.
+/// - Sources over 1 MiB are flushed after 128 KiB and then after every MiB, because brotli alone
+///   gathers 8 MiB before it emits a byte.
 #[derive(Debug)]
 pub struct Brotli {
     level: i32,
@@ -44,7 +44,7 @@ struct Context {
 }
 
 impl Brotli {
-    /// The level unless another is asked for.
+    /// The default level.
     pub const DEFAULT_LEVEL: i32 = 5;
 
     /// Creates an encoder for a level (brotli calls it quality) from 0 (fastest) to 11
@@ -114,14 +114,14 @@ impl Encoder for Brotli {
     }
 }
 
-/// Where a source of some length is flushed: a function of its length alone.
+/// The offsets at which a source is flushed, a function of its length alone.
 struct Schedule {
     source_len: u64,
     offset: u64,
 }
 
 impl Schedule {
-    /// Moves on by `len` bytes and tells whether to flush there.
+    /// Advances by `len` bytes; returns whether to flush there.
     fn advance(&mut self, len: usize) -> bool {
         self.offset += len as u64;
         self.source_len > BROTLI_FLUSH_ABOVE
@@ -133,14 +133,14 @@ impl Schedule {
 struct BrotliEncoding {
     feed: Feed,
     schedule: Schedule,
-    /// There until the encoding is dropped.
+    /// `Some` until the encoding is dropped.
     session: Option<EncoderSessionOwned>,
     buffer: Box<[u8]>,
     idle: Arc<Pool<Context>>,
 }
 
 impl BrotliEncoding {
-    /// Runs `operation` until it is done.
+    /// Runs `operation` on `piece` to its end.
     fn run(
         &mut self,
         mut piece: &[u8],
@@ -207,7 +207,7 @@ fn failed(message: &'static str) -> Error {
 
 type State = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
 
-/// A brotli stream, decoded by `brotli-decompressor`.
+/// A decoding of one stream by `brotli-decompressor`.
 struct BrotliDecoding {
     state: Box<State>,
     buffer: Box<[u8]>,
@@ -280,8 +280,8 @@ mod tests {
     use super::*;
     use crate::limits::PIECE;
 
-    /// RFC 7932 §9.1: the first bits of the stream are WBITS; 0010001 is reserved, which is
-    /// where RFC 9841 put its large window.
+    /// Returns the bits of the window, RFC 7932 §9.1: the first bits of the stream are WBITS.
+    /// 0010001 is reserved, and RFC 9841 put its large window there.
     fn window_bits(first: u8) -> Option<u8> {
         match (first & 1, first >> 1 & 7, first >> 4 & 7) {
             (0, ..) => Some(16),
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn no_level_declares_a_large_window() -> Result<(), Error> {
+    fn window_is_no_large_one_at_any_level() -> Result<(), Error> {
         let source = text(300_000);
         for level in 0..=11 {
             let mut out = Vec::new();
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn large_sources_are_flushed_at_fixed_offsets() -> Result<(), Error> {
+    fn large_source_is_flushed_at_fixed_offsets() -> Result<(), Error> {
         let source = text(3 << 20);
         let encoder = Brotli::new(Brotli::DEFAULT_LEVEL)?;
         let mut encoding = encoder.begin(source.len() as u64)?;
@@ -319,14 +319,14 @@ mod tests {
             offset += piece.len();
             if (offset == 128 << 10 || offset % (1 << 20) == 0) && offset < source.len() {
                 let decoded = decode_some(&encoder, &out)?;
-                assert_eq!(decoded.len(), offset, "all that was fed can be read");
+                assert_eq!(decoded.len(), offset, "all of the source so far decodes");
             }
         }
         Ok(())
     }
 
     #[test]
-    fn small_sources_are_not_flushed() -> Result<(), Error> {
+    fn small_source_is_never_flushed() -> Result<(), Error> {
         let source = text(1 << 20);
         let mut schedule = Schedule { source_len: source.len() as u64, offset: 0 };
         assert!(source.chunks(PIECE).all(|piece| !schedule.advance(piece.len())));
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn contexts_are_used_again() -> Result<(), Error> {
+    fn contexts_are_reused() -> Result<(), Error> {
         let encoder = Brotli::new(5)?;
         drop(encoder.begin(10)?);
         assert_eq!(encoder.idle.len(), 1);

@@ -1,4 +1,4 @@
-//! What every encoder and its decoder must do, run for each of the built-in ones.
+//! The conformance tests of encoders and decoders, run for each of the built-in ones.
 
 use super::id::encoder_id;
 use super::proof::Proof;
@@ -8,10 +8,10 @@ use crate::error::{Error, ErrorKind};
 use crate::http::Digest;
 use crate::limits::PIECE;
 
-/// Decodes the whole of a coding by another implementation than encoder's and decoder's.
+/// A decoder of another implementation than the encoder's and the decoder's.
 type Independent = fn(&[u8]) -> Vec<u8>;
 
-/// Makes a source of some length.
+/// A generator of sources of a given length.
 type Kind = fn(usize) -> Vec<u8>;
 
 const KINDS: [(&str, Kind); 4] =
@@ -30,7 +30,7 @@ fn conforms<E: Encoder>(
     stops_bombs(encoder)
 }
 
-/// Every length at which a piece, a window or a block begins or ends, and some of each kind.
+/// Tests round trips at every length at which a piece, a window or a block begins or ends.
 fn round_trips(encoder: &dyn Encoder, independent: Independent) -> Result<(), Error> {
     for (name, kind) in KINDS {
         let largest = kind(3 << 20);
@@ -58,8 +58,8 @@ fn round_trips(encoder: &dyn Encoder, independent: Independent) -> Result<(), Er
     Ok(())
 }
 
-/// The same source gives the same bytes: again, from a context used for something else or given
-/// up half-way, and whatever room the output has.
+/// Tests that the same source gives the same bytes: from a context that encoded another source,
+/// from one that was given up half-way, and whatever room the output has.
 fn is_a_pure_function(encoder: &dyn Encoder) -> Result<(), Error> {
     let source = binary((1 << 20) + 300_000);
     let first = encode(encoder, &source)?;
@@ -83,7 +83,7 @@ fn is_a_pure_function(encoder: &dyn Encoder) -> Result<(), Error> {
     Ok(())
 }
 
-/// Contexts are reset, not cleared: what they encoded before must not show.
+/// Tests that a context's earlier sources do not show. Contexts are reset, not cleared.
 fn forgets_what_it_encoded<E: Encoder>(new: impl Fn() -> Result<E, Error>) -> Result<(), Error> {
     let used = new()?;
     let (text, random) = (text(300_000), random(300_000));
@@ -96,8 +96,8 @@ fn forgets_what_it_encoded<E: Encoder>(new: impl Fn() -> Result<E, Error>) -> Re
     Ok(())
 }
 
-/// Truncated, followed by something, or with a bit changed: an error, or with the formats that
-/// have no checksum, at least another digest. Where a bit says nothing, the source comes out.
+/// Tests that truncated, continued and changed output is an error, or another digest with the
+/// formats that have no checksum. A few bits mean nothing, so the source comes out.
 fn rejects_damage(encoder: &dyn Encoder) -> Result<(), Error> {
     let source = text(5_000);
     let coded = encode(encoder, &source)?;
@@ -108,7 +108,7 @@ fn rejects_damage(encoder: &dyn Encoder) -> Result<(), Error> {
     for cut in [1, PIECE] {
         let mut trailing = coded.clone();
         trailing.push(0);
-        assert!(decode(encoder, &trailing, cut).is_err(), "{encoder:?} with a byte behind");
+        assert!(decode(encoder, &trailing, cut).is_err(), "{encoder:?} with one more byte");
         trailing.truncate(coded.len());
         trailing.extend_from_slice(&coded);
         assert!(decode(encoder, &trailing, cut).is_err(), "{encoder:?} twice");
@@ -126,10 +126,11 @@ fn rejects_damage(encoder: &dyn Encoder) -> Result<(), Error> {
             Ok(_) => assert!(!checksummed, "{encoder:?}, byte {at}: wrong, and no error"),
         }
     }
-    assert!(idle < 8, "{encoder:?}: {idle} bits say nothing");
+    assert!(idle < 8, "{encoder:?}: {idle} bits mean nothing");
     Ok(())
 }
 
+/// Tests that a source of another length, or in other pieces, is an error.
 fn checks_its_feed(encoder: &dyn Encoder) -> Result<(), Error> {
     let source = text(100_000);
     let mut out = Vec::new();
@@ -152,7 +153,7 @@ fn checks_its_feed(encoder: &dyn Encoder) -> Result<(), Error> {
     Ok(())
 }
 
-/// What decodes to far more than it should is given up after little more than it should.
+/// Tests that a decoder stops soon after its limit.
 fn stops_bombs(encoder: &dyn Encoder) -> Result<(), Error> {
     let coded = encode(encoder, &zeros(24 << 20))?;
     let mut decoding = encoder.decoder().expect("built-in encoders have a decoder");
@@ -164,7 +165,7 @@ fn stops_bombs(encoder: &dyn Encoder) -> Result<(), Error> {
     Ok(())
 }
 
-/// What depends on the level: small round trips at each, and an id of its own for each.
+/// Tests small round trips at every level, and that each level has its own id.
 fn levels<E: Encoder>(
     levels: std::ops::RangeInclusive<i32>,
     new: fn(i32) -> Result<E, Error>,
@@ -188,7 +189,7 @@ fn levels<E: Encoder>(
     Ok(())
 }
 
-/// A digest over what an encoder makes of some sources at all its levels.
+/// Digests an encoder's output for some sources at all its levels.
 #[cfg(any(feature = "brotli", feature = "gzip"))]
 fn outputs<E: Encoder>(
     levels: std::ops::RangeInclusive<i32>,
@@ -205,7 +206,7 @@ fn outputs<E: Encoder>(
     Ok(hasher.finish().hex())
 }
 
-/// What to do when a digest of [`outputs`] has changed.
+/// The advice when a digest of [`outputs`] has changed.
 #[cfg(any(feature = "brotli", feature = "gzip"))]
 const CHANGED: &str = "the output of an encoder without a run-time version has changed: raise \
                        its REVISION, so that its id changes too, and put the new digest here";
@@ -227,7 +228,7 @@ mod brotli {
         conforms(|| Brotli::new(Brotli::DEFAULT_LEVEL), by_mbrotli)
     }
 
-    /// These two levels have an encoder of their own, which emits as it is fed.
+    /// These two levels have an encoder of their own, which emits after every piece.
     #[test]
     fn br_conforms_at_the_fastest_levels() -> Result<(), Error> {
         conforms(|| Brotli::new(0), by_mbrotli)?;
@@ -235,7 +236,7 @@ mod brotli {
     }
 
     #[test]
-    fn br_does_not_change_unnoticed() -> Result<(), Error> {
+    fn br_output_changes_only_with_its_revision() -> Result<(), Error> {
         let digest = outputs(0..=11, Brotli::DEFAULT_LEVEL, Brotli::new)?;
         assert_eq!(
             digest, "6d81df860cfbbf6672c16324455d41403020adddf7b695147a74320bb67a4cd0",
@@ -245,7 +246,7 @@ mod brotli {
     }
 
     #[test]
-    fn br_levels() -> Result<(), Error> {
+    fn br_round_trips_at_every_level() -> Result<(), Error> {
         levels(0..=11, Brotli::new, by_mbrotli)
     }
 }
@@ -281,7 +282,7 @@ mod gzip {
     }
 
     #[test]
-    fn deflate_does_not_change_unnoticed() -> Result<(), Error> {
+    fn deflate_output_changes_only_with_its_revision() -> Result<(), Error> {
         let digest = outputs(1..=9, Deflate::DEFAULT_LEVEL, Deflate::new)?;
         assert_eq!(
             digest, "c5bb70611940cff14dc084156f3f68d3c346c9a2ec8fceca47fae69e532736a4",
@@ -291,12 +292,12 @@ mod gzip {
     }
 
     #[test]
-    fn gzip_levels() -> Result<(), Error> {
+    fn gzip_round_trips_at_every_level() -> Result<(), Error> {
         levels(1..=9, Gzip::new, gzip_by_flate2)
     }
 
     #[test]
-    fn deflate_levels() -> Result<(), Error> {
+    fn deflate_round_trips_at_every_level() -> Result<(), Error> {
         levels(1..=9, Deflate::new, zlib_by_flate2)
     }
 }
@@ -320,13 +321,12 @@ mod zstd {
     }
 
     #[test]
-    fn zstd_levels() -> Result<(), Error> {
+    fn zstd_round_trips_at_every_level() -> Result<(), Error> {
         levels(1..=22, Zstd::new, by_libzstd)
     }
 }
 
-/// A custom encoder that goes wrong in one of the ways that checksums do not tell: it encodes
-/// something else than the source.
+/// A custom encoder with a fault that no checksum finds: it encodes another source.
 #[cfg(feature = "gzip")]
 mod broken {
     use super::*;
@@ -383,7 +383,7 @@ mod broken {
     }
 
     #[test]
-    fn a_broken_encoder_is_caught_by_the_proof() -> Result<(), Error> {
+    fn proof_finds_every_fault_of_an_encoder() -> Result<(), Error> {
         let source = text(200_000);
         for fault in [Fault::ChangesAByte, Fault::LosesTheEnd, Fault::RepeatsTheEnd, Fault::Forgets]
         {

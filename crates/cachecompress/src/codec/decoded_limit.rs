@@ -1,8 +1,8 @@
-//! Stops a decoder that produces more than it should.
+//! Stops a decoder whose output is longer than its source.
 
 use crate::error::{Error, ErrorKind};
 
-/// How many more bytes a decoder may produce.
+/// The number of bytes that a decoder may still produce.
 #[derive(Debug)]
 pub(super) struct DecodedLimit(u64);
 
@@ -13,7 +13,7 @@ impl DecodedLimit {
         Self(bytes)
     }
 
-    /// Accounts for `produced` bytes.
+    /// Subtracts `produced` bytes.
     pub(super) fn spend(&mut self, produced: usize) -> Result<(), Error> {
         self.0 = self.0.checked_sub(produced as u64).ok_or_else(|| {
             Error::new(ErrorKind::Encoder, "the encoder's output decodes to more than the source")

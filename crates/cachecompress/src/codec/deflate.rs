@@ -1,5 +1,5 @@
-//! The `deflate` coding, which is the zlib format (RFC 1950), and the stream that it shares
-//! with [`gzip`](super::gzip).
+//! The `deflate` coding, which is the zlib format (RFC 1950), and the stream that it shares with
+//! `gzip`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,14 +15,14 @@ use super::pool::Pool;
 use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
 
-/// Raised whenever an update changes any output: `zlib-rs` tells no version at run time, so that the
-/// encoder's id must say it. A test holds the outputs' digest.
+/// The revision of the output, raised whenever an update changes any of it. `zlib-rs` tells no
+/// version at run time that the id could hold. A test keeps the digest of the output.
 const REVISION: i64 = 1;
 
-/// zlib-rs's output depends on the size of the buffer it writes to, hence always this one.
+/// The length in bytes of the buffer that zlib-rs writes to. The output depends on it.
 const BUFFER: usize = 64 * 1024;
 
-/// About what a context holds, whatever the level: zlib's 268 KiB and the buffer.
+/// The memory of a context in bytes, about the same at every level: zlib's 268 KiB and the buffer.
 const CONTEXT: usize = 268 * 1024 + BUFFER;
 
 /// `deflate` by zlib-rs: the zlib format, with its Adler-32.
@@ -34,7 +34,7 @@ pub struct Deflate {
 }
 
 impl Deflate {
-    /// The level unless another is asked for.
+    /// The default level.
     pub const DEFAULT_LEVEL: i32 = 6;
 
     /// Creates an encoder for a level from 1 (fastest) to 9 (smallest).
@@ -106,7 +106,7 @@ impl Decoding for DeflateDecoding {
     }
 }
 
-/// The streams of one encoder: settings, and contexts to use again.
+/// The settings and the idle contexts of one encoder.
 #[derive(Debug)]
 pub(super) struct Streams {
     level: i32,
@@ -114,9 +114,9 @@ pub(super) struct Streams {
     idle: Arc<Pool<Context>>,
 }
 
-/// A deflate stream under way.
+/// One deflate stream that is being encoded.
 pub(super) struct Stream {
-    /// There until the stream is dropped.
+    /// `Some` until the stream is dropped.
     context: Option<Context>,
     idle: Arc<Pool<Context>>,
 }
@@ -127,7 +127,7 @@ struct Context {
 }
 
 impl Streams {
-    /// Streams with the zlib format around them, or with nothing.
+    /// Creates streams in the zlib format, or bare ones.
     pub(super) fn new(coding: &str, level: i32, zlib: bool) -> Result<Self, Error> {
         if !(1..=9).contains(&level) {
             return Err(Error::config(format!(
@@ -226,10 +226,10 @@ impl fmt::Debug for Context {
     }
 }
 
-/// A deflate stream (RFC 1951), bare or in the zlib format, decoded by `miniz_oxide`.
+/// A decoding of one deflate stream (RFC 1951), bare or in the zlib format, by `miniz_oxide`.
 pub(super) struct Inflate {
     state: Box<DecompressorOxide>,
-    /// Written round and round; holds the 32 KiB that matches may refer to.
+    /// A ring of the last output, in which matches reach back 32 KiB.
     window: Box<[u8]>,
     at: usize,
     flags: u32,
@@ -255,7 +255,7 @@ impl Inflate {
         }
     }
 
-    /// Takes what it needs from `coded` and tells whether the stream has ended.
+    /// Takes the bytes that it needs from `coded`; returns whether the stream has ended.
     pub(super) fn write(
         &mut self,
         coded: &mut &[u8],

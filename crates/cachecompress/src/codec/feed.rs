@@ -1,11 +1,12 @@
-//! Holds what an encoding is fed against what it was told.
+//! Checks the pieces that an encoding is fed.
 
 use crate::error::{Error, ErrorKind};
 use crate::limits::PIECE;
 
-/// Counts the source bytes of one encoding. Every piece but the last is [`PIECE`] bytes long,
-/// and together they are as long as was told: only so is the output a pure function of the
-/// source.
+/// A count of the source bytes that one encoding still expects.
+///
+/// Every piece but the last must be [`PIECE`] bytes long, and all of them together as long as the
+/// source: only then is the output a pure function of the source.
 #[derive(Debug)]
 pub(super) struct Feed {
     left: u64,
@@ -17,7 +18,7 @@ impl Feed {
         Self { left: source_len, ended: false }
     }
 
-    /// Accounts for the next piece.
+    /// Counts the next piece.
     pub(super) fn take(&mut self, piece: &[u8]) -> Result<(), Error> {
         let len = piece.len() as u64;
         if len > self.left {
@@ -37,7 +38,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Checks that everything has been fed.
+    /// Checks that all of the source has been fed.
     pub(super) fn finish(&self) -> Result<(), Error> {
         if self.left > 0 {
             return Err(Error::new(
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_last_piece_may_be_short() {
+    fn feed_takes_a_short_piece_only_at_the_end() {
         let piece = vec![0; PIECE + 1];
         let mut feed = Feed::new(2 * PIECE as u64 + 1);
         assert!(feed.finish().is_err());

@@ -11,15 +11,15 @@ const TRAILER_LEN: usize = 8;
 
 /// `gzip` by zlib-rs.
 ///
-/// One member whose header says nothing of time, name or operating system. Nothing is flushed:
-/// a block goes out for every 16 Ki literals and matches.
+/// One member, whose header tells no time, name or operating system. Nothing is flushed: a block
+/// goes out for every 16 Ki literals and matches.
 #[derive(Debug)]
 pub struct Gzip {
     streams: Streams,
 }
 
 impl Gzip {
-    /// The level unless another is asked for.
+    /// The default level.
     pub const DEFAULT_LEVEL: i32 = 6;
 
     /// Creates an encoder for a level from 1 (fastest) to 9 (smallest).
@@ -51,7 +51,8 @@ impl Encoder for Gzip {
     }
 }
 
-/// RFC 1952 §2.3: magic, method, no flags, no time, effort, operating system unknown.
+/// Returns the header of a member, RFC 1952 §2.3: magic, method, no flags, no time, effort,
+/// operating system unknown.
 fn header(level: i32) -> [u8; HEADER_LEN] {
     let effort = match level {
         9 => 2,
@@ -61,7 +62,7 @@ fn header(level: i32) -> [u8; HEADER_LEN] {
     [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, effort, 255]
 }
 
-/// CRC-32 and length of the source: what the trailer holds.
+/// The CRC-32 and the length of the source, which the trailer holds.
 struct Check {
     crc: crc32fast::Hasher,
     len: u32,
@@ -88,7 +89,7 @@ impl Check {
 
 struct GzipEncoding {
     feed: Feed,
-    /// There until it is written.
+    /// `Some` until it is written.
     header: Option<[u8; HEADER_LEN]>,
     stream: Stream,
     check: Check,
@@ -100,8 +101,7 @@ impl Encoding for GzipEncoding {
         self.check.update(piece);
         let start = out.len();
         self.stream.write(piece, out)?;
-        // The header waits for the first block: ten bytes alone would count as output, and help
-        // nobody.
+        // The header waits for the first block: its ten bytes alone would count as output.
         if out.len() > start
             && let Some(header) = self.header.take()
         {
@@ -121,7 +121,7 @@ impl Encoding for GzipEncoding {
 
 struct GzipDecoding {
     part: Part,
-    /// What there is of the header or the trailer.
+    /// The beginning of the header or the trailer.
     pending: Vec<u8>,
     inflate: Inflate,
     check: Check,
@@ -145,7 +145,7 @@ impl GzipDecoding {
         }
     }
 
-    /// Moves bytes from `coded` to `pending` until that has `len`; tells whether it has.
+    /// Moves bytes from `coded` to `pending` until that has `len`; returns whether it has.
     fn gather(&mut self, coded: &mut &[u8], len: usize) -> bool {
         let (more, rest) = coded.split_at((len - self.pending.len()).min(coded.len()));
         self.pending.extend_from_slice(more);
@@ -160,7 +160,7 @@ impl Decoding for GzipDecoding {
             let part = self.part;
             match part {
                 Part::Header if self.gather(&mut coded, HEADER_LEN) => {
-                    // Only ours: the levels' three headers differ in the effort alone.
+                    // The built-in encoder has three headers, which differ in the effort alone.
                     if ![1, 6, 9].iter().any(|level| self.pending == header(*level)) {
                         return Err(wrong("no gzip header of the built-in encoder"));
                     }
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_header_tells_nothing_of_time_and_place() -> Result<(), Error> {
+    fn header_tells_no_time_name_or_system() -> Result<(), Error> {
         for (level, effort) in [(1, 4), (6, 0), (9, 2)] {
             let mut encoding = Gzip::new(level)?.begin(5)?;
             let mut out = Vec::new();

@@ -1,4 +1,4 @@
-//! The id of an encoder, which stands for its settings and its output.
+//! The derivation of an encoder's id.
 
 use super::traits::{Encoder, Settings};
 use crate::error::Error;
@@ -31,16 +31,16 @@ pub(super) const JOBS_FROM: &str = "jobs_from";
 /// Derives the id for long sources of an encoder that formerly had jobs; returns their least length
 /// in bytes with it.
 ///
-/// zstd formerly encoded long sources in jobs, by worker threads, and now encodes them as one stream.
-/// Only the bytes of those sources have changed, so `id` stays the id of all shorter ones.
+/// zstd formerly encoded long sources in jobs, by worker threads, and now encodes them as one
+/// stream. Only the bytes of those sources have changed, so `id` stays the id of all shorter ones.
 pub(super) fn long_source_id(settings: &Settings, id: EncoderId) -> Option<(u64, EncoderId)> {
     let (_, from) = settings.parameters.iter().find(|(name, _)| *name == JOBS_FROM)?;
     let from = u64::try_from(*from).ok().filter(|from| *from > 0)?;
     Some((from, EncoderId::derive(b"one thread", id.as_str().as_bytes())))
 }
 
-/// One piece and a half, that exercise literals, matches and both, and reach beyond the windows
-/// and blocks of the formats. The slowest built-in encoder takes a tenth of a second for it.
+/// Generates the sample for an id: one piece and a half of literals, matches and both, longer than
+/// the formats' smallest windows and blocks. The slowest built-in encoder takes 0.1 s for it.
 fn sample() -> Vec<u8> {
     use std::io::Write as _;
 

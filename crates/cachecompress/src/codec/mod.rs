@@ -1,9 +1,9 @@
-//! Encoders, and the decoders that prove them.
+//! Encoders, and the decoders that prove their output.
 //!
-//! An [`Encoder`] describes how one content coding is produced; [`Encoder::begin`] starts one
-//! encoding of one source. The built-in ones are `Gzip`, `Deflate`, `Brotli` and `Zstd`, each
-//! there if its cargo feature is. [`Codecs`] is the set of those in use, each with its
-//! [`EncoderId`]; [`Proof`] decodes again what an encoding emits, and digests it.
+//! An [`Encoder`] produces one content coding; [`Encoder::begin`] starts the encoding of one
+//! source. `Brotli`, `Zstd`, `Gzip` and `Deflate` are built in, each with its cargo feature.
+//! [`Codecs`] is the set of the encoders in use, each with its [`EncoderId`]. A [`Proof`] decodes
+//! the output of an encoding and digests the result.
 //!
 //! [`EncoderId`]: crate::semantics::EncoderId
 

@@ -1,11 +1,12 @@
-//! Encoder contexts kept for the next encoding.
+//! The idle contexts of an encoder.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use crate::limits::{CONTEXT_BYTES, IDLE_CONTEXTS};
 
-/// A few idle contexts of one encoder: setting one up costs more than encoding a small file.
+/// The idle contexts of one encoder, which its next encodings use again. Setting one up costs more
+/// than encoding a small file.
 pub(super) struct Pool<T>(Mutex<Vec<T>>);
 
 impl<T> Pool<T> {
@@ -17,8 +18,8 @@ impl<T> Pool<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    /// Keeps `context`, which holds `bytes` of memory, if there is room for it, and if no panic
-    /// may have left it half changed.
+    /// Keeps `context`, which holds `bytes` of memory, if there is room for it and no panic may
+    /// have left it half changed.
     pub(super) fn give(&self, context: T, bytes: usize) {
         if bytes > CONTEXT_BYTES || std::thread::panicking() {
             return;
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_bounded() {
+    fn pool_drops_contexts_beyond_its_bounds() {
         let pool = Pool::new();
         for context in 0..100 {
             pool.give(context, 0);

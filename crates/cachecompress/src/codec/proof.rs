@@ -1,4 +1,4 @@
-//! The proof that an encoder's output decodes to the source.
+//! The proof that an encoder's output decodes to its source.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use crate::error::{Error, ErrorKind};
 use crate::http::{Digest, Hasher};
 use crate::limits::PIECE;
 
-/// Decodes what an encoding emits, and digests what comes out.
+/// A decoder of an encoding's output that digests the decoded bytes.
 ///
-/// - A decoder that fails, or produces another number of bytes than the source has, is an error
-///   of kind [`Encoder`](ErrorKind::Encoder).
-/// - Otherwise [`finish`](Self::finish) returns the digest of the decoded bytes, to be held
-///   against the source's.
+/// - A decoder that fails, or produces another number of bytes than the source has, is an error of
+///   kind [`Encoder`](ErrorKind::Encoder).
+/// - Otherwise [`finish`](Self::finish) returns the digest of the decoded bytes, which the caller
+///   compares with the source's.
 /// - Without a decoder it returns `None` and proves nothing.
 pub struct Proof {
     decoding: Option<Box<dyn Decoding>>,
@@ -36,7 +36,7 @@ impl Proof {
         Self { decoding, decoded: Decoded { hasher: Hasher::new(), len: 0, source_len } }
     }
 
-    /// Takes the next coded bytes, cut anywhere.
+    /// Decodes the next coded bytes, cut anywhere.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl Proof {
         Ok(())
     }
 
-    /// Ends the proof: the digest of what was decoded, or `None` if there is no decoder.
+    /// Ends the proof; returns the digest of the decoded bytes, or `None` without a decoder.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl Proof {
 }
 
 impl Decoded {
-    /// Counts all bytes, but hashes none beyond the source's length: they have lost already.
+    /// Counts all bytes and hashes those within the source's length; any more are an error anyway.
     fn take(&mut self, bytes: &[u8]) {
         self.len = self.len.saturating_add(bytes.len() as u64);
         if self.len <= self.source_len {
@@ -90,7 +90,7 @@ impl Decoded {
     }
 }
 
-/// Whatever a decoder's error is called, here it says that the encoder's output is no good.
+/// Turns any error of a decoder into one of the kind [`Encoder`](ErrorKind::Encoder).
 fn disproved(cause: Error) -> Error {
     match cause.kind() {
         ErrorKind::Encoder => cause,
@@ -113,7 +113,7 @@ impl fmt::Debug for Proof {
 mod tests {
     use super::*;
 
-    /// Decodes every byte to `times` bytes, and heeds no limit.
+    /// A decoder that turns every byte into `times` bytes and ignores its limit.
     struct Repeat {
         times: usize,
         written: std::sync::Arc<std::sync::atomic::AtomicUsize>,
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn it_returns_the_digest_of_what_was_decoded() -> Result<(), Error> {
+    fn proof_returns_the_digest_of_the_decoded_bytes() -> Result<(), Error> {
         let mut proof = Proof::new(Some(repeat(2).0), 6);
         proof.write(b"a")?;
         proof.write(b"bc")?;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn another_length_than_the_sources_is_an_error() -> Result<(), Error> {
+    fn proof_fails_when_the_length_is_not_the_sources() -> Result<(), Error> {
         let mut proof = Proof::new(Some(repeat(1).0), 3);
         proof.write(b"ab")?;
         assert_eq!(proof.finish().map_err(|error| error.kind()), Err(ErrorKind::Encoder));
@@ -159,10 +159,10 @@ mod tests {
         Ok(())
     }
 
-    /// A broken encoder's output may decode to far more than the source. A decoder that knows
-    /// no limit is stopped at the next piece, not at the end of its input.
+    /// A broken encoder's output may decode to far more than the source. The proof stops a decoder
+    /// without a limit at the next piece, not at the end of its input.
     #[test]
-    fn a_decoder_that_does_not_end_is_stopped() {
+    fn proof_stops_a_decoder_that_ignores_its_limit() {
         let (decoding, written) = repeat(1000);
         let mut proof = Proof::new(Some(decoding), 10);
         assert!(proof.write(&vec![0; 100 * PIECE]).is_err());

@@ -1,4 +1,4 @@
-//! The set of codings in use, and which of them is preferred.
+//! The set of codings in use, and the order of preference among them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub struct Codec {
     /// The encoder that produces the coding.
     pub encoder: Arc<dyn Encoder>,
     id: EncoderId,
-    /// The id for sources of at least so many bytes, where it is another.
+    /// The least length in bytes of the sources that have an id of their own, and that id.
     long: Option<(u64, EncoderId)>,
 }
 
@@ -31,23 +31,23 @@ pub struct Codecs {
     auto_large: Vec<ContentCoding>,
 }
 
-/// Builds [`Codecs`].
+/// A builder of [`Codecs`].
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct CodecsBuilder {
     encoders: Vec<(ContentCoding, Arc<dyn Encoder>)>,
-    /// Codings that are not built in, in the order of their registration.
+    /// The codings that are not built in, in the order of their registration.
     custom: Vec<(ContentCoding, Place)>,
 }
 
-/// Where a custom coding stands in [`Preference::Auto`].
+/// The place of a custom coding in [`Preference::Auto`].
 #[derive(Clone, Debug)]
 enum Place {
     First,
     Before(ContentCoding),
 }
 
-/// Which coding is chosen among those that a client likes equally well.
+/// The choice among codings that a client accepts equally well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Preference {
     /// Custom codings first, then for sources up to 1 MiB `br`, `zstd`, `gzip`, `deflate`; for
@@ -62,20 +62,20 @@ pub enum Preference {
 const BUILT_IN: [ContentCoding; 4] =
     [ContentCoding::BROTLI, ContentCoding::ZSTD, ContentCoding::GZIP, ContentCoding::DEFLATE];
 
-/// The order of [`Preference::Auto`] for small sources: by size of the result.
+/// The order of [`Preference::Auto`] for small sources: by the size of the result.
 const AUTO_SMALL: [ContentCoding; 4] =
     [ContentCoding::BROTLI, ContentCoding::ZSTD, ContentCoding::GZIP, ContentCoding::DEFLATE];
 
-/// The order of [`Preference::Auto`] for large sources: zstd at its default level encodes
-/// several times faster than the others (a 10 MB binary at 300 MB/s, gzip at 75, br at 55), and
-/// somebody waits for its output. Between `br` and `gzip` speed decides nothing: both give their
-/// first bytes within 3 ms and are faster than most lines, so that the smaller result wins (38
-/// instead of 45 % of that binary).
+/// The order of [`Preference::Auto`] for large sources: by speed, as a client waits for the output.
+///
+/// At the default levels zstd encodes a 10 MB binary at 300 MB/s, gzip at 75, br at 55. Speed
+/// decides nothing between `br` and `gzip`: both emit their first bytes within 3 ms and are faster
+/// than most lines. The smaller result decides, 38 instead of 45 % of that binary.
 const AUTO_LARGE: [ContentCoding; 4] =
     [ContentCoding::ZSTD, ContentCoding::BROTLI, ContentCoding::GZIP, ContentCoding::DEFLATE];
 
 impl Codec {
-    /// The id of the encoder with all its settings, for sources of `source_len` bytes.
+    /// Returns the id of the encoder, with all its settings, for sources of `source_len` bytes.
     #[must_use]
     pub fn id(&self, source_len: u64) -> EncoderId {
         match self.long {
@@ -86,10 +86,10 @@ impl Codec {
 }
 
 impl Codecs {
-    /// The length up to which a source counts as small for [`Preference::Auto`]: 1 MiB.
+    /// The largest length of a source that is small for [`Preference::Auto`]: 1 MiB.
     pub const SMALL: u64 = SMALL_SOURCE;
 
-    /// The built-in codings at their default levels.
+    /// Creates the built-in codings at their default levels.
     ///
     /// # Errors
     ///
@@ -103,13 +103,14 @@ impl Codecs {
         CodecsBuilder::default()
     }
 
-    /// The codec of `coding`, if it is in use.
+    /// Returns the codec of `coding`, if it is in use.
     #[must_use]
     pub fn get(&self, coding: &ContentCoding) -> Option<&Codec> {
         self.codecs.iter().find(|codec| codec.coding == *coding)
     }
 
-    /// All codecs: the built-in ones, then the others in the order of their registration.
+    /// Iterates over all codecs: the built-in ones, then the others in the order of their
+    /// registration.
     pub fn iter(&self) -> std::slice::Iter<'_, Codec> {
         self.codecs.iter()
     }
@@ -141,16 +142,16 @@ impl CodecsBuilder {
         Ok(self)
     }
 
-    /// Takes a coding of one's own into use, or one's own encoder in place of a built-in one.
+    /// Takes a custom coding into use, or a custom encoder in place of a built-in one.
     ///
-    /// Unless it is a built-in one's, its place in [`Preference::Auto`] is in front of the
-    /// built-in ones, behind those registered before it.
+    /// A custom coding stands in [`Preference::Auto`] before the built-in ones, after those that
+    /// were registered earlier. A built-in coding keeps its place.
     pub fn register(self, coding: ContentCoding, encoder: Arc<dyn Encoder>) -> Self {
         self.register_at(coding, encoder, Place::First)
     }
 
-    /// As [`register`](Self::register), with its place in [`Preference::Auto`] directly before
-    /// the coding `before`.
+    /// Takes a coding into use as [`register`](Self::register) does, with its place in
+    /// [`Preference::Auto`] directly before the coding `before`.
     pub fn register_before(
         self,
         before: ContentCoding,
@@ -167,7 +168,7 @@ impl CodecsBuilder {
         self
     }
 
-    /// Derives the encoders' ids; for that, each encodes a sample of 96 KiB.
+    /// Derives the encoders' ids, for which each encodes a sample of 96 KiB, and builds the set.
     ///
     /// # Errors
     ///
@@ -231,10 +232,9 @@ impl Default for CodecsBuilder {
 }
 
 impl Preference {
-    /// The codings in order of preference for a source of `source_len` bytes, best first.
+    /// Returns the codings in order of preference for a source of `source_len` bytes, best first.
     ///
-    /// [`Auto`](Self::Auto) yields only codings in use; a [`List`](Self::List) is returned as
-    /// it is.
+    /// [`Auto`](Self::Auto) yields only codings in use, a [`List`](Self::List) all that it holds.
     #[must_use]
     pub fn order<'a>(&'a self, codecs: &'a Codecs, source_len: u64) -> &'a [ContentCoding] {
         match self {
@@ -245,7 +245,7 @@ impl Preference {
     }
 }
 
-/// `built_in` as far as they are in use, with the custom ones at their places.
+/// Orders the codings in use: those of `built_in`, with the custom ones at their places.
 fn auto(
     built_in: &[ContentCoding],
     codecs: &[Codec],
@@ -270,7 +270,7 @@ fn auto(
     Ok(order)
 }
 
-/// The built-in encoder of `coding`, at `level` or its default.
+/// Creates the built-in encoder of `coding`, at `level` or its default.
 fn built_in(coding: &ContentCoding, level: Option<i32>) -> Result<Arc<dyn Encoder>, Error> {
     match coding.as_str() {
         #[cfg(feature = "brotli")]
@@ -309,7 +309,7 @@ mod tests {
     use super::*;
     use crate::ErrorKind;
 
-    /// Encodes to nothing at all.
+    /// An encoder without any output.
     #[derive(Debug)]
     struct Nothing(i64);
 
@@ -357,8 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn auto_prefers_the_smallest_for_small_sources_and_the_fastest_for_large_ones()
-    -> Result<(), Error> {
+    fn auto_orders_small_sources_by_size_and_large_ones_by_speed() -> Result<(), Error> {
         let codecs = custom().build()?;
         let auto = Preference::Auto;
         for small in [0, 1 << 20] {
@@ -393,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_a_config_error() {
+    fn build_fails_when_a_registration_is_impossible() {
         let one = || Arc::new(Nothing(1));
         let bad = [
             custom().register(ContentCoding::IDENTITY, one()),
@@ -412,7 +411,7 @@ mod tests {
 
     #[cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
     #[test]
-    fn the_built_in_codings_are_there_and_their_levels_can_be_set() -> Result<(), Error> {
+    fn built_in_codings_have_default_levels_until_others_are_set() -> Result<(), Error> {
         let codecs = Codecs::new()?;
         let level = |codecs: &Codecs, coding| {
             codecs.get(&coding).map(|codec| codec.encoder.settings().parameters[0].1)

@@ -1,4 +1,4 @@
-//! The `zstd` coding: RFC 8878, with the window of RFC 9659.
+//! The `zstd` coding, RFC 8878, with the window of RFC 9659.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -18,12 +18,13 @@ use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::{Error, ErrorKind};
 use crate::limits::{ZSTD_LEVEL_OF_LARGEST_WINDOW, ZSTD_WINDOW_LOG_MAX};
 
-/// The longest block, decoded, in bytes: RFC 8878 §3.1.1.2.4.
+/// The length of the longest block, decoded, in bytes: RFC 8878 §3.1.1.2.4.
 const BLOCK: usize = 128 * 1024;
 
 /// Frozen parameters of the id: the least length in bytes of sources that libzstd's worker threads
-/// formerly encoded in jobs, and the lengths of a job and of the first job. The encoder reads none of
-/// them. The id is derived from their text, and another id would void the entries of all sources.
+/// formerly encoded in jobs, and the lengths of a job and of the first job. The encoder reads none
+/// of them. The id is derived from their text, and another id would void the entries of all
+/// sources.
 const FROZEN_JOBS_FROM: i64 = 16 << 20;
 const FROZEN_JOB: i64 = 4 << 20;
 const FROZEN_FIRST_JOB: i64 = 256 << 10;
@@ -47,7 +48,7 @@ struct Context {
 }
 
 impl Zstd {
-    /// The level unless another is asked for.
+    /// The default level.
     pub const DEFAULT_LEVEL: i32 = 3;
 
     /// Creates an encoder for a level from 1 (fastest) to 22 (smallest).
@@ -97,8 +98,8 @@ impl Encoder for Zstd {
         if self.has_largest_window() {
             zstd.set_parameter(CParameter::WindowLog(ZSTD_WINDOW_LOG_MAX)).map_err(failed)?;
         }
-        // Long-distance matching is left alone: libzstd turns it on by itself only for windows
-        // of 128 MiB, and "false" here would mean that choice anyway.
+        // Long-distance matching stays at its default: libzstd turns it on for windows of 128 MiB
+        // only, and "false" would mean the same.
         zstd.set_parameter(CParameter::ChecksumFlag(true)).map_err(failed)?;
         zstd.set_parameter(CParameter::ContentSizeFlag(true)).map_err(failed)?;
         zstd.set_parameter(CParameter::DictIdFlag(false)).map_err(failed)?;
@@ -189,7 +190,7 @@ impl Drop for ZstdEncoding {
     }
 }
 
-/// The error for a code of libzstd's.
+/// Turns a code of libzstd into an error.
 fn failed(code: usize) -> Error {
     let no_memory = ZSTD_ErrorCode::ZSTD_error_memory_allocation as usize;
     let is_busy = code == no_memory.wrapping_neg();
@@ -201,12 +202,12 @@ fn gone() -> Error {
     Error::new(ErrorKind::Encoder, "the zstd context is gone")
 }
 
-/// One frame of RFC 8878, decoded by `zrip`, which reads whole blocks from [`Coded`].
+/// A decoding of one frame by `zrip`, which reads whole blocks from [`Coded`].
 struct ZstdDecoding {
     frame: FrameDecoder<Coded>,
     coded: Coded,
     decoded: Box<[u8]>,
-    /// The beginning of a header or block whose end is still to come.
+    /// The beginning of a header or block that is not complete yet.
     pending: Vec<u8>,
     next: Next,
     checksum: bool,
@@ -220,8 +221,8 @@ enum Next {
     Nothing,
 }
 
-/// What the decoder has not read yet: the frame's header, until the first block is whole, and
-/// one block.
+/// The bytes that the decoder has not read yet: the frame's header, until the first block is
+/// complete, and one block.
 #[derive(Clone, Default)]
 struct Coded(Arc<Mutex<VecDeque<u8>>>);
 
@@ -241,7 +242,7 @@ impl ZstdDecoding {
     fn new() -> Self {
         let coded = Coded::default();
         Self {
-            // What may come out is counted here.
+            // `limit` counts the output.
             frame: FrameDecoder::with_limit(coded.clone(), usize::MAX),
             coded,
             decoded: vec![0; BLOCK].into_boxed_slice(),
@@ -252,8 +253,8 @@ impl ZstdDecoding {
         }
     }
 
-    /// How long the header or block is that begins with `bytes`, as far as they tell: more
-    /// than they are, or the whole.
+    /// Returns the length of the header or block that begins with `bytes`. Where `bytes` are too
+    /// few to tell, it returns the least length of bytes that tell more.
     fn unit_len(&self, bytes: &[u8]) -> usize {
         match (self.next, bytes) {
             (Next::Header, [_, _, _, _, descriptor, ..]) => frame_header_len(*descriptor),
@@ -296,20 +297,20 @@ impl ZstdDecoding {
         self.limit.spend(len)?;
         if unit[0] & 1 == 1 {
             self.next = Next::Nothing;
-            // The checksum, and the end.
+            // The decoder checks the checksum and finds the end.
             self.decode()?;
         }
         Ok(())
     }
 
-    /// Decodes a block, or finds the end. No block is longer than [`BLOCK`].
+    /// Decodes a block, of at most [`BLOCK`] bytes, or finds the end.
     fn decode(&mut self) -> Result<usize, Error> {
         let read = self.frame.read(&mut self.decoded);
         read.map_err(|cause| wrong("a broken zstd frame").with_cause(cause))
     }
 }
 
-/// The window that a frame's header declares, RFC 8878 §3.1.1.1.2.
+/// Returns the window in bytes that a frame's header declares, RFC 8878 §3.1.1.1.2.
 fn window(header: &[u8]) -> u64 {
     let descriptor = header[4];
     if descriptor & 0b10_0000 == 0 {
@@ -322,7 +323,8 @@ fn window(header: &[u8]) -> u64 {
     u64::from_le_bytes(size) + if len == 2 { 256 } else { 0 }
 }
 
-/// RFC 8878 §3.1.1.1: magic, descriptor, window, dictionary id, content size.
+/// Returns the length of a frame's header, RFC 8878 §3.1.1.1: magic, descriptor, window, dictionary
+/// id, content size.
 fn frame_header_len(descriptor: u8) -> usize {
     let single_segment = descriptor & 0b10_0000 != 0;
     let window = usize::from(!single_segment);
@@ -386,11 +388,11 @@ mod tests {
     /// Sources of this length were encoded in jobs once.
     const LONG: usize = FROZEN_JOBS_FROM as usize;
 
-    /// Browsers reject frames whose window exceeds 8 MiB (RFC 9659), and libzstd's levels from
-    /// 20 on exceed it for large sources: vite-plugin-compression 93 shipped pages that no
-    /// browser could read.
+    /// Browsers reject frames whose window exceeds 8 MiB (RFC 9659), and libzstd's levels from 20
+    /// on exceed it for large sources. vite-plugin-compression 93 shipped pages that no browser
+    /// could read.
     #[test]
-    fn no_level_declares_more_than_8_mib() -> Result<(), Error> {
+    fn window_is_at_most_8_mib_at_every_level() -> Result<(), Error> {
         let piece = text(PIECE);
         for level in 1..=22 {
             let mut encoding = Zstd::new(level)?.begin(40 << 20)?;
@@ -406,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_no_larger_than_the_source_needs() -> Result<(), Error> {
+    fn window_is_no_larger_than_a_short_source() -> Result<(), Error> {
         for level in [1, 3, 19, 22] {
             for len in [0, 1, 255, 256, 5000, 91_000, 200_000] {
                 let frame = encode(&Zstd::new(level)?, &text(len))?;
@@ -417,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn the_frame_tells_its_size_and_its_checksum() -> Result<(), Error> {
+    fn frame_has_content_size_and_checksum() -> Result<(), Error> {
         let source = text(3 << 20);
         let frame = encode(&Zstd::new(3)?, &source)?;
         assert_eq!(zstd_safe::get_frame_content_size(&frame).ok().flatten(), Some(3 << 20));
@@ -425,9 +427,9 @@ mod tests {
         Ok(())
     }
 
-    /// Both are what a checksum alone would not tell.
+    /// A checksum alone would find neither.
     #[test]
-    fn a_window_too_large_and_a_wrong_content_size_are_rejected() -> Result<(), Error> {
+    fn decoding_rejects_a_large_window_and_a_wrong_content_size() -> Result<(), Error> {
         let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 14 << 3];
         let decode = |frame: &[u8]| {
             let mut decoding = ZstdDecoding::new();
@@ -442,7 +444,7 @@ mod tests {
         assert!(decode(&frame).is_err_and(|error| error.contains("content size")));
         frame[5] = 1;
         assert_eq!(decode(&frame), Ok(()));
-        // A reserved bit, and a frame to be skipped, which decodes to nothing.
+        // A reserved bit, then a skippable frame, which decodes to nothing.
         frame[4] |= 8;
         assert!(decode(&frame).is_err());
         assert!(decode(&[0x50, 0x2a, 0x4d, 0x18, 0x20, 0, 0, 0, 0]).is_err());
