@@ -1,7 +1,11 @@
 //! A cache and the tags of an earlier program stay good.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::disallowed_methods, reason = "the test lays out a site and a cache on disk")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the test lays out a site and a cache on disk"
+)]
 #![allow(
     clippy::unwrap_used,
     reason = "a test ends at the first thing that is not as it should be"
