@@ -2,14 +2,11 @@
 //! encode makes to the disk: nobody's unfinished file gets a name, and every answer is exact.
 
 #![cfg(all(unix, feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the tests do to the directory what operators and other processes do"
 )]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +18,8 @@ use cachecompress::fs::RealDisk;
 use cachecompress::{Cache, Memory, ServeCompressed};
 use cachecompress_test::FaultDisk;
 use cachecompress_test::site::{is_presence, locks};
-use common::{LONG, get, hex, run, settled};
+
+use crate::common::{LONG, get, hex, run, settled};
 
 const CODING: [(&str, &str); 1] = [("accept-encoding", "gzip")];
 

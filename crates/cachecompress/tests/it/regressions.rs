@@ -1,14 +1,11 @@
 //! Bugs that were found by reading, each with the test that would have found it.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the tests do to the cache's directory what time and other processes do"
 )]
-
-mod common;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,17 +21,18 @@ use cachecompress::{
     Shutdown, Source,
 };
 use cachecompress_test::{FaultDisk, Op};
-use common::pack::{Fault, Gate, Pack, coding};
-use common::{
-    Answer, LONG, encodes, eventually, get, get_as, head, hex, noise, read, request, run, send,
-    settled,
-};
 use http::header::{
     ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     TRANSFER_ENCODING, VARY,
 };
 use http::{HeaderName, HeaderValue};
 use tempfile::TempDir;
+
+use crate::common::pack::{Fault, Gate, Pack, coding};
+use crate::common::{
+    Answer, LONG, encodes, eventually, get, get_as, head, hex, noise, read, request, run, send,
+    settled,
+};
 
 const PACK: (&str, &str) = ("accept-encoding", "x-pack");
 const SHORT: Duration = Duration::from_millis(30);

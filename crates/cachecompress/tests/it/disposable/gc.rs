@@ -1,14 +1,11 @@
 //! `gc` and `verify`: what they remove, what they must leave, and whom they stand beside.
 
 #![cfg(all(unix, feature = "brotli", feature = "gzip"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the tests do to the directory what operators, disks and other processes do"
 )]
-
-mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,9 +21,10 @@ use cachecompress::codec::PIECE;
 use cachecompress::fs::{PRIVATE_PREFIX, RealDisk};
 use cachecompress::{Cache, ErrorKind, Memory, ServeCompressed};
 use cachecompress_test::{FaultDisk, Op};
-use common::pack::{Gate, Pack, coding};
-use common::{LONG, eventually, get_as, hex, open, read, run, settled};
 use tempfile::TempDir;
+
+use crate::common::pack::{Gate, Pack, coding};
+use crate::common::{LONG, eventually, get_as, hex, open, read, run, settled};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 

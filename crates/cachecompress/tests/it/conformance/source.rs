@@ -1,6 +1,5 @@
 //! Every source keeps the promises of `Source`, and a directory some of its own.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests set the stage")]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 use std::ops::Deref;

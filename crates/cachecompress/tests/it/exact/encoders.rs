@@ -1,17 +1,15 @@
 //! Encoders that users bring: good ones, and ones that are broken in every way.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
-
-mod common;
 
 use std::sync::Arc;
 
 use cachecompress::codec::PIECE;
 use cachecompress::semantics::ContentCoding;
 use cachecompress::{Cache, ErrorKind, Memory, Preference, ServeCompressed};
-use common::pack::{Fault, Gate, Pack, coding};
-use common::{LONG, encodes, eventually, get, get_as, hex, open, read, run, settled};
+
+use crate::common::pack::{Fault, Gate, Pack, coding};
+use crate::common::{LONG, encodes, eventually, get, get_as, hex, open, read, run, settled};
 
 const CACHE: u64 = 64 << 20;
 

@@ -2,14 +2,11 @@
 //! writes at once, and nobody waits for room.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the tests look at the directory as an operator does"
 )]
-
-mod common;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -18,8 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cachecompress::{Builder, Cache, Memory, ServeCompressed};
-use common::pack::{Gate, Pack, coding};
-use common::{LONG, encodes, get, get_as, hex, open, read, run, settled};
+
+use crate::common::pack::{Gate, Pack, coding};
+use crate::common::{LONG, encodes, get, get_as, hex, open, read, run, settled};
 
 const CODING: [(&str, &str); 1] = [("accept-encoding", "x-pack")];
 /// How far above its bound a cache may ever be.
@@ -184,7 +182,7 @@ fn nobody_waits_for_room() {
                 tokio::spawn(async move { get(&gated, &format!("/{n}.txt"), &CODING).await })
             })
             .collect();
-        common::eventually(|| gate.arrived() == 4).await;
+        crate::common::eventually(|| gate.arrived() == 4).await;
         let free = builder(&files, &cache).build().unwrap();
         for (path, source) in &files[4..] {
             let answer = get(&free, &format!("/{path}"), &CODING).await;

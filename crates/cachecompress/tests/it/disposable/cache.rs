@@ -1,14 +1,11 @@
 //! The cache as services see it: bounds, damage, restarts, and directories that come and go.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the tests do to the directory what operators, disks and other processes do"
 )]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,9 +14,10 @@ use std::time::Duration;
 
 use cachecompress::codec::PIECE;
 use cachecompress::{Builder, Cache, Directory, Memory, ServeCompressed};
-use common::pack::{Gate, Pack, coding};
-use common::{LONG, encodes, eventually, get, get_as, hex, noise, open, read, run, settled};
 use tempfile::TempDir;
+
+use crate::common::pack::{Gate, Pack, coding};
+use crate::common::{LONG, encodes, eventually, get, get_as, hex, noise, open, read, run, settled};
 
 const CODING: [(&str, &str); 1] = [("accept-encoding", "x-pack")];
 /// Longer than an open entry is trusted without a look at its file.

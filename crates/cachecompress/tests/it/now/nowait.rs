@@ -1,9 +1,6 @@
 //! What can be told without a wait is told without a look-up on another thread.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
-
-mod common;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +11,9 @@ use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
 use cachecompress::semantics::SourcePath;
 use cachecompress::source::{Content, Found, SourceFile};
 use cachecompress::{Error, ServeCompressed, Source};
-use common::pack::Gate;
-use common::{LONG, eventually, get, run};
+
+use crate::common::pack::Gate;
+use crate::common::{LONG, eventually, get, run};
 
 /// A source of one file, `/file.bin`, or none; it counts its look-ups.
 #[derive(Clone, Debug, Default)]

@@ -1,6 +1,8 @@
 //! Scenarios that are run again and again, each time with another call of the disk failing, or
 //! with the power cut before another one.
 
+#![allow(clippy::disallowed_methods, reason = "the sources of some scenarios lie on the real disk")]
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
@@ -19,8 +21,8 @@ use cachecompress_test::{Errno, Fault, FaultDisk, Op, Outcome, PowerDisk, Snapsh
 use http::Response;
 use http_body_util::BodyExt as _;
 
-use super::common::pack::{Gate, Pack, coding};
-use super::common::{Answer, LONG, at_end_of_thread, get, hex, open, read};
+use crate::common::pack::{Gate, Pack, coding};
+use crate::common::{Answer, LONG, at_end_of_thread, get, hex, open, read};
 
 /// Where the caches are, on disks of their own.
 pub(crate) const ROOT: &str = "/cache";

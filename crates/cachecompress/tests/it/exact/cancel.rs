@@ -2,14 +2,11 @@
 //! nothing is left held.
 
 #![cfg(all(unix, feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the tests look at the directory as an operator would"
 )]
-
-mod common;
 
 use std::fs;
 use std::future::Future;
@@ -21,8 +18,9 @@ use std::time::Duration;
 use cachecompress::codec::PIECE;
 use cachecompress::{Body, Cache, Directory, ServeCompressed};
 use cachecompress_test::site::locks;
-use common::{Answer, LONG, eventually, get, hex, open, read, run, settled};
 use http::Response;
+
+use crate::common::{Answer, LONG, eventually, get, hex, open, read, run, settled};
 
 /// Drops `future` after it was polled so often; its output, if it was ready by then.
 async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {

@@ -1,14 +1,11 @@
 //! Damage: whatever happens to the bytes of an entry, it is found out and never sent.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the tests do to the directory what operators, disks and other processes do"
 )]
-
-mod common;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -18,7 +15,8 @@ use cachecompress::cache::{CacheFiles, Care};
 use cachecompress::fs::{Disk, MemoryDisk};
 use cachecompress::{Cache, Memory, ServeCompressed};
 use cachecompress_test::damage::{self, Damaged};
-use common::{LONG, get_as, hex, noise, run, settled};
+
+use crate::common::{LONG, get_as, hex, noise, run, settled};
 
 const ROOT: &str = "/cache";
 

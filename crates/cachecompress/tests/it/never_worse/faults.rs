@@ -7,21 +7,17 @@
 //! the index is what the disk holds and within the bounds, and nothing leaks.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the sources of some tests lie on the real disk"
 )]
 
-mod common;
-#[path = "common/trials.rs"]
-mod trials;
-
 use cachecompress::codec::PIECE;
-use common::pack::{Fault, Pack};
-use common::{hex, noise};
-use trials::{End, Scenario, Step, run_all};
+
+use super::trials::{End, Scenario, Step, run_all};
+use crate::common::pack::{Fault, Pack};
+use crate::common::{hex, noise};
 
 const A: &str = "/a.txt";
 const B: &str = "/b.txt";

@@ -1,20 +1,18 @@
 //! Two services over one site, of which one keeps answers: nobody can tell which it is.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(clippy::disallowed_methods, reason = "edits files as people do")]
-
-mod common;
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use cachecompress::{Directory, Metrics, ServeCompressed};
-use common::{Answer, LONG, hex, noise, read, request, run, send, settled};
 use proptest::prelude::*;
 use proptest::sample::select;
 use tempfile::TempDir;
+
+use crate::common::{Answer, LONG, hex, noise, read, request, run, send, settled};
 
 const FILES: [&str; 5] = ["a.txt", "b.txt", "long.css", "picture.png", "docs/index.html"];
 const PATHS: [&str; 8] =

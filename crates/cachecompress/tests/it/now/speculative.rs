@@ -1,9 +1,6 @@
 //! Encodes that begin while their source is still hashed.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
-
-mod common;
 
 use std::io;
 use std::sync::atomic::Ordering::SeqCst;
@@ -16,14 +13,15 @@ use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
 use cachecompress::semantics::SourcePath;
 use cachecompress::source::{Content, Found, SourceFile};
 use cachecompress::{Builder, Cache, Error, ServeCompressed, Source};
-use common::pack::{Fault, Gate, Pack, coding};
-use common::{Answer, LONG, encodes, eventually, get_as, hex, request, send};
 use tokio::task::JoinHandle;
+
+use crate::common::pack::{Fault, Gate, Pack, coding};
+use crate::common::{Answer, LONG, encodes, eventually, get_as, hex, request, send};
 
 /// Runs a test where there are cores for it: on one, nothing begins ahead.
 fn run(test: impl Future<Output = ()>) {
     if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
-        common::run(test);
+        crate::common::run(test);
     } else {
         cachecompress_test::decode::skipped("two cores are needed");
     }

@@ -1,6 +1,5 @@
 //! Every disk keeps the promises of `Disk`.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests set the stage")]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::path::Path;
 

@@ -5,14 +5,11 @@
 //! more of them than the 256 of every run.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the stories do to files what time and other processes do"
 )]
-
-mod common;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -23,11 +20,12 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use cachecompress::{Cache, Directory, ServeCompressed};
-use common::{Answer, LONG, decode, hex, noise, read, request, send, settled};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{TestError, TestRunner};
 use tempfile::TempDir;
+
+use crate::common::{Answer, LONG, decode, hex, noise, read, request, send, settled};
 
 // --- What may happen -----------------------------------------------------------------------------
 
@@ -770,7 +768,7 @@ fn every_story_keeps_to_the_files_bytes_and_to_the_rules() {
     let (told, steps) = (AtomicU64::new(0), AtomicU64::new(0));
     let (told, steps) = (&told, &steps);
     let tell = |story: Vec<Step>| {
-        common::run(async {
+        crate::common::run(async {
             let mut world = World::new();
             for (place, step) in story.iter().enumerate() {
                 let _told = OnPanic(place + 1, step);

@@ -1,9 +1,6 @@
 //! The service as an application embeds it, and HTTP as far as it shows without a socket.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
-
-mod common;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,12 +14,15 @@ use cachecompress::{
     Body, Builder, Cache, Error, ErrorKind, Memory, Outcome, Preference, RequestOptions,
     ServeCompressed, Shutdown, Source,
 };
-use common::pack::{Gate, Pack, coding};
-use common::{LONG, encodes, get, get_as, head, hex, open, read, request, run, send, settled};
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Service, service_fn};
+
+use crate::common::pack::{Gate, Pack, coding};
+use crate::common::{
+    LONG, encodes, get, get_as, head, hex, open, read, request, run, send, settled,
+};
 
 const LEN: usize = 3 * PIECE;
 const GZIP: [(&str, &str); 1] = [("accept-encoding", "gzip")];
@@ -623,7 +623,7 @@ fn threads() -> usize {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_services_threads_start_with_work_and_end_with_its_last_handle() {
-    const NAME: &str = "the_services_threads_start_with_work_and_end_with_its_last_handle";
+    const NAME: &str = "service::the_services_threads_start_with_work_and_end_with_its_last_handle";
     const ALONE: &str = "CACHECOMPRESS_TEST_ALONE";
 
     if std::env::var_os(ALONE).is_none() {
@@ -649,12 +649,12 @@ fn the_services_threads_start_with_work_and_end_with_its_last_handle() {
         for body in bodies {
             assert!(read(body).await.decoded() == hex(LEN, 2), "a body needs no service");
         }
-        common::eventually(|| threads() == 0).await;
+        crate::common::eventually(|| threads() == 0).await;
         let service = service();
         get(&service, "/a.txt", &GZIP).await;
         service.shutdown(Shutdown::Finish).await;
         drop(service);
-        common::eventually(|| threads() == 0).await;
+        crate::common::eventually(|| threads() == 0).await;
     });
 }
 

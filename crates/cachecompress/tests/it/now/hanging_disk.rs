@@ -1,9 +1,6 @@
 //! Files on a disk that hangs: what lies on it waits, and nothing else does.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
-
-mod common;
 
 use std::io;
 use std::sync::Arc;
@@ -16,8 +13,9 @@ use cachecompress::semantics::SourcePath;
 use cachecompress::source::{Content, Found, SourceFile};
 use cachecompress::{Cache, Error, Memory, ServeCompressed, Source};
 use cachecompress_test::{FaultDisk, Op};
-use common::pack::{Gate, Pack, coding};
-use common::{LONG, get, get_as, hex, open, read, run, settled};
+
+use crate::common::pack::{Gate, Pack, coding};
+use crate::common::{LONG, get, get_as, hex, open, read, run, settled};
 
 /// More than the readers, and the hashers, that there are without any trouble.
 const HUNG: usize = 12;
@@ -100,7 +98,7 @@ fn files_that_hang_hold_up_nobody_else() {
                 .collect();
             // Whatever can be held is.
             let held = if long && kind.starts_with("read") { 2 } else { 3 };
-            common::eventually(|| gate.arrived() >= held).await;
+            crate::common::eventually(|| gate.arrived() >= held).await;
             let begun = Instant::now();
             for path in ["a", "b.txt", "c.txtl"] {
                 for coding in ["x-pack", "identity"] {
@@ -167,7 +165,7 @@ fn entries_that_hang_hold_up_nobody_on_the_same_thread() {
                 tokio::spawn(async move { get_as(&service, "/slow.txt", "gzip").await })
             })
             .collect();
-        common::eventually(|| gate.arrived() == HUNG as u64).await;
+        crate::common::eventually(|| gate.arrived() == HUNG as u64).await;
         for round in 0..1000 {
             let name = ["warm.txt", "short.txt"][round % 2];
             let coding = if round % 10 < 8 { "gzip" } else { "identity" };

@@ -1,9 +1,6 @@
 //! Who waits for what, and for how long: patience, queues, flights, and clients that leave.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
-
-mod common;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +8,14 @@ use std::time::Duration;
 use cachecompress::codec::PIECE;
 use cachecompress::semantics::ContentCoding;
 use cachecompress::{Builder, Cache, Memory, Preference, ServeCompressed, Shutdown};
-use common::pack::{Gate, Pack, coding};
-use common::{
+use http::Version;
+use http_body_util::BodyExt as _;
+
+use crate::common::pack::{Gate, Pack, coding};
+use crate::common::{
     LONG, chunk, encodes, eventually, get, get_as, hex, noise, open, read, request, run, send,
     settled,
 };
-use http::Version;
-use http_body_util::BodyExt as _;
 
 const SHORT: Duration = Duration::from_millis(30);
 const CODING: [(&str, &str); 1] = [("accept-encoding", "x-pack")];
@@ -145,7 +143,7 @@ fn all_who_join_get_all_bytes_while_they_are_produced() {
         gate.open_wide();
         for (mut coded, body) in bodies {
             coded.extend_from_slice(&body.collect().await.unwrap().to_bytes());
-            assert!(common::decode("x-pack", &coded) == source);
+            assert!(crate::common::decode("x-pack", &coded) == source);
         }
         assert_eq!(encodes(&service, "x-pack"), 1);
     });
@@ -349,7 +347,7 @@ fn a_large_source_streams_before_its_encode_has_ended() {
         assert_eq!(service.metrics().inflight, 1);
         gate.open_wide();
         coded.extend_from_slice(&response.into_body().collect().await.unwrap().to_bytes());
-        assert!(common::decode("x-pack", &coded) == source);
+        assert!(crate::common::decode("x-pack", &coded) == source);
     });
 }
 

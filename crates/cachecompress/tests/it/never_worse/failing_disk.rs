@@ -1,14 +1,11 @@
 //! What a failing disk may cost, told one by one; `faults.rs` fails every call there is.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the tests set the stage on the real disk"
 )]
-
-mod common;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,9 +17,12 @@ use cachecompress::codec::PIECE;
 use cachecompress::fs::{Disk, MemoryDisk, RealDisk};
 use cachecompress::{Cache, Directory, Memory, Preference, ServeCompressed, Source};
 use cachecompress_test::{Errno, Fault, FaultDisk, Op};
-use common::pack::{Gate, Pack, coding};
-use common::{LONG, at_end_of_thread, chunk, encodes, eventually, get, hex, open, run, settled};
 use http_body_util::BodyExt as _;
+
+use crate::common::pack::{Gate, Pack, coding};
+use crate::common::{
+    LONG, at_end_of_thread, chunk, encodes, eventually, get, hex, open, run, settled,
+};
 
 const PACK: (&str, &str) = ("accept-encoding", "x-pack");
 const PLAIN: (&str, &str) = ("accept-encoding", "identity");
