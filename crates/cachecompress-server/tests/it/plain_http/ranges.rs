@@ -1,13 +1,6 @@
 //! Range, If-Range and the preconditions, on identity, coded and cold representations.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 
 const CODED: &str = "gzip";
 

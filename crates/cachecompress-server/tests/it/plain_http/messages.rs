@@ -1,13 +1,6 @@
 //! Methods, HEAD, HTTP/1.0, pipelining, targets and Host: plain HTTP.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 
 fn site_of_all_kinds() -> (Site, Vec<u8>) {
     let source = site::text(1, 120_000);

@@ -1,12 +1,6 @@
 //! Promise 6: `kill -9` at any instruction is harmless.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-#![cfg(unix)]
 
-mod common;
+#![cfg(unix)]
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -15,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use cachecompress_test::client;
-use common::*;
+
+use crate::common::*;
 
 /// How often a program is killed; `CACHECOMPRESS_TEST_KILLS` asks for more.
 const KILLS: u64 = 250;

@@ -1,13 +1,6 @@
 //! Accept-Encoding, RFC 9110 §12.5.3, in every spelling, over both protocols.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 
 const SIZE: usize = 30_000;
 

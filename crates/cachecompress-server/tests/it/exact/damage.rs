@@ -1,13 +1,7 @@
 //! Damage to a populated cache, under the real program: never a wrong byte goes out, every damaged
 //! entry is found by `verify`, removed by `gc`, and counted and replaced by `serve`.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-#![cfg(unix)]
 
-mod common;
+#![cfg(unix)]
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
@@ -17,7 +11,8 @@ use std::thread;
 
 use cachecompress_test::damage;
 use cachecompress_test::server::command;
-use common::*;
+
+use crate::common::*;
 
 const DAMAGED: &str = "cachecompress_damaged_entries_total";
 /// What encodes whatever is asked for, so that each coding has its entry.

@@ -1,13 +1,6 @@
 //! The program's flags, as seen from a client, and the admin listener.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 
 #[test]
 fn with_spa_unknown_navigations_get_the_index_and_other_requests_do_not() {

@@ -1,13 +1,6 @@
 //! Real input: npm packages as their authors ship them, and the Rust compiler itself.
 //!
 //! Both tests print what they measured; `--nocapture` shows it.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-
-mod common;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::process::Command;
@@ -17,7 +10,8 @@ use std::thread;
 
 use cachecompress_test::server::sum;
 use cachecompress_test::tools;
-use common::*;
+
+use crate::common::*;
 
 /// How many clients ask at once.
 const CLIENTS: usize = 3;

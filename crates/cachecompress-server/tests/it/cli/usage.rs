@@ -1,16 +1,9 @@
 //! What the program says and how it ends when it is started wrongly.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-
-mod common;
 
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
-use common::*;
+use crate::common::*;
 
 /// Runs the program, which has to end by itself.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {

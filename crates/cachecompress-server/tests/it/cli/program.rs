@@ -2,11 +2,8 @@
 //!
 //! What a file's answer looks like is the library's matter, and tested there; here only what the
 //! program adds is held against it.
+
 #![cfg(unix)]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

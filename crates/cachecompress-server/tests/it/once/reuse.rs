@@ -1,16 +1,10 @@
 //! Promise 2: the same content in the same coding is encoded once per cache directory.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-#![cfg(unix)]
 
-mod common;
+#![cfg(unix)]
 
 use std::thread;
 
-use common::*;
+use crate::common::*;
 
 #[test]
 fn after_a_restart_nothing_is_encoded_again_and_tags_and_bytes_are_the_same() {

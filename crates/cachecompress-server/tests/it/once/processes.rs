@@ -1,18 +1,13 @@
 //! Promise 2 and promise 6 across processes: several programs share one cache directory.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-#![cfg(unix)]
 
-mod common;
+#![cfg(unix)]
 
 use std::sync::atomic::AtomicU64;
 use std::thread;
 
-use common::*;
 use rustix::process::Signal;
+
+use crate::common::*;
 
 /// An encode that takes some seconds: enough to do something to it.
 const SLOW: &str = "--level gzip=9";

@@ -1,13 +1,7 @@
 //! A browser opens the demo page: what it was sent, what it made of it, and what it asks for when
 //! it comes again.
-#![cfg(unix)]
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-mod common;
+#![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
@@ -15,9 +9,10 @@ use std::process::{Child, Command, Stdio};
 
 use cachecompress_test::server::sum;
 use cachecompress_test::tools::require;
-use common::*;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
+
+use crate::common::*;
 
 /// How long one visit may take.
 const VISIT: Duration = Duration::from_secs(60);

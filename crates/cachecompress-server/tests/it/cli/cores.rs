@@ -1,12 +1,6 @@
 //! A runtime and a listening socket for each core, which nobody outside notices.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-mod common;
+#![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -14,7 +8,8 @@ use std::process::{Child, Stdio};
 
 use cachecompress_test::client::fetch;
 use cachecompress_test::server::command;
-use common::*;
+
+use crate::common::*;
 
 const LISTENING: &str = "0A";
 const ESTABLISHED: &str = "01";

@@ -1,13 +1,7 @@
 //! Hostile files: whatever lies in the served directory, and however it changes, nothing hangs and
 //! nothing is served wrongly.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-#![cfg(unix)]
 
-mod common;
+#![cfg(unix)]
 
 use std::ffi::OsStr;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -18,7 +12,8 @@ use std::sync::atomic::AtomicUsize;
 use std::thread;
 
 use cachecompress_test::{client, http2};
-use common::*;
+
+use crate::common::*;
 
 /// A change must be seen within `revalidate` (1 s) and the answer after that; the rest is for a
 /// busy machine.

@@ -1,21 +1,16 @@
 //! Files that go out by `sendfile`: the same bytes as without it, whoever asks in whatever way,
 //! and whatever becomes of the file meanwhile.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-mod common;
+#![cfg(target_os = "linux")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use cachecompress_test::client::fetch;
 use cachecompress_test::{frames, http2, tools};
-use common::*;
 use socket2::{Domain, Socket, Type};
+
+use crate::common::*;
 
 const MODES: [&str; 3] = ["off", "entries", "all"];
 /// In the order of their sizes: from memory, from an entry of one piece, of several.

@@ -1,13 +1,6 @@
 //! Request targets: the right file, or the right refusal, and never anything outside the root.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 
 const SECRET: &[u8] = b"the secret beside the root";
 

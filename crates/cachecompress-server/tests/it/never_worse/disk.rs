@@ -1,15 +1,8 @@
 //! Promises 4 and 6: whatever is wrong with the cache directory, the answers are right.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-
-mod common;
 
 use std::thread;
 
-use common::*;
+use crate::common::*;
 
 /// Right answers whatever the coding, twice, over both protocols, and the server lives.
 #[track_caller]

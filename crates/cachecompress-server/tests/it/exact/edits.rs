@@ -1,15 +1,8 @@
 //! Files change under a running server: the answer changes with them, and is never a mixture.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-
-mod common;
 
 use std::thread;
 
-use common::*;
+use crate::common::*;
 
 /// An edit must be seen within `revalidate` (1 s) and the answer after that; the rest is for a busy
 /// machine.

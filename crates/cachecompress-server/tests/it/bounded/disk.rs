@@ -1,19 +1,13 @@
 //! Promise 5 for the disk, with real processes on a file system of their own: what the cache takes
 //! up there stays within `--cache-size`, claims and unlinked files included.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-mod common;
+#![cfg(target_os = "linux")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use common::*;
+use crate::common::*;
 
 /// The bytes that are taken on the file system of `path`, as `df` says.
 fn taken(path: &Path) -> u64 {

@@ -1,17 +1,10 @@
 //! The first time somebody asks for a file: one encode, for everybody, at once.
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
-
-mod common;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use common::*;
+use crate::common::*;
 
 const MIB: usize = 1 << 20;
 

@@ -3,15 +3,8 @@
 //! Promise 5 is "bounded", so each test prints the most memory that the server had, and holds it
 //! under a bound that it states. What a client may not do ends its connection, never the server:
 //! each test ends with an ordinary client that is served.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-#[path = "../common/mod.rs"]
-mod common;
+#![cfg(target_os = "linux")]
 
 mod bodies;
 mod crowds;
@@ -22,7 +15,7 @@ mod slow;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
-use common::*;
+use crate::common::*;
 
 /// Something hangs if it takes longer than this.
 const HANG: Duration = Duration::from_secs(30);

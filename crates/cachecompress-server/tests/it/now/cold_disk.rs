@@ -1,16 +1,11 @@
 //! Files that have left the page cache: the thread that serves never reads them from the disk.
-#![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
-mod common;
+#![cfg(target_os = "linux")]
 
 use cachecompress_test::{decode, tools};
-use common::*;
 use rustix::fs::{Advice, fadvise, fsync};
+
+use crate::common::*;
 
 /// As long as the program takes for granted that what it found in memory is still there, and more.
 const FORGOTTEN: Duration = Duration::from_millis(1200);

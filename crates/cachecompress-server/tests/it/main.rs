@@ -1,0 +1,69 @@
+//! The program's integration tests: one test program, its modules by promise.
+//!
+//! `docs/promises.md` has the promises. Each test starts servers of its own and judges them from
+//! outside, so that tests on other threads of this process change nothing. `fence` and `soak` are
+//! programs of their own, each with its reason.
+
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test ends at the first thing that is not as it should be"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+/// Promise 1: a body that ends cleanly has the bytes that its validators name.
+mod exact {
+    mod corpus;
+    mod damage;
+    mod edits;
+    mod files;
+    mod sendfile;
+}
+
+/// Promise 2: a content is encoded once per coding and cache directory.
+mod once {
+    mod processes;
+    mod reuse;
+}
+
+/// Promise 3: no request waits for an encoder to finish, or for a disk that it does not need.
+mod now {
+    mod cold;
+    mod cold_disk;
+}
+
+/// Promise 4: a failure of the cache costs the compression and nothing else.
+mod never_worse {
+    mod disk;
+}
+
+/// Promise 5: disk, memory, descriptors and connections have limits.
+mod bounded {
+    mod disk;
+    mod hostile;
+}
+
+/// Promise 6: `kill -9` at any instruction is harmless.
+mod disposable {
+    mod kill;
+}
+
+/// Promise 7: RFC 9110, 9111, 9112, 8878 and 9211.
+mod plain_http {
+    mod browser;
+    mod messages;
+    mod negotiation;
+    mod paths;
+    mod ranges;
+    mod redbot;
+}
+
+/// The program as its operator meets it: flags, exit codes, sockets, signals, logs.
+mod cli {
+    mod cores;
+    mod options;
+    mod program;
+    mod usage;
+}
