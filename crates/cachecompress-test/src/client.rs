@@ -5,19 +5,17 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::decode;
+use crate::wait::PATIENCE;
 
-/// No read may take longer than this.
-pub const IO_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What the tests speak to the server.
+/// The protocol of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// HTTP/1.1, by [`Connection`].
     Http1,
-    /// HTTP/2 with prior knowledge, by [`crate::http2`].
+    /// HTTP/2 with prior knowledge, by the module `http2`.
     Http2,
 }
 
@@ -295,10 +293,10 @@ impl Connection {
     ///
     /// If the server cannot be reached.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, IO_TIMEOUT)?;
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(IO_TIMEOUT))?;
-        stream.set_write_timeout(Some(IO_TIMEOUT))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {
             stream,
             authority: address.to_string(),
@@ -338,10 +336,15 @@ impl Connection {
         self.stream.shutdown(Shutdown::Write)
     }
 
-    /// Whether the peer has closed, with nothing left to read.
+    /// Whether the peer closes, with nothing left to read; waits up to [`PATIENCE`] for that.
     #[must_use]
     pub fn is_closed(&mut self) -> bool {
-        self.start == self.buffer.len() && matches!(self.fill(), Ok(0) | Err(_))
+        self.start == self.buffer.len()
+            && match self.fill() {
+                Ok(count) => count == 0,
+                // The read timed out, and the connection is open.
+                Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            }
     }
 
     /// Reads one response to a request with this method; 1xx responses are skipped.

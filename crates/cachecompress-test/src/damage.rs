@@ -1,4 +1,4 @@
-//! What can happen to the bytes of a cache's entry.
+//! Damage to the bytes of a cache's entry.
 //!
 //! Written after `docs/format.md`, not after the library, so that the two check each other.
 //! [`plain`] knows no format: flips, cuts, zeros. [`fields`] knows all of it: each field gets the
@@ -17,7 +17,7 @@ const HEADER_CHECKSUM: std::ops::Range<usize> = 16..24;
 /// A damaged copy of an entry.
 #[derive(Clone, Debug)]
 pub struct Damaged {
-    /// What was done to it.
+    /// A description of the damage.
     pub name: String,
     /// The copy.
     pub bytes: Vec<u8>,
@@ -48,7 +48,7 @@ pub fn header_len(entry: &[u8]) -> usize {
     field.map_or(0, |bytes| u32::from_le_bytes(bytes) as usize).min(entry.len())
 }
 
-/// Makes both checksums right, whatever else is wrong.
+/// Makes both checksums right, and leaves every other defect.
 pub fn seal(entry: &mut [u8]) {
     seal_header(entry);
     seal_trailer(entry);

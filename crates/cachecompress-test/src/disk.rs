@@ -1,4 +1,4 @@
-//! What every [`Disk`] promises.
+//! The promises of every [`Disk`], as a suite.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub fn conformance(disk: &dyn Disk, dir: &Path) {
     reservations_do_not_show(disk, &case("reserve"));
     locks_exclude(disk, &case("locks"));
     locks_announce(disk, &case("announcements"));
-    what_is_in_use_stays(disk, &case("use"));
+    files_in_use_stay(disk, &case("use"));
     readers_follow_a_writer(disk, &case("growing"));
 }
 
@@ -271,25 +271,25 @@ fn reservations_do_not_show(disk: &dyn Disk, dir: &Path) {
 
 fn locks_exclude(disk: &dyn Disk, dir: &Path) {
     let path = dir.join("lock");
-    let lock = disk.try_lock(&path).unwrap().expect("nobody holds it");
+    let lock = disk.try_lock(&path).unwrap().expect("the lock is free");
     assert!(disk.try_lock(&path).unwrap().is_none());
     assert!(disk.try_lock(&path).unwrap().is_none(), "the refused one must not have let it go");
     assert!(disk.try_lock(&dir.join("another")).unwrap().is_some());
     assert_eq!(names(disk, dir), ["lock"]);
     drop(lock);
     assert!(names(disk, dir).is_empty(), "the file goes with the lock");
-    drop(disk.try_lock(&path).unwrap().expect("nobody holds it any more"));
+    drop(disk.try_lock(&path).unwrap().expect("the lock is free again"));
 
     // Left by a process that was killed.
     publish(disk, &path, b"");
-    drop(disk.try_lock(&path).unwrap().expect("nobody holds it"));
+    drop(disk.try_lock(&path).unwrap().expect("the lock is free"));
     assert!(names(disk, dir).is_empty());
 
     // `rm -rf` of the cache under the holder: the next one gets a lock of its own, which the
     // first must not take away.
-    let first = disk.try_lock(&path).unwrap().expect("nobody holds it");
+    let first = disk.try_lock(&path).unwrap().expect("the lock is free");
     disk.remove_file(&path).unwrap();
-    let second = disk.try_lock(&path).unwrap().expect("nobody holds the new file");
+    let second = disk.try_lock(&path).unwrap().expect("the new file's lock is free");
     drop(first);
     assert_eq!(names(disk, dir), ["lock"]);
     assert!(disk.try_lock(&path).unwrap().is_none());
@@ -316,7 +316,7 @@ fn locks_announce(disk: &dyn Disk, dir: &Path) {
     assert_eq!(size(), 0, "an announcement ends with its lock");
 }
 
-fn what_is_in_use_stays(disk: &dyn Disk, dir: &Path) {
+fn files_in_use_stay(disk: &dyn Disk, dir: &Path) {
     let path = dir.join("file");
     let writer = disk.create_unnamed(dir).unwrap();
     writer.write_all_at(b"bytes", 0).unwrap();
@@ -351,7 +351,7 @@ fn readers_follow_a_writer(disk: &dyn Disk, dir: &Path) {
                     let there = usize::try_from(committed.load(Ordering::Acquire)).unwrap();
                     let wanted = (there - read).min(buffer.len());
                     let len = file.read_at(&mut buffer[..wanted], read as u64).unwrap();
-                    assert!(len > 0 || wanted == 0, "what is committed can be read");
+                    assert!(len > 0 || wanted == 0, "committed bytes can be read");
                     for (i, found) in buffer[..len].iter().enumerate() {
                         assert_eq!(*found, byte(read + i));
                     }

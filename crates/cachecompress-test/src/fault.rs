@@ -37,7 +37,7 @@ pub enum Op {
     RootList,
 }
 
-/// What the operating system says when a call fails.
+/// The error of a call that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Errno {
     /// ENOSPC: the disk is full.
@@ -99,7 +99,7 @@ struct Faults {
     held: Held,
 }
 
-/// What was opened or taken through a [`FaultDisk`] and not been given back yet.
+/// Counts of the files and locks that a [`FaultDisk`] has handed out and not got back.
 #[derive(Debug, Default)]
 struct Held {
     files: AtomicUsize,
@@ -280,7 +280,7 @@ impl Disk for FaultDisk {
     fn try_lock(&self, path: &Path) -> io::Result<Option<Box<dyn DiskLock>>> {
         self.faults.check(Op::TryLock)?;
         let lock = self.disk.try_lock(path)?;
-        let counts = !crate::site::is_presence(path);
+        let counts = !crate::cache_dir::is_presence(path);
         let wrap = |lock| Box::new(FaultLock::new(lock, counts, &self.faults)) as Box<dyn DiskLock>;
         Ok(lock.map(wrap))
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::client::IO_TIMEOUT;
+use crate::wait::PATIENCE;
 
 /// Frame types (RFC 9113 §6).
 pub mod kind {
@@ -29,7 +29,7 @@ pub mod kind {
 pub const END_STREAM: u8 = 1;
 /// END_HEADERS.
 pub const END_HEADERS: u8 = 4;
-/// What a client says first.
+/// The first bytes of a client.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A frame that was received.
@@ -41,7 +41,7 @@ pub struct Frame {
     pub flags: u8,
     /// Its stream.
     pub stream: u32,
-    /// What it carries.
+    /// Its payload.
     pub payload: Vec<u8>,
 }
 
@@ -122,10 +122,10 @@ pub fn settings(settings: &[(u16, u32)]) -> Vec<u8> {
 ///
 /// If the server cannot be reached.
 pub fn connect(address: SocketAddr, client: &[(u16, u32)]) -> io::Result<TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&address, IO_TIMEOUT)?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(IO_TIMEOUT))?;
-    stream.set_write_timeout(Some(IO_TIMEOUT))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
     stream.write_all(PREFACE)?;
     stream.write_all(&settings(client))?;
     Ok(stream)

@@ -5,7 +5,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::client::{End, Framing, Head, IO_TIMEOUT, Request, Response};
+use crate::client::{End, Framing, Head, Request, Response};
+use crate::wait::PATIENCE;
 
 /// Sends one request on a connection of its own and reads the answer.
 ///
@@ -28,7 +29,7 @@ pub fn fetch_all(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let all = talk(address, requests);
-        tokio::time::timeout(IO_TIMEOUT, all).await.map_err(|_| io::ErrorKind::TimedOut)?
+        tokio::time::timeout(PATIENCE, all).await.map_err(|_| io::ErrorKind::TimedOut)?
     })
 }
 

@@ -1,21 +1,29 @@
 //! Fixtures, a failing disk and conformance suites for cachecompress's own tests.
 //!
-//! For the tests that run the program: [`server`] starts it, [`client`], [`http2`] and [`frames`]
-//! speak to it, [`decode`] judges what it says, [`site`] makes what it serves, [`damage`] breaks what
-//! it keeps. For the library's
-//! own: [`disk`] and [`source`] hold every implementation to one promise, [`FaultDisk`] fails on
-//! demand, [`PowerDisk`] loses power.
+//! - Tests that run the program: [`server`] starts it, [`client`], [`http2`] and [`frames`] speak to
+//!   it, [`decode`] judges its answers, [`site`] makes its files, [`cache_dir`] reads and
+//!   [`damage`] breaks its cache.
+//! - Tests of the library: [`service`] is a client without a socket, [`pack`] an encoder to hold
+//!   and to break, [`gate`] holds threads, [`made`] makes up files, [`FaultDisk`] fails on demand, [`PowerDisk`] loses power.
+//! - Suites: [`disk`] and [`source`] hold every implementation of a trait to its promises.
+//! - Both: [`wait`] waits for conditions, [`tools`] finds programs.
 
 #![allow(clippy::unwrap_used, reason = "a suite ends at the first promise that is not kept")]
 
+pub mod cache_dir;
 pub mod client;
 pub mod damage;
 pub mod decode;
 pub mod frames;
+pub mod gate;
 pub mod http2;
+pub mod made;
+pub mod pack;
 pub mod server;
+pub mod service;
 pub mod site;
 pub mod tools;
+pub mod wait;
 
 pub mod disk;
 mod fault;

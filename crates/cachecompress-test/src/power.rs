@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cachecompress::fs::{Disk, DiskFile, DiskLock, DiskRoot, FileKind, MemoryDisk, Stat};
 
-/// What a medium writes at once: a power cut tears a file between two of these, in bytes.
+/// The bytes that a medium writes at once. A power cut tears a file between two sectors.
 const SECTOR: usize = 512;
 
-/// A [`MemoryDisk`] that knows what of it has reached the medium.
+/// A [`MemoryDisk`] that knows which of its bytes and names have reached the medium.
 ///
 /// - A file's bytes have when [`DiskFile::sync`] returned; those written since may be there, or
 ///   not, sector by sector, and so may the length.
@@ -28,7 +28,7 @@ pub struct PowerDisk {
     journal: Arc<Mutex<Journal>>,
 }
 
-/// What happened, as far as it may be undone.
+/// The changes that a power cut may undo.
 #[derive(Debug, Default)]
 struct Journal {
     /// All that a path may be: what it is on the medium, and what it became since.
@@ -38,7 +38,7 @@ struct Journal {
     open: HashMap<u64, usize>,
 }
 
-/// What stands at a path; a file by its inode.
+/// The thing at a path; a file by its inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Node {
     Nothing,
@@ -48,7 +48,7 @@ enum Node {
 
 #[derive(Debug)]
 struct Contents {
-    /// What has reached the medium.
+    /// The bytes that have reached the medium.
     synced: Arc<[u8]>,
     live: Arc<dyn DiskFile>,
 }
@@ -81,7 +81,7 @@ struct Bytes {
     written: Arc<[u8]>,
 }
 
-/// What the cut leaves of that which was not synced.
+/// The state of unsynced bytes and names after the cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing.
@@ -92,7 +92,7 @@ pub enum Outcome {
     Zeroed,
     /// All names; the files end in the middle.
     Halved,
-    /// Whatever this seed makes of it, each name and each sector on its own.
+    /// A random choice by this seed for each name and each sector.
     Random(u64),
 }
 
@@ -114,7 +114,7 @@ impl PowerDisk {
         }
     }
 
-    /// What a power cut at this moment would leave things to.
+    /// The state that a power cut at this moment starts from.
     pub fn snapshot(&self) -> Snapshot {
         let journal = self.journal();
         let mut files = HashMap::new();
@@ -190,7 +190,7 @@ impl Snapshot {
                 Outcome::Random(_) => history[random.below(history.len())],
                 Outcome::Kept | Outcome::Zeroed | Outcome::Halved => history[history.len() - 1],
             };
-            // What stands in a directory that is gone is gone.
+            // The contents of a removed directory are gone.
             let parent = path.parent().unwrap_or(path);
             let reachable = parent.parent().is_none() || disk.stat(parent).is_ok();
             match node {
@@ -451,7 +451,7 @@ mod tests {
         file.publish(Path::new("/dir/new")).unwrap();
         let cut = disk.snapshot();
         drop(held);
-        assert!(cut.survivor(Outcome::Kept).try_lock(path).unwrap().is_some(), "nobody holds it");
+        assert!(cut.survivor(Outcome::Kept).try_lock(path).unwrap().is_some(), "the lock is free");
         let seen: std::collections::BTreeSet<_> = (0..64)
             .map(|seed| {
                 let survivor = cut.survivor(Outcome::Random(seed));

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -14,10 +14,7 @@ use tempfile::TempDir;
 
 use crate::client::{self, Protocol, Request, Response};
 use crate::http2;
-
-/// How long the program may take to print its addresses, and to end after SIGTERM (its own limit
-/// for running requests is 10 s).
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::wait::{PATIENCE, eventually};
 
 /// Physical memory, in KiB.
 #[derive(Clone, Copy, Debug)]
@@ -173,6 +170,29 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
+/// Runs a program that must end by itself, and collects its output.
+///
+/// # Panics
+///
+/// If it does not end within [`PATIENCE`].
+#[track_caller]
+pub fn output(command: &mut Command) -> Output {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let began = Instant::now();
+    while child.try_wait().expect("a child").is_none() {
+        if began.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("{command:?} does not end: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().expect("the output")
+}
+
 fn addresses(lines: &Receiver<String>) -> Result<(SocketAddr, SocketAddr), String> {
     let end = Instant::now() + PATIENCE;
     let (mut address, mut admin) = (None, None);
@@ -195,7 +215,7 @@ fn lines(stdout: impl std::io::Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            // Nobody listens once the addresses are known, but the pipe must not fill up.
+            // The pipe is read on after the addresses are known, so that it does not fill up.
             let _ = sender.send(line);
         }
     });
@@ -252,7 +272,7 @@ impl Server {
         }
     }
 
-    /// What the program has written to stderr so far.
+    /// The program's stderr so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         text_of(&self.stderr)
@@ -295,13 +315,11 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If none does within 15 s.
+    /// If none does within [`PATIENCE`].
     #[track_caller]
     pub fn until_hit(&self, request: &Request) -> Response {
         let what = format!("a hit for {request:?}");
-        eventually(Duration::from_secs(15), &what, || {
-            Some(self.fetch(request)).filter(Response::is_hit)
-        })
+        eventually(&what, || Some(self.fetch(request)).filter(Response::is_hit))
     }
 
     /// The text of `/metrics`.
@@ -342,10 +360,10 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If that takes more than 30 s.
+    /// If that takes more than [`PATIENCE`].
     #[track_caller]
     pub fn until_idle(&self) {
-        eventually(Duration::from_secs(30), "no encode runs or waits", || {
+        eventually("no encode runs or waits", || {
             let text = self.metrics();
             let busy = sum(&text, "cachecompress_inflight", &[])
                 + sum(&text, "cachecompress_queue_length", &[]);
@@ -398,9 +416,9 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If that takes more than 20 s.
+    /// If that takes more than [`PATIENCE`].
     pub fn wait(&mut self) -> ExitStatus {
-        eventually(PATIENCE, "the program's end", || self.child.try_wait().expect("a child"))
+        eventually("the program's end", || self.child.try_wait().expect("a child"))
     }
 
     /// Whether the program still runs.
@@ -472,23 +490,6 @@ pub fn sum(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
             (sample_name == name && carried).then(|| value.parse().ok()).flatten()
         })
         .fold(0.0, |sum, value: f64| sum + value)
-}
-
-/// Asks again and again, every 10 ms, until there is an answer.
-///
-/// # Panics
-///
-/// If there is none before the deadline.
-#[track_caller]
-pub fn eventually<T>(within: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + within;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < end, "not within {within:?}: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[cfg(test)]

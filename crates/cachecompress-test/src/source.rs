@@ -1,4 +1,4 @@
-//! What every [`Source`] promises.
+//! The promises of every [`Source`], as a suite.
 
 use std::collections::BTreeSet;
 

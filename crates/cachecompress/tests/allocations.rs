@@ -1,33 +1,34 @@
-//! How often the library allocates for an answer that it has given before.
+//! Counts the allocations of the library for an answer that it has given before.
 //!
-//! Counted, so that neither the machine nor its load changes anything. Whoever makes an answer
-//! dearer fails here and has to say so; whoever makes it cheaper as well, so that the figures stay
-//! true. What the program as a whole costs is fenced in by its own test (`cargo xtask fence`), also a
-//! 404: what is looked up is looked up on another thread, and this counts on one.
+//! The figures are counts, so that neither the machine nor its load changes them. A dearer answer
+//! fails here, and the commit has to say why; a cheaper one fails as well, so that the figures stay
+//! true. `cargo xtask fence` counts the costs of the whole program, and those of a 404: its look-up
+//! is on another thread, and this program counts on one.
+//!
+//! A program of its own, because its global allocator counts for the whole process.
 
 #![cfg(feature = "gzip")]
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
-
-mod common;
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use allocation_counter::measure;
 use cachecompress::{Memory, ServeCompressed};
-use common::{LONG, get, hex, request, run, settled};
+use cachecompress_test::service::{LONG, get, request, run, settled};
+use cachecompress_test::site::hex;
 use http::{Request, StatusCode};
 use http_body::Body as _;
 use tower::Service as _;
 
-/// What a browser asks with; gzip is the only coding here.
+/// A browser's Accept-Encoding; gzip is the only coding here.
 const ACCEPT: (&str, &str) = ("accept-encoding", "gzip, deflate, br, zstd");
 
 /// A service that has answered `/small.txt` before, and its tag.
 fn warm() -> (ServeCompressed, String) {
     let source = Memory::new().file("small.txt", hex(2_800, 1));
-    // On a busy machine nobody may get round to looking at the source again meanwhile, and every
-    // answer would be made from scratch.
+    // On a busy machine the background look at the source may come too late, and every response
+    // would be made from scratch.
     let builder = ServeCompressed::builder(source).patience(LONG).revalidate(16 * LONG);
     let service = builder.build().unwrap();
     let tag = run(async {

@@ -11,8 +11,6 @@
     reason = "a test ends at the first thing that is not as it should be"
 )]
 
-mod common;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -21,7 +19,7 @@ use std::time::{Duration, SystemTime};
 use cachecompress::{Cache, Directory, ServeCompressed};
 use http::StatusCode;
 
-use common::{LONG, get, run};
+use cachecompress_test::service::{LONG, get, run};
 
 /// Path, content coding and entity tag of each representation that the earlier program gave.
 const TAGS: &str = include_str!("format_v1/tags");

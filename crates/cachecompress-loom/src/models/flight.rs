@@ -27,7 +27,7 @@ enum End {
     IsDropped,
 }
 
-/// What the participants of one model share.
+/// The shared state of one model's participants.
 struct World {
     flights: Plain,
     leading: AtomicUsize,
@@ -62,7 +62,7 @@ impl World {
     fn take_part(&self, end: End) -> bool {
         match self.flights.join(&1) {
             Join::Lead(lead) => {
-                // Who leads after another looks first, and must find what that one made.
+                // A later leader looks first, and must find the product of the earlier one.
                 let produced = self.produced.load(Ordering::SeqCst);
                 self.lead(lead, end);
                 !produced
@@ -118,13 +118,13 @@ fn a_leader_that_is_dropped_leaves_nobody_waiting() {
     three_take_part("a leader that is dropped", End::IsDropped);
 }
 
-/// Whoever leads next comes after the end of the flight before, not between that and its key's
-/// removal: else two would be at it at once.
+/// The next leader begins after the end of the flight before. Between that end and the removal of
+/// its key, two would lead at once.
 #[test]
 fn a_join_that_races_with_the_end_leads_only_after_it() {
     explore("a join at the end", 3, || {
         let flights = Arc::new(Plain::new());
-        let Join::Lead(lead) = flights.join(&1) else { panic!("nobody leads yet") };
+        let Join::Lead(lead) = flights.join(&1) else { panic!("the flight has a leader") };
         let first = Arc::clone(lead.progress());
         let ending = thread::spawn(move || drop(lead));
         match flights.join(&1) {

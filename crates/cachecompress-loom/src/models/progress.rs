@@ -1,4 +1,4 @@
-//! A producer and those who watch it.
+//! A producer and its watchers.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -12,8 +12,8 @@ use crate::concurrency::sync::Arc;
 
 type Plain = Progress<&'static str, &'static str>;
 
-/// A wake-up that comes between a watcher's look and its registration must not be lost: loom
-/// reports a thread that nobody wakes any more as a deadlock.
+/// A wake-up between a watcher's look and its registration must not be lost. loom reports a thread
+/// that is never woken as a deadlock.
 #[test]
 fn a_watcher_that_registers_just_as_something_happens_is_woken() {
     explore("a commit and a watcher", 2, || {
@@ -61,7 +61,7 @@ fn what_was_committed_is_never_taken_back_whoever_tells_of_it() {
     });
 }
 
-/// Two ends race: one of them counts, for everybody, and for ever.
+/// Two ends race. One of them counts, for every watcher and for ever.
 #[test]
 fn of_two_ends_one_counts() {
     explore("two ends", 3, || {
@@ -76,7 +76,7 @@ fn of_two_ends_one_counts() {
     });
 }
 
-/// Counts wake-ups; as long as somebody may wake it, it has more than one owner.
+/// Counts wake-ups. It has more than one owner as long as it may be woken.
 struct Count(AtomicUsize);
 
 impl Wake for Count {

@@ -1,4 +1,4 @@
-//! What every test of the program needs.
+//! The common part of the test programs: servers, and assertions about responses.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test crate uses a part of it")]
 
 pub use std::fs;
@@ -6,10 +6,12 @@ pub use std::path::{Path, PathBuf};
 pub use std::sync::atomic::{AtomicBool, Ordering};
 pub use std::time::{Duration, Instant, SystemTime};
 
+pub use cachecompress_test::cache_dir;
 pub use cachecompress_test::client::{Connection, End, Framing, Protocol, Request, Response};
 pub use cachecompress_test::decode::{self, CODINGS, identity_tag, tag_digest};
-pub use cachecompress_test::server::{Launch, Server, eventually};
+pub use cachecompress_test::server::{Launch, Server};
 pub use cachecompress_test::site::{self, Site};
+pub use cachecompress_test::wait::{PATIENCE, eventually};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cachecompress");
 
@@ -18,7 +20,7 @@ pub const STORED: &str = "cachecompress; fwd=miss; stored";
 pub const COLLAPSED: &str = "cachecompress; fwd=miss; collapsed";
 
 /// No request gives up waiting for a coding, however busy the machine is that runs the tests.
-pub const PATIENT: &str = "--patience 20s";
+pub const PATIENT: &str = "--patience 1h";
 
 /// A server for `site` that waits for codings, so that slow machines change no outcome.
 pub fn launch(site: &Site) -> Launch {
@@ -83,7 +85,7 @@ pub fn assert_tag(tag: &str, source: &[u8], coding: &str) {
     assert!(id.len() == 8 && id.bytes().all(base64url), "{tag}");
 }
 
-/// 200 answers of a compressible type say that they were negotiated, whatever came of it.
+/// A 200 response of a compressible type has Vary, in every coding.
 #[track_caller]
 pub fn assert_varies(response: &Response) {
     let vary = response.head.all("vary").join(", ");
@@ -130,86 +132,6 @@ impl Drop for SmallDisk {
         // Lazily: a server that is just being killed may still hold files in it.
         let _ = std::process::Command::new("umount").arg("-l").arg(self.directory.path()).status();
     }
-}
-
-/// What lies in a cache directory and should not, with the reason (docs/format.md, "What can be
-/// found").
-///
-/// Right is: `CACHEDIR.TAG`; under `v1/entries` whole entries in their own directories; under
-/// `v1/locks` empty files, which only a killed writer leaves while nobody holds them. Beside
-/// running programs, what vanishes while it is looked at is passed over.
-pub fn litter(cache: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for path in site::files_below(cache) {
-        let parts: Vec<_> = path
-            .strip_prefix(cache)
-            .unwrap()
-            .components()
-            .map(|part| part.as_os_str().to_string_lossy().into_owned())
-            .collect();
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let complaint = match parts[..] {
-            ["CACHEDIR.TAG"] => None,
-            ["v1", "entries", shard, name] if is_entry_name(name) && name.starts_with(shard) => {
-                fs::read(&path).ok().and_then(|bytes| torn(&bytes))
-            }
-            ["v1", "locks", _] if site::is_presence(&path) => None,
-            ["v1", "locks", name] if is_entry_name(name) || name == "evict" => {
-                // Its length is a claim; bytes it has none.
-                let bytes = fs::read(&path).unwrap_or_default();
-                bytes.iter().any(|byte| *byte != 0).then(|| "a lock with bytes in it".to_owned())
-            }
-            _ => Some("nothing that belongs into a cache".to_owned()),
-        };
-        found.extend(complaint.map(|complaint| format!("{}: {complaint}", path.display())));
-    }
-    found
-}
-
-/// Waits until no lock in the cache is held by a program that runs, and removes the files that
-/// killed ones left; returns how many those were.
-#[track_caller]
-pub fn free_locks(cache: &Path) -> usize {
-    site::locks(cache)
-        .iter()
-        .filter(|path| {
-            eventually(Duration::from_secs(20), "a lock that nobody holds", || {
-                let Ok(file) = fs::File::open(path) else { return Some(false) };
-                file.try_lock().is_ok().then(|| fs::remove_file(path).is_ok())
-            })
-        })
-        .count()
-}
-
-/// The bytes of all entries.
-pub fn entry_bytes(cache: &Path) -> u64 {
-    let entries = site::files_below(&cache.join("v1/entries"));
-    entries.iter().map(|path| fs::metadata(path).map_or(0, |metadata| metadata.len())).sum()
-}
-
-fn is_entry_name(name: &str) -> bool {
-    let hex = |part: &str| part.bytes().all(|byte| b"0123456789abcdef".contains(&byte));
-    name.len() == 81
-        && name.split_once('-').is_some_and(|(digest, key)| {
-            digest.len() == 64 && key.len() == 16 && hex(digest) && hex(key)
-        })
-}
-
-/// Why these are not the bytes of a whole entry, as far as its frame tells (docs/format.md).
-fn torn(bytes: &[u8]) -> Option<String> {
-    let number = |at: usize, len: usize| {
-        bytes.get(at..at + len).map(|bytes| {
-            bytes.iter().rev().fold(0, |number: u64, byte| number << 8 | u64::from(*byte))
-        })
-    };
-    let whole = || {
-        let header = usize::try_from(number(12, 4)?).ok()?;
-        let trailer = bytes.len().checked_sub(32)?;
-        let magics = bytes.starts_with(b"\x89CCE\r\n\x1a\n")
-            && bytes[trailer..].starts_with(b"\x89CCT\r\n\x1a\n");
-        (magics && number(trailer + 8, 8)? == trailer.checked_sub(header)? as u64).then_some(())
-    };
-    whole().is_none().then(|| format!("an entry of {} bytes that is not whole", bytes.len()))
 }
 
 /// Tells threads to end, also when the test panics: a scope would wait for them for ever.

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::Duration;
 
 use super::common::{Request, eventually};
+use super::stage::{Kind, Stage, warm};
 use super::table::Calls;
-use super::{Kind, Stage, warm};
 
 /// For how many requests calls are counted; less than a second's worth.
 const BATCH: usize = 100;
@@ -27,7 +26,7 @@ pub(crate) fn count(stage: &Stage, strace: &Path) -> Vec<Calls> {
     for kind in &stage.kinds {
         let mut asker = warm(&server, kind);
         for batch in 0..=BATCHES {
-            // What it asks for stands in the log, and tells where a batch begins.
+            // The target stands in the log, and marks the beginning of a batch.
             let mark = Request::get(&mark(kind, batch));
             asker.connection.send(&mark).unwrap();
             assert_eq!(asker.connection.receive("GET").unwrap().status(), 404);
@@ -40,7 +39,7 @@ pub(crate) fn count(stage: &Stage, strace: &Path) -> Vec<Calls> {
     server.stop();
     let id = server.id().to_string();
     let is_end = |line: &str| line.starts_with(&id) && line.contains(" +++ exited with ");
-    let log = eventually(Duration::from_secs(20), "the end of strace's log", || {
+    let log = eventually("the end of strace's log", || {
         let log = std::fs::read_to_string(&log).unwrap();
         log.lines().any(is_end).then_some(log)
     });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Kind, Stage, warm};
+use super::stage::{Kind, Stage, warm};
 
 /// For how many requests of a kind a program is run, beside what makes it warm: the difference is
 /// that of the requests alone, without the program's start and end.
@@ -29,7 +29,7 @@ pub(crate) fn count(stage: &Stage, valgrind: &Path) -> Vec<Option<u64>> {
     stage.kinds.iter().map(of_kind).collect()
 }
 
-/// What each thread of a program does in a life of `count` requests.
+/// The instructions of each thread of a program that answers `count` requests.
 fn of_a_run(stage: &Stage, valgrind: &Path, kind: &Kind, count: usize) -> BTreeMap<String, u64> {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("out");

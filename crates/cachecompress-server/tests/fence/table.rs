@@ -1,4 +1,4 @@
-//! What each request may cost.
+//! The highest cost of each request.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,8 +7,8 @@ use std::path::PathBuf;
 /// The system calls of one request, by name.
 pub(crate) type Calls = BTreeMap<String, u64>;
 
-/// By how much of itself a number of instructions may change before it is a complaint, in percent.
-/// What is counted varies by a tenth of one.
+/// The change of a number of instructions that is a complaint, in percent. The counts vary by a
+/// tenth of one.
 const TOLERANCE: u64 = 5;
 /// The same where another thread has a part in the answer: how often one waits for the other is
 /// seen to make as much as an eighth.
@@ -18,7 +18,7 @@ const ROUGH: u64 = 20;
 pub(crate) struct Cost {
     /// `-` in the table where they are not counted.
     pub(crate) instructions: Option<u64>,
-    /// Whether that is only roughly so, which `~` says in the table.
+    /// Whether the figure is rough, `~` in the table.
     pub(crate) rough: bool,
     pub(crate) calls: Calls,
 }
@@ -31,12 +31,12 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// What has been counted here and now.
+    /// The counted costs.
     pub(crate) fn new(costs: impl Iterator<Item = (String, Cost)>) -> Self {
         Self { with: compiler(), costs: costs.collect() }
     }
 
-    /// What is written down.
+    /// The expected costs.
     pub(crate) fn read() -> Self {
         let text = std::fs::read_to_string(place()).expect("the table of costs");
         text.parse().unwrap_or_else(|line| panic!("{}: not a cost: {line}", place().display()))
@@ -159,7 +159,7 @@ fn place() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fence/table.txt")
 }
 
-/// What has the greatest say in the number of instructions beside the source.
+/// The compiler, which has the greatest influence on the number of instructions beside the source.
 fn compiler() -> String {
     let asked = std::process::Command::new("rustc").arg("--version").output();
     let told = asked.ok().and_then(|output| String::from_utf8(output.stdout).ok());

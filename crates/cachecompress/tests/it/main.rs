@@ -6,9 +6,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 /// Promise 1: a body that ends cleanly has the bytes that its validators name.
 mod exact {
     mod cancel;

@@ -20,6 +20,13 @@ use cachecompress::{
     Builder, Cache, Error, ErrorKind, Memory, Preference, RequestOptions, ServeCompressed,
     Shutdown, Source,
 };
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Fault, Pack, coding};
+use cachecompress_test::service::{
+    Answer, LONG, encodes, get, get_as, head, read, request, run, send, settled,
+};
+use cachecompress_test::site::{hex, random};
+use cachecompress_test::wait::until;
 use cachecompress_test::{FaultDisk, Op};
 use http::header::{
     ACCEPT_LANGUAGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
@@ -27,12 +34,6 @@ use http::header::{
 };
 use http::{HeaderName, HeaderValue};
 use tempfile::TempDir;
-
-use crate::common::pack::{Fault, Gate, Pack, coding};
-use crate::common::{
-    Answer, LONG, encodes, eventually, get, get_as, head, hex, noise, read, request, run, send,
-    settled,
-};
 
 const PACK: (&str, &str) = ("accept-encoding", "x-pack");
 const SHORT: Duration = Duration::from_millis(30);
@@ -127,7 +128,7 @@ fn an_entry_that_is_touched_while_another_verifies_it_is_not_damaged() {
                     get(&one, "/a.txt", if range { &fields } else { &fields[..1] }).await
                 }
             });
-            eventually(|| gate.arrived() == 1).await;
+            until(|| gate.arrived() == 1).await;
             assert_eq!(get(&two, "/a.txt", &[PACK]).await.cache(), "hit");
             assert_eq!(touches.load(Ordering::SeqCst), 1, "its first use is written down");
             gate.open_wide();
@@ -196,7 +197,7 @@ fn nothing_is_evicted_for_what_has_no_room_anyway() {
         for (path, _) in &large {
             assert_eq!(get(&service, &format!("/{path}"), &[PACK]).await.cache(), "patience");
         }
-        eventually(|| gate.arrived() == 4).await;
+        until(|| gate.arrived() == 4).await;
         let patient = builder(&Pack::new(), &files, &cache).build().unwrap();
         let refused = get(&patient, "/last.txt", &[PACK]).await;
         assert_eq!((refused.coding(), refused.cache()), ("", "disk"));
@@ -335,11 +336,11 @@ fn a_lower_bound_holds_soon_after_a_restart_without_any_write() {
         };
         assert_eq!((entries(&root(&directory)).len(), on_disk()), (12, bytes));
         let _smaller = Cache::builder(root(&directory)).max_bytes(bytes / 2).build().unwrap();
-        eventually(|| on_disk() <= bytes / 2).await;
+        until(|| on_disk() <= bytes / 2).await;
         let left = entries(&root(&directory)).len();
         assert!(left >= 5, "no more than has to go, and {left} are left");
         let _fewer = Cache::builder(root(&directory)).max_entries(3).build().unwrap();
-        eventually(|| entries(&root(&directory)).len() <= 3).await;
+        until(|| entries(&root(&directory)).len() <= 3).await;
     });
 }
 
@@ -357,7 +358,7 @@ fn a_full_cache_loses_nothing_at_a_restart() {
         }
         settled(&fill).await;
         let full = Cache::builder(root(&directory)).max_entries(3).build().unwrap();
-        eventually(|| full.stats().entries + full.stats().evictions >= 3).await;
+        until(|| full.stats().entries + full.stats().evictions >= 3).await;
         tokio::time::sleep(SHORT).await;
         assert_eq!((full.stats().evictions, entries(&root(&directory)).len()), (0, 3));
     });
@@ -494,7 +495,7 @@ fn who_asks_after_an_edit_is_not_told_what_was_seen_before_it() {
             tokio::spawn(async move { get(&service, "/a.txt", &[]).await })
         };
         let first = ask();
-        eventually(|| source.lookups.arrived() == 1).await;
+        until(|| source.lookups.arrived() == 1).await;
         tokio::time::sleep(SHORT).await;
         source.edit(SourceFile::new("after"));
         let second = ask();
@@ -553,7 +554,7 @@ fn who_asks_after_an_edit_is_not_told_what_was_hashed_before_it() {
             )
         };
         let first = ask();
-        eventually(|| gate.arrived() == 1).await;
+        until(|| gate.arrived() == 1).await;
         tokio::time::sleep(SHORT).await;
         source.edit(Made::new(b'b', 100_000, None).source());
         let second = ask();
@@ -576,7 +577,7 @@ fn who_asks_after_a_file_was_made_is_not_told_that_there_is_none() {
             tokio::spawn(async move { get(&service, "/a.txt", &[]).await })
         };
         let first = ask();
-        eventually(|| source.lookups.arrived() == 1).await;
+        until(|| source.lookups.arrived() == 1).await;
         tokio::time::sleep(SHORT).await;
         source.edit(SourceFile::new("new"));
         let second = ask();
@@ -593,7 +594,7 @@ fn who_asks_after_a_file_was_made_is_not_told_that_there_is_none() {
 fn what_was_encoded_for_one_who_insists_is_not_for_the_others() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
-        let source = noise(20_000, 1);
+        let source = random(1, 20_000);
         let insists = [("accept-encoding", "gzip, identity;q=0")];
         for round in 0..2 {
             let service = service(&[("a.bin", &source)], &on_disk(&directory));
@@ -721,11 +722,11 @@ fn a_huge_file_is_hashed_once_and_keeps_its_date() {
             if time == 1 {
                 file.broken.store(true, Ordering::SeqCst);
                 gate.open(1);
-                eventually(|| !file.broken.load(Ordering::SeqCst)).await;
+                until(|| !file.broken.load(Ordering::SeqCst)).await;
             }
         }
         gate.open_wide();
-        eventually(|| file.read.load(Ordering::SeqCst) >= HUGE).await;
+        until(|| file.read.load(Ordering::SeqCst) >= HUGE).await;
         let began = std::time::Instant::now();
         while ask().await.cache() == "unhashed" {
             assert!(began.elapsed() < LONG, "the hash has ended");
@@ -755,7 +756,7 @@ fn a_hash_that_ends_late_does_not_bring_back_what_was_replaced() {
         let began = std::time::Instant::now();
         let first = head(&service, "/a.txt", &[]).await;
         assert_eq!((first.field("etag"), first.cache()), ("", "unhashed"));
-        eventually(|| gate.arrived() == 1).await;
+        until(|| gate.arrived() == 1).await;
         source.edit(SourceFile::new("another"));
         // Half of the time that an answer stays good: this request has the file looked at again.
         tokio::time::sleep(revalidate / 2).await;
@@ -765,7 +766,7 @@ fn a_hash_that_ends_late_does_not_bring_back_what_was_replaced() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         gate.open_wide();
-        eventually(|| old.read.load(Ordering::SeqCst) >= HUGE).await;
+        until(|| old.read.load(Ordering::SeqCst) >= HUGE).await;
         // Until the old look would have been too old to count, had it been put back.
         while began.elapsed() < revalidate {
             assert_eq!(head(&service, "/a.txt", &[]).await.field("etag"), tag);
@@ -812,7 +813,7 @@ fn warm_waits_for_the_hash_of_a_huge_file_however_early_it_looks() {
             let service = always_looks(&source);
             let warming =
                 tokio::spawn(async move { service.warm(service.paths().unwrap(), |_| {}).await });
-            eventually(|| gate.arrived() == 1).await;
+            until(|| gate.arrived() == 1).await;
             tokio::time::sleep(Duration::from_millis(2)).await;
             assert!(!warming.is_finished(), "given up, round {round}");
             file.broken.store(true, Ordering::SeqCst);
@@ -844,7 +845,7 @@ fn a_slow_medium_fills_no_queue_of_encodes() {
             let answer = get(&service, &format!("/{path}"), &[PACK]).await;
             assert_eq!((answer.coding(), answer.cache()), ("x-pack", "stored"));
             assert!(answer.decoded() == *source);
-            eventually(|| medium.arrived() > n as u64).await;
+            until(|| medium.arrived() > n as u64).await;
         }
         // What nobody waits for is encoded beside them.
         let path = SourcePath::parse(files[2].0.as_bytes()).unwrap();
@@ -855,7 +856,7 @@ fn a_slow_medium_fills_no_queue_of_encodes() {
             assert_eq!((answer.coding(), answer.cache()), ("x-pack", "stored"));
             assert!(answer.decoded() == *source);
         }
-        eventually(|| service.metrics().inflight == 0).await;
+        until(|| service.metrics().inflight == 0).await;
         tokio::time::sleep(SHORT).await;
         assert_eq!(service.metrics().queue_length, 0, "no encode waits");
         medium.open_wide();
@@ -890,7 +891,7 @@ fn a_verdict_is_written_down_before_another_may_try() {
                 let one = one.clone();
                 async move { get(&one, "/a.txt", &[PACK]).await }
             });
-            eventually(|| gate.arrived() == 1).await;
+            until(|| gate.arrived() == 1).await;
             let meanwhile = get(&two, "/a.txt", &[PACK]).await;
             assert_eq!((meanwhile.coding(), meanwhile.cache()), ("", "locked"), "{detail}");
             gate.open_wide();

@@ -14,15 +14,17 @@ use cachecompress::{
     Body, Builder, Cache, Error, ErrorKind, Memory, Outcome, Preference, RequestOptions,
     ServeCompressed, Shutdown, Source,
 };
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Pack, coding};
+use cachecompress_test::service::{
+    LONG, encodes, get, get_as, head, open, read, request, run, send, settled,
+};
+use cachecompress_test::site::hex;
+use cachecompress_test::wait::until;
 use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Service, service_fn};
-
-use crate::common::pack::{Gate, Pack, coding};
-use crate::common::{
-    LONG, encodes, get, get_as, head, hex, open, read, request, run, send, settled,
-};
 
 const LEN: usize = 3 * PIECE;
 const GZIP: [(&str, &str); 1] = [("accept-encoding", "gzip")];
@@ -649,12 +651,12 @@ fn the_services_threads_start_with_work_and_end_with_its_last_handle() {
         for body in bodies {
             assert!(read(body).await.decoded() == hex(LEN, 2), "a body needs no service");
         }
-        crate::common::eventually(|| threads() == 0).await;
+        until(|| threads() == 0).await;
         let service = service();
         get(&service, "/a.txt", &GZIP).await;
         service.shutdown(Shutdown::Finish).await;
         drop(service);
-        crate::common::eventually(|| threads() == 0).await;
+        until(|| threads() == 0).await;
     });
 }
 

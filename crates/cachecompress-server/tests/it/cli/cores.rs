@@ -1,4 +1,4 @@
-//! A runtime and a listening socket for each core, which nobody outside notices.
+//! One runtime and one listening socket for each core, invisible from outside.
 
 #![cfg(target_os = "linux")]
 
@@ -77,7 +77,7 @@ fn an_address_in_use_is_refused_though_sockets_share_it() {
             .spawn();
         let mut second = Second(second.unwrap());
         let what = "the end of a program whose address is in use";
-        let status = eventually(Duration::from_secs(20), what, || second.0.try_wait().unwrap());
+        let status = eventually(what, || second.0.try_wait().unwrap());
         let mut told = String::new();
         second.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
         assert!(!status.success() && told.contains("address in use"), "{told}");
@@ -104,7 +104,7 @@ fn one_connection_at_a_time_serves_all_clients_of_all_threads() {
         let answer = server.get("/app.js", "identity");
         assert_is(&answer, &source, "identity");
     }
-    // And those who come while another is served, once that one leaves.
+    // Clients that come while another is served are served once it leaves.
     let mut connections: Vec<_> =
         (0..8).map(|_| Connection::open(server.address()).unwrap()).collect();
     for connection in &mut connections {

@@ -200,7 +200,7 @@ fn the_access_log_has_a_line_for_every_request() {
     let server = launch(&site).arg("--access-log").arg(&log).start();
     let response = server.get("/app.js?q=%22x", "gzip");
     let _ = server.get("/none", "gzip");
-    let text = eventually(Duration::from_secs(10), "two lines", || {
+    let text = eventually("two lines", || {
         let text = fs::read_to_string(&log).unwrap_or_default();
         (text.lines().count() >= 2).then_some(text)
     });
@@ -223,7 +223,7 @@ fn the_admin_listener_tells_health_readiness_and_every_metric() {
         let answer =
             cachecompress_test::client::fetch(server.admin(), &Request::get(target)).unwrap();
         assert_eq!(answer.status(), 200, "{target}");
-        // What belongs to the admin listener is not on the public one.
+        // The public listener does not serve the admin listener's paths.
         assert_eq!(server.get(target, "gzip").status(), 404, "{target}");
     }
     assert_eq!(server.get("/metrics", "gzip").status(), 404);

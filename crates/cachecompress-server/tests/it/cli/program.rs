@@ -1,32 +1,26 @@
 //! The real program, as a user runs it: flags, exit codes, sockets, signals, logs.
 //!
-//! What a file's answer looks like is the library's matter, and tested there; here only what the
-//! program adds is held against it.
+//! The library's tests hold the responses for files. These tests hold the program's additions.
 
 #![cfg(unix)]
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
 
+use cachecompress_test::server::{command, output};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a busy machine; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::common::{Duration, Instant, PATIENCE, PROGRAM, Path, eventually, fs};
+
+/// Less than the 10 s that the program gives running requests after a signal.
+const AT_ONCE: Duration = Duration::from_secs(9);
 const BIG: u64 = 32 << 20;
 
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cachecompress"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("CACHECOMPRESS_") {
-            command.env_remove(name);
-        }
-    }
+    let mut command = command(Path::new(PROGRAM));
     command.stdin(Stdio::null());
     command
 }
@@ -98,7 +92,7 @@ impl Server {
     }
 
     fn wait(&mut self) -> ExitStatus {
-        wait(&mut self.child)
+        eventually("the end of the program", || self.child.try_wait().unwrap())
     }
 
     fn get(&self, path: &str) -> String {
@@ -108,7 +102,7 @@ impl Server {
     /// The text of the file `name` in the test's directory once `enough` is true of it.
     fn file(&self, name: &str, enough: impl Fn(&str) -> bool) -> String {
         let path = self.dir.path().join(name);
-        poll(name, || fs::read_to_string(&path).ok().filter(|text| enough(text)))
+        eventually(name, || fs::read_to_string(&path).ok().filter(|text| enough(text)))
     }
 
     /// A connection on which the head of `/big.bin` has come and its body waits to be read.
@@ -127,21 +121,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn poll<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = probe() {
-            return found;
-        }
-        assert!(started.elapsed() < PATIENCE, "waited too long: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn wait(child: &mut Child) -> ExitStatus {
-    poll("the program's end", || child.try_wait().unwrap())
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -168,24 +147,11 @@ fn status(answer: &str) -> u16 {
     answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"))
 }
 
-/// Runs the program to its end, which must come by itself.
+/// Runs the program to its end, which must come by itself: exit code, stdout, stderr.
 fn end_of(command: &mut Command) -> (Option<i32>, String, String) {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if started.elapsed() > PATIENCE {
-            child.kill().unwrap();
-            panic!("{command:?} does not end");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    let (mut out, mut err) = (String::new(), String::new());
-    child.stdout.unwrap().read_to_string(&mut out).unwrap();
-    child.stderr.unwrap().read_to_string(&mut err).unwrap();
-    (status.code(), out, err)
+    let output = output(command);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 /// The program must refuse with `code` and exactly one sentence that contains `words`.
@@ -307,7 +273,7 @@ fn wrong_usage_ends_with_2_and_one_sentence() {
     refuses(command.arg("serve").env("CACHECOMPRESS_CACHE_SIZE", "lots"), 2, &["--cache-size"]);
 }
 
-/// Whoever names a wrong directory hears so, rather than that all is well there.
+/// A wrong directory is refused. It was reported as a cache in order.
 #[test]
 fn verify_and_gc_refuse_what_is_no_cache() {
     let dir = site();
@@ -501,9 +467,11 @@ fn sigterm_lets_downloads_finish_while_readyz_says_no() {
     let idle = connect(server.address);
     let mut download = server.stalled_download();
     server.signal(Signal::TERM);
-    poll("readyz to say no", || (status(&get(admin, "/readyz")) == 503).then_some(()));
+    eventually("readyz to say no", || (status(&get(admin, "/readyz")) == 503).then_some(()));
     assert_eq!(status(&get(admin, "/healthz")), 200);
-    poll("the listener to close", || TcpStream::connect(server.address).is_err().then_some(()));
+    eventually("the listener to close", || {
+        TcpStream::connect(server.address).is_err().then_some(())
+    });
     assert!(server.child.try_wait().unwrap().is_none());
     let mut rest = Vec::new();
     download.read_to_end(&mut rest).unwrap();
@@ -521,7 +489,7 @@ fn sigint_ends_an_idle_server_with_0() {
     let started = Instant::now();
     server.signal(Signal::INT);
     assert_eq!(server.wait().code(), Some(0));
-    assert!(started.elapsed() < Duration::from_secs(9), "waited for nobody");
+    assert!(started.elapsed() < AT_ONCE, "the program waited for no request");
 }
 
 #[test]
@@ -530,12 +498,12 @@ fn a_second_signal_ends_at_once() {
     let admin = server.next_address("admin on http://");
     let _download = server.stalled_download();
     server.signal(Signal::INT);
-    poll("the end to begin", || (status(&get(admin, "/readyz")) == 503).then_some(()));
+    eventually("the end to begin", || (status(&get(admin, "/readyz")) == 503).then_some(()));
     assert!(server.child.try_wait().unwrap().is_none());
     let started = Instant::now();
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(143));
-    assert!(started.elapsed() < Duration::from_secs(9), "waited for the download");
+    assert!(started.elapsed() < AT_ONCE, "the program waited for the download");
 }
 
 #[test]
@@ -625,7 +593,7 @@ fn metrics_have_the_names_that_others_rely_on() {
 fn more_clients_than_files_wait_and_harm_nobody() {
     let dir = site();
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_cachecompress")]);
+    command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", PROGRAM]);
     command.arg("serve").arg(dir.path().join("site")).args(["--listen", "127.0.0.1:0"]);
     command.arg("--cache-dir").arg(dir.path().join("cache"));
     let mut server = Server::run(command, dir);

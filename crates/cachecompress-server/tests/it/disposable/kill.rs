@@ -43,7 +43,7 @@ impl Numbers {
     }
 }
 
-/// What clients saw.
+/// Counts of the responses that clients saw.
 #[derive(Debug, Default)]
 struct Seen {
     whole: AtomicU64,
@@ -101,7 +101,7 @@ fn ask(files: &[(String, Vec<u8>)], at: &Addresses, seed: u64, stop: &AtomicBool
     }
 }
 
-/// Whether it ended cleanly, and is then exact.
+/// Whether the response ended cleanly. A clean one must be exact.
 #[track_caller]
 fn judge(response: &Response, source: &[u8], range: Option<u64>) -> bool {
     match (response.status(), range) {
@@ -155,12 +155,12 @@ fn kill_at_the_start(site: &Site, cache: &Path, life: Duration) {
     child.wait().unwrap();
 }
 
-/// What must be so right after a kill, beside another program that runs on.
+/// Asserts the state right after a kill, beside another program that runs on.
 #[track_caller]
 fn assert_in_order(cache: &Path, when: &str) {
-    let litter = litter(cache);
+    let litter = cache_dir::litter(cache);
     assert!(litter.is_empty(), "{when}: {litter:#?}");
-    let bytes = entry_bytes(cache);
+    let bytes = cache_dir::entry_bytes(cache);
     assert!(bytes <= BOUND + ABOVE, "{when}: {bytes} bytes of entries");
 }
 
@@ -214,7 +214,7 @@ fn kill_9_at_random_moments_is_harmless() {
             for which in both {
                 let server = servers[which].take().unwrap().again();
                 *addresses[which].lock().unwrap() = server.address();
-                // What is asked first is answered exactly.
+                // The first response after a restart is exact.
                 let (name, source) = &files[numbers.below(files.len() as u64) as usize];
                 let request = Request::get(&format!("/{name}")).accept("br, gzip");
                 let response = client::fetch(server.address(), &request).unwrap();
@@ -236,8 +236,8 @@ fn end(cache: &Path, files: &[(String, Vec<u8>)], servers: [Option<Server>; 2]) 
     one.kill();
     other.kill();
     assert_in_order(cache, "at the end");
-    let left = site::locks(cache).len();
-    assert_eq!(free_locks(cache), left, "nobody runs who could hold one");
+    let left = cache_dir::locks(cache).len();
+    assert_eq!(cache_dir::free_locks(cache), left, "no program runs that could hold one");
     println!("{left} lock files were left by killed programs");
     let server = one.again();
     for (name, source) in files {
@@ -249,9 +249,9 @@ fn end(cache: &Path, files: &[(String, Vec<u8>)], servers: [Option<Server>; 2]) 
     server.until_idle();
     assert_eq!(server.metric("cachecompress_damaged_entries_total", &[]), 0.0);
     assert!(server.entries() > 0);
-    let litter = litter(cache);
+    let litter = cache_dir::litter(cache);
     assert!(litter.is_empty(), "{litter:#?}");
-    let locks = site::locks(cache);
-    assert!(locks.is_empty(), "who is not killed leaves no lock: {locks:?}");
-    assert!(entry_bytes(cache) <= BOUND, "{}", entry_bytes(cache));
+    let locks = cache_dir::locks(cache);
+    assert!(locks.is_empty(), "a program that is not killed leaves no lock: {locks:?}");
+    assert!(cache_dir::entry_bytes(cache) <= BOUND, "{}", cache_dir::entry_bytes(cache));
 }

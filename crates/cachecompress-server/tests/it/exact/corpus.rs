@@ -30,7 +30,7 @@ struct File {
     digest: [u8; 32],
 }
 
-/// What became of one content in one coding.
+/// The responses for one content in one coding.
 #[derive(Default)]
 struct Made {
     /// How many first answers led to an encode, and how many joined one or came from an entry.
@@ -85,7 +85,7 @@ fn the_rust_compiler_is_streamed_and_then_hit_in_every_coding() {
     let server = Launch::new(PROGRAM, library.parent().unwrap()).args(PATIENT).start();
     println!("{target}: {} bytes", source.len());
     println!("coding  first byte  last byte  CPU of encode        sent   of it  second time");
-    // What browsers send; for a source of this length the server prefers zstd.
+    // A browser's field; the server prefers zstd for a source of this length.
     for (accept, coding) in [
         ("gzip, deflate, br, zstd", "zstd"),
         ("gzip", "gzip"),
@@ -103,7 +103,7 @@ fn the_rust_compiler_is_streamed_and_then_hit_in_every_coding() {
         let text = server.metrics();
         let metric = |name: &str| sum(&text, name, &[]);
         assert_eq!(head.get("cache-status"), Some(STORED), "{coding}");
-        assert_eq!(head.get("content-length"), None, "{coding}: nobody knows the length yet");
+        assert_eq!(head.get("content-length"), None, "{coding}: the length is not known yet");
         assert_eq!(metric("cachecompress_inflight"), 1.0, "{coding}: the encode runs");
         assert_eq!(metric("cachecompress_entries"), entries as f64, "{coding}: none for it yet");
 
@@ -192,7 +192,7 @@ fn ask_for_all(server: &Server, files: &[File], coding: &str) -> (HashMap<[u8; 3
     for_each(server, files, |connection, file| {
         let cold = get(connection, file, coding);
         // Now and then it still meets the flight that has just ended.
-        let warm = eventually(Duration::from_secs(5), "an end of the flight", || {
+        let warm = eventually("an end of the flight", || {
             Some(get(connection, file, coding)).filter(|warm| warm.cache_status() != COLLAPSED)
         });
         assert_is(&cold, &file.bytes, cold.coding());

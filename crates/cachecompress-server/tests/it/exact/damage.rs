@@ -15,7 +15,7 @@ use cachecompress_test::server::command;
 use crate::common::*;
 
 const DAMAGED: &str = "cachecompress_damaged_entries_total";
-/// What encodes whatever is asked for, so that each coding has its entry.
+/// Flags with which every coding of every file is encoded, so that each has its entry.
 const ACCEPTS: [&str; 4] = ["br", "gzip", "zstd", "deflate"];
 
 /// A site, and all entries that it can have, as good bytes.
@@ -105,7 +105,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// Whatever lies in the directories of entries.
+/// All files in the directories of entries.
 fn entries(cache: &Path) -> Vec<PathBuf> {
     let list = |path: PathBuf| -> Vec<PathBuf> {
         let list = fs::read_dir(path).into_iter().flatten().flatten();
@@ -141,7 +141,7 @@ fn assert_verify_finds(cache: &Path, damaged: &BTreeSet<PathBuf>, what: &str) {
     assert!(summary.starts_with("verified ") && summary.contains(&count), "{what}: {summary}");
 }
 
-/// What can be done to the file under an entry's name: a name, and how.
+/// Damage to the file under an entry's name: a description, and a function.
 type Harm = (&'static str, Change);
 
 /// Writes something under an entry's name, given its good bytes and those of another entry.
@@ -382,7 +382,7 @@ fn verify_and_gc_run_beside_a_server_under_load() {
     }
     populated.ask_for_all(&server);
     assert_verify_finds(&cache, &BTreeSet::new(), "after all");
-    assert_eq!(site::locks(&cache), Vec::<PathBuf>::new());
+    assert_eq!(cache_dir::locks(&cache), Vec::<PathBuf>::new());
 }
 
 struct StopOnDrop<'a>(&'a AtomicBool);
@@ -439,8 +439,8 @@ fn gc_beside_encodes_keeps_them_and_rm_rf_harms_nobody() {
         if removing {
             continue;
         }
-        // Once gc is gone nobody tries locks, so each file that was answered as identity meanwhile
-        // is encoded now; none of them twice.
+        // Once gc has ended no lock is tried. Each file that was answered as identity meanwhile is
+        // encoded now, none of them twice.
         for accept in ["br", "gzip"] {
             for at in 0..files.len() {
                 server.until_hit(&Request::get(&format!("/{at}.css")).accept(accept));
@@ -468,10 +468,10 @@ fn an_entry_that_the_server_may_not_read_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     open_to_all(directory.path(), 0o777);
     let cache = directory.path().join("cache");
-    // The program itself may lie where nobody else may go.
+    // The program may lie in a directory that other users may not enter.
     let program = directory.path().join("cachecompress");
     fs::copy(PROGRAM, &program).unwrap();
-    let script = directory.path().join("as-nobody");
+    let script = directory.path().join("unprivileged");
     let line = format!(
         "#!/bin/sh\nexec {} --reuid=65534 --regid=65534 --clear-groups {} \"$@\"\n",
         setpriv.display(),
@@ -479,9 +479,9 @@ fn an_entry_that_the_server_may_not_read_is_replaced() {
     );
     fs::write(&script, line).unwrap();
     open_to_all(&script, 0o755);
-    let as_nobody = || Launch::new(&script, site.path()).args(PATIENT).cache(&cache).start();
+    let unprivileged = || Launch::new(&script, site.path()).args(PATIENT).cache(&cache).start();
     let request = Request::get("/app.js").accept("gzip");
-    let mut server = as_nobody();
+    let mut server = unprivileged();
     let _ = server.fetch(&request);
     server.until_hit(&request);
     server.stop();
@@ -492,7 +492,7 @@ fn an_entry_that_the_server_may_not_read_is_replaced() {
         Command::new(&script).args(["verify", "--cache-dir"]).arg(&cache).output().unwrap();
     let text = String::from_utf8(verify.stdout).unwrap();
     assert!(verify.status.code() == Some(1) && text.contains(": not readable\n"), "{text}");
-    let server = as_nobody();
+    let server = unprivileged();
     assert_is(&server.fetch(&request), &source, "gzip");
     assert_is(&server.until_hit(&request), &source, "gzip");
     assert_eq!((server.metric(DAMAGED, &[]), server.encodes()), (1.0, 1));
@@ -566,13 +566,13 @@ fn clients_that_go_in_the_middle_leave_whole_entries_or_none() {
         assert!(answer.decoded() == source);
     }
     server.until_idle();
-    assert_eq!(server.encodes(), 3, "who leaves stops no encode, nor begins another");
+    assert_eq!(server.encodes(), 3, "a client that leaves stops no encode, nor begins another");
     assert_verify_finds(&server.cache(), &BTreeSet::new(), "after the clients");
     assert_eq!(server.entries(), 3);
 }
 
-/// lighttpd 455f6227: a `/` from a tag in a file name; and names that outgrew 255 bytes. Ours are
-/// made of digests only, whatever the path.
+/// lighttpd 455f6227: a file name held a `/` from a tag, and names outgrew 255 bytes. Names in this
+/// cache are made of digests only.
 #[test]
 fn no_name_in_the_cache_comes_from_a_path() {
     let site = Site::new();
@@ -595,7 +595,7 @@ fn no_name_in_the_cache_comes_from_a_path() {
         assert_is(&answer, &source, "gzip");
     }
     server.until_idle();
-    let all = site::files_below(&server.cache().join("v1/entries"));
+    let all = cache_dir::entries(&server.cache());
     assert_eq!(all.len(), strange.len());
     for path in all {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -631,7 +631,7 @@ fn a_terminal_gets_a_bar_and_a_broken_pipe_no_panic() {
         let mut command = command(Path::new(PROGRAM));
         command.arg(what).arg("--cache-dir").arg(&cache).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // Nobody reads what it prints.
+        // The reader of its output is gone.
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -4,14 +4,29 @@ use std::thread;
 
 use crate::common::*;
 
-/// An edit must be seen within `revalidate` (1 s) and the answer after that; the rest is for a busy
-/// machine.
-const NOTICED: Duration = Duration::from_secs(3);
+/// The default of `--revalidate`: a request that is sent later than this after an edit is answered
+/// with the edit, however busy the machine is.
+const REVALIDATE: Duration = Duration::from_secs(1);
 
-/// Asks until the answer is `source` in `coding`; whatever is answered meanwhile is `before`.
+/// Asks from the moment of an edit until the edit shows, which it must in an answer to a request
+/// that is sent later than [`REVALIDATE`].
+#[track_caller]
+fn until_noticed<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let edited = Instant::now();
+    loop {
+        let is_late = edited.elapsed() > REVALIDATE;
+        if let Some(seen) = ask() {
+            return seen;
+        }
+        assert!(!is_late, "{REVALIDATE:?} after the edit there is not yet {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Asks until the answer is `source`; every answer before that is `before`, or aborted.
 #[track_caller]
 fn until_changed(server: &Server, request: &Request, before: &[u8], source: &[u8]) -> Response {
-    eventually(NOTICED, "the new version", || {
+    until_noticed("the new version", || {
         let response = server.fetch(request);
         assert_eq!(response.status(), 200, "{:?}", response.head);
         assert_exact_or_aborted(&response, &[before, source]);
@@ -97,8 +112,8 @@ fn a_deleted_file_is_404_and_a_new_one_is_served() {
     assert_eq!(server.get("/late.js", "gzip").status(), 404);
     fs::remove_file(site.file("app.js")).unwrap();
     site.write("late.js", &source);
-    eventually(NOTICED, "404", || (server.fetch(&request).status() == 404).then_some(()));
-    eventually(NOTICED, "200", || (server.get("/late.js", "gzip").status() == 200).then_some(()));
+    until_noticed("404", || (server.fetch(&request).status() == 404).then_some(()));
+    until_noticed("200", || (server.get("/late.js", "gzip").status() == 200).then_some(()));
 }
 
 #[test]
@@ -112,7 +127,7 @@ fn a_rebuilt_root_directory_is_followed() {
     // rm -rf dist && build
     fs::remove_dir_all(site.file("dist")).unwrap();
     site.write("dist/app.js", &new);
-    eventually(NOTICED, "the new directory's file", || {
+    until_noticed("the new directory's file", || {
         let response = server.fetch(&request);
         (response.status() == 200 && response.decoded() == new).then_some(())
     });
@@ -165,7 +180,7 @@ fn replaced_in_mid_encode(replace: fn(&Site, &str, &[u8])) {
                 reader.join().unwrap();
             }
         });
-        // And whoever asks now gets the new version, or sees the body break off.
+        // A request from now on gets the new version, or an aborted body.
         for accept in ["gzip", "identity"] {
             assert_one(&server.get("/app.js", accept), &[next]);
         }
@@ -173,7 +188,7 @@ fn replaced_in_mid_encode(replace: fn(&Site, &str, &[u8])) {
     server.until_idle();
     // Once the file rests, it is compressed again; nothing mixed was stored.
     let request = Request::get("/app.js").accept("gzip");
-    let response = eventually(Duration::from_secs(15), "a coded answer", || {
+    let response = eventually("a coded answer", || {
         let response = server.fetch(&request);
         assert_one(&response, &both[..1]);
         (response.is_clean() && response.coding() == "gzip").then_some(response)
@@ -213,7 +228,7 @@ fn a_file_truncated_in_mid_download_aborts_the_body() {
     assert!(!response.is_clean(), "a truncated file's download ended cleanly");
     assert!(server.is_running());
     let short = &source[..1000];
-    eventually(NOTICED, "the short file", || {
+    eventually("the short file", || {
         let response = server.get("/data.bin", "identity");
         (response.is_clean() && response.decoded() == short).then_some(())
     });
@@ -246,7 +261,7 @@ fn a_file_that_is_always_being_written_is_exact_or_aborted() {
         }
         writer.join().unwrap();
     });
-    eventually(NOTICED, "the whole log", || {
+    eventually("the whole log", || {
         let response = server.get("/run.log", "gzip");
         (response.is_clean() && response.decoded() == whole).then_some(())
     });

@@ -1,5 +1,5 @@
-//! Hostile files: whatever lies in the served directory, and however it changes, nothing hangs and
-//! nothing is served wrongly.
+//! Hostile files: nothing in the served directory hangs a request or is served wrongly, however it
+//! changes.
 
 #![cfg(unix)]
 
@@ -15,17 +15,11 @@ use cachecompress_test::{client, http2};
 
 use crate::common::*;
 
-/// A change must be seen within `revalidate` (1 s) and the answer after that; the rest is for a
-/// busy machine.
-const NOTICED: Duration = Duration::from_secs(5);
-/// Longer than anything takes that does not hang.
-const HANGS: Duration = Duration::from_secs(25);
-
 fn start_at_once(site: &Site) -> Server {
     start_with(site, "--revalidate 0s")
 }
 
-/// Whether this command worked; what it says of its failure is of no interest.
+/// Whether this command worked. Its messages are discarded.
 fn works(command: &mut Command) -> bool {
     let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     status.status().is_ok_and(|status| status.success())
@@ -118,7 +112,7 @@ fn a_name_may_become_anything_while_it_is_served() {
         let begun = Instant::now();
         let answers = Protocol::ALL
             .map(|protocol| server.fetch_over(protocol, &Request::get(target).accept("gzip")));
-        assert!(begun.elapsed() < HANGS, "{target} took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < PATIENCE, "{target} took {:?}", begun.elapsed());
         answers
     };
     let mut made = 0;
@@ -148,8 +142,8 @@ fn a_name_may_become_anything_while_it_is_served() {
     println!("{made} changes");
 }
 
-/// The same in a race: somebody swaps all of them, by renames, as fast as it goes. A socket that
-/// took a file's name between the look and the open was a 500.
+/// The kinds are swapped by renames, as fast as possible. A socket that took a file's name between
+/// look-up and open was a 500.
 #[test]
 fn a_name_that_changes_its_kind_all_the_time_hangs_nobody() {
     let source = site::text(2, 90_000);
@@ -182,7 +176,7 @@ fn a_name_that_changes_its_kind_all_the_time_hangs_nobody() {
             if at >= 150 && found > 0 && missing > 0 {
                 break;
             }
-            assert!(begun.elapsed() < HANGS, "{found} times a file, {missing} times none");
+            assert!(begun.elapsed() < PATIENCE, "{found} times a file, {missing} times none");
             let accept = ["gzip", "identity", "br"][at % 3];
             let response = server.get("/both.js", accept);
             match response.status() {
@@ -199,7 +193,7 @@ fn a_name_that_changes_its_kind_all_the_time_hangs_nobody() {
     assert!(server.is_running());
 }
 
-/// The program as a user who may not read everything. Root may, so it gives that up.
+/// The program without the right to read every file. As root it gives that right up.
 fn unprivileged(site: &Site) -> Option<Launch> {
     let launch = launch(site).args("--revalidate 0s");
     if !rustix::process::geteuid().is_root() {
@@ -261,7 +255,7 @@ fn what_may_not_be_read_is_403_until_it_may() {
 const SIZES: [usize; 9] =
     [65_535, 65_536, 65_537, 131_072, 262_143, 262_144, 262_145, 327_680, 1_048_577];
 
-/// What came of requests for files that change.
+/// Counts of the responses for files that change.
 #[derive(Debug, Default)]
 struct Tally {
     exact: AtomicUsize,
@@ -270,11 +264,11 @@ struct Tally {
 }
 
 impl Tally {
-    /// A clean end is all of one version; and whatever it is, its strong tag names just that.
+    /// A clean body is one whole version, and a strong tag names just its bytes.
     ///
-    /// A write of many pages is not atomic: whoever stops the writer in the middle of one for
-    /// long (a busy machine does) has a file that really holds both. It may be sent, though only
-    /// under its own tag, or none; and it must stay rare, or it was mixed by the server.
+    /// A write of many pages is not atomic. A busy machine may stop the writer in the middle of one
+    /// for long, and then the file really holds both versions. It may be sent under its own tag or
+    /// none, and must stay rare, or the server mixed it.
     #[track_caller]
     fn count(&self, response: &Response, is_version: impl Fn(&[u8]) -> bool) {
         assert_eq!(response.status(), 200, "{:?}", response.head);
@@ -397,8 +391,8 @@ fn read_slowly(server: &Server, request: &Request) -> Response {
     connection.receive_body("GET", head)
 }
 
-/// A log grew faster than it could be sent: every download of it broke off right before its end,
-/// request after request. What is only appended to is sent as it was when the answer began.
+/// A log grew faster than it could be sent, and every download of it broke off right before its
+/// end. A file that is only appended to is sent as it was when the response began.
 #[test]
 fn a_log_that_grows_all_the_time_is_downloaded_whole_every_time() {
     let begin = site::text(5, 9 << 20);
@@ -459,7 +453,7 @@ fn a_log_that_grows_all_the_time_is_downloaded_whole_every_time() {
     }
 }
 
-/// What is done to a large file of this length behind its reader.
+/// A change to a large file of this length behind its reader.
 type Disturb = fn(&fs::File, u64);
 
 /// The same slowness, but bytes that may have been sent already are overwritten: that breaks off,
@@ -630,7 +624,7 @@ fn every_name_that_the_file_system_allows_is_served_as_itself() {
     assert_eq!((redirect.status(), redirect.header("location")), (308, Some("./new%0Aline/")));
     let lines = |text: &str| text.lines().count();
     let requests = 2 * wanted.len() + 6;
-    eventually(HANGS, "one line for each request", || {
+    eventually("one line for each request", || {
         (lines(&fs::read_to_string(&log).unwrap()) == requests).then_some(())
     });
     fs::remove_file(log).unwrap();
@@ -739,7 +733,7 @@ fn a_root_that_is_rebuilt_or_turned_again_and_again_is_followed() {
                     site.link("next", format!("release-{at}"));
                     fs::rename(site.file("next"), site.file("current")).unwrap();
                 }
-                eventually(NOTICED, "the new version", || {
+                eventually("the new version", || {
                     let response = server.get("/app.js", "gzip");
                     (response.status() == 200 && response.decoded() == versions[at as usize])
                         .then_some(())
@@ -809,6 +803,10 @@ fn a_sparse_file_of_ten_gigabytes_costs_neither_time_nor_memory() {
     const LEN: u64 = 10 << 30;
     let site = Site::with("other.js", &site::text(10, 2_000_000));
     sparse(&site.file("huge.js"), LEN);
+    // The time that it takes to hash so many bytes on this machine, as busy as it is.
+    let begun = Instant::now();
+    let _ = decode::sha256(&vec![0; 1 << 28]);
+    let all_hashed = begun.elapsed() * u32::try_from(LEN >> 28).unwrap();
     for arguments in ["", "--cache-size 1TB"] {
         let mut server = start_with(&site, arguments);
         let begun = Instant::now();
@@ -824,7 +822,7 @@ fn a_sparse_file_of_ten_gigabytes_costs_neither_time_nor_memory() {
             let middle = Request::get("/huge.js").range("bytes=5368709120-5368709129");
             assert_eq!(server.fetch_over(protocol, &middle).body, [0; 10]);
         }
-        // The first bytes come at once, and whoever leaves then is forgotten.
+        // The first bytes come at once, and a client that leaves then is forgotten.
         for _ in 0..8 {
             let mut connection = Connection::open(server.address()).unwrap();
             connection.send(&Request::get("/huge.js").accept("br, gzip")).unwrap();
@@ -833,7 +831,7 @@ fn a_sparse_file_of_ten_gigabytes_costs_neither_time_nor_memory() {
         }
         let hit = server.until_hit(&Request::get("/other.js").accept("gzip"));
         assert_eq!(hit.decoded().len(), 2_000_000);
-        assert!(begun.elapsed() < HANGS, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < all_hashed, "{:?}", begun.elapsed());
         println!("{arguments}: {} MiB, {:?}", memory(&server) >> 20, begun.elapsed());
         assert!(memory(&server) < 256 << 20, "{} bytes of memory", memory(&server));
         assert!(status_of(&server, "Threads") < 32);
@@ -887,10 +885,10 @@ fn a_tree_of_200_000_files_costs_nothing_until_it_is_asked_for() {
     thread::sleep(Duration::from_millis(500));
     let (idle, bytes) = (ticks(&server), memory(&server));
     println!("started in {started:?}, {idle} ticks, {} MiB", bytes >> 20);
-    assert!(started < HANGS, "{started:?}");
+    assert!(started < PATIENCE, "{started:?}");
     // Half a second of it would be 50, of two cores 100.
-    assert!(idle < 40, "{idle} ticks of 10 ms before anybody asked");
-    assert!(bytes < 128 << 20, "{bytes} bytes of memory before anybody asked");
+    assert!(idle < 40, "{idle} ticks of 10 ms before any request");
+    assert!(bytes < 128 << 20, "{bytes} bytes of memory before any request");
     assert_eq!((server.encodes(), server.entries()), (0, 0));
 
     let mut connection = Connection::open(server.address()).unwrap();

@@ -1,5 +1,5 @@
-//! Files that go out by `sendfile`: the same bytes as without it, whoever asks in whatever way,
-//! and whatever becomes of the file meanwhile.
+//! Files that go out by `sendfile`: the same bytes as without it, for every kind of request, while
+//! the file changes or vanishes.
 
 #![cfg(target_os = "linux")]
 
@@ -15,7 +15,6 @@ use crate::common::*;
 const MODES: [&str; 3] = ["off", "entries", "all"];
 /// In the order of their sizes: from memory, from an entry of one piece, of several.
 const FILES: [&str; 4] = ["small.js", "app.js", "tool", "photo.png"];
-const HANG: Duration = Duration::from_secs(30);
 
 fn site() -> Site {
     let site = Site::new();
@@ -61,7 +60,7 @@ fn slow(address: SocketAddr) -> TcpStream {
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(&address.into()).unwrap();
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(HANG)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
@@ -124,7 +123,7 @@ fn mappings(server: &Server, directory: &Path) -> usize {
 }
 
 fn entries(server: &Server) -> Vec<PathBuf> {
-    site::files_below(&server.cache().join("v1/entries"))
+    cache_dir::entries(&server.cache())
 }
 
 #[test]
@@ -259,18 +258,14 @@ fn clients_that_leave_take_their_mappings_and_descriptors_with_them() {
             assert_eq!(mappings(&server, &site_dir) > 0, mode == "all");
         }
         let files = FILES.len() * CODINGS.len();
-        eventually(HANG, "descriptors as before", || {
+        eventually("descriptors as before", || {
             (server.descriptors() <= before + files).then_some(())
         });
-        eventually(HANG, "no source is mapped", || {
-            (mappings(&server, &site_dir) == 0).then_some(())
-        });
+        eventually("no source is mapped", || (mappings(&server, &site_dir) == 0).then_some(()));
         for entry in entries(&server) {
             fs::remove_file(entry).unwrap();
         }
-        eventually(HANG, "no purged entry is mapped", || {
-            (mappings(&server, &cache) == 0).then_some(())
-        });
+        eventually("no purged entry is mapped", || (mappings(&server, &cache) == 0).then_some(()));
         assert_eq!(server.get("/small.js", "br").status(), 200);
     }
 }
@@ -324,7 +319,7 @@ fn ends_cleanly(mut stream: TcpStream) -> bool {
     frames::read_until(&mut stream, is_end).is_some_and(|last| last.kind == DATA)
 }
 
-/// Whoever looks at a mapped page that is no longer in the file is killed by SIGBUS.
+/// A read of a mapped page that is no longer in the file is killed by SIGBUS.
 #[test]
 fn a_file_that_is_cut_off_breaks_the_connection_and_not_the_server() {
     let source = site::random(7, 24_000_000);
@@ -359,8 +354,8 @@ fn a_file_that_is_cut_off_breaks_the_connection_and_not_the_server() {
             assert_exact_or_aborted(&answer, &[&source]);
         }
     }
-    // The cut entry has been found out by now, or is by whoever asks next.
-    eventually(HANG, "an exact answer again", || {
+    // The cut entry has been found out by now, or is by the next request.
+    eventually("an exact answer again", || {
         let answer = fetch(server.address(), &Request::get("/tool").accept("gzip")).ok()?;
         answer.is_clean().then(|| assert!(answer.decoded() == fs::read(site.file("tool")).unwrap()))
     });

@@ -1,10 +1,10 @@
-//! Promises 4 and 6: whatever is wrong with the cache directory, the answers are right.
+//! Promises 4 and 6: responses are right with every defect of the cache directory.
 
 use std::thread;
 
 use crate::common::*;
 
-/// Right answers whatever the coding, twice, over both protocols, and the server lives.
+/// Asserts right responses in every coding, twice, over both protocols.
 #[track_caller]
 fn assert_serves(server: &mut Server, files: &[(&str, Vec<u8>)]) {
     for _ in 0..2 {
@@ -63,7 +63,11 @@ fn a_cache_directory_that_cannot_be_made_stops_nothing_but_the_caching() {
         let mut server = launch(&site).cache(&place).start();
         assert_serves(&mut server, &files);
         let complaint = server.stderr();
-        assert!(!complaint.is_empty(), "nobody was told that {} is of no use", place.display());
+        assert!(
+            !complaint.is_empty(),
+            "the program does not report that {} is of no use",
+            place.display()
+        );
         assert!(complaint.lines().count() < 20, "warned more than once:\n{complaint}");
     }
     assert_eq!(fs::read(&file).unwrap(), b"in the way");
@@ -110,7 +114,7 @@ fn a_full_cache_disk_gives_right_answers() {
     fs::remove_file(&hole).unwrap();
     site.write("later.js", &site::text(6, 30_000));
     server.until_hit(&Request::get("/later.js").accept("gzip"));
-    // Whatever was stored meanwhile is whole.
+    // Every entry that was stored meanwhile is whole.
     server.kill();
     let mut server = server.again();
     assert_serves(&mut server, &files);
@@ -180,7 +184,7 @@ fn the_cache_stays_within_its_size() {
             .map(|path| fs::metadata(path).map_or(0, |metadata| metadata.len()))
             .sum()
     };
-    eventually(Duration::from_secs(15), "at most 2 MB", || (size() <= limit).then_some(()));
+    eventually("at most 2 MB", || (size() <= limit).then_some(()));
     assert!(server.metric("cachecompress_evictions_total", &[]) > 0.0);
     assert!(server.entries() > 0, "evicting is not the same as giving up");
     assert!(server.metric("cachecompress_entry_bytes", &[]) <= limit as f64);
@@ -196,13 +200,13 @@ fn the_cache_directory_can_be_removed_under_the_running_server() {
     let request = Request::get("/middle.css").accept("gzip");
     server.until_hit(&request);
     for _ in 0..3 {
-        // What is open already is served on without it, so that it may not be back yet.
+        // Open entries are served without the directory, so it may not be back yet.
         if server.cache().exists() {
             fs::remove_dir_all(server.cache()).unwrap();
         }
         assert_serves(&mut server, &files);
     }
-    // What is asked for from now on is cached again.
+    // Files that are requested from now on are cached again.
     site.write("late.js", &site::text(5, 100_000));
     server.until_hit(&Request::get("/late.js").accept("br"));
 }

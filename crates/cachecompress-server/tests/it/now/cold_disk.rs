@@ -19,7 +19,7 @@ struct Call {
     /// The bytes of the file that it asked for.
     at: u64,
     len: u64,
-    /// What it returned; `None` for EAGAIN and other errors.
+    /// The returned number; `None` for EAGAIN and other errors.
     did: Option<u64>,
     /// The lines with its begin and its end.
     lines: (usize, usize),
@@ -75,7 +75,7 @@ fn call(thread: &str, text: &str, lines: (usize, usize)) -> Option<Call> {
 fn dropped(path: &Path, fincore: &Path) -> bool {
     let file = fs::File::open(path).unwrap();
     fsync(&file).unwrap();
-    (0..50).any(|_| {
+    (0..500).any(|_| {
         std::thread::sleep(Duration::from_millis(20));
         fadvise(&file, 0, None, Advice::DontNeed).unwrap();
         let mut told = std::process::Command::new(fincore);
@@ -147,7 +147,7 @@ fn the_serving_thread_never_waits_for_the_disk() {
     let identity = Request::get("/photo.png");
     assert_eq!(server.fetch(&identity).status(), 200);
     server.until_idle();
-    let entry = site::files_below(&cache.join("v1/entries")).remove(0);
+    let entry = cache_dir::entries(&cache).remove(0);
 
     let serving = threads(&server, "serve-");
     assert_eq!(serving.len(), 1);

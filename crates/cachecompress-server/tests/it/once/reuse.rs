@@ -65,7 +65,7 @@ fn the_same_bytes_with_a_new_mtime_and_inode_are_not_encoded_again() {
 
     // A redeploy: every file is written anew.
     site.replace_by_rename("app.js", &source);
-    let after = eventually(Duration::from_secs(5), "the new mtime is noticed", || {
+    let after = eventually("the new mtime is noticed", || {
         let after = server.fetch(&request);
         assert_is(&after, &source, "gzip");
         assert_eq!(after.cache_status(), HIT);
@@ -174,8 +174,8 @@ fn kill_9_in_the_middle_of_an_encode_leaves_no_litter_and_right_answers() {
     let broken = connection.receive_body("GET", head);
     assert!(!broken.is_clean(), "a killed server cannot end a body cleanly");
 
-    // What remains is the tag file and perhaps the dead process's locks, which take no room: the
-    // length of one is what it had claimed.
+    // The tag file remains, and perhaps the dead process's locks. A lock's length is its claim, and
+    // takes no room.
     for path in site::files_below(&server.cache()) {
         let taken = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&path).unwrap());
         let tag = path.file_name().unwrap() == "CACHEDIR.TAG";
@@ -184,7 +184,7 @@ fn kill_9_in_the_middle_of_an_encode_leaves_no_litter_and_right_answers() {
     let server = server.again();
     let response = server.fetch(&request);
     assert_is(&response, &source, "gzip");
-    assert_eq!(response.cache_status(), STORED, "a dead process's lock stops nobody");
+    assert_eq!(response.cache_status(), STORED, "a dead process's lock stops no encode");
     assert_is(&server.until_hit(&request), &source, "gzip");
     assert_eq!(server.encodes(), 1);
 }
@@ -198,7 +198,7 @@ fn sigterm_lets_running_downloads_finish() {
     connection.send(&Request::get("/data.bin")).unwrap();
     let head = connection.receive_head().unwrap();
     server.signal(rustix::process::Signal::TERM);
-    eventually(Duration::from_secs(5), "new connections are refused", || {
+    eventually("new connections are refused", || {
         Connection::open(server.address()).is_err().then_some(())
     });
     assert!(server.is_running());
@@ -215,11 +215,12 @@ fn a_second_signal_ends_the_program_at_once() {
     connection.send(&Request::get("/data.bin")).unwrap();
     let _ = connection.receive_head().unwrap();
     server.signal(rustix::process::Signal::TERM);
-    eventually(Duration::from_secs(5), "new connections are refused", || {
+    eventually("new connections are refused", || {
         Connection::open(server.address()).is_err().then_some(())
     });
     let begun = Instant::now();
     server.signal(rustix::process::Signal::INT);
     let _ = server.wait();
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // Less than the 10 s that the download would have been given.
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
 }

@@ -14,10 +14,7 @@ use tempfile::TempDir;
 
 use crate::common::*;
 
-/// How long one visit may take.
-const VISIT: Duration = Duration::from_secs(60);
-
-/// What keeps the browser to the page: no user interface, no talk with its makers.
+/// Flags that keep the browser to the page: no user interface, no requests to its makers.
 const FLAGS: [&str; 12] = [
     "--headless",
     "--no-sandbox",
@@ -85,8 +82,8 @@ fn visit_twice(chromium: &Path, server: &Server, target: &str) {
     assert_eq!(sent(&first), sent(&second), "a 304 has no content");
 }
 
-/// The page with its report: on a machine that has much else to do, a browser may end before it is
-/// made. What was loaded until then is only asked for again, and what was not, the next time.
+/// The page with its report. On a busy machine a browser may end before the report is made. The
+/// next visit revalidates the files that were loaded, and loads the others.
 fn visit_until_told(chromium: &Path, profile: &Path, url: &str) -> String {
     let mut page = visit(chromium, profile, url);
     for _ in 0..2 {
@@ -113,7 +110,7 @@ fn visit(chromium: &Path, profile: &Path, url: &str) -> String {
         .process_group(0)
         .spawn();
     let mut browser = Browser(child.unwrap());
-    let status = eventually(VISIT, "the browser's end", || browser.0.try_wait().unwrap());
+    let status = eventually("the browser's end", || browser.0.try_wait().unwrap());
     let log = fs::read_to_string(&log).unwrap_or_default();
     assert!(status.success(), "{url}: {status}\n{log}");
     fs::read_to_string(&page).unwrap()
@@ -146,7 +143,7 @@ fn assert_page(page: &str) {
     let total = between(page, "<p id=\"total\" class=\"total\">", "</p>");
     let saved = between(total, ": ", " % saved").parse::<u32>();
     assert!(saved.is_ok_and(|saved| (70..95).contains(&saved)), "{total}");
-    // What a script read from the JSON, checked by WebAssembly: both arrived byte for byte.
+    // A script's sum over the JSON, checked by WebAssembly: both arrived byte for byte.
     let sum = between(page, "Its Adler-32, by checksum.wasm: ", ".");
     assert_eq!(sum, format!("{:08x}", adler32(&heights())), "of tides.json");
 }

@@ -140,7 +140,7 @@ fn when_nothing_is_acceptable_the_answer_is_406() {
             assert_eq!(photo.header("vary"), None);
             assert_eq!(photo.header("cache-status"), None);
         }
-        // No file at all is 404, whatever is acceptable.
+        // A missing file is 404 with every Accept-Encoding.
         assert_eq!(ask("/none.js", "identity;q=0").status(), 404);
     }
 }

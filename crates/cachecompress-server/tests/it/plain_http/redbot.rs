@@ -7,8 +7,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use cachecompress_test::tools::require;
 use serde_json::Value;
 
-/// What the site has to offer: a page, a directory's index, a redirect to it, a script, styles,
-/// figures that take a while to encode, an image that is never encoded, and nothing at all.
+/// The paths that are checked: a page, a directory's index, a redirect to it, a script, styles,
+/// figures that take a while to encode, an image that is never encoded, and a missing page.
 const PATHS: [&str; 8] = [
     "/",
     "/docs/",
@@ -20,7 +20,7 @@ const PATHS: [&str; 8] = [
     "/no-such-page",
 ];
 
-/// Notes that speak of the site and of whoever runs it, not of the server.
+/// Notes about the site and its operator, not about the server.
 const OTHERS_BUSINESS: [&str; 3] = ["Browser Security", "Cookies", "Cross-Origin Resource Sharing"];
 
 /// Notes that are known, each with the reason why it stands: the note's name, a part of the check

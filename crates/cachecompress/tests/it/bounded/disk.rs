@@ -15,9 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cachecompress::{Builder, Cache, Memory, ServeCompressed};
-
-use crate::common::pack::{Gate, Pack, coding};
-use crate::common::{LONG, encodes, get, get_as, hex, open, read, run, settled};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Pack, coding};
+use cachecompress_test::service::{LONG, encodes, get, get_as, open, read, run, settled};
+use cachecompress_test::site::hex;
+use cachecompress_test::wait::until;
 
 const CODING: [(&str, &str); 1] = [("accept-encoding", "x-pack")];
 /// How far above its bound a cache may ever be.
@@ -182,7 +184,7 @@ fn nobody_waits_for_room() {
                 tokio::spawn(async move { get(&gated, &format!("/{n}.txt"), &CODING).await })
             })
             .collect();
-        crate::common::eventually(|| gate.arrived() == 4).await;
+        until(|| gate.arrived() == 4).await;
         let free = builder(&files, &cache).build().unwrap();
         for (path, source) in &files[4..] {
             let answer = get(&free, &format!("/{path}"), &CODING).await;

@@ -14,10 +14,12 @@ use std::time::Duration;
 
 use cachecompress::codec::PIECE;
 use cachecompress::{Builder, Cache, Directory, Memory, ServeCompressed};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Pack, coding};
+use cachecompress_test::service::{LONG, encodes, get, get_as, open, read, run, settled};
+use cachecompress_test::site::{hex, random};
+use cachecompress_test::wait::until;
 use tempfile::TempDir;
-
-use crate::common::pack::{Gate, Pack, coding};
-use crate::common::{LONG, encodes, eventually, get, get_as, hex, noise, open, read, run, settled};
 
 const CODING: [(&str, &str); 1] = [("accept-encoding", "x-pack")];
 /// Longer than an open entry is trusted without a look at its file.
@@ -183,7 +185,7 @@ fn a_restart_encodes_nothing_and_changes_no_byte() {
 fn a_verdict_outlives_a_restart() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
-        let source = noise(9_000, 4);
+        let source = random(4, 9_000);
         for round in 0..3 {
             let service = service(&[("a.bin", &source)], &on_disk(&directory));
             let answer = get(&service, "/a.bin", &CODING).await;
@@ -351,7 +353,7 @@ fn a_directory_that_is_removed_during_an_encode_costs_the_entry_only() {
             .unwrap();
         gate.open(2);
         let growing = open(&service, "/a.txt", &CODING).await;
-        eventually(|| gate.arrived() == 3).await;
+        until(|| gate.arrived() == 3).await;
         fs::remove_dir_all(directory.path().join("cache")).unwrap();
         gate.open_wide();
         assert!(read(growing).await.decoded() == source);

@@ -20,11 +20,13 @@ use cachecompress::cache::{CacheFiles, Care, Damage, GcSummary, Litter, VerifySu
 use cachecompress::codec::PIECE;
 use cachecompress::fs::{PRIVATE_PREFIX, RealDisk};
 use cachecompress::{Cache, ErrorKind, Memory, ServeCompressed};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Pack, coding};
+use cachecompress_test::service::{LONG, get_as, open, read, run, settled};
+use cachecompress_test::site::hex;
+use cachecompress_test::wait::until;
 use cachecompress_test::{FaultDisk, Op};
 use tempfile::TempDir;
-
-use crate::common::pack::{Gate, Pack, coding};
-use crate::common::{LONG, eventually, get_as, hex, open, read, run, settled};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -44,7 +46,7 @@ async fn populated(count: u64) -> (TempDir, PathBuf) {
     assert_eq!(entries(&root).len() as u64, count);
     drop(service);
     // A thread of the service may be the last to have the cache open, and has a lock that says so.
-    eventually(|| list(&root.join("v1/locks")).is_empty()).await;
+    until(|| list(&root.join("v1/locks")).is_empty()).await;
     (directory, root)
 }
 
@@ -283,9 +285,9 @@ fn gc_takes_nothing_from_an_encode_that_runs() {
             .unwrap();
         gate.open(2);
         let growing = open(&service, "/a.txt", &[("accept-encoding", "x-pack")]).await;
-        eventually(|| gate.arrived() == 3).await;
+        until(|| gate.arrived() == 3).await;
         let locks = list(&root.join("v1/locks"));
-        assert_eq!(cachecompress_test::site::locks(&root).len(), 1);
+        assert_eq!(cachecompress_test::cache_dir::locks(&root).len(), 1);
         let shards = list(&root.join("v1/entries"));
         let young = shards[0].join(format!("{PRIVATE_PREFIX}0123456789abcdef"));
         let old = shards[0].join(format!("{PRIVATE_PREFIX}fedcba9876543210"));
@@ -470,7 +472,7 @@ fn another_format_goes_by_itself_after_a_week_without_use() {
         fs::create_dir(root.join("v3/src")).unwrap();
         age(&root.join("v3"), 30 * DAY);
         let _cache = Cache::builder(&root).build().unwrap();
-        eventually(|| !root.join("v0").exists()).await;
+        until(|| !root.join("v0").exists()).await;
         assert!(root.join("v2/entries/ab/1").exists(), "used six days ago");
         assert!(root.join("v3/src").exists());
     });

@@ -17,9 +17,9 @@ use cachecompress::codec::PIECE;
 use cachecompress::fs::RealDisk;
 use cachecompress::{Cache, Memory, ServeCompressed};
 use cachecompress_test::FaultDisk;
-use cachecompress_test::site::{is_presence, locks};
-
-use crate::common::{LONG, get, hex, run, settled};
+use cachecompress_test::cache_dir::{is_presence, is_whole, locks};
+use cachecompress_test::service::{LONG, get, run, settled};
+use cachecompress_test::site::{files_below, hex};
 
 const CODING: [(&str, &str); 1] = [("accept-encoding", "gzip")];
 
@@ -82,15 +82,6 @@ async fn ask(service: &ServeCompressed, turns: usize, when: &str) {
     }
 }
 
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let list = fs::read_dir(directory).into_iter().flatten().flatten();
-    list.flat_map(|entry| match entry.path() {
-        path if path.is_dir() => files_below(&path),
-        path => vec![path],
-    })
-    .collect()
-}
-
 /// Whatever has a name is whole: another process believes all of it.
 async fn assert_in_order(root: &Path, when: &str) {
     for file in files_below(root) {
@@ -121,8 +112,7 @@ fn unfinished(directory: &Path) -> Vec<PathBuf> {
             return false;
         }
         let Some(bytes) = fs::read(path).ok().filter(|_| is_entry) else { return false };
-        let trailer = &bytes[bytes.len().saturating_sub(32)..];
-        !(bytes.starts_with(b"\x89CCE") && trailer.starts_with(b"\x89CCT"))
+        !is_whole(&bytes)
     });
     files
 }

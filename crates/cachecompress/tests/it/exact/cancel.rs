@@ -17,10 +17,11 @@ use std::time::Duration;
 
 use cachecompress::codec::PIECE;
 use cachecompress::{Body, Cache, Directory, ServeCompressed};
-use cachecompress_test::site::locks;
+use cachecompress_test::cache_dir::locks;
+use cachecompress_test::service::{Answer, LONG, get, open, read, run, settled};
+use cachecompress_test::site::hex;
+use cachecompress_test::wait::until;
 use http::Response;
-
-use crate::common::{Answer, LONG, eventually, get, hex, open, read, run, settled};
 
 /// Drops `future` after it was polled so often; its output, if it was ready by then.
 async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
@@ -130,7 +131,7 @@ async fn assert_nothing_is_held(
 ) {
     settled(&service).await;
     let held = || locks(&directory.join("cache")).len();
-    eventually(|| held() == 0).await;
+    until(|| held() == 0).await;
     // No look-up and no flight was left behind that a later request would wait for.
     for path in [SMALL, LARGE] {
         let answer = get(&service, path, &[("accept-encoding", "gzip")]).await;
@@ -140,7 +141,7 @@ async fn assert_nothing_is_held(
         assert_eq!(hit.cache(), "hit", "{when}");
     }
     drop(service);
-    eventually(|| descriptors(directory) + descriptors(site) == 0).await;
+    until(|| descriptors(directory) + descriptors(site) == 0).await;
 }
 
 #[test]

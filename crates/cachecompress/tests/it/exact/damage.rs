@@ -14,9 +14,10 @@ use std::sync::Arc;
 use cachecompress::cache::{CacheFiles, Care};
 use cachecompress::fs::{Disk, MemoryDisk};
 use cachecompress::{Cache, Memory, ServeCompressed};
+use cachecompress_test::cache_dir::entries_on;
 use cachecompress_test::damage::{self, Damaged};
-
-use crate::common::{LONG, get_as, hex, noise, run, settled};
+use cachecompress_test::service::{LONG, get_as, run, settled};
+use cachecompress_test::site::{hex, random};
 
 const ROOT: &str = "/cache";
 
@@ -53,11 +54,7 @@ fn put(disk: &MemoryDisk, path: &Path, bytes: &[u8]) {
 }
 
 fn paths(disk: &MemoryDisk) -> Vec<PathBuf> {
-    let entries = Path::new(ROOT).join("v1/entries");
-    let below = |path: PathBuf| -> Vec<PathBuf> {
-        disk.list(&path).unwrap().iter().map(|name| path.join(name)).collect()
-    };
-    below(entries).into_iter().flat_map(below).collect()
+    entries_on(disk, Path::new(ROOT))
 }
 
 impl Fixture {
@@ -66,7 +63,7 @@ impl Fixture {
         let sources = vec![
             ("small.txt", hex(1_500, 1)),
             ("larger.txt", hex(24_000, 2)),
-            ("noise.bin", noise(3_000, 3)),
+            ("noise.bin", random(3, 3_000)),
             ("fault.txt", hex(1_100, 4)),
         ];
         let memory = sources

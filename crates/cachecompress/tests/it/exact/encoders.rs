@@ -7,9 +7,11 @@ use std::sync::Arc;
 use cachecompress::codec::PIECE;
 use cachecompress::semantics::ContentCoding;
 use cachecompress::{Cache, ErrorKind, Memory, Preference, ServeCompressed};
-
-use crate::common::pack::{Fault, Gate, Pack, coding};
-use crate::common::{LONG, encodes, eventually, get, get_as, hex, open, read, run, settled};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Fault, Pack, coding};
+use cachecompress_test::service::{LONG, encodes, get, get_as, open, read, run, settled};
+use cachecompress_test::site::hex;
+use cachecompress_test::wait::until;
 
 const CACHE: u64 = 64 << 20;
 
@@ -183,7 +185,7 @@ fn an_encoder_that_is_busy_half_way_aborts_no_second_request() {
             async move { get_as(&service, "/a.txt", "x-pack").await }
         });
         gate.open(10);
-        eventually(|| gate.arrived() == 11).await;
+        until(|| gate.arrived() == 11).await;
         gate.open_wide();
         let first = asked.await.unwrap();
         assert_eq!(first.coding(), "x-pack");
@@ -386,7 +388,7 @@ fn what_is_encoding_when_the_proof_fails_is_not_read_twice_by_one_request() {
         let answer = get_as(&service, "/a.txt", "x-pack, gzip").await;
         assert!(answer.decoded() == source);
         assert_eq!(answer.coding(), "gzip");
-        eventually(|| encodes(&service, "*") == 2).await;
+        until(|| encodes(&service, "*") == 2).await;
     });
 }
 

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cachecompress::{Directory, Metrics, ServeCompressed};
+use cachecompress_test::service::{Answer, LONG, read, request, run, send, settled};
+use cachecompress_test::site::{hex, random};
 use proptest::prelude::*;
 use proptest::sample::select;
 use tempfile::TempDir;
-
-use crate::common::{Answer, LONG, hex, noise, read, request, run, send, settled};
 
 const FILES: [&str; 5] = ["a.txt", "b.txt", "long.css", "picture.png", "docs/index.html"];
 const PATHS: [&str; 8] =
@@ -107,7 +107,8 @@ impl World {
         });
         let world = Self { dir, services, tags: Vec::new() };
         for (seed, file) in FILES.into_iter().enumerate() {
-            let bytes = if file == "picture.png" { noise(5000, 1) } else { hex(3000, seed as u64) };
+            let bytes =
+                if file == "picture.png" { random(1, 5000) } else { hex(3000, seed as u64) };
             fs::write(world.file(file), bytes).unwrap();
         }
         fs::write(world.file("long.css"), hex(200_000, 1)).unwrap();

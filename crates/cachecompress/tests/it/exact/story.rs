@@ -20,12 +20,12 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use cachecompress::{Cache, Directory, ServeCompressed};
+use cachecompress_test::service::{Answer, LONG, decode, read, request, run, send, settled};
+use cachecompress_test::site::{hex, random};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{TestError, TestRunner};
 use tempfile::TempDir;
-
-use crate::common::{Answer, LONG, decode, hex, noise, read, request, send, settled};
 
 // --- What may happen -----------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ impl Content {
             Self::Short(seed) => hex(100, seed),
             Self::Text(seed) => hex(3000, seed),
             Self::Long(seed) => hex(90_000, seed),
-            Self::Noise(seed) => noise(5000, seed),
+            Self::Noise(seed) => random(seed, 5000),
         }
     }
 }
@@ -768,7 +768,7 @@ fn every_story_keeps_to_the_files_bytes_and_to_the_rules() {
     let (told, steps) = (AtomicU64::new(0), AtomicU64::new(0));
     let (told, steps) = (&told, &steps);
     let tell = |story: Vec<Step>| {
-        crate::common::run(async {
+        run(async {
             let mut world = World::new();
             for (place, step) in story.iter().enumerate() {
                 let _told = OnPanic(place + 1, step);

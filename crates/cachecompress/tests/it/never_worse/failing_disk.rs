@@ -16,13 +16,13 @@ use cachecompress::cache::CacheBuilder;
 use cachecompress::codec::PIECE;
 use cachecompress::fs::{Disk, MemoryDisk, RealDisk};
 use cachecompress::{Cache, Directory, Memory, Preference, ServeCompressed, Source};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Pack, coding};
+use cachecompress_test::service::{LONG, chunk, encodes, get, open, run, settled};
+use cachecompress_test::site::hex;
+use cachecompress_test::wait::{at_end_of_thread, until};
 use cachecompress_test::{Errno, Fault, FaultDisk, Op};
 use http_body_util::BodyExt as _;
-
-use crate::common::pack::{Gate, Pack, coding};
-use crate::common::{
-    LONG, at_end_of_thread, chunk, encodes, eventually, get, hex, open, run, settled,
-};
 
 const PACK: (&str, &str) = ("accept-encoding", "x-pack");
 const PLAIN: (&str, &str) = ("accept-encoding", "identity");
@@ -167,9 +167,9 @@ fn an_entry_that_cannot_be_written_to_the_medium_is_removed() {
             drop(answer);
             settled(&service).await;
             // The job that syncs is the last that has the entry open.
-            eventually(|| disk.open_files() == 0).await;
+            until(|| disk.open_files() == 0).await;
             let (before, left) = (calls(), u64::from(stays));
-            eventually(|| cache.stats().entries == left && entries(&memory) == left).await;
+            until(|| cache.stats().entries == left && entries(&memory) == left).await;
             disk.heal();
             let again = get(&service, &files[0].0, &[PACK]).await;
             assert_eq!(again.cache(), if stays { "hit" } else { "stored" });
@@ -248,7 +248,7 @@ fn what_a_scan_could_not_read_is_read_before_room_is_made() {
             });
             let cache = cache(&disk, 3).build().unwrap();
             let service = service(&files, &cache);
-            eventually(|| scanned.load(Ordering::SeqCst)).await;
+            until(|| scanned.load(Ordering::SeqCst)).await;
             disk.heal();
             assert_eq!(get(&service, &files[3].0, &[PACK]).await.cache(), "stored");
             settled(&service).await;
@@ -324,7 +324,7 @@ fn a_disk_that_fills_up_in_mid_body_publishes_nothing() {
         for _ in 0..3 {
             bodies.push(open(&service, "/a.txt", &[PACK]).await.into_body());
         }
-        eventually(|| gate.arrived() == 3).await;
+        until(|| gate.arrived() == 3).await;
         disk.fail(|_, op| (op == Op::FileWrite).then(|| Fault::Part(Errno::Full.error())));
         gate.open_wide();
         for body in bodies {
@@ -356,12 +356,12 @@ fn entries_that_somebody_removed_are_closed() {
             assert_eq!(get(&service, path, &[PACK]).await.cache(), "stored");
         }
         settled(&service).await;
-        eventually(|| disk.open_files() == 2).await;
+        until(|| disk.open_files() == 2).await;
         disk.remove_tree(Path::new(ROOT)).unwrap();
         tokio::time::sleep(A_WHILE).await;
         assert_eq!(get(&service, &files[2].0, &[PACK]).await.cache(), "stored");
         settled(&service).await;
-        eventually(|| disk.open_files() == 1).await;
+        until(|| disk.open_files() == 1).await;
         assert_eq!((cache.stats().entries, cache.stats().evictions), (1, 0));
     });
 }

@@ -14,10 +14,10 @@
 )]
 
 use cachecompress::codec::PIECE;
+use cachecompress_test::pack::{Fault, Pack};
+use cachecompress_test::site::{hex, random};
 
 use super::trials::{End, Scenario, Step, run_all};
-use crate::common::pack::{Fault, Pack};
-use crate::common::{hex, noise};
 
 const A: &str = "/a.txt";
 const B: &str = "/b.txt";
@@ -106,7 +106,7 @@ fn eviction_by_size() {
 #[test]
 fn an_unprofitable_source() {
     run_all(&Scenario {
-        files: vec![(A, noise(3_000, 1))],
+        files: vec![(A, random(1, 3_000))],
         end: End::Identity("unprofitable"),
         ..Scenario::new("unprofitable", &[Step::Get(A), Step::Get(A)])
     });
@@ -115,7 +115,7 @@ fn an_unprofitable_source() {
 #[test]
 fn an_unprofitable_sample() {
     run_all(&Scenario {
-        files: vec![(A, noise(PIECE + 1_000, 1))],
+        files: vec![(A, random(1, PIECE + 1_000))],
         end: End::Identity("unprofitable"),
         ..Scenario::new("unprofitable sample", &[Step::Get(A)])
     });

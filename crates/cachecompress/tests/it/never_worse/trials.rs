@@ -17,12 +17,15 @@ use cachecompress::codec::{Decoding, Encoder, Encoding, PIECE, Settings};
 use cachecompress::fs::{Disk, RealDisk};
 use cachecompress::semantics::ContentCoding;
 use cachecompress::{Body, Cache, Directory, Error, Memory, Preference, ServeCompressed, Source};
+use cachecompress_test::cache_dir::{entries_on, is_whole};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Pack, coding};
+use cachecompress_test::service::{Answer, LONG, get, open, read};
+use cachecompress_test::site::hex;
+use cachecompress_test::wait::{PATIENCE, TEST, at_end_of_thread};
 use cachecompress_test::{Errno, Fault, FaultDisk, Op, Outcome, PowerDisk, Snapshot};
 use http::Response;
 use http_body_util::BodyExt as _;
-
-use crate::common::pack::{Gate, Pack, coding};
-use crate::common::{Answer, LONG, at_end_of_thread, get, hex, open, read};
 
 /// Where the caches are, on disks of their own.
 pub(crate) const ROOT: &str = "/cache";
@@ -32,8 +35,6 @@ const INSISTS: (&str, &str) = ("accept-encoding", "x-pack, identity;q=0");
 const PLAIN: (&str, &str) = ("accept-encoding", "identity");
 /// Bytes of a range that both representations have.
 const RANGE: std::ops::Range<usize> = 100..300;
-/// The longest that anything may take before it is said to hang.
-const HANGS: Duration = Duration::from_secs(25);
 /// A cache of more entries than these is not filled in the end: that would take too long.
 const PROBES: u64 = 4;
 /// More of them, should one entry be lost late.
@@ -454,18 +455,9 @@ impl<'a> World<'a> {
 
     /// The entries on the disk, and their sizes.
     fn entries(&self) -> BTreeMap<PathBuf, u64> {
-        let entries = Path::new(ROOT).join("v1/entries");
-        let list = |dir: &Path| self.power.list(dir).unwrap_or_default();
-        let mut found = BTreeMap::new();
-        for shard in list(&entries) {
-            for name in list(&entries.join(&shard)) {
-                let path = entries.join(&shard).join(name);
-                if let Ok(stat) = self.power.stat(&path) {
-                    found.insert(path, stat.fingerprint.size);
-                }
-            }
-        }
-        found
+        let size = |path: &Path| Some(self.power.stat(path).ok()?.fingerprint.size);
+        let found = entries_on(&self.power, Path::new(ROOT)).into_iter();
+        found.filter_map(|path| Some((path.clone(), size(&path)?))).collect()
     }
 
     /// Every entry that has a name has all of its bytes, however little time there was to write
@@ -479,11 +471,7 @@ impl<'a> World<'a> {
             };
             let mut bytes = vec![0; size as usize];
             assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
-            let (rest, trailer) = bytes.split_at(bytes.len().saturating_sub(32));
-            assert!(trailer.starts_with(b"\x89CCT"), "{} is cut off", path.display());
-            let header = u32::from_le_bytes(rest[12..16].try_into().unwrap()) as usize;
-            let payload = u64::from_le_bytes(trailer[8..16].try_into().unwrap()) as usize;
-            assert_eq!(header + payload, rest.len(), "{}", path.display());
+            assert!(is_whole(&bytes), "{} is cut off", path.display());
         }
     }
 
@@ -551,7 +539,7 @@ impl<'a> World<'a> {
     async fn is_in_bounds_soon(&self, when: &str, exact: bool) {
         let began = Instant::now();
         while !self.is_in_bounds(exact) {
-            let late = began.elapsed() > HANGS;
+            let late = began.elapsed() > PATIENCE;
             assert!(!late, "{when}: {:?} {:?}", self.cache().stats(), self.entries());
             pause().await;
         }
@@ -583,7 +571,7 @@ async fn pause() {
 async fn soon(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < HANGS, "it never comes true: {what}");
+        assert!(began.elapsed() < PATIENCE, "it never comes true: {what}");
         pause().await;
     }
 }
@@ -601,7 +589,7 @@ fn case<T>(scenario: &Scenario, what: &impl Debug, test: impl Future<Output = T>
     let _tell = Tell(format!("{}, {what:?}", scenario.name));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let done =
-        runtime.block_on(async { tokio::time::timeout(2 * HANGS, test).await.expect("it hangs") });
+        runtime.block_on(async { tokio::time::timeout(TEST, test).await.expect("it hangs") });
     let panics = PANICS.lock().unwrap();
     assert!(panics.is_empty(), "{panics:?}");
     done

@@ -12,10 +12,12 @@ use cachecompress::fs::{DiskFile, FileKind, Fingerprint, MemoryDisk, Stat};
 use cachecompress::semantics::SourcePath;
 use cachecompress::source::{Content, Found, SourceFile};
 use cachecompress::{Cache, Error, Memory, ServeCompressed, Source};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Pack, coding};
+use cachecompress_test::service::{LONG, get, get_as, open, read, run, settled};
+use cachecompress_test::site::hex;
+use cachecompress_test::wait::until;
 use cachecompress_test::{FaultDisk, Op};
-
-use crate::common::pack::{Gate, Pack, coding};
-use crate::common::{LONG, get, get_as, hex, open, read, run, settled};
 
 /// More than the readers, and the hashers, that there are without any trouble.
 const HUNG: usize = 12;
@@ -98,7 +100,7 @@ fn files_that_hang_hold_up_nobody_else() {
                 .collect();
             // Whatever can be held is.
             let held = if long && kind.starts_with("read") { 2 } else { 3 };
-            crate::common::eventually(|| gate.arrived() >= held).await;
+            until(|| gate.arrived() >= held).await;
             let begun = Instant::now();
             for path in ["a", "b.txt", "c.txtl"] {
                 for coding in ["x-pack", "identity"] {
@@ -165,7 +167,7 @@ fn entries_that_hang_hold_up_nobody_on_the_same_thread() {
                 tokio::spawn(async move { get_as(&service, "/slow.txt", "gzip").await })
             })
             .collect();
-        crate::common::eventually(|| gate.arrived() == HUNG as u64).await;
+        until(|| gate.arrived() == HUNG as u64).await;
         for round in 0..1000 {
             let name = ["warm.txt", "short.txt"][round % 2];
             let coding = if round % 10 < 8 { "gzip" } else { "identity" };

@@ -11,9 +11,9 @@ use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
 use cachecompress::semantics::SourcePath;
 use cachecompress::source::{Content, Found, SourceFile};
 use cachecompress::{Error, ServeCompressed, Source};
-
-use crate::common::pack::Gate;
-use crate::common::{LONG, eventually, get, run};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::service::{LONG, get, run};
+use cachecompress_test::wait::until;
 
 /// A source of one file, `/file.bin`, or none; it counts its look-ups.
 #[derive(Clone, Debug, Default)]
@@ -206,7 +206,7 @@ fn what_is_gone_is_not_brought_back_by_a_slow_look_up() {
             tokio::spawn(async move { get(&service, "/file.bin", &[]).await.status.as_u16() })
         };
         let first = ask();
-        eventually(|| gate.arrived() > 0).await;
+        until(|| gate.arrived() > 0).await;
         *source.file.lock().unwrap() = None;
         let second = ask();
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -8,14 +8,15 @@ use std::time::Duration;
 use cachecompress::codec::PIECE;
 use cachecompress::semantics::ContentCoding;
 use cachecompress::{Builder, Cache, Memory, Preference, ServeCompressed, Shutdown};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Pack, coding};
+use cachecompress_test::service::{
+    LONG, chunk, decode, encodes, get, get_as, open, read, request, run, send, settled,
+};
+use cachecompress_test::site::{hex, random};
+use cachecompress_test::wait::until;
 use http::Version;
 use http_body_util::BodyExt as _;
-
-use crate::common::pack::{Gate, Pack, coding};
-use crate::common::{
-    LONG, chunk, encodes, eventually, get, get_as, hex, noise, open, read, request, run, send,
-    settled,
-};
 
 const SHORT: Duration = Duration::from_millis(30);
 const CODING: [(&str, &str); 1] = [("accept-encoding", "x-pack")];
@@ -78,7 +79,7 @@ fn a_client_that_refuses_identity_waits_as_long_as_it_takes() {
             let service = service.clone();
             async move { get(&service, "/a.txt", &fields).await }
         });
-        eventually(|| gate.arrived() == 1).await;
+        until(|| gate.arrived() == 1).await;
         tokio::time::sleep(SHORT * 3).await;
         assert!(!waiting.is_finished());
         gate.open_wide();
@@ -99,7 +100,7 @@ fn a_full_queue_means_identity() {
         for n in 0..2 {
             let answer = get(&service, &format!("/{n}.txt"), &CODING).await;
             assert_eq!(answer.cache(), "patience");
-            eventually(|| gate.arrived() == n + 1).await;
+            until(|| gate.arrived() == n + 1).await;
         }
         assert_eq!(get(&service, "/2.txt", &CODING).await.cache(), "patience");
         assert_eq!(service.metrics().queue_length, 1);
@@ -143,7 +144,7 @@ fn all_who_join_get_all_bytes_while_they_are_produced() {
         gate.open_wide();
         for (mut coded, body) in bodies {
             coded.extend_from_slice(&body.collect().await.unwrap().to_bytes());
-            assert!(crate::common::decode("x-pack", &coded) == source);
+            assert!(decode("x-pack", &coded) == source);
         }
         assert_eq!(encodes(&service, "x-pack"), 1);
     });
@@ -188,7 +189,7 @@ fn a_client_that_leaves_at_any_moment_stops_nothing() {
                     drop(response);
                 }
             });
-            eventually(|| gate.arrived() == pieces + 1).await;
+            until(|| gate.arrived() == pieces + 1).await;
             let follower = tokio::spawn({
                 let service = service.clone();
                 async move { get(&service, "/a.txt", &CODING).await }
@@ -248,7 +249,7 @@ fn two_services_on_one_cache_encode_once() {
             let one = one.clone();
             async move { get(&one, "/a.txt", &CODING).await }
         });
-        eventually(|| gate.arrived() == 1).await;
+        until(|| gate.arrived() == 1).await;
         let locked = get(&two, "/a.txt", &CODING).await;
         assert_eq!((locked.coding(), locked.cache()), ("", "locked"));
         assert!(locked.bytes() == source);
@@ -266,7 +267,7 @@ fn two_services_on_one_cache_encode_once() {
 fn what_saves_too_little_is_tried_once_and_never_again() {
     run(async {
         for len in [5_000, 3 * PIECE] {
-            let source = noise(len, 10);
+            let source = random(10, len);
             let cache = Cache::in_memory(64 << 20);
             let pack = Pack::new();
             let service = builder(&pack, &[("a.txt", &source)]).cache(cache.clone());
@@ -347,7 +348,7 @@ fn a_large_source_streams_before_its_encode_has_ended() {
         assert_eq!(service.metrics().inflight, 1);
         gate.open_wide();
         coded.extend_from_slice(&response.into_body().collect().await.unwrap().to_bytes());
-        assert!(crate::common::decode("x-pack", &coded) == source);
+        assert!(decode("x-pack", &coded) == source);
     });
 }
 
@@ -406,7 +407,7 @@ fn shutdown_drop_aborts_the_bodies_that_follow() {
 fn warm_fills_the_cache_and_tells_about_it() {
     run(async {
         let text = hex(20_000, 15);
-        let dull = noise(3 * PIECE, 16);
+        let dull = random(16, 3 * PIECE);
         let files: [(&str, &[u8]); 4] =
             [("a.txt", &text), ("b.bin", &dull), ("c.png", &text), ("d.txt", b"short")];
         let list = Preference::List(vec![ContentCoding::GZIP, coding()]);
@@ -448,7 +449,7 @@ fn warm_fills_the_cache_and_tells_about_it() {
 #[test]
 fn a_client_that_refuses_identity_is_served_though_it_joined_what_saves_too_little() {
     run(async {
-        let source = noise(20_000, 11);
+        let source = random(11, 20_000);
         let gate = Gate::new();
         let pack = Pack { late: true, ..Pack::gated(&gate) };
         let service = builder(&pack, &[("a.txt", &source)]).build().unwrap();
@@ -457,7 +458,7 @@ fn a_client_that_refuses_identity_is_served_though_it_joined_what_saves_too_litt
             tokio::spawn(async move { get(&service, "/a.txt", &fields).await })
         };
         let first = spawn(CODING);
-        eventually(|| gate.arrived() == 1).await;
+        until(|| gate.arrived() == 1).await;
         let second = spawn([("accept-encoding", "x-pack, identity;q=0")]);
         tokio::time::sleep(SHORT).await;
         gate.open_wide();
@@ -520,7 +521,7 @@ fn warm_gets_done_whatever_the_length_of_the_queue() {
 #[test]
 fn warm_does_not_call_stored_what_saved_too_little() {
     run(async {
-        let source = noise(20_000, 17);
+        let source = random(17, 20_000);
         let list = Preference::List(vec![coding()]);
         let service = builder(&Pack::new(), &[("a.bin", &source)]).preference(list);
         let service = service.build().unwrap();

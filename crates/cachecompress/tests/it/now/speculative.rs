@@ -13,15 +13,17 @@ use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
 use cachecompress::semantics::SourcePath;
 use cachecompress::source::{Content, Found, SourceFile};
 use cachecompress::{Builder, Cache, Error, ServeCompressed, Source};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Fault, Pack, coding};
+use cachecompress_test::service::{self, Answer, LONG, encodes, get_as, request, send};
+use cachecompress_test::site::hex;
+use cachecompress_test::wait::{HELD, until};
 use tokio::task::JoinHandle;
-
-use crate::common::pack::{Fault, Gate, Pack, coding};
-use crate::common::{Answer, LONG, encodes, eventually, get_as, hex, request, send};
 
 /// Runs a test where there are cores for it: on one, nothing begins ahead.
 fn run(test: impl Future<Output = ()>) {
     if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
-        crate::common::run(test);
+        service::run(test);
     } else {
         cachecompress_test::decode::skipped("two cores are needed");
     }
@@ -66,8 +68,7 @@ impl Files {
 
     fn wait(&self) {
         let held = self.0.held.lock().unwrap();
-        let bound = Duration::from_secs(25);
-        drop(self.0.let_go.wait_timeout_while(held, bound, |held| *held).unwrap());
+        drop(self.0.let_go.wait_timeout_while(held, HELD, |held| *held).unwrap());
     }
 
     fn file(&self, name: &str) -> LargeFile {
@@ -185,7 +186,7 @@ fn an_encode_begins_while_its_source_is_hashed_and_goes_on_after_that() {
         files.hold();
         let asked = ask(&service, "/a.txt");
         // All but the last piece, which is for an encode that is proven.
-        eventually(|| gate.arrived() == PIECES - 1).await;
+        until(|| gate.arrived() == PIECES - 1).await;
         assert!(!asked.is_finished(), "nothing leaves that has no name");
         files.let_go();
         let answer = asked.await.unwrap();
@@ -215,7 +216,7 @@ fn one_that_was_in_vain_is_the_last_before_an_encode_is_needed() {
         ] {
             files.hold();
             let (hashing, asked) = (files.hashing(), ask(&service, path));
-            eventually(|| files.hashing() > hashing && pack.begun() >= begun + ahead).await;
+            until(|| files.hashing() > hashing && pack.begun() >= begun + ahead).await;
             tokio::time::sleep(Duration::from_millis(20)).await;
             assert_eq!(pack.begun(), begun + ahead, "{path}");
             files.let_go();
@@ -229,7 +230,7 @@ fn one_that_was_in_vain_is_the_last_before_an_encode_is_needed() {
         for (path, ahead) in [("/other.txt", 0), ("/another.txt", 2)] {
             files.hold();
             let (hashing, asked) = (files.hashing(), ask(&service, path));
-            eventually(|| files.hashing() > hashing && pack.begun() >= begun + ahead).await;
+            until(|| files.hashing() > hashing && pack.begun() >= begun + ahead).await;
             tokio::time::sleep(Duration::from_millis(20)).await;
             assert_eq!(pack.begun(), begun + ahead, "{path}");
             files.let_go();
@@ -248,7 +249,7 @@ fn a_client_that_leaves_leaves_no_encode_behind() {
         let idle = Arc::strong_count(&pack.begun);
         files.hold();
         let asked = ask(&service, "/a.txt");
-        eventually(|| gate.arrived() == 1).await;
+        until(|| gate.arrived() == 1).await;
         asked.abort();
         assert!(asked.await.unwrap_err().is_cancelled());
         files.let_go();
@@ -256,7 +257,7 @@ fn a_client_that_leaves_leaves_no_encode_behind() {
         let identity = get_as(&service, "/a.txt", "identity").await;
         assert!(identity.bytes() == *BEFORE);
         gate.open(2);
-        eventually(|| Arc::strong_count(&pack.begun) == idle).await;
+        until(|| Arc::strong_count(&pack.begun) == idle).await;
         assert!(gate.arrived() < 4, "it stops at the next piece");
     });
 }
@@ -269,7 +270,7 @@ fn what_was_encoded_of_a_file_that_changes_is_dropped() {
         let service = service(&files, &pack, &cache());
         files.hold();
         let asked = ask(&service, "/a.txt");
-        eventually(|| gate.arrived() > 3).await;
+        until(|| gate.arrived() > 3).await;
         files.0.changed.store(true, SeqCst);
         files.let_go();
         assert!(asked.await.unwrap().decoded() == *AFTER);
@@ -289,7 +290,7 @@ fn no_encoder_is_blamed_for_a_change_that_nothing_tells() {
             files.hold();
             let asked = ask(&first, "/a.txt");
             gate.open(3);
-            eventually(|| gate.arrived() > 3).await;
+            until(|| gate.arrived() > 3).await;
             if while_hashed {
                 files.0.changed_silently.store(true, SeqCst);
                 files.let_go();
@@ -322,7 +323,7 @@ fn there_is_one_that_is_ahead_at_a_time() {
         let service = builder(&files, &pack, &cache()).encode_threads(3).build().unwrap();
         files.hold();
         let first = ask(&service, "/a.txt");
-        eventually(|| gate.arrived() == 1).await;
+        until(|| gate.arrived() == 1).await;
         files.let_go();
         while encodes(&service, "x-pack") == 0 {
             gate.open(1);
@@ -331,7 +332,7 @@ fn there_is_one_that_is_ahead_at_a_time() {
         // It has been taken over, and has been needed; there are threads to hash and to encode.
         files.hold();
         let (hashing, second) = (files.hashing(), ask(&service, "/aa.txt"));
-        eventually(|| files.hashing() > hashing).await;
+        until(|| files.hashing() > hashing).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(pack.begun(), 2);
         files.let_go();
@@ -342,7 +343,7 @@ fn there_is_one_that_is_ahead_at_a_time() {
         // And the next may have its turn.
         files.hold();
         let (begun, third) = (pack.begun(), ask(&service, "/aaa.txt"));
-        eventually(|| pack.begun() == begun + 2).await;
+        until(|| pack.begun() == begun + 2).await;
         files.let_go();
         assert!(third.await.unwrap().decoded() == *BEFORE);
     });
@@ -356,7 +357,7 @@ fn what_goes_wrong_ahead_goes_wrong_where_somebody_waits_for_it() {
             let service = service(&files, &pack, &cache());
             files.hold();
             let asked = ask(&service, "/a.txt");
-            eventually(|| pack.begun() == 2).await;
+            until(|| pack.begun() == 2).await;
             files.let_go();
             asked.await.unwrap().is_exact_or_aborted(&BEFORE);
             let after = get_as(&service, "/a.txt", "x-pack").await;
@@ -375,7 +376,7 @@ fn without_a_decoder_what_was_encoded_ahead_is_hashed() {
         let service = service(&files, &pack, &cache());
         files.hold();
         let asked = ask(&service, "/a.txt");
-        eventually(|| gate.arrived() > 3).await;
+        until(|| gate.arrived() > 3).await;
         files.let_go();
         assert!(asked.await.unwrap().decoded() == *BEFORE);
         assert_eq!((gate.arrived(), pack.begun()), (PIECES, 2));
@@ -405,7 +406,7 @@ fn no_encode_begins_ahead_that_is_unlikely_to_be_wanted() {
             let (hashing, clone) = (files.hashing(), service.clone());
             let request = request(method, path, fields);
             let asked = tokio::spawn(async move { send(&clone, request).await });
-            eventually(|| files.hashing() > hashing).await;
+            until(|| files.hashing() > hashing).await;
             tokio::time::sleep(Duration::from_millis(20)).await;
             assert_eq!(pack.begun(), 0, "{method} {path} {fields:?}");
             files.let_go();
@@ -422,12 +423,12 @@ fn no_encode_waits_for_one_that_is_ahead() {
         let service = service(&files, &pack, &cache());
         files.hold();
         let ahead = ask(&service, "/a.txt");
-        eventually(|| gate.arrived() == 1).await;
+        until(|| gate.arrived() == 1).await;
         // It has the only thread for large files.
         let short = ask(&service, "/other-short.txt");
-        eventually(|| service.metrics().queue_length == 1).await;
+        until(|| service.metrics().queue_length == 1).await;
         gate.open(1);
-        eventually(|| pack.begun() == 4).await;
+        until(|| pack.begun() == 4).await;
         gate.open_wide();
         assert!(!short.await.unwrap().decoded().is_empty());
         files.let_go();
@@ -444,7 +445,7 @@ fn none_is_ahead_of_a_hash_that_waits_for_others() {
         files.hold();
         let clone = service.clone();
         let first = tokio::spawn(async move { get_as(&clone, "/a.txt", "identity").await });
-        eventually(|| files.hashing() == 1).await;
+        until(|| files.hashing() == 1).await;
         let second = ask(&service, "/aa.txt");
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert_eq!(pack.begun(), 0);
@@ -463,10 +464,10 @@ fn none_that_is_ahead_waits_for_a_thread() {
         let (files, pack) = (Files::default(), Pack::gated(&gate));
         let service = service(&files, &pack, &cache());
         let short = ask(&service, "/other-short.txt");
-        eventually(|| gate.arrived() == 1).await;
+        until(|| gate.arrived() == 1).await;
         files.hold();
         let (hashing, asked) = (files.hashing(), ask(&service, "/a.txt"));
-        eventually(|| files.hashing() > hashing).await;
+        until(|| files.hashing() > hashing).await;
         assert_eq!(service.metrics().queue_length, 0);
         files.let_go();
         gate.open_wide();

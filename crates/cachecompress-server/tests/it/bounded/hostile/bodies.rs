@@ -1,4 +1,4 @@
-//! Request bodies, which nobody here reads.
+//! Request bodies, which the server never reads.
 
 use cachecompress_test::frames;
 
@@ -37,7 +37,7 @@ fn a_body_that_has_come_is_skipped_and_never_taken_for_a_request() {
         let seen = with(&fields, &body);
         assert!(seen == [200] || seen == [200, 200], "{fields}: {seen:?}");
     }
-    // What may be read in two ways is refused, or read in the safe one and nothing after it.
+    // An ambiguous head is refused, or read in the safe way with nothing after it.
     for (fields, body) in [
         ("Content-Length: 4\r\nTransfer-Encoding: chunked", "0\r\n\r\n"),
         ("Transfer-Encoding: chunked\r\nContent-Length: 4", "0\r\n\r\n"),
@@ -66,7 +66,7 @@ fn a_huge_body_gets_its_answer_and_then_the_end() {
     let server = start(&site);
     let before = server.descriptors();
     let chunk = [b'x'; 4096];
-    // Who stops when the answer comes gets it to its end, and an end that is no reset.
+    // A client that stops at the answer gets all of it, and an end that is no reset.
     let head = "GET /app.js HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n";
     let mut polite = send(server.address(), &[head.as_bytes(), &[b'x'; 300_000]].concat());
     let mut answer = Vec::new();
@@ -75,7 +75,7 @@ fn a_huge_body_gets_its_answer_and_then_the_end() {
     // A reset would have come right behind the end, and these would fail.
     for _ in 0..3 {
         std::thread::sleep(Duration::from_millis(20));
-        polite.write_all(b"x").expect("what still comes is thrown away");
+        polite.write_all(b"x").expect("the server discards the rest");
     }
     drop(polite);
     for (fields, expect) in [
@@ -103,14 +103,14 @@ fn a_huge_body_gets_its_answer_and_then_the_end() {
         let count = connection.read(&mut head).unwrap();
         let answer = String::from_utf8_lossy(&head[..count]).into_owned();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{fields}: {answer}");
-        assert!(!answer.contains("100 Continue"), "asked for a body that nobody wants: {answer}");
+        assert!(!answer.contains("100 Continue"), "asked for an unwanted body: {answer}");
         if expect {
             continue;
         }
         let started = Instant::now();
         while stream.write_all(&chunk).is_ok() {
             sent += chunk.len() as u64;
-            assert!(sent < 1 << 30 && started.elapsed() < HANG, "{sent} bytes were taken");
+            assert!(sent < 1 << 30 && started.elapsed() < PATIENCE, "{sent} bytes were taken");
         }
         println!("{fields}: gave up after {sent} bytes");
     }
@@ -137,7 +137,7 @@ fn http_2_requests_with_endless_bodies_are_answered_and_stopped() {
     let reset = |frame: &frames::Frame| frame.kind == frames::kind::RST_STREAM;
     let reset = frames::read_until(&mut stream, reset).expect("told to stop");
     assert_eq!((reset.stream, reset.code()), (1, 0), "NO_ERROR");
-    // Who goes on gets no window for it.
+    // A client that goes on sending gets no window for it.
     let mut sent = 0u64;
     let piece = frames::frame(frames::kind::DATA, 0, 1, &[0; 16_384]);
     while stream.write_all(&piece).is_ok() {

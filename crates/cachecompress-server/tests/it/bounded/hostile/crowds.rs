@@ -35,7 +35,7 @@ fn thousands_of_idle_connections_cost_little_and_delay_nobody() {
             assert_is(&server.get("/app.js", "gzip"), &source, "gzip");
         }
     }
-    eventually(HANG, "all are accepted", || (server.descriptors() >= count).then_some(()));
+    eventually("all are accepted", || (server.descriptors() >= count).then_some(()));
     println!("{count} idle connections");
     for protocol in Protocol::ALL {
         for _ in 0..20 {
@@ -127,20 +127,20 @@ fn few_descriptors_are_shared_by_all_and_used_up_by_nobody() {
         .collect();
     // And a crowd, larger than there are descriptors left, comes beside it.
     let crowd: Vec<_> = (0..400).map(|_| connect(server.address())).collect();
-    let most = eventually(HANG, "the greedy have all they can get", || {
+    let most = eventually("the greedy have all they can get", || {
         Some(server.descriptors()).filter(|open| *open > 120)
     });
     println!("{most} descriptors of 256 at the height of it");
     drop(crowd);
-    // While they hold on there may be no turn, and then a client hears so; nobody is left hanging
-    // and nothing breaks.
+    // While they hold on there may be no turn, and a client gets 503. No client hangs and no
+    // connection breaks.
     let answer = server.get("/app.js", "gzip");
     match answer.status() {
         503 => assert_eq!(answer.header("retry-after"), Some("1")),
         _ => assert_is(&answer, &source, "gzip"),
     }
-    // As soon as they are given up, everybody is served.
-    eventually(HANG, "turns are free again", || {
+    // Once they are given up, every client is served.
+    eventually("turns are free again", || {
         let answer = server.get("/app.js", "gzip");
         (answer.status() == 200).then(|| assert_is(&answer, &source, "gzip"))
     });
@@ -150,6 +150,9 @@ fn few_descriptors_are_shared_by_all_and_used_up_by_nobody() {
     assert!(!stderr.contains("cannot accept") && !stderr.contains("os error 24"), "{stderr}");
     assert_memory(&server, "few descriptors", 64);
 }
+
+/// How long a request waits for its turn.
+const TURN: Duration = Duration::from_secs(1);
 
 #[test]
 fn requests_beyond_the_limit_wait_for_their_turn_and_then_hear_of_it() {
@@ -167,13 +170,21 @@ fn requests_beyond_the_limit_wait_for_their_turn_and_then_hear_of_it() {
         let refused = server.fetch_over(protocol, &Request::get("/app.js").accept("gzip"));
         assert_eq!((refused.status(), refused.header("retry-after")), (503, Some("1")));
     }
-    // Who is let in meanwhile is served.
-    let waiting = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| server.get("/app.js", "gzip"));
-        holders.pop();
-        waiting.join().unwrap()
-    });
-    assert_eq!(waiting.status(), 200);
+    // A request that waits gets the turn of a holder that leaves, and is refused only if that took
+    // longer than a request waits.
+    loop {
+        let (waited, took) = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| server.get("/app.js", "gzip"));
+            let left = Instant::now();
+            holders.pop();
+            (waiting.join().unwrap(), left.elapsed())
+        });
+        if waited.status() == 200 {
+            break;
+        }
+        assert!(took > TURN, "{} after {took:?}", waited.status());
+        assert!(!holders.is_empty(), "no turn of a holder that left was taken");
+    }
 }
 
 #[test]
@@ -187,7 +198,7 @@ fn no_more_connections_than_allowed_are_served_at_once() {
     }
     // Which of them come first is the threads' affair that accept them.
     let mut served = Vec::new();
-    let limit = Instant::now() + Duration::from_secs(20);
+    let limit = Instant::now() + PATIENCE;
     while served.len() < 8 && Instant::now() < limit {
         take_served(&mut crowd, &mut served);
     }
@@ -207,7 +218,7 @@ fn no_more_connections_than_allowed_are_served_at_once() {
     assert_eq!(&first, b"HTTP/1.1 200");
 }
 
-/// Moves those of `crowd` who have an answer to `served`.
+/// Moves the connections of `crowd` that have an answer to `served`.
 fn take_served(crowd: &mut Vec<TcpStream>, served: &mut Vec<TcpStream>) {
     let has_answer = |stream: &mut TcpStream| {
         stream.set_nonblocking(true).unwrap();

@@ -152,7 +152,7 @@ fn spelling(number: usize) -> (String, &'static str) {
     (line, coding)
 }
 
-/// `gzip;q=0` was taken for gzip by those who look for a word in a string.
+/// A search for a word in the field takes `gzip;q=0` for gzip.
 #[test]
 fn ten_thousand_spellings_of_accept_encoding_share_their_entries() {
     let source = site::text(3, 2000);
@@ -300,7 +300,8 @@ fn heads_beyond_the_limits_are_refused_and_kept_nowhere() {
         let status = answer.get(9..12).unwrap_or("none");
         assert!(["431", "414", "400"].contains(&status), "{told:?}: {answer:?}");
     }
-    // An endless line, by many at once: nobody may send more than a head and what is thrown away.
+    // An endless line, from many clients at once: none may send more than a head and the discarded
+    // bytes.
     let piece = vec![b'a'; 64 * 1024];
     std::thread::scope(|scope| {
         for _ in 0..16 {

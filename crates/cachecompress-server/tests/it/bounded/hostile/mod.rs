@@ -1,8 +1,8 @@
 //! Clients that mean harm: slow ones, greedy ones, and those that break the rules.
 //!
 //! Promise 5 is "bounded", so each test prints the most memory that the server had, and holds it
-//! under a bound that it states. What a client may not do ends its connection, never the server:
-//! each test ends with an ordinary client that is served.
+//! under a bound that it states. A forbidden act ends its connection, never the server: each test
+//! ends with an ordinary client that is served.
 
 #![cfg(target_os = "linux")]
 
@@ -17,12 +17,10 @@ use std::net::{SocketAddr, TcpStream};
 
 use crate::common::*;
 
-/// Something hangs if it takes longer than this.
-const HANG: Duration = Duration::from_secs(30);
 const MIB: u64 = 1024;
 
-/// Prints the most memory that `server` had, and holds it under `bound` MiB; and its log to a few
-/// lines, because whoever can make the server write as much as he likes fills its disk.
+/// Prints the most memory that `server` had, and holds it under `bound` MiB. Holds its log to a few
+/// lines, because a client that can fill the log fills the disk.
 #[track_caller]
 fn assert_memory(server: &Server, what: &str, bound: u64) {
     let memory = server.memory();
@@ -37,10 +35,10 @@ fn assert_memory(server: &Server, what: &str, bound: u64) {
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&address, HANG).unwrap();
+    let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
     stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(HANG)).unwrap();
-    stream.set_write_timeout(Some(HANG)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
@@ -51,7 +49,7 @@ fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// Everything until the server ends the connection, by whatever means.
+/// All bytes until the server ends the connection in any way.
 #[track_caller]
 fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
@@ -61,7 +59,7 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
             Ok(0) => return all,
             Ok(count) => all.extend_from_slice(&piece[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                panic!("the connection is still open after {HANG:?}");
+                panic!("the connection is still open after {PATIENCE:?}");
             }
             Err(_) => return all,
         }
@@ -72,7 +70,7 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
 /// the connections that ask for figures.
 #[track_caller]
 fn until_free(server: &Server, before: usize) {
-    eventually(HANG, "descriptors are free again", || {
+    eventually("descriptors are free again", || {
         let kept = before + usize::try_from(server.entries()).unwrap() + 4;
         (server.descriptors() <= kept).then_some(())
     });

@@ -36,7 +36,7 @@ fn heads_that_come_too_slowly_or_not_at_all_end_their_connections() {
     let started = Instant::now();
     let mut left = dripping.len();
     while left > 0 {
-        assert!(started.elapsed() < HANG, "{left} of them drip on");
+        assert!(started.elapsed() < PATIENCE, "{left} of them drip on");
         left = dripping.iter().filter(|stream| (&mut &**stream).write_all(b"x").is_ok()).count();
         // Someone in time is served between two drops.
         assert_is(&server.get("/app.js", "gzip"), &source, "gzip");
@@ -56,10 +56,10 @@ fn heads_that_come_too_slowly_or_not_at_all_end_their_connections() {
 fn a_short_time_for_heads_leaves_idle_connections_alone() {
     let source = site::text(2, 5000);
     let site = Site::with("app.js", &source);
-    let server = start_with(&site, "--header-timeout 200ms --idle-timeout 1h");
+    let server = start_with(&site, "--header-timeout 1s --idle-timeout 1h");
     let mut connection = Connection::open(server.address()).unwrap();
     let request = Request::get("/app.js").accept("gzip");
-    for pause in [0, 900, 0] {
+    for pause in [0, 2500, 0] {
         std::thread::sleep(Duration::from_millis(pause));
         connection.send(&request).unwrap();
         assert_is(&connection.receive("GET").unwrap(), &source, "gzip");
@@ -89,21 +89,21 @@ fn idle_connections_end_after_their_time_and_http_2_says_so() {
     let mut pinging = http2[2].try_clone().unwrap();
     let pings = std::thread::spawn(move || {
         let ping = frames::frame(frames::kind::PING, 0, 0, b"farewell");
-        while started.elapsed() < HANG && pinging.write_all(&ping).is_ok() {
+        while started.elapsed() < PATIENCE && pinging.write_all(&ping).is_ok() {
             std::thread::sleep(Duration::from_millis(20));
         }
         started.elapsed()
     });
 
     for connection in &mut kept_alive {
-        assert!(connection.is_closed() && started.elapsed() < HANG);
+        assert!(connection.is_closed() && started.elapsed() < PATIENCE);
     }
     for stream in &mut http2 {
         let goaway = frames::read_until(stream, |frame| frame.kind == frames::kind::GOAWAY);
         assert_eq!(goaway.expect("a GOAWAY before the end").code(), 0, "NO_ERROR");
         let _ = rest(stream);
     }
-    assert!(pings.join().unwrap() < HANG, "pings keep a connection alive");
+    assert!(pings.join().unwrap() < PATIENCE, "pings keep a connection alive");
     assert!(started.elapsed() > Duration::from_millis(900), "too early");
     until_free(&server, before);
     assert_memory(&server, "idle", 48);
@@ -129,7 +129,7 @@ fn clients_that_take_nothing_are_given_up() {
         }
         stream
     };
-    // A huge window, and a socket that nobody reads.
+    // A huge window, and a socket that is never read.
     let mut deaf = asks(i32::MAX as u32, 1);
     deaf.write_all(&frames::frame(frames::kind::WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes()))
         .unwrap();
@@ -147,7 +147,7 @@ fn clients_that_take_nothing_are_given_up() {
         let pong = |frame: &frames::Frame| frame.kind == frames::kind::PING && frame.flags == 1;
         assert!(frames::read_until(&mut stream, pong).is_some(), "the connection is gone");
     }
-    eventually(HANG, "files and sockets are given back", || {
+    eventually("files and sockets are given back", || {
         (server.descriptors() <= before + 2).then_some(())
     });
     assert!(started.elapsed() > Duration::from_millis(900), "too early");

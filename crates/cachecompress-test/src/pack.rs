@@ -1,15 +1,16 @@
-//! A coding of the tests' own, `x-pack`, whose encoder can be held, and broken in many ways.
+//! The coding `x-pack` of the tests: its encoder can be held, and broken in many ways.
 //!
 //! Every piece of the source becomes one record: a flag, a length, and bytes. Pieces that are
 //! hexadecimal digits are packed two to a byte.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use cachecompress::codec::{Decoding, Encoder, Encoding, Gzip, PIECE, Settings};
 use cachecompress::semantics::ContentCoding;
 use cachecompress::{Error, ErrorKind};
+
+use crate::gate::Gate;
 
 const RAW: u8 = 0;
 const PACKED: u8 = 1;
@@ -19,60 +20,79 @@ const END: u8 = 3;
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// The lengths of the samples that the library encodes by itself: one for the encoder's id, one
-/// to see whether a source is worth it. Neither is a source's in these tests.
+/// for the estimate of what a source would save. No source in the tests has either length.
 const SAMPLES: [u64; 2] = [(PIECE + PIECE / 2) as u64, 3 * 16 * 1024];
 
-pub(crate) fn coding() -> ContentCoding {
+/// The name `x-pack`.
+#[must_use]
+pub fn coding() -> ContentCoding {
     ContentCoding::new("x-pack").unwrap()
 }
 
-/// What goes wrong, at the piece [`Pack::at`] or at the end.
+/// A defect of the encoder, at the piece [`Pack::at`] or at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
+    /// None.
     Nothing,
     /// The last byte of the piece is lost; the record itself is well-formed.
     DropByte,
     /// One bit is another one.
     FlipBit,
+    /// The piece fails with an error.
     Error,
+    /// The piece panics.
     Panic,
+    /// The end fails with an error.
     ErrorAtEnd,
+    /// The end panics.
     PanicAtEnd,
     /// The last record never comes.
     NoEnd,
-    /// Right, but ten times as long as the source.
+    /// The output is right, and ten times as long as the source.
     Tenfold,
-    /// An encoder that cannot even begin.
+    /// No encoding can begin.
     ErrorAtBegin,
-    /// It might do better later, and does once it has [recovered](Pack::recover).
+    /// The piece fails as busy until the encoder has [recovered](Pack::recover).
     Busy,
+    /// No encoding can begin until the encoder has [recovered](Pack::recover).
     BusyAtBegin,
 }
 
+/// The encoder of `x-pack`. Clones share counts and gate.
 #[derive(Clone, Debug)]
-pub(crate) struct Pack {
-    pub(crate) fault: Fault,
-    /// The piece at which it goes wrong, from 0.
-    pub(crate) at: u64,
-    /// Whether it goes wrong in the sample too that is taken of a source.
-    pub(crate) in_sample: bool,
+pub struct Pack {
+    /// The defect.
+    pub fault: Fault,
+    /// The piece at which the defect shows, from 0.
+    pub at: u64,
+    /// Whether the defect shows in the sample of a source too.
+    pub in_sample: bool,
     /// Whether there is a decoder for the proof.
-    pub(crate) decoder: bool,
+    pub decoder: bool,
     /// Whether all output comes at the end.
-    pub(crate) late: bool,
-    /// Whether it saves nothing.
-    pub(crate) raw: bool,
-    /// Holds every piece of a source until it is let through.
-    pub(crate) gate: Option<Arc<Gate>>,
-    /// How often an encoding of a source, or of a sample of one, was begun.
-    pub(crate) begun: Arc<AtomicUsize>,
-    /// Whether it is busy no more.
-    pub(crate) recovered: Arc<AtomicBool>,
-    pub(crate) level: i64,
+    pub late: bool,
+    /// Whether the output saves nothing.
+    pub raw: bool,
+    /// Holds every piece of a source until the gate lets it through.
+    pub gate: Option<Arc<Gate>>,
+    /// The encodings of sources and of samples of sources that were begun.
+    pub begun: Arc<AtomicUsize>,
+    /// Whether the encoder is busy no more.
+    pub recovered: Arc<AtomicBool>,
+    /// A setting, which is a part of the encoder's id.
+    pub level: i64,
+}
+
+impl Default for Pack {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Pack {
-    pub(crate) fn new() -> Self {
+    /// An encoder without a defect.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             fault: Fault::Nothing,
             at: 0,
@@ -87,71 +107,36 @@ impl Pack {
         }
     }
 
-    pub(crate) fn broken(fault: Fault, at: u64) -> Self {
+    /// An encoder with a defect at the piece `at`.
+    #[must_use]
+    pub fn broken(fault: Fault, at: u64) -> Self {
         Self { fault, at, ..Self::new() }
     }
 
-    pub(crate) fn gated(gate: &Arc<Gate>) -> Self {
+    /// An encoder that `gate` holds at every piece.
+    #[must_use]
+    pub fn gated(gate: &Arc<Gate>) -> Self {
         Self { gate: Some(Arc::clone(gate)), ..Self::new() }
     }
 
-    pub(crate) fn recover(&self) {
+    /// Ends the defects [`Fault::Busy`] and [`Fault::BusyAtBegin`].
+    pub fn recover(&self) {
         self.recovered.store(true, Ordering::SeqCst);
     }
 
-    /// Whether it goes wrong by `fault` now.
+    /// Whether the defect is `fault` and still shows.
     fn is_busy(&self, fault: Fault) -> bool {
         fault == self.fault && !self.recovered.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn begun(&self) -> usize {
+    /// Returns [`begun`](Self::begun).
+    #[must_use]
+    pub fn begun(&self) -> usize {
         self.begun.load(Ordering::SeqCst)
     }
 }
 
-/// Holds encodes until the test lets them go on, a piece at a time.
-#[derive(Debug, Default)]
-pub(crate) struct Gate {
-    state: Mutex<(u64, u64)>,
-    changed: Condvar,
-}
-
-impl Gate {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::default()
-    }
-
-    /// Lets `pieces` more through.
-    pub(crate) fn open(&self, pieces: u64) {
-        let mut state = self.state.lock().unwrap();
-        state.1 = state.1.saturating_add(pieces);
-        self.changed.notify_all();
-    }
-
-    /// Lets everything through from now on.
-    pub(crate) fn open_wide(&self) {
-        self.open(u64::MAX);
-    }
-
-    /// How many pieces have come to the gate.
-    pub(crate) fn arrived(&self) -> u64 {
-        self.state.lock().unwrap().0
-    }
-
-    /// Waits until it may go on.
-    pub(crate) fn pass(&self) {
-        let mut state = self.state.lock().unwrap();
-        state.0 += 1;
-        let bound = Duration::from_secs(25);
-        let wait = self.changed.wait_timeout_while(state, bound, |state| state.1 == 0);
-        let mut state = wait.unwrap().0;
-        if state.1 < u64::MAX {
-            state.1 = state.1.saturating_sub(1);
-        }
-    }
-}
-
-/// An error, as far as a custom encoder can make one with the public API.
+/// An error that a custom encoder can make with the public API.
 fn error() -> Error {
     Gzip::new(99).unwrap_err()
 }
@@ -279,7 +264,7 @@ fn pack(piece: &[u8]) -> Option<Vec<u8>> {
     Some(packed)
 }
 
-/// What each byte is worth as a hexadecimal digit; 255 for what is none.
+/// The value of each byte as a hexadecimal digit; 255 for other bytes.
 static VALUES: [u8; 256] = {
     let mut values = [255; 256];
     let mut value = 0;
@@ -301,7 +286,7 @@ static PAIRS: [[u8; 2]; 256] = {
     pairs
 };
 
-/// Decodes what has come so far.
+/// Decodes the records that have come so far.
 #[derive(Default)]
 struct PackDecoding {
     pending: Vec<u8>,
@@ -341,9 +326,14 @@ impl Decoding for PackDecoding {
     }
 }
 
-/// Decodes all of it, or fails the test.
+/// Decodes a whole body.
+///
+/// # Panics
+///
+/// If it is not whole.
+#[must_use]
 #[track_caller]
-pub(crate) fn unpack(coded: &[u8]) -> Vec<u8> {
+pub fn unpack(coded: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut decoding = Box::<PackDecoding>::default();
     decoding.write(coded, &mut |bytes| out.extend_from_slice(bytes)).unwrap();

@@ -1,0 +1,110 @@
+//! The site, the cache and the requests whose costs are counted.
+
+use super::common::{Connection, Launch, PATIENT, Path, Request, Server, Site, eventually, site};
+
+/// A browser's Accept-Encoding.
+const ACCEPT: &str = "gzip, deflate, br, zstd";
+
+/// A request that is fenced in.
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) request: Request,
+    pub(super) status: u16,
+    /// Whether the client's speed has a part in the number of instructions: a socket that is full has
+    /// to be waited for. Only its system calls are counted then, at their fewest.
+    pub(super) paced: bool,
+    /// Whether another thread has a part in the answer. The number of waits is then a matter of
+    /// luck, within bounds.
+    pub(super) shared: bool,
+}
+
+/// A site, and a cache that has all of it, filled by the very program under test: none encodes
+/// while it is watched.
+pub(super) struct Stage {
+    site: Site,
+    cache: tempfile::TempDir,
+    program: std::path::PathBuf,
+    pub(super) kinds: Vec<Kind>,
+}
+
+impl Stage {
+    pub(super) fn set(program: &Path) -> Self {
+        let site = Site::new();
+        // 1.4 KB, which comes from memory, and 400 KB, which goes by `sendfile`; both coded.
+        site.write("small.js", &site::text(1, 3_900));
+        site.write("large.js", &site::text(2, 1_400_000));
+        let cache = tempfile::tempdir().unwrap();
+        let mut server = launch(program, &site, cache.path()).start();
+        let small = server.until_hit(&Request::get("/small.js").accept(ACCEPT));
+        let large = server.until_hit(&Request::get("/large.js").accept(ACCEPT));
+        assert!((1_200..1_600).contains(&small.body.len()), "{} bytes", small.body.len());
+        assert!((350_000..500_000).contains(&large.body.len()), "{} bytes", large.body.len());
+        let tag = small.etag().to_owned();
+        server.until_idle();
+        server.stop();
+        Self { site, cache, program: program.into(), kinds: kinds(&tag) }
+    }
+
+    /// How the program is started to be watched.
+    pub(super) fn launch(&self) -> Launch {
+        launch(&self.program, &self.site, self.cache.path())
+    }
+}
+
+fn launch(program: &Path, site: &Site, cache: &Path) -> Launch {
+    // Files are not looked at again while something is counted: that is another thread's work, once
+    // a second, and no request's.
+    Launch::new(program, site.path()).cache(cache).args(PATIENT).args("--threads 1 --revalidate 1h")
+}
+
+fn kinds(tag: &str) -> Vec<Kind> {
+    let small = || Request::get("/small.js").accept(ACCEPT);
+    let kind = |name, request, status| Kind { name, request, status, paced: false, shared: false };
+    vec![
+        kind("small", small(), 200),
+        Kind { paced: true, ..kind("large", Request::get("/large.js").accept(ACCEPT), 200) },
+        kind("not-modified", small().header("if-none-match", tag), 304),
+        // The following kinds are negotiated and assembled each time.
+        kind("head", small().method("HEAD"), 200),
+        kind("range", small().range("bytes=100-299"), 206),
+        Kind { shared: true, ..kind("not-found", Request::get("/nothing.js").accept(ACCEPT), 404) },
+    ]
+}
+
+/// One connection on which requests of one kind are made, one after the other.
+pub(super) struct Asker<'a> {
+    kind: &'a Kind,
+    pub(super) connection: Connection,
+    asked: usize,
+}
+
+impl Asker<'_> {
+    pub(super) fn ask(&mut self, count: usize) {
+        for _ in 0..count {
+            self.asked += 1;
+            let mut request = self.kind.request.clone();
+            if self.kind.shared {
+                // Each path is looked up once; the look-up of a moment ago may not do for two.
+                request.target = format!("{}-{:06}", request.target, self.asked);
+            }
+            self.connection.send(&request).unwrap();
+            let response = self.connection.receive(&request.method).unwrap();
+            assert_eq!(response.status(), self.kind.status, "{}", self.kind.name);
+            assert!(response.is_clean(), "{}: {:?}", self.kind.name, response.end);
+        }
+    }
+}
+
+/// Asks a server that has warmed up for requests of this kind.
+pub(super) fn warm<'a>(server: &Server, kind: &'a Kind) -> Asker<'a> {
+    // Its files are hashed first, and its entries opened.
+    eventually(kind.name, || {
+        let response = server.fetch(&kind.request);
+        let hit = response.is_hit() || kind.status >= 300;
+        (response.status() == kind.status && hit).then_some(())
+    });
+    let connection = Connection::open(server.address()).unwrap();
+    let mut asker = Asker { kind, connection, asked: 0 };
+    asker.ask(30);
+    asker
+}

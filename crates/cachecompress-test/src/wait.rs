@@ -1,0 +1,75 @@
+//! Waiting for a condition, with one bound for all tests.
+//!
+//! A bound says that something hangs. It is no measurement, so it is far longer than anything takes
+//! on a machine of two cores with fifty busy programs beside the tests.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a test waits for one condition before it fails.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long one test on a runtime of its own may take. Longer than [`PATIENCE`], so that the
+/// condition that never comes true fails the test, with its name.
+pub const TEST: Duration = Duration::from_secs(300);
+/// How long a [`Gate`](crate::gate::Gate) holds a thread that the test never lets go. Longer than
+/// [`TEST`], so that no gate opens under a test that still runs.
+pub const HELD: Duration = Duration::from_secs(600);
+
+/// Asks every 10 ms until there is an answer.
+///
+/// # Panics
+///
+/// If there is none within [`PATIENCE`].
+#[track_caller]
+pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, ask)
+}
+
+/// As [`eventually`], with another bound.
+///
+/// # Panics
+///
+/// If there is no answer in time.
+#[track_caller]
+pub fn eventually_within<T>(within: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + within;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits on a runtime until `is_so`.
+///
+/// # Panics
+///
+/// If it is not so within [`PATIENCE`].
+pub async fn until(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "the condition never comes true");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Sets `ended` when the calling thread ends.
+pub fn at_end_of_thread(ended: &Arc<AtomicBool>) {
+    struct Ended(Arc<AtomicBool>);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    thread_local! {
+        static ENDED: RefCell<Option<Ended>> = const { RefCell::new(None) };
+    }
+    // Only the first: one that is replaced is dropped before the thread has ended.
+    ENDED.with_borrow_mut(|told| {
+        told.get_or_insert_with(|| Ended(Arc::clone(ended)));
+    });
+}
