@@ -1,18 +1,34 @@
 //! The library's integration tests: one program, its modules by promise.
 //!
 //! `docs/promises.md` has the promises. The tests of one program run on several threads of one
-//! process, so a test that changes or counts something of the whole process is a program of its
-//! own (`allocations`) or starts one (`service`).
+//! process, so a test that counts something of the whole process is a program of its own
+//! (`allocations`) or starts this one for itself alone (`bounded::threads`).
 
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
+/// The fixtures that several modules share.
+mod fixture {
+    pub(crate) mod edited;
+    pub(crate) mod site;
+    pub(crate) mod stored;
+}
 
 /// Promise 1: a body that ends cleanly has the bytes that its validators name.
 mod exact {
     mod cancel;
     mod damage;
+    mod edits;
     mod encoders;
     mod response_cache;
+    mod stored_damage;
     mod story;
+}
+
+/// Promise 2: a content is encoded once per coding and cache, and a file read once.
+mod once {
+    mod flights;
+    mod hashes;
+    mod stored;
 }
 
 /// Promise 3: no request waits for an encoder, or for a disk that it does not need.
@@ -20,7 +36,9 @@ mod now {
     mod hanging_disk;
     mod nowait;
     mod patience;
+    mod shutdown;
     mod speculative;
+    mod warm;
 }
 
 /// Promise 4: a failure of the cache costs the compression and nothing else.
@@ -30,16 +48,31 @@ mod never_worse {
     mod trials;
 }
 
-/// Promise 5: bytes and entries have limits.
+/// Promise 5: bytes, entries and threads have limits.
 mod bounded {
     mod disk;
+    mod eviction;
+    mod threads;
 }
 
 /// Promise 6: the cache's directory may vanish or be tidied at any moment.
 mod disposable {
-    mod cache;
+    mod directory;
     mod gc;
     mod removal;
+}
+
+/// Promise 7: RFC 9110, as far as it shows without a socket.
+mod plain_http {
+    mod messages;
+    mod negotiation;
+    mod ranges;
+}
+
+/// The service as an application embeds it.
+mod embedding {
+    mod fields;
+    mod service;
 }
 
 /// The suites that every implementation of a trait runs.
@@ -47,6 +80,3 @@ mod conformance {
     mod disk;
     mod source;
 }
-
-mod regressions;
-mod service;

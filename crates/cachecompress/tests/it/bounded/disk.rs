@@ -1,5 +1,5 @@
-//! Promise 5 for the disk: bytes and entries stay within their bounds at every moment, whoever
-//! writes at once, and nobody waits for room.
+//! Promise 5 for the disk: bytes and entries stay within their bounds at every moment, beside any
+//! number of writers, and no request waits for room.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(
@@ -162,7 +162,7 @@ fn what_is_being_sent_is_not_evicted() {
             get(&service, &format!("/{path}"), &CODING).await;
             settled(&service).await;
         }
-        assert!(!path.exists(), "nobody uses it any more");
+        assert!(!path.exists(), "an idle entry is kept");
     });
 }
 

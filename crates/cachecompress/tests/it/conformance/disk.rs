@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cachecompress::fs::{Disk, MemoryDisk, RealDisk};
 use cachecompress_test::disk::conformance;
+use cachecompress_test::wait::PATIENCE;
 use cachecompress_test::{FaultDisk, PowerDisk};
 
 #[test]
@@ -110,7 +111,7 @@ fn symlinks_are_not_opened_and_fifos_not_waited_for() {
     assert!(made.success());
     let (done, wait) = std::sync::mpsc::channel();
     std::thread::spawn(move || done.send(RealDisk.open(&fifo).and_then(|file| file.stat())));
-    let opened = wait.recv_timeout(std::time::Duration::from_secs(20)).expect("it hangs");
+    let opened = wait.recv_timeout(PATIENCE).expect("the open hangs");
     assert_eq!(opened.unwrap().kind, FileKind::Other);
 }
 

@@ -110,7 +110,7 @@ fn dotfiles_are_served_on_demand() {
     source::check(&memory(&site), &site);
 }
 
-/// What lies in tests/site, but for what is hidden.
+/// The files of tests/site without the hidden ones.
 #[cfg(any(feature = "rust-embed", feature = "include-dir"))]
 fn compiled_in() -> Site {
     let names =
@@ -349,6 +349,7 @@ mod unix {
 
     use cachecompress::semantics::SourcePath;
     use cachecompress::source::Found;
+    use cachecompress_test::wait::PATIENCE;
 
     use super::*;
 
@@ -436,7 +437,7 @@ mod unix {
         expect_nothing(&source, "fifo/below");
         assert_eq!(paths(&source), ["file"]);
         swap_for_a_fifo_while_it_is_looked_up(&source, dir.path());
-        assert!(start.elapsed() < Duration::from_secs(20));
+        assert!(start.elapsed() < PATIENCE);
         if cfg!(target_os = "linux") {
             let source = Directory::new("/dev").unwrap();
             for device in ["null", "zero", "tty"] {
@@ -445,7 +446,7 @@ mod unix {
         }
     }
 
-    /// Whoever swaps a file for a FIFO all the time may hit the moment between look and open.
+    /// Swaps a file for a FIFO again and again, to hit the moment between look and open.
     fn swap_for_a_fifo_while_it_is_looked_up(source: &Directory, dir: &Path) {
         use std::sync::atomic::{AtomicBool, Ordering};
         struct Stop<'a>(&'a AtomicBool);

@@ -159,7 +159,7 @@ fn gc_removes_what_nobody_needs_and_nothing_else() {
     }
     symlink(&outside, shard.join("link")).unwrap();
     goes.insert(shard.join("link"), Litter::Foreign);
-    // A good entry in a directory where nobody looks for it.
+    // A good entry in a directory where it is never looked up.
     let misplaced = entries_dir.join("00").join(all[9].file_name().unwrap());
     fs::create_dir_all(misplaced.parent().unwrap()).unwrap();
     fs::copy(&all[9], &misplaced).unwrap();
@@ -240,7 +240,7 @@ fn a_directory_that_is_no_cache_is_refused_and_left_alone() {
     };
     refused(&home.join("missing"));
     refused(home);
-    // A project of somebody's that happens to have our names, under somebody else's tag.
+    // A foreign project that happens to have our names, under a foreign tag.
     for path in ["v1/entries/ab", "v1/src", "v2/entries/ab"] {
         fs::create_dir_all(home.join(path)).unwrap();
     }
@@ -292,7 +292,7 @@ fn gc_takes_nothing_from_an_encode_that_runs() {
         let young = shards[0].join(format!("{PRIVATE_PREFIX}0123456789abcdef"));
         let old = shards[0].join(format!("{PRIVATE_PREFIX}fedcba9876543210"));
         for path in [&young, &old] {
-            fs::write(path, "written by somebody").unwrap();
+            fs::write(path, "written by another process").unwrap();
         }
         age(&old, 2 * DAY);
         let (_, removed) = gc(&cache.files(), false);
@@ -301,7 +301,7 @@ fn gc_takes_nothing_from_an_encode_that_runs() {
         gate.open_wide();
         assert!(read(growing).await.decoded() == source);
         settled(&service).await;
-        // Now it is nobody's.
+        // Now no encode holds the file.
         let (_, removed) = gc(&cache.files(), false);
         assert_eq!(removed.keys().collect::<Vec<_>>(), [&young]);
         assert_eq!(get_as(&service, "/a.txt", "x-pack").await.cache(), "hit");
@@ -335,7 +335,7 @@ fn an_entry_that_was_replaced_meanwhile_stays() {
     assert_eq!(fs::read(&path).unwrap(), good);
 }
 
-/// Who holds the key's lock is about to replace the entry, and does it.
+/// The holder of the key's lock is about to replace the entry, and does it.
 #[test]
 fn a_damaged_entry_whose_key_is_locked_is_left_to_who_holds_the_lock() {
     use cachecompress::fs::Disk as _;
@@ -424,8 +424,8 @@ fn who_watches_can_end_it_at_every_step() {
     }
 }
 
-/// Another user's file among our entries (somebody once ran the program as root) kept its key
-/// uncompressed for ever: every request met "permission denied".
+/// Another user's file among the entries (the program once ran as root) kept its key uncompressed
+/// for ever: every request met "permission denied".
 #[test]
 fn an_entry_that_may_not_be_read_is_replaced() {
     use std::io::ErrorKind::PermissionDenied;
@@ -468,7 +468,7 @@ fn another_format_goes_by_itself_after_a_week_without_use() {
         make("v0", [8 * DAY, 9 * DAY]);
         make("v2", [30 * DAY, 6 * DAY]);
         make("v3", [30 * DAY, 30 * DAY]);
-        // Nobody's cache: it holds more.
+        // No cache: the directory holds other files.
         fs::create_dir(root.join("v3/src")).unwrap();
         age(&root.join("v3"), 30 * DAY);
         let _cache = Cache::builder(&root).build().unwrap();

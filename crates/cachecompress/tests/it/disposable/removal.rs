@@ -1,5 +1,5 @@
 //! The cache's directory is removed, made again, or replaced before every single call that an
-//! encode makes to the disk: nobody's unfinished file gets a name, and every answer is exact.
+//! encode makes to the disk. No unfinished file gets a name, and every response is exact.
 
 #![cfg(all(unix, feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(
@@ -23,7 +23,7 @@ use cachecompress_test::site::{files_below, hex};
 
 const CODING: [(&str, &str); 1] = [("accept-encoding", "gzip")];
 
-/// What somebody does to the directory at the worst moment.
+/// A change to the directory at the worst moment.
 #[derive(Clone, Copy, Debug)]
 enum Disturbance {
     Nothing,
@@ -82,12 +82,12 @@ async fn ask(service: &ServeCompressed, turns: usize, when: &str) {
     }
 }
 
-/// Whatever has a name is whole: another process believes all of it.
+/// Every file with a name is whole: another process believes all of it.
 async fn assert_in_order(root: &Path, when: &str) {
     for file in files_below(root) {
         let name = file.file_name().unwrap().to_str().unwrap();
-        // Where files need a private name, whoever copies the directory copies that as well; `gc`
-        // removes it.
+        // Where files need a private name, a copy of the directory has that file too; `gc` removes
+        // it.
         let copied =
             cfg!(cachecompress_portable) && name.starts_with(cachecompress::fs::PRIVATE_PREFIX);
         let known = name == "CACHEDIR.TAG" || name.len() == 81 || is_presence(&file) || copied;
@@ -147,7 +147,7 @@ async fn run_disturbed(disturbance: Disturbance, at: u64) -> u64 {
     drop(service);
     let named = std::mem::take(&mut *named.lock().unwrap());
     assert!(named.is_empty(), "{when}: unfinished files had names: {named:?}");
-    // The lock of an encode that somebody moved away has gone with it.
+    // The lock of an encode was moved away with the directory.
     assert_in_order(&root, &when).await;
     let _ = fs::remove_dir_all(root.join("v1/locks"));
     calls.load(Ordering::SeqCst)

@@ -80,7 +80,7 @@ fn site() -> tempfile::TempDir {
     site
 }
 
-/// A service over those files, with a cache that nobody has used.
+/// A service over those files, with a new cache.
 fn fresh(site: &Path, directory: &Path) -> ServeCompressed {
     let cache = Cache::builder(directory.join("cache")).build().unwrap();
     ServeCompressed::builder(Directory::new(site).unwrap())

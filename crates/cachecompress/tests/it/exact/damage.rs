@@ -1,4 +1,4 @@
-//! Damage: whatever happens to the bytes of an entry, it is found out and never sent.
+//! Damage to the bytes of an entry is found out and never sent.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(
@@ -157,8 +157,8 @@ fn verify_finds_every_damage_to_every_entry() {
     println!("{cases} damaged entries; {passed} of them say the same of the same payload");
 }
 
-/// What passes may change nothing that is sent, and what does not is counted, removed and made
-/// again: as the very bytes that there were, but for the time of creation.
+/// Damage that passes changes no response. Other damage is counted, and the entry is removed and
+/// made again with the same bytes, but for the time of creation.
 #[test]
 fn whatever_is_damaged_is_counted_and_replaced_and_never_sent() {
     run(async {

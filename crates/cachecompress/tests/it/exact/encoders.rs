@@ -76,8 +76,9 @@ async fn judge(pack: Pack, place: Place, prove: bool, source: &[u8]) {
     let begun = pack.begun();
     let restarted = self::service(&pack, place, source, &cache, prove);
     let after = get_as(&restarted, "/a.txt", coding.as_str()).await;
-    // An encoder that gave up before anybody read a byte may have been out of memory: another
-    // process may try it again. One whose output was wrong, or broke a body, never.
+    // An encoder that gave up before a byte was read may have been out of memory, and another
+    // process may try it again. An encoder with wrong output, or that broke a body, is never tried
+    // again.
     let gave_up = first.body.is_ok()
         && matches!(pack.fault, Fault::ErrorAtBegin | Fault::Error | Fault::ErrorAtEnd);
     match &after.body {
@@ -288,7 +289,7 @@ fn an_encoder_stands_where_it_was_registered() {
     });
 }
 
-/// A broken encode that others have joined: nobody waits for ever, and nobody is told a lie.
+/// Others have joined a broken encode. None waits for ever, and none gets wrong bytes.
 #[test]
 fn followers_of_a_broken_encode_are_woken_with_an_error() {
     run(async {
@@ -318,13 +319,13 @@ fn followers_of_a_broken_encode_are_woken_with_an_error() {
     });
 }
 
-/// The last 256 bytes stay back until the proof has passed, so that nobody can take a body that
-/// is about to be disproved for a whole one.
+/// The last 256 bytes stay back until the proof has passed, so that no client takes a body that is
+/// about to be disproved for a whole one.
 #[test]
 fn the_last_bytes_are_withheld_until_the_proof() {
     run(async {
         let source = hex(3 * PIECE, 10);
-        // Held, or all of it may have failed before anybody gets the first byte.
+        // The gate holds it, or all of it may fail before the first byte is sent.
         let gate = Gate::new();
         let pack = Pack { gate: Some(Arc::clone(&gate)), ..Pack::broken(Fault::FlipBit, 0) };
         let service = service(&pack, Place::Own, &source, &Cache::in_memory(CACHE), true);

@@ -1,4 +1,4 @@
-//! Two services over one site, of which one keeps answers: nobody can tell which it is.
+//! Two services over one site give the same responses, though one remembers its responses.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(clippy::disallowed_methods, reason = "edits files as people do")]
@@ -33,7 +33,7 @@ const REVALIDATE: Duration = Duration::from_millis(100);
 enum Step {
     /// Asked so often in a row, that the later ones may come from memory.
     Ask(Ask, usize),
-    /// After which nobody asks until it must be seen.
+    /// A change after which no request is sent until it must show.
     Write(&'static str, u64, usize),
     Remove(&'static str),
 }
@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    /// What was counted, but for the time that it took.
+    /// The metrics without the times.
     fn counted(&self) -> [impl PartialEq + std::fmt::Debug; 2] {
         self.services.each_ref().map(|service| {
             let Metrics { requests, source_bytes, sent_bytes, encodes, entries, .. } =

@@ -288,7 +288,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 // --- The model -----------------------------------------------------------------------------------
 
-/// What an answer told of a representation.
+/// The fields of a representation in an earlier response.
 #[derive(Clone, Debug)]
 struct Seen {
     tag: String,
@@ -306,11 +306,11 @@ struct World {
     room: u64,
     files: HashMap<&'static str, Vec<u8>>,
     seen: Vec<Seen>,
-    /// Each tag's bytes: the same tag must mean the same bytes, whatever happens.
+    /// Each tag's bytes. The same tag must mean the same bytes for ever.
     bytes: HashMap<String, Vec<u8>>,
     /// Contents and codings that were encoded and nothing has taken away since.
     stored: HashSet<(Vec<u8>, String)>,
-    /// What each file was when this server was last asked for it, and its date then.
+    /// Each file's content and date at this server's last request for it.
     dates: HashMap<&'static str, (Vec<u8>, u64)>,
 }
 
@@ -544,7 +544,7 @@ impl World {
         self.seen.push(Seen { tag, coding, source, modified });
     }
 
-    /// Another content has a later date, whatever the file says, or a date cannot tell them apart.
+    /// Another content has a later date than the file's own, or a date cannot tell them apart.
     fn check_date(&mut self, file: &'static str, source: &[u8], date: u64) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         assert!(date <= now, "a date in the future");
@@ -561,7 +561,7 @@ impl World {
         assert!(before == bytes, "the same tag for other bytes: {tag}");
     }
 
-    /// What was encoded is found again, as long as nothing took it away.
+    /// An encode is found again until it is removed.
     fn check_once(&mut self, exchange: &Exchange<'_>, answer: &Answer) {
         if answer.coding().is_empty() || self.is_tight() {
             return;
@@ -570,14 +570,14 @@ impl World {
         if self.stored.contains(&stored) {
             assert_eq!(answer.cache(), "hit", "encoded again");
         }
-        // What saves nothing is made for those who insist, and need not be kept.
+        // An unprofitable encode is made for a client that refuses identity, and need not be kept.
         if exchange.accept.identity && exchange.source.len() >= 3000 {
             self.stored.insert(stored);
         }
     }
 }
 
-/// What a conditional field refers to.
+/// The reference of a conditional field.
 #[derive(Clone, Debug)]
 enum Expected {
     Nothing,
@@ -599,7 +599,7 @@ struct Exchange<'a> {
     fields: Vec<(&'static str, String)>,
 }
 
-/// Dates as numbers, by somebody else's parser of them.
+/// Dates as numbers, by an independent parser.
 fn seconds(date: &str) -> u64 {
     let time = httpdate::parse_http_date(date).expect("a date");
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()

@@ -1,4 +1,4 @@
-//! What a failing disk may cost, told one by one; `faults.rs` fails every call there is.
+//! Single failures of the disk and their costs. `faults.rs` fails every call.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(
@@ -102,8 +102,8 @@ fn nothing_is_removed_for_want_of_descriptors() {
     });
 }
 
-/// Whoever has what is asked for in memory needs no descriptor for it; and a source that cannot
-/// be opened for want of one is busy, not broken. (It was a 500.)
+/// A response from memory needs no descriptor. A source that cannot be opened for want of one is
+/// busy, and was a 500.
 #[test]
 fn what_is_in_memory_needs_no_descriptor() {
     run(async {
@@ -145,7 +145,7 @@ fn what_is_in_memory_needs_no_descriptor() {
     });
 }
 
-/// Whether it can be removed or not: what lies there counts, and nothing else does.
+/// The files that lie there count, removable or not, and no others.
 #[test]
 fn an_entry_that_cannot_be_written_to_the_medium_is_removed() {
     run(async {
@@ -343,8 +343,8 @@ fn a_disk_that_fills_up_in_mid_body_publishes_nothing() {
     });
 }
 
-/// The entries of a directory that was removed stayed open, and their bytes taken, though nobody
-/// counted them any more.
+/// The entries of a removed directory stayed open, and their bytes taken, though they were not
+/// counted any more.
 #[test]
 fn entries_that_somebody_removed_are_closed() {
     run(async {
@@ -366,7 +366,7 @@ fn entries_that_somebody_removed_are_closed() {
     });
 }
 
-/// The use of an entry is written down once an hour; that it cannot be is nobody's concern.
+/// The use of an entry is written down once an hour. A failure of that changes no response.
 #[test]
 fn an_entry_that_cannot_be_touched_is_used() {
     run(async {

@@ -8,11 +8,12 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use cachecompress::fs::{DiskFile, FileKind, Fingerprint, MemoryDisk, Stat};
+use cachecompress::fs::MemoryDisk;
 use cachecompress::semantics::SourcePath;
-use cachecompress::source::{Content, Found, SourceFile};
+use cachecompress::source::Found;
 use cachecompress::{Cache, Error, Memory, ServeCompressed, Source};
 use cachecompress_test::gate::Gate;
+use cachecompress_test::made::MadeFile;
 use cachecompress_test::pack::{Pack, coding};
 use cachecompress_test::service::{LONG, get, get_as, open, read, run, settled};
 use cachecompress_test::site::hex;
@@ -27,13 +28,6 @@ const HUNG: usize = 12;
 #[derive(Debug)]
 struct Slow(Arc<Gate>);
 
-#[derive(Debug)]
-struct SlowFile {
-    bytes: Vec<u8>,
-    fingerprint: Fingerprint,
-    gate: Option<Arc<Gate>>,
-}
-
 impl Source for Slow {
     fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
         let name = path.to_string_lossy().into_owned();
@@ -41,13 +35,8 @@ impl Source for Slow {
             self.0.pass();
         }
         let gate = name.starts_with("read").then(|| Arc::clone(&self.0));
-        let bytes = source_of(&name);
-        let time = 1_600_000_000_000_000_000;
-        let (size, inode) = (bytes.len() as u64, name.len() as u64);
-        let fingerprint = Fingerprint { device: 1, inode, size, modified: time, changed: time };
-        let content =
-            Content::File { file: Arc::new(SlowFile { bytes, fingerprint, gate }), fingerprint };
-        Ok(Found::File(SourceFile { content, ..SourceFile::new("") }))
+        let file = MadeFile::new(source_of(&name)).inode(name.len() as u64).held(gate);
+        Ok(Found::File(Arc::new(file).source()))
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
@@ -58,22 +47,6 @@ impl Source for Slow {
 /// Those whose names end in `l` are too long to be read where they are looked up.
 fn source_of(name: &str) -> Vec<u8> {
     hex(if name.ends_with('l') { 200_000 } else { 3_000 }, name.len() as u64)
-}
-
-impl DiskFile for SlowFile {
-    fn stat(&self) -> io::Result<Stat> {
-        Ok(Stat { kind: FileKind::Regular, fingerprint: self.fingerprint })
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        if let Some(gate) = &self.gate {
-            gate.pass();
-        }
-        let rest = self.bytes.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
-        let len = rest.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&rest[..len]);
-        Ok(len)
-    }
 }
 
 /// Four files on a disk that hung (a network's, mostly) held all four readers, and with them every
@@ -98,7 +71,7 @@ fn files_that_hang_hold_up_nobody_else() {
                     tokio::spawn(async move { get(&service, &path, &[]).await })
                 })
                 .collect();
-            // Whatever can be held is.
+            // As many threads as can be held are held.
             let held = if long && kind.starts_with("read") { 2 } else { 3 };
             until(|| gate.arrived() >= held).await;
             let begun = Instant::now();

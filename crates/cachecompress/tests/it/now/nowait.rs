@@ -1,84 +1,47 @@
-//! What can be told without a wait is told without a look-up on another thread.
+//! Responses without a wait need no look-up on another thread.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
 use cachecompress::semantics::SourcePath;
-use cachecompress::source::{Content, Found, SourceFile};
+use cachecompress::source::Found;
 use cachecompress::{Error, ServeCompressed, Source};
 use cachecompress_test::gate::Gate;
+use cachecompress_test::made::{LONG_AGO, MadeFile};
 use cachecompress_test::service::{LONG, get, run};
 use cachecompress_test::wait::until;
 
 /// A source of one file, `/file.bin`, or none; it counts its look-ups.
 #[derive(Clone, Debug, Default)]
 struct Counted {
-    file: Arc<Mutex<Option<Made>>>,
+    file: Arc<Mutex<Option<Arc<MadeFile>>>>,
     /// Whether nothing can be told without a wait.
     waits: bool,
     lookups: Arc<AtomicUsize>,
-    /// What holds those who read its file.
-    gate: Option<Arc<Gate>>,
-}
-
-/// A file of nothing but its byte, which was changed at `time`.
-#[derive(Clone, Debug)]
-struct Made {
-    byte: u8,
-    len: u64,
-    time: i128,
+    /// Holds the reads of its file.
     gate: Option<Arc<Gate>>,
 }
 
 /// More than is answered from memory.
 const LARGE: u64 = 300_000;
-/// Long ago, in nanoseconds since 1970.
-const OLD: i128 = 1_600_000_000_000_000_000;
-
-impl Made {
-    fn fingerprint(&self) -> Fingerprint {
-        Fingerprint { device: 1, inode: 1, size: self.len, modified: self.time, changed: self.time }
-    }
-}
-
-impl DiskFile for Made {
-    fn stat(&self) -> io::Result<Stat> {
-        Ok(Stat { kind: FileKind::Regular, fingerprint: self.fingerprint() })
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        if let Some(gate) = &self.gate {
-            gate.pass();
-        }
-        let len = buffer.len().min(usize::try_from(self.len.saturating_sub(offset)).unwrap());
-        buffer[..len].fill(self.byte);
-        Ok(len)
-    }
-}
-
 impl Counted {
     fn put(&self, byte: u8, time: i128) {
         self.put_long(byte, 10, time);
     }
 
     fn put_long(&self, byte: u8, len: u64, time: i128) {
-        *self.file.lock().unwrap() = Some(Made { byte, len, time, gate: self.gate.clone() });
-    }
-
-    fn find(&self, path: &SourcePath) -> Option<Made> {
-        if path.as_bytes() == b"file.bin" { self.file.lock().unwrap().clone() } else { None }
+        let made = MadeFile::repeated(byte, len).changed(time).held(self.gate.clone());
+        *self.file.lock().unwrap() = Some(Arc::new(made));
     }
 
     fn found(&self, path: &SourcePath) -> Found {
-        let Some(made) = self.find(path) else { return Found::Nothing };
-        let fingerprint = made.fingerprint();
-        let content = Content::File { file: Arc::new(made), fingerprint };
-        Found::File(SourceFile { content, ..SourceFile::new("") })
+        match &*self.file.lock().unwrap() {
+            Some(made) if path.as_bytes() == b"file.bin" => Found::File(made.source()),
+            _ => Found::Nothing,
+        }
     }
 
     fn lookups(&self) -> usize {
@@ -115,7 +78,7 @@ fn a_path_that_leads_nowhere_is_not_looked_up() {
             assert_eq!(get(&service, path, &[]).await.status, 404);
         }
         assert_eq!(source.lookups(), 0);
-        source.put(b'a', OLD);
+        source.put(b'a', LONG_AGO);
         assert_eq!(get(&service, "/file.bin", &[]).await.bytes(), [b'a'; 10]);
         *source.file.lock().unwrap() = None;
         assert_eq!(get(&service, "/file.bin", &[]).await.status, 404);
@@ -128,12 +91,12 @@ fn a_file_is_looked_up_when_it_is_new_or_has_changed() {
     run(async {
         let source = Counted::default();
         let service = source.serve();
-        source.put(b'a', OLD);
+        source.put(b'a', LONG_AGO);
         for _ in 0..3 {
             assert_eq!(get(&service, "/file.bin", &[]).await.bytes(), [b'a'; 10]);
         }
         assert_eq!(source.lookups(), 1);
-        source.put(b'b', OLD + 1);
+        source.put(b'b', LONG_AGO + 1);
         for _ in 0..3 {
             assert_eq!(get(&service, "/file.bin", &[]).await.bytes(), [b'b'; 10]);
         }
@@ -163,7 +126,7 @@ fn what_cannot_be_told_without_a_wait_is_looked_up() {
     run(async {
         let source = Counted { waits: true, ..Counted::default() };
         let service = source.serve();
-        source.put(b'a', OLD);
+        source.put(b'a', LONG_AGO);
         for _ in 0..3 {
             assert_eq!(get(&service, "/file.bin", &[]).await.bytes(), [b'a'; 10]);
             assert_eq!(get(&service, "/missing", &[]).await.status, 404);
@@ -177,7 +140,7 @@ fn a_large_file_that_is_as_it_was_is_opened_where_it_is_asked_for() {
     run(async {
         let source = Counted::default();
         let service = source.serve();
-        source.put_long(b'a', LARGE, OLD);
+        source.put_long(b'a', LARGE, LONG_AGO);
         let identity = [("accept-encoding", "identity")];
         assert!(get(&service, "/file.bin", &identity).await.bytes() == [b'a'; LARGE as usize]);
         source.lookups();
@@ -186,20 +149,20 @@ fn a_large_file_that_is_as_it_was_is_opened_where_it_is_asked_for() {
             assert_eq!((part.status.as_u16(), part.bytes()), (206, &b"aaaa"[..]));
         }
         assert_eq!(source.lookups(), 0);
-        source.put_long(b'b', LARGE, OLD + 1);
+        source.put_long(b'b', LARGE, LONG_AGO + 1);
         assert!(get(&service, "/file.bin", &identity).await.bytes() == [b'b'; LARGE as usize]);
         assert_ne!(source.lookups(), 0);
     });
 }
 
-/// A file is hashed while it is removed. Within `revalidate` it may be served still, but once
-/// somebody has been told that it is gone, the hash must not bring it back for those who come later.
+/// A file is hashed while it is removed. Within `revalidate` it may still be served. After the
+/// first 404 the hash must not bring it back.
 #[test]
 fn what_is_gone_is_not_brought_back_by_a_slow_look_up() {
     run(async {
         let gate = Gate::new();
         let source = Counted { gate: Some(Arc::clone(&gate)), ..Counted::default() };
-        source.put(b'a', OLD);
+        source.put(b'a', LONG_AGO);
         let service = ServeCompressed::builder(source.clone()).revalidate(LONG).build().unwrap();
         let ask = || {
             let service = service.clone();

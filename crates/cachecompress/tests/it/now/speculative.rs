@@ -196,6 +196,27 @@ fn an_encode_begins_while_its_source_is_hashed_and_goes_on_after_that() {
     });
 }
 
+/// The encode that takes it over waits for the end of the current piece.
+#[test]
+fn an_encode_that_is_behind_is_waited_for_bit_by_bit() {
+    run(async {
+        for (at, ahead) in [(5, true), (PIECES - 1, false), (PIECES, false)] {
+            let (mut pack, gate) = counted();
+            pack.behind = Some(at);
+            let files = Files::default();
+            let service = service(&files, &pack, &cache());
+            files.hold();
+            let asked = ask(&service, "/a.txt");
+            until(|| gate.arrived() == PIECES - 1).await;
+            assert_eq!(pack.waits() > 0, ahead, "{at}");
+            files.let_go();
+            let answer = asked.await.unwrap();
+            assert!(answer.decoded() == *BEFORE);
+            assert_eq!((answer.cache(), pack.waits()), ("stored", WAITS), "{at}");
+        }
+    });
+}
+
 /// After a start with a full cache, every first request for a large file would encode for nothing.
 #[test]
 fn one_that_was_in_vain_is_the_last_before_an_encode_is_needed() {
@@ -253,7 +274,7 @@ fn a_client_that_leaves_leaves_no_encode_behind() {
         asked.abort();
         assert!(asked.await.unwrap_err().is_cancelled());
         files.let_go();
-        // Nobody waits for the hash; who comes now waits for another.
+        // No request waits for this hash; the next one waits for another.
         let identity = get_as(&service, "/a.txt", "identity").await;
         assert!(identity.bytes() == *BEFORE);
         gate.open(2);
@@ -278,8 +299,8 @@ fn what_was_encoded_of_a_file_that_changes_is_dropped() {
     });
 }
 
-/// What is mapped, and what lies in a network, may change like that. The encoder was blamed for it,
-/// by a verdict that outlived the process.
+/// A mapped file, or one on a network, may change like that. The encoder was blamed for it, by a
+/// verdict that outlived the process.
 #[test]
 fn no_encoder_is_blamed_for_a_change_that_nothing_tells() {
     run(async {
@@ -318,7 +339,7 @@ fn no_encoder_is_blamed_for_a_change_that_nothing_tells() {
 fn there_is_one_that_is_ahead_at_a_time() {
     run(async {
         let gate = Gate::new();
-        // Nobody is answered before its end.
+        // No response begins before its end.
         let (files, pack) = (Files::default(), Pack { late: true, ..Pack::gated(&gate) });
         let service = builder(&files, &pack, &cache()).encode_threads(3).build().unwrap();
         files.hold();
@@ -456,7 +477,7 @@ fn none_is_ahead_of_a_hash_that_waits_for_others() {
     });
 }
 
-/// It would fill the queue of those that somebody waits for.
+/// It would fill the queue of encodes that requests wait for.
 #[test]
 fn none_that_is_ahead_waits_for_a_thread() {
     run(async {

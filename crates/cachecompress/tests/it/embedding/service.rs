@@ -4,64 +4,26 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use cachecompress::codec::{Gzip, PIECE};
+use cachecompress::codec::Gzip;
 use cachecompress::semantics::{ContentCoding, SourcePath};
-use cachecompress::source::{Found, SourceFile};
+use cachecompress::source::Found;
 use cachecompress::{
-    Body, Builder, Cache, Error, ErrorKind, Memory, Outcome, Preference, RequestOptions,
-    ServeCompressed, Shutdown, Source,
+    Body, Cache, Error, ErrorKind, Outcome, Preference, RequestOptions, ServeCompressed, Source,
 };
-use cachecompress_test::gate::Gate;
 use cachecompress_test::pack::{Pack, coding};
 use cachecompress_test::service::{
-    LONG, encodes, get, get_as, head, open, read, request, run, send, settled,
+    LONG, encodes, get, get_as, head, read, request, run, send, settled,
 };
 use cachecompress_test::site::hex;
-use cachecompress_test::wait::until;
-use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, HeaderName};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::Full;
-use tower::{Service, service_fn};
+use tower::{Service as _, service_fn};
 
-const LEN: usize = 3 * PIECE;
-const GZIP: [(&str, &str); 1] = [("accept-encoding", "gzip")];
-
-fn modified() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000)
-}
-
-fn site() -> Memory {
-    Memory::new()
-        .file("index.html", SourceFile::new(hex(9_000, 1)).modified(modified()))
-        .file("a.txt", SourceFile::new(hex(LEN, 2)).modified(modified()))
-        .file("assets/app.3f9c2b1a.js", hex(9_000, 3))
-        .file("assets/logo.png", hex(9_000, 4))
-        .file("tiny.txt", "tiny")
-        .file("empty.txt", "")
-        .file("own.txt", SourceFile::new(hex(9_000, 5)).entity_tag("release-7"))
-        .file("sub/index.html", hex(9_000, 6))
-}
-
-fn builder() -> Builder {
-    ServeCompressed::builder(site()).patience(LONG)
-}
-
-fn service() -> ServeCompressed {
-    builder().build().unwrap()
-}
-
-/// A service that has `/a.txt` in gzip already, and its tag in that coding.
-async fn warm() -> (ServeCompressed, String) {
-    let service = service();
-    let first = get(&service, "/a.txt", &GZIP).await;
-    assert!(first.decoded() == hex(LEN, 2));
-    settled(&service).await;
-    let tag = first.field("etag").to_owned();
-    (service, tag)
-}
+use crate::fixture::site::{GZIP, LEN, builder, service, warm};
 
 #[test]
 fn the_service_its_body_and_its_future_are_what_servers_ask_for() {
@@ -178,7 +140,7 @@ fn fields_go_with_globs_and_the_preset_and_the_most_specific_wins() {
             assert_eq!(unchanged.field("x-kind"), "", "no field of the representation on a 304");
         }
         let plain = get(&self::service(), "/a.txt", &[]).await;
-        assert!(!plain.headers.contains_key("cache-control"), "none of the library's own");
+        assert!(!plain.headers.contains_key("cache-control"), "the library sets no Cache-Control");
     });
 }
 
@@ -415,264 +377,6 @@ fn wrong_configuration_fails_with_a_sentence_that_names_it() {
     assert_eq!(Cache::builder("").build().unwrap_err().kind(), ErrorKind::Config);
 }
 
-/// Every field but those that may differ between two moments.
-fn fields(headers: &HeaderMap) -> Vec<(String, String)> {
-    let mut fields: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-        .collect();
-    fields.sort();
-    fields
-}
-
-#[test]
-fn head_equals_get_in_every_field() {
-    run(async {
-        let (service, tag) = warm().await;
-        let plain = get(&service, "/a.txt", &[]).await.field("etag").to_owned();
-        for (path, wish) in [
-            ("/a.txt", vec![]),
-            ("/a.txt", vec![GZIP[0]]),
-            ("/a.txt", vec![GZIP[0], ("if-none-match", &tag)]),
-            ("/a.txt", vec![("if-none-match", &plain)]),
-            ("/a.txt", vec![GZIP[0], ("if-match", "\"other\"")]),
-            ("/a.txt", vec![("accept-encoding", "*;q=0")]),
-            ("/tiny.txt", vec![GZIP[0]]),
-            ("/empty.txt", vec![]),
-            ("/assets/logo.png", vec![GZIP[0]]),
-            ("/sub", vec![]),
-            ("/nowhere", vec![]),
-            ("/%zz", vec![]),
-        ] {
-            let with = get(&service, path, &wish).await;
-            let without = head(&service, path, &wish).await;
-            assert_eq!(with.status, without.status, "{path} {wish:?}");
-            assert_eq!(fields(&with.headers), fields(&without.headers), "{path} {wish:?}");
-        }
-        // On a cold one as well: two services, each asked once.
-        let with = get(&self::service(), "/own.txt", &[("accept-encoding", "br")]).await;
-        let without = head(&self::service(), "/own.txt", &[("accept-encoding", "br")]).await;
-        assert_eq!(fields(&with.headers), fields(&without.headers));
-        // Range counts for GET only (RFC 9110 §14.2).
-        let ranged = head(&service, "/a.txt", &[GZIP[0], ("range", "bytes=0-9")]).await;
-        assert_eq!((ranged.status.as_u16(), ranged.field("content-range")), (200, ""));
-    });
-}
-
-#[test]
-fn a_range_of_a_complete_coding_is_of_that_coding_and_of_a_cold_one_of_identity() {
-    run(async {
-        let (service, tag) = warm().await;
-        let whole = get(&service, "/a.txt", &GZIP).await.bytes().to_vec();
-        let len = whole.len();
-        let ranged = [GZIP[0], ("range", "bytes=100-199")];
-        let part = get(&service, "/a.txt", &ranged).await;
-        assert_eq!((part.status.as_u16(), part.coding()), (206, "gzip"));
-        assert_eq!(part.bytes(), &whole[100..200]);
-        assert_eq!(part.field("content-range"), format!("bytes 100-199/{len}"));
-        assert_eq!((part.field("etag"), part.field("vary")), (tag.as_str(), "Accept-Encoding"));
-        // The trailer of the entry, and everything else behind the payload, is out of reach.
-        let tail = get(&service, "/a.txt", &[GZIP[0], ("range", "bytes=-1")]).await;
-        assert_eq!(tail.bytes(), &whole[len - 1..]);
-        let beyond = format!("bytes={}-{}", len - 1, len + 500);
-        let beyond = get(&service, "/a.txt", &[GZIP[0], ("range", &beyond)]).await;
-        assert_eq!(beyond.bytes(), &whole[len - 1..]);
-        let outside = format!("bytes={len}-");
-        let outside = get(&service, "/a.txt", &[GZIP[0], ("range", &outside)]).await;
-        assert_eq!(outside.status, 416);
-        assert_eq!(outside.field("content-range"), format!("bytes */{len}"));
-        assert_eq!((outside.coding(), outside.bytes()), ("", &b""[..]));
-        let several = get(&service, "/a.txt", &[GZIP[0], ("range", "bytes=0-1,4-5")]).await;
-        assert_eq!((several.status.as_u16(), several.bytes()), (200, &whole[..]));
-
-        let cold = self::service();
-        let part = get(&cold, "/a.txt", &ranged).await;
-        assert_eq!((part.status.as_u16(), part.coding(), part.cache()), (206, "", "range"));
-        assert_eq!(part.bytes(), &hex(LEN, 2)[100..200]);
-        assert_eq!(part.field("content-range"), format!("bytes 100-199/{LEN}"));
-        let identity = get(&cold, "/a.txt", &[]).await;
-        assert_eq!(part.field("etag"), identity.field("etag"));
-        assert_eq!((part.field("vary"), encodes(&cold, "*")), ("Accept-Encoding", 0));
-    });
-}
-
-#[test]
-fn a_download_that_began_cold_can_be_resumed_with_its_tag() {
-    run(async {
-        let (service, tag) = warm().await;
-        let whole = get(&service, "/a.txt", &GZIP).await.bytes().to_vec();
-        let resume = |tag: &str| {
-            let fields =
-                [("accept-encoding", "br, gzip"), ("range", "bytes=500-"), ("if-range", tag)];
-            fields.map(|(name, value)| (name, value.to_owned()))
-        };
-        let ask = async |service: &ServeCompressed, tag: &str| {
-            let fields = resume(tag);
-            let fields: Vec<_> =
-                fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            get(service, "/a.txt", &fields).await
-        };
-        let rest = ask(&service, &tag).await;
-        assert_eq!((rest.status.as_u16(), rest.coding(), rest.field("etag")), (206, "gzip", &*tag));
-        assert_eq!(rest.bytes(), &whole[500..], "though br is preferred");
-        for other in [format!("W/{tag}"), "\"other\"".to_owned(), tag.replace("gzip", "zstd")] {
-            let all = ask(&service, &other).await;
-            assert_eq!(all.status, 200, "{other}");
-            assert!(all.decoded() == hex(LEN, 2));
-        }
-        // Named, but not there: all of what negotiation leads to.
-        let cold = ask(&self::service(), &tag).await;
-        assert_eq!((cold.status.as_u16(), cold.coding()), (200, "br"));
-        assert!(cold.decoded() == hex(LEN, 2));
-        let identity = get(&service, "/a.txt", &[]).await;
-        let rest = ask(&service, identity.field("etag")).await;
-        assert_eq!((rest.status.as_u16(), rest.coding()), (206, ""));
-        assert_eq!(rest.bytes(), &hex(LEN, 2)[500..]);
-        let rest = ask(&service, identity.field("last-modified")).await;
-        assert_eq!((rest.status.as_u16(), rest.coding()), (206, ""), "a date names identity");
-    });
-}
-
-#[test]
-fn a_range_of_a_growing_representation_is_answered_from_identity() {
-    run(async {
-        let gate = Gate::new();
-        let service = builder().encoder(coding(), Arc::new(Pack::gated(&gate))).build().unwrap();
-        gate.open(1);
-        let fields = [("accept-encoding", "x-pack"), ("range", "bytes=10-19")];
-        let growing = open(&service, "/a.txt", &fields[..1]).await;
-        let part = get(&service, "/a.txt", &fields).await;
-        assert_eq!((part.status.as_u16(), part.coding(), part.cache()), (206, "", "range"));
-        assert_eq!(part.bytes(), &hex(LEN, 2)[10..20]);
-        let tag = growing.headers()["etag"].to_str().unwrap().to_owned();
-        let resumed = open(&service, "/a.txt", &[fields[0], fields[1], ("if-range", &tag)]).await;
-        assert_eq!(
-            (resumed.status(), &resumed.headers()["content-encoding"]),
-            (StatusCode::OK, &HeaderValue::from_static("x-pack"))
-        );
-        gate.open_wide();
-        assert!(read(growing).await.decoded() == hex(LEN, 2));
-        assert!(read(resumed).await.decoded() == hex(LEN, 2));
-    });
-}
-
-#[test]
-fn a_304_carries_what_a_cache_needs_and_is_decided_without_an_encode() {
-    run(async {
-        let (service, tag) = warm().await;
-        let full = get(&service, "/a.txt", &GZIP).await;
-        let cold = self::service();
-        for service in [&service, &cold] {
-            let answer = get(service, "/a.txt", &[GZIP[0], ("if-none-match", &tag)]).await;
-            assert_eq!((answer.status.as_u16(), answer.cache()), (304, "hit"));
-            for name in ["etag", "vary", "last-modified"] {
-                assert_eq!(answer.field(name), full.field(name), "{name}");
-            }
-            for name in ["content-encoding", "content-length", "content-type", "content-range"] {
-                assert!(!answer.headers.contains_key(name), "{name}");
-            }
-            assert!(answer.bytes().is_empty());
-        }
-        assert_eq!(encodes(&cold, "*"), 0);
-        let since = [GZIP[0], ("if-modified-since", full.field("last-modified"))];
-        let dated = get(&service, "/a.txt", &since).await;
-        assert_eq!((dated.status.as_u16(), dated.field("etag")), (304, tag.as_str()));
-    });
-}
-
-#[test]
-fn refusals_have_their_fields() {
-    run(async {
-        let service = service();
-        let none = get(&service, "/a.txt", &[("accept-encoding", "identity;q=0, x-other")]).await;
-        assert_eq!((none.status.as_u16(), none.field("vary")), (406, "Accept-Encoding"));
-        let failed = get(&service, "/a.txt", &[("if-match", "\"x\"")]).await;
-        assert_eq!(failed.status, 412);
-        let since = [("if-unmodified-since", "Sat, 01 Jan 2000 00:00:00 GMT")];
-        assert_eq!(get(&service, "/a.txt", &since).await.status, 412);
-        let options = read(send(&service, request("OPTIONS", "/a.txt", &[])).await).await;
-        assert_eq!((options.status.as_u16(), options.field("allow")), (204, "GET, HEAD, OPTIONS"));
-        assert!(!options.headers.contains_key("content-length"));
-        let moved = get(&service, "/sub?x=1", &[]).await;
-        assert_eq!((moved.status.as_u16(), moved.field("location")), (308, "./sub/?x=1"));
-        for (path, status) in [("/a.txt/", 404), ("/nowhere", 404), ("/%zz", 400), ("/a%00b", 404)]
-        {
-            let answer = get(&service, path, &[]).await;
-            assert!(answer.status == status || path == "/a%00b" && answer.status == 400, "{path}");
-            assert!(
-                !answer.headers.contains_key("etag")
-                    && !answer.headers.contains_key("cache-status")
-            );
-        }
-    });
-}
-
-/// The names of this process's threads that are the library's.
-#[cfg(target_os = "linux")]
-#[allow(clippy::disallowed_methods, reason = "where the system lists a process's threads")]
-fn threads() -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let name = |task: std::io::Result<std::fs::DirEntry>| {
-        std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default()
-    };
-    tasks
-        .map(name)
-        .filter(|name| name.starts_with("cc-") || name.starts_with("cachecompress"))
-        .count()
-}
-
-/// Runs in a process of its own, where no other test has threads.
-#[cfg(target_os = "linux")]
-#[test]
-fn the_services_threads_start_with_work_and_end_with_its_last_handle() {
-    const NAME: &str = "service::the_services_threads_start_with_work_and_end_with_its_last_handle";
-    const ALONE: &str = "CACHECOMPRESS_TEST_ALONE";
-
-    if std::env::var_os(ALONE).is_none() {
-        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-        let output = alone.args(["--exact", NAME]).env(ALONE, "1").output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        return;
-    }
-    run(async {
-        let services: Vec<_> = (0..3).map(|_| service()).collect();
-        assert_eq!(threads(), 0, "nothing was asked for yet");
-        let mut bodies = Vec::new();
-        for service in &services {
-            get(service, "/a.txt", &GZIP).await;
-            bodies.push(open(service, "/a.txt", &[("accept-encoding", "br")]).await);
-            service.warm(service.paths().unwrap(), |_| {}).await;
-        }
-        assert!(threads() > 0);
-        let handles = services.clone();
-        drop(services);
-        assert!(get(&handles[0], "/a.txt", &GZIP).await.decoded() == hex(LEN, 2));
-        drop(handles);
-        for body in bodies {
-            assert!(read(body).await.decoded() == hex(LEN, 2), "a body needs no service");
-        }
-        until(|| threads() == 0).await;
-        let service = service();
-        get(&service, "/a.txt", &GZIP).await;
-        service.shutdown(Shutdown::Finish).await;
-        drop(service);
-        until(|| threads() == 0).await;
-    });
-}
-
-/// A cache that keeps the 404 of a script's fetch must not answer a navigation with it.
-#[test]
-fn the_404_of_a_single_page_application_says_what_it_depends_on() {
-    run(async {
-        let service = builder().spa(true).build().unwrap();
-        let answer = get(&service, "/users/7", &[("accept", "application/json")]).await;
-        assert_eq!(answer.status, 404);
-        let vary = answer.field("vary").to_ascii_lowercase();
-        assert!(vary.contains("accept,") || vary.ends_with("accept"), "{vary:?}");
-        assert!(vary.contains("sec-fetch-mode"), "{vary:?}");
-    });
-}
-
 #[test]
 fn nosniff_switched_off_is_off_for_errors_too() {
     run(async {
@@ -683,7 +387,7 @@ fn nosniff_switched_off_is_off_for_errors_too() {
     });
 }
 
-/// What a response says of itself (`Served::outcome`: how it was counted) is what was counted.
+/// The outcome in `Served` is the one that was counted.
 #[test]
 fn every_answer_is_counted_as_it_says() {
     run(async {
@@ -704,24 +408,6 @@ fn every_answer_is_counted_as_it_says() {
         }
         for (outcome, count) in service.metrics().requests {
             assert_eq!(count, said.get(&outcome).copied().unwrap_or(0), "{}", outcome.as_str());
-        }
-    });
-}
-
-#[test]
-fn head_has_no_body_whatever_the_status() {
-    run(async {
-        let service = service();
-        for (path, wish) in [
-            ("/a.txt", vec![]),
-            ("/a.txt", vec![GZIP[0]]),
-            ("/nowhere", vec![]),
-            ("/%zz", vec![]),
-            ("/a.txt", vec![("if-match", "\"other\"")]),
-            ("/a.txt", vec![("accept-encoding", "*;q=0")]),
-        ] {
-            let answer = head(&service, path, &wish).await;
-            assert!(answer.body.unwrap().is_empty(), "{} {path} {wish:?}", answer.status);
         }
     });
 }

@@ -1,0 +1,73 @@
+//! Header fields that rules and request options set.
+
+#![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+
+use cachecompress::{Cache, ErrorKind, Memory, RequestOptions, ServeCompressed};
+use cachecompress_test::pack::Pack;
+use cachecompress_test::service::{get, head, read, request, run, send};
+use cachecompress_test::site::hex;
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, TRANSFER_ENCODING,
+};
+use http::{HeaderName, HeaderValue};
+
+use crate::fixture::stored::{PACK, builder, service};
+
+/// A rule for `Content-Type` was taken, and then overwritten with what the file's name suggests.
+#[test]
+fn a_rule_may_set_the_content_type() {
+    run(async {
+        let source = hex(9_000, 1);
+        let feed = HeaderValue::from_static("application/atom+xml");
+        let files: [(&str, &[u8]); 2] = [("feed.xml", &source), ("other.xml", &source)];
+        let service = builder(&Pack::new(), &files, &Cache::in_memory(1 << 20));
+        let service = service.header("feed.xml", CONTENT_TYPE, feed).build().unwrap();
+        for fields in [&[][..], &[PACK], &[PACK], &[("range", "bytes=0-9")]] {
+            for answer in [
+                get(&service, "/feed.xml", fields).await,
+                head(&service, "/feed.xml", fields).await,
+            ] {
+                assert!(answer.status.is_success());
+                assert_eq!(answer.field("content-type"), "application/atom+xml");
+                assert_eq!(answer.headers.get_all(CONTENT_TYPE).iter().count(), 1);
+            }
+        }
+        let other = get(&service, "/other.xml", &[]).await;
+        assert!(other.field("content-type").starts_with("text/xml"), "the type follows the name");
+    });
+}
+
+/// A rule for a field that follows from the representation was taken too, and either ignored or
+/// sent beside what is true.
+#[test]
+fn a_rule_for_a_field_of_the_services_own_is_refused_when_it_is_built() {
+    let own: [HeaderName; 5] =
+        [ETAG, CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, TRANSFER_ENCODING];
+    for name in own {
+        let builder = ServeCompressed::builder(Memory::new());
+        let built = builder.header("**", name.clone(), HeaderValue::from_static("1")).build();
+        let error = built.expect_err(name.as_str());
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.to_string().contains(name.as_str()), "{error}");
+    }
+}
+
+/// A request's options for fields of the representation contradicted it.
+#[test]
+fn options_of_a_request_cannot_contradict_the_representation() {
+    run(async {
+        let source = hex(9_000, 77);
+        let service = service(&[("a.txt", &source)], &Cache::in_memory(1 << 20));
+        let plain = get(&service, "/a.txt", &[]).await;
+        let mut request = request("GET", "/a.txt", &[]);
+        let options = ["etag", "content-length", "content-encoding", "content-range"]
+            .into_iter()
+            .fold(RequestOptions::new(), |options, name| {
+                options.header(name.parse().unwrap(), HeaderValue::from_static("7"))
+            });
+        request.extensions_mut().insert(options);
+        let told = read(send(&service, request).await).await;
+        assert_eq!(told.headers, plain.headers);
+        assert!(told.bytes() == source);
+    });
+}

@@ -1,0 +1,154 @@
+//! Edits while a look-up or a hash is under way.
+
+#![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cachecompress::source::SourceFile;
+use cachecompress::{Memory, ServeCompressed};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::service::{LONG, get, head, run};
+use cachecompress_test::wait::until;
+
+use crate::fixture::edited::{Edited, HUGE, always_looks, made};
+
+const SHORT: Duration = Duration::from_millis(30);
+
+/// A request shares a look-up that is under way. A look-up from before an edit was shared with
+/// requests after the edit, and counted as fresh from its end on.
+#[test]
+fn who_asks_after_an_edit_is_not_told_what_was_seen_before_it() {
+    run(async {
+        let source = Edited::new(Some(SourceFile::new("before")));
+        let service = always_looks(&source);
+        let ask = || {
+            let service = service.clone();
+            tokio::spawn(async move { get(&service, "/a.txt", &[]).await })
+        };
+        let first = ask();
+        until(|| source.lookups.arrived() == 1).await;
+        tokio::time::sleep(SHORT).await;
+        source.edit(SourceFile::new("after"));
+        let second = ask();
+        tokio::time::sleep(SHORT).await;
+        source.lookups.open_wide();
+        assert!(first.await.unwrap().status == 200);
+        assert_eq!(second.await.unwrap().bytes(), b"after");
+        assert_eq!(ask().await.unwrap().bytes(), b"after");
+    });
+}
+
+/// As above, within one millisecond. Times were compared in milliseconds, and a look-up that had
+/// begun in the same one counted as later. A new file that was requested at once was 404.
+#[test]
+fn who_asks_in_the_millisecond_of_an_edit_is_not_told_what_was_seen_before_it() {
+    run(async {
+        for round in 0..50 {
+            let source = Edited::new(None);
+            let service = always_looks(&source);
+            let ask = || {
+                let service = service.clone();
+                tokio::spawn(async move { get(&service, "/a.txt", &[]).await })
+            };
+            let first = ask();
+            while source.lookups.arrived() == 0 {
+                tokio::task::yield_now().await;
+            }
+            source.edit(SourceFile::new("created"));
+            let second = ask();
+            tokio::task::yield_now().await;
+            source.lookups.open_wide();
+            assert_eq!(first.await.unwrap().status, 404);
+            let second = second.await.unwrap();
+            assert_eq!(second.status, 200, "round {round}");
+            assert_eq!(second.bytes(), b"created");
+        }
+    });
+}
+
+/// As above with a slow hash in place of a slow look-up. A conditional request with the old tag got
+/// 304 after the edit.
+#[test]
+fn who_asks_after_an_edit_is_not_told_what_was_hashed_before_it() {
+    run(async {
+        let gate = Gate::new();
+        let source = Edited::new(Some(made(b'a', 100_000, Some(Arc::clone(&gate))).source()));
+        source.lookups.open_wide();
+        let service = always_looks(&source);
+        let same = Memory::new().file("a.txt", vec![b'a'; 100_000]);
+        let same = ServeCompressed::builder(same).build().unwrap();
+        let old_tag = head(&same, "/a.txt", &[]).await.field("etag").to_owned();
+        let ask = || {
+            let (service, old_tag) = (service.clone(), old_tag.clone());
+            tokio::spawn(
+                async move { head(&service, "/a.txt", &[("if-none-match", &old_tag)]).await },
+            )
+        };
+        let first = ask();
+        until(|| gate.arrived() == 1).await;
+        tokio::time::sleep(SHORT).await;
+        source.edit(made(b'b', 100_000, None).source());
+        let second = ask();
+        tokio::time::sleep(SHORT).await;
+        gate.open_wide();
+        assert_eq!(first.await.unwrap().status, 304, "it asked before the edit");
+        assert_eq!(second.await.unwrap().status, 200, "it asked after the edit");
+    });
+}
+
+/// As above for a new file. A look-up from before its creation answered later requests with 404.
+#[test]
+fn who_asks_after_a_file_was_made_is_not_told_that_there_is_none() {
+    run(async {
+        let source = Edited::new(None);
+        let service = always_looks(&source);
+        let ask = || {
+            let service = service.clone();
+            tokio::spawn(async move { get(&service, "/a.txt", &[]).await })
+        };
+        let first = ask();
+        until(|| source.lookups.arrived() == 1).await;
+        tokio::time::sleep(SHORT).await;
+        source.edit(SourceFile::new("new"));
+        let second = ask();
+        tokio::time::sleep(SHORT).await;
+        source.lookups.open_wide();
+        assert!([200, 404].contains(&first.await.unwrap().status.as_u16()));
+        assert_eq!(second.await.unwrap().status, 200, "it asked when it was there");
+    });
+}
+
+/// The hash of a huge file that was replaced meanwhile put the old file back when it ended.
+/// Requests until the next look-up got the old file.
+#[test]
+fn a_hash_that_ends_late_does_not_bring_back_what_was_replaced() {
+    run(async {
+        let gate = Gate::new();
+        let old = made(b'a', HUGE, Some(Arc::clone(&gate)));
+        let source = Edited::new(Some(old.source()));
+        source.lookups.open_wide();
+        let builder = ServeCompressed::builder(Arc::clone(&source)).patience(LONG);
+        let revalidate = Duration::from_secs(4);
+        let service = builder.revalidate(revalidate).build().unwrap();
+        let began = std::time::Instant::now();
+        let first = head(&service, "/a.txt", &[]).await;
+        assert_eq!((first.field("etag"), first.cache()), ("", "unhashed"));
+        until(|| gate.arrived() == 1).await;
+        source.edit(SourceFile::new("another"));
+        // Half of the time that an answer stays good: this request has the file looked at again.
+        tokio::time::sleep(revalidate / 2).await;
+        let mut tag = String::new();
+        while tag.is_empty() {
+            tag = head(&service, "/a.txt", &[]).await.field("etag").to_owned();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        gate.open_wide();
+        until(|| old.bytes_read() >= HUGE).await;
+        // Until the old look would have been too old to count, had it been put back.
+        while began.elapsed() < revalidate {
+            assert_eq!(head(&service, "/a.txt", &[]).await.field("etag"), tag);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
