@@ -178,7 +178,7 @@ fn axum_sendfile_sends_the_bytes_that_are_stored() {
 /// The mappings are what `sendfile` sends from; without them, all of the above would hold too.
 #[cfg(target_os = "linux")]
 #[test]
-fn axum_sendfile_maps_what_is_stored() {
+fn axum_sendfile_maps_stored_entries() {
     let tool = binary(3, 4_000_000);
     let site = Site::with("tool", &tool);
     let example = Example::start(env!("CARGO_BIN_EXE_axum_sendfile"), Some(site.path()));

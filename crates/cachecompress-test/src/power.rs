@@ -409,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_synced_may_be_anything() {
+    fn unsynced_bytes_may_be_anything_after_a_cut() {
         let disk = half_synced();
         let cut = disk.snapshot();
         assert_eq!(contents(&cut.survivor(Outcome::Lost)), None, "the name was not synced");
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_settled_stays() {
+    fn settled_bytes_survive_a_cut() {
         let disk = half_synced();
         disk.settle();
         for outcome in [Outcome::Lost, Outcome::Zeroed, Outcome::Halved, Outcome::Random(1)] {

@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_what_is_on_the_path() {
+    fn finds_programs_on_the_path() {
         assert!(on_path("sh").is_some_and(|path| path.is_absolute()));
         assert!(on_path("no-such-program-anywhere").is_none());
     }

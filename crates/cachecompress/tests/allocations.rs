@@ -89,12 +89,12 @@ fn at_most(most: u64, count: u64) {
 }
 
 #[test]
-fn what_is_given_again_allocates_its_head_only() {
+fn remembered_response_allocates_its_head_only() {
     at_most(2, allocates("GET", "/small.txt", &[ACCEPT], 200));
 }
 
 #[test]
-fn what_has_not_changed_allocates_its_head_only() {
+fn not_modified_response_allocates_its_head_only() {
     let conditional = [ACCEPT, ("if-none-match", "TAG")];
     at_most(2, allocates("GET", "/small.txt", &conditional, 304));
 }

@@ -104,7 +104,7 @@ fn three_take_part(name: &str, end: End) {
 }
 
 #[test]
-fn a_leader_that_finishes_is_followed_and_nobody_makes_it_again() {
+fn finished_leader_is_followed_and_not_repeated() {
     three_take_part("a leader that finishes", End::Finishes);
 }
 
@@ -114,7 +114,7 @@ fn a_leader_that_fails_tells_why() {
 }
 
 #[test]
-fn a_leader_that_is_dropped_leaves_nobody_waiting() {
+fn dropped_leader_wakes_its_followers() {
     three_take_part("a leader that is dropped", End::IsDropped);
 }
 
@@ -162,7 +162,7 @@ fn second_join_running_finds_a_later_flight() {
 
 /// A shutdown waits for all that are under way while they end and others begin.
 #[test]
-fn who_waits_for_all_flights_waits_not_for_ever() {
+fn shutdown_ends_while_flights_end_and_begin() {
     explore("a shutdown", 3, || {
         let world = World::new();
         let other = Arc::clone(&world);

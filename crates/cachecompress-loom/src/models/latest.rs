@@ -8,7 +8,7 @@ use crate::concurrency::sync::Arc;
 use crate::concurrency::versioned::{Generations, Put, Versioned};
 
 #[test]
-fn a_slow_look_never_replaces_what_a_later_one_found() {
+fn slow_look_never_replaces_the_result_of_a_later_one() {
     explore("a slow look", 3, || {
         let (looks, latest) = (Generations::default(), Arc::new(Versioned::new()));
         let (early, late) = (looks.begin(), looks.begin());

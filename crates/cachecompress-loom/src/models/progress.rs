@@ -37,7 +37,7 @@ fn a_watcher_that_registers_just_as_something_happens_is_woken() {
 }
 
 #[test]
-fn what_was_committed_is_never_taken_back_whoever_tells_of_it() {
+fn committed_bytes_are_never_taken_back() {
     explore("commits out of order", 3, || {
         let progress: Arc<Plain> = Progress::new();
         progress.start("file");
@@ -86,7 +86,7 @@ impl Wake for Count {
 }
 
 #[test]
-fn a_watch_that_is_dropped_meanwhile_is_forgotten_and_holds_up_nobody() {
+fn dropped_watch_is_forgotten_and_delays_no_other_watch() {
     explore("a watch that leaves", 3, || {
         let progress: Arc<Plain> = Progress::new();
         let count = std::sync::Arc::new(Count(AtomicUsize::new(0)));

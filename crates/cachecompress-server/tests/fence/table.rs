@@ -179,7 +179,7 @@ fn a_table_is_read_as_it_was_written() {
 }
 
 #[test]
-fn what_grows_shrinks_or_calls_something_else_is_told() {
+fn table_reports_costs_that_grow_shrink_or_change() {
     let before = table("a 1000 recvfrom writev");
     let complaints = |now: &str| table(now).held_against(&before);
     for same in ["a 1000 recvfrom writev", "a 1050 recvfrom writev", "a 950 recvfrom writev"] {

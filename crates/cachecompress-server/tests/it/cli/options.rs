@@ -59,7 +59,7 @@ fn with_immutable_fingerprinted_names_may_be_kept_for_ever() {
 }
 
 #[test]
-fn cache_control_is_what_the_flag_says_or_nothing() {
+fn cache_control_follows_its_flag() {
     let site = Site::with("app.js", &site::text(4, 1000));
     for (flag, expected) in [
         (None, Some("no-cache")),

@@ -275,7 +275,7 @@ fn wrong_usage_ends_with_2_and_one_sentence() {
 
 /// A wrong directory is refused. It was reported as a cache in order.
 #[test]
-fn verify_and_gc_refuse_what_is_no_cache() {
+fn verify_and_gc_refuse_other_directories() {
     let dir = site();
     for command in ["verify", "gc"] {
         for (path, words) in
@@ -294,7 +294,7 @@ fn verify_and_gc_refuse_what_is_no_cache() {
 }
 
 #[test]
-fn what_cannot_be_had_ends_with_1_and_one_sentence() {
+fn unusable_paths_and_addresses_end_with_1_and_one_sentence() {
     let dir = site();
     let site = dir.path().join("site");
     let cache = dir.path().join("cache");
@@ -528,7 +528,7 @@ fn the_access_log_has_a_line_for_every_response_and_none_that_a_client_forged() 
 }
 
 #[test]
-fn the_access_log_tells_what_was_cut_short() {
+fn access_log_marks_aborted_responses() {
     let server = Server::start(&["--access-log", "log"]);
     drop(server.stalled_download());
     let log = server.file("log", |text| text.ends_with('\n'));
@@ -590,7 +590,7 @@ fn metrics_have_the_names_that_others_rely_on() {
 }
 
 #[test]
-fn more_clients_than_files_wait_and_harm_nobody() {
+fn more_clients_than_descriptors_wait_for_their_turn() {
     let dir = site();
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", PROGRAM]);

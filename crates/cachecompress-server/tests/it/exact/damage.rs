@@ -395,7 +395,7 @@ impl Drop for StopOnDrop<'_> {
 
 /// While it encodes, nothing is taken from under it, `rm -rf` beside all of it or not.
 #[test]
-fn gc_beside_encodes_keeps_them_and_rm_rf_harms_nobody() {
+fn gc_keeps_running_encodes_and_rm_rf_harms_no_answer() {
     let site = Site::new();
     let files: Vec<_> = (0..30u64).map(|at| site::text(at, 120_000)).collect();
     for (at, bytes) in files.iter().enumerate() {

@@ -145,7 +145,7 @@ fn a_name_may_become_anything_while_it_is_served() {
 /// The kinds are swapped by renames, as fast as possible. A socket that took a file's name between
 /// look-up and open was a 500.
 #[test]
-fn a_name_that_changes_its_kind_all_the_time_hangs_nobody() {
+fn name_that_changes_its_kind_hangs_no_request() {
     let source = site::text(2, 90_000);
     let site = Site::with("both.js", &source);
     let spare = tempfile::tempdir_in(site.path()).unwrap();
@@ -212,7 +212,7 @@ fn chmod(path: &Path, mode: u32) {
 }
 
 #[test]
-fn what_may_not_be_read_is_403_until_it_may() {
+fn unreadable_file_is_403_until_it_is_readable() {
     let source = site::text(3, 90_000);
     let site = Site::with("app.js", &source);
     for name in ["locked/app.js", "unlisted/index.html", "unlisted/app.js"] {
@@ -633,7 +633,7 @@ fn every_name_that_the_file_system_allows_is_served_as_itself() {
 
 /// Times beyond what HTTP can tell, or the file system.
 #[test]
-fn dates_in_the_future_and_before_1970_are_told_as_what_can_be() {
+fn dates_in_the_future_and_before_1970_are_replaced_by_possible_ones() {
     let second = |seconds: u64| Duration::from_secs(seconds);
     let epoch = SystemTime::UNIX_EPOCH;
     let source = site::text(7, 3_000);

@@ -127,7 +127,7 @@ fn entries(server: &Server) -> Vec<PathBuf> {
 }
 
 #[test]
-fn all_ways_to_ask_get_the_same_bytes_by_sendfile() {
+fn sendfile_sends_the_same_bytes_for_every_kind_of_request() {
     let site = site();
     let servers = MODES.map(|mode| warm(&site, mode));
     let mut asked = 0;

@@ -74,7 +74,7 @@ fn a_cache_directory_that_cannot_be_made_stops_nothing_but_the_caching() {
 }
 
 #[test]
-fn a_read_only_cache_directory_still_gives_what_it_holds() {
+fn read_only_cache_directory_serves_its_entries() {
     let Some(disk) = SmallDisk::mount("size=16m") else { return };
     let (site, files) = some_files();
     let cache = disk.path().join("cache");
@@ -305,7 +305,7 @@ fn damaged_entries_are_encoded_again() {
 /// Temporary files readable by others (CVE-2021-24032).
 #[cfg(unix)]
 #[test]
-fn nobody_else_can_read_the_cache() {
+fn cache_is_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let site = Site::with("app.js", &site::text(10, 100_000));

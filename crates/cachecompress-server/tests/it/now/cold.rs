@@ -212,7 +212,7 @@ fn the_only_client_hangs_up_before_any_answer_and_the_next_one_hits() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_nobody_up() {
+fn client_that_does_not_read_delays_no_other_client() {
     let source = site::random(8, 3 * MIB);
     let text = site::text(8, 12 * MIB);
     let site = Site::with("app.js", &text);

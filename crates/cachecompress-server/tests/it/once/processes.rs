@@ -147,7 +147,7 @@ fn a_killed_leader_leaves_nothing_and_the_next_request_leads_elsewhere() {
 /// A program is stopped in the middle of an encode and holds its lock. Requests to others do not
 /// wait.
 #[test]
-fn a_stopped_leader_holds_nobody_up_elsewhere() {
+fn stopped_leader_delays_no_other_program() {
     let source = site::text(2, LONG);
     let other_source = site::text(3, 50_000);
     let site = Site::with("app.js", &source);
@@ -198,7 +198,7 @@ fn a_stopped_leader_holds_nobody_up_elsewhere() {
 
 /// A program that stands still while it makes room: others find none, and serve.
 #[test]
-fn whoever_holds_the_eviction_lock_holds_nobody_up() {
+fn held_eviction_lock_delays_no_request() {
     const FILES: u64 = 40;
     let site = Site::new();
     let source = |at| site::text(at, 100_000);

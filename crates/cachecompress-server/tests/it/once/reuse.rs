@@ -38,7 +38,7 @@ fn after_a_restart_nothing_is_encoded_again_and_tags_and_bytes_are_the_same() {
 
 /// Everything crashes at some time; `kill -9` leaves entries as good as SIGTERM does.
 #[test]
-fn after_kill_9_what_was_published_still_hits() {
+fn published_entry_hits_after_kill_9() {
     let source = site::text(2, 500_000);
     let site = Site::with("app.js", &source);
     let mut server = start(&site);

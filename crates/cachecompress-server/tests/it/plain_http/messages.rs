@@ -293,7 +293,7 @@ fn many_streams_of_one_http_2_connection_are_all_exact() {
 }
 
 #[test]
-fn what_is_no_http_is_refused_and_harms_nobody() {
+fn garbage_is_refused_and_harms_no_other_client() {
     let (site, source) = site_of_all_kinds();
     let mut server = start(&site);
     for bytes in [

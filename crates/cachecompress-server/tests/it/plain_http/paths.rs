@@ -238,7 +238,7 @@ fn symlinks_that_stay_inside_are_followed_and_those_that_leave_are_404() {
 
 #[cfg(unix)]
 #[test]
-fn what_is_neither_file_nor_directory_is_404_and_blocks_nobody() {
+fn special_file_is_404_and_blocks_no_request() {
     let (site, launch) = site_beside_a_secret();
     let fifo = site.file("root/fifo");
     let status = std::process::Command::new("mkfifo").arg(&fifo).status();

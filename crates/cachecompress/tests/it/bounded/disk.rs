@@ -135,7 +135,7 @@ fn sixty_four_writers_in_three_caches_stay_within_one_bound() {
 
 /// An entry that a client reads gives back no room, and is asked for: others go.
 #[test]
-fn what_is_being_sent_is_not_evicted() {
+fn eviction_keeps_entries_that_are_being_sent() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("cache");
@@ -168,7 +168,7 @@ fn what_is_being_sent_is_not_evicted() {
 
 /// Room that cannot be made costs the compression and nothing else: not even a wait.
 #[test]
-fn nobody_waits_for_room() {
+fn missing_room_delays_no_request() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let files = files(12, |_| 200_000);

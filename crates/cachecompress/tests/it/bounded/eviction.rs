@@ -108,7 +108,7 @@ fn the_least_recently_used_entry_goes_first() {
 
 /// Evicted entries that bodies still read take the room that they took before.
 #[test]
-fn what_is_evicted_but_open_counts_against_the_bound() {
+fn evicted_open_entry_counts_against_the_bound() {
     run(async {
         let bound: u64 = 3 << 20;
         let files: Vec<_> = (0..24).map(|n| (format!("{n}.txt"), hex(600_000, n))).collect();
@@ -133,7 +133,7 @@ fn what_is_evicted_but_open_counts_against_the_bound() {
 /// Running encodes have room reserved, which cannot be evicted. A new encode that did not fit
 /// beside them evicted every entry, one after the other, and then still found no room.
 #[test]
-fn nothing_is_evicted_for_what_has_no_room_anyway() {
+fn eviction_spares_entries_when_room_cannot_be_made() {
     run(async {
         let cache = Cache::in_memory(4 << 20);
         // Each reserves nearly a quarter of the bound while it is encoded.

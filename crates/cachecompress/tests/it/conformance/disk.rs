@@ -78,7 +78,7 @@ fn a_file_without_a_name_has_none_at_all() {
 
 #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 #[test]
-fn what_was_just_written_is_read_without_a_wait() {
+fn fresh_bytes_are_read_without_a_wait() {
     let dir = tempfile::tempdir().unwrap();
     let file = RealDisk.create_unnamed(dir.path()).unwrap();
     file.write_all_at(b"warm", 0).unwrap();

@@ -142,7 +142,7 @@ mod with_rust_embed {
 
     /// In a debug build this reads the directory, in a release build it does not.
     #[test]
-    fn what_rust_embed_derives_conforms() {
+    fn rust_embed_conforms() {
         source::check(&Embedded::rust_embed::<Derived>(), &compiled_in());
     }
 
@@ -193,7 +193,7 @@ mod with_rust_embed {
 }
 
 #[test]
-fn memory_hands_out_what_it_was_told_about_a_file() {
+fn memory_returns_the_metadata_of_its_files() {
     let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
     let file = SourceFile::new("{}").media_type("application/json").entity_tag("v1").modified(time);
     let memory = Memory::new().file("api", "replaced").file("api", file);
@@ -269,7 +269,7 @@ fn a_file_that_is_there_and_cannot_be_read_is_an_error() {
 /// On a file system of the machine's own, that is; here every one that tests run on is.
 #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 #[test]
-fn what_the_kernel_remembers_is_found_without_a_wait() {
+fn cached_directory_entry_is_found_without_a_wait() {
     use cachecompress::source::{Content, Found};
 
     // Not in /tmp, which may be memory itself: that remembers nothing of what is not there.
@@ -423,7 +423,7 @@ mod unix {
     }
 
     #[test]
-    fn fifos_sockets_and_devices_are_nothing_and_hold_nobody_up() {
+    fn fifos_sockets_and_devices_are_not_found_and_block_no_lookup() {
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
@@ -539,7 +539,7 @@ mod unix {
     }
 
     #[test]
-    fn what_permissions_forbid_is_an_error_and_not_missing() {
+    fn unreadable_file_is_an_error_and_not_missing() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), "forbidden", "x");
         let forbidden = dir.path().join("forbidden");

@@ -112,7 +112,7 @@ fn age(path: &Path, age: Duration) {
 
 /// Everything that can lie in a cache's directory, and what becomes of it.
 #[test]
-fn gc_removes_what_nobody_needs_and_nothing_else() {
+fn gc_removes_litter_and_nothing_else() {
     let (directory, root) = run(populated(12));
     let outside = directory.path().join("outside");
     fs::create_dir(&outside).unwrap();
@@ -337,7 +337,7 @@ fn an_entry_that_was_replaced_meanwhile_stays() {
 
 /// The holder of the key's lock is about to replace the entry, and does it.
 #[test]
-fn a_damaged_entry_whose_key_is_locked_is_left_to_who_holds_the_lock() {
+fn damaged_entry_is_left_to_the_holder_of_its_lock() {
     use cachecompress::fs::Disk as _;
     let (_directory, root) = run(populated(1));
     let path = entries(&root).pop().unwrap();
@@ -353,7 +353,7 @@ fn a_damaged_entry_whose_key_is_locked_is_left_to_who_holds_the_lock() {
 /// `rm -rf` at any call, and a disk that fails at any call, end in a summary or in an error; what
 /// is whole is never taken for damaged, nor removed.
 #[test]
-fn a_directory_that_vanishes_or_fails_at_any_moment_harms_nobody() {
+fn gc_survives_a_directory_that_vanishes_or_fails_at_any_moment() {
     let mut cases = 0;
     let (directory, populated) = run(populated(2));
     let good = snapshot(&populated);
@@ -401,7 +401,7 @@ fn a_directory_that_vanishes_or_fails_at_any_moment_harms_nobody() {
 }
 
 #[test]
-fn who_watches_can_end_it_at_every_step() {
+fn gc_and_verify_end_when_the_callback_says_so() {
     let (_directory, root) = run(populated(3));
     let files = CacheFiles::new(&root);
     let mut steps = 0;

@@ -168,31 +168,31 @@ fn strike_before_every_call(disturbance: Disturbance) {
 }
 
 #[test]
-fn a_directory_removed_before_any_call_harms_nobody() {
+fn removed_directory_harms_no_answer_before_any_call() {
     strike_before_every_call(Disturbance::Remove);
 }
 
 #[test]
-fn a_directory_made_again_before_any_call_harms_nobody() {
+fn recreated_directory_harms_no_answer_before_any_call() {
     strike_before_every_call(Disturbance::Recreate);
 }
 
 #[test]
-fn a_directory_moved_away_before_any_call_harms_nobody() {
+fn moved_directory_harms_no_answer_before_any_call() {
     strike_before_every_call(Disturbance::Move);
 }
 
 #[test]
-fn a_directory_replaced_by_another_before_any_call_harms_nobody() {
+fn replaced_directory_harms_no_answer_before_any_call() {
     strike_before_every_call(Disturbance::Replace);
 }
 
 #[test]
-fn entries_removed_before_any_call_harm_nobody() {
+fn removed_entries_harm_no_answer_before_any_call() {
     strike_before_every_call(Disturbance::RemoveEntries);
 }
 
 #[test]
-fn locks_removed_before_any_call_harm_nobody() {
+fn removed_locks_harm_no_answer_before_any_call() {
     strike_before_every_call(Disturbance::RemoveLocks);
 }

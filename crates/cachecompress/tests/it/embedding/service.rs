@@ -26,7 +26,7 @@ use tower::{Service as _, service_fn};
 use crate::fixture::site::{GZIP, LEN, builder, service, warm};
 
 #[test]
-fn the_service_its_body_and_its_future_are_what_servers_ask_for() {
+fn service_body_and_future_fit_servers() {
     fn for_servers<T: Clone + Send + Sync + 'static>(_: &T) {}
     fn body<T: http_body::Body<Data = Bytes> + Send + 'static>(_: &T) {}
     fn future<T: Future + Send + 'static>(future: T) -> T {
@@ -46,7 +46,7 @@ fn the_service_its_body_and_its_future_are_what_servers_ask_for() {
 }
 
 #[test]
-fn a_fallback_answers_what_leads_nowhere_and_nothing_else() {
+fn fallback_answers_only_paths_that_lead_nowhere() {
     run(async {
         let service = service().fallback(service_fn(|request: Request<()>| async move {
             let body = format!("{} {}", request.method(), request.uri());
@@ -234,7 +234,7 @@ fn nosniff_and_cache_status_can_be_switched_off() {
 }
 
 #[test]
-fn what_is_never_compressed_says_nothing_of_the_cache() {
+fn incompressible_type_has_no_cache_status() {
     run(async {
         let service = service();
         let answer = get(&service, "/assets/logo.png", &GZIP).await;
@@ -296,7 +296,7 @@ impl Source for Broken {
 }
 
 #[test]
-fn try_call_shows_what_call_answers_with_an_error_status() {
+fn try_call_returns_the_error_behind_an_error_status() {
     run(async {
         let service = ServeCompressed::builder(Broken).patience(LONG).build().unwrap();
         let error = service.try_call(request("GET", "/a.txt", &[])).await.unwrap_err();

@@ -145,7 +145,7 @@ async fn assert_nothing_is_held(
 }
 
 #[test]
-fn whoever_leaves_after_any_number_of_polls_harms_nobody() {
+fn client_that_leaves_harms_no_other_client_after_any_number_of_polls() {
     run(async {
         let (site, mut cases) = (site(), 0);
         for (path, fields) in requests() {
@@ -175,7 +175,7 @@ fn whoever_leaves_after_any_number_of_polls_harms_nobody() {
 }
 
 #[test]
-fn whoever_leaves_alone_after_any_number_of_polls_leaves_nothing_held() {
+fn client_that_leaves_alone_leaves_nothing_held_after_any_number_of_polls() {
     run(async {
         let (site, mut cases) = (site(), 0);
         for (path, fields) in requests() {
@@ -197,7 +197,7 @@ fn whoever_leaves_alone_after_any_number_of_polls_leaves_nothing_held() {
 }
 
 #[test]
-fn a_body_dropped_after_any_number_of_chunks_harms_nobody() {
+fn dropped_body_leaves_other_clients_unharmed_after_any_number_of_chunks() {
     run(async {
         let (site, mut cases) = (site(), 0);
         for (path, fields) in requests() {

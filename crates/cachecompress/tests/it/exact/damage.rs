@@ -160,7 +160,7 @@ fn verify_finds_every_damage_to_every_entry() {
 /// Damage that passes changes no response. Other damage is counted, and the entry is removed and
 /// made again with the same bytes, but for the time of creation.
 #[test]
-fn whatever_is_damaged_is_counted_and_replaced_and_never_sent() {
+fn damaged_entry_is_counted_replaced_and_never_sent() {
     run(async {
         let fixture = Fixture::new().await;
         let (mut cases, mut counted) = (0, 0);

@@ -18,7 +18,7 @@ const SHORT: Duration = Duration::from_millis(30);
 /// A request shares a look-up that is under way. A look-up from before an edit was shared with
 /// requests after the edit, and counted as fresh from its end on.
 #[test]
-fn who_asks_after_an_edit_is_not_told_what_was_seen_before_it() {
+fn request_after_an_edit_gets_it_during_an_older_lookup() {
     run(async {
         let source = Edited::new(Some(SourceFile::new("before")));
         let service = always_looks(&source);
@@ -42,7 +42,7 @@ fn who_asks_after_an_edit_is_not_told_what_was_seen_before_it() {
 /// As above, within one millisecond. Times were compared in milliseconds, and a look-up that had
 /// begun in the same one counted as later. A new file that was requested at once was 404.
 #[test]
-fn who_asks_in_the_millisecond_of_an_edit_is_not_told_what_was_seen_before_it() {
+fn request_in_the_millisecond_of_an_edit_gets_it_during_an_older_lookup() {
     run(async {
         for round in 0..50 {
             let source = Edited::new(None);
@@ -70,7 +70,7 @@ fn who_asks_in_the_millisecond_of_an_edit_is_not_told_what_was_seen_before_it() 
 /// As above with a slow hash in place of a slow look-up. A conditional request with the old tag got
 /// 304 after the edit.
 #[test]
-fn who_asks_after_an_edit_is_not_told_what_was_hashed_before_it() {
+fn request_after_an_edit_gets_it_during_an_older_hash() {
     run(async {
         let gate = Gate::new();
         let source = Edited::new(Some(made(b'a', 100_000, Some(Arc::clone(&gate))).source()));
@@ -99,7 +99,7 @@ fn who_asks_after_an_edit_is_not_told_what_was_hashed_before_it() {
 
 /// As above for a new file. A look-up from before its creation answered later requests with 404.
 #[test]
-fn who_asks_after_a_file_was_made_is_not_told_that_there_is_none() {
+fn request_after_a_file_was_created_finds_it_during_an_older_lookup() {
     run(async {
         let source = Edited::new(None);
         let service = always_looks(&source);
@@ -122,7 +122,7 @@ fn who_asks_after_a_file_was_made_is_not_told_that_there_is_none() {
 /// The hash of a huge file that was replaced meanwhile put the old file back when it ended.
 /// Requests until the next look-up got the old file.
 #[test]
-fn a_hash_that_ends_late_does_not_bring_back_what_was_replaced() {
+fn late_hash_does_not_bring_back_a_replaced_file() {
     run(async {
         let gate = Gate::new();
         let old = made(b'a', HUGE, Some(Arc::clone(&gate)));

@@ -379,7 +379,7 @@ fn without_a_proof_an_encoder_is_believed() {
 }
 
 #[test]
-fn what_is_encoding_when_the_proof_fails_is_not_read_twice_by_one_request() {
+fn request_reads_no_second_encode_when_the_proof_fails() {
     run(async {
         // Two codings, the preferred one broken from its first byte: the request that finds out
         // gets the other one at once.

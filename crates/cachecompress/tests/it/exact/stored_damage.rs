@@ -45,7 +45,7 @@ fn is_reader() -> bool {
 }
 
 #[test]
-fn a_damaged_entry_is_counted_and_replaced_and_never_sent() {
+fn entry_damaged_on_disk_is_counted_replaced_and_never_sent() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let source = hex(4_000, 6);

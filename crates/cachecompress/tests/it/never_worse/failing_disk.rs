@@ -105,7 +105,7 @@ fn nothing_is_removed_for_want_of_descriptors() {
 /// A response from memory needs no descriptor. A source that cannot be opened for want of one is
 /// busy, and was a 500.
 #[test]
-fn what_is_in_memory_needs_no_descriptor() {
+fn entry_in_memory_needs_no_descriptor() {
     run(async {
         let site = tempfile::tempdir().unwrap();
         let files = files(2);
@@ -189,7 +189,7 @@ fn an_entry_that_cannot_be_written_to_the_medium_is_removed() {
 /// Cache directories that fill the disk (pagespeed 105) or use up the inodes (tar1090 45), here
 /// because nothing can be removed.
 #[test]
-fn what_cannot_be_evicted_stays_within_the_bounds_and_stops_no_request() {
+fn failed_eviction_stays_within_the_bounds_and_stops_no_request() {
     run(async {
         for errno in Errno::ALL {
             let files = files(6);
@@ -223,7 +223,7 @@ fn what_cannot_be_evicted_stays_within_the_bounds_and_stops_no_request() {
 /// entry whose stat failed was not counted before its directory changed. Both filled the disk
 /// beyond the bounds.
 #[test]
-fn what_a_scan_could_not_read_is_read_before_room_is_made() {
+fn unscanned_entries_are_read_before_room_is_made() {
     run(async {
         for failing in ["all lists", "all stats", "the stats of entries"] {
             let files = files(4);

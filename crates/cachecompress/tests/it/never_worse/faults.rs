@@ -29,17 +29,17 @@ fn large() -> Vec<u8> {
 }
 
 #[test]
-fn a_cold_encode() {
+fn cold_encode_survives_every_failing_call() {
     run_all(&Scenario::new("cold encode", &[Step::Get(A), Step::Get(A)]));
 }
 
 #[test]
-fn a_cold_encode_for_one_who_insists() {
+fn cold_encode_without_identity_survives_every_failing_call() {
     run_all(&Scenario::new("cold, no identity", &[Step::Insist(A), Step::Insist(A)]));
 }
 
 #[test]
-fn a_large_encode_with_a_reader_attached() {
+fn large_encode_with_a_reader_survives_every_failing_call() {
     run_all(&Scenario {
         files: vec![(A, large())],
         ..Scenario::new("growing", &[Step::Growing(A), Step::Get(A)])
@@ -47,12 +47,12 @@ fn a_large_encode_with_a_reader_attached() {
 }
 
 #[test]
-fn a_crowd() {
+fn crowd_survives_every_failing_call() {
     run_all(&Scenario::new("collapse", &[Step::Crowd(A)]));
 }
 
 #[test]
-fn a_restart() {
+fn restart_survives_every_failing_call() {
     run_all(&Scenario {
         files: vec![(A, large())],
         before: vec![Step::Get(A)],
@@ -62,7 +62,7 @@ fn a_restart() {
 }
 
 #[test]
-fn a_range_of_what_is_stored() {
+fn stored_range_survives_every_failing_call() {
     run_all(&Scenario {
         before: vec![Step::Get(A)],
         ..Scenario::new("stored range", &[Step::Range(A), Step::Get(A)])
@@ -70,7 +70,7 @@ fn a_range_of_what_is_stored() {
 }
 
 #[test]
-fn a_damaged_entry() {
+fn damaged_entry_survives_every_failing_call() {
     run_all(&Scenario {
         before: vec![Step::Get(A)],
         damaged: true,
@@ -79,7 +79,7 @@ fn a_damaged_entry() {
 }
 
 #[test]
-fn eviction_by_number() {
+fn eviction_by_number_survives_every_failing_call() {
     run_all(&Scenario {
         files: vec![(A, hex(3_000, 1)), (B, hex(4_000, 2)), (C, hex(5_000, 3))],
         entries: 2,
@@ -90,7 +90,7 @@ fn eviction_by_number() {
 
 /// Several have to go, as room is kept for the worst that the encoder may do.
 #[test]
-fn eviction_by_size() {
+fn eviction_by_size_survives_every_failing_call() {
     const OLD: [&str; 12] =
         ["/0", "/1", "/2", "/3", "/4", "/5", "/6", "/7", "/8", "/9", "/10", "/11"];
     let old = OLD.iter().zip(10..).map(|(path, seed)| (*path, hex(PIECE, seed)));
@@ -104,7 +104,7 @@ fn eviction_by_size() {
 }
 
 #[test]
-fn an_unprofitable_source() {
+fn unprofitable_source_survives_every_failing_call() {
     run_all(&Scenario {
         files: vec![(A, random(1, 3_000))],
         end: End::Identity("unprofitable"),
@@ -113,7 +113,7 @@ fn an_unprofitable_source() {
 }
 
 #[test]
-fn an_unprofitable_sample() {
+fn unprofitable_sample_survives_every_failing_call() {
     run_all(&Scenario {
         files: vec![(A, random(1, PIECE + 1_000))],
         end: End::Identity("unprofitable"),
@@ -122,7 +122,7 @@ fn an_unprofitable_sample() {
 }
 
 #[test]
-fn a_broken_encoder() {
+fn broken_encoder_survives_every_failing_call() {
     run_all(&Scenario {
         pack: Pack::broken(Fault::FlipBit, 0),
         end: End::Identity("encoder"),
@@ -131,7 +131,7 @@ fn a_broken_encoder() {
 }
 
 #[test]
-fn a_directory_that_is_removed() {
+fn removed_directory_survives_every_failing_call() {
     run_all(&Scenario {
         files: vec![(A, hex(3_000, 1)), (B, hex(4_000, 2))],
         before: vec![Step::Get(A)],
@@ -141,7 +141,7 @@ fn a_directory_that_is_removed() {
 }
 
 #[test]
-fn a_source_on_a_failing_disk() {
+fn small_source_survives_every_failing_call() {
     run_all(&Scenario {
         files: vec![(A, hex(3_000, 1))],
         on_disk: true,
@@ -150,7 +150,7 @@ fn a_source_on_a_failing_disk() {
 }
 
 #[test]
-fn a_large_source_on_a_failing_disk() {
+fn large_source_survives_every_failing_call() {
     run_all(&Scenario {
         files: vec![(A, large())],
         on_disk: true,

@@ -52,7 +52,7 @@ fn source_of(name: &str) -> Vec<u8> {
 /// Four files on a disk that hung (a network's, mostly) held all four readers, and with them every
 /// other request that had to look at a file: the server stood still.
 #[test]
-fn files_that_hang_hold_up_nobody_else() {
+fn hanging_files_delay_no_other_file() {
     for kind in ["look", "read", "lookl", "readl"] {
         run(async move {
             let gate = Gate::new();
@@ -95,7 +95,7 @@ fn files_that_hang_hold_up_nobody_else() {
 /// Stored bytes that are not in memory are read by threads that may hang, never by the one that
 /// serves: on a runtime of one thread, all else is answered while they do.
 #[test]
-fn entries_that_hang_hold_up_nobody_on_the_same_thread() {
+fn hanging_entries_delay_no_request_on_the_same_thread() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let gate = Gate::new();

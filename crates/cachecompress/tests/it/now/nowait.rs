@@ -122,7 +122,7 @@ fn a_file_that_has_not_rested_is_looked_up_and_read_each_time() {
 }
 
 #[test]
-fn what_cannot_be_told_without_a_wait_is_looked_up() {
+fn source_without_nowait_is_looked_up_for_every_request() {
     run(async {
         let source = Counted { waits: true, ..Counted::default() };
         let service = source.serve();
@@ -158,7 +158,7 @@ fn a_large_file_that_is_as_it_was_is_opened_where_it_is_asked_for() {
 /// A file is hashed while it is removed. Within `revalidate` it may still be served. After the
 /// first 404 the hash must not bring it back.
 #[test]
-fn what_is_gone_is_not_brought_back_by_a_slow_look_up() {
+fn slow_lookup_does_not_bring_back_a_removed_file() {
     run(async {
         let gate = Gate::new();
         let source = Counted { gate: Some(Arc::clone(&gate)), ..Counted::default() };

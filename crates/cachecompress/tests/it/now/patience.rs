@@ -116,7 +116,7 @@ fn a_full_queue_means_identity() {
 }
 
 #[test]
-fn all_who_join_get_all_bytes_while_they_are_produced() {
+fn followers_get_all_bytes_while_they_are_produced() {
     run(async {
         let source = hex(6 * PIECE + 321, 4);
         let gate = Gate::new();
@@ -266,7 +266,7 @@ fn a_large_source_streams_before_its_encode_has_ended() {
 /// A client that takes nothing but the coding joins the encode of one that would take identity,
 /// and that encode ends with the verdict that it saves too little.
 #[test]
-fn a_client_that_refuses_identity_is_served_though_it_joined_what_saves_too_little() {
+fn client_without_identity_is_served_when_its_encode_saves_too_little() {
     run(async {
         let source = random(11, 20_000);
         let gate = Gate::new();

@@ -24,7 +24,7 @@ async fn begins_to_wait(mut ending: Pin<&mut impl Future<Output = ()>>) -> bool 
 }
 
 #[test]
-fn shutdown_finish_waits_for_what_runs_and_for_what_waits() {
+fn shutdown_finish_waits_for_running_and_queued_encodes() {
     run(async {
         let files: Vec<_> = (0..4).map(|n| (format!("{n}.txt"), hex(20_000, n))).collect();
         let list = borrowed(&files);
@@ -88,7 +88,7 @@ fn shutdown_finish_forgets_no_encode_that_was_begun() {
 /// `Shutdown::Finish` ends the encoding, not the service. Entries on disk were no longer looked up,
 /// so that every client got identity until the end.
 #[test]
-fn what_is_stored_is_served_after_the_encoding_has_ended() {
+fn stored_entry_hits_after_a_shutdown() {
     run(async {
         let (stored, missing) = (hex(9_000, 1), hex(9_000, 2));
         let files: [(&str, &[u8]); 2] = [("a.txt", &stored), ("b.txt", &missing)];

@@ -219,7 +219,7 @@ fn an_encode_that_is_behind_is_waited_for_bit_by_bit() {
 
 /// After a start with a full cache, every first request for a large file would encode for nothing.
 #[test]
-fn one_that_was_in_vain_is_the_last_before_an_encode_is_needed() {
+fn useless_speculative_encode_is_the_last_until_an_encode_is_needed() {
     run(async {
         let (files, cache) = (Files::default(), cache());
         let stored = service(&files, &counted().0, &cache);
@@ -284,7 +284,7 @@ fn a_client_that_leaves_leaves_no_encode_behind() {
 }
 
 #[test]
-fn what_was_encoded_of_a_file_that_changes_is_dropped() {
+fn speculative_encode_of_a_changed_file_is_dropped() {
     run(async {
         let (pack, gate) = counted();
         let files = Files::default();
@@ -302,7 +302,7 @@ fn what_was_encoded_of_a_file_that_changes_is_dropped() {
 /// A mapped file, or one on a network, may change like that. The encoder was blamed for it, by a
 /// verdict that outlived the process.
 #[test]
-fn no_encoder_is_blamed_for_a_change_that_nothing_tells() {
+fn no_encoder_is_blamed_for_a_silent_change_of_its_source() {
     run(async {
         for while_hashed in [true, false] {
             let gate = Gate::new();
@@ -336,7 +336,7 @@ fn no_encoder_is_blamed_for_a_change_that_nothing_tells() {
 
 /// Each may keep 8 MiB.
 #[test]
-fn there_is_one_that_is_ahead_at_a_time() {
+fn one_speculative_encode_runs_at_a_time() {
     run(async {
         let gate = Gate::new();
         // No response begins before its end.
@@ -371,7 +371,7 @@ fn there_is_one_that_is_ahead_at_a_time() {
 }
 
 #[test]
-fn what_goes_wrong_ahead_goes_wrong_where_somebody_waits_for_it() {
+fn failed_speculative_encode_fails_the_encode_that_takes_it_over() {
     run(async {
         for fault in [Fault::ErrorAtBegin, Fault::Error, Fault::Panic, Fault::DropByte] {
             let (files, pack) = (Files::default(), Pack::broken(fault, 1));
@@ -389,7 +389,7 @@ fn what_goes_wrong_ahead_goes_wrong_where_somebody_waits_for_it() {
 }
 
 #[test]
-fn without_a_decoder_what_was_encoded_ahead_is_hashed() {
+fn speculative_encode_without_a_decoder_is_hashed() {
     run(async {
         let (pack, gate) = counted();
         let pack = Pack { decoder: false, ..pack };
@@ -406,7 +406,7 @@ fn without_a_decoder_what_was_encoded_ahead_is_hashed() {
 
 /// Nor one that may change without a trace, nor one that waits for other work.
 #[test]
-fn no_encode_begins_ahead_that_is_unlikely_to_be_wanted() {
+fn no_speculative_encode_begins_for_an_unlikely_coding() {
     run(async {
         let accept = ("accept-encoding", "x-pack");
         let files = Files::default();
@@ -459,7 +459,7 @@ fn no_encode_waits_for_one_that_is_ahead() {
 
 /// It would wait in memory for longer than it saves.
 #[test]
-fn none_is_ahead_of_a_hash_that_waits_for_others() {
+fn no_speculative_encode_begins_for_a_hash_that_waits() {
     run(async {
         let (files, pack) = (Files::default(), Pack::new());
         let service = service(&files, &pack, &cache());
@@ -479,7 +479,7 @@ fn none_is_ahead_of_a_hash_that_waits_for_others() {
 
 /// It would fill the queue of encodes that requests wait for.
 #[test]
-fn none_that_is_ahead_waits_for_a_thread() {
+fn no_speculative_encode_waits_for_a_thread() {
     run(async {
         let gate = Gate::new();
         let (files, pack) = (Files::default(), Pack::gated(&gate));

@@ -66,7 +66,7 @@ fn warm_gets_done_whatever_the_length_of_the_queue() {
 }
 
 #[test]
-fn warm_does_not_call_stored_what_saved_too_little() {
+fn warm_counts_unprofitable_encodes_apart_from_stored_ones() {
     run(async {
         let source = random(17, 20_000);
         let list = Preference::List(vec![coding()]);

@@ -63,7 +63,7 @@ fn two_services_on_one_cache_encode_once() {
 }
 
 #[test]
-fn what_saves_too_little_is_tried_once_and_never_again() {
+fn unprofitable_encode_is_tried_once() {
     run(async {
         for len in [5_000, 3 * PIECE] {
             let source = random(10, len);

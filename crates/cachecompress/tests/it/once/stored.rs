@@ -183,7 +183,7 @@ fn many_handles_at_once_agree_and_stay_within_the_bounds() {
 /// A client that accepts nothing but gzip had random bytes encoded. The unprofitable entry was then
 /// sent to every client as a hit.
 #[test]
-fn what_was_encoded_for_one_who_insists_is_not_for_the_others() {
+fn unprofitable_entry_hits_only_without_identity() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let source = random(1, 20_000);

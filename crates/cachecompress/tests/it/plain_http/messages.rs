@@ -122,7 +122,7 @@ fn refusals_have_their_fields() {
 
 /// A cache that keeps the 404 of a script's fetch must not answer a navigation with it.
 #[test]
-fn the_404_of_a_single_page_application_says_what_it_depends_on() {
+fn not_found_in_spa_mode_varies_by_accept() {
     run(async {
         let service = builder().spa(true).build().unwrap();
         let answer = get(&service, "/users/7", &[("accept", "application/json")]).await;

@@ -63,7 +63,7 @@ fn a_304_still_varies_by_coding_when_something_else_matters_as_well() {
 /// A client that refuses identity got 503 for a file that no cache would take, however often it
 /// came back as `Retry-After` told it to.
 #[test]
-fn what_can_never_be_had_is_406_and_not_503() {
+fn impossible_coding_is_406_and_not_503() {
     run(async {
         let source = hex(300_000, 1);
         let files: [(&str, &[u8]); 2] = [("large.txt", &source), ("a.txt", &source[..9_000])];
@@ -98,7 +98,7 @@ fn what_can_never_be_had_is_406_and_not_503() {
 /// `If-Match` names the representation that is meant. When a range of it was not there to be had,
 /// the answer was all of another one, which the condition was to rule out.
 #[test]
-fn a_pinned_range_that_is_not_there_becomes_all_of_what_was_pinned() {
+fn pinned_range_becomes_the_whole_pinned_representation_when_it_is_cold() {
     run(async {
         let source = hex(200_000, 1);
         let files: [(&str, &[u8]); 1] = [("a.txt", &source)];

@@ -6,7 +6,7 @@ use super::*;
 
 /// All idle connections that two processes on this machine may have, in three states.
 #[test]
-fn thousands_of_idle_connections_cost_little_and_delay_nobody() {
+fn thousands_of_idle_connections_cost_little_and_delay_no_request() {
     let own = raise_own_limit();
     let source = site::text(1, 40_000);
     let site = Site::with("app.js", &source);
@@ -57,7 +57,7 @@ fn quick_text(seed: u64, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_thousand_slow_readers_of_each_kind_hold_little_memory_and_delay_nobody() {
+fn thousand_slow_readers_hold_little_memory_and_delay_no_other_client() {
     raise_own_limit();
     const EACH: usize = 1000;
     let warm = quick_text(2, 30_000_000);
@@ -106,7 +106,7 @@ fn a_thousand_slow_readers_of_each_kind_hold_little_memory_and_delay_nobody() {
 /// for seconds, also once it had gone. Half of the descriptors were for connections, but each stream of an HTTP/2 connection could
 /// hold a file of its own, so that two clients could use up all of 256.
 #[test]
-fn few_descriptors_are_shared_by_all_and_used_up_by_nobody() {
+fn few_descriptors_are_shared_and_never_used_up() {
     let big = site::random(4, 8 << 20);
     let site = Site::with("big.bin", &big);
     let source = site::text(5, 400_000);

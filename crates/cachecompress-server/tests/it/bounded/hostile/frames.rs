@@ -76,7 +76,7 @@ fn floods_of_frames_end_their_connection_and_nothing_else() {
 /// Clients send frames that ask for an answer, and read none: CVE-2019-9512, CVE-2019-9515. Others
 /// send answers without a question: each was a warning in the log, 80 MB of them in four seconds.
 #[test]
-fn pings_and_settings_that_nobody_reads_the_answers_of_pile_up_nowhere() {
+fn unread_answers_to_pings_and_settings_do_not_pile_up() {
     let source = site::text(2, 50_000);
     let site = Site::with("app.js", &source);
     let server = start_with(&site, "--write-timeout 1s --idle-timeout 2s");

@@ -221,7 +221,7 @@ fn steadily_over_http2(server: &Server, source: &[u8]) {
 
 /// A body that waits for an encoder waits for us, and no deadline of the client's runs.
 #[test]
-fn an_encoder_that_takes_longer_than_the_timeouts_costs_nobody_the_answer() {
+fn encoder_slower_than_the_timeouts_costs_no_answer() {
     let source = site::text(6, 1_200_000);
     let site = Site::with("app.js", &source);
     let short = "--write-timeout 100ms --header-timeout 100ms --idle-timeout 100ms --level br=11";
