@@ -162,7 +162,9 @@ fn every_listen_address_is_printed_and_served() {
     let site = Site::with("app.js", &source);
     let cache = tempfile::tempdir().unwrap();
     let mut child = cachecompress_test::server::command(Path::new(PROGRAM))
-        .args(["serve", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0", "--cache-dir"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"])
+        .args(PATIENT.split(' '))
+        .arg("--cache-dir")
         .arg(cache.path())
         .arg(site.path())
         .stdout(std::process::Stdio::piped())
