@@ -13,8 +13,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 /// How long one test on a runtime of its own may take. Longer than [`PATIENCE`], so that the
 /// condition that never comes true fails the test, with its name.
 pub const TEST: Duration = Duration::from_secs(300);
-/// How long a [`Gate`](crate::gate::Gate) holds a thread that the test never lets go. Longer than
-/// [`TEST`], so that no gate opens under a test that still runs.
+/// How long a gate holds a thread that the test never lets go. Longer than [`TEST`], so that no gate
+/// opens under a test that still runs.
 pub const HELD: Duration = Duration::from_secs(600);
 
 /// Asks every 10 ms until there is an answer.
