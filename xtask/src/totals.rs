@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn totals_count_tests_that_lack_a_tool() {
-        let totals = read(&["SKIPPED tests/it/plain_http/redbot.rs: needs redbot", "    SKIPPED is a word"]);
+        let totals =
+            read(&["SKIPPED tests/it/plain_http/redbot.rs: needs redbot", "    SKIPPED is a word"]);
         assert_eq!(totals.skipped, 1);
     }
 

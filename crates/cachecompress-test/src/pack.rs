@@ -3,8 +3,8 @@
 //! Every piece of the source becomes one record: a flag, a length, and bytes. Pieces that are
 //! hexadecimal digits are packed two to a byte.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cachecompress::codec::{Decoding, Encoder, Encoding, Gzip, PIECE, Settings};
 use cachecompress::semantics::ContentCoding;

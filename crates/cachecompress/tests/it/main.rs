@@ -26,6 +26,7 @@ mod exact {
 
 /// Promise 2: a content is encoded once per coding and cache, and a file read once.
 mod once {
+    mod earlier_format;
     mod flights;
     mod hashes;
     mod stored;

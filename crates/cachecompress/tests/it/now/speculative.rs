@@ -196,27 +196,6 @@ fn an_encode_begins_while_its_source_is_hashed_and_goes_on_after_that() {
     });
 }
 
-/// The encode that takes it over waits for the end of the current piece.
-#[test]
-fn an_encode_that_is_behind_is_waited_for_bit_by_bit() {
-    run(async {
-        for (at, ahead) in [(5, true), (PIECES - 1, false), (PIECES, false)] {
-            let (mut pack, gate) = counted();
-            pack.behind = Some(at);
-            let files = Files::default();
-            let service = service(&files, &pack, &cache());
-            files.hold();
-            let asked = ask(&service, "/a.txt");
-            until(|| gate.arrived() == PIECES - 1).await;
-            assert_eq!(pack.waits() > 0, ahead, "{at}");
-            files.let_go();
-            let answer = asked.await.unwrap();
-            assert!(answer.decoded() == *BEFORE);
-            assert_eq!((answer.cache(), pack.waits()), ("stored", WAITS), "{at}");
-        }
-    });
-}
-
 /// After a start with a full cache, every first request for a large file would encode for nothing.
 #[test]
 fn useless_speculative_encode_is_the_last_until_an_encode_is_needed() {

@@ -6,10 +6,6 @@
     clippy::disallowed_types,
     reason = "the test lays out a site and a cache on disk"
 )]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,12 +13,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use cachecompress::{Cache, Directory, ServeCompressed};
+use cachecompress_test::service::{LONG, get, run};
 use http::StatusCode;
 
-use cachecompress_test::service::{LONG, get, run};
-
 /// Path, content coding and entity tag of each representation that the earlier program gave.
-const TAGS: &str = include_str!("format_v1/tags");
+const TAGS: &str = include_str!("../../format_v1/tags");
 
 /// The least length in bytes of sources that the earlier program encoded by zstd in jobs, so that
 /// their bytes were others.
