@@ -1,4 +1,4 @@
-//! The way of a request: locate, plan, select, respond.
+//! The steps of a request in order: locate, plan, select, respond.
 
 use std::time::SystemTime;
 
@@ -17,8 +17,8 @@ use crate::error::Error;
 use crate::limits::{LOOKUP_TRIES, SMALLEST_SOURCE};
 use crate::sendfile::Connection;
 
-/// Answers a request; `None` if its path leads nowhere. The answer is remembered under `key`, if it
-/// may be given again.
+/// Answers a request; `None` if its path leads nowhere. The response is cached under `key` if it
+/// may be replayed.
 pub(super) async fn answer(
     site: &Site,
     connection: Option<&Connection>,
@@ -30,7 +30,7 @@ pub(super) async fn answer(
     }
     match locate::locate(site, parts).await? {
         Located::File(target) => {
-            // The index answers for a path that may lead elsewhere a moment later.
+            // The index answers a path that may lead to a file a moment later.
             let key = key.filter(|_| !target.spa);
             answer_with(site, connection, parts, target, key).await
         }
@@ -40,7 +40,7 @@ pub(super) async fn answer(
     }
 }
 
-/// Answers a request with the file `path` of the source, whatever the request's own path.
+/// Answers a request with the file `path` of the source. The request's own path does not count.
 pub(super) async fn answer_file(
     site: &Site,
     connection: Option<&Connection>,
@@ -57,7 +57,8 @@ pub(super) async fn answer_file(
     Ok(response.unwrap_or_else(|| respond::refuse(site, Refusal::NotFound)))
 }
 
-/// Answers a request with the resource to which its path leads; `None` if that is gone meanwhile.
+/// Answers a request with the resource to which its path leads; `None` if the resource is gone by
+/// now.
 async fn answer_with(
     site: &Site,
     connection: Option<&Connection>,
@@ -84,12 +85,12 @@ async fn answer_with(
             Loaded::Directory | Loaded::Nothing => return Ok(None),
         }
     }
-    // A file that changes so often is being written. It goes out as it is, without a name.
+    // A file that changes so often is being written. It goes out as it is, without a tag.
     exchange.resource = catalog.mark_unstable(&exchange.resource);
     Ok(try_answer(site, &exchange).await?.map(|answered| answered.response))
 }
 
-/// Answers, or finds that the resource has changed (`None`).
+/// Answers an exchange; `None` if the resource has changed.
 async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answered>, Error> {
     let selection = match intend(site, exchange) {
         Intent::NotModified(tag, candidates) => {
@@ -105,7 +106,7 @@ async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answe
     respond::send(site, exchange, selected, range).await
 }
 
-/// The intent of the request, by what is known of the resource.
+/// Computes the intent of the request from the facts about its resource.
 fn intend(site: &Site, exchange: &Exchange<'_>) -> Intent {
     let (resource, representations) = (&exchange.resource, &site.representations);
     let large = exchange.is_negotiable() && representations.is_too_large(resource);

@@ -1,4 +1,4 @@
-//! Building a service.
+//! The builder of a service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::limits::{DEFAULT_CACHE, DEFAULT_MEMORY};
 use crate::representations::{Config, Representations};
 use crate::source::Source;
 
-/// Builds a [`ServeCompressed`].
+/// Builds a [`ServeCompressed`]. Every setting has a default; [`build`](Self::build) checks them.
 #[derive(Debug)]
 #[must_use]
 pub struct Builder {
@@ -41,7 +41,7 @@ pub struct Builder {
 }
 
 impl ServeCompressed {
-    /// Starts to build a service over `source`.
+    /// Returns the builder of a service over `source`.
     pub fn builder(source: impl Source) -> Builder {
         Builder::new(source)
     }
@@ -69,35 +69,48 @@ impl Builder {
         }
     }
 
-    /// Where encoded files are kept, default `Cache::in_memory` with 64 MiB.
+    /// Sets the cache that keeps encoded files.
+    ///
+    /// Default: [`Cache::in_memory`] with 64 MiB.
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = Some(cache);
         self
     }
 
-    /// Which codings are offered, and the order among those that a client likes equally;
-    /// default [`Preference::Auto`].
+    /// Sets the codings that are offered, and their order among those that a request weighs
+    /// equally (RFC 9110 §12.5.3).
+    ///
+    /// [`build`](Self::build) fails for a coding that has no encoder. Default:
+    /// [`Preference::Auto`].
     pub fn preference(mut self, preference: Preference) -> Self {
         self.preference = preference;
         self
     }
 
-    /// The level of a built-in coding; defaults: br 5, zstd 3, gzip 6, deflate 6.
+    /// Sets the level of a built-in coding.
     ///
-    /// A level that the coding does not have fails at [`build`](Self::build).
+    /// [`build`](Self::build) fails for a level that the coding does not have, and for a coding
+    /// that [`encoder`](Self::encoder) replaces. Defaults: br 5, zstd 3, gzip 6, deflate 6.
     pub fn level(mut self, coding: ContentCoding, level: i32) -> Self {
         self.levels.push((coding, level));
         self
     }
 
-    /// Adds an encoder under a coding of your own, preferred to the built-in ones in the order
-    /// of registration; or puts it in place of the built-in one of that coding.
+    /// Adds an encoder for a coding.
+    ///
+    /// - A coding of your own goes before the built-in ones, in the order of registration.
+    /// - The encoder of a built-in coding takes the place of the built-in encoder.
+    ///
+    /// Default: the built-in encoders of the enabled features.
     pub fn encoder(mut self, coding: ContentCoding, encoder: Arc<dyn Encoder>) -> Self {
         self.encoders.push((None, coding, encoder));
         self
     }
 
-    /// As [`encoder`](Self::encoder), with the place right before the coding `before`.
+    /// Adds an encoder as [`encoder`](Self::encoder) does, at the place right before the coding
+    /// `before`.
+    ///
+    /// [`build`](Self::build) fails if `before` has no encoder.
     pub fn encoder_before(
         mut self,
         before: ContentCoding,
@@ -108,119 +121,174 @@ impl Builder {
         self
     }
 
-    /// The threads that encode what somebody waits for, at least 2, of which one takes only
-    /// sources up to 1 MiB; default half the cores. As many again, at the lowest priority, encode
-    /// what nobody waits for. A large source is spread over no more than so many.
+    /// Sets the number of threads that encode for requests.
+    ///
+    /// - There are at least 2. One of them takes only sources up to 1 MiB.
+    /// - As many threads again, at the lowest priority, encode for [`warm`](ServeCompressed::warm).
+    /// - A thread beside each of them proves a source of more than 1 MiB.
+    ///
+    /// Default: half the cores.
     pub fn encode_threads(mut self, threads: usize) -> Self {
         self.encode_threads = Some(threads);
         self
     }
 
-    /// How many encodes may wait for a thread, at least 1, default 1,024; beyond that the answer
-    /// is identity.
+    /// Sets the number of encodes that may wait for a thread, at least 1.
+    ///
+    /// A request whose encode finds no place gets identity (`detail=queue`). Default: 1,024.
     pub fn queue(mut self, jobs: usize) -> Self {
         self.queue = jobs;
         self
     }
 
-    /// How old the knowledge of a file may be, default 1 s; zero looks at every request.
+    /// Sets the age up to which the last lookup of a file is used.
+    ///
+    /// A change of a file is seen within this time. Zero looks the file up at every request.
+    /// Default: 1 s.
     pub fn revalidate(mut self, age: Duration) -> Self {
         self.revalidate = age;
         self
     }
 
-    /// How long a request waits for a coding before it is answered with identity, default
-    /// 50 ms, counted from the moment that the file's digest is known.
+    /// Sets the time for which a request waits for a coding.
+    ///
+    /// - The time begins once the file's digest is known.
+    /// - After it the response is identity (`detail=patience`), and the encode goes on.
+    /// - A request that refuses identity waits as long as it takes.
+    ///
+    /// Default: 50 ms.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Whether every encode is decoded and compared before it is published, default `true`.
+    /// Sets whether every encode is decoded and compared with its source before it is published.
+    ///
+    /// Default: `true`.
     pub fn prove(mut self, prove: bool) -> Self {
         self.prove = prove;
         self
     }
 
-    /// How many bytes of small bodies and of whole answers are kept in memory, so that what is
-    /// asked for again needs no file; default 64 MiB, zero keeps none.
+    /// Sets the number of bytes of small bodies and of whole responses that are kept in memory.
+    ///
+    /// - Three quarters hold bodies of up to 256 KiB each. A request for one of them needs no file.
+    /// - One quarter holds responses, each for at most 1 s.
+    /// - Zero keeps none.
+    ///
+    /// Default: 64 MiB.
     pub fn memory_cache(mut self, bytes: u64) -> Self {
         self.memory_cache = bytes;
         self
     }
 
-    /// Sends identity, too, by `sendfile`, on connections that can; default `false`.
+    /// Sets whether identity, too, is sent by `sendfile` on connections that can.
     ///
-    /// Only for sources whose files are replaced and never overwritten in place: what a socket has
-    /// queued is the file's memory itself, so no check can keep a mixture of old and new bytes
-    /// from leaving. And a file that is cut in place kills the process (SIGBUS) when a layer around
-    /// the service looks into a body made of it.
+    /// This is only for sources whose files are replaced and never overwritten in place:
+    ///
+    /// - A socket's queue is the file's memory itself. No check can keep a mixture of old and new
+    ///   bytes from leaving.
+    /// - A file that is cut in place kills the process (SIGBUS) when a layer around the service
+    ///   looks into a body made of it.
+    ///
+    /// Default: `false`.
     #[cfg(feature = "sendfile")]
     pub fn sendfile_sources(mut self, sendfile_sources: bool) -> Self {
         self.sendfile_sources = sendfile_sources;
         self
     }
 
-    /// Answers navigations to unknown paths with the index and status 200, for single-page
-    /// applications; default `false`.
+    /// Sets whether the index answers navigations to unknown paths, for single-page applications.
+    ///
+    /// - The status is 200.
+    /// - A navigation has `Sec-Fetch-Mode: navigate`, or `text/html` in `Accept` if it lacks that
+    ///   field.
+    /// - `Vary` names both fields.
+    ///
+    /// Default: `false`.
     pub fn spa(mut self, spa: bool) -> Self {
         self.settings.spa = spa;
         self
     }
 
-    /// The names that are tried for a directory, default `index.html`.
+    /// Sets the file names that are tried for a directory, in order.
+    ///
+    /// [`build`](Self::build) fails for a name with a slash. Default: `index.html`.
     pub fn index(mut self, names: impl IntoIterator<Item = String>) -> Self {
         self.index = names.into_iter().collect();
         self
     }
 
-    /// Sends a field with every file whose path matches `glob`; later ones win.
+    /// Sends a field with every file whose path matches `glob`.
     ///
-    /// `*` stops at a slash, `**` does not. A malformed glob fails at [`build`](Self::build).
+    /// - `*` stops at a slash, `**` does not.
+    /// - The last match for a field's name wins.
+    /// - [`build`](Self::build) fails for a malformed glob.
+    /// - `build` fails for `Content-Encoding`, `Content-Length`, `Content-Range`, `ETag` and
+    ///   `Transfer-Encoding`, which follow from the representation.
+    ///
+    /// Default: no field.
     pub fn header(mut self, glob: impl Into<String>, name: HeaderName, value: HeaderValue) -> Self {
         self.globs.push((glob.into(), name, value));
         self
     }
 
-    /// Marks files whose names carry a hash of their content (`app.3f9c2b1a.js`)
-    /// `Cache-Control: public, max-age=31536000, immutable`; default `false`.
+    /// Sets whether files whose names carry a hash of their content (`app.3f9c2b1a.js`) get
+    /// `Cache-Control: public, max-age=31536000, immutable` (RFC 8246).
+    ///
+    /// Default: `false`.
     pub fn immutable(mut self, immutable: bool) -> Self {
         self.headers.immutable = immutable;
         self
     }
 
-    /// The `Cache-Control` of files for which nothing more specific is set; default none.
+    /// Sets the `Cache-Control` of files for which nothing more specific is set.
+    ///
+    /// Default: none.
     pub fn default_cache_control(mut self, value: HeaderValue) -> Self {
         self.headers.default_cache_control = Some(value);
         self
     }
 
-    /// Adds `X-Original-Content-Length`, the decoded size in bytes, to every 200, so that clients
-    /// can show the progress of a download; default `false`.
+    /// Sets whether every 200 has `X-Original-Content-Length`, the decoded length in bytes.
+    ///
+    /// Clients show the progress of a download by it. Default: `false`.
     pub fn original_length(mut self, original_length: bool) -> Self {
         self.settings.original_length = original_length;
         self
     }
 
-    /// Whether `X-Content-Type-Options: nosniff` is sent, default `true`.
+    /// Sets whether `X-Content-Type-Options: nosniff` is sent.
+    ///
+    /// Default: `true`.
     pub fn nosniff(mut self, nosniff: bool) -> Self {
         self.settings.nosniff = nosniff;
         self
     }
 
-    /// Whether `Cache-Status` (RFC 9211) is sent, default `true`.
+    /// Sets whether `Cache-Status` (RFC 9211) is sent.
+    ///
+    /// Default: `true`.
     pub fn cache_status(mut self, cache_status: bool) -> Self {
         self.settings.cache_status = cache_status;
         self
     }
 
-    /// Builds the service. Needs no running runtime; the service's futures need tokio's, with
-    /// its timers.
+    /// Builds the service.
+    ///
+    /// It needs no running runtime. The service's futures need tokio's, with timers enabled.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a level that its coding does not have,
-    /// a preference for a coding that has no encoder, or a malformed glob.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for:
+    ///
+    /// - a level that its coding does not have, or of a coding whose encoder is replaced;
+    /// - an encoder for `identity` or `*`, or before a coding that has no encoder;
+    /// - a preference for a coding that has no encoder;
+    /// - a malformed glob, or a field that follows from the representation;
+    /// - an index name that is no file name.
+    ///
+    /// The error of an encoder of your own that fails on a sample.
     pub fn build(self) -> Result<ServeCompressed<NoFallback>, Error> {
         let Self { mut headers, mut settings, .. } = self;
         let codecs = codecs(&self.levels, self.encoders)?;

@@ -1,4 +1,4 @@
-//! The tower calls.
+//! The calls of tower's `Service`.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -18,11 +18,16 @@ use super::{answer, replay, respond};
 use crate::body::Body;
 use crate::sendfile::Connection;
 
-/// The answer to one request, which may be ready at once.
-#[must_use = "an answer is there only once it is polled"]
+/// The future of a response to one request.
+///
+/// - It is ready at the first poll if the response is a copy of one that was made within the last
+///   second.
+/// - Every other one needs tokio's runtime with timers enabled.
+/// - Its error is [`Infallible`]: an error of the source becomes a response.
+#[must_use = "the response is there only once the future is polled"]
 pub struct ResponseFuture(Answering);
 
-#[allow(clippy::large_enum_variant, reason = "the large one is what saves the allocation")]
+#[allow(clippy::large_enum_variant, reason = "the large variant saves the allocation")]
 enum Answering {
     Now(Option<Response<Body>>),
     Later(Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>),
@@ -74,7 +79,7 @@ impl<B> Service<Request<B>> for ServeCompressed<NoFallback> {
     }
 }
 
-/// For servers whose services are shared and not cloned, as hyper's are.
+/// The service by reference, for servers such as hyper that share a service and do not clone it.
 impl<B> Service<Request<B>> for &ServeCompressed<NoFallback> {
     type Response = Response<Body>;
     type Error = Infallible;
@@ -143,10 +148,10 @@ where
     }
 }
 
-/// What the response cache has for a request.
+/// The response cache's answer for a request.
 enum Replayed {
     Response(Response<Body>),
-    /// Nothing; the key under which the answer may be remembered.
+    /// No response is cached. The key, if there is one, is the one to cache it under.
     Not(Option<RequestKey>),
 }
 
@@ -160,7 +165,7 @@ impl<F> ServeCompressed<F> {
     }
 }
 
-/// The answer, also to an error; `None` if the path leads nowhere.
+/// Answers a request, and an error too; `None` if the path leads nowhere.
 async fn reply(
     site: &Site,
     connection: Option<&Connection>,

@@ -1,4 +1,4 @@
-//! Header fields by path: globs, the preset for fingerprinted names, and the default.
+//! Header fields by path: the default, the preset for fingerprinted names, and glob rules.
 
 use globset::{GlobBuilder, GlobMatcher};
 use http::header::{
@@ -11,11 +11,11 @@ use crate::http::SourcePath;
 
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-/// The fields that follow from the representation, which no rule may contradict.
+/// Fields that follow from the representation. No rule may contradict them.
 pub(super) const OWN: [HeaderName; 5] =
     [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, TRANSFER_ENCODING];
 
-/// Which fields go with which path; what is added later wins.
+/// Header fields by path. A rule that is added later wins.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HeaderRules {
     rules: Vec<(GlobMatcher, HeaderName, HeaderValue)>,
@@ -44,7 +44,7 @@ impl HeaderRules {
         Ok(())
     }
 
-    /// The fields for `path`, on top of which a request's own may come.
+    /// Collects the fields for `path`. A request's own fields are added on top.
     pub(crate) fn fields(&self, path: &SourcePath) -> HeaderMap {
         let mut fields = HeaderMap::new();
         if let Some(value) = &self.default_cache_control {
@@ -70,8 +70,9 @@ impl HeaderRules {
 ///
 /// A hash is the part between the last `.` or `-` and the extension, with a letter and a digit
 /// in it: 8 to 64 hexadecimal characters, or exactly 8 of base64url (upper case, lower case and
-/// digits all there) or of base32. A hash that happens to lack one of them is not seen, and a
-/// page never has one: it is better to ask once more than to be stale for a year.
+/// digits all there) or of base32. A hash that happens to lack one of these kinds of characters is
+/// not recognised. The name of a page (`.html`) never counts as one with a hash. One request more
+/// is better than a stale file for a year.
 fn is_fingerprinted(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
     let name = name.strip_suffix(".map").unwrap_or(name);
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_are_told_from_words_and_versions() {
+    fn fingerprint_differs_from_words_and_versions() {
         for name in [
             "app.3f9c2b1a.js",
             "index-BxY12abC.js",
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_specific_cache_control_wins() {
+    fn most_specific_cache_control_wins() {
         let mut rules = HeaderRules {
             immutable: true,
             default_cache_control: Some(HeaderValue::from_static("no-cache")),

@@ -1,4 +1,4 @@
-//! From a request's path to a resource.
+//! The lookup from a request's path to a resource.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::http::{AcceptEncoding, ContentCoding, PathError, RequestPath, SourcePath};
 use crate::representations::Representations;
 
-/// Where a request's path leads.
+/// The target of a request's path.
 pub(super) enum Located {
     File(Target),
     Redirect(String),
@@ -25,9 +25,9 @@ pub(super) enum Located {
 /// The resource that answers a request.
 pub(super) struct Target {
     pub(super) resource: Arc<Resource>,
-    /// Whether the path itself leads nowhere, and the index answers a navigation to it.
+    /// Whether the index answers a navigation to a path that leads nowhere.
     pub(super) spa: bool,
-    /// An encode that was begun during the resource's hash. It ends when nobody holds this.
+    /// An encode begun during the resource's hash. It ends with the last handle.
     pub(super) _companion: Option<Companion>,
 }
 
@@ -62,7 +62,8 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
     Ok(Located::Nothing)
 }
 
-/// Finds the file `path`, which is no request's path and so neither an index nor a redirect.
+/// Finds the file `path` of the source. `path` is no request's path, so there is neither an index
+/// nor a redirect.
 pub(super) async fn locate_file(
     site: &Site,
     path: &str,
@@ -96,12 +97,12 @@ async fn look_up(site: &Site, path: &SourcePath, parts: &Parts) -> Result<Loaded
     site.representations.resource(path, guess).await.map_err(LoadError::into_error)
 }
 
-/// Guesses the codec of a large file that is not hashed yet; `None` if nothing is likely to be
-/// encoded for this request. Few lookups come to a large file, so the guess is made only then.
+/// Guesses the codec of a large file that is not hashed yet; `None` if this request is unlikely to
+/// need an encode. The guess is a closure, because few lookups come to a large file.
 fn guess_codec(site: &Site, parts: &Parts) -> Option<Guess> {
     let mut lines = parts.headers.get_all(ACCEPT_ENCODING).iter();
     let (Some(accept), None) = (lines.next(), lines.next()) else { return None };
-    // A request for a range, or with a validator, most likely gets nothing encoded.
+    // A request with a range or a validator is unlikely to need an encode.
     let others = [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE];
     if parts.method != Method::GET || others.iter().any(|name| parts.headers.contains_key(name)) {
         return None;
@@ -116,7 +117,7 @@ fn guess_codec(site: &Site, parts: &Parts) -> Option<Guess> {
     }))
 }
 
-/// The codings on offer to a request for a source of `len` bytes, in the server's order.
+/// Lists the codings on offer to a request for a source of `len` bytes, in the server's order.
 pub(super) fn offered(
     representations: &Representations,
     options: Option<&RequestOptions>,
@@ -128,7 +129,7 @@ pub(super) fn offered(
     ordered.iter().filter(known).cloned().collect()
 }
 
-/// Whether a browser is about to show the answer as a page.
+/// Whether a browser is about to show the response as a page.
 fn is_navigation(headers: &HeaderMap) -> bool {
     if let Some(mode) = headers.get("sec-fetch-mode") {
         return mode == "navigate";

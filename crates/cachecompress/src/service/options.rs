@@ -1,10 +1,10 @@
-//! What one request, or its handler, may override.
+//! Overrides of the service's settings for one request.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::http::ContentCoding;
 
-/// Overrides for one request: put it into the request's extensions.
+/// Overrides of the service's settings for one request, as a value in the request's extensions.
 ///
 /// ```
 /// use cachecompress::{RequestOptions, semantics::ContentCoding};
@@ -23,20 +23,32 @@ pub struct RequestOptions {
 }
 
 impl RequestOptions {
-    /// Overrides nothing.
+    /// Creates options that override nothing.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Offers these codings only, in this order of preference; none: identity only.
+    /// Offers these codings only, in this order of preference.
+    ///
+    /// - An empty list offers identity only.
+    /// - A coding without an encoder is left out.
+    ///
+    /// Default: the codings of [`Builder::preference`](crate::Builder::preference).
     pub fn codings(mut self, codings: impl IntoIterator<Item = ContentCoding>) -> Self {
         self.codings = Some(codings.into_iter().collect());
         self
     }
 
-    /// Sends this field with a 200, 206 or (if it is one that belongs there) 304, in place of
-    /// one of the same name; but for those that follow from the representation: Content-Encoding,
-    /// Content-Length, Content-Range, ETag and Transfer-Encoding stay as they are.
+    /// Sends this field with the response, in place of a field of the same name.
+    ///
+    /// - It goes out with a 200, a 206 and a 416.
+    /// - It goes out with a 304 only if it is `Cache-Control`, `Content-Location`, `Expires`,
+    ///   `Last-Modified` or `Vary` (RFC 9110 §15.4.5).
+    /// - `Vary` is added to the service's own.
+    /// - `Content-Encoding`, `Content-Length`, `Content-Range`, `ETag` and `Transfer-Encoding`
+    ///   follow from the representation and stay as they are.
+    ///
+    /// Default: no field.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self

@@ -1,7 +1,7 @@
-//! What to answer, as pure functions of a request's head and facts about the resource.
+//! The plan of a response, as pure functions of a request's head and of facts about the resource.
 //!
-//! GET and HEAD take one path through here. [`intend`] decides what can be decided before any
-//! representation is looked for; [`fulfil`] decides the rest once one is selected.
+//! GET and HEAD take one path through here. [`intend`] decides as much as needs no representation;
+//! [`fulfil`] decides the rest once one is selected.
 
 use std::time::SystemTime;
 
@@ -14,7 +14,7 @@ use crate::http::{
 };
 use crate::representations::{Availability, Candidates, Selection};
 
-/// The head of a request, as far as it matters.
+/// The parts of a request's head that the plan depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head<'a> {
     pub(crate) method: &'a Method,
@@ -22,30 +22,31 @@ pub(crate) struct Head<'a> {
     pub(crate) headers: &'a HeaderMap,
 }
 
-/// What is known of the resource before a representation is selected.
+/// The facts about a resource that are known before a representation is selected.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts<'a> {
-    /// The tags of its representations; `None` while it has no name.
+    /// The tags of its representations; `None` without a digest.
     pub(crate) tags: Option<&'a RepresentationTags>,
     pub(crate) last_modified: Option<SystemTime>,
-    /// Whether its type is one that is ever encoded; if not, it has one representation, and
+    /// Whether its media type is ever encoded. If not, it has one representation, and
     /// Accept-Encoding says nothing about it (RFC 9110 §12.4.1).
     pub(crate) negotiable: bool,
-    /// Whether encoding it is worth the while only if the client will not have it otherwise.
+    /// Whether it is so small that only a request which refuses identity has it encoded.
     pub(crate) small: bool,
-    /// Whether no cache would take a coding of it.
+    /// Whether it is so large that the cache takes no coding of it.
     pub(crate) large: bool,
-    /// The codings that can be had, in the server's order.
+    /// The codings on offer, in the server's order.
     pub(crate) codings: &'a [ContentCoding],
-    /// The encoder that makes a coding today.
+    /// Returns the id of the encoder that makes a coding today.
     pub(crate) current: &'a dyn Fn(&ContentCoding) -> Option<EncoderId>,
     pub(crate) now: SystemTime,
 }
 
-/// What comes of a request before a representation is looked for.
+/// The decision on a request before a representation is selected.
 #[derive(Clone, Debug)]
 pub(crate) enum Intent {
-    /// 304 with this tag, or with that of the representation that the candidates would lead to.
+    /// 304 with this tag, or else with the tag of the representation that the candidates would
+    /// lead to.
     NotModified(Option<EntityTag>, Candidates),
     /// 412.
     PreconditionFailed,
@@ -55,27 +56,27 @@ pub(crate) enum Intent {
     Select(Selection),
 }
 
-/// What to send of the selected representation.
+/// The part of the selected representation that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// 200 with all of it.
     Full,
-    /// 206 with these bytes of so many.
+    /// 206 with this range of a representation of this length.
     Partial(ByteRange, u64),
     /// 416 for a representation of this length.
     RangeNotSatisfiable(u64),
 }
 
-/// Decides what can be decided from the head alone: preconditions (RFC 9110 §13.2.2),
-/// negotiation (§12.5.3) and which range counts (§14.2).
+/// Evaluates the preconditions (RFC 9110 §13.2.2), negotiates the coding (§12.5.3) and finds the
+/// range that counts (§14.2).
 pub(crate) fn intend(head: Head<'_>, facts: &Facts<'_>) -> Intent {
     let accept = AcceptEncoding::from_headers(head.headers);
-    // What is never encoded has one representation, whatever a tag says.
+    // A type that is never encoded has one representation, whatever a tag says.
     let acceptable = |coding: &ContentCoding| match facts.negotiable {
         true => accept.accepts(coding),
         false => coding.is_identity(),
     };
-    // A coding that is not offered to this request cannot be the one that is selected.
+    // A coding that is not on offer to this request is never selected.
     let is_current = |named: &NamedCoding| {
         facts.codings.contains(&named.coding)
             && (facts.current)(&named.coding).is_some_and(|id| named.id == Some(id))
@@ -96,7 +97,7 @@ pub(crate) fn intend(head: Head<'_>, facts: &Facts<'_>) -> Intent {
     if candidates.codings.is_empty() && !candidates.identity {
         return Intent::NotAcceptable;
     }
-    // The client named the representation that it means; another one would belie the condition.
+    // The client named a representation. Any other one would belie the condition.
     let pinned = preconditions.named_by_if_match(&validators);
     if let Some(named) = &pinned {
         candidates = only(named.clone(), candidates.availability);
@@ -111,7 +112,7 @@ pub(crate) fn intend(head: Head<'_>, facts: &Facts<'_>) -> Intent {
     let of_range = if if_range == IfRange::None {
         Some(Candidates { availability: Availability::Stored, ..candidates.clone() })
     } else if let Some(named) = if_range.named(&validators) {
-        // §13.1.5: held against the selected representation, which If-Match may have named.
+        // §13.1.5 compares with the selected representation, which If-Match may have named.
         let is_selected = pinned.is_none_or(|pinned| pinned == named);
         is_selected.then(|| only(named, Availability::Stored))
     } else if candidates.identity && if_range.is_date_of(facts.last_modified, facts.now) {
@@ -146,7 +147,7 @@ fn negotiate(head: Head<'_>, facts: &Facts<'_>, accept: &AcceptEncoding) -> Cand
     Candidates { codings, identity: negotiated.identity, detail, availability }
 }
 
-/// The candidates for one representation and no other.
+/// Admits one representation and no other.
 fn only(named: NamedCoding, availability: Availability) -> Candidates {
     if named.coding.is_identity() {
         return Candidates {
@@ -159,8 +160,8 @@ fn only(named: NamedCoding, availability: Availability) -> Candidates {
     Candidates { codings: vec![named.coding], availability, ..Candidates::default() }
 }
 
-/// Decides what to send of a selected representation of `len` bytes, or of one whose length is
-/// not known yet.
+/// Chooses the part to send of a selected representation of `len` bytes. One whose length is not
+/// known yet (`None`) is sent whole.
 pub(crate) fn fulfil(range: Option<RangeSpec>, len: Option<u64>) -> Plan {
     match (range, len) {
         (Some(range), Some(len)) => match range.resolve(len) {
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_coding_comes_first_and_identity_last() {
+    fn best_coding_comes_first_and_identity_last() {
         let (codings, identity, availability, range) =
             selected(intend_plain(&[(ACCEPT_ENCODING, "gzip, br")]));
         assert_eq!((codings.join(" ").as_str(), identity), ("br gzip", true));
@@ -242,11 +243,11 @@ mod tests {
         let (codings, ..) = selected(intend_plain(&[(ACCEPT_ENCODING, "gzip;q=0")]));
         assert!(codings.is_empty(), "q=0 is a refusal");
         let (codings, ..) = selected(intend_plain(&[]));
-        assert!(codings.is_empty(), "nobody asked for a coding");
+        assert!(codings.is_empty(), "no Accept-Encoding, no coding");
     }
 
     #[test]
-    fn http_1_0_takes_only_what_is_whole() {
+    fn http_1_0_request_gets_only_whole_representations() {
         let intent = intend_with(&[(ACCEPT_ENCODING, "br")], |head, _| {
             head.version = Version::HTTP_10;
         });
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_encoded_does_not_negotiate() {
+    fn never_encoded_type_does_not_negotiate() {
         let intent = intend_with(&[(ACCEPT_ENCODING, "br, identity;q=0")], |_, facts| {
             facts.negotiable = false;
         });
@@ -262,10 +263,10 @@ mod tests {
         assert!(codings.is_empty() && identity);
     }
 
-    /// A tag that the same bytes had under another name, and in a coding, selected that coding for
-    /// a type that is never encoded, and without a `Vary`.
+    /// The same bytes had a tag in a coding under another name. That tag selected the coding for a
+    /// type that is never encoded, and without a `Vary`.
     #[test]
-    fn what_is_never_encoded_is_not_selected_in_a_coding_by_its_tag() {
+    fn never_encoded_type_ignores_a_tag_in_a_coding() {
         let coded = tags().coded(&ContentCoding::GZIP, &id()).to_string();
         let plain = |fields: &[(http::HeaderName, &str)]| {
             intend_with(fields, |_, facts| facts.negotiable = false)
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_file_is_encoded_only_for_those_who_insist() {
+    fn small_file_is_encoded_only_when_identity_is_refused() {
         let small = |accept: &str| {
             selected(intend_with(&[(ACCEPT_ENCODING, accept)], |_, facts| facts.small = true)).0
         };
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_cache_would_take_has_no_coding() {
+    fn file_too_large_for_the_cache_has_no_coding() {
         let large = |accept: &str| {
             intend_with(&[(ACCEPT_ENCODING, accept)], |_, facts| {
                 facts.large = true;
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_acceptable_is_406_unless_a_precondition_decides_first() {
+    fn request_without_an_acceptable_coding_is_406_unless_a_precondition_fails() {
         let nothing = (ACCEPT_ENCODING, "identity;q=0");
         assert!(matches!(intend_plain(std::slice::from_ref(&nothing)), Intent::NotAcceptable));
         let failed = intend_plain(&[nothing, (IF_MATCH, "\"other\"")]);
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn any_tag_of_this_content_in_an_acceptable_coding_is_304() {
+    fn any_tag_of_this_content_is_304_when_its_coding_is_acceptable() {
         let old = EncoderId::derive(b"yesterday", b"");
         let tag = tags().coded(&ContentCoding::GZIP, &old).to_string();
         let intent = intend_plain(&[(ACCEPT_ENCODING, "br, gzip"), (IF_NONE_MATCH, &tag)]);
@@ -326,14 +327,14 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_still_holds_is_304() {
+    fn date_is_304_when_it_still_holds() {
         let date = http_date(modified());
         let intent = intend_plain(&[(IF_MODIFIED_SINCE, date.to_str().unwrap())]);
         assert!(matches!(intent, Intent::NotModified(None, _)));
     }
 
     #[test]
-    fn a_range_wants_what_is_stored_and_head_has_none() {
+    fn range_needs_a_stored_representation_and_head_has_no_range() {
         let fields = [(ACCEPT_ENCODING, "br"), (RANGE, "bytes=1-2")];
         let (.., availability, range) = selected(intend_plain(&fields));
         assert_eq!(availability, Availability::Stored);
@@ -362,7 +363,11 @@ mod tests {
 
         let old = tags().coded(&ContentCoding::GZIP, &EncoderId::derive(b"old", b"")).to_string();
         let named = selected(intend_plain(&[accept, range, (IF_RANGE, &old)]));
-        assert_eq!((named.0.len(), named.3), (2, None), "other bytes: all of the new ones");
+        assert_eq!(
+            (named.0.len(), named.3),
+            (2, None),
+            "a tag of other bytes gets all of the new ones"
+        );
     }
 
     #[test]
@@ -373,7 +378,8 @@ mod tests {
         assert_eq!((codings.join(" ").as_str(), identity), ("gzip", false));
     }
 
-    /// A range of the one that If-Range named was sent, though If-Match had named another.
+    /// The response had a range of the representation that If-Range named, though If-Match had
+    /// named another.
     #[test]
     fn if_range_does_not_overrule_if_match() {
         let tag = |coding: &ContentCoding| tags().coded(coding, &id()).to_string();
@@ -387,11 +393,11 @@ mod tests {
         let (codings, identity, _, spec) = ask(&gzip);
         assert_eq!((codings.join(" ").as_str(), identity, spec), ("br", false, None));
         let (codings, _, _, spec) = ask(&br);
-        assert!(codings == ["br"] && spec.is_some(), "the same one may be resumed");
+        assert!(codings == ["br"] && spec.is_some(), "the pinned representation may be resumed");
     }
 
     #[test]
-    fn a_range_of_a_pinned_representation_falls_back_to_all_of_that_one() {
+    fn range_of_a_pinned_representation_falls_back_to_all_of_it() {
         let current = tags().coded(&ContentCoding::GZIP, &id()).to_string();
         let accept = (ACCEPT_ENCODING, "br, gzip");
         let intent = intend_plain(&[accept, (IF_MATCH, &current), (RANGE, "bytes=0-9")]);
@@ -403,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_of_a_coding_that_is_not_offered_selects_nothing() {
+    fn tag_of_a_coding_selects_nothing_when_it_is_not_offered() {
         let zstd = tags().coded(&ContentCoding::ZSTD, &id()).to_string();
         let accept = (ACCEPT_ENCODING, "zstd, br");
         let intent = intend_plain(&[accept.clone(), (IF_MATCH, &zstd)]);

@@ -1,4 +1,4 @@
-//! Keeping responses, and giving them again.
+//! Replay of cached responses, and their storing.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::catalog::Resource;
 use crate::concurrency::sync::clock;
 use crate::sendfile::Connection;
 
-/// The response that a request of this key got a moment ago, if that still holds.
+/// Replays the response that is cached under `key`, if it is still valid.
 pub(super) fn replay<B>(
     site: &Site,
     connection: Option<&Connection>,
@@ -44,7 +44,7 @@ pub(super) fn replay<B>(
     Some(response)
 }
 
-/// Keeps a response under `key`, if it may be given again.
+/// Caches a response under `key`, if it may be replayed.
 pub(super) fn remember(
     site: &Site,
     resource: &Arc<Resource>,
@@ -65,7 +65,8 @@ pub(super) fn remember(
     response
 }
 
-/// The connection to which a body may go by `sendfile`; none over HTTP/2, where frames lie between.
+/// The connection to which a body may go by `sendfile`. There is none over HTTP/2, whose frames lie
+/// between.
 pub(super) fn connection_of(
     own: Option<&Connection>,
     version: Version,

@@ -1,4 +1,4 @@
-//! From a selected representation to a response.
+//! The response made of a selected representation.
 
 use std::sync::Arc;
 
@@ -25,12 +25,12 @@ use crate::metrics::Outcome;
 use crate::representations::{Candidates, Coded, Identity, Selected};
 use crate::sendfile::Connection;
 
-/// The fields that tell a navigation from other requests.
+/// The request fields that distinguish a navigation.
 const NAVIGATION: &str = "Accept, Sec-Fetch-Mode";
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const ORIGINAL_LENGTH: HeaderName = HeaderName::from_static("x-original-content-length");
 
-/// An answer that needs no resource.
+/// A response that needs no resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     Options,
@@ -46,7 +46,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// The answer to a method other than GET and HEAD.
+    /// The response to a method other than GET and HEAD.
     pub(super) fn of_method(method: &Method) -> Option<Self> {
         match *method {
             Method::GET | Method::HEAD => None,
@@ -75,8 +75,8 @@ impl Refusal {
     }
 }
 
-/// Counts and gives an answer that needs no resource: a short text for people, and the fields that
-/// its status requires.
+/// Counts and builds a response that needs no resource. An error has a short text for people as its
+/// body. The fields are those that the status requires.
 pub(super) fn refuse(site: &Site, refusal: Refusal) -> Response<Body> {
     if let Some(outcome) = refusal.outcome() {
         site.representations.counters().request(outcome);
@@ -115,7 +115,7 @@ pub(super) fn refuse(site: &Site, refusal: Refusal) -> Response<Body> {
     response
 }
 
-/// The answer to an error, which is logged if it is the server's.
+/// Builds the response to an error. An error of the server is logged.
 pub(super) fn failed(site: &Site, error: &Error) -> Response<Body> {
     let refusal = match error.kind() {
         ErrorKind::NotFound => Refusal::NotFound,
@@ -153,20 +153,21 @@ pub(super) fn not_acceptable(site: &Site, exchange: &Exchange<'_>) -> Response<B
     response
 }
 
-/// HEAD gets GET's fields and no body. Over HTTP/2, hyper would send one that is there.
+/// Drops the body of a response to HEAD and keeps GET's fields. Over HTTP/2, hyper would send a
+/// body that is there.
 pub(super) fn without_body_for_head(method: &Method, response: Response<Body>) -> Response<Body> {
     if method == Method::HEAD { response.map(Body::emptied) } else { response }
 }
 
-/// One request for one resource.
+/// A request and the resource that answers it.
 pub(super) struct Exchange<'a> {
     pub(super) head: Head<'a>,
     pub(super) options: Option<&'a RequestOptions>,
     pub(super) connection: Option<Connection>,
-    /// Whether a stored body is kept for the next request of this kind.
+    /// Whether the response cache keeps a stored body for the next request of this kind.
     pub(super) is_remembered: bool,
     pub(super) resource: Arc<Resource>,
-    /// Whether the path itself leads nowhere, and the index answers a navigation to it.
+    /// Whether the index answers a navigation to a path that leads nowhere.
     pub(super) spa: bool,
 }
 
@@ -177,7 +178,7 @@ impl Exchange<'_> {
     }
 }
 
-/// A response, and its body for the next request of this kind, if it may be given again.
+/// A response and the body to cache with it; `None` if it may not be replayed.
 pub(super) struct Answered {
     pub(super) response: Response<Body>,
     pub(super) body: Option<CachedBody>,
@@ -189,7 +190,7 @@ impl From<Response<Body>> for Answered {
     }
 }
 
-/// Coding, validator and length of the selected representation.
+/// Coding, validator, length and cache status of the selected representation.
 struct Representation {
     coding: ContentCoding,
     tag: Option<EntityTag>,
@@ -197,7 +198,7 @@ struct Representation {
     cache_status: Option<CacheStatus>,
 }
 
-/// Answers with what was selected; `None` if the resource has changed.
+/// Responds with the selected representation; `None` if the resource has changed.
 pub(super) async fn send(
     site: &Site,
     exchange: &Exchange<'_>,
@@ -208,7 +209,7 @@ pub(super) async fn send(
         Selected::Coded(coded) => Ok(Some(send_coded(site, exchange, &coded, range))),
         Selected::Identity { detail, is_best } => {
             let answered = send_identity(site, exchange, detail, range).await?;
-            // Identity as a second choice is not what the next request should get.
+            // Identity as a second choice is not cached: the next request may get a coding.
             Ok(answered.map(|answered| Answered {
                 body: answered.body.filter(|_| is_best && range.is_none()),
                 ..answered
@@ -235,7 +236,7 @@ fn send_coded(
         cache_status: Some(coded.status),
     };
     let kept = match (&coded.entry, range) {
-        // A second choice is what there is now, not what there will be.
+        // A second choice is not cached: the first choice may be there a moment later.
         (Some(entry), None) if coded.is_best && exchange.is_remembered => {
             Some(match representations.short_payload(entry) {
                 Some(bytes) => CachedBody::Payload(Arc::downgrade(&bytes)),
@@ -313,7 +314,7 @@ async fn send_identity(
     Ok(Some(Answered { response, body: kept }))
 }
 
-/// Status and fields of a 200, 206 or 416.
+/// Builds the head of a 200, 206 or 416.
 fn head_of(
     site: &Site,
     exchange: &Exchange<'_>,
@@ -381,7 +382,8 @@ fn head_of(
     )
 }
 
-/// 304, RFC 9110 §15.4.5: the fields that a cache needs to update what it has.
+/// Builds a 304 (RFC 9110 §15.4.5) with the fields that a cache needs to update its stored
+/// response.
 pub(super) fn not_modified(
     site: &Site,
     exchange: &Exchange<'_>,
@@ -439,7 +441,7 @@ fn finish(
     response
 }
 
-/// The fields that go with the resource's path, and Vary, which is made only here.
+/// Collects the fields of the resource's path, and adds Vary.
 fn path_fields(site: &Site, exchange: &Exchange<'_>) -> HeaderMap {
     let mut fields = site.settings.headers.fields(&exchange.resource.path);
     if exchange.is_negotiable() {
@@ -461,7 +463,7 @@ fn overrides(exchange: &Exchange<'_>, fields: &mut HeaderMap) {
     }
 }
 
-/// Gives `response` its body, which takes over what was served from the empty one before.
+/// Replaces the empty body of `response` by `body`, which takes over its [`Served`].
 fn fill(response: &mut Response<Body>, body: Body) {
     let served = response.body().shared_served().cloned();
     *response.body_mut() = match served {
@@ -499,7 +501,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outcome_is_bypass_only_when_the_cache_kept_a_coding_from_its_client() {
+    fn outcome_is_bypass_only_when_a_wanted_coding_is_not_sent() {
         let bypass = |detail| Some(CacheStatus::Forward(Forward::Bypass(detail)));
         assert_eq!(outcome(StatusCode::OK, bypass(Detail::Patience)), Outcome::Bypass);
         assert_eq!(outcome(StatusCode::OK, bypass(Detail::Identity)), Outcome::Identity);

@@ -1,8 +1,9 @@
-//! Responses that are given again for a moment, under all that they depend on.
+//! A cache of whole responses, which are replayed for up to a second.
 //!
-//! Nearly every request is like another one of the same second in everything that matters. Its
-//! answer is then a copy: nothing is parsed, negotiated, looked up or read again. A request with a
-//! range, a date, another condition or overrides is always answered from scratch, and so is HEAD.
+//! Its key holds every part of a request that the response depends on. Nearly every request equals
+//! another one of the same second in these parts. Its response is then a copy: nothing is parsed,
+//! negotiated, looked up or read again. A request with a range, a date, another condition or
+//! overrides is always answered from scratch, and so is HEAD.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -21,12 +22,12 @@ use crate::cache::Entry;
 use crate::catalog::Held;
 use crate::limits::{CACHED_RESPONSE_LIFETIME, CACHED_RESPONSE_OVERHEAD};
 
-/// The remembered responses, bounded in bytes; the least useful ones make room.
+/// The cached responses, bounded in bytes. The least useful ones are evicted.
 pub(super) struct ResponseCache(
     Option<quick_cache::sync::Cache<RequestKey, Arc<CachedResponse>, ByLength>>,
 );
 
-/// Everything in a request that its answer may depend on.
+/// The parts of a request that its response may depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RequestKey {
     path: Box<str>,
@@ -42,12 +43,13 @@ pub(super) struct BorrowedKey<'a> {
     if_none_match: Option<&'a [u8]>,
 }
 
-/// A response that may be given again.
+/// A response that may be replayed.
 #[derive(Debug)]
 pub(super) struct CachedResponse {
-    /// When it was made, in milliseconds of [`clock`](crate::concurrency::sync::clock).
+    /// The time at which it was made, in milliseconds of
+    /// [`clock`](crate::concurrency::sync::clock).
     pub(super) made: u64,
-    /// The resource that it is about.
+    /// The resource that it represents.
     pub(super) held: Held,
     pub(super) status: StatusCode,
     pub(super) fields: HeaderMap,
@@ -59,11 +61,11 @@ pub(super) struct CachedResponse {
 #[derive(Clone, Debug)]
 pub(super) enum CachedBody {
     Empty,
-    /// The bytes that the resource has itself.
+    /// The bytes that the resource holds itself.
     Resource,
-    /// This payload, as long as it is kept in memory.
+    /// A payload, as long as it is kept in memory.
     Payload(Weak<Bytes>),
-    /// This entry's payload, as long as the entry is open.
+    /// An entry's payload, as long as the entry is open.
     Entry(Weak<Entry>),
 }
 
@@ -78,14 +80,14 @@ impl CachedBody {
 }
 
 impl ResponseCache {
-    /// Keeps at most `bytes` bytes; nothing if that is zero.
+    /// Creates a cache of at most `bytes` bytes; zero keeps nothing.
     pub(super) fn new(bytes: u64) -> Self {
         let room = usize::try_from(bytes / CACHED_RESPONSE_OVERHEAD).unwrap_or(usize::MAX);
         Self((room > 0).then(|| quick_cache::sync::Cache::with_weighter(room, bytes, ByLength)))
     }
 
-    /// The response to a request of this key, if it still holds at `now`, in milliseconds of
-    /// [`clock`](crate::concurrency::sync::clock).
+    /// Finds the response to a request of this key, if it is still valid at `now`, in milliseconds
+    /// of [`clock`](crate::concurrency::sync::clock).
     pub(super) fn get(&self, key: &BorrowedKey<'_>, now: u64) -> Option<Arc<CachedResponse>> {
         let cached = self.0.as_ref()?.get(key)?;
         let lifetime = CACHED_RESPONSE_LIFETIME.min(cached.held.fresh);
@@ -101,7 +103,7 @@ impl ResponseCache {
 }
 
 impl<'a> BorrowedKey<'a> {
-    /// The key of a request; `None` if its answer may depend on anything else.
+    /// Builds the key of a request; `None` if its response may depend on anything else.
     pub(super) fn new<B>(request: &'a Request<B>) -> Option<Self> {
         if request.method() != Method::GET || request.version() < Version::HTTP_11 {
             return None;
@@ -145,14 +147,14 @@ impl<'a> BorrowedKey<'a> {
     }
 }
 
-/// Whether `name` begins as one of the fields that an answer depends on. Most fields do not, and
-/// are passed over at the cost of a byte.
+/// Whether `name` begins like one of the fields that a response depends on. Most fields do not, and
+/// cost the comparison of one byte.
 fn may_matter(name: &HeaderName) -> bool {
     matches!(name.as_str().as_bytes(), [b'a' | b'i' | b'r', ..])
 }
 
 impl RequestKey {
-    /// Whether the request asks only whether something has changed.
+    /// Whether the request has If-None-Match.
     pub(super) fn is_conditional(&self) -> bool {
         self.if_none_match.is_some()
     }
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn key_differs_only_in_fields_that_the_answer_depends_on() {
+    fn key_differs_only_in_fields_that_the_response_depends_on() {
         let plain = key(&[]).unwrap();
         assert_eq!(key(&[("user-agent", "x"), ("accept", "*/*")]).unwrap(), plain);
         let gzip = key(&[("accept-encoding", "gzip")]).unwrap();

@@ -4,7 +4,7 @@ use super::headers::HeaderRules;
 use super::response_cache::ResponseCache;
 use crate::representations::Representations;
 
-/// What all clones of a service share.
+/// The state that all clones of a service share.
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) representations: Representations,
@@ -12,11 +12,11 @@ pub(super) struct Site {
     pub(super) response_cache: ResponseCache,
 }
 
-/// The rules for answers.
+/// The settings that shape a response.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) headers: HeaderRules,
-    /// The names that are tried for a directory.
+    /// The file names that are tried for a directory, in order.
     pub(super) index: Vec<String>,
     pub(super) spa: bool,
     pub(super) original_length: bool,

@@ -1,4 +1,4 @@
-//! Filling the cache ahead.
+//! Warming: the cache is filled ahead of requests.
 
 use std::sync::Arc;
 
@@ -9,30 +9,29 @@ use crate::http::{Compressibility, ContentCoding, SourcePath};
 use crate::limits::{SMALLEST_SOURCE, WARM_AT_ONCE, WARM_PAUSE};
 use crate::representations::Representations;
 
-/// One representation that [`warm`](crate::ServeCompressed::warm) is done with.
+/// The result of [`warm`](crate::ServeCompressed::warm) for one representation.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Warmed {
-    /// The file.
+    /// The file's path in the source.
     pub path: SourcePath,
     /// The content coding.
     pub coding: ContentCoding,
     /// The file's length in bytes.
     pub source_len: u64,
-    /// The length of its representation in bytes; `None` if there is none to keep, because it
-    /// would not save enough or could not be made.
+    /// The representation's length in bytes; `None` if it would not save 5 % or could not be made.
     pub encoded_len: Option<u64>,
 }
 
-/// What came of [`warm`](crate::ServeCompressed::warm).
+/// The totals of [`warm`](crate::ServeCompressed::warm).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WarmSummary {
-    /// Representations that are in the cache now.
+    /// The number of representations that are in the cache now.
     pub stored: u64,
-    /// Those that would not save enough.
+    /// The number of representations that would not save 5 %.
     pub unprofitable: u64,
-    /// Those that could not be made, or files that could not be read.
+    /// The number of representations that could not be made, and of files that could not be read.
     pub failed: u64,
 }
 
@@ -58,7 +57,7 @@ pub(super) async fn warm(
         }
         for (resource, codec, done) in under_way {
             let mut result = done.await;
-            // A full queue is no reason to leave a file out: there is time.
+            // A full queue delays a file and leaves none out, as no request waits.
             while result == Err(Failure::Dropped) && !representations.is_closing() {
                 tokio::time::sleep(WARM_PAUSE).await;
                 result = representations.warm(&resource, &codec).await;

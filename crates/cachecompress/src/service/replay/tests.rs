@@ -1,4 +1,4 @@
-//! What is given again, and what is not: of a real directory, with real and remembered caches.
+//! Tests of the response cache, on a real directory, with caches on disk and in memory.
 
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 #![allow(
@@ -28,14 +28,14 @@ use crate::service::response_cache::BorrowedKey;
 use crate::service::{Builder, RequestOptions, ServeCompressed, Shutdown};
 use crate::source::Directory;
 
-/// So long that what is kept is still there when it is looked for, however slow the machine.
+/// A time so long that a cached response is still there when a slow machine looks for it.
 const LONG: Duration = Duration::from_secs(600);
 const GZIP: (&str, &str) = ("accept-encoding", "gzip");
 
-/// A directory to serve, and room for a cache beside it.
+/// A directory to serve, with room for a cache beside it.
 struct Site(TempDir);
 
-/// What a response was made of, beside how it was served.
+/// The parts of a response that a client sees.
 #[derive(Clone, Debug, PartialEq)]
 struct Read {
     status: StatusCode,
@@ -63,7 +63,7 @@ impl Site {
         fs::write(file, bytes).unwrap();
     }
 
-    /// By a new file under the name.
+    /// Replaces a file by rename.
     fn replace(&self, name: &str, bytes: &[u8]) {
         self.write("new", bytes);
         fs::rename(self.file("new"), self.file(name)).unwrap();
@@ -73,7 +73,7 @@ impl Site {
         self.0.path().join("cache")
     }
 
-    /// A service that keeps answers, and waits for codings.
+    /// The builder of a service that caches responses and waits for codings.
     fn builder(&self) -> Builder {
         ServeCompressed::builder(Directory::new(self.0.path().join("site")).unwrap())
             .revalidate(LONG)
@@ -85,7 +85,7 @@ impl Site {
     }
 }
 
-/// Text that every encoder makes shorter; the same for the same seed.
+/// Makes text that every encoder shortens. The same seed makes the same text.
 fn text(seed: usize, len: usize) -> Vec<u8> {
     let words = ["tide", "harbour", "lantern", "gull", "rope", "anchor", "salt"];
     let mut text = Vec::new();
@@ -134,7 +134,7 @@ fn is_replayed<F>(service: &ServeCompressed<F>, request: &Request<()>) -> bool {
     BorrowedKey::new(request).and_then(replay).is_some()
 }
 
-/// Asks until the answer is stored, and then once more, after which it is kept if it ever is.
+/// Requests until the entry is stored, and once more. A response that may be cached is then cached.
 async fn warm<F>(service: &ServeCompressed<F>, path: &str, fields: &[(&str, &str)]) -> Read
 where
     ServeCompressed<F>: Service<Request<()>, Response = Response<Body>, Error = Infallible> + Clone,
@@ -150,14 +150,18 @@ async fn settle<F>(service: &ServeCompressed<F>) {
     }
 }
 
-/// Whether the answer is kept once it was given; for a second at least, which a busy machine may
-/// let pass before anybody looks.
-async fn keeps<F>(service: &ServeCompressed<F>, path: &str, fields: &[(&str, &str)]) -> bool
+/// Whether a response is cached once it was given. A cached one lasts a second, which may pass on a
+/// busy machine before the check, so it is requested up to ten times.
+async fn becomes_cached<F>(
+    service: &ServeCompressed<F>,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> bool
 where
     ServeCompressed<F>: Service<Request<()>, Response = Response<Body>, Error = Infallible> + Clone,
 {
     for _ in 0..10 {
-        if is_kept(service, path, fields) {
+        if is_cached(service, path, fields) {
             return true;
         }
         get(service, path, fields).await;
@@ -165,7 +169,7 @@ where
     false
 }
 
-fn is_kept<F>(service: &ServeCompressed<F>, path: &str, fields: &[(&str, &str)]) -> bool {
+fn is_cached<F>(service: &ServeCompressed<F>, path: &str, fields: &[(&str, &str)]) -> bool {
     is_replayed(service, &request(path, fields))
 }
 
@@ -174,7 +178,7 @@ impl Read {
         self.head.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The source's bytes; only identity and gzip.
+    /// Decodes the body, of identity or gzip.
     fn decoded(&self) -> Vec<u8> {
         if self.field("content-encoding").is_empty() {
             return self.body.to_vec();
@@ -188,15 +192,15 @@ impl Read {
 }
 
 #[tokio::test]
-async fn an_answer_given_again_is_the_answer() {
+async fn replayed_response_equals_the_first() {
     let site = Site::new(&[("short.txt", &text(1, 5000)), ("long.txt", &text(2, 900_000))]);
     let service = site.service();
     for path in ["/short.txt", "/long.txt"] {
         for fields in [&[][..], &[GZIP], &[("accept-encoding", "br, gzip;q=0.5")]] {
             let first = warm(&service, path, fields).await;
-            // What is read from its file to the end is never kept.
+            // A body that is read from its file is never cached.
             assert_eq!(
-                is_kept(&service, path, fields),
+                is_cached(&service, path, fields),
                 !(fields.is_empty() && path == "/long.txt")
             );
             assert_eq!(get(&service, path, fields).await, first, "{path} {fields:?}");
@@ -204,16 +208,16 @@ async fn an_answer_given_again_is_the_answer() {
             let unchanged = unchanged.as_slice();
             let first = get(&service, path, unchanged).await;
             assert_eq!(first.status, StatusCode::NOT_MODIFIED);
-            assert!(keeps(&service, path, unchanged).await);
+            assert!(becomes_cached(&service, path, unchanged).await);
             assert_eq!(get(&service, path, unchanged).await, first, "{path} {unchanged:?}");
         }
     }
 }
 
-/// Each edit is seen by every request that begins `revalidate` after it, with requests all the
-/// while that keep the file's answers warm.
+/// Requests keep the files' responses warm all the while. Every request that begins `revalidate`
+/// after an edit must see it.
 #[tokio::test]
-async fn edits_are_seen_within_revalidate() {
+async fn edit_is_seen_within_revalidate() {
     const REVALIDATE: Duration = Duration::from_millis(400);
     const FILES: [&str; 6] = ["replaced", "smuggled", "swapped", "removed", "directory", "index"];
 
@@ -249,11 +253,13 @@ async fn edits_are_seen_within_revalidate() {
     loop {
         let is_due = edited.elapsed() >= REVALIDATE;
         for name in FILES {
-            again += usize::from(is_kept(&service, &path(name), &[GZIP]));
+            again += usize::from(is_cached(&service, &path(name), &[GZIP]));
             let due = edited.elapsed() >= REVALIDATE;
             let answer = get(&service, &path(name), &[GZIP]).await;
             match (name, answer.status.as_u16()) {
-                (_, 200) if answer.decoded() == old => assert!(!due, "{name} is seen too late"),
+                (_, 200) if answer.decoded() == old => {
+                    assert!(!due, "the edit of {name} is seen too late")
+                }
                 ("removed", 404) | ("directory", 308) => {}
                 (_, status) => {
                     assert_eq!(status, 200, "{name}");
@@ -266,26 +272,26 @@ async fn edits_are_seen_within_revalidate() {
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    println!("{again} answers were given again meanwhile");
+    println!("{again} responses were replayed meanwhile");
 }
 
-/// An answer with a directory's second index held for a second, however small `revalidate` was, as
-/// long as others asked for that file by its own name and so kept what was known of it fresh.
+/// A response with a directory's second index held for a second, however small `revalidate` was.
+/// Other requests named that file by its own path, and so kept its resource fresh.
 #[tokio::test]
-async fn a_better_index_is_seen_within_revalidate() {
+async fn better_index_is_seen_within_revalidate() {
     const REVALIDATE: Duration = Duration::from_millis(200);
 
     let site = Site::new(&[("index.html", &text(1, 5000))]);
-    // Until it has rested, each look at it makes it another resource.
+    // Until the file has rested, each lookup makes it another resource.
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let names = ["first.html", "index.html"].map(str::to_owned);
     let service = site.builder().revalidate(REVALIDATE).index(names).build().unwrap();
     warm(&service, "/index.html", &[GZIP]).await;
-    assert!(keeps(&service, "/", &[GZIP]).await);
+    assert!(becomes_cached(&service, "/", &[GZIP]).await);
     site.write("first.html", &text(2, 5000));
     let written = Instant::now();
     loop {
-        // So often that it is one of these which finds the file due for a look, and begins it.
+        // So many requests make it likely that one of these begins the lookup that is due.
         for _ in 0..20 {
             get(&service, "/index.html", &[GZIP]).await;
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -293,14 +299,14 @@ async fn a_better_index_is_seen_within_revalidate() {
         let is_due = written.elapsed() >= REVALIDATE;
         let is_new = get(&service, "/", &[GZIP]).await.decoded() == text(2, 5000);
         if is_new || is_due {
-            assert!(is_new, "it is seen too late");
+            assert!(is_new, "the first index is seen too late");
             break;
         }
     }
 }
 
 #[tokio::test]
-async fn whoever_looks_at_every_request_keeps_no_answer() {
+async fn service_caches_no_response_when_revalidate_is_zero() {
     let site = Site::new(&[("a.txt", &text(1, 5000))]);
     let service = site.builder().revalidate(Duration::ZERO).build().unwrap();
     for n in 2..12 {
@@ -308,16 +314,16 @@ async fn whoever_looks_at_every_request_keeps_no_answer() {
         let fields = [GZIP, ("if-none-match", tag.as_str())];
         assert_eq!(get(&service, "/a.txt", &fields).await.status, 304);
         for fields in [&[][..], &[GZIP], &fields] {
-            assert!(!is_kept(&service, "/a.txt", fields), "{fields:?}");
+            assert!(!is_cached(&service, "/a.txt", fields), "{fields:?}");
         }
         site.replace("a.txt", &text(n, 5000));
         assert!(get(&service, "/a.txt", &[GZIP]).await.decoded() == text(n, 5000));
     }
 }
 
-/// The second best, and identity because the best is not there yet, are for this once.
+/// A second choice, and identity in place of a coding that is not there yet, are sent once.
 #[tokio::test]
-async fn only_the_best_is_given_again() {
+async fn only_the_first_choice_is_cached() {
     let site = Site::new(&[("a.txt", &text(1, 400_000)), ("b.txt", &text(2, 60_000))]);
     let service = site.builder().patience(Duration::ZERO).build().unwrap();
     let both = [("accept-encoding", "br, gzip;q=0.9")];
@@ -331,26 +337,27 @@ async fn only_the_best_is_given_again() {
             break;
         }
         others += 1;
-        // A brotli that is on its way is not kept either: it has no length.
+        // A growing brotli body is not cached either: it has no length.
         if service.metrics().inflight > 0 {
-            assert!(!is_kept(&service, "/a.txt", &both), "{:?}", answer.head);
+            assert!(!is_cached(&service, "/a.txt", &both), "{:?}", answer.head);
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert!(others > 0, "brotli was there before anybody asked for it");
-    assert!(keeps(&service, "/a.txt", &both).await);
+    assert!(others > 0, "brotli was there before the first request for it");
+    assert!(becomes_cached(&service, "/a.txt", &both).await);
     assert_eq!(get(&service, "/a.txt", &both).await.field("content-encoding"), "br");
-    // Identity for want of an encoder, though as short as what is kept.
+    // Identity for want of an encoder is not cached, though it is short enough.
     service.shutdown(Shutdown::Finish).await;
     let plain = get(&service, "/b.txt", &both).await;
     assert!(plain.field("cache-status").contains("bypass"), "{:?}", plain.head);
-    assert!(!is_kept(&service, "/b.txt", &both));
-    assert!(keeps(&service, "/b.txt", &[]).await);
+    assert!(!is_cached(&service, "/b.txt", &both));
+    assert!(becomes_cached(&service, "/b.txt", &[]).await);
 }
 
-/// Every mixture of what an answer depends on gets what a service that keeps nothing gives.
+/// Every mixture of fields that a response depends on gets the response of a service without a
+/// cache of responses.
 #[tokio::test]
-async fn kept_answers_never_mix() {
+async fn cached_responses_never_mix() {
     let site = Site::new(&[("a.txt", &text(1, 5000)), ("b.txt", &text(2, 90_000))]);
     let service = site.service();
     let fresh = site.builder().memory_cache(0).build().unwrap();
@@ -377,20 +384,20 @@ async fn kept_answers_never_mix() {
                     let tag = tag.as_deref().map(|tag| ("if-none-match", tag));
                     let fields: Vec<_> = accept.into_iter().chain(tag).collect();
                     let expected = get(&fresh, path, &fields).await;
-                    kept += usize::from(is_kept(&service, path, &fields));
+                    kept += usize::from(is_cached(&service, path, &fields));
                     assert_eq!(get(&service, path, &fields).await, expected, "{path} {fields:?}");
                     asked += 1;
-                    assert!(!is_kept(&fresh, path, &fields));
+                    assert!(!is_cached(&fresh, path, &fields));
                 }
             }
         }
     }
-    println!("{kept} of {asked} were given again");
+    println!("{kept} of {asked} responses were replayed");
     assert!(kept > 0);
 }
 
 #[tokio::test]
-async fn a_requests_own_options_neither_take_nor_leave_an_answer() {
+async fn request_with_options_neither_uses_nor_fills_the_cache() {
     let site = Site::new(&[("a.txt", &text(1, 5000))]);
     let name = HeaderName::from_static("x-mine");
     let optioned = |fields: &[(&str, &str)]| {
@@ -409,35 +416,35 @@ async fn a_requests_own_options_neither_take_nor_leave_an_answer() {
         assert!(!is_replayed(&service, &optioned(&fields)));
         settle(&service).await;
     }
-    assert!(!is_kept(&service, "/a.txt", &fields));
+    assert!(!is_cached(&service, "/a.txt", &fields));
     for _ in 0..3 {
         let plain = warm(&service, "/a.txt", &fields).await;
         assert_eq!((plain.field("content-encoding"), plain.field("x-mine")), ("br", ""));
-        assert!(keeps(&service, "/a.txt", &fields).await);
+        assert!(becomes_cached(&service, "/a.txt", &fields).await);
         let mine = send(&service, optioned(&fields)).await;
         assert_eq!((mine.field("content-encoding"), mine.field("x-mine")), ("gzip", "yes"));
     }
 }
 
 #[tokio::test]
-async fn what_a_navigation_was_led_to_is_not_kept() {
+async fn index_for_an_unknown_path_is_not_cached() {
     let site = Site::new(&[("index.html", &text(1, 5000))]);
     let service = site.builder().spa(true).build().unwrap();
     let navigation = [("accept", "text/html"), GZIP];
     assert_eq!(warm(&service, "/users/7", &navigation).await.status, 200);
-    assert!(!is_kept(&service, "/users/7", &navigation));
+    assert!(!is_cached(&service, "/users/7", &navigation));
     let fetched = [("accept", "application/json"), GZIP];
     assert_eq!(get(&service, "/users/7", &fetched).await.status, 404);
     warm(&service, "/", &navigation).await;
-    assert!(keeps(&service, "/", &navigation).await);
+    assert!(becomes_cached(&service, "/", &navigation).await);
     assert_eq!(get(&service, "/users/8", &fetched).await.status, 404);
-    // Now there is such a file, as a deployment brings it.
+    // A deployment now brings a file at that path.
     site.write("users/7", &text(2, 5000));
     assert!(get(&service, "/users/7", &navigation).await.decoded() == text(2, 5000));
 }
 
 #[tokio::test]
-async fn a_fallback_gets_every_request_that_leads_nowhere() {
+async fn fallback_gets_every_request_that_leads_nowhere() {
     let site = Site::new(&[("a.txt", &text(1, 5000))]);
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
@@ -448,22 +455,25 @@ async fn a_fallback_gets_every_request_that_leads_nowhere() {
     for number in 1..=5 {
         let answer = get(&service, "/api", &[GZIP]).await;
         assert_eq!(answer.body, number.to_string());
-        assert!(!is_kept(&service, "/api", &[GZIP]));
+        assert!(!is_cached(&service, "/api", &[GZIP]));
         assert!(warm(&service, "/a.txt", &[GZIP]).await.decoded() == text(1, 5000));
-        assert!(keeps(&service, "/a.txt", &[GZIP]).await);
+        assert!(becomes_cached(&service, "/a.txt", &[GZIP]).await);
     }
     assert_eq!(asked.load(Ordering::Relaxed), 5);
 }
 
 #[tokio::test]
-async fn answers_given_again_are_counted() {
+async fn replayed_responses_are_counted() {
     let site = Site::new(&[("a.txt", &text(1, 5000)), ("b.txt", &text(2, 900_000))]);
     let service = site.service();
     for path in ["/a.txt", "/b.txt"] {
         let warm = warm(&service, path, &[GZIP]).await;
         let unchanged = [GZIP, ("if-none-match", warm.field("etag"))];
         get(&service, path, &unchanged).await;
-        assert!(keeps(&service, path, &[GZIP]).await && keeps(&service, path, &unchanged).await);
+        assert!(
+            becomes_cached(&service, path, &[GZIP]).await
+                && becomes_cached(&service, path, &unchanged).await
+        );
         let before = service.metrics();
         for _ in 0..10 {
             get(&service, path, &[GZIP]).await;
@@ -481,9 +491,9 @@ async fn answers_given_again_are_counted() {
     }
 }
 
-/// Whatever becomes of the entry, an answer that was made of it is right, or made anew.
+/// A cached response whose entry vanishes is either right or made anew.
 #[tokio::test]
-async fn entries_that_vanish_do_no_harm_to_answers() {
+async fn cached_response_stays_right_when_its_entry_vanishes() {
     let remove = |cache: &Path| fs::remove_dir_all(cache).unwrap();
     let unlink = |cache: &Path| {
         for shard in fs::read_dir(cache.join("v1/entries")).unwrap() {
@@ -502,7 +512,7 @@ async fn entries_that_vanish_do_no_harm_to_answers() {
         for (path, source) in [("/short.txt", &short), ("/long.txt", &long)] {
             was.push(warm(&service, path, &[GZIP]).await);
             assert!(was.last().unwrap().decoded() == *source);
-            assert!(keeps(&service, path, &[GZIP]).await);
+            assert!(becomes_cached(&service, path, &[GZIP]).await);
         }
         let Ok(running) = service.clone().oneshot(request("/long.txt", &[GZIP])).await;
         vanish(&path);
@@ -515,9 +525,10 @@ async fn entries_that_vanish_do_no_harm_to_answers() {
     }
 }
 
-/// Bytes of an entry that was overwritten in place stayed in memory when the entry was long replaced.
+/// The bytes of an entry that was overwritten in place stayed in memory after the entry had been
+/// replaced.
 #[tokio::test]
-async fn what_was_overwritten_in_place_is_not_kept_in_memory() {
+async fn entry_overwritten_in_place_is_not_kept_in_memory() {
     let site = Site::new(&[]);
     let source = text(1, 9000);
     site.write("a.txt", &source);
@@ -533,19 +544,20 @@ async fn what_was_overwritten_in_place_is_not_kept_in_memory() {
     bytes[middle] ^= 1;
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
-    // Within the second for which an open entry is trusted.
+    // This request comes within the second for which an open entry is trusted.
     let _ = get(&service, "/a.txt", &[GZIP]).await;
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    // The first has it encoded again, the second gets what is stored then.
+    // The first request has the file encoded again. The second gets the new entry.
     for _ in 0..2 {
         assert!(get(&service, "/a.txt", &[GZIP]).await.decoded() == source);
         settle(&service).await;
     }
 }
 
-/// An answer does not hold its entry: evicted and closed, that is gone, and answered from scratch.
+/// A cached response does not hold its entry open. Once the entry is evicted and closed, the
+/// response is made from scratch.
 #[tokio::test]
-async fn an_answer_whose_entry_was_closed_is_made_anew() {
+async fn response_is_made_anew_when_its_entry_is_closed() {
     let site = Site::new(&[]);
     for n in 0..8 {
         site.write(&format!("{n}.txt"), &text(n, 3_000_000));
@@ -556,7 +568,7 @@ async fn an_answer_whose_entry_was_closed_is_made_anew() {
     for _ in 0..2 {
         for n in 0..8 {
             let path = format!("/{n}.txt");
-            gone += usize::from(!is_kept(&service, &path, &[GZIP]));
+            gone += usize::from(!is_cached(&service, &path, &[GZIP]));
             assert!(get(&service, &path, &[GZIP]).await.decoded() == text(n, 3_000_000));
             settle(&service).await;
             get(&service, &path, &[GZIP]).await;
@@ -565,9 +577,9 @@ async fn an_answer_whose_entry_was_closed_is_made_anew() {
     assert!(gone > 8, "every entry was held open: {gone}");
 }
 
-/// 1 MiB is room for no more than 512 answers of at least 2 KiB each.
+/// 1 MiB has room for at most 512 responses of at least 2 KiB each.
 #[tokio::test]
-async fn many_different_answers_stay_within_their_memory() {
+async fn many_different_responses_stay_within_their_memory() {
     const ROOM: usize = 1 << 20;
     let site = Site::new(&[("a.txt", &text(1, 300)), ("b.txt", &text(2, 30_000))]);
     let service = site.builder().memory_cache(ROOM as u64).build().unwrap();
@@ -587,24 +599,24 @@ async fn many_different_answers_stay_within_their_memory() {
     let mut bytes = 0;
     for n in 0..3000 {
         let fields = [("accept-encoding", &*spelling(n))];
-        bytes += if is_kept(&service, "/b.txt", &fields) { 2048 + longest } else { 0 };
-        bytes += if is_kept(&service, "/a.txt", &fields) { 2048 + 300 } else { 0 };
-        let kept = is_kept(&service, "/a.txt", &[("if-none-match", &lengthy(n))]);
+        bytes += if is_cached(&service, "/b.txt", &fields) { 2048 + longest } else { 0 };
+        bytes += if is_cached(&service, "/a.txt", &fields) { 2048 + 300 } else { 0 };
+        let kept = is_cached(&service, "/a.txt", &[("if-none-match", &lengthy(n))]);
         bytes += if kept { 2048 + long.len() } else { 0 };
     }
-    println!("{bytes} bytes are kept");
+    println!("{bytes} bytes are cached");
     assert!((ROOM / 4..=ROOM).contains(&bytes), "{bytes}");
 }
 
 #[tokio::test]
-async fn without_memory_no_answer_is_kept_and_all_are_right() {
+async fn service_without_memory_caches_nothing_and_responds_right() {
     let site = Site::new(&[("a.txt", &text(1, 5000)), ("b.txt", &text(2, 300_000))]);
     let service = site.builder().memory_cache(0).build().unwrap();
     for _ in 0..3 {
         for (path, source) in [("/a.txt", text(1, 5000)), ("/b.txt", text(2, 300_000))] {
             for fields in [&[][..], &[GZIP]] {
                 assert!(warm(&service, path, fields).await.decoded() == source);
-                assert!(!is_kept(&service, path, fields));
+                assert!(!is_cached(&service, path, fields));
             }
         }
     }
