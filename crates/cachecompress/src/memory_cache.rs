@@ -1,6 +1,6 @@
-//! Short payloads in memory.
+//! A cache of short payloads in memory.
 //!
-//! Each is there once, for any number of answers and clients.
+//! It holds each payload once, for any number of responses and clients.
 
 use std::sync::Arc;
 
@@ -14,15 +14,16 @@ use crate::limits::PAYLOAD_IN_MEMORY;
 /// The key of a payload: its content and, for a coded one, its encoder.
 pub(crate) type PayloadKey = (Digest, Option<EncoderId>);
 
-/// Payloads of up to [`PAYLOAD_IN_MEMORY`] bytes, bounded in all; the least useful ones make room.
-/// Cloned handles share them.
+/// Payloads of up to [`PAYLOAD_IN_MEMORY`] bytes each, bounded in total. The least useful ones are
+/// evicted. Cloned handles share them.
 #[derive(Clone, Debug)]
 pub(crate) struct MemoryCache(Option<Arc<Cache<PayloadKey, Arc<Bytes>, ByLength>>>);
 
 impl MemoryCache {
-    /// Keeps at most `bytes` bytes; none if they are not enough for a few payloads.
+    /// Creates a cache of at most `bytes` bytes. Room for less than two of the longest payloads
+    /// keeps none.
     pub(crate) fn new(bytes: u64) -> Self {
-        // Each shard has a share of the room, which must do for the longest payload.
+        // A shard's share of the room must hold the longest payload.
         let most_shards = usize::try_from(bytes / (16 * PAYLOAD_IN_MEMORY)).unwrap_or(usize::MAX);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let options = OptionsBuilder::new()
@@ -37,7 +38,7 @@ impl MemoryCache {
         Self(options.ok().filter(|_| bytes >= 2 * PAYLOAD_IN_MEMORY).map(cache).map(Arc::new))
     }
 
-    /// Whether any are kept.
+    /// Whether payloads are kept at all.
     pub(crate) fn keep_any(&self) -> bool {
         self.0.is_some()
     }

@@ -1,4 +1,4 @@
-//! Reads of a file, chunk by chunk, that never block the polling thread.
+//! Reads of a file, chunk by chunk, that do not block the polling thread.
 
 use std::future::Future as _;
 use std::io;
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::fs::{DiskFile, Fingerprint};
 use crate::limits::READ_CHUNK;
 
-/// Reads chunks of one file: from the page cache at once, from the disk on an I/O thread.
+/// Reads chunks of one file: from the page cache at once, from the disk on a reader thread.
 #[derive(Debug)]
 pub(crate) struct Chunks {
     file: Arc<dyn DiskFile>,
@@ -26,7 +26,7 @@ pub(crate) struct Chunks {
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
-    /// The file's state after the read, if the caller wanted it.
+    /// The file's state after the read, if the caller asked for it.
     pub(crate) after: Option<Fingerprint>,
 }
 
@@ -35,13 +35,13 @@ impl Chunks {
         Self { file, threads, pending: None }
     }
 
-    /// The file that is read, for those who keep it in use.
+    /// A handle that keeps the file open.
     pub(crate) fn file(&self) -> Arc<dyn std::fmt::Debug + Send + Sync> {
         Arc::<dyn DiskFile>::clone(&self.file)
     }
 
-    /// Brings the `len` bytes at `offset` into the page cache, unless they `are_there`, by reading
-    /// them on an I/O thread.
+    /// Brings the `len` bytes at `offset` into the page cache, unless they `are_there`. A reader
+    /// thread reads them.
     pub(crate) fn poll_load(
         &mut self,
         cx: &mut Context<'_>,
@@ -62,7 +62,7 @@ impl Chunks {
                     let read = |buffer: &mut [u8], offset| file.read_at(buffer, offset);
                     match self::read(&*file, at, most, false, read) {
                         Ok(chunk) => at += chunk.bytes.len() as u64,
-                        // The send finds out.
+                        // The send meets the error again.
                         Err(_) => break,
                     }
                 }
@@ -80,9 +80,9 @@ impl Chunks {
         Poll::Ready(())
     }
 
-    /// Reads at `offset` at least 1 and at most `most` bytes.
+    /// Reads at least 1 and at most `most` bytes at `offset`.
     ///
-    /// With `look`, the chunk that ends at `most` also has the state of the file after it.
+    /// With `look`, the chunk that ends at `most` also has the file's state after the read.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -148,7 +148,7 @@ fn read(
     Ok(Chunk { bytes: buffer.freeze(), after })
 }
 
-/// The error for bytes that are no longer what they were when the body began.
+/// The error of a file that changed after its body began.
 pub(super) fn changed() -> Error {
     Error::new(ErrorKind::SourceChanged, "a file changed while it was sent")
 }

@@ -15,7 +15,7 @@ use crate::http::{Digest, Hasher};
 use crate::limits::SENDFILE_PIECE;
 use crate::sendfile::{Connection, Mapping};
 
-/// A range of a file.
+/// The body of a range of a file.
 #[derive(Debug)]
 pub(crate) struct FileBody {
     chunks: Chunks,
@@ -23,9 +23,9 @@ pub(crate) struct FileBody {
     at: u64,
     end: u64,
     guard: Option<Box<Guard>>,
-    /// The connection and the mapping from which pieces go out unread.
+    /// The connection and the mapping whose pieces go out unread.
     mapped: Option<(Connection, Arc<Mapping>)>,
-    /// Whether a piece was just given out, so that other connections come first.
+    /// Whether a piece was just given out, so that other connections come next.
     others_first: bool,
     failed: bool,
 }
@@ -34,13 +34,13 @@ pub(crate) struct FileBody {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Snapshot {
     pub(crate) fingerprint: Fingerprint,
-    /// Whether an equal fingerprint means equal bytes: it does if the file had rested.
+    /// Whether an equal fingerprint means equal bytes. It does if the file had rested.
     pub(crate) vouches: bool,
-    /// The digest that its validator names.
+    /// The digest that the validator names.
     pub(crate) digest: Option<Digest>,
 }
 
-/// Holds the last chunk back until the file is known not to have changed.
+/// Holds the last chunk back until the file is known to be unchanged.
 struct Guard {
     snapshot: Snapshot,
     /// The checksum of the bytes sent.
@@ -49,22 +49,22 @@ struct Guard {
     held: Option<(Bytes, Rereading)>,
 }
 
-/// A second reading, which must find the same bytes.
+/// A second reading of the file, which must find the same bytes.
 struct Rereading {
     at: u64,
     end: u64,
     sent: Xxh3,
-    /// Of the file from its beginning, where it has a digest.
+    /// The digest of the file from its beginning, if the validator names one.
     digest: Option<Hasher>,
 }
 
 impl FileBody {
-    /// The `len` bytes at offset `at`.
+    /// Creates the body of the `len` bytes at offset `at`.
     ///
-    /// With a `snapshot`, a file that was overwritten meanwhile ends as an abort, not as a
-    /// mixture: the last chunk leaves only if the file's fingerprint is what it was, or else if
-    /// the same bytes are read a second time and are those that the digest names. A file that
-    /// has only grown (a log) is the same in that sense.
+    /// With a `snapshot`, a file that is overwritten meanwhile ends as an abort and not as a
+    /// mixture. The last chunk leaves if the file's fingerprint is the same as before. Otherwise
+    /// it leaves if a second reading finds the same bytes, and the digest names them. A file that
+    /// only grows (a log) passes the second reading.
     pub(crate) fn new(chunks: Chunks, at: u64, len: u64, snapshot: Option<Snapshot>) -> Self {
         let guard = |snapshot| Box::new(Guard { snapshot, sent: Xxh3::new(), held: None });
         Self {
@@ -79,7 +79,7 @@ impl FileBody {
         }
     }
 
-    /// Sends from `mapping`, which is of the same file, as long as `connection` takes it.
+    /// Sends from `mapping`, a mapping of the same file, as long as `connection` takes it.
     pub(crate) fn mapped(mut self, connection: &Connection, mapping: &Arc<Mapping>) -> Self {
         self.mapped = Some((connection.clone(), Arc::clone(mapping)));
         self
@@ -144,7 +144,7 @@ impl FileBody {
         if again.at < again.end {
             let chunk = ready!(self.chunks.poll_read(cx, again.at, again.end - again.at, false))?;
             again.take(&chunk.bytes, self.start..self.end);
-            // One chunk at a time, so that other tasks of this thread get their turn.
+            // It reads one chunk at a time, so that other tasks of this thread get their turn.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -167,7 +167,7 @@ impl Rereading {
 }
 
 impl Guard {
-    /// The last chunk, if the second reading found the same bytes.
+    /// Returns the last chunk, if the second reading found the same bytes.
     fn release(&mut self) -> Result<Bytes, Error> {
         let (chunk, again) = self.held.take().ok_or_else(changed)?;
         let is_same = again.sent.digest128() == self.sent.digest128()
@@ -197,7 +197,7 @@ mod tests {
         (0..LEN).map(|at| (at / 7 % 251) as u8).collect()
     }
 
-    /// Reads the `len` bytes at `at`, and does something to the file after the first chunk.
+    /// Reads the `len` bytes at `at`, and applies `change` to the file after the first chunk.
     fn read(
         at: u64,
         len: u64,
@@ -253,7 +253,7 @@ mod tests {
                     assert_eq!(read(&|_: &dyn DiskFile| {}), Some(part(&content())));
                     assert_eq!(read(&append), Some(part(&content())), "a log grows");
                     assert_eq!(read(&overwrite_sent), None);
-                    // The bytes sent are those of the file, but not those that its digest names.
+                    // The file has the bytes that were sent, but its digest names others.
                     assert_eq!(read(&overwrite_ahead), (!named).then(|| part(&now)));
                     assert_eq!(read(&cut), None);
                     assert_eq!(read(&cut_and_grown), None);

@@ -1,4 +1,4 @@
-//! A representation that is sent while it is produced.
+//! The body of a representation that is still produced.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,11 +11,11 @@ use crate::concurrency::progress::{Progress, Stage, Watch};
 use crate::concurrency::thread_pool::ThreadPool;
 use crate::error::{Error, ErrorKind, Failure};
 
-/// The growing payload that an encode shares with its readers.
+/// The payload that an encode shares with its readers, and which may still grow.
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
     pub(crate) payload: Payload,
-    /// Whether the cache had it before.
+    /// Whether the cache had it before the encode.
     pub(crate) stored: bool,
     /// Whether the cache has it now.
     pub(crate) kept: bool,
@@ -25,7 +25,7 @@ pub(crate) struct Product {
 pub(crate) type Production = Progress<Product, Failure>;
 
 impl Product {
-    /// The payload of an entry of the cache.
+    /// Describes the payload of an entry.
     pub(crate) fn of_entry(entry: &Entry, stored: bool) -> Self {
         Self { payload: entry.payload(), stored, kept: true }
     }
@@ -43,7 +43,7 @@ pub(crate) struct GrowingBody {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// All of it was handed out, and the encode ended well.
+    /// The whole payload was handed out, and the encode ended well.
     Whole,
     /// The encode, or the disk, failed.
     Aborted,
@@ -75,7 +75,7 @@ impl GrowingBody {
         let stage = ready!(self.watch.poll_until(cx, |stage| stage.available() > sent));
         let more = stage.available() - sent;
         let chunk = match stage {
-            // Committed bytes go out before the end is reported, good or bad.
+            // Committed bytes go out before a good or bad end is reported.
             _ if more > 0 => ready!(self.chunks.poll_read(cx, self.start + sent, more, false))
                 .map(|chunk| chunk.bytes),
             Stage::Finished { .. } => {

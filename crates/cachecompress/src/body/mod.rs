@@ -20,11 +20,14 @@ use crate::error::{Error, ErrorKind};
 use crate::http::{CacheStatus, ContentCoding};
 use crate::metrics::{Counters, Outcome};
 
-/// The body of a response.
+/// The body of a response, which yields the bytes of a representation.
 ///
-/// It yields data frames only. An end without an error means that the representation is whole;
-/// anything that keeps it from being so is an error, on which a server must break the connection
-/// or reset the stream, as hyper does.
+/// - It yields data frames only. The body of a fallback may yield trailers, too.
+/// - An end without an error means that the representation is whole.
+/// - An error means that it is not. A server must then break the connection or reset the stream
+///   (RFC 9112 §8, RFC 9113 §8.1), as hyper does.
+/// - Its length is known from the start, unless it follows an encode under way or comes from a
+///   fallback.
 #[must_use]
 pub struct Body {
     content: Content,
@@ -32,17 +35,17 @@ pub struct Body {
     served: Option<Arc<Served>>,
 }
 
-/// What was served; [`Body::served`] has it.
+/// The facts about a response that [`Body::served`] returns.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Served {
     /// The coding of the representation.
     pub coding: ContentCoding,
-    /// The same as in the `Cache-Status` field, whether that is sent or not.
+    /// The value of `Cache-Status` (RFC 9211), also if the field is not sent.
     pub cache_status: Option<CacheStatus>,
-    /// The length of the file behind it, in bytes.
+    /// The file's length in bytes.
     pub source_len: Option<u64>,
-    /// How it was counted; redirects and `OPTIONS` are not.
+    /// The outcome as which it was counted; `None` for redirects and `OPTIONS`.
     pub outcome: Option<Outcome>,
 }
 
@@ -56,7 +59,7 @@ enum Content {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Foreign = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>>;
 
-/// Counts what is sent.
+/// Counts the bytes of a body that are sent.
 struct Meter {
     counters: Arc<Counters>,
     /// The bytes of the source that the whole body stands for.
@@ -64,10 +67,10 @@ struct Meter {
 }
 
 impl Body {
-    /// What the response that this is the body of was made of; `None` for those that the service
-    /// did not make itself.
+    /// Returns the facts about the response; `None` for a response that the service did not make
+    /// itself.
     ///
-    /// It stands here, and not among the response's extensions, because those cost three
+    /// They stand here and not among the response's extensions, because those cost three
     /// allocations a response.
     #[must_use]
     pub fn served(&self) -> Option<&Served> {
@@ -83,12 +86,12 @@ impl Body {
         self.served.as_ref()
     }
 
-    /// Without its bytes.
+    /// Drops the bytes.
     pub(crate) fn emptied(self) -> Self {
         Self { served: self.served, ..Self::empty() }
     }
 
-    /// A body without bytes.
+    /// Creates a body without bytes.
     pub fn empty() -> Self {
         Self::bytes(Bytes::new())
     }
@@ -105,7 +108,7 @@ impl Body {
         Content::Growing(growing).into()
     }
 
-    /// The body of a service that answers in our place.
+    /// Wraps the body of a fallback.
     pub(crate) fn foreign<B>(body: B) -> Self
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
