@@ -1,4 +1,4 @@
-//! What the encode jobs of one service share.
+//! The state that the encode jobs of one service share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -10,7 +10,7 @@ use crate::limits::FAULTS;
 use crate::memory_cache::MemoryCache;
 use crate::metrics::Counters;
 
-/// The parts of a service that a job works with.
+/// The parts of a service that an encode job uses.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) catalog: Catalog,
@@ -18,9 +18,9 @@ pub(super) struct Context {
     pub(super) memory: MemoryCache,
     pub(super) readers: ThreadPool,
     pub(super) counters: Arc<Counters>,
-    /// Whether every encode is decoded and compared.
+    /// Whether every encode is decoded and compared with its source.
     pub(super) prove: bool,
-    /// Keys whose encoders are at fault, should no verdict have been stored.
+    /// The keys whose encoders are at fault, in case that no verdict could be stored.
     faults: quick_cache::sync::Cache<Key, ()>,
     warned_of_busy: AtomicBool,
     life: AtomicU8,
@@ -28,9 +28,9 @@ pub(super) struct Context {
 
 /// Encodes begin.
 const OPEN: u8 = 0;
-/// No encode begins; those that run are finished.
+/// No encode begins. Running ones are finished.
 const FINISHING: u8 = 1;
-/// No encode begins; those that run are given up.
+/// No encode begins. Running ones are given up.
 const CANCELLED: u8 = 2;
 
 impl Context {
@@ -55,7 +55,7 @@ impl Context {
         }
     }
 
-    /// Has no encode begin any more; gives up those that run, unless they are to `finish`.
+    /// Lets no encode begin any more. Gives up running ones, unless they are to `finish`.
     pub(super) fn close(&self, finish: bool) {
         self.life.store(if finish { FINISHING } else { CANCELLED }, Ordering::Relaxed);
     }
@@ -65,12 +65,12 @@ impl Context {
         self.life.load(Ordering::Relaxed) != OPEN
     }
 
-    /// Whether encodes that run are to give up.
+    /// Whether running encodes are to give up.
     pub(super) fn is_cancelled(&self) -> bool {
         self.life.load(Ordering::Relaxed) == CANCELLED
     }
 
-    /// Whether the encoder of `key` gets no other chance from this process.
+    /// Whether this process gives the encoder of `key` no other chance.
     pub(super) fn is_faulty(&self, key: &Key) -> bool {
         self.faults.get(key).is_some()
     }
@@ -79,7 +79,7 @@ impl Context {
         self.faults.insert(key, ());
     }
 
-    /// Whether this is the first call.
+    /// Whether this is the first call, whose caller warns.
     pub(super) fn first_busy(&self) -> bool {
         !self.warned_of_busy.swap(true, Ordering::Relaxed)
     }

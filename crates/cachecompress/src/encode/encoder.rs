@@ -1,4 +1,4 @@
-//! The encoder of a service: one flight for each representation, on threads of its own.
+//! The encoder of a service, which runs one flight for each representation on its own threads.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -33,11 +33,11 @@ struct Inner {
 /// The settings of an [`Encoder`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EncoderConfig {
-    /// Threads for encodes that somebody waits for, and as many for the others.
+    /// The number of threads for encodes that requests wait for, and of those for the others.
     pub(crate) threads: usize,
-    /// Encodes that may wait for a thread.
+    /// The number of encodes that may wait for a thread.
     pub(crate) queue: usize,
-    /// Whether every encode is decoded and compared.
+    /// Whether every encode is decoded and compared with its source.
     pub(crate) prove: bool,
 }
 
@@ -69,8 +69,8 @@ impl Encoder {
         }))
     }
 
-    /// Joins the production of `resource` encoded by `codec`, or begins it; `None` without a
-    /// digest. A client that `insists` refuses identity.
+    /// Joins the flight that encodes `resource` by `codec`, or begins it; `None` without a digest.
+    /// A client that `insists` refuses identity.
     pub(crate) fn join(
         &self,
         resource: &Arc<Resource>,
@@ -86,7 +86,7 @@ impl Encoder {
                 let (resource, codec) = (Arc::clone(resource), codec.clone());
                 let context = Arc::clone(&inner.context);
                 let begun = inner.speculative.find(&resource.path, resource.fingerprint, &codec);
-                // An encode that was asked for before the shutdown is still begun.
+                // An encode that was requested before the shutdown is still begun.
                 let is_closing = context.is_closing();
                 let job = Job { context, resource, digest, codec, insists };
                 let (inner, small) = (Arc::clone(inner), job.is_small());
@@ -119,7 +119,7 @@ impl Encoder {
         })
     }
 
-    /// Whether the encoder of `key` is at fault and gets no other chance from this process.
+    /// Whether the encoder of `key` is at fault and this process gives it no other chance.
     pub(crate) fn is_faulty(&self, key: &Key) -> bool {
         self.0.context.is_faulty(key)
     }
@@ -129,17 +129,17 @@ impl Encoder {
         self.0.context.is_closing()
     }
 
-    /// The number of encodes that run or wait.
+    /// Counts the encodes that run or wait.
     pub(crate) fn in_flight(&self) -> usize {
         self.0.flights.len()
     }
 
-    /// The number of encodes that wait for a thread.
+    /// Counts the encodes that wait for a thread.
     pub(crate) fn queue_len(&self) -> usize {
         self.0.pool.waiting()
     }
 
-    /// Takes no more encodes. Gives up those that run, or lets them and those that wait `finish`.
+    /// Takes no more encodes. Lets running and waiting ones `finish`, or gives them up.
     pub(crate) async fn shutdown(&self, finish: bool) {
         let inner = &self.0;
         inner.context.close(finish);

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::error::{Error, ErrorKind, Failure};
 
-/// Why an encode ended without a proven payload.
+/// The reasons for an encode to end without a proven payload.
 pub(super) enum EncodeError {
     Failure(Failure),
     /// The cache's disk refused.
@@ -16,13 +16,13 @@ pub(super) enum EncodeError {
 }
 
 impl EncodeError {
-    /// The output decodes to other bytes than those that were hashed.
+    /// The error of output that decodes to other bytes than those that were hashed.
     pub(super) fn other_source() -> Self {
-        let message = "what was encoded is not what was hashed";
+        let message = "the encoded bytes are not those that were hashed";
         Self::Disproved(Error::new(ErrorKind::Encoder, message))
     }
 
-    /// The output outgrows its reservation.
+    /// The error of output that outgrows its reservation.
     pub(super) fn too_long() -> Self {
         let message =
             "the encoder's output is longer than the source by more than 1/256 and 64 KiB";

@@ -1,4 +1,4 @@
-//! The encode job: feed, prove, publish.
+//! The encode job, which feeds, proves and publishes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::source::{Content, Found};
 
 pub(super) type EncodeLeader = Leader<Key, Product, Failure>;
 
-/// One representation to be made.
+/// The encode of one representation.
 pub(super) struct Job {
     pub(super) context: Arc<Context>,
     pub(super) resource: Arc<Resource>,
@@ -35,9 +35,9 @@ pub(super) struct Job {
     pub(super) insists: bool,
 }
 
-/// The end of a job that published nothing.
+/// The end of a job that publishes nothing.
 enum Unpublished {
-    /// The entry was there already.
+    /// The entry is there already.
     Stored(Arc<Entry>),
     /// The payload is whole and exact, but in no cache.
     Unkept(Product, u64),
@@ -71,7 +71,7 @@ impl Job {
         self.resource.len <= SMALL_SOURCE
     }
 
-    /// The stored entry; a verdict is a failure. Blocks.
+    /// Finds the stored entry. A stored verdict is a failure. Blocks.
     pub(super) fn find(&self) -> Result<Option<Arc<Entry>>, Failure> {
         let cache = &self.context.cache;
         let get = |key: &Key| {
@@ -94,7 +94,8 @@ impl Job {
         Ok(None)
     }
 
-    /// Encodes, proves and publishes, on an encode thread. Goes on from `begun`, if that was begun.
+    /// Encodes, proves and publishes, on an encode thread. Goes on from the encode `begun`, if
+    /// there is one.
     pub(super) fn run(self, begun: Option<Arc<Speculative>>, leader: EncodeLeader) {
         let before = cpu_time::time();
         let result = catch_unwind(AssertUnwindSafe(|| self.try_run(begun, &leader)));
@@ -124,10 +125,10 @@ impl Job {
         leader.fail(failure);
     }
 
-    /// Writes the entry to the medium when nobody waits, unless it is evicted before.
+    /// Has the entry written to the medium at low priority, unless it is evicted before.
     fn sync(&self, entry: &Arc<Entry>) {
         let (context, entry) = (Arc::clone(&self.context), Arc::downgrade(entry));
-        // Not among the encodes: a slow medium would fill their queue.
+        // A slow medium would fill the queue of the encodes.
         self.context.readers.submit(Priority::Background, true, move || {
             if let Some(entry) = entry.upgrade() {
                 context.cache.sync(&entry);
@@ -162,7 +163,7 @@ impl Job {
         }
     }
 
-    /// Publishes a proven payload, if it saves enough.
+    /// Publishes a proven payload if it saves enough.
     fn publish(
         &self,
         writer: EntryWriter,
@@ -172,11 +173,11 @@ impl Job {
         let len = writer.payload_len();
         let unkept = Product { payload: writer.payload(), stored: false, kept: false };
         if !self.insists && !verdict::is_worth_it(self.resource.len, len) {
-            // The lock is held until the verdict stands, so that nobody begins before that.
+            // The lock is held until the verdict is stored, so that no other encode begins before.
             let lock = writer.abandon();
             let failure = self.unprofitable(key);
             drop(lock);
-            // Those who read along get the rest, which is exact.
+            // Bodies that follow the encode get the rest, which is exact.
             if leader.progress().stage().available() > 0 {
                 return Err(Unpublished::Unkept(unkept, len));
             }
@@ -188,7 +189,8 @@ impl Job {
         })
     }
 
-    /// What an encode that failed means for its readers and for the next request.
+    /// Turns the error of an encode into a failure for its readers, and notes it for later
+    /// requests.
     fn blame(&self, error: EncodeError, writer: EntryWriter, leader: &EncodeLeader) -> Failure {
         match error {
             EncodeError::Failure(failure) => failure,
@@ -204,8 +206,8 @@ impl Job {
         }
     }
 
-    /// Encodes all of the source and proves it. On success the payload is whole and proven, and
-    /// readers may have had all but its last bytes.
+    /// Encodes all of the source and proves it. On success the payload is whole and proven. Readers
+    /// may have had all of it but the last bytes.
     fn feed(
         &self,
         source: &SourceReader,
@@ -240,7 +242,7 @@ impl Job {
         Ok(())
     }
 
-    /// The source, if it is still what was hashed.
+    /// Opens the source, if it still has the bytes that were hashed.
     fn open(&self) -> Result<SourceReader, Failure> {
         if let Some(bytes) = &self.resource.bytes {
             return Ok(SourceReader::Bytes(bytes.clone()));
@@ -282,9 +284,10 @@ impl Job {
         Failure::Disk
     }
 
-    /// Finds out why the output did not decode to what was hashed: the source changed meanwhile,
-    /// the cache's disk misread, or the encoder is at fault. The encoder is blamed, and gets no
-    /// other chance with this content, only if it fails once more where nothing else can fail.
+    /// Finds out why the output did not decode to the bytes that were hashed. The source changed
+    /// meanwhile, the cache's disk misread, or the encoder is at fault. The encoder is blamed only
+    /// if it fails once more where nothing else can fail. It then gets no other chance with this
+    /// content.
     fn disproved(&self, error: &Error, lock: Option<KeyLock>) -> Failure {
         let (path, coding) = (&self.resource.path, &self.codec.coding);
         match catch_unwind(AssertUnwindSafe(|| self.prove_in_memory())) {
@@ -293,7 +296,7 @@ impl Job {
                 return Failure::SourceChanged;
             }
             Ok(Err(EncodeError::Failure(failure))) => return failure,
-            // Nothing is known, and no second body shall abort while that is so.
+            // The cause is not known, and no second body shall abort for it.
             Ok(Err(EncodeError::Encoder(error))) if error.kind() == ErrorKind::Busy => {
                 return self.failed(&error, false);
             }
@@ -306,12 +309,14 @@ impl Job {
         let key = self.key();
         let lock = lock.or_else(|| self.lock(&key).ok().flatten());
         self.record(lock, self.header(Kind::EncoderAtFault, key.clone()));
-        // Also where the cache cannot be written: no request shall abort twice.
+        // The process remembers the fault too, as the cache may not be writable: no request shall
+        // abort twice.
         self.context.mark_faulty(key);
         Failure::Encoder
     }
 
-    /// Encodes the source once more and proves it, with only memory between the two.
+    /// Encodes the source once more and proves it, with nothing but memory between encoder and
+    /// decoder.
     fn prove_in_memory(&self) -> Result<(), EncodeError> {
         let (source, len) = (self.open()?, self.resource.len);
         self.sample_saves(&source)?;
@@ -351,9 +356,10 @@ impl Job {
         verdict::sample_saves(&self.codec, &sample).map_err(|error| self.failed(&error, true))
     }
 
-    /// Notes that the encoder gave up. It gets no other chance from this process, so that no second
-    /// body aborts, unless it was busy and no body had begun (`unread`). It may have lacked memory,
-    /// so nothing is written down for other processes.
+    /// Notes that the encoder gave up. This process gives it no other chance with this content, so
+    /// that no second body aborts. The exception is an encoder that was busy before any body had
+    /// begun (`unread`). No verdict is stored for other processes, as the encoder may have lacked
+    /// memory.
     fn failed(&self, error: &Error, unread: bool) -> Failure {
         let (path, coding) = (&self.resource.path, &self.codec.coding);
         if error.kind() == ErrorKind::Busy && unread {
@@ -382,7 +388,7 @@ impl Job {
     }
 }
 
-/// Writes output to the entry, hands it to the proof, and empties it.
+/// Writes output to the entry, hands it to the proof, and empties the buffer.
 fn write(
     out: &mut Vec<u8>,
     readable: bool,
@@ -393,7 +399,7 @@ fn write(
         return Ok(());
     }
     writer.write(out).map_err(|error| match error {
-        // Room was reserved for all that an honest encoder may emit.
+        // The room reserved holds all output that an honest encoder may emit.
         WriteError::NoRoom => EncodeError::too_long(),
         WriteError::Io(error) => EncodeError::Disk(error),
     })?;
@@ -402,7 +408,7 @@ fn write(
     Ok(())
 }
 
-/// Ends a flight with an entry that was there already.
+/// Ends a flight with an entry that is there already.
 pub(super) fn finish_stored(leader: EncodeLeader, entry: &Entry) {
     leader.finish(Product::of_entry(entry, true), entry.payload_len());
 }

@@ -1,4 +1,4 @@
-//! From a resource to an entry: the encode job and its parts.
+//! The production of an entry from a resource: the encode job and its parts.
 
 mod context;
 mod encoder;

@@ -1,4 +1,4 @@
-//! One source on its way through an encoder, piece by piece.
+//! The encode of one source, piece by piece.
 
 use super::error::EncodeError;
 use super::source_reader::SourceReader;
@@ -9,13 +9,13 @@ use crate::http::{Digest, Hasher};
 /// An encoding between two pieces of its source.
 pub(super) struct Pipeline {
     encoding: Box<dyn Encoding>,
-    /// For the proof, if there is to be one.
+    /// The decoder of the proof, if there is to be one.
     decoding: Option<Box<dyn Decoding>>,
-    /// Digests the source, if there is to be no proof.
+    /// The hasher of the source, if there is to be no proof.
     hasher: Option<Hasher>,
-    /// The bytes of the source that were fed.
+    /// The number of bytes of the source that were fed.
     fed: u64,
-    /// Output that was not handed on yet.
+    /// The output that was not handed on yet.
     out: Vec<u8>,
 }
 
@@ -28,19 +28,19 @@ impl Pipeline {
         Ok(Self { encoding, decoding, hasher, fed: 0, out: Vec::new() })
     }
 
-    /// The decoder for the proof.
+    /// Takes the decoder of the proof.
     pub(super) fn take_decoding(&mut self) -> Option<Box<dyn Decoding>> {
         self.decoding.take()
     }
 
-    /// Digests the source beside the proof. To be called before the first piece.
+    /// Has the source hashed beside the proof. To be called before the first piece.
     pub(super) fn hash_source(&mut self) {
         debug_assert_eq!(self.fed, 0, "the digest is that of the whole source");
         self.hasher = Some(Hasher::new());
     }
 
-    /// Encodes into memory until `is_stopped`, `room` bytes of output are there, or the last piece
-    /// is next.
+    /// Encodes into memory. It ends when `is_stopped` says so, when there are `room` bytes of
+    /// output, or before the last piece.
     pub(super) fn fill(
         &mut self,
         source: &SourceReader,
@@ -57,8 +57,10 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Encodes the rest of the source. `emit` takes the output and empties it; it is told whether
-    /// readers may have it before the end. Returns the digest of the source, if it was computed.
+    /// Encodes the rest of the source. Returns the digest of the source, if it was computed.
+    ///
+    /// `emit` takes the output and empties it. Its second argument says whether readers may have
+    /// the output before the end.
     pub(super) fn run(
         mut self,
         source: &SourceReader,
@@ -76,7 +78,7 @@ impl Pipeline {
             let piece = pieces.next().map_err(|_| Failure::SourceChanged)?;
             let Some(piece) = piece else { break };
             self.feed(piece).map_err(EncodeError::Encoder)?;
-            // The output of the last piece waits for the proof, which is near: a source of one
+            // The output of the last piece waits for the proof, which is near. So a source of one
             // piece is available as a whole, with its length, or not at all.
             emit(&mut self.out, !pieces.at_end())?;
         }

@@ -1,6 +1,6 @@
-//! The round trip: output is decoded again before readers get it.
+//! The round trip, which decodes output again before readers get it.
 //!
-//! Small sources are proven on the encode's own thread, large ones on a thread beside it.
+//! The encode's own thread proves small sources. A thread beside it proves large ones.
 
 use std::io;
 use std::panic::resume_unwind;
@@ -18,27 +18,27 @@ use crate::fs::read_full;
 use crate::http::Digest;
 use crate::limits::{PROOF_CHUNK, WITHHELD};
 
-/// Proves the output of an encode, and commits for readers what has passed.
+/// Proves the output of an encode, and commits the proven bytes for readers.
 pub(super) struct Roundtrip<'a> {
     proof: Proof,
-    /// The bytes that have passed the decoder.
+    /// The number of bytes that have passed the decoder.
     passed: u64,
     committed: u64,
-    /// Is told how many bytes readers may have.
+    /// Tells readers how many bytes they may have.
     commit: &'a (dyn Fn(u64) + Sync),
 }
 
-/// Takes the output of an encode, once it is written.
+/// A sink for the output of an encode, once it is written.
 pub(super) trait Sink {
     /// Takes the next output. Readers may have `readable` output as soon as it has passed, but for
-    /// the last bytes, and all other output at the end.
+    /// the last bytes. They may have all other output at the end.
     fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), EncodeError>;
 }
 
-/// Proves at once, on the encode's own thread.
+/// A sink that proves at once, on the encode's own thread.
 struct Inline<'a>(Roundtrip<'a>);
 
-/// How far a payload is written, for the thread that proves it.
+/// The extent of a written payload, for the thread that proves it.
 #[derive(Default)]
 struct Written {
     extent: Mutex<Extent>,
@@ -48,22 +48,23 @@ struct Written {
 #[derive(Default)]
 struct Extent {
     bytes: u64,
-    /// How many of them readers may have once they have passed, but for the last ones.
+    /// The number of these bytes that readers may have once they have passed, but for the last
+    /// ones.
     readable: u64,
     end: Option<End>,
-    /// The proof has ended.
+    /// Whether the proof has ended.
     left: bool,
 }
 
-/// How the encode ended.
+/// The end of the encode.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Whole,
     GivenUp,
 }
 
-/// The encode's side of [`Written`]: hands output to the thread beside it. Dropped before the end,
-/// it gives up.
+/// The encode's side of [`Written`], which hands output to the thread beside it. A drop before the
+/// end gives the proof up.
 struct Writing<'a>(&'a Written);
 
 /// The proof's side of [`Written`].
@@ -94,7 +95,7 @@ impl<'a> Roundtrip<'a> {
         Ok(())
     }
 
-    /// Proves `payload` as far as it is written; `None` if the encode was given up.
+    /// Proves `payload` as far as it is written; `None` if the encode is given up.
     fn run(
         mut self,
         payload: &Payload,
@@ -157,8 +158,8 @@ impl Drop for Writing<'_> {
 }
 
 impl Reading<'_> {
-    /// Waits until more than `passed` bytes are written. Returns how many are, and how many of
-    /// them are readable; `None` at the end, or if the encode was given up.
+    /// Waits until more than `passed` bytes are written. Returns the numbers of written and of
+    /// readable bytes; `None` at the end, or if the encode is given up.
     fn beyond(&self, passed: u64) -> Option<(u64, u64)> {
         let mut extent = self.0.lock();
         loop {
@@ -184,9 +185,9 @@ impl Drop for Reading<'_> {
 
 /// Runs `encode` and proves the output that it hands to its sink.
 ///
-/// Given a payload, a thread beside the encode reads the output back from there, if one can be
-/// had. A proof that has failed counts for more than the result of `encode`, because it judges
-/// what came first.
+/// Given a payload, a thread beside the encode reads the output back from there. Without such a
+/// thread the encode's own thread proves. The error of the proof overrules the result of `encode`,
+/// because the proof judges earlier bytes.
 pub(super) fn prove<'a>(
     beside: Option<Payload>,
     roundtrip: Roundtrip<'a>,
@@ -195,7 +196,7 @@ pub(super) fn prove<'a>(
     let Some(payload) = beside else {
         return prove_inline(roundtrip, encode);
     };
-    // The thread that proves takes it from here.
+    // The proving thread takes the round trip from this place.
     let roundtrip = Mutex::new(Some(roundtrip));
     let take = || lock(&roundtrip).take();
     let written = Written::default();
@@ -206,7 +207,7 @@ pub(super) fn prove<'a>(
             let found = take().map_or(Ok(None), |roundtrip| roundtrip.run(&payload, &reading));
             found.map(|digest| Proven { digest, cpu: cpu_time::time().saturating_sub(before) })
         };
-        // It inherits the priority of this thread.
+        // The new thread inherits the priority of this one.
         let thread = thread::Builder::new().name("cc-prove".to_owned());
         let Ok(thread) = thread.spawn_scoped(scope, run) else {
             // Without the thread the proof is only slower.
@@ -233,7 +234,7 @@ fn prove_inline(
     Ok(Proven { digest, cpu: Duration::ZERO })
 }
 
-/// The other side has ended early, and its own error says why.
+/// The error of a side whose other side has ended early. The other side's own error says why.
 fn ended() -> EncodeError {
     EncodeError::Disproved(Error::new(ErrorKind::Encoder, "the proof has ended"))
 }
@@ -249,8 +250,7 @@ mod tests {
     use crate::error::Failure;
     use crate::fs::{Disk, MemoryDisk};
 
-    /// Decodes every byte to itself, up to a `!`, which it does not know, or a `?`, at which it
-    /// panics.
+    /// A decoder of every byte to itself. It fails at a `!` and panics at a `?`.
     struct Plain;
 
     impl Decoding for Plain {
@@ -268,9 +268,9 @@ mod tests {
         }
     }
 
-    /// Proves `parts`, of which the last may not be read before the end; also returns what was
-    /// committed. Only the first `written` bytes of them are there to be read back.
-    fn proved_as_written(
+    /// Proves `parts`, of which the last may not be read before the end. Only the first `written`
+    /// bytes are there to be read back. Also returns the commits.
+    fn prove_as_written(
         beside: bool,
         parts: &[&[u8]],
         written: usize,
@@ -292,12 +292,12 @@ mod tests {
         (proven, committed.into_inner().unwrap())
     }
 
-    fn proved(
+    fn prove_parts(
         beside: bool,
         parts: &[&[u8]],
         end: Result<(), EncodeError>,
     ) -> (Result<Proven, EncodeError>, Vec<u64>) {
-        proved_as_written(beside, parts, parts.concat().len(), end)
+        prove_as_written(beside, parts, parts.concat().len(), end)
     }
 
     fn gave_up() -> EncodeError {
@@ -319,11 +319,11 @@ mod tests {
         let long = vec![b'a'; 3 * PROOF_CHUNK + 5];
         let parts = [&b"some"[..], b"", &long, b"the last"];
         for beside in [false, true] {
-            let (proven, committed) = proved(beside, &parts, Ok(()));
+            let (proven, committed) = prove_parts(beside, &parts, Ok(()));
             let Ok(Proven { digest, cpu }) = proven else { panic!("not proven") };
-            assert!(beside || cpu.is_zero(), "counted by the thread of the encode itself");
+            assert!(beside || cpu.is_zero(), "the encode's own thread counts its time itself");
             #[cfg(all(unix, not(cachecompress_portable)))]
-            assert!(!beside || !cpu.is_zero(), "the thread beside it counts, too");
+            assert!(!beside || !cpu.is_zero(), "the thread beside it counts its time");
             assert_eq!(digest, Some(Digest::of(&parts.concat())), "beside: {beside}");
             let readable = (parts.concat().len() - parts[3].len()) as u64 - WITHHELD;
             assert_eq!(committed.last(), Some(&readable), "beside: {beside}");
@@ -331,8 +331,8 @@ mod tests {
         }
     }
 
-    /// What lies behind a fault never reaches a reader, however far the encode is ahead. An encode
-    /// that gives up may do so before its proof comes to that.
+    /// Bytes behind a fault never reach a reader, however far the encode is ahead. An encode may
+    /// give up before its proof comes to the fault.
     #[test]
     fn bytes_behind_a_fault_are_never_committed() {
         let part = [b'a'; 1000];
@@ -340,7 +340,7 @@ mod tests {
         for beside in [false, true] {
             for end in [Ok(()), Err(gave_up())] {
                 let gave_up = beside && end.is_err();
-                let (proven, committed) = proved(beside, &parts, end);
+                let (proven, committed) = prove_parts(beside, &parts, end);
                 let message = message(proven);
                 assert!(
                     message == "disproved: disproved" || gave_up && message == "encoder: gave up",
@@ -352,11 +352,11 @@ mod tests {
         }
     }
 
-    /// What is proven is what lies there, not what was written.
+    /// The proof reads the bytes that lie in the file, not those that were handed to `write`.
     #[test]
     fn payload_that_cannot_be_read_back_is_not_proven() {
         let parts = [&[b'a'; 1000][..], b"b", b""];
-        let (proven, committed) = proved_as_written(true, &parts, 999, Ok(()));
+        let (proven, committed) = prove_as_written(true, &parts, 999, Ok(()));
         assert_eq!(message(proven), "disk: UnexpectedEof");
         assert!(committed.iter().all(|bytes| *bytes <= 1000 - WITHHELD), "{committed:?}");
     }
@@ -364,13 +364,13 @@ mod tests {
     #[test]
     fn encode_that_gives_up_returns_its_own_error() {
         for beside in [false, true] {
-            let (proven, committed) = proved(beside, &[&[b'a'; 600], b"b"], Err(gave_up()));
+            let (proven, committed) = prove_parts(beside, &[&[b'a'; 600], b"b"], Err(gave_up()));
             assert_eq!(message(proven), "encoder: gave up", "beside: {beside}");
             assert!(committed.iter().all(|bytes| *bytes == 600 - WITHHELD), "{committed:?}");
         }
     }
 
-    /// Counts what it decodes, and takes its time.
+    /// A slow decoder that counts the bytes it takes.
     struct Slow(Arc<AtomicU64>);
 
     impl Decoding for Slow {
@@ -405,8 +405,9 @@ mod tests {
     #[test]
     fn panic_of_a_decoder_reaches_the_caller() {
         for beside in [false, true] {
-            let proved = std::panic::catch_unwind(|| proved(beside, &[b"a?", b"b"], Ok(())).1);
-            assert!(proved.is_err(), "beside: {beside}");
+            let outcome =
+                std::panic::catch_unwind(|| prove_parts(beside, &[b"a?", b"b"], Ok(())).1);
+            assert!(outcome.is_err(), "beside: {beside}");
         }
     }
 }

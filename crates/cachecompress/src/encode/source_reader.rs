@@ -1,4 +1,4 @@
-//! Reading a source in pieces, for an encoder.
+//! Reads of a source in pieces, for an encoder.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub(crate) struct Pieces<'a> {
 }
 
 impl SourceReader {
-    /// Fills `buffer` from offset `at`. A source that ends before has changed.
+    /// Fills `buffer` from offset `at`. A source that ends too early has changed.
     pub(crate) fn read_exact(&self, buffer: &mut [u8], at: u64) -> Result<(), Error> {
         match self {
             Self::Bytes(bytes) => buffer.copy_from_slice(part(bytes, at, buffer.len())?),
@@ -38,14 +38,14 @@ impl SourceReader {
         Ok(())
     }
 
-    /// The bytes from offset `at` to `end`, in pieces.
+    /// Splits the bytes from offset `at` to `end` into pieces.
     pub(crate) fn pieces(&self, at: u64, end: u64) -> Pieces<'_> {
         Pieces { source: self, at, end, piece: Vec::new() }
     }
 }
 
 impl Pieces<'_> {
-    /// The next [`PIECE`] bytes, or the rest of the source; `None` at its end.
+    /// Returns the next [`PIECE`] bytes, or the rest of the source; `None` at its end.
     pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, Error> {
         if self.at_end() {
             return Ok(None);
@@ -61,7 +61,7 @@ impl Pieces<'_> {
         Ok(Some(&self.piece))
     }
 
-    /// Whether all of the source was handed out.
+    /// Whether the whole source was handed out.
     pub(crate) fn at_end(&self) -> bool {
         self.at >= self.end
     }
@@ -96,7 +96,7 @@ mod tests {
                 let mut pieces = source.pieces(0, len as u64);
                 let mut all = Vec::new();
                 while let Some(piece) = pieces.next().unwrap().map(<[u8]>::to_vec) {
-                    assert!(all.len() % PIECE == 0, "a piece after a short one, {len}");
+                    assert!(all.len() % PIECE == 0, "a piece follows a short one, {len}");
                     all.extend_from_slice(&piece);
                     assert!(piece.len() == PIECE || pieces.at_end(), "{} of {len}", piece.len());
                 }

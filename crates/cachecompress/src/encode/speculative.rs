@@ -1,7 +1,7 @@
-//! Encodes that begin while their source is still hashed.
+//! Speculative encodes, which begin while their source is still hashed.
 //!
-//! The output waits in memory, under no name and for no reader, until the digest tells whether the
-//! cache has an entry already. Then the encode job goes on from there.
+//! The output waits in memory, under no name and for no reader. The digest then tells whether the
+//! cache has an entry already. If it has none, the encode job goes on from the output.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -24,7 +24,7 @@ use crate::limits::{FILE_REST, SPECULATIVE_FROM, SPECULATIVE_ROOM};
 /// Guesses the codec of a file that is not hashed yet.
 pub(crate) type Guess = Box<dyn FnOnce() -> Option<Codec> + Send>;
 
-/// An encode that runs until it is taken, or this is dropped.
+/// A speculative encode. It runs until it is taken or dropped.
 #[derive(Debug)]
 pub(super) struct Speculative {
     path: SourcePath,
@@ -35,7 +35,7 @@ pub(super) struct Speculative {
 }
 
 impl Speculative {
-    /// The encode, if nobody else has taken it. Waits for the end of the present piece.
+    /// Takes the encode, if it has not been taken yet. Waits for the end of the present piece.
     pub(super) fn take(&self) -> Option<Pipeline> {
         self.stop.store(true, Ordering::Relaxed);
         let pipeline = lock(&self.pipeline).take()?;
@@ -49,15 +49,15 @@ impl Drop for Speculative {
     }
 }
 
-/// The place of the one encode that may run ahead.
+/// The slot of the one speculative encode.
 ///
 /// One at a time bounds the memory. After one whose entry was there already, none begins before
-/// another large source had to be encoded: a full cache costs one of them after each start.
+/// another large source had to be encoded. So a full cache costs one of them after each start.
 #[derive(Debug)]
 pub(super) struct Slot {
     taken: Mutex<Weak<Speculative>>,
     needed: AtomicBool,
-    /// Whether there is a core that the hash leaves free.
+    /// Whether the hash leaves a core free.
     has_core: bool,
 }
 
@@ -73,7 +73,7 @@ impl Slot {
         }
     }
 
-    /// The encode of this file by `codec`, if it runs.
+    /// Finds the encode of this file by `codec`, if it runs.
     pub(super) fn find(
         &self,
         path: &SourcePath,
@@ -89,7 +89,7 @@ impl Slot {
         is_same.then_some(speculative)
     }
 
-    /// Gives the place to `speculative`, if it is free and the encode likely to be needed.
+    /// Gives the slot to `speculative`, if it is free and the encode is likely to be needed.
     fn take(&self, speculative: &Arc<Speculative>) -> bool {
         let mut taken = lock(&self.taken);
         let free = self.has_core
@@ -101,8 +101,8 @@ impl Slot {
         free
     }
 
-    /// Begins to encode a file that is about to be hashed, if both threads are idle and the encode
-    /// is likely to be needed.
+    /// Begins to encode a file that is about to be hashed. It does so only if both threads are idle
+    /// and the encode is likely to be needed.
     pub(super) fn begin(
         &self,
         context: &Arc<Context>,
@@ -158,16 +158,16 @@ fn run(
     sender: &SyncSender<Pipeline>,
 ) {
     let before = cpu_time::time();
-    // An error here comes again in the job, where somebody waits for it.
+    // The job meets an error of this encode again, and reports it.
     if let Ok(Some(pipeline)) = encode(codec, source, len, context.prove, is_stopped) {
-        // Nobody takes it if the entry was there.
+        // No job takes the encode if the entry is there.
         let _ = sender.send(pipeline);
     }
     context.counters.encode_took(codec.coding.as_str(), cpu_time::time().saturating_sub(before));
 }
 
-/// Encodes all but the last piece, which only the job may take, as far as there is room; `None` if
-/// a sample says that the encode saves too little.
+/// Encodes as much as there is room for, but not the last piece, which is for the job; `None` if
+/// a sample saves too little.
 fn encode(
     codec: &Codec,
     source: &SourceReader,
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn slot_is_given_again_after_the_first_is_dropped_and_an_encode_was_needed() {
+    fn slot_takes_a_second_encode_when_the_first_is_gone_and_one_was_needed() {
         let (slot, first, second) = (Slot::new(2), speculative(), speculative());
         assert!(slot.take(&first));
         slot.note_encode(SPECULATIVE_FROM);

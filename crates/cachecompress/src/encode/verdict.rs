@@ -1,4 +1,4 @@
-//! Keys, and the rules of what is worth encoding.
+//! Keys of entries and verdicts, and the rules by which an encode is worth keeping.
 
 use crate::cache::{Entry, Key, Kind};
 use crate::codec::{Codec, PIECE};
@@ -6,7 +6,7 @@ use crate::error::{Error, Failure};
 use crate::http::{Digest, EncoderId};
 use crate::limits::SAMPLE;
 
-/// The version of these rules. Another one voids the verdicts of earlier ones.
+/// The version of these rules. Another version voids the verdicts of earlier ones.
 const VERSION: &[u8] = b"policy 1: sample above 64 KiB, save 5 %";
 
 /// The cache key of the content `digest`, of `source_len` bytes, encoded by `codec`.
@@ -19,10 +19,11 @@ pub(crate) fn is_worth_it(source: u64, encoded: u64) -> bool {
     encoded <= source - source / 20
 }
 
-/// Whether a stored entry satisfies a client.
+/// Judges whether a stored entry satisfies a client.
 ///
-/// An entry that was made for a client that `insists` (refuses identity) may save nothing, and is
-/// then `Unprofitable` for the others. `source_len` is the resource's length, not the header's.
+/// A client that `insists` refuses identity. An entry that was made for such a client may save
+/// nothing, and is then `Unprofitable` for other clients. `source_len` is the resource's length,
+/// not the header's.
 pub(crate) fn judge(entry: &Entry, source_len: u64, insists: bool) -> Result<(), Failure> {
     match entry.kind() {
         Kind::EncoderAtFault => Err(Failure::Encoder),
@@ -33,24 +34,24 @@ pub(crate) fn judge(entry: &Entry, source_len: u64, insists: bool) -> Result<(),
     }
 }
 
-/// The key of the verdict "unprofitable" on `key`.
+/// Makes the key of the verdict "unprofitable" on `key`.
 pub(crate) fn verdict_key(key: &Key) -> Key {
     let id = EncoderId::derive(VERSION, key.id.as_str().as_bytes());
     Key { id, ..key.clone() }
 }
 
-/// Whether a sample is taken first: a short source is encoded faster than sampled.
+/// Whether a sample is taken first. A short source is encoded faster than sampled.
 pub(crate) fn takes_sample(source_len: u64) -> bool {
     source_len > PIECE as u64
 }
 
-/// The bytes that are reserved before the first one is written: the most that an honest encoder
-/// makes of a source, header and trailer of the entry included.
+/// The number of bytes that are reserved before the first one is written. An honest encoder makes
+/// no more of a source, header and trailer of the entry included.
 pub(crate) fn max_payload(source_len: u64) -> u64 {
     source_len.saturating_add(source_len / 256).saturating_add(PIECE as u64)
 }
 
-/// Samples from the start, the middle and the end of a source.
+/// Samples the start, the middle and the end of a source.
 pub(crate) fn sample<E>(
     source_len: u64,
     mut read: impl FnMut(&mut [u8], u64) -> Result<(), E>,
@@ -63,7 +64,7 @@ pub(crate) fn sample<E>(
     Ok(sample)
 }
 
-/// Encodes a sample. Returns whether that saves enough.
+/// Encodes a sample. Returns whether it saves enough.
 pub(crate) fn sample_saves(codec: &Codec, sample: &[u8]) -> Result<bool, Error> {
     let mut encoded = Vec::with_capacity(sample.len());
     let mut encoding = codec.encoder.begin(sample.len() as u64)?;
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn saving_of_five_per_cent_is_worth_it() {
+    fn encode_is_worth_it_when_it_saves_five_per_cent() {
         assert!(is_worth_it(1000, 950));
         assert!(!is_worth_it(1000, 951));
         assert!(is_worth_it(0, 0));
