@@ -1,4 +1,4 @@
-//! Hashing of files that may change meanwhile.
+//! The hash of a file that may change meanwhile.
 
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -9,16 +9,16 @@ use crate::fs::{DiskFile, Fingerprint, read_full};
 use crate::http::{Digest, Hasher};
 use crate::limits::{CLOCK_TICK, FILE_REST, HASH_TRIES, PAYLOAD_IN_MEMORY};
 
-/// The bytes of a file that held still while it was hashed.
+/// The digest of a file that did not change while it was hashed.
 pub(super) struct Hashed {
     pub(super) digest: Digest,
-    /// The bytes, up to [`PAYLOAD_IN_MEMORY`].
+    /// The file's bytes, if they are at most [`PAYLOAD_IN_MEMORY`].
     pub(super) buffer: Option<Bytes>,
-    /// Whether the file had rested before.
+    /// Whether the file had rested before the hash.
     pub(super) rested: bool,
 }
 
-/// Hashes a file whose state was `fingerprint`, and returns its state at the end; `None` if it
+/// Hashes a file whose state was `fingerprint`. Returns its state at the end, and `None` if it
 /// changes at every try.
 pub(super) fn hash(
     file: &dyn DiskFile,
@@ -40,7 +40,7 @@ pub(super) fn hash(
 }
 
 /// Waits until a later change of the file must show in its fingerprint, whose times are those of
-/// the kernel's ticks. Returns the time.
+/// the kernel's ticks. Returns the time after the wait.
 fn let_tick_pass(fingerprint: Fingerprint) -> SystemTime {
     let now = SystemTime::now();
     if !fingerprint.rested(CLOCK_TICK, now) && fingerprint.rested(Duration::ZERO, now) {
@@ -50,8 +50,8 @@ fn let_tick_pass(fingerprint: Fingerprint) -> SystemTime {
     now
 }
 
-/// Hashes exactly `len` bytes; also returns them, up to [`PAYLOAD_IN_MEMORY`]. `None` if the file has another
-/// length by now.
+/// Hashes exactly `len` bytes; `None` if the file has another length by now. Also returns the
+/// bytes, if they are at most [`PAYLOAD_IN_MEMORY`].
 fn hash_exactly(file: &dyn DiskFile, len: u64) -> io::Result<Option<(Digest, Option<Bytes>)>> {
     let mut hasher = Hasher::new();
     let room = if len <= PAYLOAD_IN_MEMORY { len + 1 } else { 256 * 1024 };

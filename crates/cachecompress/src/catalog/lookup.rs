@@ -1,4 +1,4 @@
-//! The catalog: what each path of the source leads to.
+//! The catalog, which finds the resource of each path of the source.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -23,10 +23,11 @@ use crate::limits::{
 use crate::memory_cache::MemoryCache;
 use crate::source::{Content, Found, Source, SourceFile};
 
-/// Knows what each path of one source leads to. Cloned handles share it.
+/// The catalog of one source, which finds and keeps the resources of its paths. Cloned handles
+/// share it.
 ///
-/// A lookup runs on a thread of `readers`, one at a time for a path; a long hash on a thread of its
-/// own pool. What a lookup found never overwrites the result of one that began later.
+/// A lookup runs on a thread of `readers`, one at a time for a path. A long hash runs on a thread
+/// of its own pool. The result of a lookup never overwrites that of one that began later.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalog(Arc<Inner>);
 
@@ -36,28 +37,30 @@ struct Inner {
     readers: ThreadPool,
     hashers: ThreadPool,
     memory: MemoryCache,
-    /// Is told of each content, by digest and length in bytes, to which its path no longer leads.
+    /// Takes digest and length in bytes of each content that its path no longer leads to.
     on_gone: Box<dyn Fn(Digest, u64) + Send + Sync>,
     lookups: SingleFlight<SourcePath, (Loaded, Lookup), LoadError>,
-    /// Hashes of files that go out meanwhile.
+    /// The hashes of files that go out meanwhile.
     hashes: SingleFlight<SourcePath, (), ()>,
     generations: Generations,
     resources: quick_cache::sync::Cache<SourcePath, Slot>,
-    /// Paths whose files changed under an encode. They go out without a tag until they rest.
+    /// The paths whose files changed under a hash or an encode. The files go out without a tag
+    /// until they have rested.
     unstable: PathSet,
 }
 
 type Slot = Arc<Versioned<Arc<Resource>>>;
 type LookupLeader = Leader<SourcePath, (Loaded, Lookup), LoadError>;
 
-/// Begins work on a file that is about to be hashed at length; `None` if it begins nothing.
+/// A function that begins work on a file before its long hash; `None` if it begins none.
 pub(crate) type DuringHash =
     Box<dyn FnOnce(&SourcePath, &Arc<dyn DiskFile>, Fingerprint) -> Option<Companion> + Send>;
 
-/// Work begun during a hash, which ends when the last request that waited for the hash drops it.
+/// Work that was begun during a hash. It ends when the last request that waited for the hash drops
+/// it.
 pub(crate) type Companion = Arc<dyn Any + Send + Sync>;
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Clone, Debug)]
 pub(crate) enum Loaded {
     File(Arc<Resource>, Option<Companion>),
@@ -65,20 +68,20 @@ pub(crate) enum Loaded {
     Nothing,
 }
 
-/// When a lookup began.
+/// The beginning of a lookup.
 #[derive(Clone, Copy, Debug)]
 struct Lookup {
-    /// In milliseconds of [`clock`].
+    /// The time, in milliseconds of [`clock`].
     at: u64,
     generation: Generation,
 }
 
-/// Why a path could not be looked up. All who waited for the lookup share it.
+/// The error of a lookup, which all requests that waited for it share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LoadError(Option<Arc<Error>>);
 
 impl LoadError {
-    /// The error for one of those who share it.
+    /// Makes the error for one of these requests.
     pub(crate) fn into_error(self) -> Error {
         match self.0 {
             Some(error) => {
@@ -95,13 +98,13 @@ impl LoadError {
 pub(crate) struct Held {
     pub(crate) resource: Arc<Resource>,
     slot: Slot,
-    /// For how many milliseconds after a lookup the resource counts as fresh.
+    /// The milliseconds after a lookup for which the resource counts as fresh.
     pub(crate) fresh: u64,
 }
 
 impl Held {
-    /// Whether the path still leads to this resource, by a lookup that is fresh at `now`, in
-    /// milliseconds of [`clock`].
+    /// Whether the path still leads to this resource, by a lookup that is fresh at `now` (in
+    /// milliseconds of [`clock`]).
     pub(crate) fn is_fresh(&self, now: u64) -> bool {
         self.resource.age_at(now) < self.fresh
             && self.slot.holds(|held| Arc::ptr_eq(held, &self.resource))
@@ -136,14 +139,14 @@ impl Catalog {
         &*self.0.source
     }
 
-    /// Whether a file could be hashed at once, without waiting for others.
+    /// Whether a thread could begin a hash at once.
     pub(crate) fn has_idle_hasher(&self) -> bool {
         self.0.hashers.has_idle_worker(Priority::Foreground)
     }
 
-    /// What `path` leads to, by a lookup that began at most `revalidate` ago.
+    /// Finds the target of `path`, by a lookup that began at most `revalidate` ago.
     ///
-    /// A lookup that needs a long hash first asks `during_hash` for work to do beside it.
+    /// A lookup that needs a long hash first asks `during_hash` for work beside it.
     pub(crate) async fn resource(
         &self,
         path: &SourcePath,
@@ -162,19 +165,20 @@ impl Catalog {
         if let Some((age, resource)) = known
             && age < revalidate
         {
-            // Answer now, look meanwhile: a request for a busy file never waits.
+            // The resource is used now and looked up meanwhile: a request for a busy file never
+            // waits.
             self.join_lookup(path, || None);
             return Ok(Loaded::File(resource, None));
         }
         self.look_up(path, revalidate, during_hash).await
     }
 
-    /// What `path` leads to, by a lookup that begins after this call.
+    /// Finds the target of `path`, by a lookup that begins after this call.
     pub(crate) async fn load(&self, path: &SourcePath) -> Result<Loaded, LoadError> {
         self.look_up(path, Duration::ZERO, || None).await
     }
 
-    /// `resource` and its slot, if its path leads to it by a lookup that is fresh.
+    /// Holds `resource` and its slot, if its path leads to it by a fresh lookup.
     pub(crate) fn hold(&self, resource: &Arc<Resource>) -> Option<Held> {
         let slot = self.0.resources.get(&resource.path)?;
         let fresh = millis(self.0.revalidate / 2);
@@ -191,17 +195,17 @@ impl Catalog {
             )
     }
 
-    /// Treats the path as unstable until its file has rested. Returns the resource without a name.
+    /// Marks the path as unstable until its file has rested. Returns the resource without a digest.
     pub(crate) fn mark_unstable(&self, resource: &Resource) -> Arc<Resource> {
         let generation = self.0.generations.begin();
         self.0.unstable.add(&resource.path, generation);
         resource.expire();
-        // A lookup that began earlier and ends later must not bring it back.
+        // A lookup that began earlier and ends later must not bring the resource back.
         self.0.slot(&resource.path).put(generation, None);
         Arc::new(resource.unstable())
     }
 
-    /// Waits for the hash of `resource`, if it runs. Returns what its path is known to lead to.
+    /// Waits for the hash of `resource`, if it runs. Returns the resource then known at its path.
     pub(crate) async fn hashed(&self, resource: Arc<Resource>) -> Arc<Resource> {
         if resource.state == DigestState::Unhashed
             && let Some(hash) = self.0.hashes.running(&resource.path)
@@ -211,7 +215,7 @@ impl Catalog {
         self.0.known(&resource.path).unwrap_or(resource)
     }
 
-    /// Generations `path` up, or joins a lookup that began at most `max_age` ago.
+    /// Looks `path` up, or joins a lookup that began at most `max_age` ago.
     async fn look_up(
         &self,
         path: &SourcePath,
@@ -223,7 +227,7 @@ impl Catalog {
         if lookup.generation > asked.generation || lookup.at + millis(max_age) > asked.at {
             return Ok(loaded);
         }
-        // That one had begun too early. It has ended, so the next one begins late enough.
+        // That lookup began too early. It has ended, so the next one begins late enough.
         ended(self.join_lookup(path, during_hash)).await.map(|(loaded, _)| loaded)
     }
 
@@ -238,7 +242,7 @@ impl Catalog {
             Join::Lead(leader) => {
                 let watch = Watch::new(leader.progress());
                 let (inner, path, during_hash) = (Arc::clone(&self.0), path.clone(), during_hash());
-                // A submission that is refused drops the leader, which ends the watch.
+                // A refused submission drops the leader, which ends the watch.
                 self.0.readers.submit(Priority::Foreground, true, move || {
                     inner.lead_lookup(&path, during_hash, leader);
                 });
@@ -259,7 +263,7 @@ async fn ended(
 }
 
 impl Inner {
-    /// What `path` leads to, if that needs no wait: an unchanged file, or nothing.
+    /// Finds the target of `path` without a wait, if it is an unchanged file or nothing.
     fn lookup_cached(&self, path: &SourcePath) -> Option<Loaded> {
         let lookup = self.begin();
         match self.source.lookup_nowait(path)? {
@@ -268,7 +272,7 @@ impl Inner {
                 before.confirm(lookup.at);
                 Some(Loaded::File(before, None))
             }
-            // A lookup that runs may hold what it saw before.
+            // A running lookup may have seen a file before.
             Found::Nothing if self.lookups.running(path).is_none() => {
                 self.forget(path, lookup);
                 Some(Loaded::Nothing)
@@ -277,7 +281,7 @@ impl Inner {
         }
     }
 
-    /// Generations `path` up and ends the flight. A long hash goes on elsewhere.
+    /// Looks `path` up and ends the flight. A long hash goes on elsewhere and ends it there.
     fn lead_lookup(
         self: &Arc<Self>,
         path: &SourcePath,
@@ -343,8 +347,8 @@ impl Inner {
         }
     }
 
-    /// Describes a huge file without reading it. Has it hashed, unless its digest is known or
-    /// about to be.
+    /// Describes a huge file without reading it. Begins its hash, unless its digest is known or the
+    /// hash runs.
     fn answer_unhashed(
         self: &Arc<Self>,
         path: &SourcePath,
@@ -355,7 +359,7 @@ impl Inner {
         let unhashed = DigestState::Unhashed;
         let unhashed = Arc::new(Resource::new(path, &file, unhashed, false, lookup.at, None));
         let slot = self.slot(path);
-        // A hash of this very file that ends now must stay.
+        // The result of a hash of this very file that ends now must stay.
         let suffices = |held: &Arc<Resource>| match held.state {
             DigestState::Unhashed => held.looks_like(&file) && self.hashes.running(path).is_some(),
             DigestState::Known(_) | DigestState::Unstable => held.is_still(&file),
@@ -365,7 +369,7 @@ impl Inner {
                 held.confirm(lookup.at);
                 return held;
             }
-            // The hash begins before the answer, whose receiver may wait for it.
+            // The hash begins before the return, as the caller may wait for it.
             Put::Stored => self.hash_meanwhile(path, slot, file, before, lookup),
             Put::Outdated => {}
         }
@@ -387,12 +391,12 @@ impl Inner {
                 Ok(resource) => drop(slot.put(lookup.generation, Some(Arc::new(resource)))),
                 Err(error) => tracing::warn!(%error, %path, "cannot hash a large file"),
             }
-            // The slot first: a lookup between the two would hash the file again.
+            // The slot comes first: a lookup between the two would hash the file again.
             leader.finish((), 0);
         });
     }
 
-    /// The resource of `file`, whose bytes are hashed unless their digest is known.
+    /// Describes `file` with its digest. Hashes the bytes, unless the source brings the digest.
     fn hash(
         &self,
         path: &SourcePath,
@@ -407,7 +411,7 @@ impl Inner {
         let unstable = |file: &SourceFile| {
             Resource::new(path, file, DigestState::Unstable, false, lookup.at, None)
         };
-        // A source that was caught with another digest than it says is not asked any more.
+        // While a path is unstable, the digest that its source brings is not trusted.
         let told = file.digest.filter(|_| !self.unstable.contains(path));
         let hashed = match (&file.content, told) {
             (_, Some(digest)) => return Ok(known(&file, digest, true)),
@@ -440,7 +444,7 @@ impl Inner {
         self.unstable.settle(path, lookup.generation);
         let Some(slot) = self.resources.get(path) else { return };
         let gone = slot.get();
-        // A hash that runs tells its end to this slot, not to the next one.
+        // A running hash puts its result into this slot, not into the next one.
         if !matches!(slot.put(lookup.generation, None), Put::Outdated) {
             self.resources.remove(path);
             if let Some(gone) = gone {
@@ -455,17 +459,17 @@ impl Inner {
         }
     }
 
-    /// Takes a lookup's place in the order. To be called before anything is looked at.
+    /// Takes a lookup's place in the order. To be called before the source is asked.
     fn begin(&self) -> Lookup {
         Lookup { at: clock(), generation: self.generations.begin() }
     }
 
-    /// The resource that `path` is known to lead to.
+    /// Returns the resource that is known at `path`.
     fn known(&self, path: &SourcePath) -> Option<Arc<Resource>> {
         self.resources.get(path)?.get()
     }
 
-    /// The slot of `path`. Writing to one that was evicted meanwhile has no effect.
+    /// Returns the slot of `path`. A write to a slot that was evicted meanwhile has no effect.
     fn slot(&self, path: &SourcePath) -> Slot {
         let new = || Ok::<_, Infallible>(Arc::new(Versioned::new()));
         match self.resources.get_or_insert_with(path, new) {
@@ -481,7 +485,7 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// Asks for work beside the hash of a file whose type may be encoded.
+/// Begins work beside the hash of a file whose type may be encoded.
 fn begin_beside(
     path: &SourcePath,
     file: &SourceFile,
@@ -512,11 +516,11 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
-    /// A lookup that began before an encode saw the file change, and ended after that, brought back
-    /// the resource that was not to be trusted any more: until the next lookup, one encode after
-    /// the other began, and aborted.
+    /// A lookup began before an encode saw the file change, and ended after that. It brought back
+    /// the resource that was not to be trusted any more. Until the next lookup, one encode after
+    /// the other began and aborted.
     #[test]
-    fn mark_unstable_is_not_undone_by_a_lookup_that_began_before_it() {
+    fn mark_unstable_outlasts_a_lookup_that_began_before_it() {
         let catalog = catalog(Memory::new().file("a.txt", "text"));
         let path = SourcePath::root().join("a.txt");
         let inner = &catalog.0;
@@ -535,7 +539,7 @@ mod tests {
 
         let loaded = run(catalog.resource(&path, || None));
         assert!(matches!(loaded, Ok(Loaded::File(..))), "{loaded:?}");
-        assert!(inner.known(&path).is_some(), "a later lookup is to be trusted");
+        assert!(inner.known(&path).is_some(), "a later lookup ends the mark");
     }
 
     /// Requests spun until the leader of a lookup that had begun too early was gone.

@@ -1,4 +1,4 @@
-//! From a path to a resource: what is known of a file, and for how long that counts.
+//! The lookup from a path to a resource, with the resources that are known and fresh.
 
 mod hash;
 mod lookup;

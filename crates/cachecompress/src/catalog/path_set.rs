@@ -1,4 +1,4 @@
-//! A bounded set of paths, each remembered for a while.
+//! A bounded set of paths, which remembers each for a while.
 
 use std::collections::HashMap;
 
@@ -7,13 +7,13 @@ use crate::concurrency::versioned::Generation;
 use crate::http::SourcePath;
 use crate::limits::{UNSTABLE_MEMORY, UNSTABLE_PATHS};
 
-/// Paths, each with the latest generation that added it.
+/// A set of paths, each with the latest generation that added it.
 #[derive(Debug, Default)]
 pub(super) struct PathSet(Mutex<HashMap<SourcePath, Added>>);
 
 #[derive(Debug)]
 struct Added {
-    /// In milliseconds of [`clock`].
+    /// The time of the last addition, in milliseconds of [`clock`].
     at: u64,
     generation: Generation,
 }
@@ -37,7 +37,7 @@ impl PathSet {
         lock(&self.0).contains_key(path)
     }
 
-    /// Removes `path`, unless a generation later than this one added it.
+    /// Removes `path`, unless a generation later than `generation` added it.
     pub(super) fn settle(&self, path: &SourcePath, generation: Generation) {
         let mut paths = lock(&self.0);
         if paths.get(path).is_some_and(|added| added.generation <= generation) {

@@ -1,4 +1,4 @@
-//! A resource: one file of the source, as a lookup saw it.
+//! A resource, which describes a file of the source as a lookup saw it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,11 +15,11 @@ use crate::http::{
 use crate::limits::RESOURCE_BYTES;
 use crate::source::{Content, SourceFile};
 
-/// A file of the source, as it was at the last lookup.
+/// A file of the source in its state at the last lookup.
 #[derive(Debug)]
 pub(crate) struct Resource {
     pub(crate) path: SourcePath,
-    /// In bytes.
+    /// The length in bytes.
     pub(crate) len: u64,
     pub(crate) state: DigestState,
     /// The tags of its representations; `None` without a digest.
@@ -39,11 +39,11 @@ pub(crate) struct Resource {
     checked: AtomicU64,
 }
 
-/// What is known of a resource's bytes.
+/// The knowledge of a resource's digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DigestState {
     Known(Digest),
-    /// The bytes change too fast to be named.
+    /// The bytes change too fast for a digest to hold.
     Unstable,
     /// The digest is still computed.
     Unhashed,
@@ -52,8 +52,8 @@ pub(crate) enum DigestState {
 impl Resource {
     /// Describes `file`, which a lookup that began at `checked` (milliseconds of [`clock`]) found.
     ///
-    /// `replaced` is the resource with other bytes that stood at the path before: where the time
-    /// of modification did not advance since then, Last-Modified is the present time.
+    /// `replaced` is the resource with other bytes that stood at the path before. If the time of
+    /// modification has not advanced since, Last-Modified is the present time.
     pub(super) fn new(
         path: &SourcePath,
         file: &SourceFile,
@@ -86,7 +86,7 @@ impl Resource {
             media_type,
             compressibility,
             bytes: match &file.content {
-                // The source keeps long ones too, if it brings their digest.
+                // A source that brings the digest keeps long buffers itself.
                 Content::Bytes(bytes) if file.digest.is_some() || bytes.len() <= RESOURCE_BYTES => {
                     Some(bytes.clone())
                 }
@@ -103,7 +103,7 @@ impl Resource {
         }
     }
 
-    /// Describes `file` with its `digest`, in place of `before`.
+    /// Describes `file` with its `digest`, in place of the resource `before`.
     pub(super) fn with_digest(
         path: &SourcePath,
         file: &SourceFile,
@@ -120,13 +120,13 @@ impl Resource {
         let mut resource =
             Self::new(path, file, DigestState::Known(digest), rested, checked, other);
         if let Some(same) = same {
-            // The same bytes under an earlier date keep the later one.
+            // The same bytes under an earlier date keep the later date.
             resource.last_modified = resource.last_modified.max(same.last_modified);
         }
         resource
     }
 
-    /// The same file without a name, to be looked up again at once.
+    /// Copies the resource without its digest. The copy is to be looked up again at once.
     pub(super) fn unstable(&self) -> Self {
         Self {
             path: self.path.clone(),
@@ -147,33 +147,33 @@ impl Resource {
         }
     }
 
-    /// The time since the last lookup.
+    /// Returns the time since the last lookup.
     pub(super) fn age(&self) -> Duration {
         Duration::from_millis(self.age_at(clock()))
     }
 
-    /// The milliseconds from the last lookup to `now`.
+    /// Returns the milliseconds from the last lookup to `now`.
     pub(super) fn age_at(&self, now: u64) -> u64 {
         now.saturating_sub(self.checked.load(Ordering::Relaxed))
     }
 
-    /// Notes that a lookup that began at `at` found it unchanged.
+    /// Notes that a lookup which began at `at` found the file unchanged.
     pub(super) fn confirm(&self, at: u64) {
         self.checked.fetch_max(at, Ordering::Relaxed);
     }
 
-    /// Has the next request look its path up.
+    /// Makes the next request look its path up.
     pub(super) fn expire(&self) {
         self.checked.store(0, Ordering::Relaxed);
     }
 
-    /// Whether `file` has the bytes of this resource, as far as a fingerprint tells.
+    /// Whether `file` has the bytes of this resource, by its fingerprint.
     pub(super) fn is_still(&self, file: &SourceFile) -> bool {
         self.looks_like(file) && (self.rested || self.bytes.is_some())
     }
 
-    /// As [`is_still`](Self::is_still), but a change within one tick of the file system's clock
-    /// may hide.
+    /// Whether `file` looks unchanged. Unlike for [`is_still`](Self::is_still), a change within one
+    /// tick of the file system's clock may hide.
     pub(super) fn looks_like(&self, file: &SourceFile) -> bool {
         let same_bytes = match (&file.content, &self.bytes) {
             (Content::Bytes(now), Some(then)) => {
@@ -186,7 +186,7 @@ impl Resource {
     }
 }
 
-/// The media type of `file`, and whether files of that type are ever encoded.
+/// Returns the media type of `file`, and whether files of that type are ever encoded.
 pub(super) fn type_of(path: &SourcePath, file: &SourceFile) -> (HeaderValue, Compressibility) {
     let own = file.media_type.as_deref().and_then(|own| HeaderValue::from_str(own).ok());
     let media_type = own.unwrap_or_else(|| media_type(path));
