@@ -1,4 +1,4 @@
-//! Bodies of selected representations.
+//! The bodies of selected representations.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::limits::PAYLOAD_IN_MEMORY;
 use crate::sendfile::{Connection, Mapping};
 
 impl Representations {
-    /// The body of the `len` bytes at `at` of a coded representation, or all of it.
+    /// Makes the body of a coded representation, or of a range of it (offset and length).
     pub(crate) fn coded_body(
         &self,
         coded: &Coded,
@@ -36,7 +36,7 @@ impl Representations {
         }
     }
 
-    /// A short payload of `entry` in memory, where it is kept or can be read without a wait.
+    /// Returns the short payload of `entry`, if memory has it or a read needs no wait.
     pub(crate) fn short_payload(&self, entry: &Entry) -> Option<Arc<Bytes>> {
         let memory = &self.0.memory;
         let len = entry.payload_len();
@@ -56,12 +56,12 @@ impl Representations {
         whole.then(|| memory.insert(key, buffer.into()))
     }
 
-    /// The body of all of `entry`'s payload.
+    /// Makes the body of `entry`'s whole payload.
     pub(crate) fn stored_body(&self, entry: &Entry, connection: Option<&Connection>) -> Body {
         self.payload_body(entry, 0, entry.payload_len(), connection)
     }
 
-    /// The body of the `len` bytes at `at` of `entry`'s payload.
+    /// Makes the body of the `len` bytes at `at` of `entry`'s payload.
     fn payload_body(
         &self,
         entry: &Entry,
@@ -72,7 +72,7 @@ impl Representations {
         let Payload { file, start } = entry.payload();
         let chunks = Chunks::new(file, self.0.readers.clone());
         let body = FileBody::new(chunks, start + at, len, None);
-        // To copy a short one costs less than to begin a `sendfile`.
+        // A copy of a short payload costs less than a `sendfile`.
         let connection = connection.filter(|_| len > PAYLOAD_IN_MEMORY);
         Body::file(match connection.and_then(|connection| entry.mapping().zip(Some(connection))) {
             Some((mapping, connection)) => body.mapped(connection, mapping),
@@ -80,7 +80,7 @@ impl Representations {
         })
     }
 
-    /// The body of the `len` bytes at `at` of identity.
+    /// Makes the body of the `len` bytes at `at` of identity.
     pub(crate) fn identity_body(
         &self,
         identity: Identity,

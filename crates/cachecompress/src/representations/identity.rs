@@ -1,4 +1,4 @@
-//! Identity: the bytes of a resource itself.
+//! The identity representation, which is the bytes of a resource itself.
 
 use std::sync::Arc;
 
@@ -15,21 +15,21 @@ use crate::limits::{PAYLOAD_IN_MEMORY, SNAPSHOT_TRIES};
 use crate::memory_cache::MemoryCache;
 use crate::source::{Content, Found, SourceFile};
 
-/// Identity, ready to be sent.
+/// An identity representation that is ready to be sent.
 #[derive(Debug)]
 pub(crate) enum Identity {
     Bytes(Bytes),
-    /// Sent from the file, whose last chunk leaves only if the snapshot still holds.
+    /// The file to send from. Its last chunk leaves only if the snapshot still holds.
     File {
         file: Arc<dyn DiskFile>,
         snapshot: Snapshot,
     },
-    /// The source's bytes are no longer those of the resource.
+    /// The source's bytes are not those of the resource any more.
     Stale,
 }
 
 impl Representations {
-    /// The bytes of `resource` itself.
+    /// Obtains the bytes of `resource`, or its file.
     pub(crate) async fn identity(&self, resource: &Arc<Resource>) -> Result<Identity, Error> {
         if let Some(bytes) = &resource.bytes {
             return Ok(Identity::Bytes(bytes.clone()));
@@ -50,13 +50,13 @@ impl Representations {
         receiver.await.unwrap_or(Ok(Identity::Stale))
     }
 
-    /// The bytes of `resource`, if memory has them.
+    /// Returns the bytes of `resource`, if memory has them.
     pub(crate) fn identity_payload(&self, resource: &Resource) -> Option<Arc<Bytes>> {
         resource.digest().and_then(|digest| self.0.memory.get(&(digest, None)))
     }
 }
 
-/// The file of a large resource, if it is unchanged and can be opened without a wait.
+/// Opens the file of a large resource, if it is unchanged and needs no wait.
 fn open_nowait(catalog: &Catalog, resource: &Resource) -> Option<Identity> {
     if resource.len <= PAYLOAD_IN_MEMORY || resource.digest().is_none() {
         return None;
@@ -103,8 +103,8 @@ fn read_small(memory: &MemoryCache, file: &dyn DiskFile, len: u64, digest: Diges
     Identity::Stale
 }
 
-/// Identity of a file that has no digest, as it is right now. A small one is read until two
-/// readings agree.
+/// Obtains the present bytes of a file without a digest. A small file is read until two readings
+/// agree.
 fn without_digest(
     file: Arc<dyn DiskFile>,
     mut fingerprint: Fingerprint,
@@ -123,19 +123,19 @@ fn without_digest(
         let Ok(after) = file.stat() else { break };
         fingerprint = after.fingerprint;
     }
-    // A file that goes out before it is hashed was not seen to change.
+    // A file that goes out before its hash has not been seen to change.
     let vouches = state == DigestState::Unhashed;
     Identity::File { file, snapshot: Snapshot { fingerprint, vouches, digest: None } }
 }
 
 impl Identity {
-    /// The file of a hashed resource, in the state in which it was hashed.
+    /// Makes identity of a hashed resource's file, in the state in which it was hashed.
     fn of_file(resource: &Resource, file: Arc<dyn DiskFile>, fingerprint: Fingerprint) -> Self {
         let (vouches, digest) = (resource.rested, resource.digest());
         Self::File { file, snapshot: Snapshot { fingerprint, vouches, digest } }
     }
 
-    /// The length in bytes that can be sent.
+    /// Returns the number of bytes that can be sent.
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,

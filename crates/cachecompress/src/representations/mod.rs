@@ -1,4 +1,4 @@
-//! From a resource to one of its representations: stored, growing, or identity.
+//! The selection of a resource's representation: stored, growing, or identity.
 
 mod bodies;
 mod identity;
@@ -35,14 +35,14 @@ pub(crate) struct Config {
     pub(crate) encoder: EncoderConfig,
     pub(crate) revalidate: Duration,
     pub(crate) patience: Duration,
-    /// Whether sources are never overwritten in place, so that they may be sent by `sendfile`.
+    /// Whether identity may be sent by `sendfile`, as no source is overwritten in place.
     pub(crate) sendfile_sources: bool,
-    /// Bytes of short payloads that are kept in memory.
+    /// The bytes of short payloads that are kept in memory.
     pub(crate) memory_bytes: u64,
 }
 
-/// Selects representations of the files of one source, or has them produced. Cloned handles share
-/// it.
+/// The representations of one source's files, which it selects or has produced. Cloned handles
+/// share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Representations(Arc<Inner>);
 
@@ -52,14 +52,14 @@ struct Inner {
     encoder: Encoder,
     cache: Cache,
     memory: MemoryCache,
-    /// Reads that may wait for a disk, but not for long.
+    /// The threads of reads that may wait for a disk.
     readers: ThreadPool,
     counters: Arc<Counters>,
     codecs: Codecs,
     preference: Preference,
     patience: Duration,
     sendfile_sources: bool,
-    /// Lookups of stored entries for requests that can use no others.
+    /// The lookups of stored entries for requests that can use nothing else.
     fetches: SingleFlight<Key, Option<Arc<Entry>>, Failure>,
     warned_of_large: AtomicBool,
 }
@@ -117,13 +117,13 @@ impl Representations {
         &self.0.counters
     }
 
-    /// The codings on offer for a source of `len` bytes, in the server's order.
+    /// Returns the codings on offer for a source of `len` bytes, in the server's order.
     pub(crate) fn preferred(&self, len: u64) -> &[ContentCoding] {
         self.0.preference.order(&self.0.codecs, len)
     }
 
-    /// What `path` leads to, by a lookup that began at most `revalidate` ago. A large file may be
-    /// encoded while it is hashed, by the codec that `guess` names.
+    /// Finds the target of `path`, by a lookup that began at most `revalidate` ago. A large file
+    /// may be encoded while it is hashed, by the codec that `guess` names.
     pub(crate) async fn resource(
         &self,
         path: &SourcePath,
@@ -133,7 +133,8 @@ impl Representations {
         self.0.catalog.resource(path, during_hash).await
     }
 
-    /// Whether the cache takes no coding of `resource`. Warns of the first such resource.
+    /// Whether `resource` is too large for the cache to take a coding of it. Warns of the first
+    /// such resource.
     pub(crate) fn is_too_large(&self, resource: &Resource) -> bool {
         let too_large = !self.0.cache.could_hold(encode::max_payload(resource.len));
         if too_large && !self.0.warned_of_large.swap(true, Ordering::Relaxed) {
@@ -147,8 +148,8 @@ impl Representations {
         too_large
     }
 
-    /// Has `resource` encoded by `codec`, if it is not yet, in the background. The future's output
-    /// is the representation's length in bytes, or why there is none.
+    /// Encodes `resource` by `codec` in the background, unless its entry is stored. The future's
+    /// output is the representation's length in bytes, or the reason for having none.
     pub(crate) fn warm(
         &self,
         resource: &Arc<Resource>,
@@ -184,7 +185,7 @@ impl Representations {
         self.0.encoder.is_closing()
     }
 
-    /// Takes no more encodes. Gives up those that run, or lets them and those that wait `finish`.
+    /// Takes no more encodes. Lets running and waiting ones `finish`, or gives them up.
     pub(crate) async fn shutdown(&self, finish: bool) {
         self.0.encoder.shutdown(finish).await;
     }

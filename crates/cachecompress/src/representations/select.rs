@@ -1,4 +1,4 @@
-//! Selecting a representation, or having it produced.
+//! The selection of a representation, which it has produced if need be.
 
 use std::sync::Arc;
 
@@ -20,33 +20,33 @@ use crate::limits::SMALL_JOB;
 /// The representations that a request accepts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Candidates {
-    /// Codings that go before identity, the best first.
+    /// The codings that go before identity, the best first.
     pub(crate) codings: Vec<ContentCoding>,
     /// Whether identity is acceptable.
     pub(crate) identity: bool,
-    /// Why identity is sent when no coding is a candidate.
+    /// The reason for identity when no coding is a candidate.
     pub(crate) detail: Option<Detail>,
     pub(crate) availability: Availability,
 }
 
-/// How much of a representation must be there for it to be selected.
+/// The part of a representation that must be there for it to be selected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Availability {
-    /// Its first bytes.
+    /// The first bytes.
     #[default]
     Begun,
-    /// All of it: the protocol cannot tell an abort from an end.
+    /// The whole: the protocol cannot tell an abort from an end.
     Whole,
-    /// All of it, and nothing is produced for it: the request is for a range.
+    /// The whole from the cache: a request for a range starts no encode.
     Stored,
 }
 
-/// What a request selects among.
+/// The candidates that a request selects among, with its range.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
     pub(crate) candidates: Candidates,
     pub(crate) range: Option<RangeSpec>,
-    /// The candidates for a whole answer, if the range cannot be had.
+    /// The candidates for a whole representation, if the range is not available.
     pub(crate) whole: Option<Candidates>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) enum Selected {
         /// Whether it is the first candidate.
         is_best: bool,
     },
-    /// The resource has changed: look it up again.
+    /// The resource has changed and is to be looked up again.
     Stale,
     /// Identity is not acceptable, and nothing else is available now.
     Unavailable,
@@ -86,14 +86,14 @@ pub(crate) struct Coded {
     pub(super) progress: Option<Arc<Production>>,
 }
 
-/// What memory knows of a key.
+/// The knowledge of a key in memory.
 enum Known {
     Entry(Arc<Entry>),
     Verdict(Failure),
     Nothing,
 }
 
-/// Why a coding was not obtained.
+/// The reason for which a coding was not obtained.
 enum Unobtained {
     Stale,
     Detail(Detail),
@@ -106,8 +106,8 @@ impl From<Detail> for Unobtained {
 }
 
 impl Representations {
-    /// Selects the best candidate that is available, or becomes so before patience ends. Also
-    /// returns the range that applies to it.
+    /// Selects the best candidate that is available, or becomes available before patience ends.
+    /// Also returns the range that applies to it.
     pub(crate) async fn select(
         &self,
         resource: &Arc<Resource>,
@@ -162,11 +162,11 @@ impl Representations {
             };
             detail = Some(why);
             match why {
-                // Another coding may do.
+                // Another coding may be available.
                 Detail::Encoder | Detail::Range => {}
-                // What is unprofitable in one coding is so in the next.
+                // A source that is unprofitable in one coding is so in the next.
                 Detail::Unprofitable => break,
-                // The best is not available in time. Another may be there already.
+                // The best coding is not available in time. Another one may be there already.
                 _ => match self.second_best(resource, digest, candidates) {
                     Some(second) => return Selected::Coded(second),
                     None => break,
@@ -176,7 +176,7 @@ impl Representations {
         identity(candidates, detail)
     }
 
-    /// The codecs of the candidates, each with its place among them.
+    /// Iterates over the codecs of the candidates, each with its place among them.
     fn codecs_of(&self, candidates: &Candidates) -> impl Iterator<Item = (usize, &Codec)> {
         let codings = candidates.codings.iter().enumerate();
         codings.filter_map(|(index, coding)| Some((index, self.0.codecs.get(coding)?)))
@@ -198,7 +198,8 @@ impl Representations {
         })
     }
 
-    /// The codec at which [`select`](Self::select) would most likely end, as far as memory knows.
+    /// Returns the codec that [`select`](Self::select) would most likely select, by the knowledge
+    /// in memory.
     pub(crate) fn most_likely_codec(
         &self,
         resource: &Resource,
@@ -230,7 +231,7 @@ impl Representations {
         Known::Nothing
     }
 
-    /// Leads or follows the production of one representation until enough of it is there.
+    /// Leads or follows the flight of one representation until enough of it is there.
     async fn obtain(
         &self,
         resource: &Arc<Resource>,
@@ -250,7 +251,7 @@ impl Representations {
         loop {
             let joined = self.0.encoder.join(resource, codec, insists, Priority::Foreground);
             let Some((progress, part)) = joined else { return Err(Unobtained::Stale) };
-            // A flight is joined only for a source that is still the one that it reads.
+            // A follower's source must still be the one that the flight reads.
             if part == Part::Follower {
                 let is_current = self.0.catalog.is_current(resource);
                 if !within(deadline, is_current).await.ok_or(late)? {
@@ -271,7 +272,7 @@ impl Representations {
                     Ok(Coded { progress, ..Coded::produced(codec, part, shared) })
                 }
                 Stage::Failed { why: Failure::SourceChanged, .. } => Err(Unobtained::Stale),
-                // The leader accepts identity. A client that does not leads a flight of its own.
+                // The leader accepts identity. A client that refuses it leads a flight of its own.
                 Stage::Failed { why: Failure::Unprofitable, .. }
                     if part != Part::Leader && insists =>
                 {
@@ -283,7 +284,7 @@ impl Representations {
         }
     }
 
-    /// A stored entry, for a request that can use nothing else.
+    /// Looks up a stored entry, for a request that can use nothing else.
     async fn fetch(
         &self,
         resource: &Resource,
@@ -320,7 +321,7 @@ impl Representations {
 }
 
 impl Coded {
-    /// The product of a flight, of which no length is known and no progress kept yet.
+    /// Describes the product of a flight, without its length and progress.
     fn produced(codec: &Codec, part: Part, product: Product) -> Self {
         let status = match part {
             _ if product.stored => CacheStatus::Hit,
@@ -363,8 +364,8 @@ fn detail_of(failure: Failure) -> Detail {
     }
 }
 
-/// The output of `future`, unless `deadline` comes first. A deadline that has passed still takes
-/// an output that is ready.
+/// Awaits `future`, unless `deadline` comes first. An output that is ready counts even after the
+/// deadline.
 async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
