@@ -1,4 +1,4 @@
-//! ThreadPool, flights and locks: what runs at the same time, and who waits for whom.
+//! Thread pools, flights and locks, by which concurrent work runs and waits.
 
 pub(crate) mod cpu_time;
 pub(crate) mod progress;

@@ -1,7 +1,7 @@
 //! The progress of a production, and its watchers.
 //!
-//! One producer, any number of watchers. `T` is shared as soon as the production starts (the
-//! growing file), `F` is the reason of a failure.
+//! There is one producer and any number of watchers. `T` is shared as soon as the production starts
+//! (the growing file). `F` is the reason for a failure.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -19,7 +19,7 @@ pub(crate) struct Progress<T, F> {
 struct Watched<T, F> {
     stage: Stage<T, F>,
     next_watch: u64,
-    /// By watch, so that the first to come is woken first.
+    /// The wakers by the number of their watch, so that the first to come is woken first.
     wakers: BTreeMap<u64, Waker>,
 }
 
@@ -30,14 +30,14 @@ pub(crate) enum Stage<T, F> {
     Pending,
     /// `committed` bytes may be read, and more will come.
     Growing { shared: T, committed: u64 },
-    /// The whole is `len` bytes, and all may be read.
+    /// All `len` bytes may be read.
     Finished { shared: T, len: u64 },
-    /// No more bytes will come. Those committed before may still be read.
+    /// No more bytes will come. The `committed` ones may still be read.
     Failed { why: F, committed: u64 },
 }
 
 impl<T, F> Stage<T, F> {
-    /// The number of bytes that may be read.
+    /// Counts the bytes that may be read.
     pub(crate) fn available(&self) -> u64 {
         match self {
             Self::Pending => 0,
@@ -46,12 +46,12 @@ impl<T, F> Stage<T, F> {
         }
     }
 
-    /// Whether it ended badly.
+    /// Whether the production ended badly.
     pub(crate) fn failed(&self) -> bool {
         matches!(self, Self::Failed { .. })
     }
 
-    /// Whether it ended, well or badly.
+    /// Whether the production ended, well or badly.
     pub(crate) fn ended(&self) -> bool {
         matches!(self, Self::Finished { .. } | Self::Failed { .. })
     }
@@ -78,17 +78,17 @@ impl<T: Clone, F: Clone> Progress<T, F> {
         });
     }
 
-    /// Ends well: the whole is `len` bytes of `shared`.
+    /// Ends the production well, with `len` bytes of `shared`.
     pub(crate) fn finish(&self, shared: T, len: u64) {
         self.change(|_| Stage::Finished { shared, len });
     }
 
-    /// Ends badly.
+    /// Ends the production badly.
     pub(crate) fn fail(&self, why: F) {
         self.change(|stage| Stage::Failed { why, committed: stage.available() });
     }
 
-    /// The present stage.
+    /// Returns the present stage.
     pub(crate) fn stage(&self) -> Stage<T, F> {
         lock(&self.state).stage.clone()
     }
@@ -107,7 +107,7 @@ impl<T: Clone, F: Clone> Progress<T, F> {
     }
 }
 
-/// One watcher's place, which it gives up on drop.
+/// A watcher's place, which a drop gives up.
 #[derive(Debug)]
 pub(crate) struct Watch<T: Clone, F: Clone> {
     progress: Arc<Progress<T, F>>,
@@ -123,7 +123,7 @@ impl<T: Clone, F: Clone> Watch<T, F> {
         Self { progress: Arc::clone(progress), id }
     }
 
-    /// The stage, as soon as it is `enough` or an end.
+    /// Returns the stage as soon as it is `enough` or an end.
     pub(crate) fn poll_until(
         &mut self,
         cx: &mut Context<'_>,
@@ -137,7 +137,7 @@ impl<T: Clone, F: Clone> Watch<T, F> {
         Poll::Pending
     }
 
-    /// [`poll_until`](Self::poll_until) as a future.
+    /// Waits until the stage is `enough` or an end, and returns it.
     pub(crate) async fn until(&mut self, enough: impl Fn(&Stage<T, F>) -> bool) -> Stage<T, F> {
         poll_fn(|cx| self.poll_until(cx, &enough)).await
     }

@@ -1,4 +1,5 @@
-//! One production per key at a time: the first caller leads it, the others follow it.
+//! Single flights: one production per key at a time, which the first caller leads and the others
+//! follow.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,7 +7,7 @@ use std::hash::Hash;
 use crate::concurrency::progress::{Progress, Stage};
 use crate::concurrency::sync::{Arc, Mutex, lock};
 
-/// The productions that run, by key.
+/// The running flights, by key.
 #[derive(Debug)]
 pub(crate) struct SingleFlight<K, T, F> {
     under_way: Arc<Map<K, T, F>>,
@@ -14,7 +15,7 @@ pub(crate) struct SingleFlight<K, T, F> {
 
 type Map<K, T, F> = Mutex<HashMap<K, Arc<Progress<T, F>>>>;
 
-/// The caller's part in a flight.
+/// A caller's part in a flight.
 #[derive(Debug)]
 pub(crate) enum Join<K: Eq + Hash, T: Clone, F: Clone + Default> {
     /// The caller produces, or drops the guard.
@@ -23,10 +24,10 @@ pub(crate) enum Join<K: Eq + Hash, T: Clone, F: Clone + Default> {
     Follow(Arc<Progress<T, F>>),
 }
 
-/// The right and the duty to produce.
+/// The leader of a flight, which has the right and the duty to produce.
 ///
-/// Dropped without an end, also by a panic, it fails the flight with `F::default()`, so that no
-/// follower waits for nothing.
+/// A drop without an end, also by a panic, fails the flight with `F::default()`. So no follower
+/// waits for nothing.
 #[derive(Debug)]
 pub(crate) struct Leader<K: Eq + Hash, T: Clone, F: Clone + Default> {
     key: K,
@@ -39,8 +40,8 @@ impl<K: Clone + Eq + Hash, T: Clone, F: Clone + Default> SingleFlight<K, T, F> {
         Self { under_way: Arc::new(Mutex::new(HashMap::new())) }
     }
 
-    /// Joins the flight for `key`, or starts one. A flight that has just ended well is joined too;
-    /// one that failed did so before the caller came.
+    /// Joins the flight for `key`, or starts one. A flight that has just ended well is joined too.
+    /// A flight that failed is not, as it failed before the caller came.
     pub(crate) fn join(&self, key: &K) -> Join<K, T, F> {
         self.join_unless(key, Stage::failed)
     }
@@ -61,29 +62,29 @@ impl<K: Clone + Eq + Hash, T: Clone, F: Clone + Default> SingleFlight<K, T, F> {
         Join::Lead(Leader { key: key.clone(), progress, under_way: Arc::clone(&self.under_way) })
     }
 
-    /// The flight for `key`, if it has not ended.
+    /// Returns the flight for `key`, if it has not ended.
     pub(crate) fn running(&self, key: &K) -> Option<Arc<Progress<T, F>>> {
         lock(&self.under_way).get(key).filter(|progress| !progress.stage().ended()).cloned()
     }
 
-    /// All flights.
+    /// Returns all flights.
     pub(crate) fn under_way(&self) -> Vec<Arc<Progress<T, F>>> {
         lock(&self.under_way).values().cloned().collect()
     }
 
-    /// The number of flights.
+    /// Counts the flights.
     pub(crate) fn len(&self) -> usize {
         lock(&self.under_way).len()
     }
 }
 
 impl<K: Eq + Hash, T: Clone, F: Clone + Default> Leader<K, T, F> {
-    /// What followers watch.
+    /// Returns the progress that followers watch.
     pub(crate) fn progress(&self) -> &Arc<Progress<T, F>> {
         &self.progress
     }
 
-    /// Ends the flight well. What it produced must be found by the next caller that looks.
+    /// Ends the flight well. The next caller that looks for the product must find it.
     pub(crate) fn finish(self, shared: T, len: u64) {
         self.progress.finish(shared, len);
     }
@@ -96,9 +97,9 @@ impl<K: Eq + Hash, T: Clone, F: Clone + Default> Leader<K, T, F> {
 
 impl<K: Eq + Hash, T: Clone, F: Clone + Default> Drop for Leader<K, T, F> {
     fn drop(&mut self) {
-        // First the end, then the key: a caller between the two follows a flight that has
-        // ended well, instead of leading a second one. After a failure it does lead, and the key
-        // is its own then.
+        // The end comes before the removal of the key. A caller between the two follows a flight
+        // that has ended well, and leads no second one. After a failure such a caller does lead,
+        // and the key is then its own.
         self.progress.fail(F::default());
         let mut under_way = lock(&self.under_way);
         if under_way.get(&self.key).is_some_and(|now| Arc::ptr_eq(now, &self.progress)) {
@@ -123,19 +124,19 @@ mod tests {
     fn lead(flights: &Plain, key: u8) -> Leader<u8, &'static str, Why> {
         match flights.join(&key) {
             Join::Lead(lead) => lead,
-            Join::Follow(_) => panic!("somebody leads {key} already"),
+            Join::Follow(_) => panic!("{key} has a leader already"),
         }
     }
 
     fn follow(flights: &Plain, key: u8) -> Arc<Progress<&'static str, Why>> {
         match flights.join(&key) {
             Join::Follow(progress) => progress,
-            Join::Lead(_) => panic!("nobody leads {key}"),
+            Join::Lead(_) => panic!("{key} has no leader"),
         }
     }
 
     #[test]
-    fn second_caller_follows_and_next_one_after_the_end_leads() {
+    fn caller_follows_a_flight_until_it_ends() {
         let flights = Plain::new();
         let first = lead(&flights, 1);
         let other = lead(&flights, 2);
@@ -167,10 +168,10 @@ mod tests {
         assert_eq!(flights.len(), 0);
     }
 
-    /// A request that came after a failed look-up was told of that failure, if the flight had not
-    /// been forgotten yet: a file that could be read again was still a 500.
+    /// A request that came after a failed lookup got that failure, if the flight was not yet
+    /// removed. A file that could be read again was still a 500.
     #[test]
-    fn caller_leads_after_a_failure_that_is_not_forgotten_yet() {
+    fn caller_leads_after_a_failure_that_is_not_removed_yet() {
         let flights = Plain::new();
         let first = lead(&flights, 1);
         first.progress().fail(Why::Disk);
@@ -190,7 +191,7 @@ mod tests {
         assert!(matches!(flights.join_running(&1), Join::Follow(_)));
         first.progress().finish("old", 3);
         assert!(flights.running(&1).is_none());
-        assert!(matches!(flights.join(&1), Join::Follow(_)), "its product is as good as new");
+        assert!(matches!(flights.join(&1), Join::Follow(_)), "a caller of join takes its product");
         let Join::Lead(second) = flights.join_running(&1) else { panic!("it has ended") };
         drop(first);
         assert!(flights.running(&1).is_some(), "the first leader left the second one's key alone");

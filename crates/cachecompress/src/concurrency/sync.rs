@@ -1,4 +1,4 @@
-//! Locks and atomics of concurrent pieces: std's, or loom's under `--cfg cachecompress_loom`.
+//! The locks and atomics of concurrent pieces: std's, or loom's under `--cfg cachecompress_loom`.
 
 #[cfg(cachecompress_loom)]
 pub(crate) use loom::sync::{
@@ -11,13 +11,14 @@ pub(crate) use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// Locks `mutex`, also when a thread panicked while it held it: critical sections leave their data
+/// Locks `mutex`, also after a panic of a thread that held it. Critical sections leave their data
 /// whole at each step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Milliseconds since the first call: a clock that never goes back and fits into an atomic.
+/// Returns the milliseconds since the first call. This clock never goes back and fits into an
+/// atomic.
 pub(crate) fn clock() -> u64 {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
     let start = START.get_or_init(std::time::Instant::now);

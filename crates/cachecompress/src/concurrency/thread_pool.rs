@@ -1,4 +1,5 @@
-//! Pools of the library's own threads, which start with the first job and end with the last handle.
+//! A pool of the library's own threads, which start with the first job and end with the last
+//! handle.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,12 +12,12 @@ use crate::limits::STALL;
 
 /// A bounded pool of threads with a bounded queue.
 ///
-/// Cloned handles share it. When the last one is dropped, queued jobs are dropped with it, and the
-/// threads end after their present job.
+/// Cloned handles share it. The drop of the last one drops queued jobs, and the threads end after
+/// their present job.
 #[derive(Clone, Debug)]
 pub(crate) struct ThreadPool(Arc<Owner>);
 
-/// Ends the threads when the last handle goes.
+/// The owner of the threads, whose drop ends them.
 #[derive(Debug)]
 struct Owner(Arc<Shared>);
 
@@ -31,13 +32,13 @@ struct Shared {
 /// Thread priorities.
 #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 mod nice {
-    /// Sets nice 19. On Linux a "process" of `setpriority` is a thread.
+    /// Sets nice 19 for this thread. On Linux a "process" of `setpriority` is a thread.
     pub(super) fn lowest() {
         let _ = rustix::process::setpriority_process(None, 19);
     }
 }
 
-/// Elsewhere all threads of a process have one priority, which stays as it is.
+/// Thread priorities, which stay unchanged: elsewhere all threads of a process share one.
 #[cfg(not(all(target_os = "linux", not(cachecompress_portable))))]
 mod nice {
     pub(super) fn lowest() {}
@@ -46,13 +47,13 @@ mod nice {
 /// The limits of a pool.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// ThreadPool for each priority, at least 2: one of those that somebody waits for takes only small
-    /// jobs, so that large ones cannot hold all of them.
+    /// The number of threads for each priority, at least 2. One foreground thread takes only small
+    /// jobs, so that large ones cannot hold all threads.
     pub(crate) threads: usize,
-    /// Further threads for the foreground, started one by one when the others have taken no job for
-    /// [`STALL`]: they hang, as reads from a network's disk may.
+    /// The number of spare threads for the foreground. They start one by one when the others have
+    /// taken no job for [`STALL`], as reads from a network's disk may hang.
     pub(crate) spare: usize,
-    /// Jobs that may wait for a thread.
+    /// The number of jobs that may wait for a thread.
     pub(crate) queue: usize,
 }
 
@@ -69,39 +70,40 @@ struct Lane {
     queue: VecDeque<Job>,
     running: usize,
     threads: usize,
-    /// ThreadPool that wait for work, but for the one that takes only small jobs.
+    /// The number of threads that wait for work, but for the one that takes only small jobs.
     idle: usize,
-    /// Spare threads, and those of them without a job.
+    /// The number of spare threads. `spare_idle` counts those without a job.
     spare: usize,
     spare_idle: usize,
-    /// When a regular thread last took a job, in milliseconds of [`clock`].
+    /// The time at which a regular thread last took a job, in milliseconds of [`clock`].
     taken: u64,
 }
 
 impl Lane {
-    /// The time until a spare thread may take the waiting jobs; `None` if none wait.
+    /// Returns the time until a spare thread may take waiting jobs; `None` if none wait.
     fn stalls_in(&self) -> Option<Duration> {
         let since = Duration::from_millis(clock().saturating_sub(self.taken));
         (!self.queue.is_empty()).then(|| STALL.saturating_sub(since))
     }
 }
 
-/// Which jobs a thread takes.
+/// The kind of jobs that a thread takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     Foreground,
     ForegroundSmall,
-    /// Any job of the foreground, if that stalls.
+    /// Any job of the foreground, if its threads stall.
     Spare,
     Background,
 }
 
-/// Who waits for a job.
+/// The priority of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
-    /// A request.
+    /// A request waits for the job.
     Foreground,
-    /// Nobody. The job runs on threads of its own, at the lowest priority of the system.
+    /// No request waits for the job. It runs on threads of the background, at the lowest priority
+    /// of the system.
     Background,
 }
 
@@ -122,7 +124,8 @@ impl ThreadPool {
         }))))
     }
 
-    /// Queues `run`. Drops it unrun and returns `false` when the queue is full or the pool closed.
+    /// Queues `run`. If the queue is full or the pool is closed, drops it unrun and returns
+    /// `false`.
     pub(crate) fn submit(
         &self,
         priority: Priority,
@@ -131,7 +134,7 @@ impl ThreadPool {
     ) -> bool {
         let shared = &self.0.0;
         let mut state = shared.lock();
-        // Jobs that wait in the background hold up no request.
+        // Jobs of the background take no place in the queue from requests.
         let ahead = match priority {
             Priority::Foreground => state.foreground.queue.len(),
             Priority::Background => state.waiting(),
@@ -162,7 +165,7 @@ impl ThreadPool {
         let shared = &self.0.0;
         let mut state = shared.lock();
         let lane = state.lane(priority);
-        // The second thread is the one for small jobs.
+        // The second thread takes small jobs only.
         let startable = lane.threads.max(2) < shared.limits.threads || lane.threads == 0;
         lane.queue.is_empty() && (lane.idle > 0 || startable)
     }
@@ -174,17 +177,17 @@ impl ThreadPool {
         lane.queue.iter().filter(|job| !job.small).count() > lane.idle
     }
 
-    /// The number of jobs that wait for a thread.
+    /// Counts the jobs that wait for a thread.
     pub(crate) fn waiting(&self) -> usize {
         self.0.0.lock().waiting()
     }
 
-    /// Takes no more jobs, and drops those that wait.
+    /// Takes no more jobs, and drops waiting ones.
     pub(crate) fn close(&self) {
         self.0.0.close();
     }
 
-    /// Waits until nothing runs and nothing waits.
+    /// Waits until no job runs or waits.
     #[cfg(test)]
     fn drain(&self) {
         let mut state = self.0.0.lock();
@@ -260,8 +263,8 @@ impl Shared {
             .map(drop)
     }
 
-    /// Starts a thread for a `small` or a large job, or a spare one if there are no more regular
-    /// ones to start.
+    /// Starts a thread for a `small` or a large job. If all regular threads run, starts a spare
+    /// one.
     fn spawn_worker(
         shared: &Arc<Self>,
         lane: &mut Lane,
@@ -286,9 +289,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Starts a spare thread, if all have a job and one more is allowed.
+    /// Starts a spare thread, if all spare threads have a job and one more is allowed.
     fn spawn_spare(shared: &Arc<Self>, lane: &mut Lane) {
-        // Without it the pool is only slower.
+        // Without a spare thread the pool is only slower.
         if lane.spare_idle == 0
             && lane.spare < shared.limits.spare
             && Self::start(shared, Role::Spare).is_ok()
@@ -311,7 +314,7 @@ impl Shared {
                 }
                 state.lane(role.priority()).running += 1;
                 drop(state);
-                // A job that panics drops its guards while it unwinds, which wakes those who wait.
+                // A job that panics drops its guards while it unwinds, which wakes waiting tasks.
                 // The thread lives on for other jobs.
                 if catch_unwind(AssertUnwindSafe(job.run)).is_err() {
                     tracing::error!("a job of {} panicked", self.name);
@@ -381,7 +384,7 @@ mod tests {
 
     /// Four reads from a hanging disk held all readers, and all requests with them.
     #[test]
-    fn spare_threads_take_over_from_hanging_ones_and_are_bounded() {
+    fn spare_threads_take_over_within_their_bound_when_others_hang() {
         let pool = ThreadPool::new("test", Limits { threads: 2, spare: 3, queue: 64 });
         let (hold, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));
@@ -394,19 +397,19 @@ mod tests {
         (0..4).for_each(|_| hang());
         let (sender, receiver) = mpsc::channel();
         assert!(pool.submit(Priority::Foreground, true, move || sender.send(()).unwrap()));
-        receiver.recv_timeout(SOON).expect("four hang, the last thread goes on");
+        receiver.recv_timeout(SOON).expect("the last thread runs it while four hang");
         hang();
         let (sender, receiver) = mpsc::channel();
         assert!(pool.submit(Priority::Foreground, true, move || sender.send(()).unwrap()));
         assert!(receiver.recv_timeout(3 * STALL).is_err(), "all five hang");
         assert_eq!(pool.0.0.lock().threads(), 5);
         drop(hold);
-        receiver.recv_timeout(SOON).expect("they go on");
+        receiver.recv_timeout(SOON).expect("the freed threads run it");
         pool.drain();
     }
 
-    /// The second large job started the thread for small ones, and waited until the first ended,
-    /// or a third came.
+    /// The second large job started the thread for small jobs. It then waited until the first one
+    /// ended or a third one came.
     #[test]
     fn second_large_job_starts_a_thread_of_its_own() {
         for (threads, spare) in [(3, 0), (2, 1)] {
@@ -417,7 +420,7 @@ mod tests {
             }));
             let (sender, receiver) = mpsc::channel();
             assert!(pool.submit(Priority::Foreground, false, move || sender.send(()).unwrap()));
-            receiver.recv_timeout(SOON).expect("it does not wait for the first");
+            receiver.recv_timeout(SOON).expect("the second job does not wait for the first");
             drop(hold);
             pool.drain();
         }
@@ -462,7 +465,7 @@ mod tests {
         }
         assert!(!pool.has_idle_worker(Priority::Foreground), "all threads are held");
         assert!(pool.submit(Priority::Foreground, true, || {}));
-        assert!(!pool.is_short(Priority::Foreground), "what waits is small");
+        assert!(!pool.is_short(Priority::Foreground), "the waiting job is small");
         assert!(pool.submit(Priority::Foreground, false, || {}));
         assert!(pool.is_short(Priority::Foreground));
         drop(hold);
@@ -473,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_and_a_panic_ends_no_thread() {
+    fn full_queue_refuses_jobs_and_threads_survive_a_panic() {
         let pool = pool(2, 2);
         let (hold, held) = mpsc::channel::<()>();
         let (sender, receiver) = mpsc::channel();
@@ -485,7 +488,10 @@ mod tests {
         assert!(pool.submit(Priority::Foreground, false, || panic!("on purpose")));
         assert!(pool.submit(Priority::Foreground, false, || {}));
         assert!(!pool.submit(Priority::Foreground, false, || {}), "the queue is full");
-        assert!(!pool.submit(Priority::Background, false, || {}), "for the background, too");
+        assert!(
+            !pool.submit(Priority::Background, false, || {}),
+            "the queue is full for the background, too"
+        );
         drop(hold);
         pool.drain();
         let (sender, receiver) = mpsc::channel();
@@ -527,7 +533,7 @@ mod tests {
         }
         let (sender, receiver) = mpsc::channel();
         assert!(pool.submit(Priority::Foreground, false, move || sender.send(()).unwrap()));
-        receiver.recv_timeout(SOON).expect("somebody waits for this one");
+        receiver.recv_timeout(SOON).expect("the foreground job does not wait for the background");
         while (running(Priority::Foreground), running(Priority::Background)) != (0, 2) {
             thread::yield_now();
         }

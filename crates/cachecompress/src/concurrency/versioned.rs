@@ -1,12 +1,12 @@
 //! Slots that ignore the results of older lookups.
 //!
-//! Lookups of one thing may end in another order than they began: a small file is hashed at once, a
+//! Lookups of one path may end in another order than they began. A small file is hashed at once, a
 //! huge one for seconds, and meanwhile a third lookup may find that it is gone. Each lookup takes a
-//! generation before it begins, and its result gives way to those of later generations.
+//! generation before it begins. Its result gives way to those of later generations.
 
 use crate::concurrency::sync::{AtomicU64, Mutex, Ordering, lock};
 
-/// Hands out generations in the order in which lookups begin.
+/// A counter that hands out generations in the order in which lookups begin.
 #[derive(Debug, Default)]
 pub(crate) struct Generations(AtomicU64);
 
@@ -15,7 +15,7 @@ pub(crate) struct Generations(AtomicU64);
 pub(crate) struct Generation(u64);
 
 impl Generations {
-    /// Takes the next generation. To be called before anything is looked at.
+    /// Takes the next generation. To be called before the lookup begins.
     pub(crate) fn begin(&self) -> Generation {
         Generation(self.0.fetch_add(1, Ordering::SeqCst))
     }
@@ -36,14 +36,14 @@ struct Version<T> {
 pub(crate) enum Put<T> {
     /// The slot holds the new value.
     Stored,
-    /// The slot keeps this older value, which suffices.
+    /// The slot keeps this older value, as it suffices.
     Kept(T),
     /// The slot holds the result of a later generation.
     Outdated,
 }
 
 impl<T: Clone> Versioned<T> {
-    /// An empty slot, which any generation fills.
+    /// Creates an empty slot, which any generation fills.
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Version { generation: Generation::default(), value: None }))
     }
@@ -62,7 +62,7 @@ impl<T: Clone> Versioned<T> {
         self.put_unless(generation, value, |_| false)
     }
 
-    /// As [`put`](Self::put), unless the value that the slot holds `suffices`.
+    /// Stores as [`put`](Self::put) does, unless the value in the slot `suffices`.
     pub(crate) fn put_unless(
         &self,
         generation: Generation,
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slot_ignores_an_older_generation_whenever_it_ends() {
+    fn slot_ignores_an_older_generation_that_ends_later() {
         let (generations, slot) = (Generations::default(), Versioned::new());
         let (early, late) = (generations.begin(), generations.begin());
         assert_eq!(slot.put(late, Some("new")), Put::Stored);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn generation_may_put_twice_and_a_later_one_may_keep_its_value() {
+    fn generation_puts_twice_when_a_later_one_keeps_its_value() {
         let (generations, slot) = (Generations::default(), Versioned::new());
         let (first, second) = (generations.begin(), generations.begin());
         assert_eq!(slot.put(first, Some("a file")), Put::Stored);
