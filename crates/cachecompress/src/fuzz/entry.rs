@@ -1,4 +1,4 @@
-//! What fuzzers hold the bytes of an entry against.
+//! The model of an entry's bytes.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,8 +9,11 @@ use crate::cache::{Checksum, Damage, Entry, Header, Key, Kind, MAX_HEADER, ReadE
 use crate::fs::{Disk as _, MemoryDisk};
 use crate::http::{ContentCoding, Digest, EncoderId};
 
-/// Header, payload and trailer: any bytes; the same, sealed with right checksums so that the
-/// parser gets to see them, also as the fields of a good header; and a good entry with some damage.
+/// Checks the parser of entries (header, payload and trailer) against any bytes.
+///
+/// It tries the bytes themselves, and the bytes sealed with right checksums, so that the parser
+/// sees their fields. It tries them behind the fixed fields of a good header, too, and a good entry
+/// with some damage.
 pub fn entry(input: &[u8]) {
     survives(input);
     survives(&sealed(input));
@@ -19,20 +22,21 @@ pub fn entry(input: &[u8]) {
         let fixed = &header.encode()[..144];
         survives(&sealed(&[fixed, choices.peek_bytes(choices.len()).unwrap_or_default()].concat()));
         reads_back(&header);
-        // What is left when the choices run out is damage enough.
+        // The damage that was done when the choices ran out suffices.
         let _ = damaged(&header, &mut choices);
     }
 }
 
-/// Decoding does not panic, and what it makes of `bytes` is what it makes of that again.
+/// Checks that decoding does not panic, and that a decoded header reads back as itself.
 fn survives(bytes: &[u8]) {
     let Ok((header, len)) = Header::decode(bytes) else { return };
     assert!(len <= bytes.len() && len <= MAX_HEADER && len.is_multiple_of(8), "{len}");
-    assert!(header.settings.len() <= 3 * MAX_HEADER, "a header makes much of little");
+    assert!(header.settings.len() <= 3 * MAX_HEADER, "a header's settings outgrow it");
     let again = header.encode();
     assert!(again.len() <= MAX_HEADER, "{} bytes", again.len());
-    let (read, _) = Header::decode(&again).expect("what was encoded decodes");
-    // Settings are text for people: what is no UTF-8, or too long, is not kept.
+    let (read, _) = Header::decode(&again).expect("an encoded header decodes");
+    // Settings are text for people. Bytes that are no UTF-8, and text that is too long, are
+    // dropped.
     assert_eq!(
         Header { settings: String::new(), ..read },
         Header { settings: String::new(), ..header.clone() }
@@ -42,14 +46,14 @@ fn survives(bytes: &[u8]) {
 
 fn reads_back(header: &Header) {
     let bytes = header.encode();
-    let read = Header::decode(&bytes).expect("what was encoded decodes");
+    let read = Header::decode(&bytes).expect("an encoded header decodes");
     assert_eq!(read.1, bytes.len());
     if header.settings.len() <= MAX_HEADER - 144 - 8 {
         assert_eq!(read.0, *header);
     }
 }
 
-/// `input` as the header of this format, with the length and the checksum that it should have.
+/// Seals `input` as a header of this format, with right length and checksum.
 fn sealed(input: &[u8]) -> Vec<u8> {
     let mut bytes = input[..input.len().min(MAX_HEADER)].to_vec();
     bytes.resize(bytes.len().max(144).next_multiple_of(8), 0);
@@ -79,15 +83,15 @@ fn any_header(choices: &mut Unstructured<'_>) -> Result<Header> {
             id: EncoderId::derive(&choices.arbitrary::<[u8; 4]>()?, b""),
         },
         source_len: choices.arbitrary()?,
-        // As far as every platform's clock goes.
+        // The clock of every platform goes so far.
         created: SystemTime::UNIX_EPOCH + Duration::from_secs(choices.arbitrary::<u32>()?.into()),
         dictionary: dictionary.filter(|bytes| *bytes != [0; 32]).map(Digest::from_bytes),
-        // Now and then more than there is room for.
+        // A header has no room for the longest of these.
         settings: "s".repeat(choices.int_in_range(0..=8000)?) + choices.arbitrary()?,
     })
 }
 
-/// A good entry is verified; after any change it is not, and no change makes it panic.
+/// Checks that a good entry is verified, and that no changed one is, or panics.
 fn damaged(header: &Header, choices: &mut Unstructured<'_>) -> Result<()> {
     let kept = header.kind == Kind::Representation;
     let payload = if kept { choices.arbitrary::<&[u8]>()? } else { &[] };
@@ -97,7 +101,7 @@ fn damaged(header: &Header, choices: &mut Unstructured<'_>) -> Result<()> {
     checksum.update(&bytes);
     bytes.extend_from_slice(&checksum.trailer(payload.len() as u64));
     let read = verified(&bytes, &header.key);
-    // Nobody has a dictionary to decode it with; nothing encodes to nothing.
+    // No decoder has a dictionary, and no encode is empty.
     if header.dictionary.is_some() || (kept && payload.is_empty()) {
         assert!(matches!(read, Err(ReadError::Damaged(Damage::Field))), "{read:?}");
         return Ok(());
@@ -120,7 +124,7 @@ fn damaged(header: &Header, choices: &mut Unstructured<'_>) -> Result<()> {
             let (from, to) = (choices.choose_index(bytes.len())?, bytes.len());
             bytes[from..to].fill(0);
         }
-        // A payload that is one more byte, with a checksum that it should have: the lengths lie.
+        // A trailer with a right checksum announces a payload longer by one byte.
         _ => {
             let at = bytes.len() - TRAILER;
             bytes.truncate(at);
@@ -131,10 +135,10 @@ fn damaged(header: &Header, choices: &mut Unstructured<'_>) -> Result<()> {
     }
     if bytes != before {
         let read = verified(&bytes, &header.key);
-        assert!(matches!(read, Err(ReadError::Damaged(_))), "damage that is not seen: {read:?}");
+        assert!(matches!(read, Err(ReadError::Damaged(_))), "damage was not found: {read:?}");
     }
     let other = Key { id: EncoderId::derive(b"another", b"encoder"), ..header.key.clone() };
-    assert!(verified(&before, &other).is_err(), "another key's entry");
+    assert!(verified(&before, &other).is_err(), "an entry passes for another key's");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! What fuzzers hold the parsers against: slow, obvious models that share no code with them.
+//! The models of the parsers: slow, obvious ones that share no code with them.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
@@ -15,11 +15,11 @@ use crate::http::{
     Validators, content_range, http_date, parse_range,
 };
 
-/// The codings that the models know, in the order of a server that has them all.
+/// The codings of the models, in the order of a server that has them all.
 pub(crate) const CODINGS: [ContentCoding; 4] =
     [ContentCoding::BROTLI, ContentCoding::ZSTD, ContentCoding::GZIP, ContentCoding::DEFLATE];
 
-/// `Accept-Encoding`: each line of `input` is one of the field.
+/// Checks the parser of `Accept-Encoding`. Each line of `input` is a line of the field.
 pub fn accept_encoding(input: &[u8]) {
     let lines: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
     let parsed = AcceptEncoding::parse(lines.iter().copied());
@@ -39,7 +39,7 @@ pub fn accept_encoding(input: &[u8]) {
     assert_eq!(chosen.not_acceptable(), chosen.codings.is_empty() && identity == Some(0));
 }
 
-/// All of `offered` that may be sent, the heaviest first: a sort by hand.
+/// Sorts by hand the codings of `offered` that may be sent, the heaviest first.
 pub(crate) fn best_first(
     weight: &dyn Fn(&ContentCoding) -> u16,
     identity: Option<u16>,
@@ -57,7 +57,7 @@ pub(crate) fn best_first(
     ordered
 }
 
-/// The well-formed members with their weights, names in lower case.
+/// Lists the well-formed members in lower case, with their weights.
 fn members(lines: &[&[u8]]) -> Vec<(String, u16)> {
     let text = |line: &&[u8]| line.iter().map(|byte| char::from(*byte)).collect::<String>();
     let joined = lines.iter().map(text).collect::<Vec<_>>().join(",");
@@ -83,7 +83,7 @@ fn members(lines: &[&[u8]]) -> Vec<(String, u16)> {
     members
 }
 
-/// A weight of at most three decimals, read as a number.
+/// Reads a weight of at most three decimals as a number.
 fn thousandths(text: &str) -> Option<u16> {
     let plain = text.chars().all(|c| c.is_ascii_digit() || c == '.');
     let shaped = text.len() == 1 || (text.len() <= 5 && text.chars().nth(1) == Some('.'));
@@ -95,8 +95,8 @@ fn lowest(members: &[(String, u16)], name: &str) -> Option<u16> {
     members.iter().filter(|(member, _)| member == name).map(|(_, weight)| *weight).min()
 }
 
-/// `Range` and `If-Range`: the first line of `input` is the representation's length, each other
-/// one a field of the request.
+/// Checks the parsers of `Range` and `If-Range`. The first line of `input` is the representation's
+/// length. Each other line is a field of the request.
 pub fn range(input: &[u8]) {
     let (first, rest) = split_line(input);
     let digits = String::from_utf8_lossy(first);
@@ -132,10 +132,10 @@ pub fn range(input: &[u8]) {
     let if_range = IfRange::from_headers(&headers);
     let lines = headers.get_all("if-range").iter().count();
     assert_eq!(if_range == IfRange::None, lines == 0);
-    assert!(lines < 2 || if_range == IfRange::Invalid, "of several lines none counts");
+    assert!(lines < 2 || if_range == IfRange::Invalid, "several lines of If-Range count as one");
 }
 
-/// The one range that `line` lists, by RFC 9110 §14.1.1's own words.
+/// Returns the one range that `line` lists, by the words of RFC 9110 §14.1.1.
 fn only_range(line: &[u8]) -> Option<RangeSpec> {
     let text: String = line.iter().map(|byte| char::from(*byte)).collect();
     let blank = |c: char| c == ' ' || c == '\t';
@@ -162,7 +162,7 @@ fn only_range(line: &[u8]) -> Option<RangeSpec> {
     }
 }
 
-/// A request's path, and `Location`s made of it.
+/// Checks the parser of a request's path, and the `Location` made of it.
 pub fn path(input: &[u8]) {
     let (raw, query) = split_line(input);
     let (raw, query) = (String::from_utf8_lossy(raw), String::from_utf8_lossy(query));
@@ -179,17 +179,21 @@ pub fn path(input: &[u8]) {
             let slash = raw.to_ascii_lowercase().contains("%2f") || decoded.contains(&b'\\');
             return assert!(dots || slash || !raw.starts_with('/'), "{raw:?}");
         }
-        (Ok(_), None) => panic!("{raw:?} has an escape that is none"),
+        (Ok(_), None) => panic!("{raw:?} has a malformed escape"),
         (Ok(parsed), Some(decoded)) => (parsed.path, decoded),
     };
     let segments: Vec<&[u8]> =
         decoded.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
-    assert_eq!(path.as_bytes(), segments.join(&b'/'), "decoded once, and all of it");
+    assert_eq!(path.as_bytes(), segments.join(&b'/'), "all of the path is decoded once");
     for segment in path.segments() {
         assert!(!segment.is_empty() && segment != b"." && segment != b"..", "{path:?}");
         assert!(!segment.iter().any(|byte| matches!(byte, 0 | b'/' | b'\\')), "{path:?}");
     }
-    assert_eq!(SourcePath::parse(path.as_bytes()).as_ref(), Some(&path), "a path is one again");
+    assert_eq!(
+        SourcePath::parse(path.as_bytes()).as_ref(),
+        Some(&path),
+        "a source path parses to itself"
+    );
     let mut encoded = String::new();
     for segment in path.segments() {
         encoded.push('/');
@@ -203,7 +207,7 @@ pub fn path(input: &[u8]) {
     assert!(location.bytes().all(|byte| byte.is_ascii_graphic()), "{location:?}");
 }
 
-/// All escapes replaced, once; `None` if one of them is malformed.
+/// Replaces all escapes once; `None` if one of them is malformed.
 fn percent_decoded(raw: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::new();
     let mut at = 0;
@@ -221,7 +225,7 @@ fn percent_decoded(raw: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// The four preconditions in the order of RFC 9110 §13.2.2, and any bytes as their fields.
+/// Checks the four preconditions in the order of RFC 9110 §13.2.2, and any bytes as their fields.
 pub fn preconditions(input: &[u8]) {
     let _ = Preconditions::from_headers(&fields(input));
     let mut choices = Unstructured::new(input);
@@ -245,18 +249,18 @@ pub fn preconditions(input: &[u8]) {
     }
 }
 
-/// A resource as the models see it.
+/// A resource of the models.
 #[derive(Debug)]
 pub(crate) struct Content {
     pub(crate) tags: Option<RepresentationTags>,
     pub(crate) modified: Option<SystemTime>,
-    /// Of [`CODINGS`], in another order or fewer.
+    /// Some of [`CODINGS`], in any order.
     pub(crate) offered: Vec<ContentCoding>,
-    /// Of [`CODINGS`] and identity, at the end, whether the request accepts each.
+    /// Whether the request accepts each of [`CODINGS`] and, at the end, identity.
     pub(crate) accepted: [bool; 5],
 }
 
-/// A tag in a list, and what it means to the model.
+/// A tag in a list, with its meaning to the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tag {
     Any,
@@ -275,7 +279,7 @@ pub(crate) enum Date {
     Malformed,
 }
 
-/// The four fields.
+/// The four fields of preconditions.
 #[derive(Debug)]
 pub(crate) struct Conditions {
     pub(crate) if_match: Option<Vec<Tag>>,
@@ -308,7 +312,7 @@ impl Content {
         self.offered.contains(&named.coding) && named.id == Some(id(true))
     }
 
-    /// What `tag` names, and whether by strong comparison.
+    /// Returns the coding that `tag` names, and whether it does by strong comparison.
     pub(crate) fn named(&self, tag: &Tag) -> Option<(NamedCoding, bool)> {
         self.tags.as_ref()?;
         let (named, weak) = match tag {
@@ -326,12 +330,12 @@ impl Content {
     }
 }
 
-/// When the models' resource was modified, in the middle of a second.
+/// Returns the time at which the resource was modified, in the middle of a second.
 pub(crate) fn modified() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(1_000_000_000_500)
 }
 
-/// The id of every encoder of today, or of yesterday.
+/// Returns the id of every encoder of today, or of yesterday.
 pub(crate) fn id(current: bool) -> EncoderId {
     EncoderId::derive(if current { b"today" } else { b"yesterday" }, b"")
 }
@@ -422,7 +426,7 @@ impl Conditions {
         }
     }
 
-    /// The first representation that `If-Match` names, if it lists any.
+    /// Returns the first representation that `If-Match` names, if it lists any.
     pub(crate) fn pinned(&self, content: &Content) -> Option<NamedCoding> {
         let tags = self.if_match.as_ref().filter(|tags| **tags != [Tag::Any])?;
         let named = tags.iter().filter_map(|tag| content.named(tag));
@@ -465,7 +469,7 @@ impl Conditions {
     }
 }
 
-/// A request's `Accept-Encoding`, made and understood without the parser.
+/// Generates a request's `Accept-Encoding`. Returns its members, without use of the parser.
 pub(crate) fn accept_line(
     choices: &mut Unstructured<'_>,
     headers: &mut HeaderMap,
@@ -486,19 +490,19 @@ pub(crate) fn accept_line(
     Ok(members)
 }
 
-/// The weight of `name` among `members`, and through `*`.
+/// Returns the weight of `name` among `members`, or else that of `*`.
 pub(crate) fn weight_of(members: &[(String, u16)], name: &str) -> Option<u16> {
     lowest(members, name).or_else(|| lowest(members, "*"))
 }
 
-/// `input` up to its first line's end, and what follows.
+/// Splits `input` at its first line's end.
 fn split_line(input: &[u8]) -> (&[u8], &[u8]) {
     let end = input.iter().position(|byte| *byte == b'\n').unwrap_or(input.len());
     (&input[..end], input.get(end + 1..).unwrap_or_default())
 }
 
-/// Lines of `name:value`, as far as the fields are conditions or ranges, and the values can stand
-/// in a request at all.
+/// Parses lines of `name:value`. Skips fields other than conditions and ranges, and values that
+/// cannot stand in a request.
 fn fields(text: &[u8]) -> HeaderMap {
     let names = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
     let mut headers = HeaderMap::new();

@@ -1,7 +1,7 @@
-//! The doors that `fuzz/` comes through; not part of the library.
+//! The entry points of the fuzzers in `fuzz/`. They are not part of the library.
 //!
-//! Each function takes any bytes and panics if a parser does, or disagrees with its model. The
-//! inputs that are kept in `fuzz/corpus` are tried by every `cargo test`.
+//! Each function takes any bytes. It panics if a parser panics, or disagrees with its model. Every
+//! `cargo test` tries the inputs that are kept in `fuzz/corpus`.
 
 mod entry;
 mod http;
@@ -36,7 +36,7 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz")
     }
 
-    /// What is kept for `target`, with the names of the files.
+    /// Reads the kept inputs of `target`, with the names of their files.
     fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
         let files = std::fs::read_dir(fuzz_dir().join("corpus").join(target)).unwrap();
         let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn every_input_that_is_kept_passes() {
+    fn kept_inputs_pass() {
         for (name, target) in TARGETS {
             let kept = corpus(name);
             assert!(kept.len() >= 5, "{name} has {} inputs", kept.len());
@@ -62,17 +62,17 @@ mod tests {
     }
 
     #[test]
-    fn every_target_has_its_file() {
+    fn target_has_its_file() {
         for (name, _) in TARGETS {
             let path = fuzz_dir().join("fuzz_targets").join(name).with_extension("rs");
             let text = std::fs::read_to_string(&path).unwrap();
             assert!(text.contains(&format!("cachecompress::fuzz::{name}(")), "{text}");
         }
         let files = std::fs::read_dir(fuzz_dir().join("fuzz_targets")).unwrap();
-        assert_eq!(files.count(), TARGETS.len(), "a target that is not replayed here");
+        assert_eq!(files.count(), TARGETS.len(), "a target's corpus is not replayed here");
     }
 
-    /// Any bytes, and kept inputs with a few bytes changed, dropped or put in.
+    /// Generates any bytes, and kept inputs with a few bytes changed, dropped or put in.
     fn input(kept: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
         let edit = (any::<prop::sample::Index>(), 0..4_u8, any::<u8>());
         let edited = (prop::sample::select(kept), prop::collection::vec(edit, 0..6));
@@ -98,7 +98,7 @@ mod tests {
         let kept = corpus(name).into_iter().map(|(_, input)| input).collect();
         let config = ProptestConfig {
             cases: 2000,
-            // Whatever is found is kept in the corpus, where fuzzers see it too.
+            // A finding is kept in the corpus, where fuzzers see it too.
             failure_persistence: None,
             ..ProptestConfig::default()
         };

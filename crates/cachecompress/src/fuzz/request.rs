@@ -1,4 +1,4 @@
-//! What fuzzers hold the plan of a request against.
+//! The model of a request's plan.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::http::{ByteRange, ContentCoding, Evaluation, NamedCoding, RangeSpec};
 use crate::representations::{Availability, Candidates, Selection};
 use crate::service::plan::{Facts, Head, Intent, Plan, fulfil, intend};
 
-/// A whole request against the plan: what RFC 9110 says of it, once more, naively.
+/// Checks the plan of a whole request against a naive reading of RFC 9110.
 pub fn request(input: &[u8]) {
     let mut choices = Unstructured::new(input);
     if let Ok(request) = Request::arbitrary(&mut choices) {
@@ -21,7 +21,7 @@ pub fn request(input: &[u8]) {
     }
 }
 
-/// A request and the resource that it is for.
+/// A request and its resource.
 #[derive(Debug)]
 struct Request {
     method: Method,
@@ -33,7 +33,7 @@ struct Request {
     members: Vec<(String, u16)>,
     negotiable: bool,
     small: bool,
-    /// The range, if the field is one that counts.
+    /// The range, if its field counts.
     range: Option<RangeSpec>,
     if_range: IfRange,
     len: Option<u64>,
@@ -123,7 +123,7 @@ impl Request {
         }
     }
 
-    /// The codings to try and whether identity will do, before any tag names one of them.
+    /// Returns the codings to try, and whether identity is acceptable, before a tag names one.
     fn negotiated(&self) -> (Vec<ContentCoding>, bool) {
         if !self.negotiable {
             return (Vec::new(), true);
@@ -176,7 +176,8 @@ impl Request {
         self.check_plan(*range);
     }
 
-    /// What a range is of, if it counts (RFC 9110 §13.1.5).
+    /// Returns the codings that a range applies to, and whether it applies to identity; `None` if
+    /// the range does not count (RFC 9110 §13.1.5).
     fn of_range(
         &self,
         codings: Vec<ContentCoding>,
@@ -196,7 +197,7 @@ impl Request {
         }
     }
 
-    /// Nothing that the client refused, and nothing that the server does not have.
+    /// Checks that the candidates are on offer and that the client accepts them.
     fn may_send(&self, candidates: &Candidates) {
         for coding in &candidates.codings {
             assert!(self.content.offered.contains(coding), "{coding} is not offered: {self:?}");
