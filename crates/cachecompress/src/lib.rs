@@ -1,13 +1,13 @@
-//! Compress every static file exactly once, keep the result on disk, and never make anyone wait.
+//! A tower service that compresses every static file exactly once and keeps the result on disk.
 //!
-//! A web server either compresses a static file again for every download, which burns processors,
-//! or makes its people write `.gz` and `.br` siblings in a build step, which go stale. This crate
-//! compresses a file the first time somebody asks for it, streams the result while it is made, and
-//! keeps it in a bounded directory for all who come later: after a restart, after a redeploy of the
-//! same bytes, under another name, in another process.
+//! Many web servers compress a static file again for every download, which burns processors. Others
+//! need `.gz` and `.br` siblings from a build step, which go stale. This crate compresses a file at
+//! its first request and streams the result while it is made. It keeps the result in a bounded
+//! directory for all later requests: after a restart, after a redeploy of the same bytes, under
+//! another name, in another process. No request waits long for a coding.
 //!
-//! [`ServeCompressed`] is a [`tower::Service`] over a [`Source`] of static files; it fits axum,
-//! hyper, tonic and whatever else speaks tower. What a handler makes is never cached.
+//! [`ServeCompressed`] is a [`tower::Service`] over a [`Source`] of static files. It fits axum,
+//! hyper, tonic and every other program that speaks tower. The output of handlers is never cached.
 //!
 //! [`tower::Service`]: tower_service::Service
 //!
@@ -26,7 +26,7 @@
 //! #   .patience(std::time::Duration::from_secs(30))
 //!     .build()?;
 //!
-//! // With axum: `Router::new().nest_service("/files", service)`. Here we ask ourselves.
+//! // With axum: `Router::new().nest_service("/files", service)`. Here are two requests by hand.
 //! let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
 //! runtime.block_on(async {
 //!     for cache_status in ["cachecompress; fwd=miss; stored", "cachecompress; hit"] {
@@ -42,7 +42,7 @@
 //! # }
 //! ```
 //!
-//! The repository's `examples/` are whole programs: axum with an embedded user interface, axum
+//! The repository's `examples/` has whole programs: axum with an embedded user interface, axum
 //! whose files go out by `sendfile`, a download server whose handler checks a token, and hyper
 //! without a framework.
 //!
@@ -55,32 +55,32 @@
 //! | [`Memory`] | made by the program |
 //! | [`Overlay`] | those of several sources; the first that has a path decides |
 //!
-//! Or implement [`Source`]. A file is identified by the SHA-256 of its bytes, not by its name or
-//! its time, so equal files share one entry. Files of a directory may change at any moment: each is
-//! looked at again when that knowledge is older than [`revalidate`](Builder::revalidate), and a
-//! body never mixes two versions.
+//! A program may implement [`Source`] for its own store. The SHA-256 of its bytes identifies a
+//! file, and not its name or time, so equal files share one entry. Files of a directory may change
+//! at any moment. The service looks each up again when the last lookup is older than
+//! [`revalidate`](Builder::revalidate). A body never mixes two versions.
 //!
-//! Handlers that choose the file themselves, after they have checked who asks, call
-//! [`ServeCompressed::serve`]; a [`RequestOptions`] in the request's extensions overrides codings
-//! and fields for one answer.
+//! [`ServeCompressed::serve`] is for handlers that choose the file themselves, after a check of the
+//! client. A [`RequestOptions`] in the request's extensions overrides codings and fields for one
+//! response.
 //!
 //! # The cache
 //!
-//! [`Cache::builder`] keeps entries in a directory of your choice (the library never chooses one),
-//! [`Cache::in_memory`] in memory. A handle is cheap to clone; several services, and several
-//! processes, may share a directory. It may be removed at any moment. A cache that cannot be
-//! written is no error: it is logged once, and answers are not compressed until it can be.
+//! [`Cache::builder`] keeps entries in a directory of your choice. The library never chooses one.
+//! [`Cache::in_memory`] keeps them in memory. A handle is cheap to clone. Several services and
+//! several processes may share a directory. It may be removed at any moment. A cache that cannot be
+//! written is no error. It is logged once, and responses are uncompressed until it is writable.
 //!
-//! Nothing is published before it was decoded again and compared with the source
-//! ([`prove`](Builder::prove)), nor released to the last byte: an encoder's fault ends as a broken
-//! connection, never as a wrong file. [`ServeCompressed::warm`] fills the cache ahead.
+//! Every encode is decoded again and compared with its source before it is published
+//! ([`prove`](Builder::prove)), and before its last bytes are sent. So an encoder's fault ends as a
+//! broken connection, never as a wrong file. [`ServeCompressed::warm`] fills the cache ahead.
 //!
 //! # Codings
 //!
-//! `br`, `zstd`, `gzip` and `deflate` are built in, each behind a cargo feature. Among those that a
-//! client likes equally, [`Preference::Auto`] chooses for small results up to 1 MiB, and beyond for
-//! speed. Files of types that are compressed already, such as images and archives, are left alone,
-//! and so are those that would not save 5 %.
+//! `br`, `zstd`, `gzip` and `deflate` are built in, behind cargo features. Among codings that a
+//! request weighs equally, [`Preference::Auto`] chooses the smallest result for files up to 1 MiB,
+//! and the fastest encoder for longer ones. Files of types that are compressed already, such as
+//! images and archives, are left alone. So are files that would not save 5 %.
 //!
 //! An encoder of your own takes part under a coding of its own, or in place of a built-in one. This
 //! one counts runs of equal bytes:
@@ -169,10 +169,12 @@
 //!
 //! # Header fields
 //!
-//! The library sends no `Cache-Control` of its own. [`Builder::default_cache_control`] sets one,
-//! [`Builder::immutable`] marks names that carry a hash (`app.3f9c2b1a.js`) as good for a year,
-//! [`Builder::header`] adds any field by path glob, and [`RequestOptions::header`] to one answer;
-//! the later in this list wins.
+//! The library sends no `Cache-Control` of its own. The later in this list wins:
+//!
+//! - [`Builder::default_cache_control`] sets one for all files.
+//! - [`Builder::immutable`] marks names that carry a hash (`app.3f9c2b1a.js`) as good for a year.
+//! - [`Builder::header`] adds any field by path glob.
+//! - [`RequestOptions::header`] adds any field to one response.
 //!
 //! ```
 //! use cachecompress::{Memory, ServeCompressed};
@@ -194,33 +196,34 @@
 //!
 //! # Over HTTP
 //!
-//! | request | answer |
+//! | request | response (RFC 9110) |
 //! |---|---|
-//! | `GET`, `HEAD` of a file | 200; 206, 304, 406, 412 or 416 as its fields have it |
+//! | `GET`, `HEAD` of a file | 200; 206, 304, 406, 412 or 416 as the request's fields require |
 //! | of `/dir` | 308 to `./dir/`, relative, so that it works beneath any prefix |
-//! | of `/dir/` | its `index.html`, or as if there were nothing |
+//! | of `/dir/` | its `index.html`; without one, as for nothing |
 //! | of nothing | 404, the [fallback](ServeCompressed::fallback), or for a navigation with [`Builder::spa`] the index |
 //! | of a path that cannot be decoded | 400 |
-//! | `OPTIONS`, other methods | 204, 405, with `Allow` |
+//! | `OPTIONS` | 204 with `Allow` |
+//! | other methods | 405 with `Allow` |
 //!
-//! Entity tags are strong, name content and coding, and are known before the first encoded byte, so
-//! a download that broke off can be resumed in its coding. Every answer for a type that may be
-//! compressed carries `Vary: Accept-Encoding`. `Cache-Status` (RFC 9211) tells what happened, and
-//! [`Body::served`] says the same to layers around:
+//! Entity tags are strong and name content and coding. They are known before the first encoded
+//! byte, so a download that broke off can be resumed in its coding. Every response of a type that
+//! may be compressed carries `Vary: Accept-Encoding`. `Cache-Status` (RFC 9211) tells the outcome,
+//! and [`Body::served`] tells it to layers around:
 //!
-//! | `Cache-Status: cachecompress; …` | [`Outcome`] | what happened |
+//! | `Cache-Status: cachecompress; …` | [`Outcome`] | meaning |
 //! |---|---|---|
 //! | `hit` | `Hit`, `NotModified` | a stored representation, or a 304 from the tag alone |
-//! | `fwd=miss; stored` | `Miss` | this request had it encoded, for all that follow |
-//! | `fwd=miss; collapsed` | `Collapsed` | it joined an encode under way |
-//! | `fwd=bypass; detail=…` | `Bypass`, `Identity` | identity; [`Detail`](semantics::Detail) lists why |
+//! | `fwd=miss; stored` | `Miss` | this request had the file encoded, for all later ones |
+//! | `fwd=miss; collapsed` | `Collapsed` | this request joined an encode under way |
+//! | `fwd=bypass; detail=…` | `Bypass`, `Identity` | identity; [`Detail`](semantics::Detail) lists the reasons |
 //! | no field | `Identity`, `Error` | a type that is never compressed, or an error |
 //!
 //! # Beside a `CompressionLayer`
 //!
-//! tower-http's `CompressionLayer` is for what handlers make. Mount this service *outside* of it:
-//! what goes out as identity here has its reason, and the layer would encode it again for every
-//! request, with a weak tag. In axum a layer covers the routes added before it:
+//! tower-http's `CompressionLayer` is for the output of handlers. Mount this service *outside* of
+//! it. This service sends identity for a reason. The layer would encode it again for every request,
+//! with a weak tag. In axum a layer covers the routes added before it:
 //!
 //! ```text
 //! Router::new()
@@ -230,36 +233,36 @@
 //! ```
 //!
 //! A nest cannot tell `/assets` from `/assets/`, and the index's relative links are right only at
-//! the latter: nest at `"/assets/"` and redirect `"/assets"` there, as `examples/` does.
+//! the latter. Nest at `"/assets/"` and redirect `"/assets"` there, as `examples/` does.
 //!
-//! # What the runtime must offer
+//! # The runtime
 //!
-//! Tokio, of either flavour, with timers enabled (`enable_time`): futures of the service wait with
-//! them for as long as their [`patience`](Builder::patience). [`Builder::build`] needs no runtime.
-//! Nothing that takes long runs on the runtime's threads: the library starts its own, lazily, and
-//! ends them with the last handle. [`ServeCompressed::shutdown`] lets encodes finish first, or
-//! gives them up.
+//! The futures of the service need tokio, of either flavour, with timers enabled (`enable_time`).
+//! They wait with timers for as long as their [`patience`](Builder::patience). [`Builder::build`]
+//! needs no runtime. No long work runs on the runtime's threads. The library starts threads of its
+//! own, lazily, and ends them with the last handle. [`ServeCompressed::shutdown`] lets encodes
+//! finish first, or gives them up.
 //!
 //! # Limits and defaults
 //!
-//! | what | default | set by |
+//! | limit | default | set by |
 //! |---|---|---|
 //! | bytes of a cache on disk | 1 GiB | [`max_bytes`](cache::CacheBuilder::max_bytes) |
 //! | entries of a cache | 1,000,000 | [`max_entries`](cache::CacheBuilder::max_entries) |
 //! | one entry | a quarter of its cache's bytes; a longer file is never compressed | |
 //! | the cache of a service that is given none | 64 MiB in memory | [`Builder::cache`] |
 //! | entries kept open | 256 descriptors for a cache, and those being sent | |
-//! | files and answers up to 256 KiB in memory | 64 MiB | [`Builder::memory_cache`] |
+//! | bodies up to 256 KiB and responses in memory | 64 MiB | [`Builder::memory_cache`] |
 //! | files remembered | 65,536 | |
 //! | encode threads | half the cores, at least 2; as many again for work that nobody waits for; each with one more that proves while it encodes | [`Builder::encode_threads`] |
 //! | encodes that wait for a thread | 1,024, then identity | [`Builder::queue`] |
 //! | threads that read and hash | 4, and 16,384 reads that wait for one | |
 //! | wait for a coding | 50 ms, then identity | [`Builder::patience`] |
-//! | age of what is known of a file | 1 s | [`Builder::revalidate`] |
+//! | age of a file's last lookup | 1 s | [`Builder::revalidate`] |
 //! | levels | `br` 5, `zstd` 3, `gzip` 6, `deflate` 6 | [`Builder::level`] |
 //! | window of a `zstd` frame | 8 MiB at every level | |
 //! | the shortest file that is compressed | 256 bytes | |
-//! | what must be saved | 5 % | |
+//! | the least saving of an encode that is kept | 5 % | |
 //!
 //! # Features
 //!
@@ -275,10 +278,10 @@
 //!
 //! # Platforms
 //!
-//! Linux is what is tested and tuned: unnamed files, room reserved ahead, lookups confined by
-//! `openat2`, reads that do not wait. macOS and Windows build and serve over portable fallbacks: a
-//! private name and a rename where there are no unnamed files, and an encode that fills the disk
-//! aborts the bodies that follow it where no room can be reserved.
+//! The library is tested and tuned for Linux: unnamed files, room reserved ahead, lookups confined
+//! by `openat2`, reads that do not wait. macOS and Windows build and serve over portable fallbacks.
+//! Where there are no unnamed files, an entry is written under a private name and renamed. Where no
+//! room can be reserved, an encode that fills the disk aborts the bodies that follow it.
 
 mod body;
 pub mod cache;
@@ -304,7 +307,7 @@ mod sendfile;
 mod service;
 pub mod source;
 
-/// HTTP's rules as pure functions.
+/// The rules of HTTP (RFC 9110, RFC 9211) as pure functions.
 pub mod semantics {
     pub use crate::http::*;
 }
