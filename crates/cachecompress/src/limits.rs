@@ -82,12 +82,12 @@ pub(crate) const READ_CHUNK: u64 = 64 * 1024;
 /// The largest piece that is given out to be sent by `sendfile`, in bytes. Other connections get
 /// their turn between two pieces.
 ///
-/// So little is still in memory when a slow client takes it, and gone when a fast one gets more.
+/// A piece is still in memory when a slow client takes it, and gone when a fast one gets more.
 /// The kernel sends a longer queue in small parts, at twice the cost: 4 MB to 64 fast clients took
 /// 820 us of CPU without turns and 510 us with them. nginx took 850 us.
 pub(crate) const SENDFILE_PIECE: u64 = 256 * 1024;
-/// The milliseconds for which a response is replayed at most. Then it is made anew. That notes the
-/// entry's use, and finds out where the path leads by then.
+/// The milliseconds for which a response is replayed at most. Then it is made anew, which notes the
+/// entry's use and finds the path's present target.
 pub(crate) const CACHED_RESPONSE_LIFETIME: u64 = 1000;
 /// The memory that a cached response takes beside its key, in bytes, more or less.
 pub(crate) const CACHED_RESPONSE_OVERHEAD: u64 = 2048;

@@ -170,7 +170,7 @@ impl Request {
                 );
             }
             None => {
-                assert_eq!((&candidates.codings, candidates.availability), (&whole.codings, all))
+                assert_eq!((&candidates.codings, candidates.availability), (&whole.codings, all));
             }
         }
         self.check_plan(*range);

@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn any_tag_of_this_content_is_304_when_its_coding_is_acceptable() {
+    fn tag_of_this_content_is_304_when_its_coding_is_acceptable() {
         let old = EncoderId::derive(b"yesterday", b"");
         let tag = tags().coded(&ContentCoding::GZIP, &old).to_string();
         let intent = intend_plain(&[(ACCEPT_ENCODING, "br, gzip"), (IF_NONE_MATCH, &tag)]);

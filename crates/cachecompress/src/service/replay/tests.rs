@@ -258,7 +258,7 @@ async fn edit_is_seen_within_revalidate() {
             let answer = get(&service, &path(name), &[GZIP]).await;
             match (name, answer.status.as_u16()) {
                 (_, 200) if answer.decoded() == old => {
-                    assert!(!due, "the edit of {name} is seen too late")
+                    assert!(!due, "the edit of {name} is seen too late");
                 }
                 ("removed", 404) | ("directory", 308) => {}
                 (_, status) => {
