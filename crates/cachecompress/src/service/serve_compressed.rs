@@ -136,7 +136,7 @@ impl<F> ServeCompressed<F> {
     /// them.
     ///
     /// - It calls `each` for every representation that is done.
-    /// - Its encodes run at the lowest priority, and no request waits behind them.
+    /// - Its encodes run at the lowest priority, on threads of their own.
     /// - A file that cannot be read counts as failed.
     pub async fn warm(
         &self,
