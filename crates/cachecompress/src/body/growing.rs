@@ -38,11 +38,11 @@ pub(crate) struct GrowingBody {
     chunks: Chunks,
     start: u64,
     sent: u64,
-    end: Option<End>,
+    end: Option<BodyEnd>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum BodyEnd {
     /// The whole payload was handed out, and the encode ended well.
     Whole,
     /// The encode, or the disk, failed.
@@ -61,7 +61,7 @@ impl GrowingBody {
     }
 
     pub(crate) fn is_end(&self) -> bool {
-        self.end == Some(End::Whole)
+        self.end == Some(BodyEnd::Whole)
     }
 
     pub(crate) fn poll_chunk(
@@ -79,14 +79,14 @@ impl GrowingBody {
             _ if more > 0 => ready!(self.chunks.poll_read(cx, self.start + sent, more, false))
                 .map(|chunk| chunk.bytes),
             Stage::Finished { .. } => {
-                self.end = Some(End::Whole);
+                self.end = Some(BodyEnd::Whole);
                 return Poll::Ready(None);
             }
             _ => Err(Error::new(ErrorKind::Aborted, "the encode that this body follows failed")),
         };
         match &chunk {
             Ok(chunk) => self.sent += chunk.len() as u64,
-            Err(_) => self.end = Some(End::Aborted),
+            Err(_) => self.end = Some(BodyEnd::Aborted),
         }
         Poll::Ready(Some(chunk))
     }

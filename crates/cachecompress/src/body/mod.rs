@@ -30,7 +30,7 @@ use crate::metrics::{Counters, Outcome};
 ///   fallback.
 #[must_use]
 pub struct Body {
-    content: Content,
+    content: BodyContent,
     meter: Option<Meter>,
     served: Option<Arc<Served>>,
 }
@@ -49,7 +49,7 @@ pub struct Served {
     pub outcome: Option<Outcome>,
 }
 
-enum Content {
+enum BodyContent {
     Bytes(Bytes),
     File(FileBody),
     Growing(GrowingBody),
@@ -97,15 +97,15 @@ impl Body {
     }
 
     pub(crate) fn bytes(bytes: Bytes) -> Self {
-        Content::Bytes(bytes).into()
+        BodyContent::Bytes(bytes).into()
     }
 
     pub(crate) fn file(file: FileBody) -> Self {
-        Content::File(file).into()
+        BodyContent::File(file).into()
     }
 
     pub(crate) fn growing(growing: GrowingBody) -> Self {
-        Content::Growing(growing).into()
+        BodyContent::Growing(growing).into()
     }
 
     /// Wraps the body of a fallback.
@@ -115,7 +115,7 @@ impl Body {
         B::Error: Into<BoxError>,
     {
         let body = http_body_util::BodyExt::map_err(body, Into::into);
-        Content::Foreign(Box::pin(body)).into()
+        BodyContent::Foreign(Box::pin(body)).into()
     }
 
     pub(crate) fn metered(mut self, counters: &Arc<Counters>, source_len: u64) -> Self {
@@ -125,23 +125,23 @@ impl Body {
 
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match &mut self.content {
-            Content::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Content::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Content::File(file) => {
+            BodyContent::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            BodyContent::Bytes(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            BodyContent::File(file) => {
                 file.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
             }
-            Content::Growing(growing) => {
+            BodyContent::Growing(growing) => {
                 growing.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
             }
-            Content::Foreign(foreign) => foreign.as_mut().poll_frame(cx).map_err(|error| {
+            BodyContent::Foreign(foreign) => foreign.as_mut().poll_frame(cx).map_err(|error| {
                 Error::new(ErrorKind::Aborted, "the fallback's body failed").with_cause(error)
             }),
         }
     }
 }
 
-impl From<Content> for Body {
-    fn from(content: Content) -> Self {
+impl From<BodyContent> for Body {
+    fn from(content: BodyContent) -> Self {
         Self { content, meter: None, served: None }
     }
 }
@@ -168,19 +168,19 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Bytes(bytes) => bytes.is_empty(),
-            Content::File(file) => file.remaining() == 0,
-            Content::Growing(growing) => growing.is_end(),
-            Content::Foreign(foreign) => foreign.is_end_stream(),
+            BodyContent::Bytes(bytes) => bytes.is_empty(),
+            BodyContent::File(file) => file.remaining() == 0,
+            BodyContent::Growing(growing) => growing.is_end(),
+            BodyContent::Foreign(foreign) => foreign.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::File(file) => SizeHint::with_exact(file.remaining()),
-            Content::Growing(_) => SizeHint::default(),
-            Content::Foreign(foreign) => foreign.size_hint(),
+            BodyContent::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            BodyContent::File(file) => SizeHint::with_exact(file.remaining()),
+            BodyContent::Growing(_) => SizeHint::default(),
+            BodyContent::Foreign(foreign) => foreign.size_hint(),
         }
     }
 }
@@ -194,10 +194,10 @@ impl Default for Body {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.content {
-            Content::Bytes(_) => "bytes",
-            Content::File(_) => "file",
-            Content::Growing(_) => "growing",
-            Content::Foreign(_) => "foreign",
+            BodyContent::Bytes(_) => "bytes",
+            BodyContent::File(_) => "file",
+            BodyContent::Growing(_) => "growing",
+            BodyContent::Foreign(_) => "foreign",
         };
         f.debug_struct("Body").field("content", &kind).finish_non_exhaustive()
     }

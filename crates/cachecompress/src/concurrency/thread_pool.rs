@@ -24,7 +24,7 @@ struct Owner(Arc<Shared>);
 struct Shared {
     name: &'static str,
     limits: Limits,
-    state: Mutex<State>,
+    state: Mutex<Lanes>,
     work: Condvar,
     idle: Condvar,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Limits {
 }
 
 #[derive(Default)]
-struct State {
+struct Lanes {
     foreground: Lane,
     background: Lane,
     closed: bool,
@@ -67,7 +67,7 @@ struct State {
 /// The jobs of one priority, and the threads that take them.
 #[derive(Default)]
 struct Lane {
-    queue: VecDeque<Job>,
+    queue: VecDeque<Task>,
     running: usize,
     threads: usize,
     /// The number of threads that wait for work, but for the one that takes only small jobs.
@@ -107,7 +107,7 @@ pub(crate) enum Priority {
     Background,
 }
 
-struct Job {
+struct Task {
     small: bool,
     run: Box<dyn FnOnce() + Send>,
 }
@@ -143,7 +143,7 @@ impl ThreadPool {
             return false;
         }
         let lane = state.lane(priority);
-        lane.queue.push_back(Job { small, run: Box::new(run) });
+        lane.queue.push_back(Task { small, run: Box::new(run) });
         if lane.idle < lane.queue.len()
             && let Err(error) = Shared::spawn_worker(shared, lane, priority, small)
         {
@@ -197,7 +197,7 @@ impl ThreadPool {
     }
 }
 
-impl State {
+impl Lanes {
     fn lane(&mut self, priority: Priority) -> &mut Lane {
         match priority {
             Priority::Foreground => &mut self.foreground,
@@ -227,7 +227,7 @@ impl Role {
         }
     }
 
-    fn take(self, lane: &mut Lane) -> Option<Job> {
+    fn take(self, lane: &mut Lane) -> Option<Task> {
         if self == Self::Spare && lane.stalls_in() != Some(Duration::ZERO) {
             return None;
         }
@@ -240,7 +240,7 @@ impl Role {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -343,7 +343,7 @@ impl Shared {
         }
     }
 
-    fn wait_for_a_stall<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    fn wait_for_a_stall<'a>(&self, state: MutexGuard<'a, Lanes>) -> MutexGuard<'a, Lanes> {
         match state.foreground.stalls_in() {
             None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
             Some(left) => {

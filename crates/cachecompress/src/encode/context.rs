@@ -12,7 +12,7 @@ use crate::metrics::Counters;
 
 /// The parts of a service that an encode job uses.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(super) struct JobContext {
     pub(super) catalog: Catalog,
     pub(super) cache: Cache,
     pub(super) memory: MemoryCache,
@@ -33,7 +33,7 @@ const FINISHING: u8 = 1;
 /// No encode begins. Running ones are given up.
 const CANCELLED: u8 = 2;
 
-impl Context {
+impl JobContext {
     pub(super) fn new(
         catalog: Catalog,
         cache: Cache,

@@ -3,9 +3,9 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
-use super::context::Context;
+use super::context::JobContext;
 use super::job::{Job, finish_stored};
-use super::speculative::{Guess, Slot};
+use super::speculative::{Guess, SpeculativeSlot};
 use super::verdict;
 use crate::body::{Product, Production};
 use crate::cache::{Cache, Key};
@@ -24,10 +24,10 @@ pub(crate) struct Encoder(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    context: Arc<Context>,
+    context: Arc<JobContext>,
     pool: ThreadPool,
     flights: SingleFlight<Key, Product, Failure>,
-    speculative: Slot,
+    speculative: SpeculativeSlot,
 }
 
 /// The settings of an [`Encoder`].
@@ -62,10 +62,10 @@ impl Encoder {
         let EncoderConfig { threads, queue, prove } = config;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self(Arc::new(Inner {
-            context: Arc::new(Context::new(catalog, cache, memory, readers, counters, prove)),
+            context: Arc::new(JobContext::new(catalog, cache, memory, readers, counters, prove)),
             pool: ThreadPool::new("cc-encode", Limits { threads, spare: 0, queue: queue.max(1) }),
             flights: SingleFlight::new(),
-            speculative: Slot::new(cores),
+            speculative: SpeculativeSlot::new(cores),
         }))
     }
 

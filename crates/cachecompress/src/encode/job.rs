@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::context::Context;
+use super::context::JobContext;
 use super::error::EncodeError;
 use super::pipeline::Pipeline;
 use super::roundtrip::{self, Roundtrip, Sink};
@@ -27,7 +27,7 @@ pub(super) type EncodeLeader = Leader<Key, Product, Failure>;
 
 /// The encode of one representation.
 pub(super) struct Job {
-    pub(super) context: Arc<Context>,
+    pub(super) context: Arc<JobContext>,
     pub(super) resource: Arc<Resource>,
     pub(super) digest: Digest,
     pub(super) codec: Codec,

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
-use super::context::Context;
+use super::context::JobContext;
 use super::pipeline::Pipeline;
 use super::source_reader::SourceReader;
 use super::verdict;
@@ -54,14 +54,14 @@ impl Drop for Speculative {
 /// One at a time bounds the memory. After one whose entry was there already, none begins before
 /// another large source had to be encoded. So a full cache costs one of them after each start.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct SpeculativeSlot {
     taken: Mutex<Weak<Speculative>>,
     needed: AtomicBool,
     /// Whether the hash leaves a core free.
     has_core: bool,
 }
 
-impl Slot {
+impl SpeculativeSlot {
     pub(super) fn new(cores: usize) -> Self {
         Self { taken: Mutex::default(), needed: AtomicBool::new(true), has_core: cores > 1 }
     }
@@ -105,7 +105,7 @@ impl Slot {
     /// and the encode is likely to be needed.
     pub(super) fn begin(
         &self,
-        context: &Arc<Context>,
+        context: &Arc<JobContext>,
         encoders: &ThreadPool,
         path: &SourcePath,
         (file, fingerprint): (&Arc<dyn DiskFile>, Fingerprint),
@@ -150,7 +150,7 @@ impl Slot {
 }
 
 fn run(
-    context: &Context,
+    context: &JobContext,
     codec: &Codec,
     source: &SourceReader,
     len: u64,
@@ -203,14 +203,14 @@ mod tests {
     /// On one core the hash took twice as long, and no request gained anything.
     #[test]
     fn slot_stays_empty_on_one_core() {
-        let (slot, speculative) = (Slot::new(1), speculative());
+        let (slot, speculative) = (SpeculativeSlot::new(1), speculative());
         slot.note_encode(SPECULATIVE_FROM);
         assert!(!slot.take(&speculative));
     }
 
     #[test]
     fn slot_takes_a_second_encode_when_the_first_is_gone_and_one_was_needed() {
-        let (slot, first, second) = (Slot::new(2), speculative(), speculative());
+        let (slot, first, second) = (SpeculativeSlot::new(2), speculative(), speculative());
         assert!(slot.take(&first));
         slot.note_encode(SPECULATIVE_FROM);
         assert!(!slot.take(&second), "the first still runs");

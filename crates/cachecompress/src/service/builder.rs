@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue};
 use super::headers::HeaderRules;
 use super::response_cache::ResponseCache;
 use super::serve_compressed::{NoFallback, ServeCompressed};
-use super::site::{Settings, Site};
+use super::site::{AnswerRules, Site};
 use crate::cache::Cache;
 use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
 use crate::encode::EncoderConfig;
@@ -37,7 +37,7 @@ pub struct Builder {
     globs: Vec<(String, HeaderName, HeaderValue)>,
     headers: HeaderRules,
     index: Vec<String>,
-    settings: Settings,
+    rules: AnswerRules,
 }
 
 impl ServeCompressed {
@@ -65,7 +65,7 @@ impl Builder {
             globs: Vec::new(),
             headers: HeaderRules::default(),
             index: vec!["index.html".to_owned()],
-            settings: Settings::default(),
+            rules: AnswerRules::default(),
         }
     }
 
@@ -207,7 +207,7 @@ impl Builder {
     ///
     /// Default: `false`.
     pub fn spa(mut self, spa: bool) -> Self {
-        self.settings.spa = spa;
+        self.rules.spa = spa;
         self
     }
 
@@ -254,7 +254,7 @@ impl Builder {
     ///
     /// Clients show the progress of a download by it. Default: `false`.
     pub fn original_length(mut self, original_length: bool) -> Self {
-        self.settings.original_length = original_length;
+        self.rules.original_length = original_length;
         self
     }
 
@@ -262,7 +262,7 @@ impl Builder {
     ///
     /// Default: `true`.
     pub fn nosniff(mut self, nosniff: bool) -> Self {
-        self.settings.nosniff = nosniff;
+        self.rules.nosniff = nosniff;
         self
     }
 
@@ -270,7 +270,7 @@ impl Builder {
     ///
     /// Default: `true`.
     pub fn cache_status(mut self, cache_status: bool) -> Self {
-        self.settings.cache_status = cache_status;
+        self.rules.cache_status = cache_status;
         self
     }
 
@@ -290,7 +290,7 @@ impl Builder {
     ///
     /// The error of an encoder of your own that fails on a sample.
     pub fn build(self) -> Result<ServeCompressed<NoFallback>, Error> {
-        let Self { mut headers, mut settings, .. } = self;
+        let Self { mut headers, mut rules, .. } = self;
         let codecs = codecs(&self.levels, self.encoders)?;
         if let Preference::List(list) = &self.preference
             && let Some(missing) = list.iter().find(|coding| codecs.get(coding).is_none())
@@ -303,9 +303,8 @@ impl Builder {
         for (glob, name, value) in self.globs {
             headers.add(&glob, name, value)?;
         }
-        settings.headers = headers;
-        settings.index =
-            self.index.iter().map(|name| index_name(name)).collect::<Result<_, _>>()?;
+        rules.headers = headers;
+        rules.index = self.index.iter().map(|name| index_name(name)).collect::<Result<_, _>>()?;
         let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
         let config = Config {
             source: self.source,
@@ -324,7 +323,7 @@ impl Builder {
         };
         Ok(ServeCompressed::new(Site {
             representations: Representations::new(config),
-            settings,
+            rules,
             response_cache: ResponseCache::new(self.memory_cache / 4),
         }))
     }

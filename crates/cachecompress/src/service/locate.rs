@@ -53,7 +53,7 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
             Loaded::Nothing => {}
         }
     }
-    if site.settings.spa
+    if site.rules.spa
         && is_navigation(&parts.headers)
         && let Some(target) = index_of(site, &SourcePath::root(), parts, true).await?
     {
@@ -82,7 +82,7 @@ async fn index_of(
     parts: &Parts,
     spa: bool,
 ) -> Result<Option<Target>, Error> {
-    for name in &site.settings.index {
+    for name in &site.rules.index {
         if let Loaded::File(resource, _companion) =
             look_up(site, &directory.join(name), parts).await?
         {

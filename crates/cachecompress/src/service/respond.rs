@@ -87,7 +87,7 @@ pub(super) fn refuse(site: &Site, refusal: Refusal) -> Response<Body> {
     let mut fields = HeaderMap::new();
     if error {
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if site.settings.nosniff {
+        if site.rules.nosniff {
             fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         }
     }
@@ -141,7 +141,7 @@ pub(super) fn redirect(site: &Site, location: &str) -> Response<Body> {
 /// 404. In SPA mode the choice between this and the index depends on Accept, hence Vary.
 pub(super) fn not_found(site: &Site) -> Response<Body> {
     let mut response = refuse(site, Refusal::NotFound);
-    if site.settings.spa {
+    if site.rules.spa {
         response.headers_mut().insert(VARY, HeaderValue::from_static(NAVIGATION));
     }
     response
@@ -327,7 +327,7 @@ fn head_of(
         fields.insert(CONTENT_TYPE, resource.media_type.clone());
     }
     fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    if site.settings.nosniff {
+    if site.rules.nosniff {
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     if let Some(tag) = &representation.tag {
@@ -346,7 +346,7 @@ fn head_of(
             if let Some(len) = representation.len {
                 fields.insert(CONTENT_LENGTH, HeaderValue::from(len));
             }
-            if site.settings.original_length {
+            if site.rules.original_length {
                 let len = match representation.coding.is_identity() {
                     true => representation.len.unwrap_or(resource.len),
                     false => resource.len,
@@ -429,7 +429,7 @@ fn finish(
     cache_status: Option<CacheStatus>,
     outcome: Outcome,
 ) -> Response<Body> {
-    if let Some(cache_status) = cache_status.filter(|_| site.settings.cache_status) {
+    if let Some(cache_status) = cache_status.filter(|_| site.rules.cache_status) {
         fields.insert(CACHE_STATUS, cache_status.to_header_value());
     }
     site.representations.counters().request(outcome);
@@ -443,7 +443,7 @@ fn finish(
 
 /// Collects the fields of the resource's path, and adds Vary.
 fn path_fields(site: &Site, exchange: &Exchange<'_>) -> HeaderMap {
-    let mut fields = site.settings.headers.fields(&exchange.resource.path);
+    let mut fields = site.rules.headers.fields(&exchange.resource.path);
     if exchange.is_negotiable() {
         fields.append(VARY, vary(exchange.spa));
     } else if exchange.spa {

@@ -8,13 +8,13 @@ use crate::representations::Representations;
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) representations: Representations,
-    pub(super) settings: Settings,
+    pub(super) rules: AnswerRules,
     pub(super) response_cache: ResponseCache,
 }
 
-/// The settings that shape a response.
+/// The rules that shape a response.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub(super) struct AnswerRules {
     pub(super) headers: HeaderRules,
     /// The file names that are tried for a directory, in order.
     pub(super) index: Vec<String>,
@@ -24,7 +24,7 @@ pub(super) struct Settings {
     pub(super) cache_status: bool,
 }
 
-impl Default for Settings {
+impl Default for AnswerRules {
     fn default() -> Self {
         Self {
             headers: HeaderRules::default(),
