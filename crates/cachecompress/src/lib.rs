@@ -254,7 +254,7 @@
 //! | entries kept open | 256 descriptors for a cache, and those being sent | |
 //! | bodies up to 256 KiB and responses in memory | 64 MiB | [`Builder::memory_cache`] |
 //! | files remembered | 65,536 | |
-//! | encode threads | half the cores, at least 2; as many again for work that nobody waits for; each with one more that proves while it encodes | [`Builder::encode_threads`] |
+//! | encode threads | half the cores, at least 2; as many again for `warm`; each with one more that proves while it encodes | [`Builder::encode_threads`] |
 //! | encodes that wait for a thread | 1,024, then identity | [`Builder::queue`] |
 //! | threads that read and hash | 4, and 16,384 reads that wait for one | |
 //! | wait for a coding | 50 ms, then identity | [`Builder::patience`] |
