@@ -12,7 +12,7 @@ use crate::metrics::Counters;
 
 /// The parts of a service that an encode job uses.
 #[derive(Debug)]
-pub(super) struct JobContext {
+pub(crate) struct JobContext {
     pub(super) catalog: Catalog,
     pub(super) cache: Cache,
     pub(super) memory: MemoryCache,
@@ -34,7 +34,7 @@ const FINISHING: u8 = 1;
 const CANCELLED: u8 = 2;
 
 impl JobContext {
-    pub(super) fn new(
+    pub(crate) fn new(
         catalog: Catalog,
         cache: Cache,
         memory: MemoryCache,

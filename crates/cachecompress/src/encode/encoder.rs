@@ -4,19 +4,17 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use super::context::JobContext;
-use super::job::{Job, finish_stored};
+use super::job::{self, Job};
 use super::speculative::{Guess, SpeculativeSlot};
 use super::verdict;
 use crate::body::{Product, Production};
-use crate::cache::{Cache, Key};
-use crate::catalog::{Catalog, Companion, DuringHash, Resource};
+use crate::cache::Key;
+use crate::catalog::{Companion, DuringHash, Resource};
 use crate::codec::Codec;
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::{Join, SingleFlight};
 use crate::concurrency::thread_pool::{Limits, Priority, ThreadPool};
 use crate::error::Failure;
-use crate::memory_cache::MemoryCache;
-use crate::metrics::Counters;
 
 /// Produces coded representations. Cloned handles share it.
 #[derive(Clone, Debug)]
@@ -30,17 +28,6 @@ struct Inner {
     speculative: SpeculativeSlot,
 }
 
-/// The settings of an [`Encoder`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EncoderConfig {
-    /// The number of threads for encodes that requests wait for, and of those for the others.
-    pub(crate) threads: usize,
-    /// The number of encodes that may wait for a thread.
-    pub(crate) queue: usize,
-    /// Whether every encode is decoded and compared with its source.
-    pub(crate) prove: bool,
-}
-
 /// A caller's part in a flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -51,18 +38,12 @@ pub(crate) enum Part {
 }
 
 impl Encoder {
-    pub(crate) fn new(
-        config: EncoderConfig,
-        catalog: Catalog,
-        cache: Cache,
-        memory: MemoryCache,
-        readers: ThreadPool,
-        counters: Arc<Counters>,
-    ) -> Self {
-        let EncoderConfig { threads, queue, prove } = config;
+    /// Creates an encoder of so many `threads` for the foreground, and as many for the background.
+    /// At most `queue` encodes wait for a thread.
+    pub(crate) fn new(threads: usize, queue: usize, context: JobContext) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self(Arc::new(Inner {
-            context: Arc::new(JobContext::new(catalog, cache, memory, readers, counters, prove)),
+            context: Arc::new(context),
             pool: ThreadPool::new("cc-encode", Limits { threads, spare: 0, queue: queue.max(1) }),
             flights: SingleFlight::new(),
             speculative: SpeculativeSlot::new(cores),
@@ -92,7 +73,10 @@ impl Encoder {
                 let (inner, small) = (Arc::clone(inner), job.is_small());
                 // A submission that is refused drops the leader, which tells its followers.
                 self.0.context.readers.submit(priority, small, move || match job.find() {
-                    Ok(Some(entry)) => finish_stored(leader, &entry),
+                    Ok(Some(entry)) => {
+                        let (product, len) = job::stored(&entry);
+                        leader.finish(product, len);
+                    }
                     Ok(None) if is_closing => {}
                     Ok(None) => {
                         inner.speculative.note_encode(job.resource.len);

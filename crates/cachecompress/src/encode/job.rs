@@ -35,21 +35,6 @@ pub(super) struct Job {
     pub(super) insists: bool,
 }
 
-/// The end of a job that publishes nothing.
-enum Unpublished {
-    /// The entry is there already.
-    Stored(Arc<Entry>),
-    /// The payload is whole and exact, but in no cache.
-    Unkept(Product, u64),
-    Failed(Failure),
-}
-
-impl From<Failure> for Unpublished {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 impl Job {
     fn key(&self) -> Key {
         verdict::key(self.digest, self.resource.len, &self.codec)
@@ -102,14 +87,8 @@ impl Job {
         let took = cpu_time::time().saturating_sub(before);
         self.context.counters.encode_took(self.codec.coding.as_str(), took);
         match result {
-            Ok(Ok(entry)) => {
-                let len = entry.payload_len();
-                leader.finish(Product::of_entry(&entry, false), len);
-                self.sync(&entry);
-            }
-            Ok(Err(Unpublished::Stored(entry))) => finish_stored(leader, &entry),
-            Ok(Err(Unpublished::Unkept(product, len))) => leader.finish(product, len),
-            Ok(Err(Unpublished::Failed(failure))) => self.fail(leader, failure),
+            Ok(Ok((product, len))) => leader.finish(product, len),
+            Ok(Err(failure)) => self.fail(leader, failure),
             Err(_panic) => {
                 let error = Error::new(ErrorKind::Encoder, "it panicked");
                 let failure = self.disproved(&error, None);
@@ -136,21 +115,22 @@ impl Job {
         });
     }
 
+    /// Makes the payload, published or not. Returns it with its length in bytes.
     fn try_run(
         &self,
         begun: Option<Arc<Speculative>>,
         leader: &EncodeLeader,
-    ) -> Result<Arc<Entry>, Unpublished> {
+    ) -> Result<(Product, u64), Failure> {
         let key = self.key();
         let lock = self.lock(&key)?.ok_or(Failure::Locked)?;
         // Another process may have published between the lookup and the lock.
         if let Some(entry) = self.find()? {
-            return Err(Unpublished::Stored(entry));
+            return Ok(stored(&entry));
         }
         let source = self.open()?;
         let begun = begun.and_then(|begun| begun.take());
         if begun.is_none() && !self.sample_saves(&source)? {
-            return Err(self.unprofitable(&key).into());
+            return Err(self.unprofitable(&key));
         }
         let header = self.header(Kind::Representation, key.clone());
         let room = verdict::max_payload(self.resource.len);
@@ -159,7 +139,7 @@ impl Job {
         self.context.counters.encode_started(self.codec.coding.as_str());
         match self.feed(&source, begun, &mut writer, leader) {
             Ok(()) => self.publish(writer, &key, leader),
-            Err(error) => Err(self.blame(error, writer, leader).into()),
+            Err(error) => Err(self.blame(error, writer, leader)),
         }
     }
 
@@ -169,7 +149,7 @@ impl Job {
         writer: EntryWriter,
         key: &Key,
         leader: &EncodeLeader,
-    ) -> Result<Arc<Entry>, Unpublished> {
+    ) -> Result<(Product, u64), Failure> {
         let len = writer.payload_len();
         let unkept = Product { payload: writer.payload(), stored: false, kept: false };
         if !self.insists && !verdict::is_worth_it(self.resource.len, len) {
@@ -179,14 +159,20 @@ impl Job {
             drop(lock);
             // Bodies that follow the encode get the rest, which is exact.
             if leader.progress().stage().available() > 0 {
-                return Err(Unpublished::Unkept(unkept, len));
+                return Ok((unkept, len));
             }
-            return Err(failure.into());
+            return Err(failure);
         }
-        writer.publish().map_err(|error| {
-            tracing::debug!(%error, "an encoded file could not be published");
-            Unpublished::Unkept(unkept, len)
-        })
+        match writer.publish() {
+            Ok(entry) => {
+                self.sync(&entry);
+                Ok((Product::of_entry(&entry, false), len))
+            }
+            Err(error) => {
+                tracing::debug!(%error, "an encoded file could not be published");
+                Ok((unkept, len))
+            }
+        }
     }
 
     /// Turns the error of an encode into a failure for its readers, and notes it for later
@@ -408,7 +394,7 @@ fn write(
     Ok(())
 }
 
-/// Ends a flight with an entry that is there already.
-pub(super) fn finish_stored(leader: EncodeLeader, entry: &Entry) {
-    leader.finish(Product::of_entry(entry, true), entry.payload_len());
+/// The payload of an entry that was there before, and its length in bytes.
+pub(super) fn stored(entry: &Entry) -> (Product, u64) {
+    (Product::of_entry(entry, true), entry.payload_len())
 }

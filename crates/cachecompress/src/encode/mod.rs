@@ -10,6 +10,7 @@ mod source_reader;
 mod speculative;
 mod verdict;
 
-pub(crate) use encoder::{Encoder, EncoderConfig, Part};
+pub(crate) use context::JobContext;
+pub(crate) use encoder::{Encoder, Part};
 pub(crate) use speculative::Guess;
 pub(crate) use verdict::{judge, key, max_payload, verdict_key};

@@ -14,7 +14,7 @@ use crate::codec::{Codec, Codecs, Preference};
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::SingleFlight;
 use crate::concurrency::thread_pool::{Limits, Priority, ThreadPool};
-use crate::encode::{self, Encoder, EncoderConfig, Guess};
+use crate::encode::{self, Encoder, Guess, JobContext};
 use crate::error::Failure;
 use crate::http::{ContentCoding, SourcePath};
 use crate::limits::{READ_QUEUE, READERS, SPARE_READERS};
@@ -32,7 +32,12 @@ pub(crate) struct Config {
     pub(crate) cache: Cache,
     pub(crate) codecs: Codecs,
     pub(crate) preference: Preference,
-    pub(crate) encoder: EncoderConfig,
+    /// Threads for encodes in the foreground, and as many for the background.
+    pub(crate) encode_threads: usize,
+    /// The encodes that may wait for a thread.
+    pub(crate) queue: usize,
+    /// Whether every encode is decoded and compared.
+    pub(crate) prove: bool,
     pub(crate) revalidate: Duration,
     pub(crate) patience: Duration,
     /// Whether identity may be sent by `sendfile`, as no source is overwritten in place.
@@ -66,8 +71,7 @@ struct Inner {
 
 impl Representations {
     pub(crate) fn new(config: Config) -> Self {
-        let Config { source, cache, codecs, preference, encoder, revalidate, patience, .. } =
-            config;
+        let Config { source, cache, codecs, preference, revalidate, patience, .. } = config;
         let counters = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(counters));
         let memory = MemoryCache::new(config.memory_bytes);
@@ -81,14 +85,15 @@ impl Representations {
             }
         };
         let catalog = Catalog::new(source, revalidate, readers.clone(), memory.clone(), on_gone);
-        let encoder = Encoder::new(
-            encoder,
+        let context = JobContext::new(
             catalog.clone(),
             cache.clone(),
             memory.clone(),
             readers.clone(),
             Arc::clone(&counters),
+            config.prove,
         );
+        let encoder = Encoder::new(config.encode_threads, config.queue, context);
         Self(Arc::new(Inner {
             catalog,
             encoder,

@@ -2,13 +2,13 @@
 
 use std::time::SystemTime;
 
-use http::Response;
 use http::request::Parts;
+use http::{Response, StatusCode};
 
 use super::locate::{self, Located, Target};
 use super::plan::{self, Facts, Head, Intent};
 use super::replay;
-use super::respond::{self, Answered, Exchange, Refusal};
+use super::respond::{self, Answered, Exchange};
 use super::response_cache::RequestKey;
 use super::site::Site;
 use crate::body::Body;
@@ -25,8 +25,8 @@ pub(super) async fn answer(
     parts: &Parts,
     key: Option<RequestKey>,
 ) -> Result<Option<Response<Body>>, Error> {
-    if let Some(refusal) = Refusal::of_method(&parts.method) {
-        return Ok(Some(respond::refuse(site, refusal)));
+    if let Some(status) = respond::status_of_method(&parts.method) {
+        return Ok(Some(respond::refuse(site, status)));
     }
     match locate::locate(site, parts).await? {
         Located::File(target) => {
@@ -35,7 +35,7 @@ pub(super) async fn answer(
             answer_with(site, connection, parts, target, key).await
         }
         Located::Redirect(location) => Ok(Some(respond::redirect(site, &location))),
-        Located::Malformed => Ok(Some(respond::refuse(site, Refusal::BadRequest))),
+        Located::Malformed => Ok(Some(respond::refuse(site, StatusCode::BAD_REQUEST))),
         Located::Nothing => Ok(None),
     }
 }
@@ -47,14 +47,14 @@ pub(super) async fn answer_file(
     parts: &Parts,
     path: &str,
 ) -> Result<Response<Body>, Error> {
-    if let Some(refusal) = Refusal::of_method(&parts.method) {
-        return Ok(respond::refuse(site, refusal));
+    if let Some(status) = respond::status_of_method(&parts.method) {
+        return Ok(respond::refuse(site, status));
     }
     let response = match locate::locate_file(site, path, parts).await? {
         Some(target) => answer_with(site, connection, parts, target, None).await?,
         None => None,
     };
-    Ok(response.unwrap_or_else(|| respond::refuse(site, Refusal::NotFound)))
+    Ok(response.unwrap_or_else(|| respond::refuse(site, StatusCode::NOT_FOUND)))
 }
 
 /// Answers a request with the resource to which its path leads; `None` if the resource is gone by
@@ -97,7 +97,7 @@ async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answe
             return Ok(Some(respond::not_modified(site, exchange, tag, &candidates)));
         }
         Intent::PreconditionFailed => {
-            return Ok(Some(respond::refuse(site, Refusal::PreconditionFailed).into()));
+            return Ok(Some(respond::refuse(site, StatusCode::PRECONDITION_FAILED).into()));
         }
         Intent::NotAcceptable => return Ok(Some(respond::not_acceptable(site, exchange).into())),
         Intent::Select(selection) => selection,

@@ -11,7 +11,6 @@ use super::serve_compressed::{NoFallback, ServeCompressed};
 use super::site::{AnswerRules, Site};
 use crate::cache::Cache;
 use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
-use crate::encode::EncoderConfig;
 use crate::error::Error;
 use crate::http::{ContentCoding, SourcePath};
 use crate::limits::{DEFAULT_CACHE, DEFAULT_MEMORY};
@@ -311,11 +310,9 @@ impl Builder {
             cache: self.cache.unwrap_or_else(|| Cache::in_memory(DEFAULT_CACHE)),
             codecs,
             preference: self.preference,
-            encoder: EncoderConfig {
-                threads: self.encode_threads.unwrap_or_else(half).max(2),
-                queue: self.queue,
-                prove: self.prove,
-            },
+            encode_threads: self.encode_threads.unwrap_or_else(half).max(2),
+            queue: self.queue,
+            prove: self.prove,
             revalidate: self.revalidate,
             patience: self.patience,
             sendfile_sources: self.sendfile_sources,

@@ -91,8 +91,8 @@ impl<B> Service<Request<B>> for &ServeCompressed<NoFallback> {
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         let key = match self.replay(&request) {
-            Replayed::Response(response) => return ResponseFuture::now(response),
-            Replayed::Not(key) => key,
+            Ok(response) => return ResponseFuture::now(response),
+            Err(key) => key,
         };
         let (site, connection) = (Arc::clone(&self.site), self.connection.clone());
         let (parts, _body) = request.into_parts();
@@ -129,8 +129,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         let key = match self.replay(&request) {
-            Replayed::Response(response) => return ResponseFuture::now(response),
-            Replayed::Not(key) => key,
+            Ok(response) => return ResponseFuture::now(response),
+            Err(key) => key,
         };
         let service = self.clone();
         let (parts, body) = request.into_parts();
@@ -148,20 +148,12 @@ where
     }
 }
 
-/// The response cache's answer for a request.
-enum Replayed {
-    Response(Response<Body>),
-    /// No response is cached. The key, if there is one, is the one to cache it under.
-    Not(Option<RequestKey>),
-}
-
 impl<F> ServeCompressed<F> {
-    fn replay<B>(&self, request: &Request<B>) -> Replayed {
-        let Some(key) = BorrowedKey::new(request) else { return Replayed::Not(None) };
-        match replay::replay(&self.site, self.connection.as_ref(), request, &key) {
-            Some(response) => Replayed::Response(response),
-            None => Replayed::Not(Some(key.to_owned())),
-        }
+    /// The cached response to a request, or the key, if there is one, to cache its answer under.
+    fn replay<B>(&self, request: &Request<B>) -> Result<Response<Body>, Option<RequestKey>> {
+        let key = BorrowedKey::new(request).ok_or(None)?;
+        let replayed = replay::replay(&self.site, self.connection.as_ref(), request, &key);
+        replayed.ok_or_else(|| Some(key.to_owned()))
     }
 }
 

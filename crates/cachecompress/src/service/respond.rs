@@ -30,62 +30,26 @@ const NAVIGATION: &str = "Accept, Sec-Fetch-Mode";
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const ORIGINAL_LENGTH: HeaderName = HeaderName::from_static("x-original-content-length");
 
-/// A response that needs no resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    Options,
-    Redirect,
-    BadRequest,
-    Forbidden,
-    NotFound,
-    Method,
-    NotAcceptable,
-    PreconditionFailed,
-    Internal,
-    Busy,
-}
-
-impl Refusal {
-    /// The response to a method other than GET and HEAD.
-    pub(super) fn of_method(method: &Method) -> Option<Self> {
-        match *method {
-            Method::GET | Method::HEAD => None,
-            Method::OPTIONS => Some(Self::Options),
-            _ => Some(Self::Method),
-        }
-    }
-
-    pub(super) fn status(self) -> StatusCode {
-        match self {
-            Self::Options => StatusCode::NO_CONTENT,
-            Self::Redirect => StatusCode::PERMANENT_REDIRECT,
-            Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    fn outcome(self) -> Option<Outcome> {
-        (!matches!(self, Self::Options | Self::Redirect)).then_some(Outcome::Error)
+/// The status of the response to a method other than GET and HEAD.
+pub(super) fn status_of_method(method: &Method) -> Option<StatusCode> {
+    match *method {
+        Method::GET | Method::HEAD => None,
+        Method::OPTIONS => Some(StatusCode::NO_CONTENT),
+        _ => Some(StatusCode::METHOD_NOT_ALLOWED),
     }
 }
 
 /// Counts and builds a response that needs no resource. An error has a short text for people as its
 /// body. The fields are those that the status requires.
-pub(super) fn refuse(site: &Site, refusal: Refusal) -> Response<Body> {
-    if let Some(outcome) = refusal.outcome() {
+pub(super) fn refuse(site: &Site, status: StatusCode) -> Response<Body> {
+    let is_error = status.is_client_error() || status.is_server_error();
+    let outcome = is_error.then_some(Outcome::Error);
+    if let Some(outcome) = outcome {
         site.representations.counters().request(outcome);
     }
-    let status = refusal.status();
-    let error = status.is_client_error() || status.is_server_error();
-    let text = if error { format!("{status}\n") } else { String::new() };
+    let text = if is_error { format!("{status}\n") } else { String::new() };
     let mut fields = HeaderMap::new();
-    if error {
+    if is_error {
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if site.rules.nosniff {
             fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -94,21 +58,17 @@ pub(super) fn refuse(site: &Site, refusal: Refusal) -> Response<Body> {
     if status != StatusCode::NO_CONTENT {
         fields.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     }
-    match refusal {
-        Refusal::Options | Refusal::Method => {
+    match status {
+        StatusCode::NO_CONTENT | StatusCode::METHOD_NOT_ALLOWED => {
             fields.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         }
-        Refusal::Busy => {
+        StatusCode::SERVICE_UNAVAILABLE => {
             fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         _ => {}
     }
-    let served = Served {
-        coding: ContentCoding::IDENTITY,
-        cache_status: None,
-        source_len: None,
-        outcome: refusal.outcome(),
-    };
+    let coding = ContentCoding::IDENTITY;
+    let served = Served { coding, cache_status: None, source_len: None, outcome };
     let mut response = Response::new(Body::bytes(text.into()).of(Arc::new(served)));
     *response.status_mut() = status;
     *response.headers_mut() = fields;
@@ -117,30 +77,32 @@ pub(super) fn refuse(site: &Site, refusal: Refusal) -> Response<Body> {
 
 /// Builds the response to an error. An error of the server is logged.
 pub(super) fn failed(site: &Site, error: &Error) -> Response<Body> {
-    let refusal = match error.kind() {
-        ErrorKind::NotFound => Refusal::NotFound,
-        ErrorKind::PermissionDenied => Refusal::Forbidden,
-        ErrorKind::Aborted | ErrorKind::Busy | ErrorKind::SourceChanged => Refusal::Busy,
-        _ => Refusal::Internal,
+    let status = match error.kind() {
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::PermissionDenied => StatusCode::FORBIDDEN,
+        ErrorKind::Aborted | ErrorKind::Busy | ErrorKind::SourceChanged => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    if matches!(refusal, Refusal::Internal | Refusal::Busy) {
+    if status.is_server_error() {
         tracing::error!(%error, "a request could not be answered");
     }
-    refuse(site, refusal)
+    refuse(site, status)
 }
 
 pub(super) fn redirect(site: &Site, location: &str) -> Response<Body> {
     let Ok(location) = HeaderValue::from_str(location) else {
-        return refuse(site, Refusal::NotFound);
+        return refuse(site, StatusCode::NOT_FOUND);
     };
-    let mut response = refuse(site, Refusal::Redirect);
+    let mut response = refuse(site, StatusCode::PERMANENT_REDIRECT);
     response.headers_mut().insert(LOCATION, location);
     response
 }
 
 /// 404. In SPA mode the choice between this and the index depends on Accept, hence Vary.
 pub(super) fn not_found(site: &Site) -> Response<Body> {
-    let mut response = refuse(site, Refusal::NotFound);
+    let mut response = refuse(site, StatusCode::NOT_FOUND);
     if site.rules.spa {
         response.headers_mut().insert(VARY, HeaderValue::from_static(NAVIGATION));
     }
@@ -148,7 +110,7 @@ pub(super) fn not_found(site: &Site) -> Response<Body> {
 }
 
 pub(super) fn not_acceptable(site: &Site, exchange: &Exchange<'_>) -> Response<Body> {
-    let mut response = refuse(site, Refusal::NotAcceptable);
+    let mut response = refuse(site, StatusCode::NOT_ACCEPTABLE);
     response.headers_mut().insert(VARY, vary(exchange.spa));
     response
 }
@@ -216,7 +178,7 @@ pub(super) async fn send(
             }))
         }
         Selected::Stale => Ok(None),
-        Selected::Unavailable => Ok(Some(refuse(site, Refusal::Busy).into())),
+        Selected::Unavailable => Ok(Some(refuse(site, StatusCode::SERVICE_UNAVAILABLE).into())),
     }
 }
 
