@@ -4,7 +4,8 @@
 
 use std::io;
 use std::panic::resume_unwind;
-use std::sync::{Condvar, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::error::EncodeError;
 use crate::cache::Payload;
 use crate::codec::Proof;
 use crate::concurrency::cpu_time;
-use crate::concurrency::sync::{Mutex, MutexGuard, lock};
+use crate::concurrency::sync::{Mutex, lock};
 use crate::error::{Error, ErrorKind};
 use crate::fs::read_full;
 use crate::http::Digest;
@@ -38,37 +39,23 @@ pub(super) trait Sink {
 /// A sink that proves at once, on the encode's own thread.
 struct Inline<'a>(Roundtrip<'a>);
 
-/// The extent of a written payload, for the thread that proves it.
-#[derive(Default)]
-struct Written {
-    extent: Mutex<Extent>,
-    more: Condvar,
+/// A sink whose output a thread beside the encode reads back and proves. A drop before all of the
+/// output is `whole` gives the proof up.
+struct Beside<'a> {
+    written: Written,
+    sender: Sender<Written>,
+    whole: bool,
+    given_up: &'a AtomicBool,
 }
 
-#[derive(Default)]
-struct Extent {
+/// The extent of a written payload.
+#[derive(Clone, Copy, Default)]
+struct Written {
     bytes: u64,
     /// The number of these bytes that readers may have once they have passed, but for the last
     /// ones.
     readable: u64,
-    end: Option<End>,
-    /// Whether the proof has ended.
-    left: bool,
 }
-
-/// The end of the encode.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Whole,
-    GivenUp,
-}
-
-/// The encode's side of [`Written`], which hands output to the thread beside it. A drop before the
-/// end gives the proof up.
-struct Writing<'a>(&'a Written);
-
-/// The proof's side of [`Written`].
-struct Reading<'a>(&'a Written);
 
 /// The result of a proof.
 pub(super) struct Proven {
@@ -99,28 +86,32 @@ impl<'a> Roundtrip<'a> {
     fn run(
         mut self,
         payload: &Payload,
-        written: &Reading<'_>,
+        extents: &Receiver<Written>,
+        given_up: &AtomicBool,
     ) -> Result<Option<Digest>, EncodeError> {
         let mut chunk = vec![0; PROOF_CHUNK];
-        while let Some((bytes, readable)) = written.beyond(self.passed) {
-            let len = usize::try_from(bytes - self.passed).unwrap_or(PROOF_CHUNK).min(PROOF_CHUNK);
-            let chunk = &mut chunk[..len];
+        let mut written = Written::default();
+        loop {
+            if written.bytes == self.passed {
+                let Ok(more) = extents.recv() else { break };
+                written = more;
+            }
+            written = extents.try_iter().last().unwrap_or(written);
+            if given_up.load(Ordering::Acquire) {
+                break;
+            }
+            let left = usize::try_from(written.bytes - self.passed).unwrap_or(PROOF_CHUNK);
+            let chunk = &mut chunk[..left.min(PROOF_CHUNK)];
             let read = read_full(&*payload.file, chunk, payload.start + self.passed);
-            if read.map_err(EncodeError::Disk)? < len {
+            if read.map_err(EncodeError::Disk)? < chunk.len() {
                 return Err(EncodeError::Disk(io::ErrorKind::UnexpectedEof.into()));
             }
-            self.take(chunk, readable)?;
+            self.take(chunk, written.readable)?;
         }
-        match written.0.lock().end {
-            Some(End::Whole) => self.proof.finish().map_err(EncodeError::Disproved),
-            Some(End::GivenUp) | None => Ok(None),
+        if given_up.load(Ordering::Acquire) {
+            return Ok(None);
         }
-    }
-}
-
-impl Written {
-    fn lock(&self) -> MutexGuard<'_, Extent> {
-        lock(&self.extent)
+        self.proof.finish().map_err(EncodeError::Disproved)
     }
 }
 
@@ -130,56 +121,19 @@ impl Sink for Inline<'_> {
     }
 }
 
-impl Sink for Writing<'_> {
+impl Sink for Beside<'_> {
     fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), EncodeError> {
-        let mut extent = self.0.lock();
-        extent.bytes += coded.len() as u64;
+        self.written.bytes += coded.len() as u64;
         if readable {
-            extent.readable = extent.bytes;
+            self.written.readable = self.written.bytes;
         }
-        let left = extent.left;
-        drop(extent);
-        self.0.more.notify_one();
-        if left { Err(ended()) } else { Ok(()) }
+        self.sender.send(self.written).map_err(|_| ended())
     }
 }
 
-impl Writing<'_> {
-    fn end(&self, end: End) {
-        self.0.lock().end.get_or_insert(end);
-        self.0.more.notify_one();
-    }
-}
-
-impl Drop for Writing<'_> {
+impl Drop for Beside<'_> {
     fn drop(&mut self) {
-        self.end(End::GivenUp);
-    }
-}
-
-impl Reading<'_> {
-    /// Waits until more than `passed` bytes are written. Returns the numbers of written and of
-    /// readable bytes; `None` at the end, or if the encode is given up.
-    fn beyond(&self, passed: u64) -> Option<(u64, u64)> {
-        let mut extent = self.0.lock();
-        loop {
-            if extent.end == Some(End::GivenUp) {
-                return None;
-            }
-            if extent.bytes > passed {
-                return Some((extent.bytes, extent.readable));
-            }
-            if extent.end.is_some() {
-                return None;
-            }
-            extent = self.0.more.wait(extent).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-impl Drop for Reading<'_> {
-    fn drop(&mut self) {
-        self.0.lock().left = true;
+        self.given_up.store(!self.whole, Ordering::Release);
     }
 }
 
@@ -199,12 +153,13 @@ pub(super) fn prove<'a>(
     // The proving thread takes the round trip from this place.
     let roundtrip = Mutex::new(Some(roundtrip));
     let take = || lock(&roundtrip).take();
-    let written = Written::default();
+    let given_up = &AtomicBool::new(false);
+    let (sender, extents) = channel();
     thread::scope(|scope| {
-        let reading = Reading(&written);
         let run = move || {
             let before = cpu_time::time();
-            let found = take().map_or(Ok(None), |roundtrip| roundtrip.run(&payload, &reading));
+            let run = |own: Roundtrip<'_>| own.run(&payload, &extents, given_up);
+            let found = take().map_or(Ok(None), run);
             found.map(|digest| Proven { digest, cpu: cpu_time::time().saturating_sub(before) })
         };
         // The new thread inherits the priority of this one.
@@ -213,12 +168,10 @@ pub(super) fn prove<'a>(
             // Without the thread the proof is only slower.
             return take().map_or_else(|| Err(ended()), |own| prove_inline(own, encode));
         };
-        let mut writing = Writing(&written);
-        let encoded = encode(&mut writing);
-        if encoded.is_ok() {
-            writing.end(End::Whole);
-        }
-        drop(writing);
+        let mut beside = Beside { written: Written::default(), sender, whole: false, given_up };
+        let encoded = encode(&mut beside);
+        beside.whole = encoded.is_ok();
+        drop(beside);
         let proven = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         encoded.map(|()| proven)
     })
