@@ -256,7 +256,7 @@
 //! | files remembered | 65,536 | |
 //! | encode threads | half the cores, at least 2; as many again for `warm`; each with one more that proves while it encodes | [`Builder::encode_threads`] |
 //! | encodes that wait for a thread | 1,024, then identity | [`Builder::queue`] |
-//! | threads that read and hash | 4, and 16,384 reads that wait for one | |
+//! | threads that read, and that hash | 4 and 2; 16,384 jobs of each kind may wait for one | |
 //! | wait for a coding | 50 ms, then identity | [`Builder::patience`] |
 //! | age of a file's last lookup | 1 s | [`Builder::revalidate`] |
 //! | levels | `br` 5, `zstd` 3, `gzip` 6, `deflate` 6 | [`Builder::level`] |

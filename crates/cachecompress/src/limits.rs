@@ -4,8 +4,30 @@
 
 use std::time::Duration;
 
+// Defaults of a service
+
+/// The size of the cache in memory of a service that is given no cache, in bytes.
+pub(crate) const DEFAULT_CACHE: u64 = 64 << 20;
+/// The bytes of small bodies and of whole responses that are kept in memory.
+pub(crate) const DEFAULT_MEMORY: u64 = 64 << 20;
+/// The number of encodes that may wait for a thread. It bounds their memory.
+pub(crate) const DEFAULT_QUEUE: usize = 1024;
+/// The age that the knowledge of a file may have. An edit is seen within this time.
+pub(crate) const DEFAULT_REVALIDATE: Duration = Duration::from_secs(1);
+/// The time that a request waits for a coding before it is answered with identity. A person hardly
+/// notices it, and most small files are encoded within it.
+pub(crate) const DEFAULT_PATIENCE: Duration = Duration::from_millis(50);
+
 // Sources
 
+/// The largest length of a small source, in bytes.
+///
+/// - `Preference::Auto` goes by the size of the result up to this length, and beyond it by speed.
+///   At this length `br` takes 19 ms (55 MB/s at level 5, for a binary) and `zstd` 3.5 ms (300 MB/s
+///   at level 3).
+/// - An encode of a small source may take the thread that is kept for small jobs.
+/// - The encode's own thread proves a small source, as another would take as long to start.
+pub(crate) const SMALL_SOURCE: u64 = 1 << 20;
 /// The largest length, in bytes, of a source whose read or hash is a small job.
 pub(crate) const SMALL_JOB: u64 = SMALL_SOURCE;
 /// The least length of a source that is encoded, in bytes. For a shorter one, a coding's own frame,
@@ -14,6 +36,8 @@ pub(crate) const SMALLEST_SOURCE: u64 = 256;
 /// The length of the sample that is taken at each of three offsets of a source, in bytes. To encode
 /// the three costs less than a whole encode that saves too little.
 pub(crate) const SAMPLE: usize = 16 * 1024;
+/// The share of a source that an encode must save to be kept: one in this many, which is 5 %.
+pub(crate) const LEAST_SAVING: u64 = 20;
 
 // The catalog
 
@@ -25,6 +49,8 @@ pub(crate) const RESOURCE_BYTES: usize = 64 * 1024;
 /// The largest length of a source that is hashed before it goes out, in bytes. A hash of so many
 /// takes 0.2 s.
 pub(crate) const HASH_FIRST_MAX: u64 = 256 << 20;
+/// The buffer of a hash of a longer file than [`PAYLOAD_IN_MEMORY`], in bytes.
+pub(crate) const HASH_BUFFER: u64 = 256 * 1024;
 /// The number of times that a file which changes meanwhile is hashed. Then it is unstable.
 pub(crate) const HASH_TRIES: usize = 3;
 /// The number of times that a small file without a digest is read until two readings agree. Then it
@@ -70,13 +96,16 @@ pub(crate) const WITHHELD: u64 = 256;
 /// two commits.
 pub(crate) const PROOF_CHUNK: usize = 128 * 1024;
 
-// Responses
+// Memory
 
-/// The largest body that is sent from memory and never by `sendfile`, in bytes.
+/// The largest body that is sent from memory and never by `sendfile`, in bytes. A source up to this
+/// length is also hashed by the lookup itself, kept in memory, and encoded from there.
 ///
 /// A copy of 92 KB costs 15 us of CPU and `sendfile` 16; on an Intel Xeon they cost 23 and 16. For
 /// 176 KB they cost 20 and 23 us. Beyond 400 KB they are level.
 pub(crate) const PAYLOAD_IN_MEMORY: u64 = 256 * 1024;
+// Responses
+
 /// The largest chunk of a file that is read at a time, in bytes. A body holds no more in memory.
 pub(crate) const READ_CHUNK: u64 = 64 * 1024;
 /// The largest piece that is given out to be sent by `sendfile`, in bytes. Other connections get
@@ -102,53 +131,46 @@ pub(crate) const WARM_AT_ONCE: usize = 16;
 /// The time after which `warm` tries a full queue again.
 pub(crate) const WARM_PAUSE: Duration = Duration::from_millis(20);
 
-// Defaults of the builder
-
-/// The size of the cache in memory of a service that is given no cache, in bytes.
-pub(crate) const DEFAULT_CACHE: u64 = 64 << 20;
-/// The bytes of small bodies and of whole responses that are kept in memory.
-pub(crate) const DEFAULT_MEMORY: u64 = 64 << 20;
-
 // The cache on disk
 
-/// Default bound of a cache, in bytes.
+/// The default bound of a cache, in bytes.
 pub(crate) const CACHE_BYTES: u64 = 1 << 30;
 
-/// Default bound of a cache, in entries. The index holds the name and size of each in memory.
+/// The default bound of a cache, in entries. The index holds the name and size of each in memory.
 pub(crate) const CACHE_ENTRIES: u64 = 1_000_000;
 
 /// The share of a cache's bytes that one entry may take: one in this many. A larger entry would
 /// push out too much of the rest.
 pub(crate) const ENTRY_SHARE: u64 = 4;
 
-/// Default number of entries that a cache keeps open. Each takes a file descriptor, and the usual
+/// The default number of entries that a cache keeps open. Each takes a file descriptor, and the usual
 /// limit of a process is 1,024.
 pub(crate) const OPEN_ENTRIES: usize = 256;
 
-/// Time for which an open entry is used without an `fstat` of its file.
+/// The time for which an open entry is used without an `fstat` of its file.
 pub(crate) const ENTRY_TRUSTED: Duration = Duration::from_secs(1);
 
-/// Interval between two reads of the cache's directory, which bring in the entries of other
+/// The interval between two reads of the cache's directory, which bring in the entries of other
 /// processes. An idle entry is closed after as long, where others may want to evict it.
 pub(crate) const MAINTAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// Shortest time between two touches of an entry. A touch is a write, and makes the entry be
+/// The shortest time between two touches of an entry. A touch is a write, and makes the entry be
 /// verified again.
 pub(crate) const TOUCH_EVERY: Duration = Duration::from_secs(3600);
 
-/// Largest entry that a serving thread verifies itself, in bytes. Verifying it takes no longer than
+/// The largest entry that a serving thread verifies itself, in bytes. Verifying it takes no longer than
 /// another thread takes to wake. Measured with 100,000 small files in random order on one core:
 /// 36 us of CPU an answer, 51 with a reader thread.
 pub(crate) const VERIFY_NOWAIT: u64 = 64 * 1024;
 
-/// Buffer of a verification, in bytes. An entry that fits is read by one call. Measured: 52 us of
+/// The buffer of a verification, in bytes. An entry that fits is read by one call. Measured: 52 us of
 /// CPU an answer for small files, 55 with a read for each part.
 pub(crate) const VERIFY_BUFFER: usize = 256 * 1024;
 
-/// Number of times that an entry is read whose inode changes meanwhile.
+/// The number of times that an entry is read whose inode changes meanwhile.
 pub(crate) const VERIFY_TRIES: usize = 3;
 
-/// Age of a file's or directory's last change from which on its times vouch for its content, on any
+/// The age of a file's or directory's last change from which on its times vouch for its content, on any
 /// file system. Some file systems count times in units of two seconds.
 pub(crate) const FILE_REST: Duration = Duration::from_secs(2);
 
@@ -156,89 +178,89 @@ pub(crate) const FILE_REST: Duration = Duration::from_secs(2);
 /// of that clock are apart (10 ms at 100 Hz).
 pub(crate) const CLOCK_TICK: Duration = Duration::from_millis(20);
 
-/// Number of entries in use that an eviction passes over to make room for one entry.
+/// The number of entries in use that an eviction passes over to make room for one entry.
 pub(crate) const EVICTION_IN_USE: usize = 1024;
 
-/// Number of times that an eviction waits for [`EVICTION_PAUSE`]: for another process that evicts,
+/// The number of times that an eviction waits for [`EVICTION_PAUSE`]: for another process that evicts,
 /// and again for entries in use. Together that is 100 ms.
 pub(crate) const EVICTION_TRIES: u32 = 20;
 
 /// The pause between two such tries.
 pub(crate) const EVICTION_PAUSE: Duration = Duration::from_millis(5);
 
-/// How many times its size an entry may evict when the disk is full before the cache is. More does
-/// not help: other files fill the disk.
+/// The multiple of its own size that an entry may evict when the disk is full before the cache is.
+/// More does not help: other files fill the disk.
 pub(crate) const EVICTION_EXCESS: u64 = 2;
 
-/// Share of the bounds from which on a process closes idle entries, in per cent. Other processes
+/// The share of the bounds from which on a process closes idle entries, in per cent. Other processes
 /// may want to evict then, and no process evicts an open entry.
 pub(crate) const CACHE_FULL: u64 = 90;
 
-/// Age of the last write to a private name from which on its writer is dead. No encode pauses for
+/// The age of the last write to a private name from which on its writer is dead. No encode pauses for
 /// a day.
 pub(crate) const WRITER_DEAD: Duration = Duration::from_secs(24 * 3600);
 
-/// Age of the last use from which on another format's directory is removed unasked. A rollback to
+/// The age of the last use from which on another format's directory is removed unasked. A rollback to
 /// the program that uses it happens within a week.
 pub(crate) const FORMAT_UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Start of a `CACHEDIR.TAG` that is read to recognise it, in bytes. Ours is shorter.
+/// The start of a `CACHEDIR.TAG` that is read to recognise it, in bytes. Ours is shorter.
 pub(crate) const TAG_START: usize = 512;
 
 // The file system
 
-/// Number of times that a lock's file may be removed between open and lock, before the lock counts
+/// The number of times that a lock's file may be removed between open and lock, before the lock counts
 /// as taken.
 pub(crate) const LOCK_ATTEMPTS: usize = 8;
 
 // Sending by sendfile
 
-/// Number of pieces that a connection's bodies may have on loan at a time. A body that gets none is
+/// The number of pieces that a connection's bodies may have on loan at a time. A body that gets none is
 /// read. Each is 256 KiB at most, so that a connection holds a bounded part of files.
 #[cfg(feature = "sendfile")]
 pub(crate) const SENDFILE_PIECES: usize = 16;
 
-/// Largest piece of one `sendfile` call, in bytes, so that one connection cannot hold a thread.
+/// The largest piece of one `sendfile` call, in bytes, so that one connection cannot hold a thread.
 #[cfg(all(feature = "sendfile", target_os = "linux"))]
 pub(crate) const SENDFILE_CALL: usize = 1 << 20;
 
-/// Buffer for a file system that has no `sendfile`, in bytes.
+/// The buffer for a file system that has no `sendfile`, in bytes.
 #[cfg(all(feature = "sendfile", target_os = "linux"))]
 pub(crate) const SENDFILE_BUFFER: usize = 64 * 1024;
 
-/// Stretch of a mapped file that one `mincore` call looks at, in bytes: 256 pages.
+/// The stretch of a mapped file that one `mincore` call looks at, in bytes: 256 pages.
 #[cfg(feature = "sendfile")]
 pub(crate) const RESIDENT_STRETCH: u64 = 1 << 20;
 
-/// Time for which a stretch that was in the page cache counts as being there, in milliseconds.
+/// The time for which a stretch that was in the page cache counts as being there, in milliseconds.
 #[cfg(feature = "sendfile")]
 pub(crate) const RESIDENT_TRUSTED: u64 = 1000;
 
-/// Pause of a listener that lacks descriptors or memory for a connection.
+/// The pause of a listener that lacks descriptors or memory for a connection.
 #[cfg(feature = "axum")]
 pub(crate) const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-// Sources
+// Directories
 
-/// Depth to which the listing of a directory descends, in directories.
+/// The depth to which the listing of a directory descends, in directories.
 pub(crate) const DIRECTORY_DEPTH: usize = 64;
 
 // Requests
 
-/// Number of codings of an `Accept-Encoding` that are kept besides the well-known ones. Browsers
+/// The number of codings of an `Accept-Encoding` that are kept besides the well-known ones. Browsers
 /// send up to five.
 pub(crate) const ACCEPTED_CODINGS: usize = 32;
 
-/// Longest name of a content coding, in bytes. An entry's header has this much room for it.
+/// The longest name of a content coding, in bytes. An entry's header has this much room for it.
 pub(crate) const CODING_NAME: usize = 32;
 
-/// Number of tags of an `If-Match` or `If-None-Match` that are looked at. Clients send one.
+/// The number of tags of an `If-Match` or `If-None-Match` that are looked at. Clients send one.
 pub(crate) const ENTITY_TAGS: usize = 64;
 
-/// Longest entity tag of an application's own, in bytes.
+/// The longest entity tag of an application's own, in bytes.
 pub(crate) const OWN_ENTITY_TAG: usize = 256;
 
-/// Longest file extension that is looked up, in bytes.
+/// The longest file extension that is looked up, in bytes.
 pub(crate) const EXTENSION: usize = 16;
 
 // Codecs
@@ -248,13 +270,6 @@ pub(crate) const EXTENSION: usize = 16;
 /// The output of some encoders depends on the sizes of their writes, so this length is a part of
 /// every encoder's id. No measurement set it.
 pub const PIECE: usize = 64 * 1024;
-
-/// The largest length of a small source, in bytes.
-///
-/// Up to this length [`Preference::Auto`](crate::Preference::Auto) goes by the size of the result,
-/// and beyond it by speed. At this length `br` takes 19 ms (55 MB/s at level 5, for a binary) and
-/// `zstd` 3.5 ms (300 MB/s at level 3).
-pub(crate) const SMALL_SOURCE: u64 = 1 << 20;
 
 /// The number of idle contexts that an encoder keeps for its next encodings.
 ///

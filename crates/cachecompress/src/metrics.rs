@@ -12,7 +12,7 @@ pub enum Outcome {
     Miss,
     /// The request joined an encode under way.
     Collapsed,
-    /// The answer was identity (or an error) in place of a coded representation, which was not
+    /// The answer was identity in place of a coded representation, which was not
     /// available in time.
     Bypass,
     /// The answer was identity, because the request asked for it or there is no other.

@@ -1,8 +1,8 @@
 //! The models, one file for each module of the library.
 
-mod flight;
-mod latest;
 mod progress;
+mod singleflight;
+mod versioned;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -5,31 +5,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::Chunks;
-use crate::cache::{Entry, Payload};
-use crate::concurrency::progress::{Progress, Stage, Watch};
+use super::chunks::Chunks;
+use super::product::{Product, Production};
+use crate::cache::Payload;
+use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::thread_pool::ThreadPool;
 use crate::error::{Error, ErrorKind, Failure};
-
-/// The payload that an encode shares with its readers, and which may still grow.
-#[derive(Clone, Debug)]
-pub(crate) struct Product {
-    pub(crate) payload: Payload,
-    /// Whether the cache had it before the encode.
-    pub(crate) stored: bool,
-    /// Whether the cache has it now.
-    pub(crate) kept: bool,
-}
-
-/// The progress of an encode.
-pub(crate) type Production = Progress<Product, Failure>;
-
-impl Product {
-    /// Describes the payload of an entry.
-    pub(crate) fn of_entry(entry: &Entry, stored: bool) -> Self {
-        Self { payload: entry.payload(), stored, kept: true }
-    }
-}
 
 /// Reads a growing payload as far as it is committed.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 mod chunks;
 mod file;
 mod growing;
+mod product;
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,7 +15,8 @@ use http_body::{Frame, SizeHint};
 
 pub(crate) use chunks::Chunks;
 pub(crate) use file::{FileBody, Snapshot};
-pub(crate) use growing::{GrowingBody, Product, Production};
+pub(crate) use growing::GrowingBody;
+pub(crate) use product::{Product, Production};
 
 use crate::error::{Error, ErrorKind};
 use crate::http::{CacheStatus, ContentCoding};

@@ -118,6 +118,7 @@ pub(super) fn with_room<T>(
                     && freed < EVICTION_EXCESS * bytes
                     && in_use < EVICTION_IN_USE =>
             {
+                // Without the lock another process may evict too much, which is better than to fail.
                 let _lock = eviction_lock(state);
                 let Some((name, size)) = lock(&state.index).coldest() else { return Err(error) };
                 match state.evict(&name)? {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::fs::{DiskFile, Fingerprint, read_full};
 use crate::http::{Digest, Hasher};
-use crate::limits::{CLOCK_TICK, FILE_REST, HASH_TRIES, PAYLOAD_IN_MEMORY};
+use crate::limits::{CLOCK_TICK, FILE_REST, HASH_BUFFER, HASH_TRIES, PAYLOAD_IN_MEMORY};
 
 /// The digest of a file that did not change while it was hashed.
 pub(super) struct Hashed {
@@ -54,7 +54,7 @@ fn let_tick_pass(fingerprint: Fingerprint) -> SystemTime {
 /// bytes, if they are at most [`PAYLOAD_IN_MEMORY`].
 fn hash_exactly(file: &dyn DiskFile, len: u64) -> io::Result<Option<(Digest, Option<Bytes>)>> {
     let mut hasher = Hasher::new();
-    let room = if len <= PAYLOAD_IN_MEMORY { len + 1 } else { 256 * 1024 };
+    let room = if len <= PAYLOAD_IN_MEMORY { len + 1 } else { HASH_BUFFER };
     let mut buffer = vec![0; usize::try_from(room).unwrap_or(usize::MAX)];
     let mut at = 0;
     loop {

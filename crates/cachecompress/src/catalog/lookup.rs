@@ -332,11 +332,7 @@ impl Inner {
     ) {
         match self.hash(path, file, before, lookup) {
             Ok(resource) => {
-                let resource = Arc::new(resource);
-                if let Some(before) = before.filter(|before| before.digest() != resource.digest()) {
-                    self.tell_gone(before);
-                }
-                self.slot(path).put(lookup.generation, Some(Arc::clone(&resource)));
+                let resource = self.replace(&self.slot(path), before, resource, lookup);
                 leader.finish((Loaded::File(resource, companion), lookup), 0);
             }
             Err(error) => {
@@ -388,7 +384,7 @@ impl Inner {
         let (inner, path) = (Arc::clone(self), path.clone());
         self.hashers.submit(Priority::Background, false, move || {
             match inner.hash(&path, file, before.as_ref(), lookup) {
-                Ok(resource) => drop(slot.put(lookup.generation, Some(Arc::new(resource)))),
+                Ok(resource) => drop(inner.replace(&slot, before.as_ref(), resource, lookup)),
                 Err(error) => tracing::warn!(%error, %path, "cannot hash a large file"),
             }
             // The slot comes first: a lookup between the two would hash the file again.
@@ -451,6 +447,22 @@ impl Inner {
                 self.tell_gone(&gone);
             }
         }
+    }
+
+    /// Stores what a lookup found in place of the resource `before`.
+    fn replace(
+        &self,
+        slot: &Slot,
+        before: Option<&Arc<Resource>>,
+        resource: Resource,
+        lookup: Lookup,
+    ) -> Arc<Resource> {
+        let resource = Arc::new(resource);
+        if let Some(before) = before.filter(|before| before.digest() != resource.digest()) {
+            self.tell_gone(before);
+        }
+        slot.put(lookup.generation, Some(Arc::clone(&resource)));
+        resource
     }
 
     fn tell_gone(&self, gone: &Resource) {

@@ -305,6 +305,7 @@ impl Job {
     /// decoder.
     fn prove_in_memory(&self) -> Result<(), EncodeError> {
         let (source, len) = (self.open()?, self.resource.len);
+        // Only for the error of an encoder that fails on the sample.
         self.sample_saves(&source)?;
         let pipeline = Pipeline::begin(&self.codec, len, self.context.prove);
         let mut pipeline = pipeline.map_err(EncodeError::Encoder)?;

@@ -1,16 +1,17 @@
 //! The production of an entry from a resource: the encode job and its parts.
 
 mod context;
-mod encoder;
+
 mod error;
 mod job;
 mod pipeline;
 mod roundtrip;
+mod scheduler;
 mod source_reader;
 mod speculative;
 mod verdict;
 
 pub(crate) use context::JobContext;
-pub(crate) use encoder::{Encoder, Part};
+pub(crate) use scheduler::{EncodeScheduler, Part};
 pub(crate) use speculative::Guess;
 pub(crate) use verdict::{judge, key, max_payload, verdict_key};

@@ -4,7 +4,7 @@ use crate::cache::{Entry, Key, Kind};
 use crate::codec::{Codec, PIECE};
 use crate::error::{Error, Failure};
 use crate::http::{Digest, EncoderId};
-use crate::limits::SAMPLE;
+use crate::limits::{LEAST_SAVING, SAMPLE};
 
 /// The version of these rules. Another version voids the verdicts of earlier ones.
 const VERSION: &[u8] = b"policy 1: sample above 64 KiB, save 5 %";
@@ -16,7 +16,7 @@ pub(crate) fn key(digest: Digest, source_len: u64, codec: &Codec) -> Key {
 
 /// Whether `encoded` bytes save at least 5 % of `source` bytes.
 pub(crate) fn is_worth_it(source: u64, encoded: u64) -> bool {
-    encoded <= source - source / 20
+    encoded <= source - source / LEAST_SAVING
 }
 
 /// Judges whether a stored entry satisfies a client.
@@ -45,8 +45,8 @@ pub(crate) fn takes_sample(source_len: u64) -> bool {
     source_len > PIECE as u64
 }
 
-/// The number of bytes that are reserved before the first one is written. An honest encoder makes
-/// no more of a source, header and trailer of the entry included.
+/// The bytes of payload that are reserved before the first one is written. An honest encoder makes
+/// no more of a source. The cache adds the entry's header and trailer.
 pub(crate) fn max_payload(source_len: u64) -> u64 {
     source_len.saturating_add(source_len / 256).saturating_add(PIECE as u64)
 }

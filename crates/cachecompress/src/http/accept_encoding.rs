@@ -10,8 +10,8 @@ use crate::limits::ACCEPTED_CODINGS;
 /// The weight of a coding that is listed without one, RFC 9110 §12.4.2.
 const FULL: u16 = 1000;
 
-/// A request's `Accept-Encoding` field, parsed once for the choice of a representation and for the
-/// key under which that choice is cached.
+/// A request's `Accept-Encoding` field, parsed for the choice of a representation. The chosen coding
+/// is a part of the key under which an entry is cached.
 ///
 /// - A malformed member (a bad weight, a parameter that is no weight, a name that is no token) is
 ///   dropped; the others stay.

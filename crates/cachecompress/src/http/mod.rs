@@ -1,8 +1,8 @@
 //! HTTP's rules as pure functions: no I/O, no async, no state.
 //!
-//! Each field of a request is parsed here once, into a type that cannot be wrong. All later code
-//! asks that value: a cache that parses one field twice, for its key and for its choice, can be
-//! poisoned. No input makes a parser panic.
+//! Each field of a request has one parser, which makes a type that cannot be wrong. All later code
+//! asks that type: a cache with two parsers of one field, for its key and for its choice, can be
+//! poisoned. The key of the response cache is the field's raw bytes. No input makes a parser panic.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test ends at its first failure"))]
 

@@ -14,7 +14,7 @@ use crate::codec::{Codec, Codecs, Preference};
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::SingleFlight;
 use crate::concurrency::thread_pool::{Limits, Priority, ThreadPool};
-use crate::encode::{self, Encoder, Guess, JobContext};
+use crate::encode::{self, EncodeScheduler, Guess, JobContext};
 use crate::error::Failure;
 use crate::http::{ContentCoding, SourcePath};
 use crate::limits::{READ_QUEUE, READERS, SPARE_READERS};
@@ -54,7 +54,7 @@ pub(crate) struct Representations(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     catalog: Catalog,
-    encoder: Encoder,
+    scheduler: EncodeScheduler,
     cache: Cache,
     memory: MemoryCache,
     /// The threads of reads that may wait for a disk.
@@ -93,10 +93,10 @@ impl Representations {
             Arc::clone(&counters),
             config.prove,
         );
-        let encoder = Encoder::new(config.encode_threads, config.queue, context);
+        let scheduler = EncodeScheduler::new(config.encode_threads, config.queue, context);
         Self(Arc::new(Inner {
             catalog,
-            encoder,
+            scheduler,
             cache,
             memory,
             readers,
@@ -122,9 +122,12 @@ impl Representations {
         &self.0.counters
     }
 
-    /// Returns the codings on offer for a source of `len` bytes, in the server's order.
-    pub(crate) fn preferred(&self, len: u64) -> &[ContentCoding] {
-        self.0.preference.order(&self.0.codecs, len)
+    /// The codings on offer for a source of `len` bytes, in the server's order, or those of them
+    /// that a request has `chosen`, in its order.
+    pub(crate) fn offered(&self, chosen: Option<&[ContentCoding]>, len: u64) -> Vec<ContentCoding> {
+        let known = |coding: &&ContentCoding| self.0.codecs.get(coding).is_some();
+        let preferred = || self.0.preference.order(&self.0.codecs, len);
+        chosen.unwrap_or_else(preferred).iter().filter(known).cloned().collect()
     }
 
     /// Finds the target of `path`, by a lookup that began at most `revalidate` ago. A large file
@@ -134,15 +137,15 @@ impl Representations {
         path: &SourcePath,
         guess: impl Fn() -> Option<Guess>,
     ) -> Result<Loaded, LoadError> {
-        let during_hash = || guess().map(|guess| self.0.encoder.during_hash(guess));
+        let during_hash = || guess().map(|guess| self.0.scheduler.during_hash(guess));
         self.0.catalog.resource(path, during_hash).await
     }
 
     /// Whether `resource` is too large for the cache to take a coding of it. Warns of the first
     /// such resource.
-    pub(crate) fn is_too_large(&self, resource: &Resource) -> bool {
-        let too_large = !self.0.cache.could_hold(encode::max_payload(resource.len));
-        if too_large && !self.0.warned_of_large.swap(true, Ordering::Relaxed) {
+    pub(crate) fn exceeds_cache(&self, resource: &Resource) -> bool {
+        let exceeds = !self.0.cache.could_hold(encode::max_payload(resource.len));
+        if exceeds && !self.0.warned_of_large.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 path = %resource.path,
                 bytes = resource.len,
@@ -150,7 +153,7 @@ impl Representations {
                  others; a larger cache would compress them"
             );
         }
-        too_large
+        exceeds
     }
 
     /// Encodes `resource` by `codec` in the background, unless its entry is stored. The future's
@@ -160,7 +163,7 @@ impl Representations {
         resource: &Arc<Resource>,
         codec: &Codec,
     ) -> impl Future<Output = Result<u64, Failure>> + use<> {
-        let joined = self.0.encoder.join(resource, codec, false, Priority::Background);
+        let joined = self.0.scheduler.join(resource, codec, false, Priority::Background);
         async move {
             let Some((progress, _)) = joined else { return Err(Failure::SourceChanged) };
             match Watch::new(&progress).until(Stage::ended).await {
@@ -179,19 +182,19 @@ impl Representations {
             entry_bytes: cache.bytes,
             evictions: cache.evictions,
             damaged_entries: cache.damaged,
-            inflight: self.0.encoder.in_flight() as u64,
-            queue_length: self.0.encoder.queue_len() as u64,
+            inflight: self.0.scheduler.in_flight() as u64,
+            queue_length: self.0.scheduler.queue_len() as u64,
             ..self.0.counters.snapshot()
         }
     }
 
     /// Whether no encode begins any more.
     pub(crate) fn is_closing(&self) -> bool {
-        self.0.encoder.is_closing()
+        self.0.scheduler.is_closing()
     }
 
     /// Takes no more encodes. Lets running and waiting ones `finish`, or gives them up.
     pub(crate) async fn shutdown(&self, finish: bool) {
-        self.0.encoder.shutdown(finish).await;
+        self.0.scheduler.shutdown(finish).await;
     }
 }

@@ -216,7 +216,7 @@ impl Representations {
 
     fn known(&self, key: &Key, source_len: u64, candidates: &Candidates) -> Known {
         let cache = &self.0.cache;
-        if self.0.encoder.is_faulty(key) {
+        if self.0.scheduler.is_faulty(key) {
             return Known::Verdict(Failure::Encoder);
         }
         if let Some(entry) = cache.peek(key) {
@@ -249,7 +249,7 @@ impl Representations {
             Availability::Begun => Detail::Patience,
         };
         loop {
-            let joined = self.0.encoder.join(resource, codec, insists, Priority::Foreground);
+            let joined = self.0.scheduler.join(resource, codec, insists, Priority::Foreground);
             let Some((progress, part)) = joined else { return Err(Unobtained::Stale) };
             // A follower's source must still be the one that the flight reads.
             if part == Part::Follower {

@@ -10,7 +10,7 @@ use super::plan::{self, Facts, Head, Intent};
 use super::replay;
 use super::respond::{self, Answered, Exchange};
 use super::response_cache::RequestKey;
-use super::site::Site;
+use super::site::{self, Site};
 use crate::body::Body;
 use crate::catalog::{LoadError, Loaded};
 use crate::error::Error;
@@ -70,7 +70,7 @@ async fn answer_with(
     let mut exchange = Exchange {
         head: Head { method: &parts.method, version: parts.version, headers: &parts.headers },
         options: parts.extensions.get(),
-        connection: replay::connection_of(connection, parts.version, &parts.extensions),
+        connection: site::connection_of(connection, parts.version, &parts.extensions),
         is_remembered: key.as_ref().is_some_and(|key| !key.is_conditional()),
         resource,
         spa,
@@ -103,23 +103,26 @@ async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answe
         Intent::Select(selection) => selection,
     };
     let (selected, range) = site.representations.select(&exchange.resource, &selection).await;
-    respond::send(site, exchange, selected, range).await
+    respond::respond(site, exchange, selected, range).await
 }
 
 /// Computes the intent of the request from the facts about its resource.
 fn intend(site: &Site, exchange: &Exchange<'_>) -> Intent {
     let (resource, representations) = (&exchange.resource, &site.representations);
-    let large = exchange.is_negotiable() && representations.is_too_large(resource);
-    let codings = match large {
+    let exceeds_cache = exchange.is_negotiable() && representations.exceeds_cache(resource);
+    let codings = match exceeds_cache {
         true => Vec::new(),
-        false => locate::offered(representations, exchange.options, resource.len),
+        false => {
+            let chosen = exchange.options.and_then(|options| options.codings.as_deref());
+            representations.offered(chosen, resource.len)
+        }
     };
     let facts = Facts {
         tags: resource.tags.as_ref(),
         last_modified: resource.last_modified,
         negotiable: exchange.is_negotiable(),
-        small: resource.len < SMALLEST_SOURCE,
-        large,
+        below_minimum: resource.len < SMALLEST_SOURCE,
+        exceeds_cache,
         codings: &codings,
         current: &|coding| representations.codecs().get(coding).map(|codec| codec.id(resource.len)),
         now: SystemTime::now(),

@@ -13,7 +13,9 @@ use crate::cache::Cache;
 use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
 use crate::error::Error;
 use crate::http::{ContentCoding, SourcePath};
-use crate::limits::{DEFAULT_CACHE, DEFAULT_MEMORY};
+use crate::limits::{
+    DEFAULT_CACHE, DEFAULT_MEMORY, DEFAULT_PATIENCE, DEFAULT_QUEUE, DEFAULT_REVALIDATE,
+};
 use crate::representations::{Config, Representations};
 use crate::source::Source;
 
@@ -55,9 +57,9 @@ impl Builder {
             levels: Vec::new(),
             preference: Preference::Auto,
             encode_threads: None,
-            queue: 1024,
-            revalidate: Duration::from_secs(1),
-            patience: Duration::from_millis(50),
+            queue: DEFAULT_QUEUE,
+            revalidate: DEFAULT_REVALIDATE,
+            patience: DEFAULT_PATIENCE,
             prove: true,
             memory_cache: DEFAULT_MEMORY,
             sendfile_sources: false,

@@ -11,8 +11,7 @@ use super::site::Site;
 use crate::catalog::{Companion, LoadError, Loaded, Resource};
 use crate::encode::Guess;
 use crate::error::Error;
-use crate::http::{AcceptEncoding, ContentCoding, PathError, RequestPath, SourcePath};
-use crate::representations::Representations;
+use crate::http::{AcceptEncoding, PathError, RequestPath, SourcePath};
 
 /// The target of a request's path.
 pub(super) enum Located {
@@ -110,23 +109,12 @@ fn guess_codec(site: &Site, parts: &Parts) -> Option<Guess> {
     let (accept, options) = (accept.clone(), parts.extensions.get::<RequestOptions>().cloned());
     let representations = site.representations.clone();
     Some(Box::new(move || {
-        let offered = offered(&representations, options.as_ref(), u64::MAX);
+        let chosen = options.as_ref().and_then(|options| options.codings.as_deref());
+        let offered = representations.offered(chosen, u64::MAX);
         let accept = AcceptEncoding::parse(std::iter::once(accept.as_bytes()));
         let codings = accept.negotiate(&offered).codings;
         codings.first().and_then(|coding| representations.codecs().get(coding)).cloned()
     }))
-}
-
-/// Lists the codings on offer to a request for a source of `len` bytes, in the server's order.
-pub(super) fn offered(
-    representations: &Representations,
-    options: Option<&RequestOptions>,
-    len: u64,
-) -> Vec<ContentCoding> {
-    let chosen = options.and_then(|options| options.codings.as_deref());
-    let known = |coding: &&ContentCoding| representations.codecs().get(coding).is_some();
-    let ordered = chosen.unwrap_or_else(|| representations.preferred(len));
-    ordered.iter().filter(known).cloned().collect()
 }
 
 /// Whether a browser is about to show the response as a page.

@@ -32,9 +32,9 @@ pub(crate) struct Facts<'a> {
     /// Accept-Encoding says nothing about it (RFC 9110 §12.4.1).
     pub(crate) negotiable: bool,
     /// Whether it is so small that only a request which refuses identity has it encoded.
-    pub(crate) small: bool,
+    pub(crate) below_minimum: bool,
     /// Whether it is so large that the cache takes no coding of it.
-    pub(crate) large: bool,
+    pub(crate) exceeds_cache: bool,
     /// The codings on offer, in the server's order.
     pub(crate) codings: &'a [ContentCoding],
     /// Returns the id of the encoder that makes a coding today.
@@ -137,11 +137,11 @@ fn negotiate(head: Head<'_>, facts: &Facts<'_>, accept: &AcceptEncoding) -> Cand
     }
     let negotiated = accept.negotiate(facts.codings);
     let (codings, detail) = match negotiated.codings {
-        codings if codings.is_empty() && facts.large && !accept.is_absent_or_empty() => {
+        codings if codings.is_empty() && facts.exceeds_cache && !accept.is_absent_or_empty() => {
             (codings, Some(Detail::Large))
         }
         codings if codings.is_empty() => (codings, Some(Detail::Identity)),
-        _ if facts.small && negotiated.identity => (Vec::new(), Some(Detail::Small)),
+        _ if facts.below_minimum && negotiated.identity => (Vec::new(), Some(Detail::Small)),
         codings => (codings, None),
     };
     Candidates { codings, identity: negotiated.identity, detail, availability }
@@ -210,8 +210,8 @@ mod tests {
             tags: Some(&tags),
             last_modified: Some(modified()),
             negotiable: true,
-            small: false,
-            large: false,
+            below_minimum: false,
+            exceeds_cache: false,
             codings: &CODINGS,
             current: &|_| Some(id()),
             now: modified() + std::time::Duration::from_secs(60),
@@ -281,7 +281,10 @@ mod tests {
     #[test]
     fn small_file_is_encoded_only_when_identity_is_refused() {
         let small = |accept: &str| {
-            selected(intend_with(&[(ACCEPT_ENCODING, accept)], |_, facts| facts.small = true)).0
+            selected(intend_with(&[(ACCEPT_ENCODING, accept)], |_, facts| {
+                facts.below_minimum = true;
+            }))
+            .0
         };
         assert!(small("br").is_empty());
         assert_eq!(small("br, identity;q=0"), ["br"]);
@@ -291,7 +294,7 @@ mod tests {
     fn file_too_large_for_the_cache_has_no_coding() {
         let large = |accept: &str| {
             intend_with(&[(ACCEPT_ENCODING, accept)], |_, facts| {
-                facts.large = true;
+                facts.exceeds_cache = true;
                 facts.codings = &[];
             })
         };

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use http::{Extensions, Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode};
 
 use super::respond::Answered;
 use super::response_cache::{BorrowedKey, CachedBody, CachedResponse, RequestKey};
-use super::site::Site;
+use super::site::{Site, connection_of};
 use crate::body::Body;
 use crate::catalog::Resource;
 use crate::concurrency::sync::clock;
@@ -63,19 +63,6 @@ pub(super) fn remember(
         site.response_cache.insert(key, cached);
     }
     response
-}
-
-/// The connection to which a body may go by `sendfile`. There is none over HTTP/2, whose frames lie
-/// between.
-pub(super) fn connection_of(
-    own: Option<&Connection>,
-    version: Version,
-    extensions: &Extensions,
-) -> Option<Connection> {
-    if version >= Version::HTTP_2 {
-        return None;
-    }
-    own.cloned().or_else(|| Connection::of(extensions))
 }
 
 #[cfg(all(test, feature = "brotli", feature = "gzip", feature = "zstd"))]

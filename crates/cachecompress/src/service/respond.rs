@@ -161,16 +161,16 @@ struct Representation {
 }
 
 /// Responds with the selected representation; `None` if the resource has changed.
-pub(super) async fn send(
+pub(super) async fn respond(
     site: &Site,
     exchange: &Exchange<'_>,
     selected: Selected,
     range: Option<RangeSpec>,
 ) -> Result<Option<Answered>, Error> {
     match selected {
-        Selected::Coded(coded) => Ok(Some(send_coded(site, exchange, &coded, range))),
+        Selected::Coded(coded) => Ok(Some(respond_coded(site, exchange, &coded, range))),
         Selected::Identity { detail, is_best } => {
-            let answered = send_identity(site, exchange, detail, range).await?;
+            let answered = respond_identity(site, exchange, detail, range).await?;
             // Identity as a second choice is not cached: the next request may get a coding.
             Ok(answered.map(|answered| Answered {
                 body: answered.body.filter(|_| is_best && range.is_none()),
@@ -182,7 +182,7 @@ pub(super) async fn send(
     }
 }
 
-fn send_coded(
+fn respond_coded(
     site: &Site,
     exchange: &Exchange<'_>,
     coded: &Coded,
@@ -230,7 +230,7 @@ fn send_coded(
     Answered { response, body: kept }
 }
 
-async fn send_identity(
+async fn respond_identity(
     site: &Site,
     exchange: &Exchange<'_>,
     detail: Option<Detail>,

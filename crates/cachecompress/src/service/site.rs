@@ -1,8 +1,11 @@
 //! One source with the rules for its answers.
 
+use http::{Extensions, Version};
+
 use super::headers::HeaderRules;
 use super::response_cache::ResponseCache;
 use crate::representations::Representations;
+use crate::sendfile::Connection;
 
 /// The state that all clones of a service share.
 #[derive(Debug)]
@@ -35,4 +38,17 @@ impl Default for AnswerRules {
             cache_status: true,
         }
     }
+}
+
+/// The connection to which a body may go by `sendfile`. There is none over HTTP/2, whose frames lie
+/// between.
+pub(super) fn connection_of(
+    own: Option<&Connection>,
+    version: Version,
+    extensions: &Extensions,
+) -> Option<Connection> {
+    if version >= Version::HTTP_2 {
+        return None;
+    }
+    own.cloned().or_else(|| Connection::of(extensions))
 }

@@ -86,7 +86,7 @@ type Done =
     (Arc<Resource>, Codec, std::pin::Pin<Box<dyn Future<Output = Result<u64, Failure>> + Send>>);
 
 fn begin(representations: &Representations, resource: &Arc<Resource>) -> Vec<Done> {
-    let codings = representations.preferred(resource.len);
+    let codings = representations.offered(None, resource.len);
     let codecs = codings.iter().filter_map(|coding| representations.codecs().get(coding));
     let begin = |codec: &Codec| -> Done {
         (Arc::clone(resource), codec.clone(), Box::pin(representations.warm(resource, codec)))

@@ -18,7 +18,7 @@ use crate::error::Failure;
 
 /// Produces coded representations. Cloned handles share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Encoder(Arc<Inner>);
+pub(crate) struct EncodeScheduler(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -37,7 +37,7 @@ pub(crate) enum Part {
     Late,
 }
 
-impl Encoder {
+impl EncodeScheduler {
     /// Creates an encoder of so many `threads` for the foreground, and as many for the background.
     /// At most `queue` encodes wait for a thread.
     pub(crate) fn new(threads: usize, queue: usize, context: JobContext) -> Self {
@@ -77,7 +77,7 @@ impl Encoder {
                         let (product, len) = job::stored(&entry);
                         leader.finish(product, len);
                     }
-                    Ok(None) if is_closing => {}
+                    Ok(None) if is_closing => leader.fail(Failure::Dropped),
                     Ok(None) => {
                         inner.speculative.note_encode(job.resource.len);
                         inner.pool.submit(priority, small, move || job.run(begun, leader));

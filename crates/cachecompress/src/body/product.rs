@@ -1,0 +1,25 @@
+//! The growing payload of an encode.
+
+use crate::cache::{Entry, Payload};
+use crate::concurrency::progress::Progress;
+use crate::error::Failure;
+
+/// The payload that an encode shares with its readers, and which may still grow.
+#[derive(Clone, Debug)]
+pub(crate) struct Product {
+    pub(crate) payload: Payload,
+    /// Whether the cache had it before the encode.
+    pub(crate) stored: bool,
+    /// Whether the cache has it now.
+    pub(crate) kept: bool,
+}
+
+/// The progress of an encode.
+pub(crate) type Production = Progress<Product, Failure>;
+
+impl Product {
+    /// Describes the payload of an entry.
+    pub(crate) fn of_entry(entry: &Entry, stored: bool) -> Self {
+        Self { payload: entry.payload(), stored, kept: true }
+    }
+}
