@@ -1,6 +1,7 @@
 //! The thresholds of the library, each with its unit, its reason and its measurement.
 //!
-//! The measurements are from an AMD EPYC with two cores unless another machine is named.
+//! The measurements are from an AMD EPYC with two cores unless another machine is named. A threshold
+//! without a measurement was chosen for its reason.
 
 use std::time::Duration;
 
@@ -22,20 +23,24 @@ pub(crate) const DEFAULT_PATIENCE: Duration = Duration::from_millis(50);
 
 /// The largest length of a small source, in bytes.
 ///
-/// - `Preference::Auto` goes by the size of the result up to this length, and beyond it by speed.
-///   At this length `br` takes 19 ms (55 MB/s at level 5, for a binary) and `zstd` 3.5 ms (300 MB/s
-///   at level 3).
-/// - An encode of a small source may take the thread that is kept for small jobs.
-/// - The encode's own thread proves a small source, as another would take as long to start.
+/// `Preference::Auto` goes by the size of the result up to this length, and beyond it by speed. At
+/// this length `br` takes 19 ms (55 MB/s at level 5, for a binary) and `zstd` 3.5 ms (300 MB/s at
+/// level 3).
 pub(crate) const SMALL_SOURCE: u64 = 1 << 20;
-/// The largest length, in bytes, of a source whose read or hash is a small job.
+/// The largest length of a source whose read, hash or encode is a small job, in bytes.
 pub(crate) const SMALL_JOB: u64 = SMALL_SOURCE;
+/// The largest length of a source that the encode's own thread proves, in bytes. Another thread
+/// takes as long to start as this proof.
+pub(crate) const PROVE_INLINE: u64 = SMALL_SOURCE;
 /// The least length of a source that is encoded, in bytes. For a shorter one, a coding's own frame,
 /// a header field and an entry cost more than they save.
 pub(crate) const SMALLEST_SOURCE: u64 = 256;
 /// The length of the sample that is taken at each of three offsets of a source, in bytes. To encode
 /// the three costs less than a whole encode that saves too little.
 pub(crate) const SAMPLE: usize = 16 * 1024;
+/// The share of a source by which an honest encoder's output may be longer: one in this many, and
+/// [`PIECE`] bytes more. So much is reserved before the first byte.
+pub(crate) const RESERVED_SHARE: u64 = 256;
 /// The share of a source that an encode must save to be kept: one in this many, which is 5 %.
 pub(crate) const LEAST_SAVING: u64 = 20;
 
@@ -104,6 +109,14 @@ pub(crate) const PROOF_CHUNK: usize = 128 * 1024;
 /// A copy of 92 KB costs 15 us of CPU and `sendfile` 16; on an Intel Xeon they cost 23 and 16. For
 /// 176 KB they cost 20 and 23 us. Beyond 400 KB they are level.
 pub(crate) const PAYLOAD_IN_MEMORY: u64 = 256 * 1024;
+/// The number of the longest payloads for which each shard of the memory has room. Fewer would
+/// evict each other.
+pub(crate) const PAYLOADS_PER_SHARD: u64 = 16;
+/// The memory that a payload takes beside its bytes, in bytes, more or less.
+pub(crate) const PAYLOAD_OVERHEAD: u64 = 256;
+/// The length of a payload for which the memory's table is sized, in bytes.
+pub(crate) const USUAL_PAYLOAD: u64 = 8192;
+
 // Responses
 
 /// The largest chunk of a file that is read at a time, in bytes. A body holds no more in memory.
@@ -115,6 +128,8 @@ pub(crate) const READ_CHUNK: u64 = 64 * 1024;
 /// The kernel sends a longer queue in small parts, at twice the cost: 4 MB to 64 fast clients took
 /// 820 us of CPU without turns and 510 us with them. nginx took 850 us.
 pub(crate) const SENDFILE_PIECE: u64 = 256 * 1024;
+/// The share of `memory_cache` that whole responses take: one in this many. Bodies take the rest.
+pub(crate) const RESPONSE_SHARE: u64 = 4;
 /// The milliseconds for which a response is replayed at most. Then it is made anew, which notes the
 /// entry's use and finds the path's present target.
 pub(crate) const CACHED_RESPONSE_LIFETIME: u64 = 1000;

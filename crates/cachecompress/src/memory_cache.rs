@@ -9,7 +9,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::http::{Digest, EncoderId};
-use crate::limits::PAYLOAD_IN_MEMORY;
+use crate::limits::{PAYLOAD_IN_MEMORY, PAYLOAD_OVERHEAD, PAYLOADS_PER_SHARD, USUAL_PAYLOAD};
 
 /// The key of a payload: its content and, for a coded one, its encoder.
 pub(crate) type PayloadKey = (Digest, Option<EncoderId>);
@@ -24,10 +24,11 @@ impl MemoryCache {
     /// keeps none.
     pub(crate) fn new(bytes: u64) -> Self {
         // A shard's share of the room must hold the longest payload.
-        let most_shards = usize::try_from(bytes / (16 * PAYLOAD_IN_MEMORY)).unwrap_or(usize::MAX);
+        let most_shards =
+            usize::try_from(bytes / (PAYLOADS_PER_SHARD * PAYLOAD_IN_MEMORY)).unwrap_or(usize::MAX);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let options = OptionsBuilder::new()
-            .estimated_items_capacity(usize::try_from(bytes / 8192).unwrap_or(usize::MAX))
+            .estimated_items_capacity(usize::try_from(bytes / USUAL_PAYLOAD).unwrap_or(usize::MAX))
             .weight_capacity(bytes)
             .shards(most_shards.clamp(1, 4 * cores))
             .build();
@@ -61,7 +62,7 @@ struct ByLength;
 
 impl Weighter<PayloadKey, Arc<Bytes>> for ByLength {
     fn weight(&self, _: &PayloadKey, bytes: &Arc<Bytes>) -> u64 {
-        bytes.len() as u64 + 256
+        bytes.len() as u64 + PAYLOAD_OVERHEAD
     }
 }
 

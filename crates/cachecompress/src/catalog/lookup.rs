@@ -330,8 +330,11 @@ impl Inner {
         companion: Option<Companion>,
         leader: LookupLeader,
     ) {
+        let looked_up = file.content.fingerprint();
         match self.hash(path, file, before, lookup) {
             Ok(resource) => {
+                // Work on bytes that changed during the hash ends at once.
+                let companion = companion.filter(|_| resource.fingerprint == looked_up);
                 let resource = self.replace(&self.slot(path), before, resource, lookup);
                 leader.finish((Loaded::File(resource, companion), lookup), 0);
             }

@@ -92,10 +92,7 @@ impl Resource {
                 }
                 Content::Bytes(_) | Content::File { .. } => None,
             },
-            fingerprint: match &file.content {
-                Content::Bytes(_) => None,
-                Content::File { fingerprint, .. } => Some(*fingerprint),
-            },
+            fingerprint: file.content.fingerprint(),
             modified: file.modified,
             own_tag: file.entity_tag.clone(),
             rested,

@@ -34,6 +34,9 @@ pub(super) const JOBS_FROM: &str = "jobs_from";
 /// zstd formerly encoded long sources in jobs, by worker threads, and now encodes them as one
 /// stream. Only the bytes of those sources have changed, so `id` stays the id of all shorter ones.
 pub(super) fn long_source_id(settings: &Settings, id: EncoderId) -> Option<(u64, EncoderId)> {
+    if settings.encoder != "libzstd" {
+        return None;
+    }
     let (_, from) = settings.parameters.iter().find(|(name, _)| *name == JOBS_FROM)?;
     let from = u64::try_from(*from).ok().filter(|from| *from > 0)?;
     Some((from, EncoderId::derive(b"one thread", id.as_str().as_bytes())))

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use crate::cache::{Cache, Key};
 use crate::catalog::Catalog;
 use crate::concurrency::thread_pool::ThreadPool;
-use crate::limits::FAULTS;
+use crate::limits::{FAULTS, SPECULATIVE_FROM};
 use crate::memory_cache::MemoryCache;
 use crate::metrics::Counters;
 
@@ -23,6 +23,8 @@ pub(crate) struct JobContext {
     /// The keys whose encoders are at fault, in case that no verdict could be stored.
     faults: quick_cache::sync::Cache<Key, ()>,
     warned_of_busy: AtomicBool,
+    /// Whether a large source had to be encoded since a speculative encode began last.
+    pub(super) encode_needed: Arc<AtomicBool>,
     life: AtomicU8,
 }
 
@@ -51,6 +53,7 @@ impl JobContext {
             prove,
             faults: quick_cache::sync::Cache::new(FAULTS),
             warned_of_busy: AtomicBool::new(false),
+            encode_needed: Arc::new(AtomicBool::new(true)),
             life: AtomicU8::new(OPEN),
         }
     }
@@ -77,6 +80,13 @@ impl JobContext {
 
     pub(super) fn mark_faulty(&self, key: Key) {
         self.faults.insert(key, ());
+    }
+
+    /// Notes that a source of `len` bytes had to be encoded.
+    pub(super) fn note_encode(&self, len: u64) {
+        if len >= SPECULATIVE_FROM {
+            self.encode_needed.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether this is the first call, whose caller warns.

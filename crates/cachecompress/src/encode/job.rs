@@ -20,7 +20,7 @@ use crate::concurrency::singleflight::Leader;
 use crate::concurrency::thread_pool::Priority;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::http::Digest;
-use crate::limits::SMALL_SOURCE;
+use crate::limits::{PROVE_INLINE, SMALL_JOB};
 use crate::source::{Content, Found};
 
 pub(super) type EncodeLeader = Leader<Key, Product, Failure>;
@@ -53,7 +53,7 @@ impl Job {
 
     /// Whether the job may take the thread that is kept for small sources.
     pub(super) fn is_small(&self) -> bool {
-        self.resource.len <= SMALL_SOURCE
+        self.resource.len <= SMALL_JOB
     }
 
     /// Finds the stored entry. A stored verdict is a failure. Blocks.
@@ -137,6 +137,7 @@ impl Job {
         let writer = self.context.cache.create(lock, header, room);
         let mut writer = writer.map_err(|error| self.refused(error))?;
         self.context.counters.encode_started(self.codec.coding.as_str());
+        self.context.note_encode(self.resource.len);
         match self.feed(&source, begun, &mut writer, leader) {
             Ok(()) => self.publish(writer, &key, leader),
             Err(error) => Err(self.blame(error, writer, leader)),
@@ -205,8 +206,7 @@ impl Job {
         let begin = || Pipeline::begin(&self.codec, len, self.context.prove);
         let mut pipeline = begun.map_or_else(begin, Ok).map_err(EncodeError::Encoder)?;
         let decoding = pipeline.take_decoding();
-        // Starting a thread takes as long as the proof of a small source.
-        let beside = decoding.is_some() && !self.is_small();
+        let beside = decoding.is_some() && len > PROVE_INLINE;
         let progress = leader.progress();
         progress.start(Product { payload: writer.payload(), stored: false, kept: false });
         let commit = |bytes| progress.commit(bytes);

@@ -43,10 +43,10 @@ impl EncodeScheduler {
     pub(crate) fn new(threads: usize, queue: usize, context: JobContext) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self(Arc::new(Inner {
+            speculative: SpeculativeSlot::new(cores, Arc::clone(&context.encode_needed)),
             context: Arc::new(context),
             pool: ThreadPool::new("cc-encode", Limits { threads, spare: 0, queue: queue.max(1) }),
             flights: SingleFlight::new(),
-            speculative: SpeculativeSlot::new(cores),
         }))
     }
 
@@ -79,8 +79,12 @@ impl EncodeScheduler {
                     }
                     Ok(None) if is_closing => leader.fail(Failure::Dropped),
                     Ok(None) => {
-                        inner.speculative.note_encode(job.resource.len);
-                        inner.pool.submit(priority, small, move || job.run(begun, leader));
+                        // The pool lives until the encodes that wait for it are done.
+                        let kept = Arc::clone(&inner);
+                        inner.pool.submit(priority, small, move || {
+                            job.run(begun, leader);
+                            drop(kept);
+                        });
                     }
                     Err(failure) => leader.fail(failure),
                 });
@@ -134,5 +138,79 @@ impl EncodeScheduler {
             Watch::new(&progress).until(Stage::ended).await;
         }
         inner.pool.close();
+    }
+}
+
+#[cfg(all(test, feature = "brotli", feature = "gzip"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cache::Cache;
+    use crate::catalog::{Catalog, Loaded};
+    use crate::codec::Codecs;
+    use crate::http::{ContentCoding, SourcePath};
+    use crate::memory_cache::MemoryCache;
+    use crate::metrics::Counters;
+    use crate::source::Memory;
+
+    /// A scheduler over one file of text, and what its catalog knows of that.
+    fn scheduler(codecs: &Codecs) -> (EncodeScheduler, Arc<Resource>) {
+        let source = Arc::new(Memory::new().file("a.txt", "text ".repeat(1000)));
+        let limits = Limits { threads: 2, spare: 0, queue: 16 };
+        let (readers, memory) = (ThreadPool::new("test", limits), MemoryCache::new(0));
+        let catalog =
+            Catalog::new(source, Duration::ZERO, readers.clone(), memory.clone(), |_, _| ());
+        let path = SourcePath::root().join("a.txt");
+        let Ok(Loaded::File(resource, _)) = run(catalog.load(&path)) else { panic!("no file") };
+        let names = codecs.iter().map(|codec| codec.coding.as_str());
+        let counters = Arc::new(Counters::new(names));
+        let cache = Cache::in_memory(1 << 20);
+        let context = JobContext::new(catalog, cache, memory, readers, counters, true);
+        (EncodeScheduler::new(2, 16, context), resource)
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    fn ended(progress: &Arc<Production>) -> Stage<Product, Failure> {
+        run(Watch::new(progress).until(Stage::ended))
+    }
+
+    #[test]
+    fn first_join_leads_and_the_next_one_finds_the_entry() {
+        let codecs = Codecs::new().unwrap();
+        let codec = codecs.get(&ContentCoding::GZIP).unwrap();
+        let (scheduler, resource) = scheduler(&codecs);
+        let join = || scheduler.join(&resource, codec, false, Priority::Foreground).unwrap();
+        let (first, part) = join();
+        assert_eq!(part, Part::Leader);
+        let Stage::Finished { shared, len } = ended(&first) else { panic!("no payload") };
+        assert!(shared.kept && !shared.stored && len < 5000, "{len}");
+        while scheduler.in_flight() > 0 {
+            std::thread::yield_now();
+        }
+        let (second, part) = join();
+        assert_eq!(part, Part::Leader);
+        let Stage::Finished { shared, .. } = ended(&second) else { panic!("no payload") };
+        assert!(shared.stored, "it was encoded once");
+    }
+
+    #[test]
+    fn closed_scheduler_finds_entries_and_begins_no_encode() {
+        let codecs = Codecs::new().unwrap();
+        let (gzip, br) = (&ContentCoding::GZIP, &ContentCoding::BROTLI);
+        let (scheduler, resource) = scheduler(&codecs);
+        let end = |coding| {
+            let codec = codecs.get(coding).unwrap();
+            let joined = scheduler.join(&resource, codec, false, Priority::Foreground);
+            ended(&joined.unwrap().0)
+        };
+        assert!(matches!(end(gzip), Stage::Finished { .. }));
+        run(scheduler.shutdown(true));
+        assert!(scheduler.is_closing());
+        assert!(matches!(end(gzip), Stage::Finished { shared, .. } if shared.stored));
+        assert!(matches!(end(br), Stage::Failed { why: Failure::Dropped, .. }));
     }
 }

@@ -56,21 +56,14 @@ impl Drop for Speculative {
 #[derive(Debug)]
 pub(super) struct SpeculativeSlot {
     taken: Mutex<Weak<Speculative>>,
-    needed: AtomicBool,
+    needed: Arc<AtomicBool>,
     /// Whether the hash leaves a core free.
     has_core: bool,
 }
 
 impl SpeculativeSlot {
-    pub(super) fn new(cores: usize) -> Self {
-        Self { taken: Mutex::default(), needed: AtomicBool::new(true), has_core: cores > 1 }
-    }
-
-    /// Notes that a source of `len` bytes had to be encoded.
-    pub(super) fn note_encode(&self, len: u64) {
-        if len >= SPECULATIVE_FROM {
-            self.needed.store(true, Ordering::Relaxed);
-        }
+    pub(super) fn new(cores: usize, needed: Arc<AtomicBool>) -> Self {
+        Self { taken: Mutex::default(), needed, has_core: cores > 1 }
     }
 
     /// Finds the encode of this file by `codec`, if it runs.
@@ -203,16 +196,18 @@ mod tests {
     /// On one core the hash took twice as long, and no request gained anything.
     #[test]
     fn slot_stays_empty_on_one_core() {
-        let (slot, speculative) = (SpeculativeSlot::new(1), speculative());
-        slot.note_encode(SPECULATIVE_FROM);
+        let needed = Arc::new(AtomicBool::new(true));
+        let (slot, speculative) = (SpeculativeSlot::new(1, needed), speculative());
         assert!(!slot.take(&speculative));
     }
 
     #[test]
     fn slot_takes_a_second_encode_when_the_first_is_gone_and_one_was_needed() {
-        let (slot, first, second) = (SpeculativeSlot::new(2), speculative(), speculative());
+        let needed = Arc::new(AtomicBool::new(true));
+        let slot = SpeculativeSlot::new(2, Arc::clone(&needed));
+        let (first, second) = (speculative(), speculative());
         assert!(slot.take(&first));
-        slot.note_encode(SPECULATIVE_FROM);
+        needed.store(true, Ordering::Relaxed);
         assert!(!slot.take(&second), "the first still runs");
         drop(first);
         assert!(slot.take(&second));

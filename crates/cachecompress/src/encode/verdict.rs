@@ -4,7 +4,7 @@ use crate::cache::{Entry, Key, Kind};
 use crate::codec::{Codec, PIECE};
 use crate::error::{Error, Failure};
 use crate::http::{Digest, EncoderId};
-use crate::limits::{LEAST_SAVING, SAMPLE};
+use crate::limits::{LEAST_SAVING, RESERVED_SHARE, SAMPLE};
 
 /// The version of these rules. Another version voids the verdicts of earlier ones.
 const VERSION: &[u8] = b"policy 1: sample above 64 KiB, save 5 %";
@@ -48,7 +48,7 @@ pub(crate) fn takes_sample(source_len: u64) -> bool {
 /// The bytes of payload that are reserved before the first one is written. An honest encoder makes
 /// no more of a source. The cache adds the entry's header and trailer.
 pub(crate) fn max_payload(source_len: u64) -> u64 {
-    source_len.saturating_add(source_len / 256).saturating_add(PIECE as u64)
+    source_len.saturating_add(source_len / RESERVED_SHARE).saturating_add(PIECE as u64)
 }
 
 /// Samples the start, the middle and the end of a source.

@@ -113,28 +113,22 @@ impl Representations {
         resource: &Arc<Resource>,
         selection: &Selection,
     ) -> (Selected, Option<RangeSpec>) {
-        let deadline = Instant::now() + self.0.patience;
-        let selected = self.select_among(resource, &selection.candidates, deadline).await;
+        let selected = self.select_among(resource, &selection.candidates).await;
         match (&selected, &selection.whole) {
             (Selected::Unavailable, Some(whole)) => {
-                (self.select_among(resource, whole, deadline).await, None)
+                (self.select_among(resource, whole).await, None)
             }
             _ => (selected, selection.range),
         }
     }
 
-    async fn select_among(
-        &self,
-        resource: &Arc<Resource>,
-        candidates: &Candidates,
-        deadline: Instant,
-    ) -> Selected {
+    async fn select_among(&self, resource: &Arc<Resource>, candidates: &Candidates) -> Selected {
         let digest = match resource.state {
             DigestState::Known(digest) => digest,
             DigestState::Unstable => return identity(candidates, Some(Detail::Unsettled)),
             DigestState::Unhashed => return identity(candidates, Some(Detail::Unhashed)),
         };
-        let deadline = candidates.identity.then_some(deadline);
+        let deadline = candidates.identity.then(|| Instant::now() + self.0.patience);
         let mut detail = candidates.detail;
         for (index, codec) in self.codecs_of(candidates) {
             let coded = |coded: Coded| Selected::Coded(Coded { is_best: index == 0, ..coded });
@@ -370,5 +364,106 @@ async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -
     match deadline {
         Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
         None => Some(future.await),
+    }
+}
+
+#[cfg(all(test, feature = "brotli", feature = "gzip"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cache::Cache;
+    use crate::catalog::Loaded;
+    use crate::codec::{Codecs, Preference};
+    use crate::http::SourcePath;
+    use crate::representations::Config;
+    use crate::source::Memory;
+
+    const GZIP: ContentCoding = ContentCoding::GZIP;
+    const BROTLI: ContentCoding = ContentCoding::BROTLI;
+
+    /// Representations of one file of text, and its resource.
+    async fn representations(patience: Duration) -> (Representations, Arc<Resource>) {
+        let representations = Representations::new(Config {
+            source: Arc::new(Memory::new().file("a.txt", "text ".repeat(1000))),
+            cache: Cache::in_memory(1 << 20),
+            codecs: Codecs::new().unwrap(),
+            preference: Preference::Auto,
+            encode_threads: 2,
+            queue: 16,
+            prove: true,
+            revalidate: Duration::ZERO,
+            patience,
+            sendfile_sources: false,
+            memory_bytes: 0,
+        });
+        let loaded = representations.catalog().load(&SourcePath::root().join("a.txt")).await;
+        let Ok(Loaded::File(resource, _)) = loaded else { panic!("{loaded:?}") };
+        (representations, resource)
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.unwrap().block_on(test);
+    }
+
+    fn candidates(codings: &[ContentCoding], identity: bool) -> Candidates {
+        Candidates { codings: codings.to_vec(), identity, ..Candidates::default() }
+    }
+
+    fn coded((selected, _): (Selected, Option<RangeSpec>)) -> Coded {
+        match selected {
+            Selected::Coded(coded) => coded,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn select_encodes_the_best_candidate_and_then_finds_it() {
+        run(async {
+            let (representations, resource) = representations(Duration::from_secs(600)).await;
+            let selection = candidates(&[BROTLI, GZIP], true).into();
+            let first = coded(representations.select(&resource, &selection).await);
+            assert_eq!((first.codec.coding, first.is_best), (BROTLI, true));
+            assert_eq!(first.status, CacheStatus::Forward(Forward::Stored));
+            let second = coded(representations.select(&resource, &selection).await);
+            assert_eq!(second.status, CacheStatus::Hit);
+        });
+    }
+
+    #[test]
+    fn select_falls_back_to_a_stored_second_best_without_patience() {
+        run(async {
+            let (representations, resource) = representations(Duration::ZERO).await;
+            let insisting = candidates(&[GZIP], false).into();
+            coded(representations.select(&resource, &insisting).await);
+            representations.shutdown(true).await;
+            let selection = candidates(&[BROTLI, GZIP], true).into();
+            let second = coded(representations.select(&resource, &selection).await);
+            assert_eq!((second.codec.coding, second.is_best), (GZIP, false));
+        });
+    }
+
+    #[test]
+    fn select_falls_back_to_all_of_the_whole_when_a_range_is_not_stored() {
+        run(async {
+            let (representations, resource) = representations(Duration::from_secs(600)).await;
+            let ranged =
+                Candidates { availability: Availability::Stored, ..candidates(&[GZIP], false) };
+            let selection = Selection {
+                candidates: ranged,
+                range: Some(RangeSpec::Suffix(5)),
+                whole: Some(candidates(&[], true)),
+            };
+            let (selected, range) = representations.select(&resource, &selection).await;
+            assert!(matches!(selected, Selected::Identity { is_best: true, .. }), "{selected:?}");
+            assert_eq!(range, None, "the range was of another representation");
+
+            let whole = candidates(&[GZIP], false).into();
+            coded(representations.select(&resource, &whole).await);
+            let (selected, range) = representations.select(&resource, &selection).await;
+            assert!(matches!(selected, Selected::Coded(_)), "{selected:?}");
+            assert_eq!(range, Some(RangeSpec::Suffix(5)));
+        });
     }
 }

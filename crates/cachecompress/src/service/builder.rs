@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::http::{ContentCoding, SourcePath};
 use crate::limits::{
     DEFAULT_CACHE, DEFAULT_MEMORY, DEFAULT_PATIENCE, DEFAULT_QUEUE, DEFAULT_REVALIDATE,
+    RESPONSE_SHARE,
 };
 use crate::representations::{Config, Representations};
 use crate::source::Source;
@@ -318,12 +319,12 @@ impl Builder {
             revalidate: self.revalidate,
             patience: self.patience,
             sendfile_sources: self.sendfile_sources,
-            memory_bytes: self.memory_cache - self.memory_cache / 4,
+            memory_bytes: self.memory_cache - self.memory_cache / RESPONSE_SHARE,
         };
         Ok(ServeCompressed::new(Site {
             representations: Representations::new(config),
             rules,
-            response_cache: ResponseCache::new(self.memory_cache / 4),
+            response_cache: ResponseCache::new(self.memory_cache / RESPONSE_SHARE),
         }))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{Request, Response};
 
+use super::response_cache::BorrowedKey;
 use super::site::Site;
 use super::warm::{self, WarmSummary, Warmed};
 use super::{answer, respond};
@@ -97,8 +98,9 @@ impl<F> ServeCompressed<F> {
     /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy) if descriptors or places in a queue have run
     ///   out.
     pub async fn try_call<B>(&self, request: Request<B>) -> Result<Response<Body>, Error> {
+        let key = BorrowedKey::new(&request).map(BorrowedKey::to_owned);
         let (parts, _body) = request.into_parts();
-        let response = answer::answer(&self.site, self.connection.as_ref(), &parts, None).await?;
+        let response = answer::answer(&self.site, self.connection.as_ref(), &parts, key).await?;
         let response = response.unwrap_or_else(|| respond::not_found(&self.site));
         Ok(respond::without_body_for_head(&parts.method, response))
     }

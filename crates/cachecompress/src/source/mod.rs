@@ -149,6 +149,14 @@ impl Content {
         }
     }
 
+    /// The state of the file right after it was opened; `None` for bytes in memory.
+    pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
+        match self {
+            Self::Bytes(_) => None,
+            Self::File { fingerprint, .. } => Some(*fingerprint),
+        }
+    }
+
     /// Whether there are no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
