@@ -18,7 +18,8 @@ use tokio::task::coop;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::limits::{
-    DISCARD_BYTES, DISCARD_TIMEOUT, DRAIN_LINGER, LONGEST_TICK, SHORTEST_TICK, TICKS_PER_TIMEOUT,
+    DISCARD_BUFFER, DISCARD_BYTES, DISCARD_TIMEOUT, DRAIN_LINGER, LONGEST_TICK, SHORTEST_TICK,
+    SHORTEST_WRITE_TIMEOUT, TICKS_PER_TIMEOUT,
 };
 
 /// The bytes that begin an HTTP/2 connection (RFC 9113 §3.4).
@@ -129,8 +130,7 @@ impl MeteredStream {
         let _ = stream.as_ref().set_nodelay(true);
         #[cfg(target_os = "linux")]
         {
-            // The kernel counts in milliseconds, and takes 0 for its own default.
-            let timeout = write_timeout.max(Duration::from_millis(1));
+            let timeout = write_timeout.max(SHORTEST_WRITE_TIMEOUT);
             let set = socket2::SockRef::from(stream.as_ref()).set_tcp_user_timeout(Some(timeout));
             activity.kernel_watches.store(set.is_ok(), Ordering::Relaxed);
         }
@@ -163,7 +163,7 @@ impl MeteredStream {
 
     /// Reads and discards until the client is through, or has sent too much.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut scratch = [0; 4096];
+        let mut scratch = [0; DISCARD_BUFFER];
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {

@@ -83,6 +83,11 @@ pub(crate) const LOCAL_RESETS: usize = 128;
 
 // --- Deadlines of a connection -------------------------------------------------------------------
 
+/// The shortest write timeout that the kernel takes, which counts in milliseconds. It takes 0 for its
+/// own default.
+pub(crate) const SHORTEST_WRITE_TIMEOUT: Duration = Duration::from_millis(1);
+/// The buffer into which bytes are read to be discarded, in bytes.
+pub(crate) const DISCARD_BUFFER: usize = 4096;
 /// Looks at a connection within one timeout. A deadline comes late by two looks at most.
 pub(crate) const TICKS_PER_TIMEOUT: u32 = 4;
 /// The shortest time between two looks at a connection.

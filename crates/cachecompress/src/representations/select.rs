@@ -367,7 +367,8 @@ async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -
     }
 }
 
-#[cfg(all(test, feature = "brotli", feature = "gzip"))]
+#[cfg(test)]
+#[cfg(all(feature = "brotli", feature = "gzip"))]
 mod tests {
     use std::time::Duration;
 
