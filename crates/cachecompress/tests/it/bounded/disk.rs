@@ -85,7 +85,7 @@ impl Watch {
 
 /// Sixty-four clients at a time ask three caches on one directory for more than it may hold.
 #[test]
-fn sixty_four_writers_in_three_caches_stay_within_one_bound() {
+fn caches_with_64_writers_stay_within_one_bound() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("cache");
@@ -202,7 +202,7 @@ fn missing_room_delays_no_request() {
 
 /// Bounds that hold no entry, or not even a byte: everything is served, nothing is kept.
 #[test]
-fn bounds_smaller_than_one_entry_keep_nothing_and_serve_everything() {
+fn tiny_bounds_keep_nothing_and_serve_everything() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let files = files(6, |n| 300 + n * 40_000);

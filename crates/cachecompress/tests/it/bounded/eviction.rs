@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1100);
 const SHORT: Duration = Duration::from_millis(30);
 
 #[test]
-fn the_bound_of_bytes_holds_and_the_answers_stay_right() {
+fn bound_of_bytes_holds_and_answers_stay_exact() {
     run(async {
         let bound = 2 << 20;
         let files: Vec<_> = (0..30).map(|n| (format!("{n}.txt"), hex(300_000, n))).collect();
@@ -47,7 +47,7 @@ fn the_bound_of_bytes_holds_and_the_answers_stay_right() {
 }
 
 #[test]
-fn the_bound_of_entries_holds() {
+fn bound_of_entries_holds() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::builder(directory.path().join("cache")).max_entries(3).build().unwrap();
@@ -64,7 +64,7 @@ fn the_bound_of_entries_holds() {
 }
 
 #[test]
-fn more_than_a_quarter_of_the_bound_is_identity() {
+fn source_over_a_quarter_of_the_bound_is_identity() {
     run(async {
         let source = hex(300_000, 2);
         let cache = Cache::in_memory(1 << 20);
@@ -84,7 +84,7 @@ fn more_than_a_quarter_of_the_bound_is_identity() {
 }
 
 #[test]
-fn the_least_recently_used_entry_goes_first() {
+fn eviction_takes_the_least_recently_used_entry_first() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::builder(directory.path().join("cache")).max_entries(3).build().unwrap();
@@ -174,7 +174,7 @@ fn eviction_spares_entries_when_room_cannot_be_made() {
 /// An operator lowered a bound because the disk ran full, and restarted. The cache did not shrink
 /// before the first write.
 #[test]
-fn a_lower_bound_holds_soon_after_a_restart_without_any_write() {
+fn lowered_bound_holds_soon_after_a_restart_without_writes() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let files: Vec<_> = (0..12).map(|n| (format!("{n}.txt"), hex(20_000, n))).collect();
@@ -204,7 +204,7 @@ fn a_lower_bound_holds_soon_after_a_restart_without_any_write() {
 /// Each start made room for one entry more, though none was to be written: a cache that was exactly
 /// full lost an entry with every restart.
 #[test]
-fn a_full_cache_loses_nothing_at_a_restart() {
+fn full_cache_loses_nothing_at_a_restart() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let files: Vec<_> = (0..3).map(|n| (format!("{n}.txt"), hex(9_000, n))).collect();

@@ -26,9 +26,8 @@ fn threads() -> usize {
 /// Runs in a process of its own, where no other test has threads.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_services_threads_start_with_work_and_end_with_its_last_handle() {
-    const NAME: &str =
-        "bounded::threads::the_services_threads_start_with_work_and_end_with_its_last_handle";
+fn threads_start_with_work_and_end_with_the_last_handle() {
+    const NAME: &str = "bounded::threads::threads_start_with_work_and_end_with_the_last_handle";
     const ALONE: &str = "CACHECOMPRESS_TEST_ALONE";
 
     if std::env::var_os(ALONE).is_none() {

@@ -9,7 +9,7 @@ use cachecompress_test::wait::PATIENCE;
 use cachecompress_test::{FaultDisk, PowerDisk};
 
 #[test]
-fn the_real_disk_conforms() {
+fn real_disk_conforms() {
     let dir = tempfile::tempdir().unwrap();
     conformance(&RealDisk, dir.path());
 }
@@ -17,7 +17,7 @@ fn the_real_disk_conforms() {
 /// Usually another file system than that of /tmp.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_real_disk_conforms_in_shared_memory() {
+fn real_disk_conforms_in_shared_memory() {
     match tempfile::tempdir_in("/dev/shm") {
         Ok(dir) => conformance(&RealDisk, dir.path()),
         Err(error) => eprintln!("SKIPPED: no /dev/shm: {error}"),
@@ -25,23 +25,23 @@ fn the_real_disk_conforms_in_shared_memory() {
 }
 
 #[test]
-fn the_memory_disk_conforms() {
+fn memory_disk_conforms() {
     conformance(&MemoryDisk::new(), Path::new("/cache"));
     conformance(&MemoryDisk::new(), Path::new("relative/./cache"));
 }
 
 #[test]
-fn a_disk_that_could_fail_but_does_not_conforms() {
+fn fault_disk_without_faults_conforms() {
     conformance(&FaultDisk::new(MemoryDisk::new()), Path::new("/"));
 }
 
 #[test]
-fn a_disk_that_could_lose_power_but_does_not_conforms() {
+fn power_disk_without_cuts_conforms() {
     conformance(&PowerDisk::new(), Path::new("/cache"));
 }
 
 #[test]
-fn a_memory_disk_holds_no_sources() {
+fn memory_disk_holds_no_sources() {
     let refused = MemoryDisk::new().open_root(Path::new("/")).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::Unsupported);
 }
@@ -70,7 +70,7 @@ fn files_and_directories_are_their_owners_only() {
 /// The promise that a dead writer leaves nothing, where the platform can keep it.
 #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 #[test]
-fn a_file_without_a_name_has_none_at_all() {
+fn unnamed_file_has_no_name_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let _file = RealDisk.create_unnamed(dir.path()).unwrap();
     assert_eq!(dir.path().read_dir().unwrap().count(), 0);
@@ -117,7 +117,7 @@ fn symlinks_are_not_opened_and_fifos_not_waited_for() {
 
 #[cfg(unix)]
 #[test]
-fn a_tree_is_removed_without_following_its_symlinks() {
+fn remove_tree_follows_no_symlinks() {
     let dir = tempfile::tempdir().unwrap();
     let (tree, outside) = (dir.path().join("tree"), dir.path().join("outside"));
     std::fs::create_dir(&tree).unwrap();

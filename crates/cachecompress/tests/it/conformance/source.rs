@@ -77,7 +77,7 @@ fn overlay(site: &Site) -> Overlay {
 }
 
 #[test]
-fn a_directory_conforms() {
+fn directory_conforms() {
     conformance(directory);
     hides_dotfiles(directory);
 }
@@ -94,7 +94,7 @@ fn memory_conforms() {
 }
 
 #[test]
-fn an_overlay_conforms() {
+fn overlay_conforms() {
     conformance(overlay);
     conformance(|site| Overlay::new().layer(directory(site)));
     assert!(Overlay::new().paths().unwrap().is_empty());
@@ -153,7 +153,7 @@ mod with_rust_embed {
 
     /// Then the hash that rust-embed tells is not that of the bytes it gives.
     #[test]
-    fn a_digest_is_that_of_the_bytes_also_when_there_are_none() {
+    fn rust_embed_digests_the_bytes_that_it_returns() {
         let site: Site = compiled_in().into_iter().map(|(path, _)| (path, Vec::new())).collect();
         source::check(&Embedded::rust_embed::<WithoutBytes>(), &site);
     }
@@ -179,7 +179,7 @@ mod with_rust_embed {
     }
 
     #[test]
-    fn bytes_that_change_between_calls_come_with_their_own_digest() {
+    fn changing_bytes_come_with_their_own_digest() {
         let source = Embedded::rust_embed::<Changing>();
         let mut seen = std::collections::HashSet::new();
         for _ in 0..3 {
@@ -209,7 +209,7 @@ fn memory_returns_the_metadata_of_its_files() {
 
 /// GHSA-8v2v-wjwg-vx6r: a missing root must not end in the working directory being served.
 #[test]
-fn a_root_that_cannot_be_served_is_refused_in_one_sentence() {
+fn unservable_root_is_refused_in_one_sentence() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "file", "x");
     for name in ["missing", "file", "file/below", ""] {
@@ -227,7 +227,7 @@ fn a_root_that_cannot_be_served_is_refused_in_one_sentence() {
 }
 
 #[test]
-fn a_file_that_is_there_and_cannot_be_read_is_an_error() {
+fn directory_returns_an_error_when_the_disk_fails() {
     use cachecompress::fs::RealDisk;
     use cachecompress_test::{FaultDisk, Op};
     use std::io::ErrorKind;
@@ -314,7 +314,7 @@ fn cached_directory_entry_is_found_without_a_wait() {
 }
 
 #[test]
-fn a_root_that_was_removed_and_made_again_is_seen() {
+fn directory_sees_a_root_that_was_made_again() {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("dist");
     write(&root, "index.html", "old");
@@ -359,7 +359,7 @@ mod unix {
     }
 
     #[test]
-    fn symlinks_lead_around_inside_and_never_out() {
+    fn symlinks_lead_inside_the_root_and_never_out() {
         let parent = tempfile::tempdir().unwrap();
         let root = parent.path().join("root");
         write(&root, "dir/file.txt", "inside");
@@ -436,7 +436,7 @@ mod unix {
         expect_nothing(&source, "socket");
         expect_nothing(&source, "fifo/below");
         assert_eq!(paths(&source), ["file"]);
-        swap_for_a_fifo_while_it_is_looked_up(&source, dir.path());
+        swap_with_a_fifo_during_lookups(&source, dir.path());
         assert!(start.elapsed() < PATIENCE);
         if cfg!(target_os = "linux") {
             let source = Directory::new("/dev").unwrap();
@@ -447,7 +447,7 @@ mod unix {
     }
 
     /// Swaps a file for a FIFO again and again, to hit the moment between look and open.
-    fn swap_for_a_fifo_while_it_is_looked_up(source: &Directory, dir: &Path) {
+    fn swap_with_a_fifo_during_lookups(source: &Directory, dir: &Path) {
         use std::sync::atomic::{AtomicBool, Ordering};
         struct Stop<'a>(&'a AtomicBool);
         impl Drop for Stop<'_> {
@@ -497,7 +497,7 @@ mod unix {
     }
 
     #[test]
-    fn a_walk_does_not_descend_without_end() {
+    fn walk_does_not_descend_without_end() {
         let dir = tempfile::tempdir().unwrap();
         let deep = vec!["d"; 80].join("/");
         write(dir.path(), &format!("{deep}/deep"), "x");
@@ -508,7 +508,7 @@ mod unix {
     }
 
     #[test]
-    fn a_root_behind_a_symlink_is_seen_when_it_turns() {
+    fn directory_sees_a_symlinked_root_turn() {
         let parent = tempfile::tempdir().unwrap();
         for release in ["1", "2"] {
             write(parent.path(), &format!("releases/{release}/index.html"), release);
@@ -524,7 +524,7 @@ mod unix {
     }
 
     #[test]
-    fn a_name_need_not_be_utf_8() {
+    fn name_need_not_be_utf_8() {
         let dir = tempfile::tempdir().unwrap();
         let name = b"caf\xE9.txt";
         if fs::write(dir.path().join(OsStr::from_bytes(name)), "x").is_err() {
@@ -555,7 +555,7 @@ mod unix {
 
     /// Stale copies after an mtime-preserving install: the change time tells.
     #[test]
-    fn a_change_that_keeps_size_and_mtime_shows_in_the_fingerprint() {
+    fn fingerprint_shows_a_change_that_keeps_size_and_mtime() {
         use cachecompress::source::Content;
         let dir = directory(&vec![("a".to_owned(), b"old".to_vec())]);
         let fingerprint = || match source::lookup(&dir, "a") {

@@ -25,7 +25,7 @@ use crate::fixture::stored::{PACK, builder, entries, on_disk, service};
 const LOOK_AGAIN: Duration = Duration::from_millis(1100);
 
 #[test]
-fn a_directory_that_is_removed_between_requests_is_harmless() {
+fn directory_removal_between_requests_is_harmless() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let source = hex(20_000, 10);
@@ -48,7 +48,7 @@ fn a_directory_that_is_removed_between_requests_is_harmless() {
 }
 
 #[test]
-fn a_directory_that_is_removed_during_an_encode_costs_the_entry_only() {
+fn directory_removal_during_an_encode_costs_the_entry_only() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let source = hex(4 * PIECE, 11);
@@ -72,7 +72,7 @@ fn a_directory_that_is_removed_during_an_encode_costs_the_entry_only() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_no_error_and_heals() {
+fn unwritable_directory_is_no_error_and_heals() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let source = hex(20_000, 12);

@@ -227,7 +227,7 @@ fn gc_removes_litter_and_nothing_else() {
 
 /// Somebody may point `--cache-dir` at a home directory.
 #[test]
-fn a_directory_that_is_no_cache_is_refused_and_left_alone() {
+fn foreign_directory_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let home = directory.path();
     let refused = |path: &Path| {
@@ -312,7 +312,7 @@ fn gc_takes_nothing_from_an_encode_that_runs() {
 /// Between the look at a damaged entry and its removal a server may have replaced it; removing
 /// by name would take the good one, which would then be made a third time.
 #[test]
-fn an_entry_that_was_replaced_meanwhile_stays() {
+fn gc_keeps_an_entry_that_was_replaced_meanwhile() {
     let (directory, root) = run(populated(1));
     let path = entries(&root).pop().unwrap();
     let good = fs::read(&path).unwrap();
@@ -427,7 +427,7 @@ fn gc_and_verify_end_when_the_callback_says_so() {
 /// Another user's file among the entries (the program once ran as root) kept its key uncompressed
 /// for ever: every request met "permission denied".
 #[test]
-fn an_entry_that_may_not_be_read_is_replaced() {
+fn entry_that_may_not_be_read_is_replaced() {
     use std::io::ErrorKind::PermissionDenied;
     run(async {
         let (_directory, root) = populated(1).await;
@@ -450,7 +450,7 @@ fn an_entry_that_may_not_be_read_is_replaced() {
 }
 
 #[test]
-fn another_format_goes_by_itself_after_a_week_without_use() {
+fn unused_format_is_removed_after_a_week() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("cache");

@@ -15,7 +15,7 @@ use crate::fixture::stored::{PACK, builder, service};
 
 /// A rule for `Content-Type` was taken, and then overwritten with what the file's name suggests.
 #[test]
-fn a_rule_may_set_the_content_type() {
+fn rule_sets_the_content_type() {
     run(async {
         let source = hex(9_000, 1);
         let feed = HeaderValue::from_static("application/atom+xml");
@@ -40,7 +40,7 @@ fn a_rule_may_set_the_content_type() {
 /// A rule for a field that follows from the representation was taken too, and either ignored or
 /// sent beside what is true.
 #[test]
-fn a_rule_for_a_field_of_the_services_own_is_refused_when_it_is_built() {
+fn build_refuses_rules_for_the_services_own_fields() {
     let own: [HeaderName; 5] =
         [ETAG, CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE, TRANSFER_ENCODING];
     for name in own {
@@ -54,7 +54,7 @@ fn a_rule_for_a_field_of_the_services_own_is_refused_when_it_is_built() {
 
 /// A request's options for fields of the representation contradicted it.
 #[test]
-fn options_of_a_request_cannot_contradict_the_representation() {
+fn request_options_cannot_contradict_the_representation() {
     run(async {
         let source = hex(9_000, 77);
         let service = service(&[("a.txt", &source)], &Cache::in_memory(1 << 20));

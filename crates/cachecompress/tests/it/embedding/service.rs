@@ -66,7 +66,7 @@ fn fallback_answers_only_paths_that_lead_nowhere() {
 }
 
 #[test]
-fn a_fallbacks_failing_body_fails() {
+fn failing_body_of_a_fallback_fails() {
     run(async {
         let service = service().fallback(service_fn(|_: Request<()>| async {
             let body = Full::new(Bytes::from_static(b"more than the limit"));
@@ -79,7 +79,7 @@ fn a_fallbacks_failing_body_fails() {
 }
 
 #[test]
-fn unknown_navigations_get_the_index_of_a_single_page_application() {
+fn unknown_navigations_get_the_index_in_spa_mode() {
     run(async {
         let service = builder().spa(true).build().unwrap();
         let navigation = [("accept", "text/html,*/*;q=0.8"), ("accept-encoding", "gzip")];
@@ -109,7 +109,7 @@ fn unknown_navigations_get_the_index_of_a_single_page_application() {
 }
 
 #[test]
-fn fields_go_with_globs_and_the_preset_and_the_most_specific_wins() {
+fn most_specific_header_rule_wins() {
     run(async {
         let kind = HeaderName::from_static("x-kind");
         let service = builder()
@@ -145,7 +145,7 @@ fn fields_go_with_globs_and_the_preset_and_the_most_specific_wins() {
 }
 
 #[test]
-fn one_request_may_override_codings_and_fields() {
+fn request_options_override_codings_and_fields() {
     run(async {
         let service = service();
         let ask = async |options: RequestOptions| {
@@ -173,7 +173,7 @@ fn one_request_may_override_codings_and_fields() {
 }
 
 #[test]
-fn an_applications_own_tag_is_sent_and_known_in_every_coding() {
+fn application_tag_is_sent_and_matched_in_every_coding() {
     run(async {
         let service = service();
         let plain = get(&service, "/own.txt", &[]).await;
@@ -204,7 +204,7 @@ fn an_applications_own_tag_is_sent_and_known_in_every_coding() {
 }
 
 #[test]
-fn the_original_length_goes_with_whole_coded_answers() {
+fn original_length_goes_with_whole_coded_answers() {
     run(async {
         let service = builder().original_length(true).build().unwrap();
         let name = "x-original-content-length";
@@ -253,7 +253,7 @@ fn incompressible_type_has_no_cache_status() {
 }
 
 #[test]
-fn a_path_that_the_application_chose_is_served_whatever_the_requests_own() {
+fn path_option_overrides_the_path_of_the_request() {
     run(async {
         let service = service();
         let parts = |method: &str, fields: &[(&str, &str)]| {
@@ -320,7 +320,7 @@ fn try_call_returns_the_error_behind_an_error_status() {
 }
 
 #[test]
-fn the_figures_add_up() {
+fn metrics_add_up() {
     run(async {
         let (service, tag) = warm().await;
         let coded = get(&service, "/a.txt", &GZIP).await.bytes().len() as u64;
@@ -378,7 +378,7 @@ fn wrong_configuration_fails_with_a_sentence_that_names_it() {
 }
 
 #[test]
-fn nosniff_switched_off_is_off_for_errors_too() {
+fn nosniff_switched_off_is_off_for_errors() {
     run(async {
         let service = builder().nosniff(false).build().unwrap();
         let answer = get(&service, "/nowhere", &[]).await;
@@ -389,7 +389,7 @@ fn nosniff_switched_off_is_off_for_errors_too() {
 
 /// The outcome in `Served` is the one that was counted.
 #[test]
-fn every_answer_is_counted_as_it_says() {
+fn answers_are_counted_under_their_own_outcome() {
     run(async {
         let service = service();
         let mut said = std::collections::HashMap::new();

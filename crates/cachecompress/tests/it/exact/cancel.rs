@@ -145,7 +145,7 @@ async fn assert_nothing_is_held(
 }
 
 #[test]
-fn client_that_leaves_harms_no_other_client_after_any_number_of_polls() {
+fn client_harms_no_other_when_it_leaves_after_any_poll() {
     run(async {
         let (site, mut cases) = (site(), 0);
         for (path, fields) in requests() {
@@ -175,7 +175,7 @@ fn client_that_leaves_harms_no_other_client_after_any_number_of_polls() {
 }
 
 #[test]
-fn client_that_leaves_alone_leaves_nothing_held_after_any_number_of_polls() {
+fn client_leaves_nothing_held_when_it_leaves_after_any_poll() {
     run(async {
         let (site, mut cases) = (site(), 0);
         for (path, fields) in requests() {
@@ -197,7 +197,7 @@ fn client_that_leaves_alone_leaves_nothing_held_after_any_number_of_polls() {
 }
 
 #[test]
-fn dropped_body_leaves_other_clients_unharmed_after_any_number_of_chunks() {
+fn body_harms_no_other_when_it_is_dropped_after_any_chunk() {
     run(async {
         let (site, mut cases) = (site(), 0);
         for (path, fields) in requests() {

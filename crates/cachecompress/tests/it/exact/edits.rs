@@ -42,7 +42,7 @@ fn request_after_an_edit_gets_it_during_an_older_lookup() {
 /// As above, within one millisecond. Times were compared in milliseconds, and a look-up that had
 /// begun in the same one counted as later. A new file that was requested at once was 404.
 #[test]
-fn request_in_the_millisecond_of_an_edit_gets_it_during_an_older_lookup() {
+fn request_in_the_millisecond_of_an_edit_gets_it() {
     run(async {
         for round in 0..50 {
             let source = Edited::new(None);
@@ -99,7 +99,7 @@ fn request_after_an_edit_gets_it_during_an_older_hash() {
 
 /// As above for a new file. A look-up from before its creation answered later requests with 404.
 #[test]
-fn request_after_a_file_was_created_finds_it_during_an_older_lookup() {
+fn request_after_a_creation_finds_it_during_an_older_lookup() {
     run(async {
         let source = Edited::new(None);
         let service = always_looks(&source);

@@ -111,22 +111,22 @@ async fn judge_all(fault: Fault, decoder: bool, prove: bool) {
 }
 
 #[test]
-fn an_encoder_that_drops_a_byte_is_found_out() {
+fn encoder_that_drops_a_byte_is_at_fault() {
     run(judge_all(Fault::DropByte, true, true));
 }
 
 #[test]
-fn an_encoder_that_flips_a_bit_is_found_out() {
+fn encoder_that_flips_a_bit_is_at_fault() {
     run(judge_all(Fault::FlipBit, true, true));
 }
 
 #[test]
-fn an_encoder_that_never_ends_its_output_is_found_out() {
+fn encoder_that_never_ends_its_output_is_at_fault() {
     run(judge_all(Fault::NoEnd, true, true));
 }
 
 #[test]
-fn an_encoder_that_fails_is_at_fault_with_and_without_a_proof() {
+fn encoder_that_fails_is_at_fault_with_and_without_a_proof() {
     run(async {
         judge_all(Fault::Error, true, true).await;
         judge_all(Fault::Error, false, true).await;
@@ -135,7 +135,7 @@ fn an_encoder_that_fails_is_at_fault_with_and_without_a_proof() {
 }
 
 #[test]
-fn an_encoder_that_fails_at_the_end_is_at_fault_with_and_without_a_proof() {
+fn encoder_that_fails_at_the_end_is_at_fault() {
     run(async {
         judge_all(Fault::ErrorAtEnd, true, true).await;
         judge_all(Fault::ErrorAtEnd, false, true).await;
@@ -144,7 +144,7 @@ fn an_encoder_that_fails_at_the_end_is_at_fault_with_and_without_a_proof() {
 }
 
 #[test]
-fn an_encoder_that_cannot_begin_is_at_fault() {
+fn encoder_that_cannot_begin_is_at_fault() {
     run(async {
         judge_all(Fault::ErrorAtBegin, true, true).await;
         judge_all(Fault::ErrorAtBegin, false, false).await;
@@ -153,7 +153,7 @@ fn an_encoder_that_cannot_begin_is_at_fault() {
 
 /// Memory that an encoder needs may be there a moment later.
 #[test]
-fn an_encoder_that_is_busy_gets_another_chance() {
+fn busy_encoder_gets_another_chance() {
     let source = hex(3 * PIECE, 4);
     for fault in [Fault::BusyAtBegin, Fault::Busy] {
         let pack = Pack::broken(fault, 0);
@@ -173,7 +173,7 @@ fn an_encoder_that_is_busy_gets_another_chance() {
 
 /// It may be for ever that there is not enough for all of it.
 #[test]
-fn an_encoder_that_is_busy_half_way_aborts_no_second_request() {
+fn encoder_busy_half_way_aborts_no_second_request() {
     // Short enough that the proof runs on the same thread.
     let source = hex(14 * PIECE, 4);
     let cache = Cache::in_memory(CACHE);
@@ -203,7 +203,7 @@ fn an_encoder_that_is_busy_half_way_aborts_no_second_request() {
 }
 
 #[test]
-fn an_encoder_without_output_before_its_end_serves_all_the_same() {
+fn encoder_without_output_before_its_end_serves() {
     run(async {
         for (decoder, source) in [(true, hex(5 * PIECE, 4)), (false, hex(1000, 5))] {
             let pack = Pack { late: true, decoder, ..Pack::new() };
@@ -220,7 +220,7 @@ fn an_encoder_without_output_before_its_end_serves_all_the_same() {
 }
 
 #[test]
-fn a_good_encoder_of_ones_own_is_negotiated_tagged_cached_and_proven() {
+fn custom_encoder_is_negotiated_tagged_cached_and_proven() {
     run(async {
         let source = hex(3 * PIECE + 7, 6);
         for (decoder, prove) in [(true, true), (true, false), (false, true)] {
@@ -248,7 +248,7 @@ fn a_good_encoder_of_ones_own_is_negotiated_tagged_cached_and_proven() {
 }
 
 #[test]
-fn another_setting_is_another_tag_and_another_entry() {
+fn setting_changes_the_tag_and_the_entry() {
     run(async {
         let source = hex(20_000, 7);
         let cache = Cache::in_memory(CACHE);
@@ -270,7 +270,7 @@ fn another_setting_is_another_tag_and_another_entry() {
 }
 
 #[test]
-fn an_encoder_stands_where_it_was_registered() {
+fn encoder_keeps_the_place_of_its_registration() {
     run(async {
         let source = hex(20_000, 8);
         let pack: Arc<Pack> = Arc::new(Pack::new());
@@ -322,7 +322,7 @@ fn followers_of_a_broken_encode_are_woken_with_an_error() {
 /// The last 256 bytes stay back until the proof has passed, so that no client takes a body that is
 /// about to be disproved for a whole one.
 #[test]
-fn the_last_bytes_are_withheld_until_the_proof() {
+fn last_bytes_are_withheld_until_the_proof() {
     run(async {
         let source = hex(3 * PIECE, 10);
         // The gate holds it, or all of it may fail before the first byte is sent.
@@ -348,7 +348,7 @@ fn the_last_bytes_are_withheld_until_the_proof() {
 }
 
 #[test]
-fn a_broken_encoder_in_place_of_a_built_in_leaves_the_others_alone() {
+fn broken_replacement_of_a_built_in_leaves_others_alone() {
     run(async {
         let source = hex(10_000, 11);
         let pack = Pack::broken(Fault::DropByte, 0);
@@ -365,7 +365,7 @@ fn a_broken_encoder_in_place_of_a_built_in_leaves_the_others_alone() {
 /// Without a decoder, or with the proof switched off, the source's bytes are still checked, and
 /// what the encoder made of them is believed: that is what the switch means.
 #[test]
-fn without_a_proof_an_encoder_is_believed() {
+fn encoder_is_believed_without_a_proof() {
     run(async {
         for (decoder, prove) in [(false, true), (true, false)] {
             let source = hex(10_000, 12);
@@ -394,7 +394,7 @@ fn request_reads_no_second_encode_when_the_proof_fails() {
 }
 
 #[test]
-fn an_encoder_that_panics_is_at_fault_with_and_without_a_proof() {
+fn encoder_that_panics_is_at_fault_with_and_without_a_proof() {
     run(async {
         judge_all(Fault::Panic, true, true).await;
         judge_all(Fault::Panic, false, false).await;
@@ -402,13 +402,13 @@ fn an_encoder_that_panics_is_at_fault_with_and_without_a_proof() {
 }
 
 #[test]
-fn an_encoder_that_panics_at_the_end_is_at_fault() {
+fn encoder_that_panics_at_the_end_is_at_fault() {
     run(judge_all(Fault::PanicAtEnd, true, true));
 }
 
 /// The sample that is taken of a source before its encode runs through the same encoder.
 #[test]
-fn an_encoder_that_fails_on_the_sample_costs_no_more_than_the_compression() {
+fn encoder_that_fails_on_the_sample_costs_the_coding_only() {
     run(async {
         let source = hex(4 * PIECE, 3);
         let pack = Pack { in_sample: true, ..Pack::broken(Fault::Error, 0) };
@@ -424,7 +424,7 @@ fn an_encoder_that_fails_on_the_sample_costs_no_more_than_the_compression() {
 }
 
 #[test]
-fn an_encoder_that_panics_on_the_sample_costs_no_more_than_the_compression() {
+fn encoder_that_panics_on_the_sample_costs_the_coding_only() {
     run(async {
         let source = hex(4 * PIECE, 3);
         let pack = Pack { in_sample: true, ..Pack::broken(Fault::Panic, 0) };
@@ -457,22 +457,22 @@ async fn judge_bloated(source: &[u8], at: u64) {
 }
 
 #[test]
-fn an_encoder_that_bloats_a_small_source_is_not_tried_again() {
+fn encoder_that_bloats_a_small_source_is_not_tried_again() {
     run(judge_bloated(&hex(10_000, 1), 0));
 }
 
 #[test]
-fn an_encoder_that_bloats_from_the_start_is_not_tried_again() {
+fn encoder_that_bloats_from_the_start_is_not_tried_again() {
     run(judge_bloated(&hex(5 * PIECE, 2), 0));
 }
 
 #[test]
-fn an_encoder_that_bloats_late_aborts_no_request_twice() {
+fn encoder_that_bloats_late_aborts_no_request_twice() {
     run(judge_bloated(&hex(5 * PIECE, 2), 3));
 }
 
 #[test]
-fn a_level_for_a_replaced_built_in_does_not_silently_put_it_back() {
+fn level_keeps_the_replacement_of_a_built_in() {
     let pack = Arc::new(Pack::new());
     let built = ServeCompressed::builder(Memory::new().file("a.txt", hex(9_000, 13)))
         .encoder(ContentCoding::GZIP, pack.clone())
@@ -488,7 +488,7 @@ fn a_level_for_a_replaced_built_in_does_not_silently_put_it_back() {
 }
 
 #[test]
-fn an_encoder_that_fails_at_build_is_named() {
+fn encoder_that_fails_at_build_is_named() {
     #[derive(Debug)]
     struct Never;
 

@@ -201,7 +201,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
 
     #[test]
-    fn kept_answers_are_those_that_would_be_made(steps in prop::collection::vec(step(), 1..60)) {
+    fn remembered_responses_equal_assembled_ones(steps in prop::collection::vec(step(), 1..60)) {
         run(async {
             let mut world = World::new();
             for step in &steps {

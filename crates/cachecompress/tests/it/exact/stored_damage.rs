@@ -87,7 +87,7 @@ fn entry_damaged_on_disk_is_counted_replaced_and_never_sent() {
 }
 
 #[test]
-fn an_entry_that_is_damaged_in_place_while_it_is_open_is_found_out() {
+fn open_entry_damaged_in_place_is_found_out() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let source = hex(4_000, 7);
@@ -109,7 +109,7 @@ fn an_entry_that_is_damaged_in_place_while_it_is_open_is_found_out() {
 }
 
 #[test]
-fn an_entry_under_another_ones_name_is_not_believed() {
+fn entry_under_the_name_of_another_is_not_believed() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let (a, b) = (hex(4_000, 8), hex(4_000, 9));
@@ -136,7 +136,7 @@ fn an_entry_under_another_ones_name_is_not_believed() {
 /// that was reading the entry at that moment, to verify it, saw the time change, took the entry
 /// for damaged and deleted it.
 #[test]
-fn an_entry_that_is_touched_while_another_verifies_it_is_not_damaged() {
+fn entry_touched_while_it_is_verified_is_not_damaged() {
     run(async {
         let source = hex(200_000, 1);
         for range in [true, false] {
@@ -179,7 +179,7 @@ fn an_entry_that_is_touched_while_another_verifies_it_is_not_damaged() {
 
 /// The same as a crowd does it: a player asks for many ranges at once, right after a restart.
 #[test]
-fn a_crowd_after_a_restart_costs_no_entry() {
+fn crowd_after_a_restart_costs_no_entry() {
     run(async {
         let source = hex(1 << 20, 2);
         for _ in 0..8 {

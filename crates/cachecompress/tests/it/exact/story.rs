@@ -316,7 +316,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let dir = a_rested_site();
+        let dir = rested_site();
         let (site, cache) = (dir.path().join("site"), dir.path().join("cache"));
         let files = [("a.txt", Content::Text(0)), ("large.css", Content::Long(0))];
         let files = files.map(|(file, content)| (file, content.bytes())).into();
@@ -719,7 +719,7 @@ impl Exchange<'_> {
 
 /// A directory whose files have rested, so that their fingerprints vouch for them: some are made
 /// ahead, since that takes two seconds.
-fn a_rested_site() -> TempDir {
+fn rested_site() -> TempDir {
     static READY: OnceLock<Mutex<Vec<TempDir>>> = OnceLock::new();
     let make = || {
         let dir = tempfile::tempdir().unwrap();
@@ -761,7 +761,7 @@ impl Drop for OnPanic<'_> {
 
 /// Tells stories on several threads, as most of their time is spent waiting for clocks to tick.
 #[test]
-fn every_story_keeps_to_the_files_bytes_and_to_the_rules() {
+fn story_keeps_to_the_bytes_and_the_rules() {
     const TELLERS: u32 = 4;
     let config = ProptestConfig::default();
     let cases = config.cases / TELLERS;

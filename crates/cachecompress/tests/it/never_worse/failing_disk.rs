@@ -76,7 +76,7 @@ async fn filled(files: &[(String, Vec<u8>)]) -> MemoryDisk {
 /// A cache that cannot open its entries is not damaged: it holds them still, when descriptors are
 /// to be had again.
 #[test]
-fn nothing_is_removed_for_want_of_descriptors() {
+fn entries_survive_a_lack_of_descriptors() {
     run(async {
         let files = files(3);
         let memory = filled(&files).await;
@@ -147,7 +147,7 @@ fn entry_in_memory_needs_no_descriptor() {
 
 /// The files that lie there count, removable or not, and no others.
 #[test]
-fn an_entry_that_cannot_be_written_to_the_medium_is_removed() {
+fn entry_that_cannot_be_synced_is_removed() {
     run(async {
         for stays in [false, true] {
             let files = files(3);
@@ -259,7 +259,7 @@ fn unscanned_entries_are_read_before_room_is_made() {
 }
 
 #[test]
-fn an_open_entry_that_cannot_be_looked_at_is_not_lost() {
+fn open_entry_whose_stat_fails_is_not_lost() {
     run(async {
         for errno in Errno::ALL {
             let files = files(1);
@@ -284,7 +284,7 @@ fn an_open_entry_that_cannot_be_looked_at_is_not_lost() {
 /// The check before the last chunk is what tells a whole body from a mixture; if it cannot be
 /// made, nothing is known.
 #[test]
-fn identity_whose_file_cannot_be_checked_in_the_end_aborts() {
+fn identity_aborts_when_its_file_cannot_be_checked() {
     run(async {
         let site = tempfile::tempdir().unwrap();
         let source = hex(5 * PIECE, 1);
@@ -310,7 +310,7 @@ fn identity_whose_file_cannot_be_checked_in_the_end_aborts() {
 
 /// A truncated file published as success on a full disk, where room could not be reserved.
 #[test]
-fn a_disk_that_fills_up_in_mid_body_publishes_nothing() {
+fn disk_that_fills_up_in_mid_body_publishes_nothing() {
     run(async {
         let source = hex(4 * PIECE, 1);
         let memory = MemoryDisk::new();
@@ -346,7 +346,7 @@ fn a_disk_that_fills_up_in_mid_body_publishes_nothing() {
 /// The entries of a removed directory stayed open, and their bytes taken, though they were not
 /// counted any more.
 #[test]
-fn entries_that_somebody_removed_are_closed() {
+fn entries_removed_from_the_directory_are_closed() {
     run(async {
         let files = files(3);
         let disk = FaultDisk::new(MemoryDisk::new());
@@ -368,7 +368,7 @@ fn entries_that_somebody_removed_are_closed() {
 
 /// The use of an entry is written down once an hour. A failure of that changes no response.
 #[test]
-fn an_entry_that_cannot_be_touched_is_used() {
+fn entry_that_cannot_be_touched_is_used() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let files = files(1);

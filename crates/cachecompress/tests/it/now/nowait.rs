@@ -70,7 +70,7 @@ impl Source for Counted {
 }
 
 #[test]
-fn a_path_that_leads_nowhere_is_not_looked_up() {
+fn missing_path_is_not_looked_up() {
     run(async {
         let source = Counted::default();
         let service = source.serve();
@@ -87,7 +87,7 @@ fn a_path_that_leads_nowhere_is_not_looked_up() {
 }
 
 #[test]
-fn a_file_is_looked_up_when_it_is_new_or_has_changed() {
+fn file_is_looked_up_when_it_is_new_or_changed() {
     run(async {
         let source = Counted::default();
         let service = source.serve();
@@ -107,7 +107,7 @@ fn a_file_is_looked_up_when_it_is_new_or_has_changed() {
 /// Its fingerprint does not vouch for its bytes: it may have changed again within the same tick of
 /// the file system's clock.
 #[test]
-fn a_file_that_has_not_rested_is_looked_up_and_read_each_time() {
+fn unrested_file_is_looked_up_and_read_each_time() {
     run(async {
         let source = Counted::default();
         let service = source.serve();
@@ -136,7 +136,7 @@ fn source_without_nowait_is_looked_up_for_every_request() {
 }
 
 #[test]
-fn a_large_file_that_is_as_it_was_is_opened_where_it_is_asked_for() {
+fn unchanged_large_file_is_opened_without_a_lookup() {
     run(async {
         let source = Counted::default();
         let service = source.serve();

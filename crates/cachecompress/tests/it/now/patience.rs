@@ -25,7 +25,7 @@ use crate::fixture::stored::{PACK, borrowed, builder, in_memory};
 const SHORT: Duration = Duration::from_millis(30);
 
 #[test]
-fn an_encoder_slower_than_patience_costs_only_the_compression_and_goes_on() {
+fn encoder_slower_than_patience_costs_the_coding_and_goes_on() {
     run(async {
         for len in [20_000, 4 * PIECE] {
             let source = hex(len, 1);
@@ -50,7 +50,7 @@ fn an_encoder_slower_than_patience_costs_only_the_compression_and_goes_on() {
 }
 
 #[test]
-fn no_patience_at_all_means_identity_until_it_is_stored() {
+fn zero_patience_means_identity_until_the_entry_is_stored() {
     run(async {
         let source = hex(20_000, 2);
         let service = in_memory(&Pack::new(), &[("a.txt", &source)]).patience(Duration::ZERO);
@@ -63,7 +63,7 @@ fn no_patience_at_all_means_identity_until_it_is_stored() {
 }
 
 #[test]
-fn a_client_that_refuses_identity_waits_as_long_as_it_takes() {
+fn client_without_identity_waits_as_long_as_it_takes() {
     run(async {
         let source = hex(20_000, 3);
         let gate = Gate::new();
@@ -85,7 +85,7 @@ fn a_client_that_refuses_identity_waits_as_long_as_it_takes() {
 }
 
 #[test]
-fn a_full_queue_means_identity() {
+fn full_queue_means_identity() {
     run(async {
         let files: Vec<_> = (0..4).map(|n| (format!("{n}.txt"), hex(20_000, n))).collect();
         let list = borrowed(&files);
@@ -146,7 +146,7 @@ fn followers_get_all_bytes_while_they_are_produced() {
 }
 
 #[test]
-fn a_client_that_leaves_at_any_moment_stops_nothing() {
+fn encode_goes_on_when_its_client_leaves() {
     run(async {
         let source = hex(6 * PIECE, 6);
         for pieces in 0..6 {
@@ -179,7 +179,7 @@ fn a_client_that_leaves_at_any_moment_stops_nothing() {
 }
 
 #[test]
-fn an_encode_that_everybody_left_is_finished_for_the_next() {
+fn encode_without_clients_is_finished_for_the_next() {
     run(async {
         let source = hex(6 * PIECE, 7);
         let gate = Gate::new();
@@ -193,7 +193,7 @@ fn an_encode_that_everybody_left_is_finished_for_the_next() {
 }
 
 #[test]
-fn a_body_outlives_the_service() {
+fn body_outlives_the_service() {
     run(async {
         let source = hex(6 * PIECE, 8);
         let gate = Gate::new();
@@ -247,7 +247,7 @@ fn http_1_0_never_gets_a_body_without_a_length() {
 }
 
 #[test]
-fn a_large_source_streams_before_its_encode_has_ended() {
+fn large_source_streams_before_its_encode_ends() {
     run(async {
         let source = hex(4 * PIECE, 13);
         let gate = Gate::new();
@@ -266,7 +266,7 @@ fn a_large_source_streams_before_its_encode_has_ended() {
 /// A client that takes nothing but the coding joins the encode of one that would take identity,
 /// and that encode ends with the verdict that it saves too little.
 #[test]
-fn client_without_identity_is_served_when_its_encode_saves_too_little() {
+fn client_without_identity_is_served_an_unprofitable_encode() {
     run(async {
         let source = random(11, 20_000);
         let gate = Gate::new();
@@ -291,7 +291,7 @@ fn client_without_identity_is_served_when_its_encode_saves_too_little() {
 /// For small sources the first output is all of it, so there is nothing to stream: the answer
 /// has a length, and an encoder at fault breaks no body.
 #[test]
-fn a_small_source_has_a_length_also_when_it_is_cold() {
+fn small_cold_source_has_a_length() {
     run(async {
         for name in ["x-pack", "br", "zstd", "gzip", "deflate"] {
             for seed in 0..12 {
@@ -309,7 +309,7 @@ fn a_small_source_has_a_length_also_when_it_is_cold() {
 /// Published entries are written to the medium later. Those jobs stood in the encodes' own queue: a
 /// slow medium filled it, and requests were answered with `detail=queue`.
 #[test]
-fn a_slow_medium_fills_no_queue_of_encodes() {
+fn slow_medium_fills_no_queue_of_encodes() {
     run(async {
         let files: Vec<_> = (0..8).map(|n| (format!("{n}.txt"), hex(9_000, n))).collect();
         let list = borrowed(&files);

@@ -170,7 +170,7 @@ fn counted() -> (Pack, Arc<Gate>) {
 }
 
 #[test]
-fn an_encode_begins_while_its_source_is_hashed_and_goes_on_after_that() {
+fn speculative_encode_is_taken_over_after_the_hash() {
     run(async {
         let (pack, gate) = counted();
         let files = Files::default();
@@ -198,7 +198,7 @@ fn an_encode_begins_while_its_source_is_hashed_and_goes_on_after_that() {
 
 /// After a start with a full cache, every first request for a large file would encode for nothing.
 #[test]
-fn useless_speculative_encode_is_the_last_until_an_encode_is_needed() {
+fn useless_speculative_encode_stops_others_until_one_is_needed() {
     run(async {
         let (files, cache) = (Files::default(), cache());
         let stored = service(&files, &counted().0, &cache);
@@ -241,7 +241,7 @@ fn useless_speculative_encode_is_the_last_until_an_encode_is_needed() {
 }
 
 #[test]
-fn a_client_that_leaves_leaves_no_encode_behind() {
+fn speculative_encode_stops_when_its_client_leaves() {
     run(async {
         let gate = Gate::new();
         let (files, pack) = (Files::default(), Pack::gated(&gate));
@@ -281,7 +281,7 @@ fn speculative_encode_of_a_changed_file_is_dropped() {
 /// A mapped file, or one on a network, may change like that. The encoder was blamed for it, by a
 /// verdict that outlived the process.
 #[test]
-fn no_encoder_is_blamed_for_a_silent_change_of_its_source() {
+fn encoder_is_not_blamed_for_a_silent_change_of_its_source() {
     run(async {
         for while_hashed in [true, false] {
             let gate = Gate::new();
@@ -315,7 +315,7 @@ fn no_encoder_is_blamed_for_a_silent_change_of_its_source() {
 
 /// Each may keep 8 MiB.
 #[test]
-fn one_speculative_encode_runs_at_a_time() {
+fn speculative_encodes_run_one_at_a_time() {
     run(async {
         let gate = Gate::new();
         // No response begins before its end.
@@ -350,7 +350,7 @@ fn one_speculative_encode_runs_at_a_time() {
 }
 
 #[test]
-fn failed_speculative_encode_fails_the_encode_that_takes_it_over() {
+fn failed_speculative_encode_fails_the_encode_after_it() {
     run(async {
         for fault in [Fault::ErrorAtBegin, Fault::Error, Fault::Panic, Fault::DropByte] {
             let (files, pack) = (Files::default(), Pack::broken(fault, 1));
@@ -385,7 +385,7 @@ fn speculative_encode_without_a_decoder_is_hashed() {
 
 /// Nor one that may change without a trace, nor one that waits for other work.
 #[test]
-fn no_speculative_encode_begins_for_an_unlikely_coding() {
+fn speculative_encode_does_not_begin_for_unlikely_coding() {
     run(async {
         let accept = ("accept-encoding", "x-pack");
         let files = Files::default();
@@ -416,7 +416,7 @@ fn no_speculative_encode_begins_for_an_unlikely_coding() {
 }
 
 #[test]
-fn no_encode_waits_for_one_that_is_ahead() {
+fn encode_does_not_wait_for_a_speculative_one() {
     run(async {
         let gate = Gate::new();
         let (files, pack) = (Files::default(), Pack::gated(&gate));
@@ -438,7 +438,7 @@ fn no_encode_waits_for_one_that_is_ahead() {
 
 /// It would wait in memory for longer than it saves.
 #[test]
-fn no_speculative_encode_begins_for_a_hash_that_waits() {
+fn speculative_encode_does_not_begin_for_a_hash_that_waits() {
     run(async {
         let (files, pack) = (Files::default(), Pack::new());
         let service = service(&files, &pack, &cache());
@@ -458,7 +458,7 @@ fn no_speculative_encode_begins_for_a_hash_that_waits() {
 
 /// It would fill the queue of encodes that requests wait for.
 #[test]
-fn no_speculative_encode_waits_for_a_thread() {
+fn speculative_encode_does_not_wait_for_a_thread() {
     run(async {
         let gate = Gate::new();
         let (files, pack) = (Files::default(), Pack::gated(&gate));

@@ -53,7 +53,7 @@ fn warm_fills_the_cache_and_tells_about_it() {
 }
 
 #[test]
-fn warm_gets_done_whatever_the_length_of_the_queue() {
+fn warm_ends_whatever_the_length_of_the_queue() {
     run(async {
         let files: Vec<_> = (0..24).map(|n| (format!("{n}.txt"), hex(20_000, n))).collect();
         let list = borrowed(&files);

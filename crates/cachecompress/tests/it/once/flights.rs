@@ -13,7 +13,7 @@ use cachecompress_test::wait::until;
 use crate::fixture::stored::{PACK, in_memory};
 
 #[test]
-fn cold_requests_all_at_once_share_one_encode_in_every_coding() {
+fn simultaneous_cold_requests_share_one_encode() {
     run(async {
         let source = hex(12 * PIECE, 5);
         for name in ["br", "zstd", "gzip", "deflate"] {
@@ -35,7 +35,7 @@ fn cold_requests_all_at_once_share_one_encode_in_every_coding() {
 }
 
 #[test]
-fn two_services_on_one_cache_encode_once() {
+fn services_on_one_cache_encode_once() {
     run(async {
         let source = hex(20_000, 9);
         let cache = Cache::in_memory(64 << 20);

@@ -17,7 +17,7 @@ use crate::fixture::edited::{Edited, HUGE, always_looks, made};
 /// it hashed once more; when it was hashed at last, it seemed to replace another file and was given
 /// a later date.
 #[test]
-fn a_huge_file_is_hashed_once_and_keeps_its_date() {
+fn huge_file_is_hashed_once_and_keeps_its_date() {
     run(async {
         let gate = Gate::new();
         let file = made(0, HUGE, Some(Arc::clone(&gate)));
@@ -94,7 +94,7 @@ fn warm_waits_for_the_hash_of_a_huge_file() {
 /// As above, at the worst moment. When the hash was about to begin, `warm` saw neither a digest nor
 /// a hash under way, and gave the file up.
 #[test]
-fn warm_waits_for_the_hash_of_a_huge_file_however_early_it_looks() {
+fn warm_waits_for_a_hash_that_is_about_to_begin() {
     run(async {
         for round in 0..300 {
             let gate = Gate::new();
@@ -116,7 +116,7 @@ fn warm_waits_for_the_hash_of_a_huge_file_however_early_it_looks() {
 
 /// A small file was opened and read once to be hashed, and again to be encoded.
 #[test]
-fn a_small_file_is_looked_up_and_read_once() {
+fn small_file_is_looked_up_and_read_once() {
     run(async {
         let file = made(b'a', 60_000, None);
         let source = Edited::new(Some(file.source()));

@@ -25,7 +25,7 @@ use cachecompress_test::{FaultDisk, Op};
 use crate::fixture::stored::{PACK, borrowed, builder, on_disk, root, service};
 
 #[test]
-fn a_cache_in_memory_stores_and_hits() {
+fn cache_in_memory_stores_and_hits() {
     run(async {
         let source = hex(3 * PIECE, 1);
         let service = service(&[("a.txt", &source)], &Cache::in_memory(16 << 20));
@@ -43,7 +43,7 @@ fn a_cache_in_memory_stores_and_hits() {
 }
 
 #[test]
-fn a_restart_encodes_nothing_and_changes_no_byte() {
+fn restart_encodes_nothing_and_changes_no_byte() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let source = hex(3 * PIECE, 3);
@@ -69,7 +69,7 @@ fn a_restart_encodes_nothing_and_changes_no_byte() {
 }
 
 #[test]
-fn a_verdict_outlives_a_restart() {
+fn verdict_outlives_a_restart() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let source = random(4, 9_000);
@@ -88,7 +88,7 @@ fn a_verdict_outlives_a_restart() {
 }
 
 #[test]
-fn the_same_content_is_encoded_once_whatever_its_path_and_its_date() {
+fn content_is_encoded_once_whatever_its_path_and_date() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let site = directory.path().join("site");
@@ -117,7 +117,7 @@ fn the_same_content_is_encoded_once_whatever_its_path_and_its_date() {
 }
 
 #[test]
-fn two_handles_on_one_directory_encode_once() {
+fn handles_on_one_directory_encode_once() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let source = hex(4 * PIECE, 13);
@@ -148,7 +148,7 @@ fn two_handles_on_one_directory_encode_once() {
 }
 
 #[test]
-fn many_handles_at_once_agree_and_stay_within_the_bounds() {
+fn concurrent_handles_agree_and_stay_within_the_bounds() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let files: Vec<_> = (0..12).map(|n| (format!("{n}.txt"), hex(30_000, n))).collect();
@@ -219,7 +219,7 @@ fn unprofitable_entry_hits_only_without_identity() {
 /// The verdict of an encode was written down after the right to encode had been given back. In
 /// between, another process began the same encode.
 #[test]
-fn a_verdict_is_written_down_before_another_may_try() {
+fn verdict_is_written_before_its_lock_is_released() {
     run(async {
         let raw = Pack { raw: true, ..Pack::new() };
         let at_fault = Pack { fault: Fault::FlipBit, ..Pack::new() };

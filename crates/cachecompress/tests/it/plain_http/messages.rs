@@ -70,7 +70,7 @@ fn head_has_no_body_whatever_the_status() {
 }
 
 #[test]
-fn a_304_carries_what_a_cache_needs_and_is_decided_without_an_encode() {
+fn not_modified_has_its_fields_and_needs_no_encode() {
     run(async {
         let (service, tag) = warm().await;
         let full = get(&service, "/a.txt", &GZIP).await;

@@ -35,7 +35,7 @@ fn vary(answer: &Answer) -> Vec<String> {
 /// A 304 kept one value of each field. Where a rule, or a request's options, added another value
 /// to `Vary`, that one was kept, and caches learned that the coding does not matter.
 #[test]
-fn a_304_still_varies_by_coding_when_something_else_matters_as_well() {
+fn not_modified_varies_by_coding_beside_other_fields() {
     run(async {
         let source = hex(9_000, 1);
         let language = HeaderValue::from_static("Accept-Language");
@@ -98,7 +98,7 @@ fn impossible_coding_is_406_and_not_503() {
 /// `If-Match` names the representation that is meant. When a range of it was not there to be had,
 /// the answer was all of another one, which the condition was to rule out.
 #[test]
-fn pinned_range_becomes_the_whole_pinned_representation_when_it_is_cold() {
+fn cold_pinned_range_becomes_the_whole_representation() {
     run(async {
         let source = hex(200_000, 1);
         let files: [(&str, &[u8]); 1] = [("a.txt", &source)];
@@ -136,7 +136,7 @@ fn pinned_range_becomes_the_whole_pinned_representation_when_it_is_cold() {
 /// A tag of a coding that the service can make, but does not offer, was taken for the tag of a
 /// representation of today, and had it encoded.
 #[test]
-fn a_tag_of_a_coding_that_is_not_offered_matches_nothing() {
+fn tag_of_a_coding_not_offered_matches_nothing() {
     run(async {
         let source = hex(200_000, 1);
         let files: [(&str, &[u8]); 1] = [("a.txt", &source)];

@@ -14,7 +14,7 @@ use http::{HeaderValue, StatusCode};
 use crate::fixture::site::{GZIP, LEN, builder, service, warm};
 
 #[test]
-fn a_range_of_a_complete_coding_is_of_that_coding_and_of_a_cold_one_of_identity() {
+fn range_is_of_a_stored_coding_else_of_identity() {
     run(async {
         let (service, tag) = warm().await;
         let whole = get(&service, "/a.txt", &GZIP).await.bytes().to_vec();
@@ -51,7 +51,7 @@ fn a_range_of_a_complete_coding_is_of_that_coding_and_of_a_cold_one_of_identity(
 }
 
 #[test]
-fn a_download_that_began_cold_can_be_resumed_with_its_tag() {
+fn cold_download_resumes_with_its_tag() {
     run(async {
         let (service, tag) = warm().await;
         let whole = get(&service, "/a.txt", &GZIP).await.bytes().to_vec();
@@ -88,7 +88,7 @@ fn a_download_that_began_cold_can_be_resumed_with_its_tag() {
 }
 
 #[test]
-fn a_range_of_a_growing_representation_is_answered_from_identity() {
+fn range_of_a_growing_representation_is_of_identity() {
     run(async {
         let gate = Gate::new();
         let service = builder().encoder(coding(), Arc::new(Pack::gated(&gate))).build().unwrap();
