@@ -379,7 +379,7 @@ fn seconds() -> u64 {
 }
 
 #[test]
-fn everything_at_once_is_exact_and_leaves_nothing_behind() {
+fn server_stays_exact_and_flat_under_everything_at_once() {
     let world = World::new();
     let directory = tempfile::tempdir().unwrap();
     let cache = directory.path().join("cache");

@@ -25,7 +25,7 @@ use stage::Stage;
 use table::{Cost, Table};
 
 #[test]
-fn no_request_costs_more_than_the_table_says() {
+fn requests_cost_what_the_table_says() {
     let (Some(program), Some(strace), Some(valgrind)) =
         (release(), require("strace"), require("valgrind"))
     else {

@@ -171,7 +171,7 @@ fn table(lines: &str) -> Table {
 }
 
 #[test]
-fn a_table_is_read_as_it_was_written() {
+fn table_is_read_as_it_was_written() {
     let table = table("# Counted with rustc 1\na 1000 recvfrom writev*2\nb ~7\nc - sendfile\n");
     assert_eq!(table.with, "rustc 1");
     assert_eq!(table.to_string().parse(), Ok(table));

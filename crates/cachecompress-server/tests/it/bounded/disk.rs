@@ -16,7 +16,7 @@ fn taken(path: &Path) -> u64 {
 }
 
 #[test]
-fn three_processes_stay_within_one_bound_at_every_moment() {
+fn processes_stay_within_one_bound_at_every_moment() {
     let Some(disk) = SmallDisk::mount("size=64m") else { return };
     let bound = 12_000_000;
     let site = Site::new();

@@ -24,7 +24,7 @@ fn sockets(port: u16, state: &str) -> BTreeSet<u64> {
 }
 
 #[test]
-fn each_thread_has_a_socket_of_its_own_and_all_of_them_serve() {
+fn threads_have_a_socket_each_and_all_serve() {
     let source = site::text(1, 3000);
     let site = Site::with("app.js", &source);
     for threads in [1, 4] {
@@ -62,7 +62,7 @@ impl Drop for Second {
 
 /// Sockets that share a port would let two programs have it, and divide the clients among them.
 #[test]
-fn an_address_in_use_is_refused_though_sockets_share_it() {
+fn address_in_use_is_refused_though_sockets_share_it() {
     let site = Site::with("app.js", &site::text(1, 3000));
     let mut first = start_with(&site, "--threads 4");
     for threads in ["1", "4"] {
@@ -96,7 +96,7 @@ fn an_address_in_use_is_refused_though_sockets_share_it() {
 /// Each accepting thread held a permit while it waited, so that with as many threads as permits
 /// some clients were never served.
 #[test]
-fn one_connection_at_a_time_serves_all_clients_of_all_threads() {
+fn connection_limit_of_one_serves_the_clients_of_all_threads() {
     let source = site::text(1, 3000);
     let site = Site::with("app.js", &source);
     let server = start_with(&site, "--threads 4 --max-connections 1");

@@ -3,7 +3,7 @@
 use crate::common::*;
 
 #[test]
-fn with_spa_unknown_navigations_get_the_index_and_other_requests_do_not() {
+fn unknown_navigations_get_the_index_with_spa() {
     let index = site::text(1, 3000);
     let site = Site::with("index.html", &index);
     site.write("app.js", &site::text(2, 3000));
@@ -33,7 +33,7 @@ fn with_spa_unknown_navigations_get_the_index_and_other_requests_do_not() {
 }
 
 #[test]
-fn with_immutable_fingerprinted_names_may_be_kept_for_ever() {
+fn fingerprinted_names_are_immutable_with_the_flag() {
     let site = Site::new();
     let immutable = ["app.3f9c2b1a.js", "assets/index-BxY12abC.js", "assets/index-BxY12abC.css"];
     let others = ["app.js", "index.html", "jquery-3.7.1.js", "some-component.js", "app.min.js"];
@@ -83,7 +83,7 @@ fn cache_control_follows_its_flag() {
 }
 
 #[test]
-fn with_original_length_the_decoded_size_is_told() {
+fn decoded_size_is_sent_with_original_length() {
     let source = site::text(5, 2_000_000);
     let site = Site::with("app.js", &source);
     let server = start(&site);
@@ -128,7 +128,7 @@ fn levels_change_the_tag_and_the_size() {
 }
 
 #[test]
-fn with_prove_off_answers_are_exact_and_hit_as_well() {
+fn answers_are_exact_and_hit_with_prove_off() {
     let source = site::text(7, 700_000);
     let site = Site::with("app.js", &source);
     let server = start_with(&site, "--prove off");
@@ -157,7 +157,7 @@ fn settings_come_from_the_environment_and_flags_overrule_them() {
 }
 
 #[test]
-fn every_listen_address_is_printed_and_served() {
+fn listen_addresses_are_printed_and_served() {
     let source = site::text(9, 5000);
     let site = Site::with("app.js", &source);
     let cache = tempfile::tempdir().unwrap();
@@ -194,7 +194,7 @@ fn every_listen_address_is_printed_and_served() {
 }
 
 #[test]
-fn the_access_log_has_a_line_for_every_request() {
+fn access_log_has_a_line_for_every_request() {
     let source = site::text(10, 5000);
     let site = Site::with("app.js", &source);
     let directory = tempfile::tempdir().unwrap();
@@ -216,7 +216,7 @@ fn the_access_log_has_a_line_for_every_request() {
 }
 
 #[test]
-fn the_admin_listener_tells_health_readiness_and_every_metric() {
+fn admin_listener_serves_health_readiness_and_metrics() {
     let source = site::text(11, 50_000);
     let site = Site::with("app.js", &source);
     site.write("photo.png", &site::random(1, 1000));

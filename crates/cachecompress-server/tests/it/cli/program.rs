@@ -320,7 +320,7 @@ fn unusable_paths_and_addresses_end_with_1_and_one_sentence() {
 }
 
 #[test]
-fn every_bound_address_is_printed_and_answers() {
+fn bound_addresses_are_printed_and_answer() {
     let server = Server::start(&["--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0"]);
     let second = server.next_address("listening on http://");
     assert_ne!(server.address.port(), 0);
@@ -363,7 +363,7 @@ fn cache_control_can_be_set_and_switched_off() {
 }
 
 #[test]
-fn without_a_home_or_with_size_0_the_cache_is_in_memory_and_it_says_so() {
+fn cache_is_in_memory_without_a_home_or_with_size_0() {
     let dir = site();
     let mut command = program();
     command.arg("serve").arg(dir.path().join("site")).args(["--listen", "127.0.0.1:0"]);
@@ -388,7 +388,7 @@ fn logs_are_json_if_wanted_and_nothing_if_off() {
 }
 
 #[test]
-fn a_request_must_name_its_host_once_and_validly() {
+fn request_needs_exactly_one_valid_host() {
     let server = Server::start(&[]);
     let ask = |head: &str| status(&exchange(server.address, &format!("{head}\r\n\r\n")));
     let close = "\r\nConnection: close";
@@ -493,7 +493,7 @@ fn sigint_ends_an_idle_server_with_0() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn second_signal_ends_the_program_at_once() {
     let mut server = Server::start(&["--admin", "127.0.0.1:0"]);
     let admin = server.next_address("admin on http://");
     let _download = server.stalled_download();
@@ -507,7 +507,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn the_access_log_has_a_line_for_every_response_and_none_that_a_client_forged() {
+fn access_log_has_a_line_for_each_response_and_no_forged_one() {
     let server = Server::start(&["--access-log", "log"]);
     let forged = "GET /hello.txt?\\\u{e9} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\
         User-Agent: a\" 200 \\ \tb\r\nReferer: caf\u{e9}\r\n\r\n";
@@ -590,7 +590,7 @@ fn metrics_have_the_names_that_others_rely_on() {
 }
 
 #[test]
-fn more_clients_than_descriptors_wait_for_their_turn() {
+fn clients_wait_for_their_turn_when_descriptors_are_few() {
     let dir = site();
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", PROGRAM]);

@@ -24,7 +24,7 @@ fn assert_refused(arguments: &[&str], environment: &[(&str, &str)], code: i32, n
 }
 
 #[test]
-fn a_bad_flag_ends_with_2_and_names_itself() {
+fn bad_flag_is_named_and_ends_with_2() {
     let site = Site::with("index.html", b"x");
     let site = site.path().to_str().unwrap();
     for (flag, value) in [
@@ -53,7 +53,7 @@ fn a_bad_flag_ends_with_2_and_names_itself() {
 
 /// A missing root that serves the working directory instead (GHSA-8v2v-wjwg-vx6r).
 #[test]
-fn a_missing_directory_ends_the_program_and_names_itself() {
+fn missing_directory_is_named_and_ends_the_program() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("no-such-site");
     let file = directory.path().join("file.txt");
@@ -69,7 +69,7 @@ fn a_missing_directory_ends_the_program_and_names_itself() {
 }
 
 #[test]
-fn an_address_in_use_ends_with_1_and_names_itself() {
+fn address_in_use_is_named_and_ends_with_1() {
     let site = Site::with("index.html", b"x");
     let cache = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -84,7 +84,7 @@ fn an_address_in_use_ends_with_1_and_names_itself() {
 
 /// With SO_REUSEPORT, a second server on the same address would silently share its connections.
 #[test]
-fn a_second_server_on_the_same_address_is_refused() {
+fn second_server_on_the_same_address_is_refused() {
     let site = Site::with("index.html", b"x");
     let server = start(&site);
     let address = server.address().to_string();

@@ -43,7 +43,7 @@ struct Made {
 }
 
 #[test]
-fn npm_packages_come_out_exactly_and_every_content_is_encoded_once() {
+fn npm_packages_are_exact_and_encoded_once() {
     let Some(corpus) = tools::corpus() else { return };
     let files = files_of(&corpus);
     let distinct: HashSet<[u8; 32]> = files.iter().map(|file| file.digest).collect();
@@ -77,7 +77,7 @@ fn npm_packages_come_out_exactly_and_every_content_is_encoded_once() {
 /// byte leaves, and under a quarter of the cache's default bound of 1 GiB, so every coding is made.
 /// All four together take some twelve seconds here, most of it the encoders' own work.
 #[test]
-fn the_rust_compiler_is_streamed_and_then_hit_in_every_coding() {
+fn compiler_is_streamed_and_then_hit_in_every_coding() {
     let Some(library) = compiler() else { return };
     let source = fs::read(&library).unwrap();
     assert!(source.len() > 50_000_000, "{} has {} bytes", library.display(), source.len());

@@ -261,7 +261,7 @@ fn harms(outside: &Path) -> Vec<Harm> {
 }
 
 #[test]
-fn every_damage_to_every_entry_is_found_counted_and_replaced() {
+fn damaged_entries_are_found_counted_and_replaced() {
     let populated = Populated::new();
     let outside = tempfile::tempdir().unwrap();
     let cache = populated.dir();
@@ -453,7 +453,7 @@ fn gc_keeps_running_encodes_and_rm_rf_harms_no_answer() {
 
 /// A file that the server's user may not read, because the program once ran as another one.
 #[test]
-fn an_entry_that_the_server_may_not_read_is_replaced() {
+fn entry_that_the_server_may_not_read_is_replaced() {
     if !rustix::process::geteuid().is_root() {
         decode::skipped("giving an entry to another user needs root");
         return;
@@ -500,7 +500,7 @@ fn an_entry_that_the_server_may_not_read_is_replaced() {
 
 /// CVE-2017-7529: a range beyond a cached body's end showed the cache's own header.
 #[test]
-fn no_range_shows_a_byte_of_header_or_trailer() {
+fn range_shows_no_byte_of_header_or_trailer() {
     let source = site::text(1, 90_000);
     let site = Site::with("app.js", &source);
     let server = start(&site);
@@ -546,7 +546,7 @@ fn no_range_shows_a_byte_of_header_or_trailer() {
 /// keycloak 14510 served what was half written; cherokee 1124 kept what an aborting client had
 /// left of a body.
 #[test]
-fn clients_that_go_in_the_middle_leave_whole_entries_or_none() {
+fn clients_that_leave_midway_leave_whole_entries_or_none() {
     let source = site::text(1, 6_000_000);
     let site = Site::with("app.json", &source);
     let server = start(&site);
@@ -574,7 +574,7 @@ fn clients_that_go_in_the_middle_leave_whole_entries_or_none() {
 /// lighttpd 455f6227: a file name held a `/` from a tag, and names outgrew 255 bytes. Names in this
 /// cache are made of digests only.
 #[test]
-fn no_name_in_the_cache_comes_from_a_path() {
+fn cache_names_do_not_come_from_paths() {
     let site = Site::new();
     let long = ["d".repeat(200), "e".repeat(200), format!("{}.js", "f".repeat(250))].join("/");
     let strange =
@@ -607,7 +607,7 @@ fn no_name_in_the_cache_comes_from_a_path() {
 
 /// On a terminal there is a bar on stderr; stdout's lines are the same.
 #[test]
-fn a_terminal_gets_a_bar_and_a_broken_pipe_no_panic() {
+fn verify_and_gc_show_a_bar_and_survive_a_broken_pipe() {
     let site = Site::with("app.js", &site::text(1, 30_000));
     let mut server = start(&site);
     let request = Request::get("/app.js").accept("gzip");
@@ -641,7 +641,7 @@ fn a_terminal_gets_a_bar_and_a_broken_pipe_no_panic() {
 
 /// Ctrl-C ends the work after the entry that is being read: with a summary, and 130.
 #[test]
-fn an_interrupt_ends_it_with_a_summary() {
+fn interrupt_ends_verify_and_gc_with_a_summary() {
     use std::io::{BufRead as _, BufReader};
 
     for what in ["verify", "gc"] {

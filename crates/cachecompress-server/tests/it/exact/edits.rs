@@ -37,7 +37,7 @@ fn until_changed(server: &Server, request: &Request, before: &[u8], source: &[u8
 /// The wound of ha_washdata 392 and ngx_brotli 56: an install that preserves mtimes leaves stale
 /// compressed copies behind.
 #[test]
-fn an_edit_with_the_same_size_and_a_restored_mtime_is_noticed() {
+fn edit_with_the_same_size_and_mtime_is_noticed() {
     let old = site::text(1, 200_000);
     let mut new = old.clone();
     new[100_000..100_010].copy_from_slice(b"0123456789");
@@ -73,7 +73,7 @@ fn an_edit_with_the_same_size_and_a_restored_mtime_is_noticed() {
 }
 
 #[test]
-fn an_edited_file_is_soon_compressed_again() {
+fn edited_file_is_soon_compressed_again() {
     let old = site::text(2, 300_000);
     let new = site::text(3, 280_000);
     let site = Site::with("app.js", &old);
@@ -88,7 +88,7 @@ fn an_edited_file_is_soon_compressed_again() {
 }
 
 #[test]
-fn with_revalidate_0_an_edit_is_noticed_by_the_very_next_request() {
+fn next_request_notices_an_edit_with_revalidate_0() {
     let site = Site::with("app.js", &site::text(0, 50_000));
     let server = start_with(&site, "--revalidate 0s");
     for version in 1..6 {
@@ -103,7 +103,7 @@ fn with_revalidate_0_an_edit_is_noticed_by_the_very_next_request() {
 }
 
 #[test]
-fn a_deleted_file_is_404_and_a_new_one_is_served() {
+fn deleted_file_is_404_and_a_new_one_is_served() {
     let source = site::text(4, 10_000);
     let site = Site::with("app.js", &source);
     let server = start(&site);
@@ -117,7 +117,7 @@ fn a_deleted_file_is_404_and_a_new_one_is_served() {
 }
 
 #[test]
-fn a_rebuilt_root_directory_is_followed() {
+fn rebuilt_root_directory_is_followed() {
     let old = site::text(5, 20_000);
     let new = site::text(6, 20_000);
     let site = Site::with("dist/app.js", &old);
@@ -135,7 +135,7 @@ fn a_rebuilt_root_directory_is_followed() {
 
 #[cfg(unix)]
 #[test]
-fn a_swapped_symlink_to_the_root_is_followed() {
+fn swapped_symlink_to_the_root_is_followed() {
     let old = site::text(7, 20_000);
     let new = site::text(8, 20_000);
     let site = Site::with("releases/1/app.js", &old);
@@ -203,18 +203,18 @@ fn assert_one(response: &Response, versions: &[&[u8]]) {
 }
 
 #[test]
-fn a_file_overwritten_in_place_in_mid_encode_never_gives_a_mixed_body() {
+fn overwrite_in_mid_encode_never_gives_a_mixed_body() {
     replaced_in_mid_encode(Site::replace_in_place);
 }
 
 #[test]
-fn a_file_replaced_by_rename_in_mid_encode_never_gives_a_mixed_body() {
+fn rename_in_mid_encode_never_gives_a_mixed_body() {
     replaced_in_mid_encode(Site::replace_by_rename);
 }
 
 /// No clean truncation, and no SIGBUS: sources are never mapped.
 #[test]
-fn a_file_truncated_in_mid_download_aborts_the_body() {
+fn truncation_in_mid_download_aborts_the_body() {
     let source = site::random(12, 24 << 20);
     let site = Site::with("data.bin", &source);
     let mut server = start(&site);
@@ -236,7 +236,7 @@ fn a_file_truncated_in_mid_download_aborts_the_body() {
 
 /// A file that grows all the time (a log) is never coded from a mixture either.
 #[test]
-fn a_file_that_is_always_being_written_is_exact_or_aborted() {
+fn ever_changing_file_is_exact_or_aborted() {
     let whole = site::text(13, 3 << 20);
     let site = Site::with("run.log", &whole[..1 << 20]);
     let server = start_with(&site, "--revalidate 0s");

@@ -103,7 +103,7 @@ fn remove(path: &Path) {
 /// FIFOs, devices, sockets, directories with a file's name and the other way round: the answer is
 /// the one that belongs to what is there now.
 #[test]
-fn a_name_may_become_anything_while_it_is_served() {
+fn name_may_become_anything_while_it_is_served() {
     let source = site::text(1, 90_000);
     let site = Site::new();
     let mut server = start_at_once(&site);
@@ -394,7 +394,7 @@ fn read_slowly(server: &Server, request: &Request) -> Response {
 /// A log grew faster than it could be sent, and every download of it broke off right before its
 /// end. A file that is only appended to is sent as it was when the response began.
 #[test]
-fn a_log_that_grows_all_the_time_is_downloaded_whole_every_time() {
+fn growing_log_is_downloaded_whole_every_time() {
     let begin = site::text(5, 9 << 20);
     let site = Site::with("run.log", &begin);
     // Up to this length it is sent from memory.
@@ -459,7 +459,7 @@ type Disturb = fn(&fs::File, u64);
 /// The same slowness, but bytes that may have been sent already are overwritten: that breaks off,
 /// whether the file had rested before or not.
 #[test]
-fn a_large_file_overwritten_behind_the_reader_breaks_off() {
+fn large_file_overwritten_behind_its_reader_breaks_off() {
     let disturbances: [(&str, Disturb); 5] = [
         ("at the start", |file, _| file.write_all_at(b"0123456789", 10).unwrap()),
         ("in the middle", |file, len| file.write_all_at(b"0123456789", len / 2).unwrap()),
@@ -515,7 +515,7 @@ fn a_large_file_overwritten_behind_the_reader_breaks_off() {
 
 /// The file is replaced in the very moment in which the server waits for the clock's next tick.
 #[test]
-fn a_file_replaced_while_the_server_waits_for_a_tick_is_served_in_one_version() {
+fn file_replaced_during_the_wait_for_a_tick_is_one_version() {
     let site = Site::new();
     let server = start_at_once(&site);
     let version = |at: u64| site::text(at, 40_000 + 1000 * (at as usize % 60));
@@ -555,7 +555,7 @@ fn escaped(name: &[u8]) -> String {
 
 /// Names that break shells, logs and other servers; each is a resource of its own.
 #[test]
-fn every_name_that_the_file_system_allows_is_served_as_itself() {
+fn names_that_the_file_system_allows_are_served() {
     let longest = [b'l'; 255];
     let names: [&[u8]; 26] = [
         b"a.txt",
@@ -633,7 +633,7 @@ fn every_name_that_the_file_system_allows_is_served_as_itself() {
 
 /// Times beyond what HTTP can tell, or the file system.
 #[test]
-fn dates_in_the_future_and_before_1970_are_replaced_by_possible_ones() {
+fn impossible_dates_are_replaced_by_possible_ones() {
     let second = |seconds: u64| Duration::from_secs(seconds);
     let epoch = SystemTime::UNIX_EPOCH;
     let source = site::text(7, 3_000);
@@ -684,7 +684,7 @@ fn dates_in_the_future_and_before_1970_are_replaced_by_possible_ones() {
 /// `rm -rf dist && build`, and a symlink that turns, again and again under load: each answer is
 /// a version, or 404, or what a build has written of a file so far; the new one is served soon.
 #[test]
-fn a_root_that_is_rebuilt_or_turned_again_and_again_is_followed() {
+fn root_rebuilt_or_turned_under_load_is_followed() {
     let site = Site::new();
     let version = |at: u64| site::text(at, 80_000);
     let build = |name: &str, at: u64| {
@@ -799,7 +799,7 @@ fn sparse(path: &Path, len: u64) {
 /// Ten gigabytes of nothing: every part of it is there at once, it costs no memory, and others go
 /// on; in the default cache, which does not take it, and in one that does.
 #[test]
-fn a_sparse_file_of_ten_gigabytes_costs_neither_time_nor_memory() {
+fn sparse_file_of_10_gb_costs_neither_time_nor_memory() {
     const LEN: u64 = 10 << 30;
     let site = Site::with("other.js", &site::text(10, 2_000_000));
     sparse(&site.file("huge.js"), LEN);
@@ -849,7 +849,7 @@ fn ticks(server: &Server) -> u64 {
 /// Startup that pegs every core (agent-portal 613): a server over a large tree reads nothing of it
 /// until it is asked, and then only what it is asked for.
 #[test]
-fn a_tree_of_200_000_files_costs_nothing_until_it_is_asked_for() {
+fn tree_of_200_000_files_costs_nothing_before_its_requests() {
     const FLAT: usize = 100_000;
     const DIRECTORIES: usize = 100;
     let memory_disk = Path::new("/dev/shm");

@@ -238,7 +238,7 @@ fn slow_readers_get_every_byte() {
 }
 
 #[test]
-fn clients_that_leave_take_their_mappings_and_descriptors_with_them() {
+fn mappings_and_descriptors_end_when_clients_leave() {
     let site = site();
     site.write("large", &digits(5, 20_000_000));
     for mode in ["entries", "all"] {
@@ -271,7 +271,7 @@ fn clients_that_leave_take_their_mappings_and_descriptors_with_them() {
 }
 
 #[test]
-fn an_entry_that_vanishes_or_is_in_the_way_is_sent_to_its_end() {
+fn entry_evicted_or_removed_is_sent_to_its_end() {
     let site = Site::with("tool", &digits(6, 12_000_000));
     for vanish in ["rm -rf", "evict"] {
         let server = start_with(&site, "--sendfile entries --cache-size 50MiB");
@@ -321,7 +321,7 @@ fn ends_cleanly(mut stream: TcpStream) -> bool {
 
 /// A read of a mapped page that is no longer in the file is killed by SIGBUS.
 #[test]
-fn a_file_that_is_cut_off_breaks_the_connection_and_not_the_server() {
+fn truncated_file_breaks_the_connection_not_the_server() {
     let source = site::random(7, 24_000_000);
     let site = Site::with("photo.png", &source);
     site.write("tool", &digits(7, 24_000_000));

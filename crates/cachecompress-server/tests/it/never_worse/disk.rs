@@ -49,7 +49,7 @@ fn some_files() -> (Site, Vec<(&'static str, Vec<u8>)>) {
 
 /// An unwritable cache directory that stops the server (lighttpd-docker 27).
 #[test]
-fn a_cache_directory_that_cannot_be_made_stops_nothing_but_the_caching() {
+fn impossible_cache_directory_stops_nothing_but_caching() {
     let (site, files) = some_files();
     // A path under a regular file, which not even root can make.
     let directory = tempfile::tempdir().unwrap();
@@ -92,7 +92,7 @@ fn read_only_cache_directory_serves_its_entries() {
 
 /// A truncated file published as success on a full disk.
 #[test]
-fn a_full_cache_disk_gives_right_answers() {
+fn full_cache_disk_gives_right_answers() {
     let Some(disk) = SmallDisk::mount("size=1m") else { return };
     let (site, files) = some_files();
     let cache = disk.path().join("cache");
@@ -122,7 +122,7 @@ fn a_full_cache_disk_gives_right_answers() {
 }
 
 #[test]
-fn a_cache_disk_that_fills_up_in_mid_encode_breaks_no_body() {
+fn cache_disk_that_fills_up_in_mid_encode_breaks_no_body() {
     let Some(disk) = SmallDisk::mount("size=24m") else { return };
     let source = site::text(7, 12 << 20);
     let site = Site::with("app.js", &source);
@@ -142,7 +142,7 @@ fn a_cache_disk_that_fills_up_in_mid_encode_breaks_no_body() {
 
 /// Cache directories that use up the inodes (tar1090 45, openlitespeed 276).
 #[test]
-fn a_cache_disk_without_inodes_gives_right_answers() {
+fn cache_disk_without_inodes_gives_right_answers() {
     let Some(disk) = SmallDisk::mount("size=8m,nr_inodes=8") else { return };
     let (site, files) = some_files();
     let mut server = launch(&site).cache(&disk.path().join("cache")).start();
@@ -150,7 +150,7 @@ fn a_cache_disk_without_inodes_gives_right_answers() {
 }
 
 #[test]
-fn a_cache_of_no_size_keeps_nothing_and_serves_all() {
+fn cache_of_no_size_keeps_nothing_and_serves_all() {
     let (site, files) = some_files();
     let mut server = start_with(&site, "--cache-size 0");
     assert_serves(&mut server, &files);
@@ -164,7 +164,7 @@ fn a_cache_of_no_size_keeps_nothing_and_serves_all() {
 
 /// Cache directories that fill the disk (pagespeed 105).
 #[test]
-fn the_cache_stays_within_its_size() {
+fn cache_stays_within_its_size() {
     let site = Site::new();
     // Each may take a quarter of the cache's size at most while it is being made.
     let source = |at| site::text(at, 400_000);
@@ -193,7 +193,7 @@ fn the_cache_stays_within_its_size() {
 }
 
 #[test]
-fn the_cache_directory_can_be_removed_under_the_running_server() {
+fn cache_directory_can_be_removed_under_a_running_server() {
     let (site, files) = some_files();
     let mut server = start(&site);
     assert_serves(&mut server, &files);
@@ -212,7 +212,7 @@ fn the_cache_directory_can_be_removed_under_the_running_server() {
 }
 
 #[test]
-fn the_cache_directory_can_be_removed_in_mid_encode_and_in_mid_download() {
+fn cache_directory_can_be_removed_in_mid_encode_and_download() {
     let source = site::text(8, 12 << 20);
     let site = Site::with("app.js", &source);
     let server = start_with(&site, "--level gzip=9");
@@ -234,7 +234,7 @@ fn the_cache_directory_can_be_removed_in_mid_encode_and_in_mid_download() {
 }
 
 #[test]
-fn the_cache_directory_can_be_removed_under_load() {
+fn cache_directory_can_be_removed_under_load() {
     let (site, files) = some_files();
     let server = start(&site);
     let cache = server.cache();

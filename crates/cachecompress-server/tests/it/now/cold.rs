@@ -67,7 +67,7 @@ fn outcomes(seen: &[Seen], status: &str) -> usize {
 }
 
 #[test]
-fn sixty_parallel_cold_requests_share_one_encode_and_stream_it() {
+fn parallel_cold_requests_share_and_stream_one_encode() {
     let source = site::text(1, 30_000_000);
     let site = Site::with("app.js", &source);
     // Level 9 is slow enough that the first bytes must come long before the last.
@@ -95,7 +95,7 @@ fn sixty_parallel_cold_requests_share_one_encode_and_stream_it() {
 }
 
 #[test]
-fn with_the_default_patience_a_cold_crowd_gets_exact_answers_from_one_encode() {
+fn cold_crowd_shares_one_encode_with_the_default_patience() {
     let source = site::binary(2, 8_000_000);
     let site = Site::with("program", &source);
     let server = Launch::new(PROGRAM, site.path()).start();
@@ -116,7 +116,7 @@ fn with_the_default_patience_a_cold_crowd_gets_exact_answers_from_one_encode() {
 }
 
 #[test]
-fn in_each_coding_a_cold_crowd_shares_one_encode() {
+fn cold_crowd_shares_one_encode_in_each_coding() {
     let source = site::text(3, 4 * MIB + 12_345);
     let site = Site::with("page.html", &source);
     let server = start(&site);
@@ -132,7 +132,7 @@ fn in_each_coding_a_cold_crowd_shares_one_encode() {
 }
 
 #[test]
-fn the_first_byte_leaves_while_the_encode_runs() {
+fn first_byte_leaves_while_the_encode_runs() {
     let source = site::text(4, 24 * MIB);
     let site = Site::with("app.js", &source);
     let server = start_with(&site, "--level gzip=9");
@@ -151,7 +151,7 @@ fn the_first_byte_leaves_while_the_encode_runs() {
 }
 
 #[test]
-fn over_http_2_the_first_byte_leaves_while_the_encode_runs() {
+fn first_byte_leaves_while_the_encode_runs_over_http_2() {
     let source = site::text(5, 24 * MIB);
     let site = Site::with("app.js", &source);
     let server = start_with(&site, "--level gzip=9");
@@ -167,7 +167,7 @@ fn over_http_2_the_first_byte_leaves_while_the_encode_runs() {
 /// An aborting client must neither spoil what the others get (cherokee 1124) nor what is stored
 /// (keycloak 14510).
 #[test]
-fn the_first_client_hangs_up_and_the_others_are_unharmed() {
+fn first_client_hangs_up_without_harm_to_others() {
     let source = site::text(6, 16 * MIB);
     let site = Site::with("app.js", &source);
     let server = start_with(&site, "--level gzip=9");
@@ -195,7 +195,7 @@ fn the_first_client_hangs_up_and_the_others_are_unharmed() {
 }
 
 #[test]
-fn the_only_client_hangs_up_before_any_answer_and_the_next_one_hits() {
+fn next_client_hits_after_the_only_one_hung_up() {
     let source = site::text(7, 4 * MIB);
     let site = Site::with("app.js", &source);
     let server = start(&site);
@@ -230,7 +230,7 @@ fn client_that_does_not_read_delays_no_other_client() {
 }
 
 #[test]
-fn small_files_come_whole_with_their_length_on_the_first_request() {
+fn small_files_have_a_length_on_the_first_request() {
     let source = site::text(9, 40_000);
     let site = Site::with("app.js", &source);
     let server = start(&site);
@@ -251,7 +251,7 @@ fn small_files_come_whole_with_their_length_on_the_first_request() {
 /// An encode holds its encoder, its decoder, and the bytes between the two. The length of the source and the speed of the readers change nothing of that.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_memory_of_an_encode_does_not_grow_with_its_source() {
+fn encode_memory_does_not_grow_with_the_source() {
     for (coding, bound) in [("zstd", 48), ("gzip", 32), ("br", 56)] {
         let peak = |mib| {
             let source = site::binary(11, mib * MIB);
@@ -297,7 +297,7 @@ fn http_1_0_never_joins_a_growing_body() {
 }
 
 #[test]
-fn many_cold_files_at_once_are_all_exact() {
+fn cold_files_requested_at_once_are_exact() {
     let site = Site::new();
     let files: Vec<Vec<u8>> = (0..24)
         .map(|at| match at % 3 {

@@ -119,7 +119,7 @@ fn covers(cover: &[(u64, u64)], mut at: u64, len: u64) -> bool {
 }
 
 #[test]
-fn the_serving_thread_never_waits_for_the_disk() {
+fn serving_thread_never_waits_for_the_disk() {
     let Some(strace) = tools::require("strace") else { return };
     let Some(fincore) = tools::require("fincore") else { return };
     // Not in /tmp, which may be memory itself.

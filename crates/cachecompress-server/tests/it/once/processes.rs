@@ -55,7 +55,7 @@ fn begin(server: &Server, request: &Request) -> (Connection, cachecompress_test:
 /// All at once, four programs are asked for everything: each content is encoded once in each
 /// coding, whichever program does it, and all of them send the same bytes.
 #[test]
-fn four_processes_encode_each_content_once() {
+fn processes_encode_each_content_once() {
     let site = Site::new();
     let files: Vec<_> = (0..8u64).map(|at| site::text(at, 3_000 + at as usize * 24_001)).collect();
     for (at, bytes) in files.iter().enumerate() {
@@ -101,7 +101,7 @@ fn four_processes_encode_each_content_once() {
 /// The program that encodes is killed. Its readers see an aborted body, the lock is free, and the
 /// next request leads in another program. No file is left behind.
 #[test]
-fn a_killed_leader_leaves_nothing_and_the_next_request_leads_elsewhere() {
+fn killed_leader_leaves_nothing_and_another_program_leads() {
     let source = site::text(1, LONG);
     let site = Site::with("app.js", &source);
     let (_parent, cache) = cache_directory();
@@ -274,7 +274,7 @@ const DISTURBANCES: usize = 120;
 
 /// No body breaks off, no wrong byte is sent, and no unfinished file gets a name.
 #[test]
-fn two_processes_survive_the_removal_and_replacement_of_their_directory_under_load() {
+fn processes_survive_changes_to_their_directory_under_load() {
     let site = Site::new();
     let files: Vec<_> = (0..10u64)
         .map(|at| (format!("{at}.js"), site::text(at, [2_000, 70_000, 400_000][at as usize % 3])))

@@ -7,7 +7,7 @@ use std::thread;
 use crate::common::*;
 
 #[test]
-fn after_a_restart_nothing_is_encoded_again_and_tags_and_bytes_are_the_same() {
+fn restart_encodes_nothing_and_keeps_tags_and_bytes() {
     let text = site::text(1, 700_000);
     let binary = site::binary(1, 90_000);
     let site = Site::with("app.js", &text);
@@ -54,7 +54,7 @@ fn published_entry_hits_after_kill_9() {
 }
 
 #[test]
-fn the_same_bytes_with_a_new_mtime_and_inode_are_not_encoded_again() {
+fn new_mtime_and_inode_cause_no_second_encode() {
     let source = site::text(3, 300_000);
     let site = Site::with("app.js", &source);
     site.age("app.js");
@@ -77,7 +77,7 @@ fn the_same_bytes_with_a_new_mtime_and_inode_are_not_encoded_again() {
 }
 
 #[test]
-fn the_same_bytes_under_a_second_path_are_not_encoded_again() {
+fn second_path_of_the_same_bytes_causes_no_second_encode() {
     let source = site::text(4, 300_000);
     let site = Site::with("v1/app.js", &source);
     site.write("v2/copy of app.js", &source);
@@ -92,7 +92,7 @@ fn the_same_bytes_under_a_second_path_are_not_encoded_again() {
 }
 
 #[test]
-fn the_same_bytes_are_not_encoded_again_after_a_redeploy_during_a_restart() {
+fn redeploy_during_a_restart_causes_no_second_encode() {
     let source = site::text(5, 100_000);
     let site = Site::with("app.js", &source);
     let mut server = start(&site);
@@ -107,7 +107,7 @@ fn the_same_bytes_are_not_encoded_again_after_a_redeploy_during_a_restart() {
 }
 
 #[test]
-fn two_processes_on_one_cache_directory_encode_once() {
+fn processes_on_one_cache_directory_encode_once() {
     let source = site::text(6, 24 << 20);
     let site = Site::with("app.js", &source);
     let cache = tempfile::tempdir().unwrap();
@@ -136,7 +136,7 @@ fn two_processes_on_one_cache_directory_encode_once() {
 }
 
 #[test]
-fn two_processes_under_load_encode_each_file_once() {
+fn processes_under_load_encode_each_file_once() {
     let site = Site::new();
     let files: Vec<_> = (0..12u64).map(|at| site::text(at, 60_000 + at as usize * 999)).collect();
     for (at, bytes) in files.iter().enumerate() {
@@ -160,7 +160,7 @@ fn two_processes_under_load_encode_each_file_once() {
 }
 
 #[test]
-fn kill_9_in_the_middle_of_an_encode_leaves_no_litter_and_right_answers() {
+fn kill_9_in_mid_encode_leaves_no_litter() {
     let source = site::text(7, 24 << 20);
     let site = Site::with("app.js", &source);
     let mut server = start_with(&site, "--level gzip=9");
@@ -208,7 +208,7 @@ fn sigterm_lets_running_downloads_finish() {
 }
 
 #[test]
-fn a_second_signal_ends_the_program_at_once() {
+fn second_signal_ends_a_download_at_once() {
     let site = Site::with("data.bin", &site::random(9, 32 << 20));
     let mut server = start(&site);
     let mut connection = Connection::open(server.address()).unwrap();

@@ -38,7 +38,7 @@ const CODED: [&str; 6] =
 const PLAIN: [&str; 1] = ["pixels.png"];
 
 #[test]
-fn a_browser_decodes_the_page_and_revalidates_it_when_it_comes_again() {
+fn browser_decodes_the_page_and_revalidates_it() {
     let Some(chromium) = require("chromium") else { return };
     let server = Launch::new(PROGRAM, &example_site()).args(PATIENT).start();
     visit_twice(&chromium, &server, "/");
@@ -47,7 +47,7 @@ fn a_browser_decodes_the_page_and_revalidates_it_when_it_comes_again() {
 /// Under a prefix every reference of the page has to be a relative one, and so has the redirect
 /// from the directory's name without its slash.
 #[test]
-fn the_same_under_a_nested_path_that_is_asked_for_without_its_last_slash() {
+fn browser_decodes_the_page_under_a_redirected_path() {
     let Some(chromium) = require("chromium") else { return };
     let site = Site::new();
     for (inside, path) in files_of(&example_site(), "") {

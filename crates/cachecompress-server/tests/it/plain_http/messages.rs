@@ -66,7 +66,7 @@ fn head_equals_get_in_every_header_over_both_protocols() {
 }
 
 #[test]
-fn a_cold_head_names_the_same_representation_as_the_get_after_it() {
+fn cold_head_names_the_representation_of_the_next_get() {
     let (site, source) = site_of_all_kinds();
     let server = start(&site);
     for protocol in Protocol::ALL {
@@ -83,7 +83,7 @@ fn a_cold_head_names_the_same_representation_as_the_get_after_it() {
 }
 
 #[test]
-fn every_200_carries_the_headers_that_it_should() {
+fn ok_responses_carry_their_header_fields() {
     let (site, _) = site_of_all_kinds();
     let server = start(&site);
     let types = [
@@ -117,7 +117,7 @@ fn every_200_carries_the_headers_that_it_should() {
 }
 
 #[test]
-fn other_methods_are_405_with_allow_and_options_is_204() {
+fn methods_but_get_and_head_are_405_and_options_is_204() {
     let (site, _) = site_of_all_kinds();
     let server = start(&site);
     let allow = |response: &Response| response.header("allow").map(str::to_owned);
@@ -147,7 +147,7 @@ fn other_methods_are_405_with_allow_and_options_is_204() {
 }
 
 #[test]
-fn a_get_with_a_body_is_answered_and_the_connection_stays_in_step() {
+fn get_with_a_body_keeps_the_connection_in_step() {
     let (site, source) = site_of_all_kinds();
     let server = start(&site);
     let mut connection = Connection::open(server.address()).unwrap();
@@ -231,7 +231,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn one_connection_serves_many_requests() {
+fn connection_serves_many_requests() {
     let (site, source) = site_of_all_kinds();
     let server = start(&site);
     let mut connection = Connection::open(server.address()).unwrap();
@@ -267,7 +267,7 @@ fn absolute_form_targets_are_understood() {
 }
 
 #[test]
-fn many_streams_of_one_http_2_connection_are_all_exact() {
+fn streams_of_one_http_2_connection_are_exact() {
     let (site, _) = site_of_all_kinds();
     let server = start(&site);
     let targets =

@@ -25,7 +25,7 @@ fn assert_choice(server: &Server, source: &[u8], accept: &[&str], coding: &str) 
 
 /// q=0 ignored (ngx_brotli 79, zuul 2208); substring matching, which gives gzip to `gzip;q=0`.
 #[test]
-fn the_coding_is_the_one_that_rfc_9110_says() {
+fn coding_is_chosen_as_rfc_9110_says() {
     let (site, source) = site_with_text();
     let server = start(&site);
     let none: [&str; 0] = [];
@@ -101,7 +101,7 @@ fn the_coding_is_the_one_that_rfc_9110_says() {
 }
 
 #[test]
-fn when_nothing_is_acceptable_the_answer_is_406() {
+fn answer_is_406_when_nothing_is_acceptable() {
     let (site, source) = site_with_text();
     site.write("tiny.txt", b"tiny");
     site.write("photo.png", &site::random(1, 5000));
@@ -146,7 +146,7 @@ fn when_nothing_is_acceptable_the_answer_is_406() {
 }
 
 #[test]
-fn a_verdict_that_it_is_not_worth_it_never_makes_a_406() {
+fn unprofitable_verdict_never_makes_a_406() {
     let noise = site::random(2, 300_000);
     let site = Site::with("noise.bin", &noise);
     let server = start(&site);
@@ -203,7 +203,7 @@ fn types_that_are_compressed_already_are_never_coded() {
 }
 
 #[test]
-fn above_1_mib_zstd_is_preferred() {
+fn zstd_is_preferred_above_1_mib() {
     let source = site::text(5, (1 << 20) + 1);
     let site = Site::with("big.js", &source);
     site.write("small.js", &source[..1 << 20]);
@@ -213,7 +213,7 @@ fn above_1_mib_zstd_is_preferred() {
 }
 
 #[test]
-fn the_codings_flag_orders_and_limits_the_codings() {
+fn codings_flag_orders_and_limits_the_codings() {
     let (site, source) = site_with_text();
     let server = start_with(&site, "--codings gzip,zstd");
     assert_is(&server.get("/app.js", "br, zstd, gzip"), &source, "gzip");
@@ -225,7 +225,7 @@ fn the_codings_flag_orders_and_limits_the_codings() {
 /// zstd level 22 that browsers reject (vite-plugin-compression 93), a 91 KB file that declares a
 /// 128 MB window.
 #[test]
-fn zstd_frames_declare_at_most_8_mib_of_window_at_every_level() {
+fn zstd_frames_declare_at_most_8_mib_of_window() {
     // Compresses quickly even at level 22, and is larger than 8 MiB.
     let pattern = site::text(6, 1000);
     let large: Vec<u8> = pattern.iter().copied().cycle().take(20 << 20).collect();
@@ -245,7 +245,7 @@ fn zstd_frames_declare_at_most_8_mib_of_window_at_every_level() {
 }
 
 #[test]
-fn small_files_of_every_length_around_the_limits_are_exact_in_every_coding() {
+fn files_around_the_limits_are_exact_in_every_coding() {
     let text = site::text(8, 70_000);
     let lengths = [0, 1, 2, 255, 256, 257, 511, 512, 513, 65_535, 65_536, 65_537, 70_000];
     let site = Site::new();
@@ -266,7 +266,7 @@ fn small_files_of_every_length_around_the_limits_are_exact_in_every_coding() {
 }
 
 #[test]
-fn the_query_string_is_no_part_of_the_key() {
+fn query_string_is_no_part_of_the_key() {
     let (site, source) = site_with_text();
     let server = start(&site);
     assert_is(&server.get("/app.js", "br"), &source, "br");

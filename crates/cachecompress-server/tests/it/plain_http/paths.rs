@@ -132,7 +132,7 @@ fn repeated_slashes_merge() {
 }
 
 #[test]
-fn a_directory_without_slash_redirects_relatively_and_keeps_the_query() {
+fn directory_without_slash_redirects_and_keeps_the_query() {
     let (_site, launch) = site_beside_a_secret();
     let server = launch.start();
     for protocol in Protocol::ALL {
@@ -191,7 +191,7 @@ fn dotfiles_are_404_and_well_known_is_not() {
 /// Symlink escape (CVE-2025-67487), symlinked siblings (CVE-2024-42367).
 #[cfg(unix)]
 #[test]
-fn symlinks_that_stay_inside_are_followed_and_those_that_leave_are_404() {
+fn symlinks_are_followed_inside_and_404_outside() {
     let (site, launch) = site_beside_a_secret();
     let source = site::text(1, 3000);
     site.link("root/inside.js", "app.js");

@@ -29,7 +29,7 @@ fn assert_carries(response: &Response, of: &Response) {
 /// Offsets count in the selected representation (envoy 46199, fastify-compress 402: identity
 /// offsets over a coded body).
 #[test]
-fn a_range_of_the_coded_representation_is_a_part_of_its_bytes() {
+fn range_of_a_coded_representation_is_a_part_of_its_bytes() {
     let (_site, server, source, coded) = warm();
     let identity = server.get("/app.js", "identity");
     for (accept, whole) in [(CODED, &coded), ("identity", &identity)] {
@@ -69,7 +69,7 @@ fn a_range_of_the_coded_representation_is_a_part_of_its_bytes() {
 
 /// CVE-2017-7529: cache metadata leaked by a range; GHSA-gcqf-3g44-vc9p: a panic on an empty one.
 #[test]
-fn a_range_that_cannot_be_satisfied_is_416_with_the_length() {
+fn unsatisfiable_range_is_416_with_the_length() {
     let (site, server, _, coded) = warm();
     site.write("empty.txt", b"");
     let length = coded.body.len();
@@ -94,7 +94,7 @@ fn a_range_that_cannot_be_satisfied_is_416_with_the_length() {
 
 /// Overlapping ranges (CVE-2011-3192, CVE-2025-62727): several ranges get the whole, once.
 #[test]
-fn several_ranges_and_malformed_ones_get_the_whole() {
+fn multiple_and_malformed_ranges_get_the_whole() {
     let (_site, server, source, coded) = warm();
     let overlapping = format!("bytes={}", vec!["0-"; 1000].join(","));
     for range in [
@@ -123,7 +123,7 @@ fn several_ranges_and_malformed_ones_get_the_whole() {
 }
 
 #[test]
-fn a_range_on_head_or_on_an_error_is_ignored() {
+fn range_is_ignored_on_head_and_on_errors() {
     let (_site, server, _, coded) = warm();
     for protocol in Protocol::ALL {
         let request = Request::head("/app.js").accept(CODED).range("bytes=0-9");
@@ -136,7 +136,7 @@ fn a_range_on_head_or_on_an_error_is_ignored() {
 }
 
 #[test]
-fn a_range_of_a_cold_representation_is_right_as_well() {
+fn range_of_a_cold_representation_is_exact() {
     let source = site::text(2, 12 << 20);
     let site = Site::with("app.js", &source);
     for protocol in Protocol::ALL {
@@ -178,7 +178,7 @@ fn a_range_of_a_cold_representation_is_right_as_well() {
 
 /// A browser or curl -C resumes after a broken connection: the two parts are one body.
 #[test]
-fn a_download_that_began_cold_resumes_where_it_broke_off() {
+fn cold_download_resumes_where_it_broke_off() {
     let source = site::binary(3, 12 << 20);
     let site = Site::with("program", &source);
     let server = start_with(&site, "--level gzip=9");
@@ -266,7 +266,7 @@ fn if_range_selects_the_representation_that_its_tag_names() {
 
 /// One strong tag for all codings (h2o 2896, inert 7, whitenoise).
 #[test]
-fn every_coding_has_a_strong_tag_of_its_own() {
+fn codings_have_strong_tags_of_their_own() {
     let (_site, server, source, _) = warm();
     let mut tags = Vec::new();
     for coding in CODINGS.iter().chain(&["identity"]) {
@@ -378,7 +378,7 @@ fn preconditions_are_evaluated_in_the_order_of_rfc_9110() {
 }
 
 #[test]
-fn a_304_needs_no_cached_representation() {
+fn not_modified_needs_no_cached_representation() {
     let source = site::text(5, 200_000);
     let site = Site::with("app.js", &source);
     let server = start(&site);

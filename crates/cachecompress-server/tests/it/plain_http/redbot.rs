@@ -40,7 +40,7 @@ fn answers_have_no_faults() {
 }
 
 #[test]
-fn a_fault_is_told_from_praise() {
+fn faults_are_told_from_praise() {
     let note = |level: &str, category: &str| {
         serde_json::json!({"url": "u", "check": "plain", "status": 200, "level": level,
             "category": category, "note": "N", "subject": "field-vary", "summary": "s"})

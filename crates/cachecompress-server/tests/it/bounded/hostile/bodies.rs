@@ -14,7 +14,7 @@ fn statuses(answer: &[u8]) -> Vec<u16> {
 }
 
 #[test]
-fn a_body_that_has_come_is_skipped_and_never_taken_for_a_request() {
+fn request_body_is_skipped_and_never_read_as_a_request() {
     let site = Site::with("app.js", &site::text(1, 3000));
     let server = start(&site);
     let close = "HEAD /app.js HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
@@ -61,7 +61,7 @@ fn a_body_that_has_come_is_skipped_and_never_taken_for_a_request() {
 
 /// A huge body must neither be read to its end nor, by a reset, cost the client its answer.
 #[test]
-fn a_huge_body_gets_its_answer_and_then_the_end() {
+fn huge_request_body_gets_its_answer_and_then_the_end() {
     let site = Site::with("app.js", &site::text(2, 3000));
     let server = start(&site);
     let before = server.descriptors();

@@ -6,7 +6,7 @@ use super::*;
 
 /// All idle connections that two processes on this machine may have, in three states.
 #[test]
-fn thousands_of_idle_connections_cost_little_and_delay_no_request() {
+fn idle_connections_cost_little_and_delay_no_request() {
     let own = raise_own_limit();
     let source = site::text(1, 40_000);
     let site = Site::with("app.js", &source);
@@ -57,7 +57,7 @@ fn quick_text(seed: u64, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn thousand_slow_readers_hold_little_memory_and_delay_no_other_client() {
+fn slow_readers_hold_little_memory_and_delay_no_client() {
     raise_own_limit();
     const EACH: usize = 1000;
     let warm = quick_text(2, 30_000_000);
@@ -155,7 +155,7 @@ fn few_descriptors_are_shared_and_never_used_up() {
 const TURN: Duration = Duration::from_secs(1);
 
 #[test]
-fn requests_beyond_the_limit_wait_for_their_turn_and_then_hear_of_it() {
+fn requests_beyond_the_limit_wait_and_then_get_503() {
     let big = site::random(6, 8 << 20);
     let site = Site::with("big.bin", &big);
     site.write("app.js", &site::text(7, 5000));
@@ -188,7 +188,7 @@ fn requests_beyond_the_limit_wait_for_their_turn_and_then_hear_of_it() {
 }
 
 #[test]
-fn no_more_connections_than_allowed_are_served_at_once() {
+fn connections_beyond_the_limit_wait_for_others_to_end() {
     let site = Site::with("app.js", &site::text(8, 5000));
     let server = start_with(&site, "--max-connections 8");
     let before = server.descriptors();

@@ -83,7 +83,7 @@ impl<'a> Answers<'a> {
 }
 
 #[test]
-fn a_hundred_thousand_paths_are_forgotten_again() {
+fn unknown_paths_leave_nothing_behind() {
     let index = site::text(1, 300);
     let site = Site::with("index.html", &index);
     let server = start_with(&site, "--spa");
@@ -109,7 +109,7 @@ fn a_hundred_thousand_paths_are_forgotten_again() {
 }
 
 #[test]
-fn a_hundred_thousand_query_strings_share_one_entry() {
+fn query_strings_share_one_entry() {
     let source = site::text(2, 900);
     let site = Site::with("app.js", &source);
     let server = start(&site);
@@ -154,7 +154,7 @@ fn spelling(number: usize) -> (String, &'static str) {
 
 /// A search for a word in the field takes `gzip;q=0` for gzip.
 #[test]
-fn ten_thousand_spellings_of_accept_encoding_share_their_entries() {
+fn spellings_of_accept_encoding_share_their_entries() {
     let source = site::text(3, 2000);
     let site = Site::with("app.js", &source);
     let server = start(&site);
@@ -184,7 +184,7 @@ fn ten_thousand_spellings_of_accept_encoding_share_their_entries() {
 
 /// Each is kept as an answer of its own, so this many are more than there is room for.
 #[test]
-fn a_hundred_thousand_different_wishes_take_no_more_memory_than_they_may() {
+fn response_cache_stays_within_its_memory() {
     let source = site::text(9, 3000);
     let site = Site::with("app.js", &source);
     for (room, bound) in [("0", 64), ("1MiB", 64), ("64MiB", 128)] {

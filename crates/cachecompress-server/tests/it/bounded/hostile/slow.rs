@@ -5,7 +5,7 @@ use cachecompress_test::frames;
 use super::*;
 
 #[test]
-fn heads_that_come_too_slowly_or_not_at_all_end_their_connections() {
+fn slow_and_missing_heads_end_their_connections() {
     let source = site::text(1, 5000);
     let site = Site::with("app.js", &source);
     let server = start_with(&site, "--header-timeout 1s --idle-timeout 1h --write-timeout 1h");
@@ -53,7 +53,7 @@ fn heads_that_come_too_slowly_or_not_at_all_end_their_connections() {
 /// hyper's own timeout for heads ran while a connection lay idle, so that `--header-timeout`
 /// would have cut what `--idle-timeout` allows.
 #[test]
-fn a_short_time_for_heads_leaves_idle_connections_alone() {
+fn header_timeout_leaves_idle_connections_alone() {
     let source = site::text(2, 5000);
     let site = Site::with("app.js", &source);
     let server = start_with(&site, "--header-timeout 1s --idle-timeout 1h");
