@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_body_decodes_and_a_cut_or_lengthened_one_does_not() {
+    fn decode_refuses_cut_and_lengthened_bodies() {
         let source = site::text(1, 300_000);
         for coding in ["gzip", "deflate", "zstd"] {
             let body = encode(coding, &source).expect("an encoder");
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_read_as_rfc_8878_says() {
+    fn window_is_read_as_rfc_8878_says() {
         let header = |descriptor: u8, rest: &[u8]| {
             [&[0x28, 0xb5, 0x2f, 0xfd, descriptor][..], rest].concat()
         };

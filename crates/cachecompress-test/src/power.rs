@@ -442,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_and_go_each_on_its_own_and_locks_are_gone() {
+    fn names_survive_a_cut_independently_and_locks_never() {
         let disk = half_synced();
         disk.settle();
         let path = Path::new("/dir/lock");

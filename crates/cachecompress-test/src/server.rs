@@ -497,7 +497,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_summed_over_the_labels_that_are_not_asked_for() {
+    fn sum_spans_labels_that_are_not_asked_for() {
         let text = "# TYPE a_total counter\na_total{coding=\"gzip\"} 2\n\
                     a_total{coding=\"br\"} 3\nb 4.5\nab_total 9\n# EOF\n";
         assert_eq!(sum(text, "a_total", &[]), 5.0);

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_makes_the_same_bytes_and_another_seed_others() {
+    fn bytes_depend_on_the_seed_alone() {
         for make in [text, binary, random] {
             assert_eq!(make(7, 10_000), make(7, 10_000));
             assert_ne!(make(7, 10_000), make(8, 10_000));

@@ -90,14 +90,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_programs_on_the_path() {
+    fn on_path_finds_programs() {
         assert!(on_path("sh").is_some_and(|path| path.is_absolute()));
         assert!(on_path("no-such-program-anywhere").is_none());
     }
 
     #[test]
     #[should_panic(expected = "needs no-such-program")]
-    fn a_skip_is_a_failure_in_ci() {
+    fn skip_fails_in_ci() {
         skip("no-such-program", true);
     }
 }

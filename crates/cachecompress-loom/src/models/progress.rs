@@ -15,7 +15,7 @@ type Plain = Progress<&'static str, &'static str>;
 /// A wake-up between a watcher's look and its registration must not be lost. loom reports a thread
 /// that is never woken as a deadlock.
 #[test]
-fn a_watcher_that_registers_just_as_something_happens_is_woken() {
+fn watcher_is_woken_by_an_event_during_its_registration() {
     explore("a commit and a watcher", 2, || {
         let progress: Arc<Plain> = Progress::new();
         let watchers: Vec<_> = (0..2)
@@ -63,7 +63,7 @@ fn committed_bytes_are_never_taken_back() {
 
 /// Two ends race. One of them counts, for every watcher and for ever.
 #[test]
-fn of_two_ends_one_counts() {
+fn progress_keeps_one_outcome_when_two_ends_race() {
     explore("two ends", 3, || {
         let progress: Arc<Plain> = Progress::new();
         let (finishing, failing) = (Arc::clone(&progress), Arc::clone(&progress));

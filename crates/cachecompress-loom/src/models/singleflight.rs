@@ -109,7 +109,7 @@ fn finished_leader_is_followed_and_not_repeated() {
 }
 
 #[test]
-fn a_leader_that_fails_tells_why() {
+fn failed_leader_passes_its_error_to_followers() {
     three_take_part("a leader that fails", End::Fails);
 }
 
@@ -121,7 +121,7 @@ fn dropped_leader_wakes_its_followers() {
 /// The next leader begins after the end of the flight before. Between that end and the removal of
 /// its key, two would lead at once.
 #[test]
-fn a_join_that_races_with_the_end_leads_only_after_it() {
+fn join_leads_only_after_the_end_that_it_races_with() {
     explore("a join at the end", 3, || {
         let flights = Arc::new(Plain::new());
         let Join::Lead(lead) = flights.join(&1) else { panic!("the flight has a leader") };

@@ -8,7 +8,7 @@ use crate::concurrency::sync::Arc;
 use crate::concurrency::versioned::{Generations, Put, Versioned};
 
 #[test]
-fn slow_look_never_replaces_the_result_of_a_later_one() {
+fn slow_lookup_never_replaces_a_later_result() {
     explore("a slow look", 3, || {
         let (looks, latest) = (Generations::default(), Arc::new(Versioned::new()));
         let (early, late) = (looks.begin(), looks.begin());
@@ -23,7 +23,7 @@ fn slow_look_never_replaces_the_result_of_a_later_one() {
 
 /// An encode saw the source change: what was looked at before that is not to be trusted.
 #[test]
-fn a_distrust_is_not_undone_by_an_older_look() {
+fn emptied_slot_stays_empty_after_an_older_lookup() {
     explore("a distrust", 3, || {
         let (looks, latest) = (Arc::new(Generations::default()), Arc::new(Versioned::new()));
         latest.put(looks.begin(), Some("old"));
@@ -44,7 +44,7 @@ fn a_distrust_is_not_undone_by_an_older_look() {
 
 /// Places are taken one by one, also by threads that know nothing of each other.
 #[test]
-fn no_two_looks_have_one_place() {
+fn generations_differ_across_threads() {
     explore("two looks at once", 3, || {
         let looks = Arc::new(Generations::default());
         let other = Arc::clone(&looks);
@@ -65,7 +65,7 @@ enum Huge {
 /// The end of a hash and a look that finds the same file, as `representations::resource` has
 /// them: the hash used to be forgotten when that look was told last, and was made once more.
 #[test]
-fn a_hash_that_ends_during_a_look_is_not_forgotten() {
+fn hash_result_survives_a_concurrent_lookup() {
     explore("a hash and a look", 3, || {
         let (looks, latest) = (Generations::default(), Arc::new(Versioned::new()));
         let hashing = Arc::new(AtomicBool::new(true));
