@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn same_seed_gives_the_same_bytes() {
+    fn bytes_are_the_same_for_the_same_seed() {
         assert_eq!(script(7, 500), script(7, 500));
         assert_ne!(script(7, 500), script(8, 500));
         assert_eq!(noise(7, 20)[..10], noise(7, 10));

@@ -125,7 +125,7 @@ fn axum_embedded_serves_its_ui_beneath_a_prefix() {
 }
 
 #[test]
-fn axum_embedded_leaves_the_rest_to_its_routes_and_its_application() {
+fn axum_embedded_leaves_other_paths_to_routes_and_application() {
     let example = Example::start(env!("CARGO_BIN_EXE_axum_embedded"), None);
     let greeting = example.fetch(&Request::get("/api/greeting/you").accept("br"));
     assert_eq!((greeting.coding(), greeting.body.as_slice()), ("identity", &b"Hello, you!"[..]));
@@ -211,7 +211,7 @@ fn bare_hyper_serves_a_directory_over_both_versions() {
 }
 
 #[test]
-fn bare_hyper_says_in_the_sites_own_words_that_a_page_is_missing() {
+fn bare_hyper_sends_the_sites_own_404_page() {
     let example = Example::start(env!("CARGO_BIN_EXE_bare_hyper"), None);
     let page = site_file("404.html");
     let missing = Request::get("/none").accept("br");
@@ -251,7 +251,7 @@ fn download_server_asks_for_the_token_before_anything_else() {
 }
 
 #[test]
-fn download_server_tells_the_decoded_length_and_lets_downloads_resume() {
+fn download_server_sends_the_decoded_length_and_resumes() {
     let agent = binary(2, 3_000_000);
     let site = Site::with("releases/1.4.0/agent", &agent);
     site.write("latest/agent", &agent);

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_target_has_kept_inputs() {
+    fn targets_have_kept_inputs() {
         let targets = targets();
         assert!(targets.len() >= 6, "{targets:?}");
         for target in targets {

@@ -85,7 +85,7 @@ mod tests {
     use crate::report;
 
     #[test]
-    fn every_experiment_has_a_section() {
+    fn experiments_have_sections() {
         assert_eq!(EXPERIMENTS.map(|experiment| experiment.name)[..], report::experiments()[..]);
     }
 

@@ -247,7 +247,7 @@ mod tests {
     use crate::servers::kind::Kind;
 
     #[test]
-    fn every_server_has_a_style() {
+    fn servers_have_styles() {
         let all = [
             Kind::Ours,
             Kind::OursSendfileAll,
