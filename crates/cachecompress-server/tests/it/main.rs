@@ -62,8 +62,8 @@ mod plain_http {
 
 /// The program as its operator meets it: flags, exit codes, sockets, signals, logs.
 mod cli {
-    mod cores;
     mod options;
     mod program;
     mod usage;
+    mod workers;
 }
