@@ -37,7 +37,7 @@ pub fn entries_on(disk: &dyn Disk, cache: &Path) -> Vec<PathBuf> {
     below(cache.join("v1/entries")).into_iter().flat_map(below).collect()
 }
 
-/// The bytes of all entries; an entry that vanishes meanwhile has none.
+/// The total length of all entries. An entry that vanishes meanwhile counts as empty.
 #[must_use]
 pub fn entry_bytes(cache: &Path) -> u64 {
     let length = |path: PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -115,7 +115,7 @@ pub fn litter(cache: &Path) -> Vec<String> {
 }
 
 /// Waits until no running program holds a lock of the cache, and removes the files that killed
-/// programs left; returns their number.
+/// programs left. Returns their number.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! A raw HTTP/1.x client: it shows the exact bytes of an answer, and how the answer ended.
+//! A raw HTTP/1.x client, which shows the exact bytes of an answer and its end.
 //!
 //! No HTTP library stands between a test and the wire here, because a library hides what the tests
 //! are about: duplicate header lines, the framing, and whether a body ended or broke off.
@@ -39,27 +39,27 @@ pub struct Request {
     pub host: bool,
 }
 
-/// How the end of a body is told.
+/// The sign of a body's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// There is no body: HEAD, 204, 304.
+    /// No body: HEAD, 204, 304.
     None,
-    /// By `Content-Length`.
+    /// The length in `Content-Length`.
     Length(u64),
-    /// By the final chunk.
+    /// The final chunk.
     Chunked,
-    /// By the end of the connection, which cannot be told from an abort.
+    /// The end of the connection, which cannot be told from an abort.
     Close,
-    /// By HTTP/2's END_STREAM.
+    /// HTTP/2's END_STREAM.
     Stream,
 }
 
-/// How a body ended.
+/// The end of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By the final chunk, the whole `Content-Length`, or END_STREAM.
+    /// The final chunk, the whole `Content-Length`, or END_STREAM.
     Clean,
-    /// In the middle; the text says how.
+    /// An end in the middle, with its description.
     Aborted(String),
 }
 
@@ -81,20 +81,20 @@ pub struct Response {
     pub head: Head,
     /// The content as sent, still coded.
     pub body: Vec<u8>,
-    /// How its end was told.
+    /// The sign of the body's end.
     pub framing: Framing,
-    /// How it ended.
+    /// The end of the body.
     pub end: End,
-    /// When the request had been sent.
+    /// The time at which the request had been sent.
     pub sent: Instant,
-    /// When the first byte of the body arrived.
+    /// The arrival of the body's first byte.
     pub first_byte: Option<Instant>,
-    /// When the last byte of the body arrived.
+    /// The arrival of the body's last byte.
     pub last_byte: Instant,
 }
 
 impl Request {
-    /// Any method.
+    /// Creates a request with any method.
     #[must_use]
     pub fn new(method: &str, target: &str) -> Self {
         Self {
@@ -106,13 +106,13 @@ impl Request {
         }
     }
 
-    /// A GET without an Accept-Encoding.
+    /// Creates a GET without an Accept-Encoding.
     #[must_use]
     pub fn get(target: &str) -> Self {
         Self::new("GET", target)
     }
 
-    /// A HEAD without an Accept-Encoding.
+    /// Creates a HEAD without an Accept-Encoding.
     #[must_use]
     pub fn head(target: &str) -> Self {
         Self::new("HEAD", target)
@@ -151,14 +151,14 @@ impl Request {
         self
     }
 
-    /// The same request with another method.
+    /// Replaces the method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         self.method = method.into();
         self
     }
 
-    /// As it goes over the wire.
+    /// Returns the request's bytes on the wire.
     #[must_use]
     pub fn to_bytes(&self, authority: &str) -> Vec<u8> {
         let mut text = format!("{} {} {}\r\n", self.method, self.target, self.version);
@@ -252,7 +252,7 @@ impl Response {
         self.header("cache-status").unwrap_or_default()
     }
 
-    /// Whether it came from a stored representation.
+    /// Whether the response came from a stored representation.
     #[must_use]
     pub fn is_hit(&self) -> bool {
         self.cache_status() == "cachecompress; hit"
@@ -316,7 +316,7 @@ impl Connection {
         self.send_raw(&bytes)
     }
 
-    /// Sends any bytes.
+    /// Sends bytes as they are.
     ///
     /// # Errors
     ///
@@ -359,7 +359,7 @@ impl Connection {
         Ok(response)
     }
 
-    /// As [`receive`](Self::receive), but hands the content on piece by piece and keeps none of it.
+    /// Reads as [`receive`](Self::receive) does, but passes the content on and keeps none.
     ///
     /// # Errors
     ///
@@ -373,7 +373,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// If the connection ends first, or what comes is no HTTP/1.x response.
+    /// If the connection ends first, or the bytes are no HTTP/1.x response.
     pub fn receive_head(&mut self) -> io::Result<Head> {
         loop {
             let text = self.until(b"\r\n\r\n")?;
@@ -514,12 +514,13 @@ impl Connection {
     }
 }
 
-/// Where to go on searching for a separator of `length` bytes after `seen` bytes without one.
+/// The offset at which the search for a separator of `length` bytes goes on after `seen` bytes
+/// without one.
 fn seen_from(seen: usize, length: usize) -> usize {
     seen.saturating_sub(length - 1)
 }
 
-/// RFC 9112 §6.3.
+/// Determines the framing by RFC 9112 §6.3.
 fn framing(method: &str, head: &Head) -> Framing {
     let chunked = head.all("transfer-encoding").iter().any(|value| value.contains("chunked"));
     let lengths = head.all("content-length");

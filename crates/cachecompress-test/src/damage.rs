@@ -21,8 +21,8 @@ pub struct Damaged {
     pub name: String,
     /// The copy.
     pub bytes: Vec<u8>,
-    /// Whether a reader may take it for good, because it says the same of the same payload, and
-    /// all checksums are right. Every other copy has to be found out.
+    /// Whether a reader may take the copy for good, because it says the same of the same payload,
+    /// and all checksums are right. Every other copy has to be found out.
     pub may_pass: bool,
 }
 
@@ -37,18 +37,18 @@ struct Field {
     name: &'static str,
     at: usize,
     len: usize,
-    /// Whether a change to it, with right checksums, says nothing else of the payload.
+    /// Whether a change to the field, with right checksums, says nothing else of the payload.
     free: fn(&[u8], &[u8]) -> bool,
 }
 
-/// An entry's header length as it says, at most all of it.
+/// The header length that an entry states, at most the length of the entry.
 #[must_use]
 pub fn header_len(entry: &[u8]) -> usize {
     let field = entry.get(HEADER_LEN).and_then(|bytes| bytes.try_into().ok());
     field.map_or(0, |bytes| u32::from_le_bytes(bytes) as usize).min(entry.len())
 }
 
-/// Makes both checksums right, and leaves every other defect.
+/// Makes both checksums right. Other defects stay.
 pub fn seal(entry: &mut [u8]) {
     seal_header(entry);
     seal_trailer(entry);
@@ -72,8 +72,8 @@ pub fn seal_trailer(entry: &mut [u8]) {
     entry[end..].copy_from_slice(&checksum.to_le_bytes());
 }
 
-/// The same entry as another kind (1 representation, 2 unprofitable, 3 encoder at fault), without
-/// its payload, and right in itself.
+/// Makes a consistent entry of another kind (1 representation, 2 unprofitable, 3 encoder at fault)
+/// without the payload.
 #[must_use]
 pub fn without_payload(entry: &[u8], kind: u8) -> Vec<u8> {
     let header = header_len(entry);
@@ -85,7 +85,7 @@ pub fn without_payload(entry: &[u8], kind: u8) -> Vec<u8> {
 }
 
 /// Damage that knows nothing of the format: bits flipped at about `flips` places, cuts at about
-/// as many lengths, additions, zeros, and what `other`, an entry of another name, consists of.
+/// as many lengths, additions, zeros, and parts of `other`, an entry of another name.
 #[must_use]
 pub fn plain(entry: &[u8], other: &[u8], flips: usize) -> Vec<Damaged> {
     let len = entry.len();
@@ -137,7 +137,7 @@ fn spliced(head: &[u8], tail: &[u8]) -> Vec<u8> {
     [&head[..head.len() / 2], &tail[tail.len() / 2..]].concat()
 }
 
-/// Damage to every field of the header and the trailer: see `values`.
+/// Damage to every field of the header and the trailer, by the values of `values`.
 #[must_use]
 pub fn fields(entry: &[u8]) -> Vec<Damaged> {
     let never: fn(&[u8], &[u8]) -> bool = |_, _| false;
@@ -248,13 +248,13 @@ fn both_verdicts(before: &[u8], after: &[u8]) -> bool {
     [before, after].iter().all(|entry| matches!(entry[10], 2 | 3))
 }
 
-/// Letters of another case, and what stands behind the name, name no other coding.
+/// Whether the name means the same coding. Letter case and bytes behind the name do not count.
 fn same_coding(before: &[u8], after: &[u8]) -> bool {
     let name = |entry: &[u8]| entry[64..64 + usize::from(entry[11])].to_ascii_lowercase();
     name(before) == name(after)
 }
 
-/// Whether the fields stay within the header: then they are for people, or to be skipped.
+/// Whether the fields stay within the header. Readers then skip them.
 fn fits(_: &[u8], after: &[u8]) -> bool {
     let mut rest = &after[FIXED..header_len(after)];
     while rest.len() >= 4 && rest[..2] != [0, 0] {

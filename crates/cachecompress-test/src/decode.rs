@@ -1,6 +1,6 @@
-//! Decoders that share nothing with the library's own proof, and what they must find.
+//! Decoders that share nothing with the library's own proof, and digests to hold them against.
 //!
-//! Every decoder here refuses a body that breaks off and a body with bytes after its end: both are
+//! Every decoder here refuses a body that breaks off and a body with bytes after its end. Both are
 //! signs of a mixed or truncated representation.
 
 use std::io::{self, Read as _, Write as _};
@@ -22,8 +22,8 @@ pub const CODINGS: [&str; 4] = ["br", "zstd", "gzip", "deflate"];
 ///
 /// # Errors
 ///
-/// If the body is not exactly one encoded representation; zstd also if the frame wants more than
-/// 8 MiB of window.
+/// If the body is not exactly one encoded representation, or a zstd frame wants more than 8 MiB of
+/// window.
 pub fn decode(coding: &str, body: &[u8]) -> io::Result<Vec<u8>> {
     let mut decoded = Vec::new();
     let rest = match coding {
@@ -61,7 +61,7 @@ pub fn decode(coding: &str, body: &[u8]) -> io::Result<Vec<u8>> {
     Ok(decoded)
 }
 
-/// Returns how many bytes follow the brotli stream's end.
+/// Returns the number of bytes behind the end of the brotli stream.
 fn brotli(body: &[u8], decoded: &mut Vec<u8>) -> io::Result<usize> {
     use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
     let new = StandardAlloc::default;
@@ -131,7 +131,7 @@ pub fn zstd_has_checksum(frame: &[u8]) -> bool {
     frame.get(4).is_some_and(|descriptor| descriptor & 4 != 0)
 }
 
-/// Decodes with the coding's own command line program, `None` where it is not installed.
+/// Decodes with the coding's own command line program. Returns `None` if it is not installed.
 ///
 /// # Panics
 ///
@@ -162,11 +162,11 @@ pub fn decode_by_program(coding: &str, body: &[u8]) -> Option<Vec<u8>> {
     Some(output.stdout)
 }
 
-/// Says on stderr, even under a capturing test runner's nose, that a check did not run.
+/// Reports on stderr that a check did not run, also when the test runner captures output.
 ///
 /// # Panics
 ///
-/// If `CI=true`: there, a skip is a failure.
+/// If `CI=true`, because a skip is a failure there.
 pub fn skipped(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "would skip: {why}");
     // Not `eprintln!`, which the test harness captures.

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use cachecompress::fs::{Disk, DiskFile, FileKind, PRIVATE_PREFIX};
 
-/// Holds `disk` against all that [`Disk`] and [`DiskFile`] promise, in new directories beneath
-/// `dir`. Roots are not looked at: the suite for sources does that.
+/// Holds `disk` against the promises of [`Disk`] and [`DiskFile`], in new directories beneath
+/// `dir`. Roots have their checks in the suite for sources.
 ///
 /// # Panics
 ///
@@ -306,7 +306,7 @@ fn locks_announce(disk: &dyn Disk, dir: &Path) {
     assert_eq!(size(), 0);
     for announced in [1 << 40, 7, 0] {
         held.announce(announced).unwrap();
-        // Where a size would take room, nothing is announced.
+        // Nothing is announced if a size would take room.
         assert!([announced, 0].contains(&size()) && (cfg!(windows) || size() == announced));
     }
     held.announce(5).unwrap();
@@ -323,7 +323,7 @@ fn files_in_use_stay(disk: &dyn Disk, dir: &Path) {
     writer.publish(&path).unwrap();
     let (one, two) = (disk.open(&path).unwrap(), disk.open(&path).unwrap());
     for user in [writer, one, two] {
-        // Where it cannot be told, no file is in use.
+        // No file counts as in use on a platform that cannot tell.
         assert!(cfg!(windows) || !disk.remove_unused(&path).unwrap());
         assert!(cfg!(windows) || contents(&*user) == b"bytes");
     }

@@ -1,4 +1,4 @@
-//! A disk that fails when it is told to, and tells of every call.
+//! A disk whose calls fail by a rule of the test, and are counted.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -44,7 +44,7 @@ pub enum Errno {
     Full,
     /// EIO: the medium failed.
     Io,
-    /// EACCES: it is not allowed.
+    /// EACCES: the call is not allowed.
     Denied,
     /// EMFILE: the process has too many files open.
     TooManyFiles,
@@ -54,7 +54,7 @@ impl Errno {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Full, Self::Io, Self::Denied, Self::TooManyFiles];
 
-    /// The error as the standard library has it.
+    /// Returns the error of the standard library.
     pub fn error(self) -> io::Error {
         io::Error::from_raw_os_error(match self {
             Self::Full => 28,
@@ -65,12 +65,12 @@ impl Errno {
     }
 }
 
-/// How a call fails.
+/// The failure of a call.
 #[derive(Debug)]
 pub enum Fault {
-    /// It does nothing and says so.
+    /// The call does nothing and fails.
     Error(io::Error),
-    /// It does a part. A read returns fewer bytes than it could have, and at least one; a write
+    /// The call does a part. A read returns at least one byte, and fewer than it could. A write
     /// writes some of the bytes and then fails with this error. Any other call fails with it.
     Part(io::Error),
 }
@@ -117,7 +117,7 @@ struct FaultFile {
 #[derive(Debug)]
 struct FaultLock {
     lock: Box<dyn DiskLock>,
-    /// Whether it is one that must be given back before the cache is closed.
+    /// Whether the lock must be given back before the cache is closed.
     counts: bool,
     faults: Arc<Faults>,
 }
@@ -129,7 +129,7 @@ struct FaultRoot {
 }
 
 impl FaultDisk {
-    /// Around `disk`; nothing fails yet.
+    /// Wraps `disk`. Nothing fails yet.
     pub fn new(disk: impl Disk) -> Self {
         let rule: Rule = Arc::new(|_, _| None);
         let faults =
@@ -137,8 +137,8 @@ impl FaultDisk {
         Self { disk: Arc::new(disk), faults: Arc::new(faults) }
     }
 
-    /// Around `disk`; nothing fails, and `watch` is called before each call, on the thread that
-    /// makes it, so that a test can count calls or hold one.
+    /// Wraps `disk`. Nothing fails. `watch` runs before each call, on the thread that makes the
+    /// call, so that a test can count calls or hold one.
     pub fn watched(disk: impl Disk, watch: impl Fn(Op) + Send + Sync + 'static) -> Self {
         let watched = Self::new(disk);
         watched.fail(move |_, op| {
@@ -148,8 +148,8 @@ impl FaultDisk {
         watched
     }
 
-    /// From now on a call fails if `rule`, given its number (from 0) and kind, has a fault for
-    /// it. The rule may take its time: other calls do not wait for it.
+    /// Makes a call fail if `rule`, given its number (from 0) and kind, has a fault for it. Other
+    /// calls do not wait for a slow rule.
     pub fn fail<F: Into<Fault>>(
         &self,
         rule: impl Fn(u64, Op) -> Option<F> + Send + Sync + 'static,
@@ -158,37 +158,37 @@ impl FaultDisk {
         *lock(&self.faults.rule) = rule;
     }
 
-    /// From now on every call of this kind fails.
+    /// Makes every call of this kind fail.
     pub fn fail_op(&self, failing: Op, kind: io::ErrorKind) {
         self.fail(move |_, op| (op == failing).then(|| io::Error::from(kind)));
     }
 
-    /// The call number `call` fails, and all that follow: the disk is gone.
+    /// Makes the call number `call` and all later ones fail, as on a disk that is gone.
     pub fn fail_from(&self, call: u64, kind: io::ErrorKind) {
         self.fail(move |number, _| (number >= call).then(|| io::Error::from(kind)));
     }
 
-    /// From now on nothing fails.
+    /// Ends all failures.
     pub fn heal(&self) {
         self.fail(|_, _| None::<Fault>);
     }
 
-    /// How many calls there have been.
+    /// The number of calls so far.
     pub fn calls(&self) -> u64 {
         self.faults.calls.load(Ordering::SeqCst)
     }
 
-    /// How many files are open, the unnamed ones among them.
+    /// The number of open files, unnamed ones included.
     pub fn open_files(&self) -> usize {
         self.faults.held.files.load(Ordering::SeqCst)
     }
 
-    /// How many files are open that have no name yet.
+    /// The number of open files that have no name yet.
     pub fn unnamed_files(&self) -> usize {
         self.faults.held.unnamed.load(Ordering::SeqCst)
     }
 
-    /// How many locks are held, but for those of having a cache open.
+    /// The number of held locks, without those of open caches.
     pub fn locks(&self) -> usize {
         self.faults.held.locks.load(Ordering::SeqCst)
     }
@@ -199,7 +199,7 @@ impl FaultDisk {
 }
 
 impl Faults {
-    /// Whether the call fails; `Some` if only a part of it is done.
+    /// Counts the call and fails it by the rule. Returns `Some` if it does only a part.
     fn check_part(&self, op: Op) -> io::Result<Option<io::Error>> {
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
         let rule = Arc::clone(&lock(&self.rule));
@@ -214,7 +214,7 @@ impl Faults {
         self.check_part(op)?.map_or(Ok(()), Err)
     }
 
-    /// How much of `len` bytes is read.
+    /// Returns the number of bytes, at most `len`, that the call reads.
     fn check_read(&self, op: Op, len: usize) -> io::Result<usize> {
         Ok(if self.check_part(op)?.is_some() { len.min(1 + len / 3) } else { len })
     }

@@ -1,4 +1,4 @@
-//! HTTP/2 by hand: any frame, in any order, for clients that no library would be.
+//! HTTP/2 by hand: any frame, in any order, for clients that break the rules.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

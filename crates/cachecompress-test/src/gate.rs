@@ -12,13 +12,13 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A closed gate.
+    /// Creates a closed gate.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Lets `passes` more through.
+    /// Lets `passes` more passes through.
     pub fn open(&self, passes: u64) {
         let mut state = self.state.lock().unwrap();
         state.1 = state.1.saturating_add(passes);
@@ -30,7 +30,7 @@ impl Gate {
         self.open(u64::MAX);
     }
 
-    /// Returns how many passes were asked for.
+    /// Returns the number of passes that were asked for.
     #[must_use]
     pub fn arrived(&self) -> u64 {
         self.state.lock().unwrap().0

@@ -12,7 +12,7 @@ use crate::wait::PATIENCE;
 ///
 /// # Errors
 ///
-/// If no whole head arrives, or the request cannot be said in HTTP/2.
+/// If no whole head arrives, or HTTP/2 has no form for the request.
 pub fn fetch(address: SocketAddr, request: &Request) -> io::Result<Response> {
     fetch_all(address, std::slice::from_ref(request))?.remove(0)
 }
@@ -21,7 +21,7 @@ pub fn fetch(address: SocketAddr, request: &Request) -> io::Result<Response> {
 ///
 /// # Errors
 ///
-/// If the connection fails; what happens to single streams stands in their own results.
+/// If the connection fails. A failure of a single stream is in the result of that stream.
 pub fn fetch_all(
     address: SocketAddr,
     requests: &[Request],

@@ -4,11 +4,12 @@
 //!   it, [`decode`] judges its answers, [`site`] makes its files, [`cache_dir`] reads and
 //!   [`damage`] breaks its cache.
 //! - Tests of the library: [`service`] is a client without a socket, [`pack`] an encoder to hold
-//!   and to break, [`gate`] holds threads, [`made`] makes up files, [`FaultDisk`] fails on demand, [`PowerDisk`] loses power.
+//!   and to break, [`gate`] holds threads, [`made`] makes up files, [`FaultDisk`] fails on demand,
+//!   [`PowerDisk`] loses power.
 //! - Suites: [`disk`] and [`source`] hold every implementation of a trait to its promises.
 //! - Both: [`wait`] waits for conditions, [`tools`] finds programs.
 
-#![allow(clippy::unwrap_used, reason = "a suite ends at the first promise that is not kept")]
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
 pub mod cache_dir;
 pub mod client;

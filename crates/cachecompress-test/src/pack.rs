@@ -1,4 +1,4 @@
-//! The coding `x-pack` of the tests: its encoder can be held, and broken in many ways.
+//! The coding `x-pack` of the tests, whose encoder can be held, and broken in many ways.
 //!
 //! Every piece of the source becomes one record: a flag, a length, and bytes. Pieces that are
 //! hexadecimal digits are packed two to a byte.
@@ -245,7 +245,8 @@ fn put(piece: &[u8], raw: bool, out: &mut Vec<u8>) {
     }
 }
 
-/// Two digits to a byte. Tests are not optimised and do this a lot; hence the tables and the loop.
+/// Packs two digits to a byte. Tests are not optimised and do this a lot, hence the tables and the
+/// loop.
 fn pack(piece: &[u8]) -> Option<Vec<u8>> {
     if !piece.len().is_multiple_of(2) {
         return None;
@@ -286,7 +287,7 @@ static PAIRS: [[u8; 2]; 256] = {
     pairs
 };
 
-/// Decodes the records that have come so far.
+/// The decoder of the records that have come so far.
 #[derive(Default)]
 struct PackDecoding {
     pending: Vec<u8>,
@@ -330,7 +331,7 @@ impl Decoding for PackDecoding {
 ///
 /// # Panics
 ///
-/// If it is not whole.
+/// If the body is not whole.
 #[must_use]
 #[track_caller]
 pub fn unpack(coded: &[u8]) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! A disk that can lose power: what was not synced may then be lost, torn, or reordered.
+//! A disk that can lose power. Unsynced data may then be lost, torn, or reordered.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -13,15 +13,15 @@ const SECTOR: usize = 512;
 
 /// A [`MemoryDisk`] that knows which of its bytes and names have reached the medium.
 ///
-/// - A file's bytes have when [`DiskFile::sync`] returned; those written since may be there, or
-///   not, sector by sector, and so may the length.
+/// - A file's bytes have reached it when [`DiskFile::sync`] returns. Each sector written since may
+///   be there or not, and so may the length.
 /// - A name that was given or taken away (a published file, a removed one, a directory, a lock's
-///   file) has when [`settle`](Self::settle) is called; until then each may be there or not, on
-///   its own and whatever came after it. Syncing a file says nothing of its name.
-/// - A lock is never there after a cut, and a file without a name neither.
+///   file) has reached it when [`settle`](Self::settle) is called. Until then each name may be
+///   there or not, independently of later ones. Syncing a file says nothing of its name.
+/// - Locks and files without a name are gone after a cut.
 ///
-/// [`snapshot`](Self::snapshot) holds all that at one moment, from which any number of disks can
-/// be made as they may look once the power is back. Clones share the files.
+/// [`snapshot`](Self::snapshot) keeps the state of one moment. Any number of disks can be made of
+/// it, as they may look after the cut. Clones share the files.
 #[derive(Clone, Debug, Default)]
 pub struct PowerDisk {
     disk: MemoryDisk,
@@ -31,10 +31,10 @@ pub struct PowerDisk {
 /// The changes that a power cut may undo.
 #[derive(Debug, Default)]
 struct Journal {
-    /// All that a path may be: what it is on the medium, and what it became since.
+    /// The history of each path: its state on the medium, and its states since.
     names: BTreeMap<PathBuf, Vec<Node>>,
     files: HashMap<u64, Contents>,
-    /// How often each file is open.
+    /// The number of open handles of each file.
     open: HashMap<u64, usize>,
 }
 
@@ -74,7 +74,7 @@ pub struct Snapshot {
     files: HashMap<u64, Bytes>,
 }
 
-/// A file's bytes on the medium, and those that it had.
+/// A file's bytes on the medium, and its bytes at the cut.
 #[derive(Clone, Debug)]
 struct Bytes {
     synced: Arc<[u8]>,
@@ -97,12 +97,12 @@ pub enum Outcome {
 }
 
 impl PowerDisk {
-    /// An empty disk.
+    /// Creates an empty disk.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Everything reaches the medium.
+    /// Writes everything to the medium.
     pub fn settle(&self) {
         let mut journal = self.journal();
         journal.names.retain(|_, history| {
@@ -114,7 +114,7 @@ impl PowerDisk {
         }
     }
 
-    /// The state that a power cut at this moment starts from.
+    /// Keeps the state of this moment, for a power cut.
     pub fn snapshot(&self) -> Snapshot {
         let journal = self.journal();
         let mut files = HashMap::new();
@@ -176,7 +176,7 @@ fn read(file: &dyn DiskFile) -> Vec<u8> {
 }
 
 impl Snapshot {
-    /// A disk as it may look when the power is back.
+    /// Makes a disk as it may look after the cut.
     pub fn survivor(&self, outcome: Outcome) -> PowerDisk {
         let disk = PowerDisk::new();
         let mut random = match outcome {
@@ -295,7 +295,7 @@ impl Disk for PowerDisk {
     }
 
     fn remove_unused(&self, path: &Path) -> io::Result<bool> {
-        // Not the disk's own, for which the journal has every file open.
+        // The disk's own answer would count the journal's handle of every file.
         let inode = self.disk.stat(path)?.fingerprint.inode;
         if self.journal().open.get(&inode).is_some_and(|times| *times > 0) {
             return Ok(false);

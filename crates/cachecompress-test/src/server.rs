@@ -1,4 +1,4 @@
-//! The program under test: started, asked, stopped.
+//! The program under test: its start, its requests, its end.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -19,13 +19,13 @@ use crate::wait::{PATIENCE, eventually};
 /// Physical memory, in KiB.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// The most so far.
+    /// The maximum so far.
     pub peak: u64,
-    /// At present.
+    /// The present amount.
     pub now: u64,
 }
 
-/// How the program is started. Every setter consumes and returns it.
+/// The settings of a start of the program. Every setter consumes and returns them.
 #[derive(Clone, Debug)]
 pub struct Launch {
     program: PathBuf,
@@ -44,12 +44,12 @@ pub struct Server {
     address: SocketAddr,
     admin: SocketAddr,
     stderr: Arc<Mutex<String>>,
-    /// Removed after the server has ended, unless the test brought its own.
+    /// The directory to remove after the server's end. `None` if the test brought its own.
     own_cache: Option<Arc<TempDir>>,
 }
 
 impl Launch {
-    /// Will serve `site` with `program`, each server with a cache directory of its own.
+    /// Serves `site` with `program`. Each server gets a cache directory of its own.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>, site: &Path) -> Self {
         Self {
@@ -69,8 +69,8 @@ impl Launch {
         self
     }
 
-    /// Starts it through another program that takes a command line and becomes it, as `setpriv`
-    /// does; separated by white space.
+    /// Starts the program through another one that takes a command line and becomes it, as
+    /// `setpriv` does. White space separates the arguments of `command`.
     #[must_use]
     pub fn through(mut self, command: &str) -> Self {
         self.through = command.split_whitespace().map(OsString::from).collect();
@@ -110,7 +110,7 @@ impl Launch {
     ///
     /// # Panics
     ///
-    /// If it does not.
+    /// If it prints none.
     #[must_use]
     pub fn start(self) -> Server {
         let own = self.cache.is_none();
@@ -158,7 +158,7 @@ impl Launch {
     }
 }
 
-/// The program with no settings from the outer environment.
+/// Makes a command of the program, without settings from the outer environment.
 #[must_use]
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
@@ -240,13 +240,13 @@ fn text_of(text: &Mutex<String>) -> String {
 }
 
 impl Server {
-    /// Where the site is served.
+    /// The address of the site.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where the admin listener is.
+    /// The address of the admin listener.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
@@ -278,7 +278,7 @@ impl Server {
         text_of(&self.stderr)
     }
 
-    /// Asks on a connection of its own over HTTP/1.1.
+    /// Sends a request over HTTP/1.1, on a connection of its own.
     ///
     /// # Panics
     ///
@@ -289,7 +289,7 @@ impl Server {
         self.fetch_over(Protocol::Http1, request)
     }
 
-    /// Asks on a connection of its own.
+    /// Sends a request on a connection of its own.
     ///
     /// # Panics
     ///
@@ -304,18 +304,18 @@ impl Server {
         answer.unwrap_or_else(|error| panic!("{error}, {protocol:?}, {request:?}"))
     }
 
-    /// GET with this Accept-Encoding.
+    /// Sends a GET with this Accept-Encoding.
     #[must_use]
     #[track_caller]
     pub fn get(&self, target: &str, accept_encoding: &str) -> Response {
         self.fetch(&Request::get(target).accept(accept_encoding))
     }
 
-    /// Asks until the answer comes from a stored representation.
+    /// Repeats a request until a stored representation answers it.
     ///
     /// # Panics
     ///
-    /// If none does within [`PATIENCE`].
+    /// If that takes more than [`PATIENCE`].
     #[track_caller]
     pub fn until_hit(&self, request: &Request) -> Response {
         let what = format!("a hit for {request:?}");
@@ -326,7 +326,7 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If the admin listener does not give it.
+    /// If the admin listener does not answer with 200.
     #[must_use]
     #[track_caller]
     pub fn metrics(&self) -> String {
@@ -335,21 +335,21 @@ impl Server {
         String::from_utf8(answer.decoded()).expect("metrics are text")
     }
 
-    /// The sum of a metric's samples that carry all of these labels; 0 if there are none.
+    /// The sum of a metric's samples that carry all of these labels, 0 if there are none.
     #[must_use]
     #[track_caller]
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         sum(&self.metrics(), name, labels)
     }
 
-    /// How many encodes have been started, in any coding.
+    /// The number of encodes started so far, in all codings.
     #[must_use]
     #[track_caller]
     pub fn encodes(&self) -> u64 {
         self.metric("cachecompress_encodes_total", &[]) as u64
     }
 
-    /// How many entries the cache holds.
+    /// The number of entries in the cache.
     #[must_use]
     #[track_caller]
     pub fn entries(&self) -> u64 {
@@ -371,8 +371,7 @@ impl Server {
         });
     }
 
-    /// The most physical memory that the program has had so far, and what it has now, in KiB
-    /// (Linux).
+    /// The program's physical memory, in KiB (Linux).
     ///
     /// # Panics
     ///
@@ -389,7 +388,7 @@ impl Server {
         Memory { peak: figure("VmHWM:"), now: figure("VmRSS:") }
     }
 
-    /// How many files and sockets the program has open (Linux).
+    /// The number of files and sockets that the program has open (Linux).
     ///
     /// # Panics
     ///
@@ -435,7 +434,7 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If it exits with anything else.
+    /// If it exits with another status.
     #[cfg(unix)]
     pub fn stop(&mut self) {
         self.signal(rustix::process::Signal::TERM);

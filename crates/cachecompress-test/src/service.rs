@@ -122,7 +122,7 @@ pub fn decode(coding: &str, coded: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A request without a body.
+/// Makes a request without a body.
 ///
 /// # Panics
 ///

@@ -7,16 +7,16 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 
-/// A directory to be served. It is removed when dropped.
+/// A directory to serve. It is removed when dropped.
 ///
-/// What a test does to its site has to work; these methods panic otherwise.
+/// These methods panic if the file system refuses a change to the site.
 #[derive(Debug)]
 pub struct Site {
     directory: TempDir,
 }
 
 impl Site {
-    /// An empty site.
+    /// Creates an empty site.
     ///
     /// # Panics
     ///
@@ -28,7 +28,7 @@ impl Site {
         Self { directory }
     }
 
-    /// A site with one file.
+    /// Creates a site with one file.
     #[must_use]
     pub fn with(name: &str, bytes: &[u8]) -> Self {
         let site = Self::new();
@@ -36,13 +36,13 @@ impl Site {
         site
     }
 
-    /// Where it lies.
+    /// The path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Where one of its files lies.
+    /// The path of the file `name`.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.path().join(name)
@@ -71,8 +71,8 @@ impl Site {
         fs::rename(self.file(&beside), self.file(name)).expect("a rename in one directory");
     }
 
-    /// Overwrites a file in place, piece by piece, as `cp` and `rsync --inplace` do: the inode
-    /// stays, and in between both versions are in it.
+    /// Overwrites a file in place, piece by piece, as `cp` and `rsync --inplace` do. The inode
+    /// stays, and holds both versions meanwhile.
     ///
     /// # Panics
     ///
@@ -144,7 +144,7 @@ impl Numbers {
 }
 
 /// Text of `length` bytes that compresses about four to one: words of a vocabulary of 2,048, the
-/// first ones more often. Another seed, another text.
+/// first ones more often. Each seed has a text of its own.
 #[must_use]
 pub fn text(seed: u64, length: usize) -> Vec<u8> {
     let mut numbers = Numbers(seed ^ 0x7465_7874);
@@ -205,8 +205,8 @@ pub fn hex(length: usize, seed: u64) -> Vec<u8> {
     random(seed, length).into_iter().map(digit).collect()
 }
 
-/// The names of all files below a directory, links not followed; what vanishes meanwhile is left
-/// out.
+/// The paths of all files below a directory. Links are not followed. Files that vanish meanwhile
+/// are left out.
 #[must_use]
 pub fn files_below(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -8,7 +8,7 @@ use cachecompress::source::{Content, Found, Source, SourceFile};
 /// Files by path.
 pub type Site = Vec<(String, Vec<u8>)>;
 
-/// Holds sources that `make` makes of files against all that [`Source`] promises.
+/// Holds the sources that `make` makes of files against the promises of [`Source`].
 ///
 /// # Panics
 ///
@@ -23,7 +23,7 @@ pub fn conformance<S: Source>(make: impl Fn(&Site) -> S) {
     }
 }
 
-/// Holds sources that hide names that start with a dot against that.
+/// Checks that the sources of `make` hide names that start with a dot.
 ///
 /// # Panics
 ///
@@ -54,7 +54,7 @@ pub fn hides_dotfiles<S: Source>(make: impl Fn(&Site) -> S) {
     }
 }
 
-/// Holds a source that has exactly the files of `site` against all that [`Source`] promises.
+/// Holds a source that has exactly the files of `site` against the promises of [`Source`].
 ///
 /// # Panics
 ///
@@ -109,15 +109,15 @@ fn parse(path: &str) -> SourcePath {
     SourcePath::parse(path.as_bytes()).unwrap_or_else(|| panic!("no source path: {path:?}"))
 }
 
-/// Looks up what must not be an error.
+/// Looks up a path.
 ///
 /// # Panics
 ///
-/// If it is one, or `path` is no source path.
+/// If the lookup fails, or `path` is no source path.
 #[must_use]
 pub fn lookup(source: &dyn Source, path: &str) -> Found {
     let found = source.lookup(&parse(path)).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-    // The look-up has brought all of the way to it into the kernel's memory.
+    // The lookup has brought the directories on the way into the kernel's memory.
     match (source.lookup_nowait(&parse(path)), &found) {
         (None, _)
         | (Some(Found::Nothing), Found::Nothing)
@@ -135,11 +135,11 @@ pub fn lookup(source: &dyn Source, path: &str) -> Found {
     found
 }
 
-/// The bytes of `file`, and their digest if it brought one.
+/// Reads `file`, and checks its fingerprint.
 ///
 /// # Panics
 ///
-/// If they cannot be read.
+/// If the bytes cannot be read, or the fingerprint is another one.
 #[must_use]
 pub fn read(file: &SourceFile) -> Vec<u8> {
     match &file.content {
@@ -160,11 +160,11 @@ pub fn read(file: &SourceFile) -> Vec<u8> {
     }
 }
 
-/// Expects the file `path` with `bytes`; a digest, where there is one, must be theirs.
+/// Expects the file `path` with `bytes`, and their digest if it has one.
 ///
 /// # Panics
 ///
-/// If there is something else.
+/// If the lookup finds anything else.
 pub fn expect_file(source: &dyn Source, path: &str, bytes: &[u8]) {
     for _ in 0..2 {
         let found = lookup(source, path);
@@ -182,7 +182,7 @@ pub fn expect_file(source: &dyn Source, path: &str, bytes: &[u8]) {
 ///
 /// # Panics
 ///
-/// If something is.
+/// If the lookup finds anything.
 pub fn expect_nothing(source: &dyn Source, path: &str) {
     let found = lookup(source, path);
     assert!(matches!(found, Found::Nothing), "{path:?} is {found:?}");

@@ -1,20 +1,21 @@
-//! The outside tools and real files that some tests need.
+//! Programs and files from outside that some tests need.
 //!
-//! `cargo xtask test` reads from the sources what is asked for here, installs it where it may, and
-//! tells the tests where it is: whoever writes `require("nginx")` in a test has nothing else to do.
+//! `cargo xtask test` finds the calls of these functions in the sources, installs the named tools
+//! where it may, and passes their paths to the tests. A test needs only `require("nginx")`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The path of the program `tool`; `None`, after a loud `SKIPPED` line, where it is missing.
+/// The path of the program `tool`. If it is missing, prints a loud `SKIPPED` line and returns
+/// `None`.
 ///
-/// A test that gets `None` returns. Looked for in the variable `CACHECOMPRESS_TEST_<TOOL>`, in
-/// what an earlier `cargo xtask test` installed, and on the `PATH`. `redbot` is the Python that
-/// has the packages `redbot` and `httplint`.
+/// A test that gets `None` returns. The places of the search are the variable
+/// `CACHECOMPRESS_TEST_<TOOL>`, the installations of earlier `cargo xtask test` runs, and the
+/// `PATH`. `redbot` is the Python that has the packages `redbot` and `httplint`.
 ///
 /// # Panics
 ///
-/// If the tool is missing and `CI=true`: there a test that does not run is a failure.
+/// If the tool is missing and `CI=true`, because a skip is a failure there.
 #[must_use]
 #[track_caller]
 pub fn require(tool: &str) -> Option<PathBuf> {
@@ -25,8 +26,8 @@ pub fn require(tool: &str) -> Option<PathBuf> {
     found(tool, installed.filter(|path| path.exists()).or_else(|| on_path(tool)))
 }
 
-/// The directory of real input: npm packages, each in `<name>-<version>`; `None`, after a loud
-/// `SKIPPED` line, where it has not been fetched.
+/// The directory of real input: npm packages, each in `<name>-<version>`. If it has not been
+/// fetched, prints a loud `SKIPPED` line and returns `None`.
 ///
 /// # Panics
 ///
@@ -40,10 +41,10 @@ pub fn corpus() -> Option<PathBuf> {
     found("corpus", fetched)
 }
 
-/// The shipped program, `CACHECOMPRESS_TEST_RELEASE`; `None`, after a loud `SKIPPED` line, where it
-/// has not been built.
+/// The shipped program, `CACHECOMPRESS_TEST_RELEASE`. If it has not been built, prints a loud
+/// `SKIPPED` line and returns `None`.
 ///
-/// Not looked for elsewhere: what lies about may be of another day.
+/// The search has no other place, because a program found elsewhere may be an older build.
 ///
 /// # Panics
 ///
@@ -69,13 +70,13 @@ fn skip(name: &str, ci: bool) {
     let place = std::panic::Location::caller();
     let sentence = format!("SKIPPED {place}: needs {name}; `cargo xtask test` sees to it");
     assert!(!ci, "{sentence}");
-    // Not `eprintln!`: the test runner keeps to itself what a passing test prints.
+    // The test runner captures `eprintln!` of a passing test.
     drop(writeln!(std::io::stderr(), "\n{sentence}"));
 }
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    // Servers live in directories that only root has on its path.
+    // Servers lie in directories that only root has on its path.
     let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     dirs.map(|dir| dir.join(program)).find(|candidate| candidate.is_file())
 }

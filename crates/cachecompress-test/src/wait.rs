@@ -1,37 +1,37 @@
 //! Waiting for a condition, with one bound for all tests.
 //!
-//! A bound says that something hangs. It is no measurement, so it is far longer than anything takes
-//! on a machine of two cores with fifty busy programs beside the tests.
+//! A condition that is not met within the bound hangs. The bound is no measurement, so it is far
+//! longer than anything takes on two cores with fifty busy programs beside the tests.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a test waits for one condition before it fails.
+/// The time that a test waits for one condition before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-/// How long one test on a runtime of its own may take. Longer than [`PATIENCE`], so that the
-/// condition that never comes true fails the test, with its name.
+/// The time that one test on a runtime of its own may take. It is longer than [`PATIENCE`], so that
+/// a condition that never comes true fails the test under its own name.
 pub const TEST: Duration = Duration::from_secs(300);
-/// How long a gate holds a thread that the test never lets go. Longer than [`TEST`], so that no gate
-/// opens under a test that still runs.
+/// The time that a gate holds a thread that the test never lets go. It is longer than [`TEST`], so
+/// that no gate opens under a running test.
 pub const HELD: Duration = Duration::from_secs(600);
 
-/// Asks every 10 ms until there is an answer.
+/// Calls `ask` every 10 ms until it returns a value.
 ///
 /// # Panics
 ///
-/// If there is none within [`PATIENCE`].
+/// If it returns none within [`PATIENCE`].
 #[track_caller]
 pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
     eventually_within(PATIENCE, what, ask)
 }
 
-/// As [`eventually`], with another bound.
+/// Waits as [`eventually`] does, with another bound.
 ///
 /// # Panics
 ///
-/// If there is no answer in time.
+/// If `ask` returns no value in time.
 #[track_caller]
 pub fn eventually_within<T>(within: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + within;
@@ -44,11 +44,11 @@ pub fn eventually_within<T>(within: Duration, what: &str, mut ask: impl FnMut() 
     }
 }
 
-/// Waits on a runtime until `is_so`.
+/// Waits on a runtime until `is_so` is true.
 ///
 /// # Panics
 ///
-/// If it is not so within [`PATIENCE`].
+/// If that takes more than [`PATIENCE`].
 pub async fn until(is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
@@ -68,7 +68,7 @@ pub fn at_end_of_thread(ended: &Arc<AtomicBool>) {
     thread_local! {
         static ENDED: RefCell<Option<Ended>> = const { RefCell::new(None) };
     }
-    // Only the first: one that is replaced is dropped before the thread has ended.
+    // The first value stays, because a replaced one is dropped before the thread ends.
     ENDED.with_borrow_mut(|told| {
         told.get_or_insert_with(|| Ended(Arc::clone(ended)));
     });
