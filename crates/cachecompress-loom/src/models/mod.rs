@@ -7,7 +7,7 @@ mod versioned;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs `model` in every interleaving with at most `preemptions` switches away from a thread that
-/// could go on, or as many as `LOOM_MAX_PREEMPTIONS` says; prints how many those were.
+/// could go on, or as many as `LOOM_MAX_PREEMPTIONS` says. Prints the number of interleavings.
 ///
 /// Nearly all faults of concurrent code show with two such switches; without a bound the larger
 /// models take hours.

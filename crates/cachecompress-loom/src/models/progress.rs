@@ -12,8 +12,8 @@ use crate::concurrency::sync::Arc;
 
 type Plain = Progress<&'static str, &'static str>;
 
-/// A wake-up between a watcher's look and its registration must not be lost. loom reports a thread
-/// that is never woken as a deadlock.
+/// An event between a watcher's check and its registration must wake it. loom reports a thread that
+/// is never woken as a deadlock.
 #[test]
 fn watcher_is_woken_by_an_event_during_its_registration() {
     explore("a commit and a watcher", 2, || {
@@ -61,7 +61,7 @@ fn committed_bytes_are_never_taken_back() {
     });
 }
 
-/// Two ends race. One of them counts, for every watcher and for ever.
+/// Two ends race. One of them is the outcome, for every watcher and for ever.
 #[test]
 fn progress_keeps_one_outcome_when_two_ends_race() {
     explore("two ends", 3, || {

@@ -18,12 +18,12 @@ enum Why {
 
 type Plain = SingleFlight<u8, u8, Why>;
 
-/// How a leader ends.
+/// The end of a leader.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Finishes,
     Fails,
-    /// As by a panic: unwinding drops it. (loom itself cannot switch threads while one unwinds.)
+    /// The end by a panic, which drops the leader. (loom cannot switch threads during one.)
     IsDropped,
 }
 
@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// One participant: leads or follows to the end; tells whether it led.
+    /// Leads or follows to the end. Returns whether it led.
     fn take_part(&self, end: End) -> bool {
         match self.flights.join(&1) {
             Join::Lead(lead) => {
@@ -96,7 +96,7 @@ fn three_take_part(name: &str, end: End) {
         }
         match end {
             End::Finishes => assert_eq!(produced, 1, "made more than once"),
-            // A failure is no product: each of them may have tried.
+            // A failure is no product, so each participant may have tried.
             End::Fails | End::IsDropped => assert!((1..=3).contains(&produced)),
         }
         assert_eq!(world.flights.len(), 0, "a flight that has ended is kept");
@@ -118,8 +118,8 @@ fn dropped_leader_wakes_its_followers() {
     three_take_part("a leader that is dropped", End::IsDropped);
 }
 
-/// The next leader begins after the end of the flight before. Between that end and the removal of
-/// its key, two would lead at once.
+/// A leader begins after the end of the flight before it. If it began between that end and the
+/// removal of the key, two would lead at once.
 #[test]
 fn join_leads_only_after_the_end_that_it_races_with() {
     explore("a join at the end", 3, || {
@@ -141,7 +141,7 @@ fn join_leads_only_after_the_end_that_it_races_with() {
     });
 }
 
-/// A lookup that began too early is joined, and then a later one, never the same again.
+/// A request joins a lookup that began too early, and then a later one, never the same again.
 #[test]
 fn second_join_running_finds_a_later_flight() {
     explore("two joins of running flights", 3, || {
@@ -160,7 +160,7 @@ fn second_join_running_finds_a_later_flight() {
     });
 }
 
-/// A shutdown waits for all that are under way while they end and others begin.
+/// A shutdown waits for the flights under way while they end and others begin.
 #[test]
 fn shutdown_ends_while_flights_end_and_begin() {
     explore("a shutdown", 3, || {

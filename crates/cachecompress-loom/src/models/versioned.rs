@@ -9,81 +9,83 @@ use crate::concurrency::versioned::{Generations, Put, Versioned};
 
 #[test]
 fn slow_lookup_never_replaces_a_later_result() {
-    explore("a slow look", 3, || {
-        let (looks, latest) = (Generations::default(), Arc::new(Versioned::new()));
-        let (early, late) = (looks.begin(), looks.begin());
-        let slow = Arc::clone(&latest);
+    explore("a slow lookup", 3, || {
+        let (generations, slot) = (Generations::default(), Arc::new(Versioned::new()));
+        let (early, late) = (generations.begin(), generations.begin());
+        let slow = Arc::clone(&slot);
         let slow = thread::spawn(move || slow.put(early, Some("old")));
-        assert_eq!(latest.put(late, Some("new")), Put::Stored);
-        assert_eq!(latest.get(), Some("new"), "taken back at once");
+        assert_eq!(slot.put(late, Some("new")), Put::Stored);
+        assert_eq!(slot.get(), Some("new"), "taken back at once");
         slow.join().unwrap();
-        assert_eq!(latest.get(), Some("new"));
+        assert_eq!(slot.get(), Some("new"));
     });
 }
 
-/// An encode saw the source change: what was looked at before that is not to be trusted.
+/// An encode that sees its source change empties the slot. The results of lookups from before that
+/// are not to be trusted.
 #[test]
 fn emptied_slot_stays_empty_after_an_older_lookup() {
-    explore("a distrust", 3, || {
-        let (looks, latest) = (Arc::new(Generations::default()), Arc::new(Versioned::new()));
-        latest.put(looks.begin(), Some("old"));
-        let again = (looks.begin(), Arc::clone(&latest));
-        let again = thread::spawn(move || again.1.put(again.0, Some("old")));
-        let job = (Arc::clone(&looks), Arc::clone(&latest));
+    explore("an emptied slot", 3, || {
+        let generations = Arc::new(Generations::default());
+        let slot = Arc::new(Versioned::new());
+        slot.put(generations.begin(), Some("old"));
+        let older = (generations.begin(), Arc::clone(&slot));
+        let older = thread::spawn(move || older.1.put(older.0, Some("old")));
+        let job = (Arc::clone(&generations), Arc::clone(&slot));
         let job = thread::spawn(move || {
-            let seen = job.0.begin();
-            assert_eq!(job.1.put(seen, None), Put::Stored);
+            let generation = job.0.begin();
+            assert_eq!(job.1.put(generation, None), Put::Stored);
             assert_eq!(job.1.get(), None);
         });
-        again.join().unwrap();
+        older.join().unwrap();
         job.join().unwrap();
-        assert_eq!(latest.get(), None);
-        assert_eq!(latest.put(looks.begin(), Some("new")), Put::Stored);
+        assert_eq!(slot.get(), None);
+        assert_eq!(slot.put(generations.begin(), Some("new")), Put::Stored);
     });
 }
 
-/// Places are taken one by one, also by threads that know nothing of each other.
+/// Threads that know nothing of each other take different generations.
 #[test]
 fn generations_differ_across_threads() {
-    explore("two looks at once", 3, || {
-        let looks = Arc::new(Generations::default());
-        let other = Arc::clone(&looks);
+    explore("two lookups at once", 3, || {
+        let generations = Arc::new(Generations::default());
+        let other = Arc::clone(&generations);
         let other = thread::spawn(move || other.begin());
-        let here = looks.begin();
+        let here = generations.begin();
         assert_ne!(here, other.join().unwrap());
-        assert!(here < looks.begin());
+        assert!(here < generations.begin());
     });
 }
 
-/// A huge file goes out while it is hashed, and is looked at again meanwhile.
+/// A huge file, which is sent while it is hashed, and looked up again meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Huge {
     Unhashed,
     Known,
 }
 
-/// The end of a hash and a look that finds the same file, as `representations::resource` has
-/// them: the hash used to be forgotten when that look was told last, and was made once more.
+/// A hash ends while a lookup finds the same file, as in `catalog::lookup`. The result of the hash was
+/// lost when the lookup put its own last, and the file was hashed once more.
 #[test]
 fn hash_result_survives_a_concurrent_lookup() {
-    explore("a hash and a look", 3, || {
-        let (looks, latest) = (Generations::default(), Arc::new(Versioned::new()));
+    explore("a hash and a lookup", 3, || {
+        let (generations, slot) = (Generations::default(), Arc::new(Versioned::new()));
         let hashing = Arc::new(AtomicBool::new(true));
-        let first = looks.begin();
-        latest.put(first, Some(Huge::Unhashed));
-        let (job, told) = (Arc::clone(&latest), Arc::clone(&hashing));
+        let first = generations.begin();
+        slot.put(first, Some(Huge::Unhashed));
+        let (job, told) = (Arc::clone(&slot), Arc::clone(&hashing));
         let job = thread::spawn(move || {
             let put = job.put(first, Some(Huge::Known));
             told.store(false, Ordering::SeqCst);
             put
         });
-        let second = looks.begin();
-        let put = latest.put_unless(second, Some(Huge::Unhashed), |held| match held {
+        let second = generations.begin();
+        let put = slot.put_unless(second, Some(Huge::Unhashed), |held| match held {
             Huge::Known => true,
             Huge::Unhashed => hashing.load(Ordering::SeqCst),
         });
         assert!(matches!(put, Put::Kept(_)), "a second hash begins: {put:?}");
         assert_eq!(job.join().unwrap(), Put::Stored);
-        assert_eq!(latest.get(), Some(Huge::Known));
+        assert_eq!(slot.get(), Some(Huge::Known));
     });
 }
