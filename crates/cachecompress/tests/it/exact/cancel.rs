@@ -1,5 +1,5 @@
-//! A client may leave at every await of a request and of its body: others are unharmed, and
-//! nothing is left held.
+//! Clients that leave at any await of a request or of its body. Others are unharmed, and nothing
+//! stays held.
 
 #![cfg(all(unix, feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(
@@ -23,7 +23,7 @@ use cachecompress_test::site::hex;
 use cachecompress_test::wait::until;
 use http::Response;
 
-/// Drops `future` after it was polled so often; its output, if it was ready by then.
+/// Drops `future` after `polls` polls. Returns its output if it was ready by then.
 async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -41,7 +41,7 @@ async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Reads so many chunks of a body, and drops it; whether that was all of it.
+/// Reads `count` chunks of a body, and drops it. Returns whether that was all of it.
 async fn chunks(count: usize, response: Response<Body>) -> bool {
     use http_body_util::BodyExt as _;
     let mut body = response.into_body();
@@ -54,7 +54,7 @@ async fn chunks(count: usize, response: Response<Body>) -> bool {
     false
 }
 
-/// How many descriptors of this process lead beneath `directory`, also to files without a name.
+/// The number of this process's descriptors beneath `directory`, those of unnamed files included.
 #[cfg(target_os = "linux")]
 fn descriptors(directory: &Path) -> usize {
     let list = fs::read_dir("/proc/self/fd").unwrap();
@@ -71,7 +71,7 @@ fn descriptors(_: &Path) -> usize {
 const SMALL: &str = "/small.txt";
 const LARGE: &str = "/large.txt";
 
-/// Two files.
+/// A directory with two files.
 fn site() -> tempfile::TempDir {
     let site = tempfile::tempdir().unwrap();
     for (path, len) in [(SMALL, 3_000), (LARGE, 3 * PIECE)] {
@@ -80,7 +80,7 @@ fn site() -> tempfile::TempDir {
     site
 }
 
-/// A service over those files, with a new cache.
+/// A service over these files, with a new cache.
 fn fresh(site: &Path, directory: &Path) -> ServeCompressed {
     let cache = Cache::builder(directory.join("cache")).build().unwrap();
     ServeCompressed::builder(Directory::new(site).unwrap())
@@ -108,7 +108,7 @@ fn assert_whole(answer: &Answer, path: &str) {
     assert!(answer.status == 200 && answer.decoded() == bytes_of(path), "{:?}", answer.headers);
 }
 
-/// The requests that differ in what they wait for.
+/// Requests that wait for different things.
 fn requests() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
     let coded = ("accept-encoding", "gzip");
     let insists = ("accept-encoding", "gzip, identity;q=0");
@@ -122,8 +122,8 @@ fn requests() -> Vec<(&'static str, Vec<(&'static str, &'static str)>)> {
     ]
 }
 
-/// After all that was done: nothing runs, nothing is locked, and once the service is gone nothing
-/// is open.
+/// Asserts that nothing runs and nothing is locked, and that nothing is open once the service is
+/// gone.
 async fn assert_nothing_is_held(
     service: ServeCompressed,
     [site, directory]: [&Path; 2],
@@ -132,7 +132,7 @@ async fn assert_nothing_is_held(
     settled(&service).await;
     let held = || locks(&directory.join("cache")).len();
     until(|| held() == 0).await;
-    // No look-up and no flight was left behind that a later request would wait for.
+    // A lookup or a flight left behind would make these requests wait.
     for path in [SMALL, LARGE] {
         let answer = get(&service, path, &[("accept-encoding", "gzip")]).await;
         assert_whole(&answer, path);
@@ -144,56 +144,45 @@ async fn assert_nothing_is_held(
     until(|| descriptors(directory) + descriptors(site) == 0).await;
 }
 
+/// Drops each request after each number of polls until it ends within them. Another client has the
+/// same request `beside` it, or none is there.
+async fn leave_after_any_poll(beside: bool) {
+    let (site, mut cases) = (site(), 0);
+    for (path, fields) in requests() {
+        for polls in 0.. {
+            let directory = tempfile::tempdir().unwrap();
+            let service = fresh(site.path(), directory.path());
+            let when = format!("{path}, {fields:?}, {polls} polls");
+            let other = beside.then(|| {
+                let (service, fields) = (service.clone(), fields.clone());
+                tokio::spawn(async move { get(&service, path, &fields).await })
+            });
+            // The request is polled on this thread, so that the other client runs beside it.
+            let left = polled(polls, async { read(open(&service, path, &fields).await).await });
+            let left = left.await;
+            if let Some(other) = other {
+                assert_whole(&other.await.unwrap(), path);
+            }
+            assert_nothing_is_held(service, [site.path(), directory.path()], &when).await;
+            cases += 1;
+            if let Some(answer) = left {
+                assert_whole(&answer, path);
+                break;
+            }
+            assert!(polls < 200, "{when}: it never ends");
+        }
+    }
+    println!("{cases} cases");
+}
+
 #[test]
 fn client_harms_no_other_when_it_leaves_after_any_poll() {
-    run(async {
-        let (site, mut cases) = (site(), 0);
-        for (path, fields) in requests() {
-            for polls in 0.. {
-                let directory = tempfile::tempdir().unwrap();
-                let service = fresh(site.path(), directory.path());
-                let when = format!("{path}, {fields:?}, {polls} polls");
-                let other = tokio::spawn({
-                    let (service, fields) = (service.clone(), fields.clone());
-                    async move { get(&service, path, &fields).await }
-                });
-                // The response and all of its body; on this thread, so that the other is beside it.
-                let left = polled(polls, async { read(open(&service, path, &fields).await).await });
-                let left = left.await;
-                assert_whole(&other.await.unwrap(), path);
-                assert_nothing_is_held(service, [site.path(), directory.path()], &when).await;
-                cases += 1;
-                if let Some(answer) = left {
-                    assert_whole(&answer, path);
-                    break;
-                }
-                assert!(polls < 200, "{when}: it never ends");
-            }
-        }
-        println!("{cases} cases");
-    });
+    run(leave_after_any_poll(true));
 }
 
 #[test]
 fn client_leaves_nothing_held_when_it_leaves_after_any_poll() {
-    run(async {
-        let (site, mut cases) = (site(), 0);
-        for (path, fields) in requests() {
-            for polls in 0.. {
-                let directory = tempfile::tempdir().unwrap();
-                let service = fresh(site.path(), directory.path());
-                let left = polled(polls, async { read(open(&service, path, &fields).await).await });
-                let left = left.await;
-                let when = format!("{path}, {fields:?}, {polls} polls");
-                assert_nothing_is_held(service, [site.path(), directory.path()], &when).await;
-                cases += 1;
-                if left.is_some() {
-                    break;
-                }
-            }
-        }
-        println!("{cases} cases");
-    });
+    run(leave_after_any_poll(false));
 }
 
 #[test]

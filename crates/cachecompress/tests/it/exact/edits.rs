@@ -1,4 +1,4 @@
-//! Edits while a look-up or a hash is under way.
+//! Edits while a lookup or a hash is under way.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
@@ -8,55 +8,65 @@ use std::time::Duration;
 use cachecompress::source::SourceFile;
 use cachecompress::{Memory, ServeCompressed};
 use cachecompress_test::gate::Gate;
-use cachecompress_test::service::{LONG, get, head, run};
+use cachecompress_test::service::{Answer, LONG, get, head, run};
 use cachecompress_test::wait::until;
+use tokio::task::JoinHandle;
 
 use crate::fixture::edited::{Edited, HUGE, always_looks, made};
 
 const SHORT: Duration = Duration::from_millis(30);
 
-/// A request shares a look-up that is under way. A look-up from before an edit was shared with
+/// A GET under way.
+fn ask(service: &ServeCompressed) -> JoinHandle<Answer> {
+    let service = service.clone();
+    tokio::spawn(async move { get(&service, "/a.txt", &[]).await })
+}
+
+/// Edits a file while the lookup of a first request is held, and asks again before it ends. Returns
+/// the service and the two responses.
+async fn edit_during_a_lookup(
+    before: Option<SourceFile>,
+    after: &'static str,
+) -> (ServeCompressed, [Answer; 2]) {
+    let source = Edited::new(before);
+    let service = always_looks(&source);
+    let first = ask(&service);
+    until(|| source.lookups.arrived() == 1).await;
+    tokio::time::sleep(SHORT).await;
+    source.edit(SourceFile::new(after));
+    let second = ask(&service);
+    tokio::time::sleep(SHORT).await;
+    source.lookups.open_wide();
+    (service, [first.await.unwrap(), second.await.unwrap()])
+}
+
+/// A request shares a lookup that is under way. A lookup from before an edit was shared with
 /// requests after the edit, and counted as fresh from its end on.
 #[test]
 fn request_after_an_edit_gets_it_during_an_older_lookup() {
     run(async {
-        let source = Edited::new(Some(SourceFile::new("before")));
-        let service = always_looks(&source);
-        let ask = || {
-            let service = service.clone();
-            tokio::spawn(async move { get(&service, "/a.txt", &[]).await })
-        };
-        let first = ask();
-        until(|| source.lookups.arrived() == 1).await;
-        tokio::time::sleep(SHORT).await;
-        source.edit(SourceFile::new("after"));
-        let second = ask();
-        tokio::time::sleep(SHORT).await;
-        source.lookups.open_wide();
-        assert!(first.await.unwrap().status == 200);
-        assert_eq!(second.await.unwrap().bytes(), b"after");
-        assert_eq!(ask().await.unwrap().bytes(), b"after");
+        let before = Some(SourceFile::new("before"));
+        let (service, [first, second]) = edit_during_a_lookup(before, "after").await;
+        assert_eq!(first.status, 200);
+        assert_eq!(second.bytes(), b"after");
+        assert_eq!(get(&service, "/a.txt", &[]).await.bytes(), b"after");
     });
 }
 
-/// As above, within one millisecond. Times were compared in milliseconds, and a look-up that had
-/// begun in the same one counted as later. A new file that was requested at once was 404.
+/// Times were compared in milliseconds, and a lookup that had begun in the same millisecond as an
+/// edit counted as later. A new file that was requested at once was 404.
 #[test]
 fn request_in_the_millisecond_of_an_edit_gets_it() {
     run(async {
         for round in 0..50 {
             let source = Edited::new(None);
             let service = always_looks(&source);
-            let ask = || {
-                let service = service.clone();
-                tokio::spawn(async move { get(&service, "/a.txt", &[]).await })
-            };
-            let first = ask();
+            let first = ask(&service);
             while source.lookups.arrived() == 0 {
                 tokio::task::yield_now().await;
             }
             source.edit(SourceFile::new("created"));
-            let second = ask();
+            let second = ask(&service);
             tokio::task::yield_now().await;
             source.lookups.open_wide();
             assert_eq!(first.await.unwrap().status, 404);
@@ -67,8 +77,8 @@ fn request_in_the_millisecond_of_an_edit_gets_it() {
     });
 }
 
-/// As above with a slow hash in place of a slow look-up. A conditional request with the old tag got
-/// 304 after the edit.
+/// A slow hash takes the place of a slow lookup. A conditional request with the old tag got 304
+/// after the edit.
 #[test]
 fn request_after_an_edit_gets_it_during_an_older_hash() {
     run(async {
@@ -97,30 +107,18 @@ fn request_after_an_edit_gets_it_during_an_older_hash() {
     });
 }
 
-/// As above for a new file. A look-up from before its creation answered later requests with 404.
+/// A lookup from before a file's creation answered later requests with 404.
 #[test]
 fn request_after_a_creation_finds_it_during_an_older_lookup() {
     run(async {
-        let source = Edited::new(None);
-        let service = always_looks(&source);
-        let ask = || {
-            let service = service.clone();
-            tokio::spawn(async move { get(&service, "/a.txt", &[]).await })
-        };
-        let first = ask();
-        until(|| source.lookups.arrived() == 1).await;
-        tokio::time::sleep(SHORT).await;
-        source.edit(SourceFile::new("new"));
-        let second = ask();
-        tokio::time::sleep(SHORT).await;
-        source.lookups.open_wide();
-        assert!([200, 404].contains(&first.await.unwrap().status.as_u16()));
-        assert_eq!(second.await.unwrap().status, 200, "it asked when it was there");
+        let (_, [first, second]) = edit_during_a_lookup(None, "new").await;
+        assert!([200, 404].contains(&first.status.as_u16()));
+        assert_eq!(second.status, 200, "it asked when it was there");
     });
 }
 
 /// The hash of a huge file that was replaced meanwhile put the old file back when it ended.
-/// Requests until the next look-up got the old file.
+/// Requests until the next lookup got the old file.
 #[test]
 fn late_hash_does_not_bring_back_a_replaced_file() {
     run(async {
@@ -136,7 +134,7 @@ fn late_hash_does_not_bring_back_a_replaced_file() {
         assert_eq!((first.field("etag"), first.cache()), ("", "unhashed"));
         until(|| gate.arrived() == 1).await;
         source.edit(SourceFile::new("another"));
-        // Half of the time that an answer stays good: this request has the file looked at again.
+        // After half of the time that a lookup stays good, a request has the file looked up again.
         tokio::time::sleep(revalidate / 2).await;
         let mut tag = String::new();
         while tag.is_empty() {
@@ -145,7 +143,7 @@ fn late_hash_does_not_bring_back_a_replaced_file() {
         }
         gate.open_wide();
         until(|| old.bytes_read() >= HUGE).await;
-        // Until the old look would have been too old to count, had it been put back.
+        // A result of the old lookup would count until then, had it been put back.
         while began.elapsed() < revalidate {
             assert_eq!(head(&service, "/a.txt", &[]).await.field("etag"), tag);
             tokio::time::sleep(Duration::from_millis(20)).await;

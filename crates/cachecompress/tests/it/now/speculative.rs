@@ -20,7 +20,7 @@ use cachecompress_test::site::hex;
 use cachecompress_test::wait::{HELD, until};
 use tokio::task::JoinHandle;
 
-/// Runs a test where there are cores for it: on one, nothing begins ahead.
+/// Runs a test on at least two cores, because nothing is encoded ahead on one.
 fn run(test: impl Future<Output = ()>) {
     if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
         service::run(test);
@@ -29,14 +29,14 @@ fn run(test: impl Future<Output = ()>) {
     }
 }
 
-/// The least that is worth it, and a little more.
+/// A length a little above the least that is encoded ahead.
 const LEN: usize = (8 << 20) + 1000;
 const PIECES: u64 = LEN.div_ceil(PIECE) as u64;
 
 static BEFORE: LazyLock<Vec<u8>> = LazyLock::new(|| hex(LEN, 1));
 static AFTER: LazyLock<Vec<u8>> = LazyLock::new(|| hex(LEN, 2));
 
-/// Large files, no hash of which ends while it is held.
+/// Large files whose hashes can be held.
 #[derive(Clone, Debug, Default)]
 struct Files(Arc<Shared>);
 
@@ -46,12 +46,12 @@ struct Shared {
     let_go: Condvar,
     hashing: AtomicUsize,
     changed: AtomicBool,
-    /// As `changed`, but no fingerprint tells.
+    /// Whether the files have changed without a change of their fingerprints.
     changed_silently: AtomicBool,
 }
 
 impl Files {
-    /// Their hashes are held from now on.
+    /// Holds the hashes from now on.
     fn hold(&self) {
         *self.0.held.lock().unwrap() = true;
     }
@@ -61,7 +61,7 @@ impl Files {
         self.0.let_go.notify_all();
     }
 
-    /// How many hashes have begun.
+    /// The number of hashes that have begun.
     fn hashing(&self) -> usize {
         self.0.hashing.load(SeqCst)
     }
@@ -98,7 +98,7 @@ impl LargeFile {
     fn fingerprint(&self) -> Fingerprint {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos();
         let old = 1_600_000_000_000_000_000 + i128::from(self.files.0.changed.load(SeqCst));
-        // As old as a file may be whose next change may not be seen.
+        // The age of a file whose next change may not show in its times.
         let time = if self.is_new { (now as i128) - 1_000_000_000 } else { old };
         let size = self.len as u64;
         Fingerprint { device: 1, inode: self.inode, size, modified: time, changed: time }
@@ -124,7 +124,7 @@ impl DiskFile for LargeFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        // An encode reads pieces, a hash more than that.
+        // An encode reads pieces, and a hash reads more at once.
         if buffer.len() > PIECE && self.is_held {
             self.files.0.hashing.fetch_add(usize::from(offset == 0), SeqCst);
             self.files.wait();
@@ -162,11 +162,36 @@ fn ask(service: &ServeCompressed, path: &'static str) -> JoinHandle<Answer> {
     tokio::spawn(async move { get_as(&service, path, "x-pack").await })
 }
 
-/// Pieces that are counted, and not held.
+/// An encoder whose pieces are counted and not held.
 fn counted() -> (Pack, Arc<Gate>) {
     let gate = Gate::new();
     gate.open_wide();
     (Pack::gated(&gate), gate)
+}
+
+/// A service over `files`, and a request for `/a.txt` under way whose hash is held.
+fn ask_with_held_hash(files: &Files, pack: &Pack) -> (ServeCompressed, JoinHandle<Answer>) {
+    let service = service(files, pack, &cache());
+    files.hold();
+    let asked = ask(&service, "/a.txt");
+    (service, asked)
+}
+
+/// Asks for `path` while its hash is held, and asserts that `ahead` encodings begin meanwhile.
+async fn ask_counted(
+    (files, pack): (&Files, &Pack),
+    service: &ServeCompressed,
+    path: &'static str,
+    ahead: usize,
+) -> Answer {
+    let begun = pack.begun();
+    files.hold();
+    let (hashing, asked) = (files.hashing(), ask(service, path));
+    until(|| files.hashing() > hashing && pack.begun() >= begun + ahead).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(pack.begun(), begun + ahead, "{path}");
+    files.let_go();
+    asked.await.unwrap()
 }
 
 #[test]
@@ -182,10 +207,8 @@ fn speculative_encode_is_taken_over_after_the_hash() {
         assert_eq!(expected.cache(), "hit");
 
         let (pack, gate) = counted();
-        let service = service(&files, &pack, &cache());
-        files.hold();
-        let asked = ask(&service, "/a.txt");
-        // All but the last piece, which is for an encode that is proven.
+        let (service, asked) = ask_with_held_hash(&files, &pack);
+        // The last piece is left for the encode that is proven.
         until(|| gate.arrived() == PIECES - 1).await;
         assert!(!asked.is_finished(), "nothing leaves that has no name");
         files.let_go();
@@ -196,7 +219,8 @@ fn speculative_encode_is_taken_over_after_the_hash() {
     });
 }
 
-/// After a start with a full cache, every first request for a large file would encode for nothing.
+/// A start with a full cache. Without the rule, every first request for a large file would encode
+/// for nothing.
 #[test]
 fn useless_speculative_encode_stops_others_until_one_is_needed() {
     run(async {
@@ -206,36 +230,24 @@ fn useless_speculative_encode_stops_others_until_one_is_needed() {
 
         let pack = Pack::new();
         let service = service(&files, &pack, &cache);
-        let mut begun = 0;
-        for (path, ahead, cached) in [
-            ("/stored.txt", 2, "hit"),
+        let fixture = (&files, &pack);
+        for (path, ahead) in [
+            ("/stored.txt", 2),
             // The same bytes at other paths.
-            ("/stored-too.txt", 0, "hit"),
-            ("/stored-as-well.txt", 0, "hit"),
-            ("/stored-here.txt", 0, "hit"),
+            ("/stored-too.txt", 0),
+            ("/stored-as-well.txt", 0),
+            ("/stored-here.txt", 0),
         ] {
-            files.hold();
-            let (hashing, asked) = (files.hashing(), ask(&service, path));
-            until(|| files.hashing() > hashing && pack.begun() >= begun + ahead).await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            assert_eq!(pack.begun(), begun + ahead, "{path}");
-            files.let_go();
-            assert_eq!(asked.await.unwrap().cache(), cached, "{path}");
-            begun = pack.begun();
+            let answer = ask_counted(fixture, &service, path, ahead).await;
+            assert_eq!(answer.cache(), "hit", "{path}");
         }
-        // Now one that has to be encoded.
+        // Another content has to be encoded.
+        let begun = pack.begun();
         let short = get_as(&service, "/short.txt", "x-pack").await;
-        assert_eq!(short.cache(), "stored");
-        begun += 2;
+        assert_eq!((short.cache(), pack.begun()), ("stored", begun + 2));
         for (path, ahead) in [("/other.txt", 0), ("/another.txt", 2)] {
-            files.hold();
-            let (hashing, asked) = (files.hashing(), ask(&service, path));
-            until(|| files.hashing() > hashing && pack.begun() >= begun + ahead).await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            assert_eq!(pack.begun(), begun + ahead, "{path}");
-            files.let_go();
-            assert!(asked.await.unwrap().decoded() == *AFTER, "{path}");
-            begun = pack.begun();
+            let answer = ask_counted(fixture, &service, path, ahead).await;
+            assert!(answer.decoded() == *AFTER, "{path}");
         }
     });
 }
@@ -267,9 +279,7 @@ fn speculative_encode_of_a_changed_file_is_dropped() {
     run(async {
         let (pack, gate) = counted();
         let files = Files::default();
-        let service = service(&files, &pack, &cache());
-        files.hold();
-        let asked = ask(&service, "/a.txt");
+        let (_service, asked) = ask_with_held_hash(&files, &pack);
         until(|| gate.arrived() > 3).await;
         files.0.changed.store(true, SeqCst);
         files.let_go();
@@ -278,8 +288,8 @@ fn speculative_encode_of_a_changed_file_is_dropped() {
     });
 }
 
-/// A mapped file, or one on a network, may change like that. The encoder was blamed for it, by a
-/// verdict that outlived the process.
+/// A mapped file, or one on a network, may change without a trace. The encoder was blamed for that,
+/// by a verdict that outlived the process.
 #[test]
 fn encoder_is_not_blamed_for_a_silent_change_of_its_source() {
     run(async {
@@ -313,12 +323,12 @@ fn encoder_is_not_blamed_for_a_silent_change_of_its_source() {
     });
 }
 
-/// Each may keep 8 MiB.
+/// Each speculative encode may keep 8 MiB.
 #[test]
 fn speculative_encodes_run_one_at_a_time() {
     run(async {
         let gate = Gate::new();
-        // No response begins before its end.
+        // The encoder's output comes at its end, so no response begins before.
         let (files, pack) = (Files::default(), Pack { late: true, ..Pack::gated(&gate) });
         let service = builder(&files, &pack, &cache()).encode_threads(3).build().unwrap();
         files.hold();
@@ -329,7 +339,7 @@ fn speculative_encodes_run_one_at_a_time() {
             gate.open(1);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // It has been taken over, and has been needed; there are threads to hash and to encode.
+        // The encode has been taken over. Threads to hash and to encode are free.
         files.hold();
         let (hashing, second) = (files.hashing(), ask(&service, "/aa.txt"));
         until(|| files.hashing() > hashing).await;
@@ -340,7 +350,7 @@ fn speculative_encodes_run_one_at_a_time() {
         for asked in [first, second] {
             assert!(asked.await.unwrap().decoded() == *BEFORE);
         }
-        // And the next may have its turn.
+        // The next encode may begin.
         files.hold();
         let (begun, third) = (pack.begun(), ask(&service, "/aaa.txt"));
         until(|| pack.begun() == begun + 2).await;
@@ -354,9 +364,7 @@ fn failed_speculative_encode_fails_the_encode_after_it() {
     run(async {
         for fault in [Fault::ErrorAtBegin, Fault::Error, Fault::Panic, Fault::DropByte] {
             let (files, pack) = (Files::default(), Pack::broken(fault, 1));
-            let service = service(&files, &pack, &cache());
-            files.hold();
-            let asked = ask(&service, "/a.txt");
+            let (service, asked) = ask_with_held_hash(&files, &pack);
             until(|| pack.begun() == 2).await;
             files.let_go();
             asked.await.unwrap().is_exact_or_aborted(&BEFORE);
@@ -373,9 +381,7 @@ fn speculative_encode_without_a_decoder_is_hashed() {
         let (pack, gate) = counted();
         let pack = Pack { decoder: false, ..pack };
         let files = Files::default();
-        let service = service(&files, &pack, &cache());
-        files.hold();
-        let asked = ask(&service, "/a.txt");
+        let (_service, asked) = ask_with_held_hash(&files, &pack);
         until(|| gate.arrived() > 3).await;
         files.let_go();
         assert!(asked.await.unwrap().decoded() == *BEFORE);
@@ -383,7 +389,7 @@ fn speculative_encode_without_a_decoder_is_hashed() {
     });
 }
 
-/// Nor one that may change without a trace, nor one that waits for other work.
+/// The requests differ in the method, the type, the age of the file, and the fields.
 #[test]
 fn speculative_encode_does_not_begin_for_unlikely_coding() {
     run(async {
@@ -420,11 +426,9 @@ fn encode_does_not_wait_for_a_speculative_one() {
     run(async {
         let gate = Gate::new();
         let (files, pack) = (Files::default(), Pack::gated(&gate));
-        let service = service(&files, &pack, &cache());
-        files.hold();
-        let ahead = ask(&service, "/a.txt");
+        let (service, ahead) = ask_with_held_hash(&files, &pack);
         until(|| gate.arrived() == 1).await;
-        // It has the only thread for large files.
+        // The speculative encode has the only thread for large files.
         let short = ask(&service, "/other-short.txt");
         until(|| service.metrics().queue_length == 1).await;
         gate.open(1);
@@ -436,7 +440,7 @@ fn encode_does_not_wait_for_a_speculative_one() {
     });
 }
 
-/// It would wait in memory for longer than it saves.
+/// The encode's output would wait in memory for longer than it saves.
 #[test]
 fn speculative_encode_does_not_begin_for_a_hash_that_waits() {
     run(async {
@@ -456,7 +460,7 @@ fn speculative_encode_does_not_begin_for_a_hash_that_waits() {
     });
 }
 
-/// It would fill the queue of encodes that requests wait for.
+/// A waiting speculative encode would fill the queue of encodes that requests wait for.
 #[test]
 fn speculative_encode_does_not_wait_for_a_thread() {
     run(async {
