@@ -1,8 +1,8 @@
-//! The library's integration tests: one program, its modules by promise.
+//! The library's integration tests, in modules by promise.
 //!
-//! `docs/promises.md` has the promises. The tests of one program run on several threads of one
-//! process, so a test that counts something of the whole process is a program of its own
-//! (`allocations`) or starts this one for itself alone (`bounded::threads`).
+//! `docs/promises.md` has the promises. The tests of a program run on threads of one process. A
+//! test that counts something of the whole process is therefore a program of its own
+//! (`allocations`), or starts this one for itself alone (`bounded::threads`).
 
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
@@ -63,7 +63,7 @@ mod disposable {
     mod removal;
 }
 
-/// Promise 7: RFC 9110, as far as it shows without a socket.
+/// Promise 7: RFC 9110 without a socket.
 mod plain_http {
     mod messages;
     mod negotiation;

@@ -22,7 +22,7 @@ use cachecompress_test::site::hex;
 use cachecompress_test::wait::until;
 
 const CODING: [(&str, &str); 1] = [("accept-encoding", "x-pack")];
-/// How far above its bound a cache may ever be.
+/// The percentage by which a cache may exceed its bound.
 const PER_CENT_ABOVE: u64 = 5;
 
 type Files = Vec<(String, Vec<u8>)>;
@@ -41,7 +41,7 @@ fn builder(files: &Files, cache: &Cache) -> Builder {
         .patience(LONG)
 }
 
-/// Every entry there is, with its length.
+/// The entries in the directory, with their lengths.
 fn entries(root: &Path) -> Vec<(PathBuf, u64)> {
     let list =
         |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
@@ -51,7 +51,7 @@ fn entries(root: &Path) -> Vec<(PathBuf, u64)> {
         .collect()
 }
 
-/// Looks at the directory again and again, as fast as it can, until it is dropped.
+/// A thread that lists the directory as fast as it can, until it is ended.
 struct Watch {
     ended: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -75,7 +75,7 @@ impl Watch {
         Self { ended, thread: Some(thread), bytes, entries: most }
     }
 
-    /// The most bytes, and the most entries, that were ever seen.
+    /// Ends the thread. Returns the most bytes, and the most entries, that it saw.
     fn end(mut self) -> (u64, u64) {
         self.ended.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().unwrap();
@@ -83,7 +83,8 @@ impl Watch {
     }
 }
 
-/// Sixty-four clients at a time ask three caches on one directory for more than it may hold.
+/// Three caches share one directory. Sixty-four clients at a time ask them for more than it may
+/// hold.
 #[test]
 fn caches_with_64_writers_stay_within_one_bound() {
     run(async {
@@ -133,13 +134,13 @@ fn caches_with_64_writers_stay_within_one_bound() {
     });
 }
 
-/// An entry that a client reads gives back no room, and is asked for: others go.
+/// An entry that a client reads would give back no room, so eviction takes others.
 #[test]
 fn eviction_keeps_entries_that_are_being_sent() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("cache");
-        // Longer than what is kept in memory, and sent from there.
+        // The files are too long to be sent from memory.
         let files = files(20, |_| 1_200_000);
         let cache = Cache::builder(&root).max_bytes(8 << 20).open_entries(2).build().unwrap();
         let service = builder(&files, &cache).build().unwrap();
@@ -157,7 +158,7 @@ fn eviction_keeps_entries_that_are_being_sent() {
         let there = fs::metadata(&path).map(|metadata| metadata.ino()).ok();
         assert_eq!(there, Some(inode), "it went while it was sent");
         assert!(read(held).await.decoded() == files[0].1);
-        // And once it is sent, it may go like any other.
+        // The sent entry may go like any other.
         for (path, _) in &files[1..] {
             get(&service, &format!("/{path}"), &CODING).await;
             settled(&service).await;
@@ -166,7 +167,7 @@ fn eviction_keeps_entries_that_are_being_sent() {
     });
 }
 
-/// Room that cannot be made costs the compression and nothing else: not even a wait.
+/// A lack of room costs the compression and nothing else, not even a wait.
 #[test]
 fn missing_room_delays_no_request() {
     run(async {
@@ -200,7 +201,7 @@ fn missing_room_delays_no_request() {
     });
 }
 
-/// Bounds that hold no entry, or not even a byte: everything is served, nothing is kept.
+/// The bounds hold no entry, or not even a byte.
 #[test]
 fn tiny_bounds_keep_nothing_and_serve_everything() {
     run(async {
@@ -224,7 +225,7 @@ fn tiny_bounds_keep_nothing_and_serve_everything() {
             assert!(cache.stats().entries <= most && cache.stats().bytes <= bytes);
             assert!(entries(&root).is_empty(), "{bytes} bytes, {most} entries");
         }
-        // One that holds a single entry holds the last one.
+        // A cache with room for a single entry holds the last one.
         let root = directory.path().join("one");
         let cache = Cache::builder(&root).max_entries(1).build().unwrap();
         let service = builder(&files, &cache).build().unwrap();

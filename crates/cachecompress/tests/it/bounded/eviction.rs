@@ -1,4 +1,4 @@
-//! Eviction: which entries go, when, and for what.
+//! Eviction: its order, its bounds, and its causes.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(
@@ -18,7 +18,7 @@ use cachecompress_test::wait::until;
 
 use crate::fixture::stored::{PACK, borrowed, builder, entries, on_disk, root, service};
 
-/// Longer than an open entry is trusted without a look at its file.
+/// A time longer than an open entry is trusted without a look at its file.
 const LOOK_AGAIN: Duration = Duration::from_millis(1100);
 
 const SHORT: Duration = Duration::from_millis(30);

@@ -9,7 +9,7 @@ use cachecompress_test::wait::until;
 
 use crate::fixture::site::{GZIP, LEN, service};
 
-/// The names of this process's threads that are the library's.
+/// The number of this process's threads that are the library's.
 #[cfg(target_os = "linux")]
 #[allow(clippy::disallowed_methods, reason = "where the system lists a process's threads")]
 fn threads() -> usize {
@@ -23,7 +23,7 @@ fn threads() -> usize {
         .count()
 }
 
-/// Runs in a process of its own, where no other test has threads.
+/// The test runs in a process of its own, where no other test has threads.
 #[cfg(target_os = "linux")]
 #[test]
 fn threads_start_with_work_and_end_with_the_last_handle() {

@@ -14,7 +14,7 @@ fn real_disk_conforms() {
     conformance(&RealDisk, dir.path());
 }
 
-/// Usually another file system than that of /tmp.
+/// `/dev/shm` is usually another file system than `/tmp`.
 #[cfg(target_os = "linux")]
 #[test]
 fn real_disk_conforms_in_shared_memory() {
@@ -46,7 +46,7 @@ fn memory_disk_holds_no_sources() {
     assert_eq!(refused.kind(), std::io::ErrorKind::Unsupported);
 }
 
-/// CVE-2021-24032: what is being written must not be readable by others meanwhile.
+/// CVE-2021-24032: a file must not be readable by others while it is written.
 #[cfg(unix)]
 #[test]
 fn files_and_directories_are_their_owners_only() {
@@ -67,7 +67,7 @@ fn files_and_directories_are_their_owners_only() {
     assert_eq!(mode(&below.join("lock")), 0o600);
 }
 
-/// The promise that a dead writer leaves nothing, where the platform can keep it.
+/// A dead writer leaves nothing on platforms with unnamed files.
 #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 #[test]
 fn unnamed_file_has_no_name_at_all() {

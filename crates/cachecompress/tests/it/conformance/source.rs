@@ -17,7 +17,7 @@ fn write(root: &Path, path: &str, bytes: impl AsRef<[u8]>) {
     fs::write(path, bytes).unwrap();
 }
 
-/// A directory that goes when the source does.
+/// A source over a temporary directory, which is removed with it.
 #[derive(Debug)]
 struct Temporary(Directory, TempDir);
 
@@ -68,7 +68,7 @@ fn memory(site: &[(String, Vec<u8>)]) -> Memory {
     site.iter().fold(Memory::new(), |memory, (path, bytes)| memory.file(path, bytes.clone()))
 }
 
-/// Half of the files below, half of them above, and some of each hidden by the other.
+/// An overlay of two halves of the files. Some of the lower half are hidden by the upper one.
 fn overlay(site: &Site) -> Overlay {
     let (above, below) = site.split_at(site.len() / 2);
     let stale = above.iter().map(|(path, _)| (path.clone(), b"stale".to_vec()));
@@ -140,7 +140,7 @@ mod with_rust_embed {
     #[folder = "tests/site"]
     struct Derived;
 
-    /// In a debug build this reads the directory, in a release build it does not.
+    /// rust-embed reads the directory in a debug build, and not in a release build.
     #[test]
     fn rust_embed_conforms() {
         source::check(&Embedded::rust_embed::<Derived>(), &compiled_in());
@@ -151,14 +151,14 @@ mod with_rust_embed {
     #[metadata_only = true]
     struct WithoutBytes;
 
-    /// Then the hash that rust-embed tells is not that of the bytes it gives.
+    /// With `metadata_only`, rust-embed's hash is not that of the (empty) bytes that it gives.
     #[test]
     fn rust_embed_digests_the_bytes_that_it_returns() {
         let site: Site = compiled_in().into_iter().map(|(path, _)| (path, Vec::new())).collect();
         source::check(&Embedded::rust_embed::<WithoutBytes>(), &site);
     }
 
-    /// Stands for a debug build: the bytes change between two calls.
+    /// An embedded file whose bytes change between two calls, as in a debug build.
     struct Changing;
 
     impl Embed for Changing {
@@ -254,7 +254,7 @@ fn directory_returns_an_error_when_the_disk_fails() {
     }
     disk.fail_op(Op::RootList, ErrorKind::Other);
     assert!(source.paths().is_err());
-    // A subdirectory that may not be read is left out; a root that may not is an error.
+    // An unreadable subdirectory is left out. An unreadable root is an error.
     disk.fail(move |_, op| (op == Op::RootOpen).then(|| kind(ErrorKind::PermissionDenied)));
     assert!(source.paths().unwrap().is_empty());
     disk.fail_op(Op::RootList, ErrorKind::PermissionDenied);
@@ -266,13 +266,13 @@ fn directory_returns_an_error_when_the_disk_fails() {
     expect_file(&source, "a/b", b"x");
 }
 
-/// On a file system of the machine's own, that is; here every one that tests run on is.
+/// The file system has to be a local one, as it is on all machines that run the tests.
 #[cfg(all(target_os = "linux", not(cachecompress_portable)))]
 #[test]
 fn cached_directory_entry_is_found_without_a_wait() {
     use cachecompress::source::{Content, Found};
 
-    // Not in /tmp, which may be memory itself: that remembers nothing of what is not there.
+    // `/tmp` may be a file system in memory, which does not cache missing names.
     let parent = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let root = parent.path().join("dist");
     write(&root, "dir/a.txt", "x");
@@ -303,7 +303,7 @@ fn cached_directory_entry_is_found_without_a_wait() {
         expect_nothing(&source, path);
         assert!(matches!(now(path), Some(Found::Nothing)), "{path}");
     }
-    // Of another root than the one it has open, it tells nothing.
+    // The source tells nothing without a wait about a root that it has not open.
     write(&parent.path().join("new"), "dir/missing", "found");
     fs::rename(&root, parent.path().join("old")).unwrap();
     assert!(now("dir/missing").is_none());
@@ -328,12 +328,12 @@ fn directory_sees_a_root_that_was_made_again() {
     expect_file(&source, "index.html", b"new");
     expect_nothing(&source, "old.js");
     assert_eq!(source.paths().unwrap().len(), 1);
-    // Moved away and not replaced: the old one serves until there is a new one.
+    // A root that was moved away serves until there is a new one.
     fs::rename(&root, parent.path().join("kept")).unwrap();
     expect_file(&source, "index.html", b"new");
     write(&root, "index.html", "newest");
     expect_file(&source, "index.html", b"newest");
-    // A file in its place is no new root.
+    // A file in the place of the root is no new root.
     fs::rename(&root, parent.path().join("kept too")).unwrap();
     fs::write(&root, "no directory").unwrap();
     expect_file(&source, "index.html", b"newest");
@@ -415,7 +415,7 @@ mod unix {
         for path in ["magic", "magic/etc/passwd", "stdin"] {
             expect_nothing(&source, path);
         }
-        // With /proc itself as the root nothing leads out of it either.
+        // Magic links lead nowhere with `/proc` itself as the root, too.
         let source = Directory::new("/proc/self").unwrap();
         for path in ["root", "root/etc/passwd", "cwd", "cwd/Cargo.toml", "exe", "fd/0"] {
             expect_nothing(&source, path);
@@ -446,7 +446,7 @@ mod unix {
         }
     }
 
-    /// Swaps a file for a FIFO again and again, to hit the moment between look and open.
+    /// Swaps a file for a FIFO again and again, to hit the moment between stat and open.
     fn swap_with_a_fifo_during_lookups(source: &Directory, dir: &Path) {
         use std::sync::atomic::{AtomicBool, Ordering};
         struct Stop<'a>(&'a AtomicBool);
@@ -553,7 +553,7 @@ mod unix {
         assert_eq!(source.lookup(&path).unwrap_err().kind(), cachecompress::ErrorKind::Io);
     }
 
-    /// Stale copies after an mtime-preserving install: the change time tells.
+    /// Installs that preserve the mtime leave stale copies behind. The change time differs.
     #[test]
     fn fingerprint_shows_a_change_that_keeps_size_and_mtime() {
         use cachecompress::source::Content;

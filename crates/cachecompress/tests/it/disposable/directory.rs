@@ -21,7 +21,7 @@ use cachecompress_test::wait::until;
 
 use crate::fixture::stored::{PACK, builder, entries, on_disk, service};
 
-/// Longer than an open entry is trusted without a look at its file.
+/// A time longer than an open entry is trusted without a look at its file.
 const LOOK_AGAIN: Duration = Duration::from_millis(1100);
 
 #[test]
@@ -76,7 +76,7 @@ fn unwritable_directory_is_no_error_and_heals() {
     run(async {
         let directory = tempfile::tempdir().unwrap();
         let source = hex(20_000, 12);
-        // No user, not even root, can make a directory in a file.
+        // Not even root can make a directory in a file.
         fs::write(directory.path().join("cache"), "a file").unwrap();
         let cache = Cache::builder(directory.path().join("cache")).build().expect("no error");
         let service = service(&[("a.txt", &source)], &cache);

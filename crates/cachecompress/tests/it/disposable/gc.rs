@@ -1,4 +1,4 @@
-//! `gc` and `verify`: what they remove, what they must leave, and whom they stand beside.
+//! `gc` and `verify`: the litter, the files that they must leave, and the programs beside them.
 
 #![cfg(all(unix, feature = "brotli", feature = "gzip"))]
 #![allow(
@@ -45,7 +45,7 @@ async fn populated(count: u64) -> (TempDir, PathBuf) {
     }
     assert_eq!(entries(&root).len() as u64, count);
     drop(service);
-    // A thread of the service may be the last to have the cache open, and has a lock that says so.
+    // A thread of the service may be the last to have the cache open, and holds its presence.
     until(|| list(&root.join("v1/locks")).is_empty()).await;
     (directory, root)
 }
@@ -54,14 +54,14 @@ fn list(path: &Path) -> Vec<PathBuf> {
     fs::read_dir(path).map_or(Vec::new(), |list| list.map(|e| e.unwrap().path()).collect())
 }
 
-/// All that lies in the directories of entries, in order.
+/// The files in the directories of entries, in order.
 fn entries(root: &Path) -> Vec<PathBuf> {
     let mut all: Vec<_> = list(&root.join("v1/entries")).iter().flat_map(|dir| list(dir)).collect();
     all.sort_unstable();
     all
 }
 
-/// Every path below `root` and, of regular files, the first bytes: one of them has a terabyte.
+/// Every path below `root`, and the first bytes of regular files. One of the files has a terabyte.
 fn snapshot(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut all = BTreeMap::new();
     let mut left = vec![root.to_owned()];
@@ -110,7 +110,7 @@ fn age(path: &Path, age: Duration) {
     fs::File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
 }
 
-/// Everything that can lie in a cache's directory, and what becomes of it.
+/// A cache's directory with every kind of litter, and files of others beside it.
 #[test]
 fn gc_removes_litter_and_nothing_else() {
     let (directory, root) = run(populated(12));
@@ -122,7 +122,7 @@ fn gc_removes_litter_and_nothing_else() {
     let mut goes: BTreeMap<PathBuf, Litter> = BTreeMap::new();
     let (entries_dir, locks) = (root.join("v1/entries"), root.join("v1/locks"));
 
-    // Under entries' names.
+    // Litter under the names of entries.
     let damage = |path: &Path, litter| (path.to_owned(), Litter::Damaged(litter));
     fs::write(&all[0], "").unwrap();
     goes.extend([damage(&all[0], Damage::Length)]);
@@ -134,7 +134,7 @@ fn gc_removes_litter_and_nothing_else() {
             fs::create_dir(path).unwrap();
             symlink(&outside, path.join("link")).unwrap();
         }),
-        // A symlink to an entry that is good: it is no entry all the same.
+        // A symlink to a good entry is no entry.
         (&all[5], &|path: &Path| {
             fs::copy(&all[6], outside.join("good")).unwrap();
             symlink(outside.join("good"), path).unwrap();
@@ -150,7 +150,7 @@ fn gc_removes_litter_and_nothing_else() {
     fs::OpenOptions::new().write(true).open(&all[8]).unwrap().set_len(1 << 40).unwrap();
     goes.extend([damage(&all[8], Damage::Length)]);
 
-    // Beside entries.
+    // Litter beside entries.
     for name in ["foreign", ".hidden", "UPPER", "a\nb", ".unnamed-0123456789abcdef"] {
         fs::write(shard.join(name), name).unwrap();
         let private = name.starts_with(PRIVATE_PREFIX);
@@ -168,7 +168,7 @@ fn gc_removes_litter_and_nothing_else() {
     goes.insert(entries_dir.join("zz"), Litter::Foreign);
     fs::create_dir(shard.join("unknown directory")).unwrap();
 
-    // Locks: of dead writers, of a live one, and what cannot be locked.
+    // Locks of dead writers and of a live one, and names that cannot be locked.
     let name = |at: usize| all[at].file_name().unwrap();
     fs::write(locks.join(name(0)), "").unwrap();
     fs::write(locks.join("evict"), "").unwrap();
@@ -179,7 +179,7 @@ fn gc_removes_litter_and_nothing_else() {
     fs::create_dir(locks.join(name(2))).unwrap();
     goes.insert(locks.join(name(2)), Litter::Foreign);
 
-    // Other formats, and what only seems to be one.
+    // Other formats, and directories that only resemble them.
     for old in ["v0", "v2/entries/ab", "v17/entries/00", "v17/locks", "vv/entries", "v2x/entries"] {
         fs::create_dir_all(root.join(old)).unwrap();
     }
@@ -190,7 +190,7 @@ fn gc_removes_litter_and_nothing_else() {
         fs::create_dir_all(root.join(project)).unwrap();
     }
     symlink(root.join("v17"), root.join("v5")).unwrap();
-    // Beside all that: the operator's own.
+    // The operator's own files.
     fs::write(root.join("notes.txt"), "mine").unwrap();
     fs::write(root.join(".unnamed-0000000000000000"), "young").unwrap();
     fs::write(root.join(".unnamed-0000000000000001"), "old").unwrap();
@@ -205,7 +205,7 @@ fn gc_removes_litter_and_nothing_else() {
     for (path, damage) in told {
         assert_eq!(goes.get(&path), Some(&Litter::Damaged(damage)));
     }
-    // Not everything can be told without taking locks, but nothing is touched.
+    // A dry run takes no locks, so it cannot find all litter. It touches nothing.
     let (_, would) = gc(&files, true);
     assert!(would.iter().all(|(path, litter)| goes.get(path) == Some(litter)), "{would:#?}");
     let missing: Vec<_> = goes.iter().filter(|(path, _)| !would.contains_key(*path)).collect();
@@ -225,7 +225,7 @@ fn gc_removes_litter_and_nothing_else() {
     assert_eq!(verify(&files).0.damaged, 0);
 }
 
-/// Somebody may point `--cache-dir` at a home directory.
+/// An operator may point `--cache-dir` at a home directory.
 #[test]
 fn foreign_directory_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
@@ -240,7 +240,7 @@ fn foreign_directory_is_refused_and_left_alone() {
     };
     refused(&home.join("missing"));
     refused(home);
-    // A foreign project that happens to have our names, under a foreign tag.
+    // A foreign project has our names by chance, under a foreign tag.
     for path in ["v1/entries/ab", "v1/src", "v2/entries/ab"] {
         fs::create_dir_all(home.join(path)).unwrap();
     }
@@ -258,7 +258,7 @@ fn foreign_directory_is_refused_and_left_alone() {
     // A cache whose tag was lost is known by its form.
     fs::remove_file(root.join("CACHEDIR.TAG")).unwrap();
     assert_eq!(verify(&CacheFiles::new(&root)).0.entries, 1);
-    // Through a symlink the root is found; the format's directory is not.
+    // The root may be a symlink. The format's directory may not.
     let link = home.join("link");
     symlink(&root, &link).unwrap();
     assert_eq!(verify(&CacheFiles::new(&link)).0.entries, 1);
@@ -267,8 +267,8 @@ fn foreign_directory_is_refused_and_left_alone() {
     refused(&root);
 }
 
-/// A writer on a file system without unnamed files has a private name while it writes. Nothing
-/// of an encode that runs may go, or the file would be encoded again.
+/// A writer on a file system without unnamed files has a private name while it writes. If a file of
+/// a running encode went, the source would be encoded again.
 #[test]
 fn gc_takes_nothing_from_an_encode_that_runs() {
     run(async {
@@ -309,8 +309,8 @@ fn gc_takes_nothing_from_an_encode_that_runs() {
     });
 }
 
-/// Between the look at a damaged entry and its removal a server may have replaced it; removing
-/// by name would take the good one, which would then be made a third time.
+/// A server may replace a damaged entry between its check and its removal. A removal by name would
+/// take the good entry, which would then be made a third time.
 #[test]
 fn gc_keeps_an_entry_that_was_replaced_meanwhile() {
     let (directory, root) = run(populated(1));
@@ -322,7 +322,7 @@ fn gc_keeps_an_entry_that_was_replaced_meanwhile() {
     fs::write(&path, "damaged").unwrap();
     let disk = FaultDisk::new(RealDisk);
     let name = path.clone();
-    // The lock is what gc takes between look and removal.
+    // gc takes the lock between check and removal.
     disk.fail(move |_, op| {
         if op == Op::TryLock {
             fs::rename(&beside, &name).unwrap();
@@ -350,8 +350,8 @@ fn damaged_entry_is_left_to_the_holder_of_its_lock() {
     assert_eq!(gc(&CacheFiles::new(&root), false).1.len(), 1);
 }
 
-/// `rm -rf` at any call, and a disk that fails at any call, end in a summary or in an error; what
-/// is whole is never taken for damaged, nor removed.
+/// `rm -rf` at any call, and a disk that fails at any call, end in a summary or in an error. A
+/// whole entry is never taken for damaged, nor removed.
 #[test]
 fn gc_survives_a_directory_that_vanishes_or_fails_at_any_moment() {
     let mut cases = 0;
@@ -434,7 +434,7 @@ fn entry_that_may_not_be_read_is_replaced() {
         let disk = FaultDisk::new(RealDisk);
         disk.fail_op(Op::Open, PermissionDenied);
         let files = CacheFiles::new(&root).disk(Arc::new(disk.clone()));
-        // The tag cannot be read either: the form tells.
+        // The tag cannot be read either, so the form of the directory decides.
         let (_, told) = verify(&files);
         assert_eq!(
             told.iter().map(|(_, damage)| *damage).collect::<Vec<_>>(),
@@ -468,7 +468,7 @@ fn unused_format_is_removed_after_a_week() {
         make("v0", [8 * DAY, 9 * DAY]);
         make("v2", [30 * DAY, 6 * DAY]);
         make("v3", [30 * DAY, 30 * DAY]);
-        // No cache: the directory holds other files.
+        // A directory with other files is no cache.
         fs::create_dir(root.join("v3/src")).unwrap();
         age(&root.join("v3"), 30 * DAY);
         let _cache = Cache::builder(&root).build().unwrap();

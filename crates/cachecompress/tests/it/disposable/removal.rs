@@ -28,13 +28,13 @@ const CODING: [(&str, &str); 1] = [("accept-encoding", "gzip")];
 enum Disturbance {
     Nothing,
     Remove,
-    /// Removed, and made again by another process.
+    /// Another process removes the directory and makes it again.
     Recreate,
-    /// Moved away; what is open goes on there.
+    /// The directory is moved away. Open files go on there.
     Move,
-    /// Replaced by a directory that another process has filled, with entries of the same names.
+    /// A directory that another process has filled takes its place, with entries of the same names.
     Replace,
-    /// Only the directories in it, which are made when they are first needed.
+    /// The directories in it go, which are made when they are first needed.
     RemoveEntries,
     RemoveLocks,
 }
@@ -71,7 +71,7 @@ fn service(cache: &Cache) -> ServeCompressed {
     ServeCompressed::builder(memory).cache(cache.clone()).patience(LONG).build().unwrap()
 }
 
-/// Asks for both files; every answer is exact and ends well.
+/// Asks for both files, and asserts that every answer is exact and ends well.
 async fn ask(service: &ServeCompressed, turns: usize, when: &str) {
     for _ in 0..turns {
         for (path, source) in files() {
@@ -82,12 +82,11 @@ async fn ask(service: &ServeCompressed, turns: usize, when: &str) {
     }
 }
 
-/// Every file with a name is whole: another process believes all of it.
+/// Asserts that every file with a name is whole, and that another process believes all of it.
 async fn assert_in_order(root: &Path, when: &str) {
     for file in files_below(root) {
         let name = file.file_name().unwrap().to_str().unwrap();
-        // Where files need a private name, a copy of the directory has that file too; `gc` removes
-        // it.
+        // A copy of the directory may have files with private names, which `gc` removes.
         let copied =
             cfg!(cachecompress_portable) && name.starts_with(cachecompress::fs::PRIVATE_PREFIX);
         let known = name == "CACHEDIR.TAG" || name.len() == 81 || is_presence(&file) || copied;
@@ -106,7 +105,7 @@ fn unfinished(directory: &Path) -> Vec<PathBuf> {
     files.retain(|path| {
         let is_entry =
             path.parent().and_then(Path::parent).is_some_and(|dir| dir.ends_with("entries"));
-        // A private name is no entry's; what vanishes meanwhile has no name any more.
+        // A private name is no entry's. A file that vanishes meanwhile has no name any more.
         let is_private = |name: &str| name.starts_with(cachecompress::fs::PRIVATE_PREFIX);
         if path.file_name().and_then(|name| name.to_str()).is_some_and(is_private) {
             return false;
@@ -117,8 +116,8 @@ fn unfinished(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Runs the scenario with a disturbance before the call number `at`; returns how many calls the
-/// cache made.
+/// Runs the scenario with a disturbance before the call number `at`. Returns the number of the
+/// cache's calls.
 async fn run_disturbed(disturbance: Disturbance, at: u64) -> u64 {
     let when = format!("{disturbance:?} before call {at}");
     let directory = tempfile::tempdir().unwrap();
@@ -133,7 +132,7 @@ async fn run_disturbed(disturbance: Disturbance, at: u64) -> u64 {
         let (root, calls, named) = (root.clone(), Arc::clone(&calls), Arc::clone(&named));
         let everything = directory.path().to_owned();
         move |_| {
-            // Between any two calls, wherever the directory is by now.
+            // The check covers every place to which the directory may have been moved.
             named.lock().unwrap().extend(unfinished(&everything));
             if calls.fetch_add(1, Ordering::SeqCst) == at {
                 disturbance.strike(&root, &another);

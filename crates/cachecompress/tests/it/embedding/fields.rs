@@ -38,7 +38,7 @@ fn rule_sets_the_content_type() {
 }
 
 /// A rule for a field that follows from the representation was taken too, and either ignored or
-/// sent beside what is true.
+/// sent beside the right one.
 #[test]
 fn build_refuses_rules_for_the_services_own_fields() {
     let own: [HeaderName; 5] =

@@ -1,4 +1,4 @@
-//! The service as an application embeds it, and HTTP as far as it shows without a socket.
+//! The service as an application embeds it, and HTTP without a socket.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
@@ -311,7 +311,7 @@ fn try_call_returns_the_error_behind_an_error_status() {
         let panicked = get(&service, "/panic.txt", &[]).await;
         assert!(panicked.status.is_server_error());
         assert!(service.paths().is_err());
-        // The threads that it panicked on still work.
+        // The threads that had the panic still work.
         for _ in 0..20 {
             get(&service, "/panic.txt", &[]).await;
         }

@@ -21,7 +21,7 @@ use cachecompress_test::site::{hex, random};
 
 const ROOT: &str = "/cache";
 
-/// An entry on a disk in memory, and how it is asked for.
+/// An entry on a disk in memory, and the request that it answers.
 #[derive(Clone)]
 struct Kept {
     path: PathBuf,
@@ -30,7 +30,7 @@ struct Kept {
     coding: &'static str,
 }
 
-/// A service whose cache keeps no entry open, so that each request reads what is on the disk.
+/// A service whose cache keeps no entry open, so that each request reads the disk.
 struct Fixture {
     disk: MemoryDisk,
     cache: Cache,
@@ -101,7 +101,7 @@ impl Fixture {
         fixture
     }
 
-    /// The answer is exact. Returns its coding.
+    /// Asserts an exact answer. Returns its coding.
     async fn ask(&self, target: &str, coding: &str, what: &str) -> String {
         let answer = get_as(&self.service, target, coding).await;
         let (_, source) = self.sources.iter().find(|(path, _)| target[1..] == **path).unwrap();
@@ -111,7 +111,7 @@ impl Fixture {
         answer.coding().to_owned()
     }
 
-    /// How many damaged entries `verify` finds.
+    /// The number of damaged entries that `verify` finds.
     fn damaged(&self) -> u64 {
         let files = self.cache.files();
         let mut told = 0;
@@ -129,14 +129,14 @@ fn all(entry: &[u8], other: &[u8], flips: usize) -> impl Iterator<Item = Damaged
     damage::plain(entry, other, flips).into_iter().chain(damage::fields(entry))
 }
 
-/// Every byte of every entry, every length, every field.
+/// The damage covers every byte of every entry, every length and every field.
 #[test]
 fn verify_finds_every_damage_to_every_entry() {
     let fixture = run(Fixture::new());
     let (mut cases, mut passed) = (0, 0);
     for (index, kept) in fixture.kept.iter().enumerate() {
         let other = &fixture.kept[(index + 1) % fixture.kept.len()].good;
-        // Alone in a cache, so that nothing else is read each time.
+        // Each entry is alone in a cache, so that nothing else is read each time.
         let disk = MemoryDisk::new();
         disk.create_private_dir(kept.path.parent().unwrap()).unwrap();
         let files = CacheFiles::new(ROOT).disk(Arc::new(disk.clone()));
@@ -167,7 +167,8 @@ fn damaged_entry_is_counted_replaced_and_never_sent() {
         for (index, kept) in fixture.kept.iter().enumerate() {
             let other = &fixture.kept[(index + 1) % fixture.kept.len()].good;
             let some = all(&kept.good, other, 12).enumerate();
-            // More of what may pass than of the others: the test before has seen them all.
+            // The other test has all damages, so this one takes a part, more of those that may
+            // pass.
             let some = some.filter(|(n, damaged)| n % if damaged.may_pass { 11 } else { 23 } == 0);
             for (_, Damaged { name, bytes, may_pass }) in some {
                 put(&fixture.disk, &kept.path, &bytes);

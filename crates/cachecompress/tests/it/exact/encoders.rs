@@ -1,4 +1,4 @@
-//! Encoders that users bring: good ones, and ones that are broken in every way.
+//! Encoders of applications: good ones, and ones that are broken in every way.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
@@ -18,9 +18,9 @@ const CACHE: u64 = 64 << 20;
 /// The place of an encoder under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Under a coding of its own.
+    /// A coding of its own.
     Own,
-    /// In place of a built-in one.
+    /// The place of a built-in one.
     BuiltIn,
 }
 
@@ -46,7 +46,7 @@ fn service(
         .unwrap()
 }
 
-/// Holds one broken encoder against all that is promised about it.
+/// Holds one broken encoder against the promises.
 async fn judge(pack: Pack, place: Place, prove: bool, source: &[u8]) {
     let what = format!("{:?} at {} in place {place:?}, prove {prove}", pack.fault, pack.at);
     let coding = place.coding();
@@ -54,7 +54,7 @@ async fn judge(pack: Pack, place: Place, prove: bool, source: &[u8]) {
     let service = service(&pack, place, source, &cache, prove);
     let first = get_as(&service, "/a.txt", coding.as_str()).await;
     match &first.body {
-        // A body that ended well was never that coding's.
+        // A body that ended well was never in that coding.
         Ok(_) => {
             assert_eq!((first.coding(), first.cache()), ("", "encoder"), "{what}");
             assert!(first.bytes() == source, "{what}");
@@ -82,22 +82,23 @@ async fn judge(pack: Pack, place: Place, prove: bool, source: &[u8]) {
     let gave_up = first.body.is_ok()
         && matches!(pack.fault, Fault::ErrorAtBegin | Fault::Error | Fault::ErrorAtEnd);
     match &after.body {
-        // There, the proof beside it may have been faster: this is the first body that aborts.
+        // The proof on another thread may have been faster, so that this body is the first to
+        // abort.
         Err(error) => assert!(gave_up && error.kind() == ErrorKind::Aborted, "{what}: {error}"),
         Ok(_) => assert_eq!((after.coding(), after.cache()), ("", "encoder"), "{what}"),
     }
-    // One try begins at most twice: with a sample, and in earnest.
+    // One try begins at most two encodings, of a sample and of the source.
     let allowed = begun..=begun + 2 * usize::from(gave_up);
     assert!(allowed.contains(&pack.begun()), "{what}: {} after a restart", pack.begun());
 }
 
-/// One source of less than a piece, one of five, the last of them short.
+/// A source of less than a piece, and one of five pieces, the last of them short.
 fn sources() -> [(Vec<u8>, u64); 3] {
     let long = hex(4 * PIECE + 1000, 2);
     [(hex(10_000, 1), 0), (long.clone(), 1), (long, 4)]
 }
 
-/// One of a length at which the proof has a thread of its own.
+/// A source of a length at which the proof has a thread of its own.
 fn large() -> (Vec<u8>, u64) {
     (hex(40 * PIECE + 1000, 3), 20)
 }
@@ -171,10 +172,10 @@ fn busy_encoder_gets_another_chance() {
     }
 }
 
-/// It may be for ever that there is not enough for all of it.
+/// The lack of memory for the whole encode may last for ever.
 #[test]
 fn encoder_busy_half_way_aborts_no_second_request() {
-    // Short enough that the proof runs on the same thread.
+    // The proof of a source this short runs on the same thread.
     let source = hex(14 * PIECE, 4);
     let cache = Cache::in_memory(CACHE);
     let gate = Gate::new();
@@ -259,7 +260,7 @@ fn setting_changes_the_tag_and_the_entry() {
         let second = get_as(&two, "/a.txt", "x-pack").await;
         assert_ne!(first.field("etag"), second.field("etag"));
         assert_eq!(encodes(&two, "x-pack"), 1);
-        // The content is the same: the old tag is as good as the new one.
+        // The content is the same, so the old tag is as good as the new one.
         let fields = [("accept-encoding", "x-pack"), ("if-none-match", first.field("etag"))];
         let unchanged = get(&two, "/a.txt", &fields).await;
         assert_eq!(
@@ -289,7 +290,7 @@ fn encoder_keeps_the_place_of_its_registration() {
     });
 }
 
-/// Others have joined a broken encode. None waits for ever, and none gets wrong bytes.
+/// Other requests have joined a broken encode. None waits for ever, and none gets wrong bytes.
 #[test]
 fn followers_of_a_broken_encode_are_woken_with_an_error() {
     run(async {
@@ -319,13 +320,13 @@ fn followers_of_a_broken_encode_are_woken_with_an_error() {
     });
 }
 
-/// The last 256 bytes stay back until the proof has passed, so that no client takes a body that is
-/// about to be disproved for a whole one.
+/// The last 256 bytes stay back until the proof has passed. No client takes a body that fails the
+/// proof for a whole one.
 #[test]
 fn last_bytes_are_withheld_until_the_proof() {
     run(async {
         let source = hex(3 * PIECE, 10);
-        // The gate holds it, or all of it may fail before the first byte is sent.
+        // Without the gate the encode might fail before the first byte is sent.
         let gate = Gate::new();
         let pack = Pack { gate: Some(Arc::clone(&gate)), ..Pack::broken(Fault::FlipBit, 0) };
         let service = service(&pack, Place::Own, &source, &Cache::in_memory(CACHE), true);
@@ -362,8 +363,8 @@ fn broken_replacement_of_a_built_in_leaves_others_alone() {
     });
 }
 
-/// Without a decoder, or with the proof switched off, the source's bytes are still checked, and
-/// what the encoder made of them is believed: that is what the switch means.
+/// Without a decoder, or with the proof switched off, the source's bytes are still checked. The
+/// encoder's output is believed.
 #[test]
 fn encoder_is_believed_without_a_proof() {
     run(async {
@@ -381,8 +382,8 @@ fn encoder_is_believed_without_a_proof() {
 #[test]
 fn request_reads_no_second_encode_when_the_proof_fails() {
     run(async {
-        // Two codings, the preferred one broken from its first byte: the request that finds out
-        // gets the other one at once.
+        // The preferred one of two codings is broken from its first byte. The request that finds
+        // out gets the other one at once.
         let source = hex(2 * PIECE, 14);
         let pack = Pack::broken(Fault::Error, 0);
         let service = service(&pack, Place::Own, &source, &Cache::in_memory(CACHE), true);
@@ -406,7 +407,7 @@ fn encoder_that_panics_at_the_end_is_at_fault() {
     run(judge_all(Fault::PanicAtEnd, true, true));
 }
 
-/// The sample that is taken of a source before its encode runs through the same encoder.
+/// The sample of a source, which is encoded before the source, runs through the same encoder.
 #[test]
 fn encoder_that_fails_on_the_sample_costs_the_coding_only() {
     run(async {
@@ -439,7 +440,8 @@ fn encoder_that_panics_on_the_sample_costs_the_coding_only() {
     });
 }
 
-/// Right, but far too long: what it says of the source's first bytes may have been sent already.
+/// Holds an encoder with right but far too long output against the promises. The output of the
+/// source's first bytes may have been sent already.
 async fn judge_bloated(source: &[u8], at: u64) {
     for decoder in [true, false] {
         let pack = Pack { decoder, ..Pack::broken(Fault::Tenfold, at) };

@@ -1,4 +1,4 @@
-//! Two services over one site give the same responses, though one remembers its responses.
+//! Two services over one site give the same responses, though only one remembers them.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(clippy::disallowed_methods, reason = "edits files as people do")]
@@ -26,12 +26,12 @@ const ACCEPTS: [Option<&str>; 7] = [
     Some("*;q=0"),
     Some("GZIP;q=1.000, , x-other"),
 ];
-/// So short that a story of many edits takes no time; answers are kept for half of it.
+/// A time so short that a story of many edits takes little. Answers are kept for half of it.
 const REVALIDATE: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Asked so often in a row, that the later ones may come from memory.
+    /// A request, repeated so that later answers may come from memory.
     Ask(Ask, usize),
     /// A change after which no request is sent until it must show.
     Write(&'static str, u64, usize),
@@ -47,14 +47,14 @@ struct Ask {
     other: Option<(&'static str, &'static str)>,
 }
 
-/// A tag is that of so many answers ago.
+/// A condition, with the number of answers since the one that its tag is of.
 #[derive(Clone, Debug)]
 enum Condition {
     None,
     Tag(usize),
     Weak(usize),
     Any,
-    /// Beside which a date says nothing.
+    /// A tag with a date beside it, which does not count.
     Dated(usize),
 }
 
@@ -84,7 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A site, and its services: the first one keeps answers.
+/// A site and its two services, the first of which keeps answers.
 struct World {
     dir: TempDir,
     services: [ServeCompressed; 2],
@@ -165,7 +165,7 @@ impl World {
         let mut kept = answer(kept, ask, &fields).await;
         let mut fresh = answer(fresh, ask, &fields).await;
         if kept.field("cache-status").contains("fwd=miss") {
-            // Whether an encode ends before its first answer begins is a matter of time.
+            // An encode may end before or after its first answer begins.
             kept.headers.remove("content-length");
             fresh.headers.remove("content-length");
         }

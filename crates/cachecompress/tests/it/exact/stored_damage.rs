@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 use crate::fixture::stored::{PACK, entries, on_disk, root, service};
 
-/// Longer than an open entry is trusted without a look at its file.
+/// A time longer than an open entry is trusted without a look at its file.
 const LOOK_AGAIN: Duration = Duration::from_millis(1100);
 
 /// A cache on disk whose only entry, of `source` in `x-pack`, was last used two hours ago.
@@ -35,7 +35,7 @@ async fn old_entry(source: &[u8]) -> (TempDir, PathBuf) {
     settled(&fill).await;
     let path = entries(&directory).pop().unwrap();
     let long_ago = SystemTime::now() - Duration::from_secs(2 * 3600);
-    // The sync of what was published may still be under way; it changes no time.
+    // The sync of the published entry may still be under way. It changes no time.
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
     (directory, path)
 }
@@ -146,7 +146,7 @@ fn entry_touched_while_it_is_verified_is_not_damaged() {
             let (touches, touched) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
             let counted = Arc::clone(&touches);
             let disk = FaultDisk::watched(RealDisk, move |op| match op {
-                // Not what the cache itself reads, when it is opened.
+                // Reads of the cache itself at its opening do not count.
                 Op::FileRead if is_reader() && first.swap(false, Ordering::SeqCst) => held.pass(),
                 Op::FileTouch => {
                     counted.store(touched.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -177,7 +177,7 @@ fn entry_touched_while_it_is_verified_is_not_damaged() {
     });
 }
 
-/// The same as a crowd does it: a player asks for many ranges at once, right after a restart.
+/// A player asks for many ranges at once, right after a restart.
 #[test]
 fn crowd_after_a_restart_costs_no_entry() {
     run(async {

@@ -1,8 +1,8 @@
-//! Any sequence of what people and misfortune do to a site, its cache and its server, against a
-//! plain model: the files' bytes, and the rules of RFC 9110.
+//! Random sequences of edits, requests, damage and restarts, held against a plain model of the
+//! files' bytes and the rules of RFC 9110.
 //!
-//! A story that fails is told as short as it can be, one sentence a step. `PROPTEST_CASES` tells
-//! more of them than the 256 of every run.
+//! A failed story is printed as short as it can be, one sentence a step. `PROPTEST_CASES` sets
+//! their number, which is 256 by default.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(
@@ -27,10 +27,10 @@ use proptest::sample::select;
 use proptest::test_runner::{TestError, TestRunner};
 use tempfile::TempDir;
 
-// --- What may happen -----------------------------------------------------------------------------
+// --- The steps -----------------------------------------------------------------------------------
 
-/// The files of the site: two that may share an entry, one that is not kept in memory, one of a
-/// type that is never compressed.
+/// The files of the site. Two may share an entry, one is not kept in memory, and one has a type
+/// that is never compressed.
 const FILES: [&str; 4] = ["a.txt", "b.txt", "large.css", "picture.png"];
 
 #[derive(Clone, Copy)]
@@ -44,11 +44,11 @@ enum Content {
 
 #[derive(Clone)]
 enum Step {
-    /// By a new file under its name.
+    /// A new file takes the name.
     Replace(&'static str, Content),
-    /// In the same file.
+    /// New bytes in the same file.
     Overwrite(&'static str, Content),
-    /// In the same file, whose date is then what it was, as some installers do it.
+    /// New bytes in the same file, whose date is then restored, as some installers do it.
     Smuggle(&'static str, Content),
     Touch(&'static str, Date),
     Delete(&'static str),
@@ -56,9 +56,9 @@ enum Step {
     Restart {
         room: u64,
     },
-    /// While the server runs, by another file under the entry's name.
+    /// Another file takes the name of an entry while the server runs.
     Damage(usize, Damage),
-    /// In place, while it is down.
+    /// An entry is damaged in place while the server is down.
     DamageAtRest(usize, Damage),
     RemoveCache,
 }
@@ -87,7 +87,7 @@ struct Ask {
     if_range: IfRange,
 }
 
-/// A tag or a date is one that an answer had, so many answers ago.
+/// A condition, with the number of answers since the one that its tag or date is of.
 #[derive(Clone, Copy, Debug)]
 enum Condition {
     None,
@@ -138,7 +138,7 @@ const RANGES: [&str; 7] = [
     "bytes=0-1, 4-5",
 ];
 
-/// Room for everything, and for next to nothing: an entry may have a quarter of it.
+/// Room for everything, and for next to nothing. An entry may have a quarter of it.
 const ROOMS: [u64; 2] = [64 << 20, 300_000];
 
 impl Content {
@@ -297,7 +297,7 @@ struct Seen {
     modified: String,
 }
 
-/// A site and its server, and what the model knows of them.
+/// A site, its server, and the model's knowledge of them.
 struct World {
     _dir: TempDir,
     site: PathBuf,
@@ -306,9 +306,9 @@ struct World {
     room: u64,
     files: HashMap<&'static str, Vec<u8>>,
     seen: Vec<Seen>,
-    /// Each tag's bytes. The same tag must mean the same bytes for ever.
+    /// The bytes of each tag. The same tag must mean the same bytes for ever.
     bytes: HashMap<String, Vec<u8>>,
-    /// Contents and codings that were encoded and nothing has taken away since.
+    /// Contents and codings whose encodes must still be stored.
     stored: HashSet<(Vec<u8>, String)>,
     /// Each file's content and date at this server's last request for it.
     dates: HashMap<&'static str, (Vec<u8>, u64)>,
@@ -446,7 +446,7 @@ impl World {
         let (condition, if_range) = self.validators(ask, &mut fields);
         fields.extend(ask.range.map(|range| ("range", range.to_owned())));
 
-        // The date as it is now, from an answer without any condition.
+        // An answer without any condition has the present date.
         let probe = self.send("HEAD", ask.file, &[]).await;
         let modified = probe.field("last-modified").to_owned();
         let answer = self.send(ask.method, ask.file, &fields).await;
@@ -462,7 +462,7 @@ impl World {
         self.check_body(&exchange, &answer).await;
     }
 
-    /// Adds the fields that refer to earlier answers; what they refer to.
+    /// Adds the fields that refer to earlier answers. Returns their references.
     fn validators(
         &self,
         ask: &Ask,
@@ -507,7 +507,7 @@ impl World {
         (condition.unwrap_or(Expected::Nothing), if_range.unwrap_or(Expected::Nothing))
     }
 
-    /// The bytes: all of the source, or those of the range, and the same for the same tag.
+    /// Checks that the bytes are the source's or the range's, and the same for the same tag.
     async fn check_body(&mut self, exchange: &Exchange<'_>, answer: &Answer) {
         let status = answer.status.as_u16();
         if ![200, 206].contains(&status) {
@@ -544,13 +544,13 @@ impl World {
         self.seen.push(Seen { tag, coding, source, modified });
     }
 
-    /// Another content has a later date than the file's own, or a date cannot tell them apart.
+    /// Checks that another content has a later date, or that a date cannot tell them apart.
     fn check_date(&mut self, file: &'static str, source: &[u8], date: u64) {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         assert!(date <= now, "a date in the future");
         let before = self.dates.insert(file, (source.to_vec(), date));
         if let Some((_, before)) = before.filter(|(content, _)| content != source) {
-            // Within the second that a date can tell.
+            // A date has a resolution of one second.
             let too_soon = before + 2 > now;
             assert!(date > before || too_soon, "changed, and its date is not");
         }
@@ -561,7 +561,7 @@ impl World {
         assert!(before == bytes, "the same tag for other bytes: {tag}");
     }
 
-    /// An encode is found again until it is removed.
+    /// Checks that an encode is found again until it is removed.
     fn check_once(&mut self, exchange: &Exchange<'_>, answer: &Answer) {
         if answer.coding().is_empty() || self.is_tight() {
             return;
@@ -570,7 +570,7 @@ impl World {
         if self.stored.contains(&stored) {
             assert_eq!(answer.cache(), "hit", "encoded again");
         }
-        // An unprofitable encode is made for a client that refuses identity, and need not be kept.
+        // An unprofitable encode for a client that refuses identity need not be kept.
         if exchange.accept.identity && exchange.source.len() >= 3000 {
             self.stored.insert(stored);
         }
@@ -587,19 +587,19 @@ enum Expected {
     Date(String),
 }
 
-/// One request with what the model knows when it is sent.
+/// One request, and the model's knowledge at that time.
 struct Exchange<'a> {
     ask: &'a Ask,
     accept: &'a Accept,
     condition: Expected,
     if_range: Expected,
-    /// The file's date now.
+    /// The present date of the file.
     modified: String,
     source: Vec<u8>,
     fields: Vec<(&'static str, String)>,
 }
 
-/// Dates as numbers, by an independent parser.
+/// Parses a date independently of the library.
 fn seconds(date: &str) -> u64 {
     let time = httpdate::parse_http_date(date).expect("a date");
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
@@ -623,7 +623,7 @@ impl Exchange<'_> {
         seen.source == self.source && self.accepts(&seen.coding)
     }
 
-    /// The range in a representation of that length, if it is a single one.
+    /// The range in a representation of length `length`, if it is a single one.
     fn resolve(&self, len: usize) -> Option<(usize, usize)> {
         let set = self.ask.range?.strip_prefix("bytes=")?;
         let (first, last) = set.split_once('-').filter(|_| !set.contains(','))?;
@@ -644,7 +644,7 @@ impl Exchange<'_> {
             assert!(allowed.contains(&status), "{status} and not {allowed:?}: {:?}", self.fields);
         };
         match &self.condition {
-            // Where no coding is kept, none is offered.
+            // A coding that cannot be kept is not offered.
             Expected::Match(seen) if tight && !seen.coding.is_empty() => {
                 return of(&[200, 206, 406, 412, 416, 503]);
             }
@@ -665,7 +665,7 @@ impl Exchange<'_> {
             return of(&[406]);
         }
         match self.range_counts() {
-            // A range is of what is stored; where identity will not do, that may be nothing.
+            // A range is of a stored representation. If identity is refused, there may be none.
             Some(true) if identity => of(&[206, 416]),
             _ if !identity && tight => of(&[200, 206, 406, 416, 503]),
             Some(true) | None if !identity => of(&[200, 206, 416]),
@@ -678,7 +678,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether the answer must be a part: `None` where that hangs on what is stored.
+    /// Whether the answer must be a part. `None` if that depends on the stored entries.
     fn range_counts(&self) -> Option<bool> {
         let single = self.ask.range.is_some_and(|range| !range.contains(','));
         if self.ask.method != "GET" || !single {
@@ -686,16 +686,16 @@ impl Exchange<'_> {
         }
         match &self.if_range {
             Expected::Tag(seen) if !self.names(seen) => Some(false),
-            // Another one than If-Match has named.
+            // The tag is not the one that If-Match names.
             Expected::Tag(seen) if matches!(&self.condition, Expected::Match(pinned) if pinned.tag != seen.tag) => {
                 Some(false)
             }
             Expected::Tag(seen) if seen.coding.is_empty() => Some(true),
             Expected::Tag(_) => None,
-            // It counts only if it has been the date for a second, and for identity only.
+            // A date counts only for identity, and only if it is older than a second.
             Expected::Date(date) if seconds(date) == seconds(&self.modified) => None,
             Expected::Date(_) => Some(false),
-            // Pinned to a coding, which may not be stored any more.
+            // If-Match pins a coding, which may not be stored any more.
             _ if matches!(self.condition, Expected::Match(_)) => None,
             _ => Some(true),
         }
@@ -717,8 +717,8 @@ impl Exchange<'_> {
 
 // --- The stage -----------------------------------------------------------------------------------
 
-/// A directory whose files have rested, so that their fingerprints vouch for them: some are made
-/// ahead, since that takes two seconds.
+/// A directory whose files have rested, so that their fingerprints vouch for them. Many are made
+/// ahead, because a rest takes two seconds.
 fn rested_site() -> TempDir {
     static READY: OnceLock<Mutex<Vec<TempDir>>> = OnceLock::new();
     let make = || {
@@ -748,7 +748,7 @@ fn files_under(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Says at which step a story broke off.
+/// Prints the step at which a story broke off.
 struct OnPanic<'a>(usize, &'a Step);
 
 impl Drop for OnPanic<'_> {
@@ -759,7 +759,7 @@ impl Drop for OnPanic<'_> {
     }
 }
 
-/// Tells stories on several threads, as most of their time is spent waiting for clocks to tick.
+/// Stories run on several threads, because they spend most of their time waiting for clocks.
 #[test]
 fn story_keeps_to_the_bytes_and_the_rules() {
     const TELLERS: u32 = 4;

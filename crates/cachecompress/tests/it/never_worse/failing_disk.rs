@@ -27,8 +27,8 @@ use http_body_util::BodyExt as _;
 const PACK: (&str, &str) = ("accept-encoding", "x-pack");
 const PLAIN: (&str, &str) = ("accept-encoding", "identity");
 const ROOT: &str = "/cache";
-/// Longer than an open entry is trusted without a look at its file, and than a scan is before an
-/// eviction.
+/// A time longer than an open entry is trusted without a look at its file, and than a scan is
+/// trusted before an eviction.
 const A_WHILE: Duration = Duration::from_millis(1_100);
 /// The calls that need a new descriptor.
 const DESCRIPTORS: [Op; 6] =
@@ -55,7 +55,7 @@ fn service(files: &[(String, Vec<u8>)], cache: &Cache) -> ServeCompressed {
     service_of(source, cache, Pack::new())
 }
 
-/// How many entries lie on the disk.
+/// The number of entries on the disk.
 fn entries(disk: &dyn Disk) -> u64 {
     let entries = Path::new(ROOT).join("v1/entries");
     let shards = disk.list(&entries).unwrap_or_default();
@@ -73,8 +73,7 @@ async fn filled(files: &[(String, Vec<u8>)]) -> MemoryDisk {
     disk
 }
 
-/// A cache that cannot open its entries is not damaged: it holds them still, when descriptors are
-/// to be had again.
+/// Entries that cannot be opened are not damaged. They hit when there are descriptors again.
 #[test]
 fn entries_survive_a_lack_of_descriptors() {
     run(async {
@@ -145,7 +144,7 @@ fn entry_in_memory_needs_no_descriptor() {
     });
 }
 
-/// The files that lie there count, removable or not, and no others.
+/// The files on the disk count, removable or not, and no others.
 #[test]
 fn entry_that_cannot_be_synced_is_removed() {
     run(async {
@@ -166,7 +165,7 @@ fn entry_that_cannot_be_synced_is_removed() {
             assert!(answer.decoded() == files[0].1);
             drop(answer);
             settled(&service).await;
-            // The job that syncs is the last that has the entry open.
+            // The sync job is the last to have the entry open.
             until(|| disk.open_files() == 0).await;
             let (before, left) = (calls(), u64::from(stays));
             until(|| cache.stats().entries == left && entries(&memory) == left).await;
@@ -186,8 +185,8 @@ fn entry_that_cannot_be_synced_is_removed() {
     });
 }
 
-/// Cache directories that fill the disk (pagespeed 105) or use up the inodes (tar1090 45), here
-/// because nothing can be removed.
+/// A cache that cannot remove entries must not fill the disk (pagespeed 105) or use up the inodes
+/// (tar1090 45).
 #[test]
 fn failed_eviction_stays_within_the_bounds_and_stops_no_request() {
     run(async {
@@ -219,7 +218,7 @@ fn failed_eviction_stays_within_the_bounds_and_stops_no_request() {
     });
 }
 
-/// A cache whose directory could not be read at the start took it for empty, for ten seconds; an
+/// A cache whose directory could not be read at the start took it for empty, for ten seconds. An
 /// entry whose stat failed was not counted before its directory changed. Both filled the disk
 /// beyond the bounds.
 #[test]
@@ -281,8 +280,7 @@ fn open_entry_whose_stat_fails_is_not_lost() {
     });
 }
 
-/// The check before the last chunk is what tells a whole body from a mixture; if it cannot be
-/// made, nothing is known.
+/// The check before the last chunk tells a whole body from a mixture. Without it nothing is known.
 #[test]
 fn identity_aborts_when_its_file_cannot_be_checked() {
     run(async {

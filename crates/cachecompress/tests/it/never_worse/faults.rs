@@ -1,10 +1,11 @@
-//! Every disk operation can fail, and the power at every moment.
+//! Failures of every disk operation, and power cuts at every moment.
 //!
-//! Each scenario is run once to count what it asks of the disk. Then it is run again for each of
-//! those operations and each way in which that one can fail, alone or together with all that
-//! follow, and for each state that a power cut at that moment may leave. Whatever happens:
-//! bodies are exact or abort, the status is right, the next answer is exact and soon coded again,
-//! the index is what the disk holds and within the bounds, and nothing leaks.
+//! Each scenario runs once to count its disk operations. Then it runs again for each operation and
+//! each kind of failure. The operation fails alone, or together with all later ones. It also runs
+//! for each state that a power cut at that moment may leave.
+//!
+//! In every run bodies are exact or abort, and the status is right. The next answer is exact, and
+//! soon coded again. The index agrees with the disk and keeps to the bounds. Nothing leaks.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 #![allow(
@@ -88,7 +89,7 @@ fn eviction_by_number_survives_every_failing_call() {
     });
 }
 
-/// Several have to go, as room is kept for the worst that the encoder may do.
+/// Several entries have to go, as room is reserved for the longest possible output.
 #[test]
 fn eviction_by_size_survives_every_failing_call() {
     const OLD: [&str; 12] =

@@ -1,5 +1,5 @@
-//! Scenarios that are run again and again, each time with another call of the disk failing, or
-//! with the power cut before another one.
+//! Scenarios and their runs, each with another failing call or with a power cut before another
+//! call.
 
 #![allow(clippy::disallowed_methods, reason = "the sources of some scenarios lie on the real disk")]
 
@@ -27,17 +27,17 @@ use cachecompress_test::{Errno, Fault, FaultDisk, Op, Outcome, PowerDisk, Snapsh
 use http::Response;
 use http_body_util::BodyExt as _;
 
-/// Where the caches are, on disks of their own.
+/// The directory of the caches, on disks of their own.
 pub(crate) const ROOT: &str = "/cache";
-/// A client that takes our coding or identity, one that takes nothing else, one that takes none.
+/// The fields of clients that accept our coding or identity, our coding alone, and identity alone.
 const PACK: (&str, &str) = ("accept-encoding", "x-pack");
 const INSISTS: (&str, &str) = ("accept-encoding", "x-pack, identity;q=0");
 const PLAIN: (&str, &str) = ("accept-encoding", "identity");
 /// Bytes of a range that both representations have.
 const RANGE: std::ops::Range<usize> = 100..300;
-/// A cache of more entries than these is not filled in the end: that would take too long.
+/// The number of entries up to which a cache is filled at the end. More would take too long.
 const PROBES: u64 = 4;
-/// More of them, should one entry be lost late.
+/// Additional requests, in case one entry is lost late.
 const SPARE_PROBES: u64 = 2;
 /// The states of unsynced bytes after a power cut.
 const OUTCOMES: [Outcome; 7] = [
@@ -59,14 +59,14 @@ static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Get(&'static str),
-    /// Without a coding.
+    /// A GET that accepts identity alone.
     Plain(&'static str),
-    /// Not without a coding.
+    /// A GET that refuses identity.
     Insist(&'static str),
     Range(&'static str),
-    /// Four at once, all of whom are there before the encode goes on.
+    /// Four GETs at once, all of which arrive before the encode goes on.
     Crowd(&'static str),
-    /// Reads a first piece, and the rest when the encode has ended.
+    /// A GET whose first piece is read at once, and its rest when the encode has ended.
     Growing(&'static str),
     /// `rm -rf` of the cache.
     Remove,
@@ -88,11 +88,11 @@ impl Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Coded,
-    /// Identity, for this reason.
+    /// Identity, with its reason.
     Identity(&'static str),
 }
 
-/// A list of steps that is repeated with each of its disk operations failing.
+/// A list of steps that is repeated for each failure of each of its disk operations.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
@@ -101,15 +101,15 @@ pub(crate) struct Scenario {
     /// The bounds of the cache.
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
-    /// The steps that fill the cache before.
+    /// The steps that fill the cache beforehand.
     pub(crate) before: Vec<Step>,
-    /// Changes to an entry that it holds.
+    /// Whether the entries are damaged beforehand.
     pub(crate) damaged: bool,
     pub(crate) steps: Vec<Step>,
     pub(crate) end: End,
     /// Whether the files lie on a (failing) disk too.
     pub(crate) on_disk: bool,
-    /// Whether no read is to be had without a wait.
+    /// Whether every read that must not wait fails.
     pub(crate) slow: bool,
     /// Whether the entries are removed on the way.
     pub(crate) loses_files: bool,
@@ -137,7 +137,7 @@ impl Scenario {
         &self.files.iter().find(|(name, _)| *name == path).unwrap().1
     }
 
-    /// The files that it asks for.
+    /// The files that the scenario asks for.
     fn asked(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
         let asks = |path: &str| self.steps.iter().any(|step| step.path() == Some(path));
         self.files
@@ -146,7 +146,7 @@ impl Scenario {
             .map(|(path, bytes)| (*path, &bytes[..]))
     }
 
-    /// Small files that are no part of it, more than the cache can hold.
+    /// Small files beside those of the scenario, more than the cache can hold.
     fn probes(&self) -> Vec<(String, Vec<u8>)> {
         (0..self.entries + SPARE_PROBES)
             .map(|n| (format!("/probe{n}.txt"), hex(300, 1_000 + n)))
@@ -154,14 +154,14 @@ impl Scenario {
     }
 }
 
-/// Which disk fails.
+/// The failing disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Cache,
     Source,
 }
 
-/// How a call fails.
+/// The failure of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Error(Errno),
@@ -188,7 +188,7 @@ struct Trial {
 }
 
 impl Trial {
-    /// Every way in which the calls `ops` can fail.
+    /// Lists every way in which the calls `ops` can fail.
     fn all(target: Target, ops: &[Op]) -> Vec<Self> {
         let mut trials = Vec::new();
         let mut seen = BTreeMap::new();
@@ -214,20 +214,20 @@ impl Trial {
         trials
     }
 
-    /// Whether nothing at all should be noticed.
+    /// Whether the failure must change no response.
     fn is_harmless(&self) -> bool {
         matches!(self.kind, Kind::Part(_)) && self.op != Op::FileWrite
     }
 
-    /// Whether a body may break off that did not grow.
+    /// Whether a body of a complete representation may break off.
     fn breaks_bodies(&self) -> bool {
         let reads = matches!(self.op, Op::FileRead | Op::FileReadNowait | Op::FileStat);
         !self.is_harmless() && (self.onwards || reads)
     }
 }
 
-/// Stands for the built-in encoders, which no scenario uses. Each of them encodes a sample when a
-/// service is built, which takes longer than all of a case.
+/// A stand-in for the built-in encoders, which no scenario uses. They encode samples when a service
+/// is built, which takes longer than a whole case.
 #[derive(Debug)]
 struct Idle;
 
@@ -320,8 +320,7 @@ impl<'a> World<'a> {
         )
     }
 
-    /// Opens the cache, and waits until its directory is read: so the order of calls is always the
-    /// same.
+    /// Opens the cache, and waits until its directory is read, so that the order of calls is fixed.
     async fn start(&mut self, source: Arc<dyn Source>) {
         let Scenario { bytes, entries, pack, .. } = self.scenario;
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
@@ -385,7 +384,7 @@ impl<'a> World<'a> {
     }
 
     async fn crowd(&self, path: &'static str) -> Vec<Answer> {
-        // The look-up is done, so that the crowd arrives at once.
+        // The lookup is done, so that the crowd arrives at once.
         get(self.service(), path, &[PLAIN]).await;
         let asking: Vec<_> = (0..4)
             .map(|_| {
@@ -408,7 +407,7 @@ impl<'a> World<'a> {
         let mut opening = Box::pin(open(self.service(), path, &[PACK]));
         let opened = match tokio::time::timeout(Duration::from_secs(1), &mut opening).await {
             Ok(opened) => opened,
-            // A first encode that failed has used up what the gate lets through.
+            // A first encode that failed has used up the gate's passes.
             Err(_) => {
                 self.gate.open_wide();
                 opening.await
@@ -417,7 +416,7 @@ impl<'a> World<'a> {
         let (head, mut body): (_, Body) = opened.into_parts();
         let first = body.frame().await;
         self.gate.open_wide();
-        // Not settled: an encode that could not be published lives on in this body.
+        // An encode that could not be published lives on in this body, so nothing settles yet.
         self.landed().await;
         let mut bytes = Vec::new();
         let mut next = first;
@@ -460,8 +459,7 @@ impl<'a> World<'a> {
         found.filter_map(|path| Some((path.clone(), size(&path)?))).collect()
     }
 
-    /// Every entry that has a name has all of its bytes, however little time there was to write
-    /// them: its trailer is there, and the lengths agree.
+    /// Whether every entry with a name has all of its bytes, with its trailer and agreeing lengths.
     fn holds_whole_entries(&self) {
         for (path, size) in self.entries() {
             // An entry that was evicted after the listing has no name any more.
@@ -487,8 +485,8 @@ impl<'a> World<'a> {
         knows && number <= self.scenario.entries && bytes <= self.scenario.bytes
     }
 
-    /// Everything is as if nothing had failed: exact answers, coded again, within bounds; and
-    /// nothing is left over of what was.
+    /// Asserts the state of a world without failures: exact answers, coded again, and within the
+    /// bounds. Nothing is left of the failure.
     async fn recovers(mut self, exact: bool) {
         let scenario = self.scenario;
         for (path, source) in scenario.asked() {
@@ -509,7 +507,7 @@ impl<'a> World<'a> {
         }
         self.is_in_bounds_soon("after it", exact).await;
         if !scenario.on_disk && scenario.entries <= PROBES {
-            // Room that had been reserved and not given back would be missing now.
+            // Room that was reserved and not given back would be missing now.
             let full = |world: &Self| world.cache().stats().entries == scenario.entries;
             for (number, (path, source)) in (0..).zip(scenario.probes()) {
                 // An entry that could not be written to the medium may be removed late, beside the
@@ -567,7 +565,7 @@ async fn pause() {
     tokio::task::yield_now().await;
 }
 
-/// Waits until `is_so`.
+/// Waits until `is_so` is true.
 async fn soon(what: &str, is_so: impl Fn() -> bool) {
     let began = Instant::now();
     while !is_so() {
@@ -576,7 +574,7 @@ async fn soon(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Runs one case on a runtime of its own; says which it was if it fails.
+/// Runs one case on a runtime of its own. Prints the case if it fails.
 fn case<T>(scenario: &Scenario, what: &impl Debug, test: impl Future<Output = T>) -> T {
     struct Tell(String);
     impl Drop for Tell {
@@ -612,11 +610,11 @@ fn record_panics() {
     });
 }
 
-/// Holds what was answered while something failed against what may be.
+/// Holds the answers during a failure against the allowed ones.
 fn judge(scenario: &Scenario, trial: &Trial, step: Step, answer: &Answer) {
     let (status, source_failed) = (answer.status.as_u16(), trial.target == Target::Source);
     if source_failed && [403, 500, 503].contains(&status) && !trial.is_harmless() {
-        // Only a call that opens something can want a descriptor.
+        // Only a call that opens something can lack a descriptor.
         let busy = trial.kind == Kind::Error(Errno::TooManyFiles) && trial.op == Op::RootOpen;
         return assert!(!busy || status == 503, "{step:?} {status} for want of descriptors");
     }
@@ -655,7 +653,7 @@ fn pack(source: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The disk before the scenario, and the calls that it makes of it when nothing fails.
+/// Runs `scenario` without a failure. Returns the disk before it, and its calls.
 async fn count(scenario: &Scenario) -> (Snapshot, Vec<Op>, Vec<Op>) {
     let mut world = World::new(scenario, PowerDisk::new());
     if !scenario.before.is_empty() {
@@ -703,7 +701,7 @@ async fn quiet(world: &World<'_>) {
     }
 }
 
-/// One case; whether the call that fails was made.
+/// Runs one case. Returns whether the failing call was made.
 async fn attempt(scenario: &Scenario, before: &Snapshot, trial: Trial) -> bool {
     let mut world = World::new(scenario, before.survivor(Outcome::Kept));
     let source = world.source();
@@ -719,7 +717,7 @@ async fn attempt(scenario: &Scenario, before: &Snapshot, trial: Trial) -> bool {
     });
     world.start(source).await;
     let answers = world.act(&scenario.steps).await;
-    // Until it fires nothing is other than when it was counted; but a look-up may be one more.
+    // The calls before the failing one are those that were counted, but for one more lookup.
     if trial.target == Target::Cache {
         let told = answers.iter().map(|(step, answer)| format!("{step:?} {}", answer.cache()));
         let what = format!("the call is made after {:?}", told.collect::<Vec<_>>());
@@ -729,8 +727,8 @@ async fn attempt(scenario: &Scenario, before: &Snapshot, trial: Trial) -> bool {
         judge(scenario, &trial, *step, answer);
     }
     world.heal();
-    // An entry that cannot be written to the medium is removed, perhaps while it is opened.
-    // One that may not be read is no good for ever, and replaced.
+    // An entry that cannot be synced is removed, perhaps while it is opened. An entry that may not
+    // be read is replaced.
     let denied =
         matches!(trial.kind, Kind::Error(Errno::Denied)) && (trial.op == Op::Open || trial.onwards);
     let removed = trial.op == Op::FileSync || trial.onwards || scenario.loses_files || denied;
@@ -739,7 +737,7 @@ async fn attempt(scenario: &Scenario, before: &Snapshot, trial: Trial) -> bool {
     if !scenario.damaged {
         world.holds_whole_entries();
     }
-    // An entry that could not be read at the start is counted when room is next made.
+    // An entry that could not be read at the start is counted when room is made.
     if !removed && !matches!(trial.op, Op::List | Op::Stat) {
         world.is_in_bounds_soon("at once", true).await;
     }
@@ -756,8 +754,8 @@ async fn reopen(scenario: &Scenario, moment: &Snapshot, outcome: Outcome) {
     world.recovers(!scenario.loses_files).await;
 }
 
-/// Runs `scenario` once for each of its disk operations and each way in which that can fail, and
-/// once for each state in which a power cut can leave the disk at that moment.
+/// Runs `scenario` once for each failure of each of its disk operations. Runs it again for each
+/// state in which a power cut before an operation can leave the disk.
 pub(crate) fn run_all(scenario: &Scenario) {
     record_panics();
     let began = Instant::now();
@@ -778,7 +776,7 @@ pub(crate) fn run_all(scenario: &Scenario) {
     );
 }
 
-/// Cuts the power before each operation, and reopens what that may leave.
+/// Cuts the power before each operation, and reopens each possible state of the disk.
 fn cut_power(scenario: &Scenario, before: &Snapshot) -> usize {
     let mut world = World::new(scenario, before.survivor(Outcome::Kept));
     let moments = Arc::new(Mutex::new(Vec::new()));

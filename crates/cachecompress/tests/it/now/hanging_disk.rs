@@ -1,4 +1,4 @@
-//! Files on a disk that hangs: what lies on it waits, and nothing else does.
+//! Requests for files on a disk that hangs, which delay no other request.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
@@ -20,11 +20,11 @@ use cachecompress_test::site::hex;
 use cachecompress_test::wait::until;
 use cachecompress_test::{FaultDisk, Op};
 
-/// More than the readers, and the hashers, that there are without any trouble.
+/// A number above that of readers and of hashers in normal operation.
 const HUNG: usize = 12;
 
-/// A source whose disk hangs until the gate is opened, for paths that begin so: `look…` when they
-/// are looked up, `read…` when they are read.
+/// A source whose disk hangs until the gate is opened. Lookups of paths that begin with `look`
+/// hang, and reads of paths that begin with `read`.
 #[derive(Debug)]
 struct Slow(Arc<Gate>);
 
@@ -44,13 +44,13 @@ impl Source for Slow {
     }
 }
 
-/// Those whose names end in `l` are too long to be read where they are looked up.
+/// The bytes of a file. Files whose names end in `l` are too long to be read during the lookup.
 fn source_of(name: &str) -> Vec<u8> {
     hex(if name.ends_with('l') { 200_000 } else { 3_000 }, name.len() as u64)
 }
 
-/// Four files on a disk that hung (a network's, mostly) held all four readers, and with them every
-/// other request that had to look at a file: the server stood still.
+/// Four files on a hanging disk (mostly a network's) held all four readers. Every other request
+/// that had to look at a file waited, and the server stood still.
 #[test]
 fn hanging_files_delay_no_other_file() {
     for kind in ["look", "read", "lookl", "readl"] {
@@ -71,7 +71,7 @@ fn hanging_files_delay_no_other_file() {
                     tokio::spawn(async move { get(&service, &path, &[]).await })
                 })
                 .collect();
-            // As many threads as can be held are held.
+            // The hanging files hold as many threads as they may.
             let held = if long && kind.starts_with("read") { 2 } else { 3 };
             until(|| gate.arrived() >= held).await;
             let begun = Instant::now();
@@ -92,8 +92,8 @@ fn hanging_files_delay_no_other_file() {
     }
 }
 
-/// Stored bytes that are not in memory are read by threads that may hang, never by the one that
-/// serves: on a runtime of one thread, all else is answered while they do.
+/// Threads that may hang read the stored bytes that are not in memory. The serving thread never
+/// does, so a runtime of one thread answers other requests meanwhile.
 #[test]
 fn hanging_entries_delay_no_request_on_the_same_thread() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -132,7 +132,7 @@ fn hanging_entries_delay_no_request_on_the_same_thread() {
             assert_eq!((hit.coding(), hit.cache()), ("gzip", "hit"));
         }
 
-        // More than there are readers without any trouble.
+        // More reads hang than there are readers in normal operation.
         left.store(HUNG, SeqCst);
         let hung: Vec<_> = (0..HUNG)
             .map(|_| {

@@ -1,4 +1,4 @@
-//! Responses without a wait need no look-up on another thread.
+//! Responses without a wait, which need no lookup on another thread.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
@@ -14,18 +14,18 @@ use cachecompress_test::made::{LONG_AGO, MadeFile};
 use cachecompress_test::service::{LONG, get, run};
 use cachecompress_test::wait::until;
 
-/// A source of one file, `/file.bin`, or none; it counts its look-ups.
+/// A source of one file, `/file.bin`, or none, which counts its lookups.
 #[derive(Clone, Debug, Default)]
 struct Counted {
     file: Arc<Mutex<Option<Arc<MadeFile>>>>,
-    /// Whether nothing can be told without a wait.
+    /// Whether a lookup without a wait finds nothing out.
     waits: bool,
     lookups: Arc<AtomicUsize>,
-    /// Holds the reads of its file.
+    /// The gate that holds the reads of the file.
     gate: Option<Arc<Gate>>,
 }
 
-/// More than is answered from memory.
+/// A length above that of answers from memory.
 const LARGE: u64 = 300_000;
 impl Counted {
     fn put(&self, byte: u8, time: i128) {
@@ -48,7 +48,7 @@ impl Counted {
         self.lookups.swap(0, Ordering::SeqCst)
     }
 
-    /// One that looks at every request.
+    /// A service that looks the file up at every request.
     fn serve(&self) -> ServeCompressed {
         ServeCompressed::builder(self.clone()).revalidate(Duration::ZERO).build().unwrap()
     }
@@ -104,7 +104,7 @@ fn file_is_looked_up_when_it_is_new_or_changed() {
     });
 }
 
-/// Its fingerprint does not vouch for its bytes: it may have changed again within the same tick of
+/// The fingerprint does not vouch for the bytes, which may have changed again within one tick of
 /// the file system's clock.
 #[test]
 fn unrested_file_is_looked_up_and_read_each_time() {

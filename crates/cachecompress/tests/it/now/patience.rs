@@ -263,8 +263,8 @@ fn large_source_streams_before_its_encode_ends() {
     });
 }
 
-/// A client that takes nothing but the coding joins the encode of one that would take identity,
-/// and that encode ends with the verdict that it saves too little.
+/// A client that refuses identity joins the encode of a client that accepts it. The encode ends
+/// with the verdict that it saves too little.
 #[test]
 fn client_without_identity_is_served_an_unprofitable_encode() {
     run(async {
@@ -288,8 +288,8 @@ fn client_without_identity_is_served_an_unprofitable_encode() {
     });
 }
 
-/// For small sources the first output is all of it, so there is nothing to stream: the answer
-/// has a length, and an encoder at fault breaks no body.
+/// The first output of a small source is all of it, so nothing is streamed. The answer has a
+/// length, and an encoder at fault breaks no body.
 #[test]
 fn small_cold_source_has_a_length() {
     run(async {
@@ -306,7 +306,7 @@ fn small_cold_source_has_a_length() {
     });
 }
 
-/// Published entries are written to the medium later. Those jobs stood in the encodes' own queue: a
+/// Published entries are written to the medium later. Those jobs stood in the encodes' own queue. A
 /// slow medium filled it, and requests were answered with `detail=queue`.
 #[test]
 fn slow_medium_fills_no_queue_of_encodes() {

@@ -1,4 +1,4 @@
-//! The end of a service: which encodes it finishes, which it drops.
+//! The end of a service, which finishes or drops its encodes.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
@@ -18,7 +18,7 @@ use crate::fixture::stored::{PACK, borrowed, in_memory, on_disk, service};
 
 const SHORT: Duration = Duration::from_millis(30);
 
-/// Polls once: whether it has begun and waits.
+/// Polls `future` once. Returns whether it waits.
 async fn begins_to_wait(mut ending: Pin<&mut impl Future<Output = ()>>) -> bool {
     poll_fn(|cx| Poll::Ready(ending.as_mut().poll(cx).is_pending())).await
 }
@@ -67,7 +67,7 @@ fn shutdown_drop_aborts_the_bodies_that_follow() {
     });
 }
 
-/// The encode of an answer that has just been given is one that runs or waits, however early.
+/// The encode of an answer that has just been given counts as running or waiting, however early.
 #[test]
 fn shutdown_finish_forgets_no_encode_that_was_begun() {
     run(async {
@@ -75,7 +75,7 @@ fn shutdown_finish_forgets_no_encode_that_was_begun() {
             let source = hex(20_000, seed);
             let service = in_memory(&Pack::new(), &[("a.txt", &source)]).patience(Duration::ZERO);
             let service = service.build().unwrap();
-            // So that the resource is known, and nothing comes between answer and shutdown.
+            // The resource is known, so that nothing comes between answer and shutdown.
             get(&service, "/a.txt", &[]).await;
             let first = get(&service, "/a.txt", &[PACK]).await;
             service.shutdown(Shutdown::Finish).await;

@@ -16,11 +16,11 @@ use cachecompress::{Cache, Directory, ServeCompressed};
 use cachecompress_test::service::{LONG, get, run};
 use http::StatusCode;
 
-/// Path, content coding and entity tag of each representation that the earlier program gave.
+/// The path, content coding and entity tag of each representation of the earlier program.
 const TAGS: &str = include_str!("../../format_v1/tags");
 
-/// The least length in bytes of sources that the earlier program encoded by zstd in jobs, so that
-/// their bytes were others.
+/// The least length in bytes of sources that the earlier program encoded by zstd in jobs. Their
+/// encoded bytes differ from today's.
 const JOBS_FROM: usize = 16 << 20;
 
 fn next(state: &mut u32) -> u32 {

@@ -1,4 +1,4 @@
-//! One look-up, one read and one hash per file.
+//! One lookup, one read and one hash per file.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
@@ -13,9 +13,8 @@ use cachecompress_test::wait::{PATIENCE, until};
 
 use crate::fixture::edited::{Edited, HUGE, always_looks, made};
 
-/// A file of more than 256 MiB goes out before it is hashed. Each request that came meanwhile had
-/// it hashed once more; when it was hashed at last, it seemed to replace another file and was given
-/// a later date.
+/// A file of more than 256 MiB goes out before it is hashed. Each request meanwhile had it hashed
+/// once more. When the hash ended, the file seemed to replace another one and got a later date.
 #[test]
 fn huge_file_is_hashed_once_and_keeps_its_date() {
     run(async {
@@ -66,8 +65,8 @@ fn huge_file_is_hashed_once_and_keeps_its_date() {
     });
 }
 
-/// `warm` passed by a file whose hash was still under way, so that the largest files, for which it
-/// matters most, were never stored ahead.
+/// `warm` passed by a file whose hash was still under way. The largest files, for which it matters
+/// most, were never stored ahead.
 #[test]
 fn warm_waits_for_the_hash_of_a_huge_file() {
     run(async {
@@ -91,8 +90,8 @@ fn warm_waits_for_the_hash_of_a_huge_file() {
     });
 }
 
-/// As above, at the worst moment. When the hash was about to begin, `warm` saw neither a digest nor
-/// a hash under way, and gave the file up.
+/// When the hash was about to begin, `warm` saw neither a digest nor a hash under way, and gave the
+/// file up.
 #[test]
 fn warm_waits_for_a_hash_that_is_about_to_begin() {
     run(async {

@@ -107,7 +107,7 @@ fn content_is_encoded_once_whatever_its_path_and_date() {
         settled(&service).await;
         let second = get_as(&service, "/b.js", "br").await;
         assert_eq!((second.cache(), second.field("etag")), ("hit", first.field("etag")));
-        // A redeploy: the same bytes, another inode, another date.
+        // A redeploy makes the same bytes with another inode and another date.
         fs::write(site.join("new"), &source).unwrap();
         fs::rename(site.join("new"), site.join("a.txt")).unwrap();
         let third = get_as(&service, "/a.txt", "br").await;

@@ -1,4 +1,4 @@
-//! HEAD, 304, refusals: RFC 9110 as far as it shows without a socket.
+//! HEAD, 304 and refusals without a socket.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
@@ -41,7 +41,7 @@ fn head_equals_get_in_every_field() {
             assert_eq!(with.status, without.status, "{path} {wish:?}");
             assert_eq!(fields(&with.headers), fields(&without.headers), "{path} {wish:?}");
         }
-        // On a cold one as well: two services, each asked once.
+        // The rule holds for cold representations as well, here of two services.
         let with = get(&self::service(), "/own.txt", &[("accept-encoding", "br")]).await;
         let without = head(&self::service(), "/own.txt", &[("accept-encoding", "br")]).await;
         assert_eq!(fields(&with.headers), fields(&without.headers));

@@ -32,8 +32,8 @@ fn vary(answer: &Answer) -> Vec<String> {
     members.map(|member| member.trim().to_ascii_lowercase()).collect()
 }
 
-/// A 304 kept one value of each field. Where a rule, or a request's options, added another value
-/// to `Vary`, that one was kept, and caches learned that the coding does not matter.
+/// A 304 kept one value of each field. If a rule or a request's options added another value to
+/// `Vary`, that one was kept, and caches learned that the coding does not matter.
 #[test]
 fn not_modified_varies_by_coding_beside_other_fields() {
     run(async {
@@ -95,8 +95,8 @@ fn impossible_coding_is_406_and_not_503() {
     });
 }
 
-/// `If-Match` names the representation that is meant. When a range of it was not there to be had,
-/// the answer was all of another one, which the condition was to rule out.
+/// `If-Match` names one representation. If a range of it could not be had, the answer was another
+/// representation, which the condition was to rule out.
 #[test]
 fn cold_pinned_range_becomes_the_whole_representation() {
     run(async {
@@ -134,7 +134,7 @@ fn cold_pinned_range_becomes_the_whole_representation() {
 }
 
 /// A tag of a coding that the service can make, but does not offer, was taken for the tag of a
-/// representation of today, and had it encoded.
+/// present representation, and had it encoded.
 #[test]
 fn tag_of_a_coding_not_offered_matches_nothing() {
     run(async {

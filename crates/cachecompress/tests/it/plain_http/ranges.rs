@@ -25,7 +25,7 @@ fn range_is_of_a_stored_coding_else_of_identity() {
         assert_eq!(part.bytes(), &whole[100..200]);
         assert_eq!(part.field("content-range"), format!("bytes 100-199/{len}"));
         assert_eq!((part.field("etag"), part.field("vary")), (tag.as_str(), "Accept-Encoding"));
-        // The trailer of the entry, and everything else behind the payload, is out of reach.
+        // The entry's trailer and everything else behind the payload are out of reach.
         let tail = get(&service, "/a.txt", &[GZIP[0], ("range", "bytes=-1")]).await;
         assert_eq!(tail.bytes(), &whole[len - 1..]);
         let beyond = format!("bytes={}-{}", len - 1, len + 500);
@@ -74,7 +74,7 @@ fn cold_download_resumes_with_its_tag() {
             assert_eq!(all.status, 200, "{other}");
             assert!(all.decoded() == hex(LEN, 2));
         }
-        // Named, but not there: all of what negotiation leads to.
+        // A range of a representation that is not there becomes the whole negotiated one.
         let cold = ask(&self::service(), &tag).await;
         assert_eq!((cold.status.as_u16(), cold.coding()), (200, "br"));
         assert!(cold.decoded() == hex(LEN, 2));
