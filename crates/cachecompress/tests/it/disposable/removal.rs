@@ -152,7 +152,7 @@ async fn run_disturbed(disturbance: Disturbance, at: u64) -> u64 {
     calls.load(Ordering::SeqCst)
 }
 
-/// Strikes before each call in turn, those included that make again what was removed.
+/// Strikes before each call in turn, also before those that make the directories again.
 fn strike_before_every_call(disturbance: Disturbance) {
     run(async {
         let calls = run_disturbed(Disturbance::Nothing, 0).await;

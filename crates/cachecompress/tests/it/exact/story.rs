@@ -623,7 +623,7 @@ impl Exchange<'_> {
         seen.source == self.source && self.accepts(&seen.coding)
     }
 
-    /// The range in a representation of length `length`, if it is a single one.
+    /// The range in a representation of `len` bytes, if it is a single one.
     fn resolve(&self, len: usize) -> Option<(usize, usize)> {
         let set = self.ask.range?.strip_prefix("bytes=")?;
         let (first, last) = set.split_once('-').filter(|_| !set.contains(','))?;

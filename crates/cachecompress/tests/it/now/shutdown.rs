@@ -18,7 +18,7 @@ use crate::fixture::stored::{PACK, borrowed, in_memory, on_disk, service};
 
 const SHORT: Duration = Duration::from_millis(30);
 
-/// Polls `future` once. Returns whether it waits.
+/// Polls `ending` once. Returns whether it waits.
 async fn begins_to_wait(mut ending: Pin<&mut impl Future<Output = ()>>) -> bool {
     poll_fn(|cx| Poll::Ready(ending.as_mut().poll(cx).is_pending())).await
 }

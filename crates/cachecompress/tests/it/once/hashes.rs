@@ -90,8 +90,8 @@ fn warm_waits_for_the_hash_of_a_huge_file() {
     });
 }
 
-/// When the hash was about to begin, `warm` saw neither a digest nor a hash under way, and gave the
-/// file up.
+/// `warm` gave a file up whose hash was about to begin, as it saw neither a digest nor a hash under
+/// way.
 #[test]
 fn warm_waits_for_a_hash_that_is_about_to_begin() {
     run(async {
