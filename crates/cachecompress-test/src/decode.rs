@@ -169,7 +169,7 @@ pub fn decode_by_program(coding: &str, body: &[u8]) -> Option<Vec<u8>> {
 /// If `CI=true`, because a skip is a failure there.
 pub fn skipped(why: &str) {
     assert!(std::env::var("CI").as_deref() != Ok("true"), "would skip: {why}");
-    // Not `eprintln!`, which the test harness captures.
+    // The test harness captures `eprintln!`.
     let _ = writeln!(io::stderr(), "\nSKIPPED {why}");
 }
 

@@ -183,7 +183,7 @@ impl Snapshot {
             Outcome::Random(seed) => Random(seed),
             _ => Random(0),
         };
-        // Parents come before what is in them.
+        // Parents come before their contents.
         for (path, history) in &self.names {
             let node = match outcome {
                 Outcome::Lost => history[0],
