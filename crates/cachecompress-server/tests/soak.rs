@@ -1,15 +1,13 @@
-//! Everything at once, for as long as one likes: crowds, edits, kills, damage, vanishing
-//! directories; every body is held against what its file was, and at the end the process that
-//! lived through it has the memory, the descriptors and the threads that it had early on.
+//! A soak of the server under crowds, edits, kills, damage and vanishing directories, all at once.
 //!
-//! A program of its own, because its length is a setting of its own and it wants the machine for
-//! itself: ten seconds by default; `cargo xtask soak --minutes N` makes it longer.
+//! Every body is held against the versions of its file. At the end the surviving process has the
+//! memory, the descriptors and the threads that it had halfway.
+//!
+//! The soak is a program of its own, because its length is a setting and it wants the machine for
+//! itself. It takes ten seconds by default, and longer by `cargo xtask soak --minutes N`.
+
 #![cfg(target_os = "linux")]
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a failing unwrap is a failing test")]
 
 mod common;
 
@@ -23,7 +21,7 @@ use std::thread;
 use cachecompress_test::http2;
 use common::*;
 
-/// How long a replaced version may still be answered with: `--revalidate`, and some for the way.
+/// The time for which a replaced version may still be sent: `--revalidate`, and some for the way.
 const STALE: Duration = Duration::from_secs(3);
 const REVALIDATE: &str = "--revalidate 1s";
 const CLIENTS: u64 = 6;
@@ -31,7 +29,7 @@ const CLIENTS: u64 = 6;
 const LEAST_EXACT: u64 = 5;
 const DAMAGED: &str = "cachecompress_damaged_entries_total";
 
-/// One version of a file: enough to make its bytes again.
+/// One version of a file, as the parameters of its bytes.
 #[derive(Clone)]
 struct Version {
     seed: u64,
@@ -40,7 +38,7 @@ struct Version {
     replaced: Option<Instant>,
 }
 
-/// The files that are only ever replaced as a whole, and all that they have been.
+/// The files that are only replaced as a whole, and all of their versions.
 struct World {
     site: Site,
     versions: Mutex<HashMap<String, Vec<Version>>>,
@@ -51,7 +49,7 @@ struct World {
     refused: AtomicU64,
 }
 
-/// Numbers that need not be good, but the same for the same seed.
+/// A simple generator of numbers, the same for the same seed.
 struct Dice(u64);
 
 impl Dice {
@@ -109,7 +107,7 @@ impl World {
         let seed = dice.roll(1 << 30);
         let content = bytes(seed, len);
         let version = Version { seed, len, digest: tag_digest(&content), replaced: None };
-        // Known before it can be seen; what was before it is replaced when the rename is done.
+        // The version is noted before it can be seen. The one before ends when the rename is done.
         lock(&self.versions).entry(name.to_owned()).or_default().push(version);
         self.site.replace_by_rename(name, &content);
         let mut versions = lock(&self.versions);
@@ -130,7 +128,7 @@ impl World {
         known.clone()
     }
 
-    /// Holds one answer against what the file has been.
+    /// Holds one answer against the versions of the file.
     fn judge(&self, name: &str, request: &Request, asked: Instant, response: &Response) {
         let context = || format!("{request:?}\n{:?}", response.head);
         match response.status() {
@@ -204,7 +202,7 @@ fn some_request(name: &str, dice: &mut Dice) -> Request {
     }
 }
 
-/// Ends everything if its thread fails: a failure after a second is told after a second.
+/// A guard that ends everything if its thread fails, so that a failure is reported at once.
 struct Fuse<'a>(&'a World);
 
 impl Drop for Fuse<'_> {
@@ -215,7 +213,7 @@ impl Drop for Fuse<'_> {
     }
 }
 
-/// Asks again and again; with `may_die` the server may be killed at any moment.
+/// Asks again and again. The server may be killed at any moment if `may_die`.
 fn client(world: &World, address: impl Fn() -> SocketAddr, seed: u64, may_die: bool) {
     let _fuse = Fuse(world);
     let mut dice = Dice(seed);
@@ -251,7 +249,7 @@ fn client(world: &World, address: impl Fn() -> SocketAddr, seed: u64, may_die: b
     }
 }
 
-/// One exchange; whether the connection may be used again.
+/// Runs one exchange. Returns whether the connection may be used again.
 fn one(
     world: &World,
     connection: &mut Connection,
@@ -266,7 +264,7 @@ fn one(
     }
     if request.version == "HTTP/1.0" {
         let response = connection.receive(&request.method)?;
-        // Without a length its end could not be told from an abort.
+        // The end of a body without a length could not be told from an abort.
         if matches!(response.framing, Framing::Length(_)) {
             world.judge(name, request, asked, &response);
         }
@@ -330,7 +328,8 @@ fn vandal(world: &World, cache: &Path) {
             2 => _ = fs::write(cache.join("v1/entries/junk"), b"junk"),
             _ if all.is_empty() => {}
             3 => _ = fs::remove_file(dice.pick(&all.iter().collect::<Vec<_>>())),
-            // A new inode, because nothing can tell of bytes that change under an open one in time.
+            // The damage gets a new inode, as bytes that change under an open one cannot be noticed
+            // in time.
             roll => {
                 let victim = dice.pick(&all.iter().collect::<Vec<_>>());
                 let Ok(mut content) = fs::read(victim) else { continue };
@@ -351,7 +350,8 @@ fn vandal(world: &World, cache: &Path) {
     }
 }
 
-/// Kills the server without warning and starts it again, until the end; counts the kills.
+/// Kills the server without warning and starts it again, until the end. Returns the number of
+/// kills.
 fn killer(world: &World, mut server: Server, address: &Mutex<SocketAddr>, kills: &AtomicU64) {
     let mut dice = Dice(55);
     while world.goes_on() {
@@ -394,7 +394,7 @@ fn server_stays_exact_and_flat_under_everything_at_once() {
     let address = Mutex::new(mortal.address());
     let end = Instant::now() + Duration::from_secs(seconds());
     let kills = AtomicU64::new(0);
-    // On a busy machine a soak lasts until enough has happened.
+    // A soak on a busy machine lasts until enough has happened.
     let is_enough = || {
         world.exact.load(Relaxed) > LEAST_EXACT * seconds()
             && kills.load(Relaxed) >= seconds() / 5
@@ -447,7 +447,7 @@ fn assert_flat(server: &Server, early: (u64, u64, u64)) {
     let (memory, _, threads) = early;
     let flat = || {
         let now = measure(server);
-        // Stored files may be kept open; 32 MiB of small ones may be kept in memory.
+        // Stored files may be kept open, and 32 MiB of small ones in memory.
         let kept = server.entries() + 64;
         let is_flat = now.0 <= memory + 64 * 1024 && now.1 <= kept && now.2 <= threads + 4;
         if is_flat { Ok(now) } else { Err((now, kept)) }

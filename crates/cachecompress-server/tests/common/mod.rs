@@ -19,7 +19,7 @@ pub const HIT: &str = "cachecompress; hit";
 pub const STORED: &str = "cachecompress; fwd=miss; stored";
 pub const COLLAPSED: &str = "cachecompress; fwd=miss; collapsed";
 
-/// No request gives up waiting for a coding, however busy the machine is that runs the tests.
+/// The flag with which no request gives up waiting for a coding, however busy the machine is.
 pub const PATIENT: &str = "--patience 1h";
 
 /// A server for `site` that waits for codings, so that slow machines change no outcome.
@@ -36,8 +36,8 @@ pub fn start_with(site: &Site, arguments: &str) -> Server {
     launch(site).args(arguments).start()
 }
 
-/// Promise 1: a body that ends cleanly decodes to exactly one of `versions`, and the entity tag
-/// (where there is one) names just that one.
+/// Asserts promise 1: a body that ends cleanly decodes to exactly one of `versions`, which the
+/// entity tag, if there is one, names.
 #[track_caller]
 pub fn assert_exact_or_aborted(response: &Response, versions: &[&[u8]]) -> bool {
     assert!(
@@ -59,7 +59,7 @@ pub fn assert_exact_or_aborted(response: &Response, versions: &[&[u8]]) -> bool 
     true
 }
 
-/// A 200 whose body is exactly `source`, in `coding`, with the entity tag that goes with both.
+/// Asserts a 200 whose body is exactly `source` in `coding`, with the entity tag of both.
 #[track_caller]
 pub fn assert_is(response: &Response, source: &[u8], coding: &str) {
     assert_eq!(response.status(), 200, "{:?}", response.head);
@@ -69,7 +69,7 @@ pub fn assert_is(response: &Response, source: &[u8], coding: &str) {
     assert_tag(response.etag(), source, coding);
 }
 
-/// Entity tags as design §4 has them.
+/// Asserts the form of entity tags in design §4.
 #[track_caller]
 pub fn assert_tag(tag: &str, source: &[u8], coding: &str) {
     let digest = tag_digest(source);
@@ -85,7 +85,7 @@ pub fn assert_tag(tag: &str, source: &[u8], coding: &str) {
     assert!(id.len() == 8 && id.bytes().all(base64url), "{tag}");
 }
 
-/// A 200 response of a compressible type has Vary, in every coding.
+/// Asserts that a 200 response of a compressible type has Vary, in every coding.
 #[track_caller]
 pub fn assert_varies(response: &Response) {
     let vary = response.head.all("vary").join(", ");
@@ -93,8 +93,7 @@ pub fn assert_varies(response: &Response) {
     assert!(named, "no Vary: Accept-Encoding in {:?}", response.head);
 }
 
-/// A file system in memory with its own bounds, mounted for one test; `None`, loudly, where the
-/// test may not mount.
+/// A file system in memory with its own bounds, mounted for one test.
 pub struct SmallDisk {
     directory: tempfile::TempDir,
 }
@@ -129,12 +128,12 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: a server that is just being killed may still hold files in it.
+        // The unmount is lazy, as a server that is being killed may still hold files in it.
         let _ = std::process::Command::new("umount").arg("-l").arg(self.directory.path()).status();
     }
 }
 
-/// Tells threads to end, also when the test panics: a scope would wait for them for ever.
+/// A guard that tells threads to end, also when the test panics. A scope waits for its threads.
 pub struct Stop<'a>(pub &'a AtomicBool);
 
 impl Drop for Stop<'_> {

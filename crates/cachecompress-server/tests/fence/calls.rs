@@ -1,4 +1,4 @@
-//! System calls, as strace sees them.
+//! The system calls of requests, by strace.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,26 +7,26 @@ use super::common::{Request, eventually};
 use super::stage::{Kind, Stage, warm};
 use super::table::Calls;
 
-/// For how many requests calls are counted; less than a second's worth.
+/// The requests of a batch, which take less than a second.
 const BATCH: usize = 100;
-/// Of so many counts the smallest one counts: once in a second something is made anew, and that may
-/// fall into any of them.
+/// The batches, of which the smallest count is taken. The server does some work once a second,
+/// which may fall into any of them.
 const BATCHES: usize = 7;
 
-/// How threads wait for one another, or are woken.
+/// The calls by which threads wait for one another and wake each other.
 const WAITING: [&str; 4] = ["epoll_wait", "futex", "write", "sched_yield"];
 
 /// The calls of one request of each kind.
 pub(crate) fn count(stage: &Stage, strace: &Path) -> Vec<Calls> {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("strace");
-    // `-D`: the server is the child, and strace ends with it.
+    // With `-D` the server is the child, and strace ends with it.
     let through = format!("{} -D -f -s 64 -o {} --", strace.display(), log.display());
     let mut server = stage.launch().through(&through).start();
     for kind in &stage.kinds {
         let mut asker = warm(&server, kind);
         for batch in 0..=BATCHES {
-            // The target stands in the log, and marks the beginning of a batch.
+            // The target of this request in the log marks the beginning of a batch.
             let mark = Request::get(&mark(kind, batch));
             asker.connection.send(&mark).unwrap();
             assert_eq!(asker.connection.receive("GET").unwrap().status(), 404);
@@ -60,7 +60,7 @@ fn threads(id: u32) -> HashMap<String, String> {
     tasks.flatten().filter_map(named).collect()
 }
 
-/// The fewest of any batch, by name; what is not called for every request, is not in it.
+/// The fewest calls of any batch, by name, without the calls that some requests do not make.
 fn of_a_request(log: &str, kind: &Kind, threads: &HashMap<String, String>) -> Calls {
     let places: Vec<usize> = (0..=BATCHES)
         .map(|batch| log.find(&mark(kind, batch)).expect("a mark that was made"))
@@ -83,7 +83,7 @@ fn of_a_batch(log: &str, kind: &Kind, threads: &HashMap<String, String>) -> Call
         let Some((thread, call)) = line.split_once(' ') else { continue };
         let name = threads.get(thread).map_or("", String::as_str);
         let counts = kind.shared || name.starts_with("serve-");
-        // Signals, and the ends of calls whose beginnings were seen, have another form.
+        // Signals, and the ends of interrupted calls, have another form.
         let Some((call, _)) = call.trim_start().split_once('(') else { continue };
         let is_call = call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if counts && is_call && !(kind.shared && WAITING.contains(&call)) {

@@ -1,18 +1,18 @@
-//! Instructions, as callgrind counts them.
+//! The instructions of requests, by callgrind.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::stage::{Kind, Stage, warm};
 
-/// For how many requests of a kind a program is run, beside what makes it warm: the difference is
-/// that of the requests alone, without the program's start and end.
+/// The requests of the shorter run, beside those of its warm-up. The difference of two runs is that
+/// of the requests alone, without the program's start and end.
 const FEW: usize = 200;
 const MANY: usize = 2_200;
 
-/// The instructions of one request of each kind, where they can be told.
+/// The instructions of one request of each kind, `None` for kinds that vary.
 ///
-/// Nothing is told to callgrind while it runs: its way of being told may hang.
+/// callgrind gets no commands while it runs, as its control may hang.
 pub(crate) fn count(stage: &Stage, valgrind: &Path) -> Vec<Option<u64>> {
     let of_kind = |kind: &Kind| {
         if kind.paced {
@@ -23,7 +23,7 @@ pub(crate) fn count(stage: &Stage, valgrind: &Path) -> Vec<Option<u64>> {
         let more = many.iter().map(|(thread, count)| {
             count.saturating_sub(few.get(thread).copied().unwrap_or_default())
         });
-        // The serving thread is the one that has had more to do.
+        // The serving thread has had the most to do.
         Some(more.max().expect("a thread") / (MANY - FEW) as u64)
     };
     stage.kinds.iter().map(of_kind).collect()

@@ -1,14 +1,15 @@
-//! A fence around what a warm request costs the shipped program: system calls, and instructions.
+//! A fence around the costs of a warm request to the shipped program: system calls and
+//! instructions.
 //!
 //! Both are counted, not timed, so a busy machine changes neither. `table.txt` has the figures;
 //! `cargo xtask fence` builds the program and holds it against them, and with `--update` writes
 //! them anew. A request that has become cheaper fails as well, or the fence would stand too far
 //! out to keep the next one in.
 //!
-//! The figures are those of one architecture's instructions and system calls, and so is this.
+//! The figures and this program are for one architecture.
 //!
-//! A program of its own: `cargo xtask fence` runs it alone, and no other test may compete with the
-//! servers that it traces.
+//! The program stands alone, as `cargo xtask fence` runs it, because no other test may compete with
+//! the servers that it traces.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]

@@ -5,21 +5,20 @@ use super::common::{Connection, Launch, PATIENT, Path, Request, Server, Site, ev
 /// A browser's Accept-Encoding.
 const ACCEPT: &str = "gzip, deflate, br, zstd";
 
-/// A request that is fenced in.
+/// A kind of request whose costs are fenced in.
 pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) request: Request,
     pub(super) status: u16,
-    /// Whether the client's speed has a part in the number of instructions: a socket that is full has
-    /// to be waited for. Only its system calls are counted then, at their fewest.
+    /// Whether the client's speed changes the number of instructions, as the server waits for a
+    /// full socket. Only the system calls are counted then, at their fewest.
     pub(super) paced: bool,
     /// Whether another thread has a part in the answer. The number of waits is then a matter of
     /// luck, within bounds.
     pub(super) shared: bool,
 }
 
-/// A site, and a cache that has all of it, filled by the very program under test: none encodes
-/// while it is watched.
+/// A site, and a cache that has all of it, so that a watched program encodes nothing.
 pub(super) struct Stage {
     site: Site,
     cache: tempfile::TempDir,
@@ -30,7 +29,7 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn set(program: &Path) -> Self {
         let site = Site::new();
-        // 1.4 KB, which comes from memory, and 400 KB, which goes by `sendfile`; both coded.
+        // The coded files have 1.4 KB, sent from memory, and 400 KB, sent by `sendfile`.
         site.write("small.js", &site::text(1, 3_900));
         site.write("large.js", &site::text(2, 1_400_000));
         let cache = tempfile::tempdir().unwrap();
@@ -45,15 +44,14 @@ impl Stage {
         Self { site, cache, program: program.into(), kinds: kinds(&tag) }
     }
 
-    /// How the program is started to be watched.
+    /// Makes the settings of a start of the program under watch.
     pub(super) fn launch(&self) -> Launch {
         launch(&self.program, &self.site, self.cache.path())
     }
 }
 
 fn launch(program: &Path, site: &Site, cache: &Path) -> Launch {
-    // Files are not looked at again while something is counted: that is another thread's work, once
-    // a second, and no request's.
+    // Another thread looks files up again once a second. That would be counted.
     Launch::new(program, site.path()).cache(cache).args(PATIENT).args("--threads 1 --revalidate 1h")
 }
 
@@ -64,14 +62,14 @@ fn kinds(tag: &str) -> Vec<Kind> {
         kind("small", small(), 200),
         Kind { paced: true, ..kind("large", Request::get("/large.js").accept(ACCEPT), 200) },
         kind("not-modified", small().header("if-none-match", tag), 304),
-        // The following kinds are negotiated and assembled each time.
+        // Requests of the following kinds are negotiated and assembled each time.
         kind("head", small().method("HEAD"), 200),
         kind("range", small().range("bytes=100-299"), 206),
         Kind { shared: true, ..kind("not-found", Request::get("/nothing.js").accept(ACCEPT), 404) },
     ]
 }
 
-/// One connection on which requests of one kind are made, one after the other.
+/// A connection for requests of one kind, one after the other.
 pub(super) struct Asker<'a> {
     kind: &'a Kind,
     pub(super) connection: Connection,
@@ -84,7 +82,7 @@ impl Asker<'_> {
             self.asked += 1;
             let mut request = self.kind.request.clone();
             if self.kind.shared {
-                // Each path is looked up once; the look-up of a moment ago may not do for two.
+                // Each path is new, so that each request looks it up.
                 request.target = format!("{}-{:06}", request.target, self.asked);
             }
             self.connection.send(&request).unwrap();
@@ -95,9 +93,9 @@ impl Asker<'_> {
     }
 }
 
-/// Asks a server that has warmed up for requests of this kind.
+/// Warms a server up for requests of this kind.
 pub(super) fn warm<'a>(server: &Server, kind: &'a Kind) -> Asker<'a> {
-    // Its files are hashed first, and its entries opened.
+    // The first requests have files hashed and entries opened.
     eventually(kind.name, || {
         let response = server.fetch(&kind.request);
         let hit = response.is_hit() || kind.status >= 300;

@@ -7,23 +7,23 @@ use std::path::PathBuf;
 /// The system calls of one request, by name.
 pub(crate) type Calls = BTreeMap<String, u64>;
 
-/// The change of a number of instructions that is a complaint, in percent. The counts vary by a
-/// tenth of one.
+/// The change of a number of instructions that is a complaint, in percent. The counts vary by 0.1
+/// %.
 const TOLERANCE: u64 = 5;
-/// The same where another thread has a part in the answer: how often one waits for the other is
-/// seen to make as much as an eighth.
+/// The tolerance for answers in which another thread has a part. The number of waits of one for the
+/// other was seen to make an eighth.
 const ROUGH: u64 = 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
-    /// `-` in the table where they are not counted.
+    /// The instructions, `-` in the table if they are not counted.
     pub(crate) instructions: Option<u64>,
     /// Whether the figure is rough, `~` in the table.
     pub(crate) rough: bool,
     pub(crate) calls: Calls,
 }
 
-/// Costs by the request's name, and what they were counted with.
+/// Costs by the request's name, and the compiler with which they were counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
     with: String,
@@ -46,7 +46,7 @@ impl Table {
         std::fs::write(place(), self.to_string()).expect("the table of costs");
     }
 
-    /// Everything that is not as `reference` says.
+    /// Lists the differences from `reference`.
     pub(crate) fn held_against(&self, reference: &Self) -> Vec<String> {
         let known: BTreeMap<_, _> =
             reference.costs.iter().map(|(name, cost)| (name, cost)).collect();
@@ -95,7 +95,7 @@ fn instructions(cost: &Cost, known: &Cost, name: &str) -> Option<String> {
     }
 }
 
-/// As `epoll_wait recvfrom*2`.
+/// Writes calls in the form `epoll_wait recvfrom*2`.
 fn words(calls: &Calls) -> String {
     let word = |(name, count): (&String, &u64)| match count {
         1 => name.clone(),
@@ -159,7 +159,7 @@ fn place() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fence/table.txt")
 }
 
-/// The compiler, which has the greatest influence on the number of instructions beside the source.
+/// The version of the compiler, on which the number of instructions depends.
 fn compiler() -> String {
     let asked = std::process::Command::new("rustc").arg("--version").output();
     let told = asked.ok().and_then(|output| String::from_utf8(output.stdout).ok());

@@ -1,14 +1,10 @@
-//! The program's integration tests: one test program, its modules by promise.
+//! The program's integration tests, in modules by promise.
 //!
 //! `docs/promises.md` has the promises. Each test starts servers of its own and judges them from
 //! outside, so that tests on other threads of this process change nothing. `fence` and `soak` are
-//! programs of their own, each with its reason.
+//! programs of their own, for reasons that they state.
 
-#![allow(
-    clippy::unwrap_used,
-    missing_docs,
-    reason = "a test ends at the first thing that is not as it should be"
-)]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a failing unwrap is a failing test")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -60,7 +56,7 @@ mod plain_http {
     mod redbot;
 }
 
-/// The program as its operator meets it: flags, exit codes, sockets, signals, logs.
+/// The operator's side of the program: flags, exit codes, sockets, signals, logs.
 mod cli {
     mod options;
     mod program;

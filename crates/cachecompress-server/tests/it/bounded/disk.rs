@@ -1,5 +1,5 @@
-//! Promise 5 for the disk, with real processes on a file system of their own: what the cache takes
-//! up there stays within `--cache-size`, claims and unlinked files included.
+//! Promise 5 for the disk, with real processes on a file system of their own. The cache's use of it
+//! stays within `--cache-size`, claims and unlinked files included.
 
 #![cfg(target_os = "linux")]
 
@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::common::*;
 
-/// The bytes that are taken on the file system of `path`, as `df` says.
+/// The used bytes of the file system of `path`, by `df`.
 fn taken(path: &Path) -> u64 {
     let stat = rustix::fs::statvfs(path).unwrap();
     (stat.f_blocks - stat.f_bfree) * stat.f_frsize
@@ -21,7 +21,7 @@ fn processes_stay_within_one_bound_at_every_moment() {
     let bound = 12_000_000;
     let site = Site::new();
     let count = 160;
-    // Together several times what the cache may hold, in three codings each.
+    // The files in three codings each are several times the bound.
     let source = |at: u64| site::text(at, if at.is_multiple_of(20) { 1_500_000 } else { 150_000 });
     let sources: Arc<Vec<_>> = Arc::new((0..count).map(source).collect());
     for (at, source) in sources.iter().enumerate() {
@@ -72,6 +72,6 @@ fn processes_stay_within_one_bound_at_every_moment() {
     assert!(most <= bound + bound / 20, "{most} bytes");
     assert!(evictions > 50.0, "room was made {evictions} times only");
     assert_eq!(sum("cachecompress_damaged_entries_total"), 0.0);
-    // The bound is no excuse for keeping nothing.
+    // A cache that keeps nothing would pass the bound, too.
     assert!(taken(disk.path()) > bound / 2, "{} bytes are kept", taken(disk.path()));
 }

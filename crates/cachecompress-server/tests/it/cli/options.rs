@@ -1,4 +1,4 @@
-//! The program's flags, as seen from a client, and the admin listener.
+//! The effects of the program's flags on clients, and the admin listener.
 
 use crate::common::*;
 
@@ -21,7 +21,7 @@ fn unknown_navigations_get_the_index_with_spa() {
             let head = server.fetch_over(protocol, &navigation(target).method("HEAD"));
             assert_eq!((head.status(), head.etag()), (200, response.etag()));
         }
-        // A script that is missing is missing: HTML in its place breaks the page.
+        // A missing script is 404, because HTML in its place breaks the page.
         let script = Request::get("/missing.js").accept("br").header("accept", "*/*");
         assert_eq!(server.fetch_over(protocol, &script).status(), 404);
         for target in ["/../x", "/.env"] {
@@ -92,7 +92,7 @@ fn decoded_size_is_sent_with_original_length() {
     let length = source.len().to_string();
     for protocol in Protocol::ALL {
         for accept in ["gzip", "identity", "zstd"] {
-            // Cold and streamed, then warm.
+            // The first answer is cold and streamed, the second warm.
             for _ in 0..2 {
                 let request = Request::get("/app.js").accept(accept);
                 let response = server.fetch_over(protocol, &request);

@@ -1,4 +1,4 @@
-//! The real program, as a user runs it: flags, exit codes, sockets, signals, logs.
+//! The flags, exit codes, sockets, signals and logs of the real program.
 //!
 //! The library's tests hold the responses for files. These tests hold the program's additions.
 
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::common::{Duration, Instant, PATIENCE, PROGRAM, Path, eventually, fs};
 
-/// Less than the 10 s that the program gives running requests after a signal.
+/// A time less than the 10 s that the program gives running requests after a signal.
 const AT_ONCE: Duration = Duration::from_secs(9);
 const BIG: u64 = 32 << 20;
 
@@ -99,7 +99,7 @@ impl Server {
         get(self.address, path)
     }
 
-    /// The text of the file `name` in the test's directory once `enough` is true of it.
+    /// Waits until `enough` is true of the file `name` in the test's directory. Returns its text.
     fn file(&self, name: &str, enough: impl Fn(&str) -> bool) -> String {
         let path = self.dir.path().join(name);
         eventually(name, || fs::read_to_string(&path).ok().filter(|text| enough(text)))
@@ -130,7 +130,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends `request` and reads until the server closes; bodies must be text.
+/// Sends `request` and reads until the server closes. Bodies must be text.
 fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = connect(address);
     stream.write_all(request.as_bytes()).unwrap();
@@ -147,14 +147,14 @@ fn status(answer: &str) -> u16 {
     answer.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{answer:?}"))
 }
 
-/// Runs the program to its end, which must come by itself: exit code, stdout, stderr.
+/// Runs the program, which must end by itself. Returns exit code, stdout and stderr.
 fn end_of(command: &mut Command) -> (Option<i32>, String, String) {
     let output = output(command);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// The program must refuse with `code` and exactly one sentence that contains `words`.
+/// Asserts that the program refuses with `code` and exactly one sentence that contains `words`.
 fn refuses(command: &mut Command, code: i32, words: &[&str]) {
     let (status, out, err) = end_of(command);
     assert_eq!(status, Some(code), "{command:?}: {err}");
@@ -273,7 +273,7 @@ fn wrong_usage_ends_with_2_and_one_sentence() {
     refuses(command.arg("serve").env("CACHECOMPRESS_CACHE_SIZE", "lots"), 2, &["--cache-size"]);
 }
 
-/// A wrong directory is refused. It was reported as a cache in order.
+/// A directory that is no cache was reported as a cache in order.
 #[test]
 fn verify_and_gc_refuse_other_directories() {
     let dir = site();
@@ -312,7 +312,7 @@ fn unusable_paths_and_addresses_end_with_1_and_one_sentence() {
     let address = taken.local_addr().unwrap().to_string();
     let words = [address.as_str(), "address in use", "--listen"];
     refuses(serve(&site).args(["--listen", &address]), 1, &words);
-    // Nothing is announced while something is still missing.
+    // The program announces no address before it has all of them.
     refuses(serve(&site).args(any).args(["--admin", &address]), 1, &["in use", "--admin"]);
     refuses(serve(&site).args(["--listen", "192.0.2.1:0"]), 1, &["no such address"]);
     let log = dir.path().join("no/such/dir/log");

@@ -7,7 +7,7 @@ use cachecompress_test::server::{command, output};
 
 use crate::common::*;
 
-/// Runs the program to its end, which must come by itself.
+/// Runs the program, which must end by itself.
 fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let environment = environment.iter().copied();
     output(command(Path::new(PROGRAM)).args(arguments).envs(environment).stdin(Stdio::null()))
@@ -51,7 +51,7 @@ fn bad_flag_is_named_and_ends_with_2() {
     assert_refused(&["serve", site], &environment, 2, "many");
 }
 
-/// A missing root that serves the working directory instead (GHSA-8v2v-wjwg-vx6r).
+/// Another server with a missing root served the working directory (GHSA-8v2v-wjwg-vx6r).
 #[test]
 fn missing_directory_is_named_and_ends_the_program() {
     let directory = tempfile::tempdir().unwrap();
@@ -82,7 +82,7 @@ fn address_in_use_is_named_and_ends_with_1() {
     assert_refused(&admin, &[], 1, &address);
 }
 
-/// With SO_REUSEPORT, a second server on the same address would silently share its connections.
+/// A second server on the same address would silently share its connections by SO_REUSEPORT.
 #[test]
 fn second_server_on_the_same_address_is_refused() {
     let site = Site::with("index.html", b"x");
@@ -136,14 +136,14 @@ fn sigterm_and_sigint_end_an_idle_server_with_0() {
     let site = Site::with("index.html", b"x");
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = start(&site);
-        // An idle connection kept alive does not hold the end up.
+        // An idle connection does not delay the end.
         let mut idle = Connection::open(server.address()).unwrap();
         idle.send(&Request::get("/")).unwrap();
         assert_eq!(idle.receive("GET").unwrap().status(), 200);
         let begun = Instant::now();
         server.signal(signal);
         assert!(server.wait().success());
-        // Less than the 10 s that running requests are given.
+        // The time is less than the 10 s that running requests are given.
         assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
     }
 }

@@ -1,4 +1,4 @@
-//! One runtime and one listening socket for each core, invisible from outside.
+//! The workers: one runtime and one listening socket for each core, invisible from outside.
 
 #![cfg(target_os = "linux")]
 
@@ -14,7 +14,7 @@ use crate::common::*;
 const LISTENING: &str = "0A";
 const ESTABLISHED: &str = "01";
 
-/// The sockets at `port` in that state, of all programs: inode numbers.
+/// The inode numbers of all programs' sockets at `port` in `state`.
 fn sockets(port: u16, state: &str) -> BTreeSet<u64> {
     let port = format!(":{port:04X}");
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
@@ -32,7 +32,7 @@ fn threads_have_a_socket_each_and_all_serve() {
         let port = server.address().port();
         assert_eq!(sockets(port, LISTENING).len(), threads);
         server.until_hit(&Request::get("/app.js").accept("br"));
-        // All at once, so that no socket's queue may be left alone.
+        // The connections come at once, so that every socket's queue gets some.
         let mut connections: Vec<_> =
             (0..200).map(|_| Connection::open(server.address()).unwrap()).collect();
         for _ in 0..2 {
@@ -50,7 +50,7 @@ fn threads_have_a_socket_each_and_all_serve() {
     }
 }
 
-/// A program that should end by itself, and is killed if it does not.
+/// A program that should end by itself, and is killed otherwise.
 struct Second(Child);
 
 impl Drop for Second {
@@ -60,7 +60,7 @@ impl Drop for Second {
     }
 }
 
-/// Sockets that share a port would let two programs have it, and divide the clients among them.
+/// Sockets that share a port would let two programs have it, and divide the clients between them.
 #[test]
 fn address_in_use_is_refused_though_sockets_share_it() {
     let site = Site::with("app.js", &site::text(1, 3000));
@@ -85,7 +85,7 @@ fn address_in_use_is_refused_though_sockets_share_it() {
     for _ in 0..50 {
         assert_eq!(first.get("/app.js", "br").status(), 200);
     }
-    // And free again at once, however many connections linger.
+    // The address is free again at once, however many connections linger.
     let address = first.address();
     first.stop();
     let again = launch(&site).args("--threads 4 --listen").arg(address.to_string()).start();

@@ -12,16 +12,16 @@ use cachecompress_test::client;
 
 use crate::common::*;
 
-/// How often a program is killed; `CACHECOMPRESS_TEST_KILLS` asks for more.
+/// The default number of kills, which `CACHECOMPRESS_TEST_KILLS` overrides.
 const KILLS: u64 = 250;
-/// The longest that a program lives between its start and its end.
+/// The longest life of a program, in milliseconds.
 const LIFE: u64 = 40;
-/// The cache's bound. Far less than all entries together, so that encodes and evictions never end.
+/// The cache's bound, far less than all entries together, so that encodes and evictions never end.
 const BOUND: u64 = 1_500_000;
-/// No file is longer, so that each may be encoded: a quarter of the bound less what is reserved
-/// beyond its length.
+/// The greatest length of a file. With the reservation beyond it, it is within a quarter of the
+/// bound, so that each file may be encoded.
 const LONGEST: u64 = 300_000;
-/// How far above its bound the cache may ever be.
+/// The bytes by which the cache may exceed its bound.
 const ABOVE: u64 = BOUND / 20;
 const CLIENTS: u64 = 3;
 
@@ -52,14 +52,14 @@ struct Seen {
     hits: AtomicU64,
 }
 
-/// Where the two programs are, which is another place after each restart.
+/// The addresses of the two programs, which change with each restart.
 type Addresses = [Mutex<SocketAddr>; 2];
 
 fn address(of: &Mutex<SocketAddr>) -> SocketAddr {
     *of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Asks for anything in any way until it is told to stop; every body is exact or broken off.
+/// Sends random requests until it is told to stop. Asserts that every body is exact or broken off.
 fn ask(files: &[(String, Vec<u8>)], at: &Addresses, seed: u64, stop: &AtomicBool, seen: &Seen) {
     let mut numbers = Numbers(seed);
     let mut connections: [Option<(SocketAddr, Connection)>; 2] = [None, None];
@@ -101,12 +101,12 @@ fn ask(files: &[(String, Vec<u8>)], at: &Addresses, seed: u64, stop: &AtomicBool
     }
 }
 
-/// Whether the response ended cleanly. A clean one must be exact.
+/// Asserts that a cleanly ended response is exact. Returns whether it ended cleanly.
 #[track_caller]
 fn judge(response: &Response, source: &[u8], range: Option<u64>) -> bool {
     match (response.status(), range) {
         (200, _) => assert_exact_or_aborted(response, &[source]),
-        // A range of a coding is checked by what its length must be; of identity, byte by byte.
+        // A range of a coding is checked by its length, one of identity byte by byte.
         (206, Some(first)) => {
             assert!(response.etag().starts_with(&format!("\"{}", tag_digest(source))));
             if response.is_clean() && response.coding() == "identity" {
@@ -138,7 +138,7 @@ fn some_files() -> (Site, Vec<(String, Vec<u8>)>) {
     (site, files)
 }
 
-/// Starts the program and kills it before it is likely to have said a word.
+/// Starts the program and kills it, most likely before it has printed a line.
 fn kill_at_the_start(site: &Site, cache: &Path, life: Duration) {
     let mut child = cachecompress_test::server::command(Path::new(PROGRAM))
         .arg("serve")
@@ -205,7 +205,7 @@ fn kill_9_at_random_moments_is_harmless() {
             for &which in &both {
                 let mut server = servers[which].take().unwrap();
                 server.kill();
-                // A mere kill damages nothing.
+                // A kill alone damages nothing.
                 let stderr = server.stderr();
                 assert!(!stderr.contains("damaged") && !stderr.contains("panicked"), "{stderr}");
                 servers[which] = Some(server);
@@ -229,8 +229,8 @@ fn kill_9_at_random_moments_is_harmless() {
     end(&cache, &files, servers);
 }
 
-/// After the last kill: the locks are free, everything that is found verifies, and what is asked
-/// for is made and kept.
+/// Asserts the state after the last kill. The locks are free, every entry verifies, and new ones
+/// are made and kept.
 fn end(cache: &Path, files: &[(String, Vec<u8>)], servers: [Option<Server>; 2]) {
     let [Some(mut one), Some(mut other)] = servers else { panic!("two servers") };
     one.kill();

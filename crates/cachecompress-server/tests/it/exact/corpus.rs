@@ -13,11 +13,11 @@ use cachecompress_test::tools;
 
 use crate::common::*;
 
-/// How many clients ask at once.
+/// The number of clients that ask at once.
 const CLIENTS: usize = 3;
 
-/// Sources up to this length are encoded without a sample first, so that an encode of them may turn
-/// out to save too little.
+/// The length up to which sources are encoded without a sample first, so that an encode of them may
+/// save too little.
 const UNSAMPLED: usize = 64 * 1024;
 
 const UNPROFITABLE: &str = "cachecompress; fwd=bypass; detail=unprofitable";
@@ -33,10 +33,11 @@ struct File {
 /// The responses for one content in one coding.
 #[derive(Default)]
 struct Made {
-    /// How many first answers led to an encode, and how many joined one or came from an entry.
+    /// The number of first answers that led to an encode.
     led: usize,
+    /// The number of first answers that joined an encode or came from an entry.
     shared: usize,
-    /// An encode that was started and found to save too little.
+    /// Whether an encode was started and saved too little.
     unprofitable: bool,
     source: usize,
     sent: usize,
@@ -184,14 +185,14 @@ fn identity_of(server: &Server, files: &[File]) -> Duration {
     start.elapsed()
 }
 
-/// Asks for every file twice; returns what became of each content, and how many files went out as
-/// they are.
+/// Asks for every file twice. Returns the responses for each content, and the number of files that
+/// were sent as they are.
 fn ask_for_all(server: &Server, files: &[File], coding: &str) -> (HashMap<[u8; 32], Made>, usize) {
     let made = Mutex::new(HashMap::<[u8; 32], Made>::new());
     let passed = AtomicUsize::new(0);
     for_each(server, files, |connection, file| {
         let cold = get(connection, file, coding);
-        // Now and then it still meets the flight that has just ended.
+        // The second request may still join the flight that has just ended.
         let warm = eventually("an end of the flight", || {
             Some(get(connection, file, coding)).filter(|warm| warm.cache_status() != COLLAPSED)
         });
@@ -222,7 +223,7 @@ fn ask_for_all(server: &Server, files: &[File], coding: &str) -> (HashMap<[u8; 3
     (made.into_inner().unwrap(), passed.into_inner())
 }
 
-/// Whether identity says why it is not coded.
+/// Whether an identity response states the reason.
 fn is_explained(response: &Response) -> bool {
     response.cache_status().starts_with("cachecompress; fwd=bypass; detail=")
 }
@@ -247,7 +248,8 @@ fn share(part: usize, whole: usize) -> f64 {
     100.0 * part as f64 / whole as f64
 }
 
-/// The compiler's shared library; `None`, loudly, where the toolchain has none of that name.
+/// The compiler's shared library. If the toolchain has none of that name, prints a loud line and
+/// returns `None`.
 fn compiler() -> Option<PathBuf> {
     let output = Command::new("rustc").args(["--print", "sysroot"]).output();
     let sysroot = output.ok().and_then(|output| String::from_utf8(output.stdout).ok());

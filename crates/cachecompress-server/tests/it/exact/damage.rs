@@ -1,5 +1,5 @@
-//! Damage to a populated cache, under the real program: never a wrong byte goes out, every damaged
-//! entry is found by `verify`, removed by `gc`, and counted and replaced by `serve`.
+//! Damage to a populated cache, under the real program. No wrong byte goes out. `verify` finds
+//! every damaged entry, `gc` removes it, and `serve` counts and replaces it.
 
 #![cfg(unix)]
 
@@ -15,7 +15,7 @@ use cachecompress_test::server::command;
 use crate::common::*;
 
 const DAMAGED: &str = "cachecompress_damaged_entries_total";
-/// Flags with which every coding of every file is encoded, so that each has its entry.
+/// The codings, each of which has an entry of every file.
 const ACCEPTS: [&str; 4] = ["br", "gzip", "zstd", "deflate"];
 
 /// A site, and all entries that it can have, as good bytes.
@@ -33,7 +33,7 @@ impl Populated {
             ("middle.css", site::text(2, 60_000)),
             ("large.json", site::text(3, 400_000)),
             ("tool", site::binary(4, 30_000)),
-            // Not worth a coding: what is kept is the verdict.
+            // The entry of this file is an unprofitable verdict.
             ("noise.bin", site::random(5, 20_000)),
         ];
         let site = Site::new();
@@ -59,11 +59,11 @@ impl Populated {
     }
 
     fn start(&self) -> Server {
-        // The size does not decide here, not even over a hole of a terabyte.
+        // The bound is beyond a hole of a terabyte, so that sizes decide nothing.
         launch(&self.site).cache(&self.dir()).args("--cache-size 1000TiB").start()
     }
 
-    /// Every file in every coding is exact, and kept in the end.
+    /// Asserts that every file in every coding is exact, and kept in the end.
     fn ask_for_all(&self, server: &Server) {
         for (name, source) in &self.files {
             for accept in ACCEPTS {
@@ -76,7 +76,7 @@ impl Populated {
         server.until_idle();
     }
 
-    /// Puts back every entry as it was.
+    /// Restores every entry.
     fn heal(&self) {
         for (path, bytes) in &self.good {
             remove(path);
@@ -84,7 +84,7 @@ impl Populated {
         }
     }
 
-    /// Replaces every entry by something else.
+    /// Replaces every entry by a damaged one.
     fn damage(&self, damage: impl Fn(&Path, &[u8], &[u8])) {
         for (at, (path, bytes)) in self.good.iter().enumerate() {
             remove(path);
@@ -105,7 +105,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// All files in the directories of entries.
+/// The files in the directories of entries.
 fn entries(cache: &Path) -> Vec<PathBuf> {
     let list = |path: PathBuf| -> Vec<PathBuf> {
         let list = fs::read_dir(path).into_iter().flatten().flatten();
@@ -116,7 +116,7 @@ fn entries(cache: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// The exit code and the lines on stdout of `verify` or `gc`; nothing may be on stderr.
+/// Runs `verify` or `gc`. Returns the exit code and the lines on stdout. Nothing may be on stderr.
 fn care(what: &str, cache: &Path) -> (i32, Vec<String>) {
     let mut command = command(Path::new(PROGRAM));
     let output = command.arg(what).arg("--cache-dir").arg(cache).stdin(Stdio::null()).output();
@@ -128,7 +128,7 @@ fn care(what: &str, cache: &Path) -> (i32, Vec<String>) {
     (output.status.code().unwrap(), lines)
 }
 
-/// `verify` names exactly these, one line each, and then sums up.
+/// Asserts that `verify` names exactly these entries, one line each, and then sums up.
 #[track_caller]
 fn assert_verify_finds(cache: &Path, damaged: &BTreeSet<PathBuf>, what: &str) {
     let (code, mut lines) = care("verify", cache);
@@ -141,10 +141,10 @@ fn assert_verify_finds(cache: &Path, damaged: &BTreeSet<PathBuf>, what: &str) {
     assert!(summary.starts_with("verified ") && summary.contains(&count), "{what}: {summary}");
 }
 
-/// Damage to the file under an entry's name: a description, and a function.
+/// Damage to the file under an entry's name, a description and a function.
 type Harm = (&'static str, Change);
 
-/// Writes something under an entry's name, given its good bytes and those of another entry.
+/// A function that damages an entry, given its path, its good bytes and those of another entry.
 type Change = Box<dyn Fn(&Path, &[u8], &[u8])>;
 
 fn bytes_of(change: impl Fn(&mut Vec<u8>) + 'static) -> Change {
@@ -179,7 +179,7 @@ fn harms(outside: &Path) -> Vec<Harm> {
         (
             "a zeroed page",
             bytes_of(|bytes| {
-                // The middle one; of what is shorter than a page, the second half.
+                // The middle page, or the second half of an entry shorter than a page.
                 let at =
                     (bytes.len() / 2).min(bytes.len() / 2 / 4096 * 4096 + bytes.len() % 4096 / 2);
                 let end = bytes.len().min(at + 4096);
@@ -239,7 +239,7 @@ fn harms(outside: &Path) -> Vec<Harm> {
         (
             "a socket",
             Box::new(|path, _, _| {
-                // Its path is too long for an address: made beside, and moved.
+                // The path is too long for a socket's address, so the socket is made elsewhere.
                 let short = tempfile::tempdir().unwrap();
                 let socket = short.path().join("s");
                 drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
@@ -275,14 +275,14 @@ fn damaged_entries_are_found_counted_and_replaced() {
         populated.ask_for_all(&server);
         assert_eq!(server.metric(DAMAGED, &[]), all.len() as f64, "{what}");
         assert!(server.is_running() && !server.stderr().contains("panicked"), "{what}");
-        // They are all there again, and none of them is encoded twice.
+        // All entries are there again, and none is encoded twice.
         populated.ask_for_all(&server);
         assert_eq!(server.metric(DAMAGED, &[]), all.len() as f64, "{what}: again");
         assert_verify_finds(&cache, &BTreeSet::new(), what);
         assert_eq!(BTreeSet::from_iter(entries(&cache)), all, "{what}");
         server.kill();
         for (path, good) in &populated.good {
-            // The same bytes as before, but for the time of creation and what it is summed into.
+            // The bytes are the same but for the time of creation and the checksums over it.
             let (header, again) = (damage::header_len(good), read(path));
             assert!(again[header..again.len() - 16] == good[header..good.len() - 16], "{what}");
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -298,14 +298,14 @@ fn gc_removes_every_damaged_entry_and_nothing_else() {
     let populated = Populated::new();
     let outside = tempfile::tempdir().unwrap();
     let cache = populated.dir();
-    // The killed servers' locks are litter, too, but no damaged entries.
+    // The locks of the killed servers are litter too, but no damaged entries.
     site::files_below(&cache.join("v1/locks"))
         .iter()
         .for_each(|lock| fs::remove_file(lock).unwrap());
     let mut cases = 0;
     for (turn, (what, harm)) in harms(outside.path()).into_iter().enumerate() {
         populated.heal();
-        // Every third one is damaged, another third each time.
+        // Every turn damages another third of the entries.
         let bad: Vec<_> = populated.good.iter().skip(turn % 3).step_by(3).collect();
         for (path, bytes) in &bad {
             remove(path);
@@ -335,8 +335,8 @@ fn gc_removes_every_damaged_entry_and_nothing_else() {
     println!("{cases} damaged entries");
 }
 
-/// Beside a server under load `verify` and `gc` run in a loop: answers are exact, and what is good
-/// is encoded once. Then entries are damaged meanwhile, by others that take their names.
+/// `verify` and `gc` run in a loop beside a server under load. Answers are exact, and each good
+/// content is encoded once. Then other files take the names of entries meanwhile.
 #[test]
 fn verify_and_gc_run_beside_a_server_under_load() {
     let populated = Populated::new();
@@ -359,7 +359,7 @@ fn verify_and_gc_run_beside_a_server_under_load() {
                     }
                 });
             }
-            // Also if an assertion ends this thread: the others must not go on for ever.
+            // The other threads must end also if an assertion fails on this one.
             let _stop = StopOnDrop(&stop);
             for turn in 0..12 {
                 if damaging {
@@ -393,7 +393,7 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// While it encodes, nothing is taken from under it, `rm -rf` beside all of it or not.
+/// Neither `gc` nor `rm -rf` takes anything from a running encode.
 #[test]
 fn gc_keeps_running_encodes_and_rm_rf_harms_no_answer() {
     let site = Site::new();
@@ -413,7 +413,7 @@ fn gc_keeps_running_encodes_and_rm_rf_harms_no_answer() {
                         let mut command = command(Path::new(PROGRAM));
                         let output =
                             command.arg(what).arg("--cache-dir").arg(&dir).output().unwrap();
-                        // 2: there is none at this moment.
+                        // The code 2 means that there is no cache at this moment.
                         let code = output.status.code();
                         assert!(code == Some(0) || removing && code == Some(2), "{output:?}");
                     }
@@ -439,8 +439,8 @@ fn gc_keeps_running_encodes_and_rm_rf_harms_no_answer() {
         if removing {
             continue;
         }
-        // Once gc has ended no lock is tried. Each file that was answered as identity meanwhile is
-        // encoded now, none of them twice.
+        // gc tries no lock once it has ended. Each file that was answered as identity meanwhile is
+        // encoded now, and none twice.
         for accept in ["br", "gzip"] {
             for at in 0..files.len() {
                 server.until_hit(&Request::get(&format!("/{at}.css")).accept(accept));
@@ -451,7 +451,7 @@ fn gc_keeps_running_encodes_and_rm_rf_harms_no_answer() {
     }
 }
 
-/// A file that the server's user may not read, because the program once ran as another one.
+/// The program once ran as another user, so the server may not read an entry.
 #[test]
 fn entry_that_the_server_may_not_read_is_replaced() {
     if !rustix::process::geteuid().is_root() {
@@ -516,7 +516,7 @@ fn range_shows_no_byte_of_header_or_trailer() {
                 let answer = server.fetch(&request.clone().range(&format!("bytes={first}-{last}")));
                 assert!(answer.status() == 416 || answer.etag() == tag);
                 let slice = match (first <= last, first < len) {
-                    // Not a range: all of it (RFC 9110 §14.1.1).
+                    // A field that is no range gets all of it (RFC 9110 §14.1.1).
                     (false, _) => (200, &body[..]),
                     (true, false) => (416, &[][..]),
                     (true, true) => (206, &body[first as usize..=last.min(len - 1) as usize]),
@@ -543,8 +543,8 @@ fn range_shows_no_byte_of_header_or_trailer() {
     println!("{asked} ranges");
 }
 
-/// keycloak 14510 served what was half written; cherokee 1124 kept what an aborting client had
-/// left of a body.
+/// Other servers served a half-written entry (keycloak 14510), and kept the part of a body that an
+/// aborting client had left (cherokee 1124).
 #[test]
 fn clients_that_leave_midway_leave_whole_entries_or_none() {
     let source = site::text(1, 6_000_000);
@@ -559,7 +559,7 @@ fn clients_that_leave_midway_leave_whole_entries_or_none() {
             connection.wait_for_bytes(1).unwrap();
         }
         drop(connection);
-        // Others ask meanwhile: no partial entry is found, or it is not believed.
+        // Other requests find no partial entry meanwhile, or do not believe it.
         let (code, lines) = care("verify", &server.cache());
         assert_eq!(code, 0, "{lines:?}");
         let answer = server.fetch(&request);
@@ -571,8 +571,8 @@ fn clients_that_leave_midway_leave_whole_entries_or_none() {
     assert_eq!(server.entries(), 3);
 }
 
-/// lighttpd 455f6227: a file name held a `/` from a tag, and names outgrew 255 bytes. Names in this
-/// cache are made of digests only.
+/// A file name held a `/` from a tag, and names outgrew 255 bytes (lighttpd 455f6227). Names in
+/// this cache are made of digests only.
 #[test]
 fn cache_names_do_not_come_from_paths() {
     let site = Site::new();
@@ -605,7 +605,7 @@ fn cache_names_do_not_come_from_paths() {
     }
 }
 
-/// On a terminal there is a bar on stderr; stdout's lines are the same.
+/// A bar is on stderr if it is a terminal. The lines on stdout stay the same.
 #[test]
 fn verify_and_gc_show_a_bar_and_survive_a_broken_pipe() {
     let site = Site::with("app.js", &site::text(1, 30_000));
@@ -631,7 +631,7 @@ fn verify_and_gc_show_a_bar_and_survive_a_broken_pipe() {
         let mut command = command(Path::new(PROGRAM));
         command.arg(what).arg("--cache-dir").arg(&cache).stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // The reader of its output is gone.
+        // The reader of the program's output is gone.
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -639,7 +639,7 @@ fn verify_and_gc_show_a_bar_and_survive_a_broken_pipe() {
     }
 }
 
-/// Ctrl-C ends the work after the entry that is being read: with a summary, and 130.
+/// Ctrl-C ends the work after the entry that is being read, with a summary and 130.
 #[test]
 fn interrupt_ends_verify_and_gc_with_a_summary() {
     use std::io::{BufRead as _, BufReader};
@@ -649,7 +649,7 @@ fn interrupt_ends_verify_and_gc_with_a_summary() {
         let shard = directory.path().join("v1/entries/00");
         fs::create_dir_all(&shard).unwrap();
         fs::create_dir(directory.path().join("v1/locks")).unwrap();
-        // More lines than a pipe holds, so that it cannot end before it is interrupted.
+        // The lines exceed a pipe, so that the program cannot end before the interrupt.
         let count = 3_000;
         for at in 0..count {
             fs::write(shard.join(format!("{at:064x}-{at:016x}")), "").unwrap();
@@ -661,7 +661,7 @@ fn interrupt_ends_verify_and_gc_with_a_summary() {
         assert!(lines.next().unwrap().contains(": wrong length"));
         let id = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
-        // Slowly: the signal has seconds to be seen before all could be through.
+        // The slow reading gives the signal seconds to arrive before the end.
         let slowly = |line| {
             thread::sleep(Duration::from_millis(1));
             line

@@ -1,14 +1,14 @@
-//! Files change under a running server: the answer changes with them, and is never a mixture.
+//! Edits of files under a running server. The answer changes with them, and is never a mixture.
 
 use std::thread;
 
 use crate::common::*;
 
-/// The default of `--revalidate`: a request that is sent later than this after an edit is answered
-/// with the edit, however busy the machine is.
+/// The default of `--revalidate`. The answer to a request that is sent later than this after an
+/// edit has the edit, however busy the machine is.
 const REVALIDATE: Duration = Duration::from_secs(1);
 
-/// Asks from the moment of an edit until the edit shows, which it must in an answer to a request
+/// Asks from the moment of an edit until the edit shows. It must show in the answer to a request
 /// that is sent later than [`REVALIDATE`].
 #[track_caller]
 fn until_noticed<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
@@ -23,7 +23,7 @@ fn until_noticed<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Asks until the answer is `source`; every answer before that is `before`, or aborted.
+/// Asks until the answer is `source`. Every answer before that must be `before`, or aborted.
 #[track_caller]
 fn until_changed(server: &Server, request: &Request, before: &[u8], source: &[u8]) -> Response {
     until_noticed("the new version", || {
@@ -34,8 +34,8 @@ fn until_changed(server: &Server, request: &Request, before: &[u8], source: &[u8
     })
 }
 
-/// The wound of ha_washdata 392 and ngx_brotli 56: an install that preserves mtimes leaves stale
-/// compressed copies behind.
+/// An install that preserves mtimes leaves stale compressed copies behind (ha_washdata 392,
+/// ngx_brotli 56).
 #[test]
 fn edit_with_the_same_size_and_mtime_is_noticed() {
     let old = site::text(1, 200_000);
@@ -64,7 +64,7 @@ fn edit_with_the_same_size_and_mtime_is_noticed() {
             assert_ne!(after.etag(), before.etag(), "way {at}");
             let conditional = request.header("if-none-match", before.etag());
             assert_eq!(server.fetch(&conditional).status(), 200, "the old tag matches no more");
-            // The mtime says nothing happened; Last-Modified must not repeat that.
+            // The mtime is unchanged, but Last-Modified must differ.
             if let Some(date) = before.header("last-modified") {
                 assert_ne!(after.header("last-modified"), Some(date), "way {at}");
             }
@@ -149,7 +149,7 @@ fn swapped_symlink_to_the_root_is_followed() {
     until_changed(&server, &request, &old, &new);
 }
 
-/// Readers of every kind are in the middle of their bodies when the file is replaced.
+/// Replaces a file while readers of every kind are in the middle of their bodies.
 fn replaced_in_mid_encode(replace: fn(&Site, &str, &[u8])) {
     let versions = [site::text(10, 12 << 20), site::text(11, 12 << 20)];
     let both = [&versions[0][..], &versions[1][..]];
@@ -174,19 +174,19 @@ fn replaced_in_mid_encode(replace: fn(&Site, &str, &[u8])) {
                 .map(|reader| scope.spawn(move || assert_one(&read(reader), &both)))
                 .collect();
             replace(&site, "app.js", next);
-            // This one begins to read after the replacement.
+            // The last reader begins after the replacement.
             assert_one(&read(last), &both);
             for reader in readers {
                 reader.join().unwrap();
             }
         });
-        // A request from now on gets the new version, or an aborted body.
+        // Later requests get the new version, or an aborted body.
         for accept in ["gzip", "identity"] {
             assert_one(&server.get("/app.js", accept), &[next]);
         }
     }
     server.until_idle();
-    // Once the file rests, it is compressed again; nothing mixed was stored.
+    // The file is compressed again once it rests. Nothing mixed was stored.
     let request = Request::get("/app.js").accept("gzip");
     let response = eventually("a coded answer", || {
         let response = server.fetch(&request);
@@ -212,7 +212,7 @@ fn rename_in_mid_encode_never_gives_a_mixed_body() {
     replaced_in_mid_encode(Site::replace_by_rename);
 }
 
-/// No clean truncation, and no SIGBUS: sources are never mapped.
+/// The body must not end cleanly. The program survives, as sources are never mapped.
 #[test]
 fn truncation_in_mid_download_aborts_the_body() {
     let source = site::random(12, 24 << 20);
@@ -234,7 +234,7 @@ fn truncation_in_mid_download_aborts_the_body() {
     });
 }
 
-/// A file that grows all the time (a log) is never coded from a mixture either.
+/// A log, which grows all the time, must not be coded from a mixture.
 #[test]
 fn ever_changing_file_is_exact_or_aborted() {
     let whole = site::text(13, 3 << 20);

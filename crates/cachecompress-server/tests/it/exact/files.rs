@@ -1,5 +1,5 @@
-//! Hostile files: nothing in the served directory hangs a request or is served wrongly, however it
-//! changes.
+//! Hostile files. However the served directory changes, no request hangs, and no file is served
+//! wrongly.
 
 #![cfg(unix)]
 
@@ -19,25 +19,25 @@ fn start_at_once(site: &Site) -> Server {
     start_with(site, "--revalidate 0s")
 }
 
-/// Whether this command worked. Its messages are discarded.
+/// Runs a command without its messages. Returns whether it succeeded.
 fn works(command: &mut Command) -> bool {
     let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     status.status().is_ok_and(|status| status.success())
 }
 
-/// A line of `/proc/<id>/status`, its number.
+/// The number in a line of `/proc/<id>/status`.
 fn status_of(server: &Server, field: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// Bytes of memory in use.
+/// The memory in use, in bytes.
 fn memory(server: &Server) -> u64 {
     status_of(server, "VmRSS") * 1024
 }
 
-/// Everything that a name can stand for.
+/// The kind of thing that a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     File,
@@ -64,7 +64,7 @@ const KINDS: [Kind; 9] = [
 ];
 
 impl Kind {
-    /// Makes one at `path`; `false` where this may not be made here.
+    /// Makes one at `path`. Returns whether the test may make it.
     fn make(self, path: &Path, source: &[u8]) -> bool {
         use std::os::unix::fs::symlink;
         match self {
@@ -74,7 +74,7 @@ impl Kind {
                 .is_ok(),
             Self::Fifo => works(Command::new("mkfifo").arg(path)),
             Self::Socket => std::os::unix::net::UnixListener::bind(path).is_ok(),
-            // The device that never ends.
+            // The device has no end.
             Self::Device => works(Command::new("mknod").arg(path).args(["c", "1", "5"])),
             Self::Dangling => symlink("nowhere", path).is_ok(),
             Self::Loop => symlink(path.file_name().unwrap(), path).is_ok(),
@@ -100,8 +100,8 @@ fn remove(path: &Path) {
     }
 }
 
-/// FIFOs, devices, sockets, directories with a file's name and the other way round: the answer is
-/// the one that belongs to what is there now.
+/// A name stands in turn for a file, a directory, a FIFO, a device and a socket. The answer is that
+/// of the present kind.
 #[test]
 fn name_may_become_anything_while_it_is_served() {
     let source = site::text(1, 90_000);
@@ -116,7 +116,7 @@ fn name_may_become_anything_while_it_is_served() {
         answers
     };
     let mut made = 0;
-    // Each follows each.
+    // Each kind follows each other one.
     for step in 1..KINDS.len() {
         for at in 0..KINDS.len() {
             let kind = KINDS[at * step % KINDS.len()];
@@ -142,8 +142,8 @@ fn name_may_become_anything_while_it_is_served() {
     println!("{made} changes");
 }
 
-/// The kinds are swapped by renames, as fast as possible. A socket that took a file's name between
-/// look-up and open was a 500.
+/// Renames swap the kinds as fast as possible. A socket that took a file's name between lookup and
+/// open was a 500.
 #[test]
 fn name_that_changes_its_kind_hangs_no_request() {
     let source = site::text(2, 90_000);
@@ -171,7 +171,7 @@ fn name_that_changes_its_kind_hangs_no_request() {
         });
         let begun = Instant::now();
         let (mut found, mut missing) = (0, 0);
-        // Until the race has been won and lost, which is a matter of luck.
+        // The loop ends when the race has been won and lost, which is a matter of luck.
         for at in 0.. {
             if at >= 150 && found > 0 && missing > 0 {
                 break;
@@ -182,7 +182,7 @@ fn name_that_changes_its_kind_hangs_no_request() {
             match response.status() {
                 200 => assert!(!response.is_clean() || response.decoded() == source),
                 404 => missing += 1,
-                // It changed at each of several looks.
+                // The name changed at each of several lookups.
                 503 => {}
                 other => panic!("{other}: {:?}", response.head),
             }
@@ -193,7 +193,7 @@ fn name_that_changes_its_kind_hangs_no_request() {
     assert!(server.is_running());
 }
 
-/// The program without the right to read every file. As root it gives that right up.
+/// Starts the program without the right to read every file, which root gives up.
 fn unprivileged(site: &Site) -> Option<Launch> {
     let launch = launch(site).args("--revalidate 0s");
     if !rustix::process::geteuid().is_root() {
@@ -250,8 +250,8 @@ fn unreadable_file_is_403_until_it_is_readable() {
     chmod(&site.file("unlisted"), 0o700);
 }
 
-/// Sizes at which something changes in how a file is read: held in memory up to 64 KiB, fed to
-/// encoders in pieces of that, hashed in pieces of 256 KiB.
+/// Sizes at which the way of reading changes. Files up to 64 KiB are held in memory. Encoders get
+/// pieces of that size, hashes pieces of 256 KiB.
 const SIZES: [usize; 9] =
     [65_535, 65_536, 65_537, 131_072, 262_143, 262_144, 262_145, 327_680, 1_048_577];
 
@@ -264,7 +264,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// A clean body is one whole version, and a strong tag names just its bytes.
+    /// Asserts that a clean body is one whole version, and that a strong tag names its bytes.
     ///
     /// A write of many pages is not atomic. A busy machine may stop the writer in the middle of one
     /// for long, and then the file really holds both versions. It may be sent under its own tag or
@@ -285,7 +285,7 @@ impl Tally {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// As [`count`](Self::count); a body that fails at its first byte may take the head with it.
+    /// Counts as [`count`](Self::count) does. A body that fails at its first byte may have no head.
     #[track_caller]
     fn count_any(&self, answer: std::io::Result<Response>, is_version: impl Fn(&[u8]) -> bool) {
         match answer {
@@ -302,15 +302,15 @@ impl Tally {
     }
 }
 
-/// Files are overwritten in place, with other bytes and other lengths, while they are read as
-/// identity and in each coding over both protocols.
+/// Files are overwritten in place, with other bytes and other lengths. Meanwhile clients read them
+/// as identity and in each coding over both protocols.
 #[test]
 fn files_overwritten_in_place_at_every_size_never_end_mixed() {
     let site = Site::new();
     let versions: Vec<Vec<Vec<u8>>> = SIZES
         .iter()
         .map(|size| {
-            // The same length, a shorter one and a longer one.
+            // The versions have the same length, a shorter one and a longer one.
             let lengths = [*size, *size, size - 30_000, size + 30_000];
             (0..4).map(|seed| site::text(100 + seed as u64, lengths[seed])).collect()
         })
@@ -331,7 +331,7 @@ fn files_overwritten_in_place_at_every_size_never_end_mixed() {
                     let version = &versions[turn % versions.len()];
                     let path = site.file(&format!("{at}.js"));
                     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
-                    // Shorter first, so that no old bytes stand behind new ones.
+                    // The file is cut first, so that no old bytes stand behind new ones.
                     if file.metadata().unwrap().len() > version.len() as u64 {
                         file.set_len(0).unwrap();
                     }
@@ -349,7 +349,7 @@ fn files_overwritten_in_place_at_every_size_never_end_mixed() {
                     Protocol::Http1 => client::fetch(server.address(), &request),
                     Protocol::Http2 => http2::fetch(server.address(), &request),
                 };
-                // An empty file is a version, too, for a moment.
+                // An empty file is a version too, for a moment.
                 tally.count_any(answer, |bytes| {
                     bytes.is_empty() || versions.iter().any(|version| version == bytes)
                 });
@@ -358,7 +358,7 @@ fn files_overwritten_in_place_at_every_size_never_end_mixed() {
     });
     tally.assert_sound();
     assert!(server.is_running());
-    // When they rest they are compressed as ever.
+    // The files are compressed as ever when they rest.
     for at in 0..SIZES.len() {
         let now = fs::read(site.file(&format!("{at}.js"))).unwrap();
         let request = Request::get(&format!("/{at}.js")).accept("zstd");
@@ -367,7 +367,7 @@ fn files_overwritten_in_place_at_every_size_never_end_mixed() {
     assert_eq!(server.metric("cachecompress_damaged_entries_total", &[]), 0.0);
 }
 
-/// Appends lines to a log, some every millisecond, until it is told to stop; then tells all of it.
+/// Appends lines to a log, some every millisecond, until it is told to stop. Returns all of it.
 fn write_log(path: &Path, mut whole: Vec<u8>, stop: &AtomicBool) -> Vec<u8> {
     let mut log = fs::OpenOptions::new().append(true).open(path).unwrap();
     for line in 0.. {
@@ -397,7 +397,7 @@ fn read_slowly(server: &Server, request: &Request) -> Response {
 fn growing_log_is_downloaded_whole_every_time() {
     let begin = site::text(5, 9 << 20);
     let site = Site::with("run.log", &begin);
-    // Up to this length it is sent from memory.
+    // A log of up to this length is sent from memory.
     site.write("short.log", &begin[..20_000]);
     for arguments in ["--revalidate 0s", "--revalidate 1s"] {
         let server = start_with(&site, arguments);
@@ -420,7 +420,7 @@ fn growing_log_is_downloaded_whole_every_time() {
                 };
                 assert_eq!(response.status(), 200, "{:?}", response.head);
                 answers.push((name, response));
-                // The end of it, as `tail` would ask for.
+                // The range is the end of the log, for which `tail` would ask.
                 let tail = read_slowly(&server, &Request::get("/run.log").range("bytes=-9000000"));
                 assert_eq!(tail.status(), 206, "{:?}", tail.head);
                 answers.push(("range", tail));
@@ -456,7 +456,7 @@ fn growing_log_is_downloaded_whole_every_time() {
 /// A change to a large file of this length behind its reader.
 type Disturb = fn(&fs::File, u64);
 
-/// The same slowness, but bytes that may have been sent already are overwritten: that breaks off,
+/// Bytes that may have been sent already are overwritten during a slow download. It breaks off,
 /// whether the file had rested before or not.
 #[test]
 fn large_file_overwritten_behind_its_reader_breaks_off() {
@@ -473,7 +473,7 @@ fn large_file_overwritten_behind_its_reader_breaks_off() {
             file.set_len(len).unwrap();
         }),
     ];
-    // More than the buffers of the sockets hold.
+    // The file exceeds the buffers of the sockets.
     let source = site::text(6, 16 << 20);
     let site = Site::new();
     let name = |at: usize, range: bool| format!("{at}-{range}.txt");
@@ -513,7 +513,7 @@ fn large_file_overwritten_behind_its_reader_breaks_off() {
     }
 }
 
-/// The file is replaced in the very moment in which the server waits for the clock's next tick.
+/// The replacement comes while the server waits for the clock's next tick.
 #[test]
 fn file_replaced_during_the_wait_for_a_tick_is_one_version() {
     let site = Site::new();
@@ -553,7 +553,7 @@ fn escaped(name: &[u8]) -> String {
     name.iter().map(escape).collect()
 }
 
-/// Names that break shells, logs and other servers; each is a resource of its own.
+/// Names that break shells, logs and other servers are resources of their own.
 #[test]
 fn names_that_the_file_system_allows_are_served() {
     let longest = [b'l'; 255];
@@ -590,7 +590,7 @@ fn names_that_the_file_system_allows_are_served() {
     for (at, name) in names.iter().enumerate() {
         let source = site::text(at as u64, 2_000 + at);
         let path = site.path().join(OsStr::from_bytes(name));
-        // Three dots are hidden like any other name with a dot in front.
+        // A name of three dots is hidden like any other name with a dot in front.
         match fs::write(&path, &source) {
             Ok(())
                 if fs::read(site.path().join(OsStr::from_bytes(names[0]))).unwrap()
@@ -601,7 +601,7 @@ fn names_that_the_file_system_allows_are_served() {
             _ => eprintln!("SKIPPED: this file system does not keep {name:?} apart"),
         }
     }
-    // No name can hold a backslash in a URL, and none is reached through one.
+    // A backslash in a URL reaches no file.
     fs::write(site.path().join("back\\slash"), b"x").unwrap();
     fs::create_dir(site.path().join("new\nline")).unwrap();
     let log = site.path().with_extension("log");
@@ -631,13 +631,13 @@ fn names_that_the_file_system_allows_are_served() {
     println!("{} names", wanted.len());
 }
 
-/// Times beyond what HTTP can tell, or the file system.
+/// Some times are beyond HTTP's dates, or the file system's.
 #[test]
 fn impossible_dates_are_replaced_by_possible_ones() {
     let second = |seconds: u64| Duration::from_secs(seconds);
     let epoch = SystemTime::UNIX_EPOCH;
     let source = site::text(7, 3_000);
-    // A file system in memory takes any time; others cut it to what they can keep.
+    // A file system in memory takes any time. Others cut it to their range.
     let disk = SmallDisk::mount("size=4m");
     let site = Site::new();
     let root = disk.as_ref().map_or(site.path(), SmallDisk::path);
@@ -681,14 +681,14 @@ fn impossible_dates_are_replaced_by_possible_ones() {
     assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
 }
 
-/// `rm -rf dist && build`, and a symlink that turns, again and again under load: each answer is
-/// a version, or 404, or what a build has written of a file so far; the new one is served soon.
+/// `rm -rf dist && build` runs, and a symlink turns, again and again under load. Each answer is a
+/// version, or 404, or the written part of a file under build. The new version is served soon.
 #[test]
 fn root_rebuilt_or_turned_under_load_is_followed() {
     let site = Site::new();
     let version = |at: u64| site::text(at, 80_000);
     let build = |name: &str, at: u64| {
-        // As builds do: some files first, others later.
+        // A build writes some files first, others later.
         site.write(&format!("{name}/other.js"), &version(at)[..5_000]);
         site.write(&format!("{name}/app.js"), &version(at));
     };
@@ -711,7 +711,7 @@ fn root_rebuilt_or_turned_under_load_is_followed() {
                     if response.status() != 200 || !response.is_clean() {
                         continue;
                     }
-                    // A file that is just being built has its beginning only, and no tag.
+                    // A file under build has its beginning only, and no tag.
                     let decoded = response.decoded();
                     let version = all.iter().find(|version| version.starts_with(&decoded));
                     assert!(version.is_some(), "mixed bytes: {:?}", response.head);
@@ -727,7 +727,7 @@ fn root_rebuilt_or_turned_under_load_is_followed() {
                     build("dist", at);
                 } else {
                     build(&format!("release-{at}"), at);
-                    // For a moment it leads in a circle; then the old one serves on.
+                    // The link leads in a circle for a moment, and the old root serves on.
                     site.link("next", "next");
                     fs::rename(site.file("next"), site.file("current")).unwrap();
                     site.link("next", format!("release-{at}"));
@@ -740,21 +740,22 @@ fn root_rebuilt_or_turned_under_load_is_followed() {
                 });
             }
         });
-        // Moved away: what was served is served until there is another.
+        // A root that was moved away is served until there is another.
         fs::rename(site.file(root), site.file("moved")).unwrap();
         thread::sleep(Duration::from_millis(1100));
-        // It is young, and may have changed under an encode: in which coding is another matter.
+        // The file is young, and may have changed under an encode, so its coding is not fixed.
         let kept = server.get("/app.js", "gzip");
         assert!(kept.status() == 200 && kept.decoded() == versions[5], "{:?}", kept.head);
         fs::rename(site.file("moved"), site.file(root)).unwrap();
-        // A file in its place is no directory; nor is the working directory one (GHSA-8v2v-wjwg-vx6r).
+        // A file in its place is no directory; nor is the working directory one
+        // (GHSA-8v2v-wjwg-vx6r).
         assert!(server.is_running());
         assert_eq!(server.get("/Cargo.toml", "gzip").status(), 404);
     }
 }
 
-/// A root on another file system than everything else, mount points below a root, and what
-/// happens when they go and come back.
+/// A root lies on another file system than everything else. Mount points below a root go and come
+/// back.
 #[test]
 fn mounts_are_crossed_and_may_come_and_go() {
     let Some(disk) = SmallDisk::mount("size=8m") else { return };
@@ -788,7 +789,7 @@ fn mounts_are_crossed_and_may_come_and_go() {
     unmount();
 }
 
-/// A file of which nothing is on the disk, larger than memory.
+/// Makes a file larger than memory, of which nothing is on the disk.
 fn sparse(path: &Path, len: u64) {
     let mut file = fs::File::create(path).unwrap();
     file.set_len(len).unwrap();
@@ -796,14 +797,14 @@ fn sparse(path: &Path, len: u64) {
     file.write_all(b"0123456789").unwrap();
 }
 
-/// Ten gigabytes of nothing: every part of it is there at once, it costs no memory, and others go
-/// on; in the default cache, which does not take it, and in one that does.
+/// Every part of ten gigabytes of zeros is there at once. The file costs no memory, and other
+/// requests go on. The default cache does not take it, and another one does.
 #[test]
 fn sparse_file_of_10_gb_costs_neither_time_nor_memory() {
     const LEN: u64 = 10 << 30;
     let site = Site::with("other.js", &site::text(10, 2_000_000));
     sparse(&site.file("huge.js"), LEN);
-    // The time that it takes to hash so many bytes on this machine, as busy as it is.
+    // The time of a hash of so many bytes on this machine, as busy as it is.
     let begun = Instant::now();
     let _ = decode::sha256(&vec![0; 1 << 28]);
     let all_hashed = begun.elapsed() * u32::try_from(LEN >> 28).unwrap();
@@ -822,7 +823,7 @@ fn sparse_file_of_10_gb_costs_neither_time_nor_memory() {
             let middle = Request::get("/huge.js").range("bytes=5368709120-5368709129");
             assert_eq!(server.fetch_over(protocol, &middle).body, [0; 10]);
         }
-        // The first bytes come at once, and a client that leaves then is forgotten.
+        // The first bytes come at once. A client that leaves then is forgotten.
         for _ in 0..8 {
             let mut connection = Connection::open(server.address()).unwrap();
             connection.send(&Request::get("/huge.js").accept("br, gzip")).unwrap();
@@ -846,8 +847,8 @@ fn ticks(server: &Server) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-/// Startup that pegs every core (agent-portal 613): a server over a large tree reads nothing of it
-/// until it is asked, and then only what it is asked for.
+/// A server over a large tree reads nothing of it until it is asked, and then only the requested
+/// part. Another server's startup pegged every core (agent-portal 613).
 #[test]
 fn tree_of_200_000_files_costs_nothing_before_its_requests() {
     const FLAT: usize = 100_000;
@@ -860,7 +861,7 @@ fn tree_of_200_000_files_costs_nothing_before_its_requests() {
     let source = site::text(11, 700);
     let first = root.path().join("first.js");
     fs::write(&first, &source).unwrap();
-    // Names for one inode are as good as files, but for their number on disk.
+    // Hard links to one inode stand for as many files.
     let fill = |directory: &Path, count: usize| {
         fs::create_dir(directory).unwrap();
         let mut linked = directory.join("0.js");
@@ -886,7 +887,7 @@ fn tree_of_200_000_files_costs_nothing_before_its_requests() {
     let (idle, bytes) = (ticks(&server), memory(&server));
     println!("started in {started:?}, {idle} ticks, {} MiB", bytes >> 20);
     assert!(started < PATIENCE, "{started:?}");
-    // Half a second of it would be 50, of two cores 100.
+    // Half a second of one core would be 50 ticks.
     assert!(idle < 40, "{idle} ticks of 10 ms before any request");
     assert!(bytes < 128 << 20, "{bytes} bytes of memory before any request");
     assert_eq!((server.encodes(), server.entries()), (0, 0));

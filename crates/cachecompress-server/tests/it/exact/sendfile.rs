@@ -1,5 +1,5 @@
-//! Files that go out by `sendfile`: the same bytes as without it, for every kind of request, while
-//! the file changes or vanishes.
+//! Responses by `sendfile`. They have the same bytes as without it, for every kind of request,
+//! while the file changes or vanishes.
 
 #![cfg(target_os = "linux")]
 
@@ -13,7 +13,8 @@ use socket2::{Domain, Socket, Type};
 use crate::common::*;
 
 const MODES: [&str; 3] = ["off", "entries", "all"];
-/// In the order of their sizes: from memory, from an entry of one piece, of several.
+/// The files, in the order of their sizes. The first is sent from memory, the others from an entry
+/// of one piece or of several.
 const FILES: [&str; 4] = ["small.js", "app.js", "tool", "photo.png"];
 
 fn site() -> Site {
@@ -25,7 +26,7 @@ fn site() -> Site {
     site
 }
 
-/// Digits without a pattern, of which encoders leave more than half: more than sockets hold.
+/// Digits without a pattern, of which encoders leave more than half, which exceeds the sockets.
 fn digits(seed: u64, len: usize) -> Vec<u8> {
     let random = site::random(seed, len);
     random.into_iter().map(|byte| b"0123456789abcdef"[usize::from(byte >> 4)]).collect()
@@ -46,7 +47,7 @@ fn warm(site: &Site, mode: &str) -> Server {
     server
 }
 
-/// All of a response that must be the same: all but the date.
+/// The parts of a response that must be the same, which is all but the date.
 fn told(response: &Response) -> (u16, Vec<(String, String)>, &[u8]) {
     assert!(response.is_clean(), "{:?}", response.head);
     let mut fields = response.head.headers.clone();
@@ -54,7 +55,7 @@ fn told(response: &Response) -> (u16, Vec<(String, String)>, &[u8]) {
     (response.status(), fields, &response.body)
 }
 
-/// A connection whose kernel takes hardly anything that is not read.
+/// A connection with a small receive buffer.
 fn slow(address: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -97,7 +98,7 @@ impl Slow {
         len.expect("a length").trim().parse().unwrap()
     }
 
-    /// Reads until `count` bytes of the body are there; whether they came.
+    /// Reads until `count` bytes of the body are there. Returns whether they came.
     fn read(&mut self, count: usize) -> bool {
         let mut bit = [0; 3000];
         while self.body.len() < count {
@@ -116,7 +117,7 @@ impl Slow {
     }
 }
 
-/// How often the program has a file of `directory` mapped.
+/// The number of the program's mappings of files in `directory`.
 fn mappings(server: &Server, directory: &Path) -> usize {
     let maps = fs::read_to_string(format!("/proc/{}/maps", server.id())).unwrap();
     maps.lines().filter(|line| line.contains(directory.to_str().unwrap())).count()
@@ -281,7 +282,7 @@ fn entry_evicted_or_removed_is_sent_to_its_end() {
         if vanish == "rm -rf" {
             fs::remove_dir_all(server.cache()).unwrap();
         } else {
-            // Others go first, and this one if it must.
+            // Other entries are evicted first, and this one if it must be.
             for n in 0..10 {
                 site.write(&format!("other{n}"), &digits(10 + n, 12_000_000));
                 server.until_hit(&Request::get(&format!("/other{n}")).accept("gzip"));
@@ -319,7 +320,7 @@ fn ends_cleanly(mut stream: TcpStream) -> bool {
     frames::read_until(&mut stream, is_end).is_some_and(|last| last.kind == DATA)
 }
 
-/// A read of a mapped page that is no longer in the file is killed by SIGBUS.
+/// SIGBUS kills a program that reads a mapped page beyond the file's end.
 #[test]
 fn truncated_file_breaks_the_connection_not_the_server() {
     let source = site::random(7, 24_000_000);
@@ -354,7 +355,7 @@ fn truncated_file_breaks_the_connection_not_the_server() {
             assert_exact_or_aborted(&answer, &[&source]);
         }
     }
-    // The cut entry has been found out by now, or is by the next request.
+    // The cut entry has been found out by now, or the next request finds it out.
     eventually("an exact answer again", || {
         let answer = fetch(server.address(), &Request::get("/tool").accept("gzip")).ok()?;
         answer.is_clean().then(|| assert!(answer.decoded() == fs::read(site.file("tool")).unwrap()))
@@ -362,7 +363,7 @@ fn truncated_file_breaks_the_connection_not_the_server() {
     assert!(server.is_running());
 }
 
-/// How often the program called `sendfile` while `ask` asked.
+/// The number of `sendfile` calls that the program made for each request of `asks`.
 fn sendfiles(site: &Site, mode: &str, asks: &[(Protocol, &str, &str)]) -> Option<Vec<usize>> {
     let strace = tools::require("strace")?;
     let dir = tempfile::tempdir().unwrap();

@@ -20,7 +20,7 @@ fn assert_serves(server: &mut Server, files: &[(&str, Vec<u8>)]) {
             }
             let request = Request::get(&format!("/{name}")).accept("gzip, identity;q=0");
             let excluded = server.fetch(&request);
-            // Identity is excluded and no coding can be made: an honest refusal is right as well.
+            // A refusal is right too if identity is excluded and no coding can be made.
             if excluded.status() == 200 {
                 assert!(excluded.decoded() == *source);
                 assert_eq!(excluded.coding(), "gzip");
@@ -47,11 +47,11 @@ fn some_files() -> (Site, Vec<(&'static str, Vec<u8>)>) {
     (site, files)
 }
 
-/// An unwritable cache directory that stops the server (lighttpd-docker 27).
+/// An unwritable cache directory stopped another server (lighttpd-docker 27).
 #[test]
 fn impossible_cache_directory_stops_nothing_but_caching() {
     let (site, files) = some_files();
-    // A path under a regular file, which not even root can make.
+    // Not even root can make a directory under a regular file.
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, b"in the way").unwrap();
@@ -90,7 +90,7 @@ fn read_only_cache_directory_serves_its_entries() {
     assert_is(&server.until_hit(&held), &files[0].1, "gzip");
 }
 
-/// A truncated file published as success on a full disk.
+/// Other servers published a truncated file as success on a full disk.
 #[test]
 fn full_cache_disk_gives_right_answers() {
     let Some(disk) = SmallDisk::mount("size=1m") else { return };
@@ -98,7 +98,7 @@ fn full_cache_disk_gives_right_answers() {
     let cache = disk.path().join("cache");
     let mut server = launch(&site).cache(&cache).start();
     assert_serves(&mut server, &files);
-    // Now without a single free block.
+    // The disk has not a single free block from here on.
     let hole = disk.path().join("full");
     let mut ballast = fs::File::create(&hole).unwrap();
     let fill = |ballast: &mut fs::File| {
@@ -109,7 +109,7 @@ fn full_cache_disk_gives_right_answers() {
     site.write("late.js", &site::text(5, 90_000));
     assert_serves(&mut server, &[("late.js", site::text(5, 90_000))]);
     assert_serves(&mut server, &files);
-    // Once there is room again, it is used again.
+    // Free room is used again.
     drop(ballast);
     fs::remove_file(&hole).unwrap();
     site.write("later.js", &site::text(6, 30_000));
@@ -132,7 +132,7 @@ fn cache_disk_that_fills_up_in_mid_encode_breaks_no_body() {
     connection.send(&Request::get("/app.js").accept("gzip")).unwrap();
     let head = connection.receive_head().unwrap();
     connection.wait_for_bytes(1).unwrap();
-    // The room was reserved before the first byte, so others may take all the rest.
+    // The room was reserved before the first byte, so another program may take all the rest.
     let mut ballast = fs::File::create(disk.path().join("full")).unwrap();
     use std::io::Write as _;
     while ballast.write_all(&[1; 65_536]).is_ok() {}
@@ -140,7 +140,7 @@ fn cache_disk_that_fills_up_in_mid_encode_breaks_no_body() {
     assert!(server.is_running());
 }
 
-/// Cache directories that use up the inodes (tar1090 45, openlitespeed 276).
+/// Other cache directories used up the inodes (tar1090 45, openlitespeed 276).
 #[test]
 fn cache_disk_without_inodes_gives_right_answers() {
     let Some(disk) = SmallDisk::mount("size=8m,nr_inodes=8") else { return };
@@ -162,11 +162,11 @@ fn cache_of_no_size_keeps_nothing_and_serves_all() {
     assert_eq!(kept, 0);
 }
 
-/// Cache directories that fill the disk (pagespeed 105).
+/// Other cache directories filled the disk (pagespeed 105).
 #[test]
 fn cache_stays_within_its_size() {
     let site = Site::new();
-    // Each may take a quarter of the cache's size at most while it is being made.
+    // An entry may take at most a quarter of the cache's size while it is made.
     let source = |at| site::text(at, 400_000);
     for at in 0..30 {
         site.write(&format!("{at}.json"), &source(at));
@@ -188,7 +188,7 @@ fn cache_stays_within_its_size() {
     assert!(server.metric("cachecompress_evictions_total", &[]) > 0.0);
     assert!(server.entries() > 0, "evicting is not the same as giving up");
     assert!(server.metric("cachecompress_entry_bytes", &[]) <= limit as f64);
-    // The last ones were used last.
+    // The last file was used last.
     assert_eq!(server.get("/29.json", "gzip").cache_status(), HIT);
 }
 
@@ -200,13 +200,13 @@ fn cache_directory_can_be_removed_under_a_running_server() {
     let request = Request::get("/middle.css").accept("gzip");
     server.until_hit(&request);
     for _ in 0..3 {
-        // Open entries are served without the directory, so it may not be back yet.
+        // Open entries are served without the directory, so it need not be back yet.
         if server.cache().exists() {
             fs::remove_dir_all(server.cache()).unwrap();
         }
         assert_serves(&mut server, &files);
     }
-    // Files that are requested from now on are cached again.
+    // Files are cached again after new requests.
     site.write("late.js", &site::text(5, 100_000));
     server.until_hit(&Request::get("/late.js").accept("br"));
 }
@@ -218,7 +218,7 @@ fn cache_directory_can_be_removed_in_mid_encode_and_download() {
     let server = start_with(&site, "--level gzip=9");
     let request = Request::get("/app.js").accept("gzip");
     for round in 0..2 {
-        // A leader in the first round; a reader of the entry, or another leader, in the second.
+        // The connection is a leader in the first round, and a leader or a reader in the second.
         let mut connection = Connection::open(server.address()).unwrap();
         connection.send(&request).unwrap();
         let head = connection.receive_head().unwrap();
@@ -261,7 +261,7 @@ fn cache_directory_can_be_removed_under_load() {
     });
 }
 
-/// A damaged entry is noticed, dropped, counted, and made again.
+/// Damaged entries are noticed, dropped and counted, too.
 #[test]
 fn damaged_entries_are_encoded_again() {
     let source = site::text(9, 300_000);
@@ -302,7 +302,7 @@ fn damaged_entries_are_encoded_again() {
     }
 }
 
-/// Temporary files readable by others (CVE-2021-24032).
+/// Temporary files of other programs were readable by all (CVE-2021-24032).
 #[cfg(unix)]
 #[test]
 fn cache_is_readable_by_its_owner_only() {

@@ -1,4 +1,4 @@
-//! The first requests for a file: one encode serves all of them, at once.
+//! The first requests for a file, which one encode serves at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Barrier, Mutex};
@@ -8,13 +8,13 @@ use crate::common::*;
 
 const MIB: usize = 1 << 20;
 
-/// The response that one of many clients got. Equal bodies are kept once.
+/// The response to one of many clients. Equal bodies are kept once.
 struct Seen {
     response: Response,
     body: Arc<Vec<u8>>,
 }
 
-/// `count` clients on connections of their own ask at the same moment.
+/// Sends a request from `count` clients on connections of their own at the same moment.
 fn crowd(server: &Server, count: usize, request: &Request) -> Vec<Seen> {
     let barrier = Arc::new(Barrier::new(count));
     let bodies = Arc::new(Mutex::new(HashMap::<[u8; 32], Arc<Vec<u8>>>::new()));
@@ -38,8 +38,8 @@ fn crowd(server: &Server, count: usize, request: &Request) -> Vec<Seen> {
     clients.into_iter().map(|client| client.join().unwrap()).collect()
 }
 
-/// Every client got exactly `source`; returns how many got it in `coding`. Equal bodies are decoded
-/// once.
+/// Asserts that every client got exactly `source`. Returns the number of those that got it in
+/// `coding`. Equal bodies are decoded once.
 fn assert_all_exact(seen: &[Seen], source: &[u8], coding: &str) -> usize {
     let mut judged: Vec<(*const Vec<u8>, &str)> = Vec::new();
     let mut coded = 0;
@@ -107,7 +107,7 @@ fn cold_crowd_shares_one_encode_with_the_default_patience() {
         .unwrap_or("zstd")
         .to_owned();
     assert_all_exact(&seen, &source, &coding);
-    // A response without the coding says why.
+    // A response without the coding states the reason.
     for one in seen.iter().filter(|one| one.response.coding() == "identity") {
         let status = one.response.cache_status();
         assert!(status.starts_with("cachecompress; fwd=bypass; detail="), "{status}");
@@ -164,7 +164,7 @@ fn first_byte_leaves_while_the_encode_runs_over_http_2() {
     assert!(first * 2 <= last, "first byte after {first:?}, last after {last:?}");
 }
 
-/// An aborting client must neither spoil what the others get (cherokee 1124) nor what is stored
+/// An aborting client must spoil neither the answers to others (cherokee 1124) nor the entry
 /// (keycloak 14510).
 #[test]
 fn first_client_hangs_up_without_harm_to_others() {
@@ -224,7 +224,7 @@ fn client_that_does_not_read_delays_no_other_client() {
     let seen = crowd(&server, 3, &request);
     assert_eq!(assert_all_exact(&seen, &text, "zstd"), 3);
     assert_is(&server.get("/data.bin", "identity"), &source, "identity");
-    // And when it does read at last, all of it is there.
+    // The idle client gets all of it when it reads at last.
     assert_is(&idle.receive("GET").unwrap(), &text, "zstd");
     assert_eq!(server.encodes(), 1);
 }
@@ -248,7 +248,8 @@ fn small_files_have_a_length_on_the_first_request() {
     assert_eq!(server.entries(), 4);
 }
 
-/// An encode holds its encoder, its decoder, and the bytes between the two. The length of the source and the speed of the readers change nothing of that.
+/// An encode holds its encoder, its decoder, and the bytes between the two. The length of the
+/// source and the speed of the readers change nothing of that.
 #[cfg(target_os = "linux")]
 #[test]
 fn encode_memory_does_not_grow_with_the_source() {
@@ -256,7 +257,7 @@ fn encode_memory_does_not_grow_with_the_source() {
         let peak = |mib| {
             let source = site::binary(11, mib * MIB);
             let site = Site::with("program", &source);
-            // So many are the most that one source is spread over, too.
+            // One source is spread over at most so many threads.
             let server = start_with(&site, "--encode-threads 2");
             let request = Request::get("/program").accept(coding);
             let mut slow = Connection::open(server.address()).unwrap();
@@ -275,7 +276,7 @@ fn encode_memory_does_not_grow_with_the_source() {
     }
 }
 
-/// HTTP/1.0 knows no chunks, so the end of a growing body could not be told from an abort.
+/// HTTP/1.0 has no chunks, so the end of a growing body could not be told from an abort.
 #[test]
 fn http_1_0_never_joins_a_growing_body() {
     let source = site::text(10, 48 * MIB);

@@ -1,4 +1,4 @@
-//! Files that have left the page cache: the thread that serves never reads them from the disk.
+//! Files that have left the page cache. The serving thread never reads them from the disk.
 
 #![cfg(target_os = "linux")]
 
@@ -7,16 +7,16 @@ use rustix::fs::{Advice, fadvise, fsync};
 
 use crate::common::*;
 
-/// As long as the program takes for granted that what it found in memory is still there, and more.
+/// A time after which the program no longer trusts that pages it found in memory are still there.
 const FORGOTTEN: Duration = Duration::from_millis(1200);
 
-/// A system call that reads or sends a file, as strace tells it.
+/// A system call that reads or sends a file, in strace's log.
 #[derive(Debug)]
 struct Call {
     thread: String,
     name: String,
     line: String,
-    /// The bytes of the file that it asked for.
+    /// The offset of the requested bytes.
     at: u64,
     len: u64,
     /// The returned number; `None` for EAGAIN and other errors.
@@ -25,7 +25,7 @@ struct Call {
     lines: (usize, usize),
 }
 
-/// The calls that ended, in the order in which they did.
+/// The calls that ended, in the order of their ends.
 fn calls(trace: &str) -> Vec<Call> {
     let mut begun = std::collections::HashMap::new();
     let mut calls = Vec::new();
@@ -48,7 +48,8 @@ fn calls(trace: &str) -> Vec<Call> {
     calls
 }
 
-/// `name(fd, …, count, offset) = result`, or `sendfile(out, in, [offset] => [past], count)`.
+/// Parses `name(fd, …, count, offset) = result`, or
+/// `sendfile(out, in, [offset] => [past], count)`.
 fn call(thread: &str, text: &str, lines: (usize, usize)) -> Option<Call> {
     let (name, rest) = text.split_once('(')?;
     let (arguments, result) = rest.rsplit_once(" = ")?;
@@ -61,7 +62,7 @@ fn call(thread: &str, text: &str, lines: (usize, usize)) -> Option<Call> {
             let at = arguments.split_once('[')?.1.split_once(']')?.0;
             (number(at)?, number(words[words.len() - 1])?)
         }
-        // Of a vector of buffers only whether it waits is of interest.
+        // The bytes of a vector of buffers are of no interest, only its waits.
         "preadv2" | "preadv" => (0, 0),
         _ => return None,
     };
@@ -70,8 +71,8 @@ fn call(thread: &str, text: &str, lines: (usize, usize)) -> Option<Call> {
     Some(Call { thread, name, line, at, len, did, lines })
 }
 
-/// Drops the file from the page cache; whether it is gone, all of it. Only `fincore` can tell: to
-/// try to read it would bring it back.
+/// Drops the file from the page cache. Returns whether all of it is gone, by `fincore`, because a
+/// read would bring it back.
 fn dropped(path: &Path, fincore: &Path) -> bool {
     let file = fs::File::open(path).unwrap();
     fsync(&file).unwrap();
@@ -85,7 +86,7 @@ fn dropped(path: &Path, fincore: &Path) -> bool {
     })
 }
 
-/// The program's threads whose names begin so.
+/// The program's threads whose names begin with `name`.
 fn threads(server: &Server, name: &str) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.id())).unwrap().flatten();
     let named = tasks.filter(|task| {
@@ -122,7 +123,7 @@ fn covers(cover: &[(u64, u64)], mut at: u64, len: u64) -> bool {
 fn serving_thread_never_waits_for_the_disk() {
     let Some(strace) = tools::require("strace") else { return };
     let Some(fincore) = tools::require("fincore") else { return };
-    // Not in /tmp, which may be memory itself.
+    // `/tmp` may be a file system in memory.
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (site, cache, trace) =
         (dir.path().join("site"), dir.path().join("cache"), dir.path().join("trace"));

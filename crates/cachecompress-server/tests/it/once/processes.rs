@@ -1,4 +1,4 @@
-//! Promise 2 and promise 6 across processes: several programs share one cache directory.
+//! Promises 2 and 6 across processes that share one cache directory.
 
 #![cfg(unix)]
 
@@ -9,16 +9,16 @@ use rustix::process::Signal;
 
 use crate::common::*;
 
-/// An encode that takes some seconds: enough to do something to it.
+/// The flag that makes an encode take some seconds, so that a test can disturb it.
 const SLOW: &str = "--level gzip=9";
 const LONG: usize = 24 << 20;
 
-/// So many programs on one cache directory.
+/// Starts `count` programs on one cache directory.
 fn several(site: &Site, cache: &Path, count: usize, arguments: &str) -> Vec<Server> {
     (0..count).map(|_| launch(site).cache(cache).args(arguments).start()).collect()
 }
 
-/// A cache directory that is not there yet.
+/// The path of a cache directory that is not there yet.
 fn cache_directory() -> (tempfile::TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let cache = parent.path().join("cache");
@@ -35,7 +35,7 @@ fn assert_no_litter(cache: &Path) {
     assert!(litter.is_empty(), "{litter:#?}");
 }
 
-/// Begins a download that leads the encode of `request`, and returns when its first bytes are here.
+/// Begins a download that leads the encode of `request`, and waits for its first bytes.
 #[track_caller]
 fn lead(server: &Server, request: &Request) -> (Connection, cachecompress_test::client::Head) {
     let (mut connection, head) = begin(server, request);
@@ -52,8 +52,8 @@ fn begin(server: &Server, request: &Request) -> (Connection, cachecompress_test:
     (connection, head)
 }
 
-/// All at once, four programs are asked for everything: each content is encoded once in each
-/// coding, whichever program does it, and all of them send the same bytes.
+/// Clients ask four programs for everything at once. One of the programs encodes each content in
+/// each coding, and all send the same bytes.
 #[test]
 fn processes_encode_each_content_once() {
     let site = Site::new();
@@ -114,7 +114,7 @@ fn killed_leader_leaves_nothing_and_another_program_leads() {
         follower.wait_for_bytes(1).unwrap();
         readers.push((follower, head));
     }
-    // Another program does not get the lock.
+    // The other program does not get the lock.
     let meanwhile = servers[1].get("/app.js", "gzip");
     assert_is(&meanwhile, &source, "identity");
     servers[0].kill();
@@ -122,7 +122,7 @@ fn killed_leader_leaves_nothing_and_another_program_leads() {
         let response = reader.receive_body("GET", head);
         assert!(!response.is_clean(), "a body of a killed program ended cleanly");
     }
-    // An empty file without a holder is all there is.
+    // The lock's empty file without a holder is left.
     assert_no_litter(&cache);
     assert!(cache_dir::entries(&cache).is_empty());
     let locks = cache_dir::locks(&cache);
@@ -138,14 +138,14 @@ fn killed_leader_leaves_nothing_and_another_program_leads() {
     assert_eq!(encodes(&servers[1..]), 1);
     assert_no_litter(&cache);
     assert!(cache_dir::locks(&cache).is_empty(), "the lock was taken over");
-    // The killed one comes back and has nothing to do.
+    // The killed program comes back and has nothing to do.
     let back = servers.swap_remove(0).again();
     assert_is(&back.fetch(&request), &source, "gzip");
     assert_eq!((back.encodes(), back.entries()), (0, 1));
 }
 
-/// A program is stopped in the middle of an encode and holds its lock. Requests to others do not
-/// wait.
+/// A program is stopped in the middle of an encode and holds its lock. Requests to other programs
+/// do not wait.
 #[test]
 fn stopped_leader_delays_no_other_program() {
     let source = site::text(2, LONG);
@@ -168,10 +168,10 @@ fn stopped_leader_delays_no_other_program() {
     for meanwhile in meanwhile {
         assert_is(&meanwhile, &source, "identity");
         let status = meanwhile.cache_status();
-        // Hashing may have taken all of the patience there was.
+        // Hashing may have taken all of the patience.
         assert!(status.starts_with("cachecompress; fwd=bypass; detail="), "{status}");
     }
-    // The lock costs the default patience of 50 ms at most, beside the time of the bytes.
+    // The lock costs at most the default patience of 50 ms, beside the time of the bytes.
     let (_, plain_took) = ten_times(&Request::get("/app.js").accept("identity"));
     let bound = 4 * plain_took + Duration::from_secs(10);
     assert!(locked_took < bound, "{locked_took:?} with a lock, {plain_took:?} without");
@@ -196,7 +196,7 @@ fn stopped_leader_delays_no_other_program() {
     assert_no_litter(&cache);
 }
 
-/// A program that stands still while it makes room: others find none, and serve.
+/// A program stands still while it makes room. Others find none, and serve.
 #[test]
 fn held_eviction_lock_delays_no_request() {
     const FILES: u64 = 40;
@@ -228,7 +228,7 @@ fn held_eviction_lock_delays_no_request() {
     assert!(held_took < bound, "{held_took:?} while the lock is held, {free_took:?} before");
     server.until_idle();
     assert_eq!(server.metric("cachecompress_evictions_total", &[]), before);
-    // It goes on as soon as it may.
+    // The program goes on once the lock is free.
     drop(file);
     for at in 0..FILES {
         ask(at);
@@ -247,9 +247,9 @@ fn disturb(parent: &Path, cache: &Path, turn: usize) {
             let _ = fs::remove_dir_all(cache);
             let _ = fs::create_dir_all(cache.join("v1/entries"));
         }
-        // Moved away, with all that is being written there.
+        // The directory is moved away, together with the files that are being written.
         2 => drop(fs::rename(cache, beside("moved"))),
-        // Replaced by a copy of itself, as a backup would be put back.
+        // A copy of the directory takes its place, as a restored backup would.
         _ => {
             let copied = std::process::Command::new("cp")
                 .arg("-a")
@@ -269,7 +269,7 @@ fn disturb(parent: &Path, cache: &Path, turn: usize) {
     }
 }
 
-/// How often the directory is disturbed.
+/// The number of disturbances of the directory.
 const DISTURBANCES: usize = 120;
 
 /// No body breaks off, no wrong byte is sent, and no unfinished file gets a name.
@@ -327,7 +327,7 @@ fn processes_survive_changes_to_their_directory_under_load() {
         assert_eq!(server.metric("cachecompress_damaged_entries_total", &[]), 0.0);
     }
     assert_no_litter(&cache);
-    // It is used again.
+    // The directory is used again.
     for (name, source) in &files {
         for server in &servers {
             assert!(server.get(&format!("/{name}"), "br").decoded() == *source);

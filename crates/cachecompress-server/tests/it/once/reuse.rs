@@ -36,7 +36,7 @@ fn restart_encodes_nothing_and_keeps_tags_and_bytes() {
     assert_eq!(server.encodes(), 0);
 }
 
-/// Everything crashes at some time; `kill -9` leaves entries as good as SIGTERM does.
+/// `kill -9` leaves entries as good as SIGTERM does.
 #[test]
 fn published_entry_hits_after_kill_9() {
     let source = site::text(2, 500_000);
@@ -63,7 +63,7 @@ fn new_mtime_and_inode_cause_no_second_encode() {
     let _ = server.fetch(&request);
     let before = server.until_hit(&request);
 
-    // A redeploy: every file is written anew.
+    // A redeploy writes every file anew.
     site.replace_by_rename("app.js", &source);
     let after = eventually("the new mtime is noticed", || {
         let after = server.fetch(&request);
@@ -119,7 +119,7 @@ fn processes_on_one_cache_directory_encode_once() {
     leader.send(&request).unwrap();
     let head = leader.receive_head().unwrap();
     assert_eq!(head.get("cache-status"), Some(STORED));
-    // The other process does not get the key's lock and answers identity, at once.
+    // The other process does not get the key's lock, and answers identity at once.
     let meanwhile = other.fetch(&request);
     assert_is(&meanwhile, &source, "identity");
     let status = meanwhile.cache_status();
@@ -174,8 +174,8 @@ fn kill_9_in_mid_encode_leaves_no_litter() {
     let broken = connection.receive_body("GET", head);
     assert!(!broken.is_clean(), "a killed server cannot end a body cleanly");
 
-    // The tag file remains, and perhaps the dead process's locks. A lock's length is its claim, and
-    // takes no room.
+    // The tag file remains, and perhaps locks of the dead process. A lock's length is its claim,
+    // and takes no room.
     for path in site::files_below(&server.cache()) {
         let taken = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(&path).unwrap());
         let tag = path.file_name().unwrap() == "CACHEDIR.TAG";
@@ -221,6 +221,6 @@ fn second_signal_ends_a_download_at_once() {
     let begun = Instant::now();
     server.signal(rustix::process::Signal::INT);
     let _ = server.wait();
-    // Less than the 10 s that the download would have been given.
+    // The time is less than the 10 s that the download would have been given.
     assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
 }

@@ -1,5 +1,5 @@
-//! A browser opens the demo page: what it was sent, what it made of it, and what it asks for when
-//! it comes again.
+//! A browser on the demo page: the responses that it got, its decoded page, and its requests on the
+//! next visit.
 
 #![cfg(unix)]
 
@@ -26,13 +26,13 @@ const FLAGS: [&str; 12] = [
     "--disable-sync",
     "--no-first-run",
     "--no-proxy-server",
-    // The page's own clock, which stands still while a request is under way; the timer on which
-    // the page reports follows it.
+    // The page's own clock stands still while a request is under way. The timer on which the page
+    // reports follows it.
     "--virtual-time-budget=10000",
     "--dump-dom",
 ];
 
-/// The page's files that compress, and the one that is compressed already.
+/// The page's files that come compressed. `PLAIN` has the other one.
 const CODED: [&str; 6] =
     ["tides.json", "app.3f9c2b1a.js", "style.css", "index.html", "mark.svg", "checksum.wasm"];
 const PLAIN: [&str; 1] = ["pixels.png"];
@@ -44,8 +44,8 @@ fn browser_decodes_the_page_and_revalidates_it() {
     visit_twice(&chromium, &server, "/");
 }
 
-/// Under a prefix every reference of the page has to be a relative one, and so has the redirect
-/// from the directory's name without its slash.
+/// Every reference of a page under a prefix has to be relative, and so has the redirect from the
+/// directory's name without its slash.
 #[test]
 fn browser_decodes_the_page_under_a_redirected_path() {
     let Some(chromium) = require("chromium") else { return };
@@ -82,8 +82,8 @@ fn visit_twice(chromium: &Path, server: &Server, target: &str) {
     assert_eq!(sent(&first), sent(&second), "a 304 has no content");
 }
 
-/// The page with its report. On a busy machine a browser may end before the report is made. The
-/// next visit revalidates the files that were loaded, and loads the others.
+/// Visits the page until it has its report. A browser on a busy machine may end before that. The
+/// next visit revalidates the loaded files, and loads the others.
 fn visit_until_told(chromium: &Path, profile: &Path, url: &str) -> String {
     let mut page = visit(chromium, profile, url);
     for _ in 0..2 {
@@ -96,7 +96,7 @@ fn visit_until_told(chromium: &Path, profile: &Path, url: &str) -> String {
     page
 }
 
-/// The page after a visit by a new browser with this profile, as HTML.
+/// Visits the page by a new browser with this profile. Returns the page as HTML.
 fn visit(chromium: &Path, profile: &Path, url: &str) -> String {
     let (page, log) = (profile.join("page.html"), profile.join("log"));
     let child = Command::new(chromium)
@@ -106,7 +106,7 @@ fn visit(chromium: &Path, profile: &Path, url: &str) -> String {
         .stdin(Stdio::null())
         .stdout(fs::File::create(&page).unwrap())
         .stderr(fs::File::create(&log).unwrap())
-        // A group of its own, because a browser is many processes.
+        // The group holds the many processes of a browser.
         .process_group(0)
         .spawn();
     let mut browser = Browser(child.unwrap());
@@ -116,7 +116,7 @@ fn visit(chromium: &Path, profile: &Path, url: &str) -> String {
     fs::read_to_string(&page).unwrap()
 }
 
-/// A browser that is gone, with all of its processes, when the test is.
+/// A browser that ends with the test, with all of its processes.
 struct Browser(Child);
 
 impl Drop for Browser {
@@ -127,7 +127,8 @@ impl Drop for Browser {
     }
 }
 
-/// The page's own report: every file was decoded whole, and those that compress came compressed.
+/// Asserts by the page's report that every file was decoded whole, and came compressed if it
+/// should.
 fn assert_page(page: &str) {
     let rows = rows(page);
     let names: Vec<&str> = rows.keys().map(String::as_str).collect();
@@ -143,12 +144,12 @@ fn assert_page(page: &str) {
     let total = between(page, "<p id=\"total\" class=\"total\">", "</p>");
     let saved = between(total, ": ", " % saved").parse::<u32>();
     assert!(saved.is_ok_and(|saved| (70..95).contains(&saved)), "{total}");
-    // A script's sum over the JSON, checked by WebAssembly: both arrived byte for byte.
+    // A script's sum over the JSON, checked by WebAssembly, shows that both arrived byte for byte.
     let sum = between(page, "Its Adler-32, by checksum.wasm: ", ".");
     assert_eq!(sum, format!("{:08x}", adler32(&heights())), "of tides.json");
 }
 
-/// Of each file in the page's table, its size and what was sent of it, as they are shown.
+/// The size and the sent bytes of each file in the page's table, in the form that it shows.
 fn rows(page: &str) -> BTreeMap<String, (String, String)> {
     let table = between(page, "<tbody id=\"files\">", "</tbody>");
     let rows = table.split("<tr>").skip(1).map(|row| {
@@ -159,7 +160,7 @@ fn rows(page: &str) -> BTreeMap<String, (String, String)> {
     rows.collect()
 }
 
-/// A length as the page shows it.
+/// A length in the form that the page shows.
 fn shown(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} B");
@@ -183,7 +184,7 @@ fn heights() -> String {
         .join(",")
 }
 
-/// RFC 1950 §8.2.
+/// The Adler-32 checksum of RFC 1950 §8.2.
 fn adler32(text: &str) -> u32 {
     let (a, b) = text.bytes().fold((1, 0), |(a, b), byte| {
         let a = (a + u32::from(byte)) % 65_521;

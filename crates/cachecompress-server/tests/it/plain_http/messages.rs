@@ -1,4 +1,4 @@
-//! Methods, HEAD, HTTP/1.0, pipelining, targets and Host: plain HTTP.
+//! Methods, HEAD, HTTP/1.0, pipelining, targets and Host.
 
 use crate::common::*;
 
@@ -155,7 +155,7 @@ fn get_with_a_body_keeps_the_connection_in_step() {
         .send_raw(b"GET /app.js HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\nGET / bogus")
         .unwrap();
     assert_is(&connection.receive("GET").unwrap(), &source, "identity");
-    // Either it is closed or the next request is understood.
+    // The connection is closed, or the next request is understood.
     if connection.send(&Request::get("/tiny.txt")).is_ok()
         && let Ok(response) = connection.receive("GET")
     {
@@ -203,7 +203,7 @@ fn pipelined_requests_are_answered_in_order() {
     let server = start(&site);
     let targets = ["/app.js", "/tiny.txt", "/large.bin", "/none", "/photo.png", "/empty.txt", "/"];
     let accepts = ["gzip", "br", "identity"];
-    // Cold, then warm.
+    // The first round is cold, the second warm.
     for _ in 0..2 {
         let mut connection = Connection::open(server.address()).unwrap();
         let mut requests = Vec::new();

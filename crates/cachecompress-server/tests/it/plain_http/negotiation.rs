@@ -23,7 +23,8 @@ fn assert_choice(server: &Server, source: &[u8], accept: &[&str], coding: &str) 
     }
 }
 
-/// q=0 ignored (ngx_brotli 79, zuul 2208); substring matching, which gives gzip to `gzip;q=0`.
+/// Other servers ignored q=0 (ngx_brotli 79, zuul 2208), or searched for a substring, which gives
+/// gzip to `gzip;q=0`.
 #[test]
 fn coding_is_chosen_as_rfc_9110_says() {
     let (site, source) = site_with_text();
@@ -39,7 +40,7 @@ fn coding_is_chosen_as_rfc_9110_says() {
         ("gzip", "gzip"),
         ("zstd", "zstd"),
         ("deflate", "deflate"),
-        // Without weights the server's preference for small files decides: br, zstd, gzip.
+        // The server's preference for small files decides without weights: br, zstd, gzip.
         ("deflate, gzip, br, zstd", "br"),
         ("gzip, deflate, zstd", "zstd"),
         ("deflate, gzip", "gzip"),
@@ -60,11 +61,11 @@ fn coding_is_chosen_as_rfc_9110_says() {
         ("*;q=0, gzip", "gzip"),
         ("gzip, *;q=0", "gzip"),
         ("*;q=0, identity", "identity"),
-        // Identity, when it is named with a higher weight than the codings.
+        // Identity with a higher weight than the codings wins.
         ("identity;q=1, gzip;q=0.5", "identity"),
         ("gzip, identity;q=0.5", "gzip"),
         ("identity;q=0, gzip;q=0.1", "gzip"),
-        // Spelling.
+        // The spelling does not matter.
         ("GZIP", "gzip"),
         ("GZip;Q=0.5", "gzip"),
         ("x-gzip", "gzip"),
@@ -72,7 +73,7 @@ fn coding_is_chosen_as_rfc_9110_says() {
         ("gzip ; q=0.5 ,  br\t;\tq=0.4", "gzip"),
         (",, ,gzip,,", "gzip"),
         (&three_hundred, "gzip"),
-        // A name that only contains one that we have.
+        // Names that contain one of ours are other names.
         ("gzipped", "identity"),
         ("xgzip", "identity"),
         ("brotli", "identity"),
@@ -94,8 +95,8 @@ fn coding_is_chosen_as_rfc_9110_says() {
     assert_choice(&server, &source, &["deflate", "gzip"], "gzip");
     assert_choice(&server, &source, &["gzip;q=0.5", "br;q=0.4, deflate;q=0.6"], "deflate");
     assert_choice(&server, &source, &["", "gzip"], "gzip");
-    // Two parsers of one header are how caches are poisoned (CVE-2026-22741): however it was
-    // spelled, each coding is one entry.
+    // Each coding is one entry, however it was spelled. Two parsers of one header poisoned a cache
+    // (CVE-2026-22741).
     assert_eq!(server.entries(), 4);
     assert_eq!(server.encodes(), 4);
 }
@@ -125,15 +126,15 @@ fn answer_is_406_when_nothing_is_acceptable() {
                 assert_ne!(response.body, source);
             }
         }
-        // Identity is excluded, but a coding is there.
+        // A coding is acceptable although identity is excluded.
         for accept in ["identity;q=0, *", "identity;q=0, br", "*;q=0, br;q=0.1"] {
             assert_is(&ask("/app.js", accept), &source, "br");
         }
-        // Even of four bytes.
+        // The same holds for four bytes.
         let tiny = ask("/tiny.txt", "identity;q=0, gzip");
         assert_is(&tiny, b"tiny", "gzip");
         assert_eq!(ask("/tiny.txt", "identity;q=0").status(), 406);
-        // RFC 9110 §12.4.1: what is never compressed is not negotiated, and sent.
+        // A file that is never compressed is not negotiated, but sent (RFC 9110 §12.4.1).
         for accept in ["identity;q=0", "*;q=0", "gzip"] {
             let photo = ask("/photo.png", accept);
             assert_is(&photo, &site::random(1, 5000), "identity");
@@ -178,7 +179,7 @@ fn types_that_are_compressed_already_are_never_coded() {
     let text = site::text(4, 5000);
     let never = ["a.png", "a.jpg", "a.woff2", "a.zip", "a.gz", "a.mp4", "a.webp"];
     for name in never {
-        // Bytes that would compress, so that only the type can be the reason.
+        // The bytes would compress, so that only the type can be the reason.
         site.write(name, &text);
     }
     let often = ["a.js", "a.css", "a.html", "a.svg", "a.json", "a.wasm", "a.xml", "a.txt", "a.ttf"];
@@ -198,7 +199,7 @@ fn types_that_are_compressed_already_are_never_coded() {
         assert_is(&response, &text, "gzip");
         assert_varies(&response);
     }
-    // They all have the same bytes.
+    // All files have the same bytes.
     assert_eq!(server.encodes(), 1);
 }
 
@@ -222,11 +223,11 @@ fn codings_flag_orders_and_limits_the_codings() {
     assert_eq!(server.get("/app.js", "br, identity;q=0").status(), 406);
 }
 
-/// zstd level 22 that browsers reject (vite-plugin-compression 93), a 91 KB file that declares a
-/// 128 MB window.
+/// Browsers rejected zstd at level 22, where a 91 KB file declares a 128 MB window
+/// (vite-plugin-compression 93).
 #[test]
 fn zstd_frames_declare_at_most_8_mib_of_window() {
-    // Compresses quickly even at level 22, and is larger than 8 MiB.
+    // The file compresses quickly even at level 22, and is larger than 8 MiB.
     let pattern = site::text(6, 1000);
     let large: Vec<u8> = pattern.iter().copied().cycle().take(20 << 20).collect();
     let small = site::text(7, 91_000);
@@ -255,7 +256,7 @@ fn files_around_the_limits_are_exact_in_every_coding() {
     let server = start(&site);
     for length in lengths {
         for coding in CODINGS {
-            // Identity excluded, so that the short ones are coded too.
+            // Identity is excluded, so that short files are coded too.
             let accept = format!("{coding}, identity;q=0");
             for protocol in Protocol::ALL {
                 let request = Request::get(&format!("/{length}.js")).accept(&accept);

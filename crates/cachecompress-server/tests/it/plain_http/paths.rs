@@ -1,4 +1,4 @@
-//! Request targets: the right file, or the right refusal, and never anything outside the root.
+//! Request targets, which get the right file or the right refusal, and nothing outside the root.
 
 use crate::common::*;
 
@@ -23,7 +23,7 @@ fn site_beside_a_secret() -> (Site, Launch) {
     (site, launch)
 }
 
-/// Sends the target as it is, which no library would.
+/// Sends the target as it is, as no library would.
 #[track_caller]
 fn raw(server: &Server, target: &[u8]) -> Response {
     let mut connection = Connection::open(server.address()).unwrap();
@@ -141,7 +141,7 @@ fn directory_without_slash_redirects_and_keeps_the_query() {
                 ("/dir", "./dir/"),
                 ("/dir?a=b&c", "./dir/?a=b&c"),
                 ("/dir?", "./dir/?"),
-                // Never off-site: `//evil.example/sub` would be another host.
+                // A redirect to `//evil.example/sub` would lead to another host.
                 ("//evil.example/sub", "./sub/"),
                 ("//evil.example", "./evil.example/"),
                 ("/evil%2Eexample", "./evil%2Eexample/"),
@@ -188,7 +188,8 @@ fn dotfiles_are_404_and_well_known_is_not() {
     }
 }
 
-/// Symlink escape (CVE-2025-67487), symlinked siblings (CVE-2024-42367).
+/// Other servers followed symlinks out of the root (CVE-2025-67487), also of siblings
+/// (CVE-2024-42367).
 #[cfg(unix)]
 #[test]
 fn symlinks_are_followed_inside_and_404_outside() {
@@ -252,7 +253,7 @@ fn special_file_is_404_and_blocks_no_request() {
     }
 }
 
-/// File names that need escapes, in every spelling of them.
+/// The file names need escapes, which have several spellings.
 #[test]
 fn names_with_odd_characters_are_found_and_share_one_entry() {
     let source = site::text(2, 2000);
@@ -288,7 +289,7 @@ fn names_with_odd_characters_are_found_and_share_one_entry() {
     assert_eq!((server.encodes(), server.entries()), (1, 1));
 }
 
-/// A file name that outgrows 255 bytes, where the request path becomes one (as base64 or escaped).
+/// A request path that becomes a file name (as base64 or escaped) outgrows 255 bytes.
 #[test]
 fn long_paths_are_cached_like_any_other() {
     let source = site::text(3, 5000);
@@ -339,7 +340,7 @@ fn garbage_instead_of_a_target_is_refused() {
         connection
             .send_raw(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes())
             .unwrap();
-        // 4xx, or just closed.
+        // The server answers 4xx, or closes.
         if let Ok(response) = connection.receive("GET") {
             assert_eq!(response.status() / 100, 4, "{target:?}: {:?}", response.head);
             assert_no_secret(&response);

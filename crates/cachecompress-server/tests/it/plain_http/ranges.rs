@@ -17,8 +17,8 @@ fn warm() -> (Site, Server, Vec<u8>, Response) {
     (site, server, source, whole)
 }
 
-/// 206 and 304 carry what the 200 would have, RFC 9110 §15.3.7 and §15.4.5 (caddy 5849: 304 and 206
-/// without Vary).
+/// Asserts that a 206 or 304 carries the fields of the 200, RFC 9110 §15.3.7 and §15.4.5 (caddy
+/// 5849: 304 and 206 without Vary).
 #[track_caller]
 fn assert_carries(response: &Response, of: &Response) {
     for name in ["etag", "vary", "cache-control"] {
@@ -67,7 +67,8 @@ fn range_of_a_coded_representation_is_a_part_of_its_bytes() {
     assert!(identity.body == source);
 }
 
-/// CVE-2017-7529: cache metadata leaked by a range; GHSA-gcqf-3g44-vc9p: a panic on an empty one.
+/// A range leaked cache metadata (CVE-2017-7529). An empty one caused a panic
+/// (GHSA-gcqf-3g44-vc9p).
 #[test]
 fn unsatisfiable_range_is_416_with_the_length() {
     let (site, server, _, coded) = warm();
@@ -92,7 +93,8 @@ fn unsatisfiable_range_is_416_with_the_length() {
     }
 }
 
-/// Overlapping ranges (CVE-2011-3192, CVE-2025-62727): several ranges get the whole, once.
+/// Several ranges get the whole, once. Overlapping ones hurt other servers (CVE-2011-3192,
+/// CVE-2025-62727).
 #[test]
 fn multiple_and_malformed_ranges_get_the_whole() {
     let (_site, server, source, coded) = warm();
@@ -148,14 +150,14 @@ fn range_of_a_cold_representation_is_exact() {
             assert_varies(&part);
             part
         };
-        // Nothing is there: identity, with identity's tag and length.
+        // A missing entry means identity, with identity's tag and length.
         let cold = ask();
         assert_eq!(cold.coding(), "identity");
         assert_eq!(cold.etag(), identity_tag(&source));
         let range = format!("bytes 1000-1999/{}", source.len());
         assert_eq!(cold.header("content-range"), Some(range.as_str()));
         assert!(cold.body == source[1000..2000]);
-        // It is being made: the same.
+        // An entry that is being made means the same.
         let mut leader = Connection::open(server.address()).unwrap();
         leader.send(&Request::get("/app.js").accept(CODED)).unwrap();
         let head = leader.receive_head().unwrap();
@@ -164,7 +166,7 @@ fn range_of_a_cold_representation_is_exact() {
             assert_eq!(during.etag(), identity_tag(&source));
             assert!(during.body == source[1000..2000]);
         }
-        // It is there: the coded bytes, with their tag.
+        // A stored entry means the coded bytes, with their tag.
         let whole = leader.receive_body("GET", head);
         assert_is(&whole, &source, CODED);
         server.until_hit(&Request::get("/app.js").accept(CODED));
@@ -176,7 +178,7 @@ fn range_of_a_cold_representation_is_exact() {
     }
 }
 
-/// A browser or curl -C resumes after a broken connection: the two parts are one body.
+/// A browser or `curl -C` resumes after a broken connection. The two parts are one body.
 #[test]
 fn cold_download_resumes_where_it_broke_off() {
     let source = site::binary(3, 12 << 20);
@@ -227,7 +229,7 @@ fn if_range_selects_the_representation_that_its_tag_names() {
         let [answer, _] = answers;
         answer
     };
-    // br would be preferred; the tag says which representation the client has a part of.
+    // br would be preferred. The tag names the representation of the client's part.
     let part = ask("br, gzip", coded.etag());
     assert_eq!((part.status(), part.coding()), (206, CODED));
     assert!(part.body == coded.body[..100]);
@@ -299,7 +301,7 @@ fn if_none_match_is_304_with_the_tag_that_matched() {
         ("br, gzip", tag.to_owned(), Some(tag)),
         ("br, gzip", br.clone(), Some(&br)),
         ("identity", identity.clone(), Some(&identity)),
-        // Not acceptable: no match.
+        // The coding is not acceptable, so its tag does not match.
         ("gzip", br.clone(), None),
         ("identity", tag.to_owned(), None),
         ("gzip, identity;q=0", identity.clone(), None),
@@ -372,7 +374,7 @@ fn preconditions_are_evaluated_in_the_order_of_rfc_9110() {
             assert_eq!(response.status(), *status, "{headers:?}: {:?}", response.head);
         }
     }
-    // Nothing exists there: If-Match fails or it is simply not found, but it is never 200 or 304.
+    // A missing file is 412 or 404, but never 200 or 304.
     let none = Request::get("/none").header("if-none-match", "*");
     assert_eq!(server.fetch(&none).status(), 404);
 }

@@ -1,4 +1,4 @@
-//! REDbot and httplint, which know the RFCs better than we do, look at the server's answers.
+//! The notes of REDbot and httplint on the server's answers.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,8 +7,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use cachecompress_test::tools::require;
 use serde_json::Value;
 
-/// The paths that are checked: a page, a directory's index, a redirect to it, a script, styles,
-/// figures that take a while to encode, an image that is never encoded, and a missing page.
+/// The paths under check: a page, a directory's index, a redirect to it, a script, styles, figures
+/// that take a while to encode, an image that is never encoded, and a missing page.
 const PATHS: [&str; 8] = [
     "/",
     "/docs/",
@@ -23,8 +23,8 @@ const PATHS: [&str; 8] = [
 /// Notes about the site and its operator, not about the server.
 const OTHERS_BUSINESS: [&str; 3] = ["Browser Security", "Cookies", "Cross-Origin Resource Sharing"];
 
-/// Notes that are known, each with the reason why it stands: the note's name, a part of the check
-/// it comes from (empty: any), the reason.
+/// The allowed notes, each with its name, a part of the name of its check (empty: any), and the
+/// reason.
 const ALLOWED: [(&str, &str, &str); 0] = [];
 
 #[test]
@@ -65,7 +65,7 @@ fn faults(notes: &[Value]) -> Vec<String> {
     notes.iter().filter(is_fault).map(line).collect()
 }
 
-/// All that is said about `urls`.
+/// Runs the checks on `urls`. Returns their notes.
 fn notes(python: &Path, urls: &[String]) -> Vec<Value> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/redbot/run.py");
     let output = Command::new(python).arg(script).args(urls).output().expect("python runs");
@@ -82,7 +82,7 @@ fn notes(python: &Path, urls: &[String]) -> Vec<Value> {
     notes
 }
 
-/// The real program over the example site, with an empty cache; ended when dropped.
+/// The real program over the example site, with an empty cache. It is ended when dropped.
 struct Server {
     child: Child,
     origin: String,

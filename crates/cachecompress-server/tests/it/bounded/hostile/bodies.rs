@@ -4,7 +4,7 @@ use cachecompress_test::frames;
 
 use super::*;
 
-/// The final status lines in what came.
+/// The final status lines among the received bytes.
 fn statuses(answer: &[u8]) -> Vec<u16> {
     String::from_utf8_lossy(answer)
         .split("HTTP/1.1 ")
@@ -59,14 +59,14 @@ fn request_body_is_skipped_and_never_read_as_a_request() {
     assert_eq!(server.get("/app.js", "gzip").status(), 200);
 }
 
-/// A huge body must neither be read to its end nor, by a reset, cost the client its answer.
+/// The server must not read a huge body to its end. A reset must not cost the client its answer.
 #[test]
 fn huge_request_body_gets_its_answer_and_then_the_end() {
     let site = Site::with("app.js", &site::text(2, 3000));
     let server = start(&site);
     let before = server.descriptors();
     let chunk = [b'x'; 4096];
-    // A client that stops at the answer gets all of it, and an end that is no reset.
+    // A client that stops at the answer gets all of it, and a clean end.
     let head = "GET /app.js HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n";
     let mut polite = send(server.address(), &[head.as_bytes(), &[b'x'; 300_000]].concat());
     let mut answer = Vec::new();
@@ -90,7 +90,7 @@ fn huge_request_body_gets_its_answer_and_then_the_end() {
             if fields.contains("chunked") {
                 let _ = stream.write_all(b"fffffffffffff\r\n");
             }
-            // Part of it before the answer is read, as clients do that write first.
+            // Some clients write a part of the body before they read the answer.
             for _ in 0..64 {
                 if stream.write_all(&chunk).is_err() {
                     break;

@@ -4,7 +4,7 @@ use cachecompress_test::frames;
 
 use super::*;
 
-/// All idle connections that two processes on this machine may have, in three states.
+/// As many idle connections as two processes on this machine may have, in three states.
 #[test]
 fn idle_connections_cost_little_and_delay_no_request() {
     let own = raise_own_limit();
@@ -102,9 +102,9 @@ fn slow_readers_hold_little_memory_and_delay_no_client() {
     until_free(&server, before);
 }
 
-/// The kernel kept 128 connections until they were accepted, and those of a larger crowd waited
-/// for seconds, also once it had gone. Half of the descriptors were for connections, but each stream of an HTTP/2 connection could
-/// hold a file of its own, so that two clients could use up all of 256.
+/// The kernel kept 128 connections until they were accepted. Those of a larger crowd waited for
+/// seconds, also once it had gone. Half of the descriptors were for connections, but each stream of
+/// an HTTP/2 connection could hold a file of its own. Two clients could use up all of 256.
 #[test]
 fn few_descriptors_are_shared_and_never_used_up() {
     let big = site::random(4, 8 << 20);
@@ -125,21 +125,20 @@ fn few_descriptors_are_shared_and_never_used_up() {
             stream
         })
         .collect();
-    // And a crowd, larger than there are descriptors left, comes beside it.
+    // A crowd that exceeds the free descriptors comes beside it.
     let crowd: Vec<_> = (0..400).map(|_| connect(server.address())).collect();
     let most = eventually("the greedy have all they can get", || {
         Some(server.descriptors()).filter(|open| *open > 120)
     });
     println!("{most} descriptors of 256 at the height of it");
     drop(crowd);
-    // While they hold on there may be no turn, and a client gets 503. No client hangs and no
-    // connection breaks.
+    // A client may get no turn meanwhile, and then 503. No client hangs and no connection breaks.
     let answer = server.get("/app.js", "gzip");
     match answer.status() {
         503 => assert_eq!(answer.header("retry-after"), Some("1")),
         _ => assert_is(&answer, &source, "gzip"),
     }
-    // Once they are given up, every client is served.
+    // Every client is served once the greedy ones are given up.
     eventually("turns are free again", || {
         let answer = server.get("/app.js", "gzip");
         (answer.status() == 200).then(|| assert_is(&answer, &source, "gzip"))
@@ -151,7 +150,7 @@ fn few_descriptors_are_shared_and_never_used_up() {
     assert_memory(&server, "few descriptors", 64);
 }
 
-/// How long a request waits for its turn.
+/// The time that a request waits for its turn.
 const TURN: Duration = Duration::from_secs(1);
 
 #[test]
@@ -196,7 +195,7 @@ fn connections_beyond_the_limit_wait_for_others_to_end() {
     for stream in &mut crowd {
         stream.write_all(b"HEAD /app.js HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
     }
-    // Which of them come first is the threads' affair that accept them.
+    // The order of the connections depends on the accepting threads.
     let mut served = Vec::new();
     let limit = Instant::now() + PATIENCE;
     while served.len() < 8 && Instant::now() < limit {
@@ -209,7 +208,7 @@ fn connections_beyond_the_limit_wait_for_others_to_end() {
     drop(served);
     let mut first = [0; 12];
     crowd[0].set_nonblocking(false).unwrap();
-    // Where it stands in line is unknown: let all others have their turn.
+    // The place of this connection in line is unknown, so all others have to have their turn.
     let (one, others) = crowd.split_first_mut().unwrap();
     for other in others {
         other.shutdown(std::net::Shutdown::Both).unwrap();
@@ -218,7 +217,7 @@ fn connections_beyond_the_limit_wait_for_others_to_end() {
     assert_eq!(&first, b"HTTP/1.1 200");
 }
 
-/// Moves the connections of `crowd` that have an answer to `served`.
+/// Moves the answered connections of `crowd` to `served`.
 fn take_served(crowd: &mut Vec<TcpStream>, served: &mut Vec<TcpStream>) {
     let has_answer = |stream: &mut TcpStream| {
         stream.set_nonblocking(true).unwrap();
@@ -249,7 +248,7 @@ fn clients_that_ask_and_hang_up_leave_bounded_work() {
     let answer = server.get("/app.js", "gzip");
     assert_eq!(answer.status(), 200);
     server.until_idle();
-    // Eight wait and two run; while the others come some of them end, and more are taken.
+    // Eight encodes wait and two run. Some of them end meanwhile, and others take their places.
     println!("{} encodes for 200 clients that left", server.encodes());
     assert!(server.encodes() < 100, "{} encodes", server.encodes());
     until_free(&server, before);

@@ -33,7 +33,7 @@ fn pipeline(
     });
 }
 
-/// Answers with a length, one after the other, read quickly.
+/// A quick reader of successive answers with a length.
 struct Answers<'a> {
     stream: &'a mut TcpStream,
     buffer: Vec<u8>,
@@ -90,7 +90,7 @@ fn unknown_paths_leave_nothing_behind() {
     let _ = server.get("/", "identity");
     let before = server.memory().now;
     let request = |number: usize| {
-        // Half are navigations, which get the application; half are not, and get nothing.
+        // Navigations, which are half of the requests, get the index. The others get 404.
         let accept = if number.is_multiple_of(2) { "text/html" } else { "*/*" };
         format!("GET /{number}/x HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n")
     };
@@ -127,8 +127,8 @@ fn query_strings_share_one_entry() {
     assert_memory(&server, "100,000 query strings", 64);
 }
 
-/// Spellings of one wish, by number: case, order, white space, weights, parameters, unknown
-/// codings, empty members, several lines.
+/// The spelling `number` of one wish. Spellings differ in case, order, white space, weights,
+/// parameters, unknown codings, empty members, and the number of lines.
 fn spelling(number: usize) -> (String, &'static str) {
     let coding = ["br", "gzip", "zstd", "deflate"][number % 4];
     let name: String = coding
@@ -182,7 +182,7 @@ fn spellings_of_accept_encoding_share_their_entries() {
     assert_memory(&server, "10,000 spellings", 64);
 }
 
-/// Each is kept as an answer of its own, so this many are more than there is room for.
+/// Each request has a remembered answer of its own. There is no room for all of them.
 #[test]
 fn response_cache_stays_within_its_memory() {
     let source = site::text(9, 3000);
@@ -191,7 +191,7 @@ fn response_cache_stays_within_its_memory() {
         let server = start_with(&site, &format!("--memory-cache {room}"));
         let hit = server.until_hit(&Request::get("/app.js").accept("br"));
         let tag = hit.etag();
-        // Every other one is a question with a long list of tags.
+        // Every other request has a long list of tags.
         let request = |number: usize| {
             let list = if number.is_multiple_of(2) {
                 format!("If-None-Match: \"{number}{}\", {tag}\r\n", "x".repeat(500))
@@ -213,8 +213,8 @@ fn response_cache_stays_within_its_memory() {
     }
 }
 
-/// CVE-2011-3192 and CVE-2025-62727: a request that asks for the same bytes very many times.
-/// GHSA-gcqf-3g44-vc9p: a range of an empty file that stopped the server.
+/// A request asked for the same bytes very many times (CVE-2011-3192, CVE-2025-62727). A range of
+/// an empty file stopped the server (GHSA-gcqf-3g44-vc9p).
 #[test]
 fn floods_of_ranges_cost_no_more_than_the_file() {
     let source = site::random(4, 1_000_000);
@@ -261,7 +261,7 @@ fn floods_of_ranges_cost_no_more_than_the_file() {
             }
         }
     }
-    // Thousands of small ones are each exact.
+    // Each of thousands of small ranges is exact.
     let request = |number: usize| {
         let at = number * 97 % 999_000;
         format!("GET /big.bin HTTP/1.1\r\nHost: h\r\nRange: bytes={at}-{}\r\n\r\n", at + 9)
@@ -300,7 +300,7 @@ fn heads_beyond_the_limits_are_refused_and_kept_nowhere() {
         let status = answer.get(9..12).unwrap_or("none");
         assert!(["431", "414", "400"].contains(&status), "{told:?}: {answer:?}");
     }
-    // An endless line, from many clients at once: none may send more than a head and the discarded
+    // Many clients send an endless line at once. None may send more than a head and the discarded
     // bytes.
     let piece = vec![b'a'; 64 * 1024];
     std::thread::scope(|scope| {
@@ -315,7 +315,7 @@ fn heads_beyond_the_limits_are_refused_and_kept_nowhere() {
             });
         }
     });
-    // As many fields as allowed, and as long a head, are none too many; HTTP/2 has the same limits.
+    // Heads at the limits are served. HTTP/2 has the same limits.
     let most = (0..98).fold(Request::get("/app.js").accept("gzip"), |request, n| {
         request.header(&format!("x{n}"), &"y".repeat(250))
     });
@@ -352,14 +352,14 @@ fn pipelined_floods_are_answered_in_order_or_not_read_at_all() {
         1 => format!("HEAD /none{number} HTTP/1.1\r\nHost: h\r\n\r\n"),
         _ => "GET /app.js HTTP/1.1\r\nHost: h\r\nRange: bytes=0-0\r\n\r\n".to_owned(),
     };
-    // HEAD answers announce a length that does not come, so they are left to a GET's place here.
+    // A HEAD's answer announces a length that does not come, so a GET takes its place here.
     let request = |number: usize| request(if number % 3 == 1 { number - 1 } else { number });
     pipeline(&server, 4, 40_000, request, |number, head, body| {
         let whole = number % 3 != 2;
         assert!(head.starts_with(if whole { "http/1.1 200 " } else { "http/1.1 206 " }), "{head}");
         assert!(*body == source[..if whole { source.len() } else { 1 }], "{number}");
     });
-    // These ask on and on for a megabyte and read nothing.
+    // Other clients ask on and on for a megabyte and read nothing.
     std::thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {

@@ -13,14 +13,14 @@ fn is_goaway(frame: &Frame) -> bool {
     frame.kind == kind::GOAWAY
 }
 
-/// The error code with which the server ended `stream`, `None` if it said none.
+/// The error code with which the server ended `stream`, if there is one.
 fn end_of(stream: &mut TcpStream) -> Option<u32> {
     let code = frames::read_until(stream, is_goaway).map(|frame| frame.code());
     let _ = rest(stream);
     code
 }
 
-/// CVE-2023-44487, and the like with other frames: each of these ends its own connection.
+/// Each flood of frames ends its own connection (CVE-2023-44487 and its relatives).
 #[test]
 fn floods_of_frames_end_their_connection_and_nothing_else() {
     let source = site::text(1, 50_000);
@@ -73,8 +73,8 @@ fn floods_of_frames_end_their_connection_and_nothing_else() {
     assert_memory(&server, "floods of frames", 64);
 }
 
-/// Clients send frames that ask for an answer, and read none: CVE-2019-9512, CVE-2019-9515. Others
-/// send answers without a question: each was a warning in the log, 80 MB of them in four seconds.
+/// Clients send frames that ask for an answer, and read none (CVE-2019-9512, CVE-2019-9515). Others
+/// send answers without a question. Each was a warning in the log, 80 MB of them in four seconds.
 #[test]
 fn unread_answers_to_pings_and_settings_do_not_pile_up() {
     let source = site::text(2, 50_000);
@@ -93,7 +93,7 @@ fn unread_answers_to_pings_and_settings_do_not_pile_up() {
             ("windows", &window),
             ("answers", &answers),
             ("unknown", &unknown),
-            // Together they keep the server from ever finding nothing to read.
+            // Several clients together keep the server reading all the time.
             ("more unknown", &unknown),
             ("still more unknown", &unknown),
         ] {
@@ -123,7 +123,7 @@ fn streams_beyond_the_limit_are_refused_and_those_within_served() {
     let big = site::random(3, 4 << 20);
     let site = Site::with("big.bin", &big);
     let server = start_with(&site, "--max-streams 10");
-    // No window: what is asked for stays under way.
+    // The client opens no window, so its streams stay under way.
     let mut stream = frames::connect(server.address(), &[(4, 0)]).unwrap();
     let first = frames::read_until(&mut stream, |frame| frame.kind == kind::SETTINGS).unwrap();
     let told = first.payload.chunks(6).find(|setting| setting[..2] == [0, 3]);
@@ -160,7 +160,7 @@ fn streams_that_wait_for_their_client_hold_little_memory() {
             stream
         })
         .collect();
-    // All of them have their head and one byte.
+    // Every stream has its head and one byte.
     for stream in &mut streams {
         for _ in 0..128 {
             let one = |frame: &Frame| frame.kind == kind::DATA && frame.payload.len() == 1;
@@ -172,7 +172,7 @@ fn streams_that_wait_for_their_client_hold_little_memory() {
     let deaf: Vec<_> = (0..8)
         .map(|_| {
             let mut stream = frames::connect(server.address(), &[(4, wide)]).unwrap();
-            // All at once: a server whose socket is full takes no more requests from it.
+            // The requests go out at once, as the server reads none while its socket is full.
             let mut all: Vec<u8> =
                 (0..128).flat_map(|at| frames::get(2 * at + 1, "/big.bin", &[])).collect();
             all.extend(frames::frame(kind::WINDOW_UPDATE, 0, 0, &more));
@@ -184,7 +184,7 @@ fn streams_that_wait_for_their_client_hold_little_memory() {
         (server.descriptors() >= before + 24 * 129).then_some(())
     });
     assert_eq!(server.get("/nowhere", "gzip").status(), 404);
-    // The piece at hand and the one after it, 64 KiB each.
+    // A stream may hold the present piece and the next one, 64 KiB each.
     assert_memory(&server, "3,072 streams that wait for their client", 3072 * 136 / MIB + 48);
     drop(deaf);
     drop(streams);

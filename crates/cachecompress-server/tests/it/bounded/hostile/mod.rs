@@ -1,8 +1,8 @@
-//! Clients that mean harm: slow ones, greedy ones, and those that break the rules.
+//! Hostile clients: slow ones, greedy ones, and those that break the rules.
 //!
-//! Promise 5 is "bounded", so each test prints the most memory that the server had, and holds it
-//! under a bound that it states. A forbidden act ends its connection, never the server: each test
-//! ends with an ordinary client that is served.
+//! Each test prints the peak of the server's memory, and holds it under a bound (promise 5). A
+//! forbidden act ends its connection, never the server. Each test ends with an ordinary client that
+//! is served.
 
 #![cfg(target_os = "linux")]
 
@@ -19,7 +19,7 @@ use crate::common::*;
 
 const MIB: u64 = 1024;
 
-/// Prints the most memory that `server` had, and holds it under `bound` MiB. Holds its log to a few
+/// Prints the peak of the server's memory, and holds it under `bound` MiB. Holds the log to a few
 /// lines, because a client that can fill the log fills the disk.
 #[track_caller]
 fn assert_memory(server: &Server, what: &str, bound: u64) {
@@ -66,8 +66,8 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
     }
 }
 
-/// Waits until `server` has no more than `before` descriptors again, but for one for each entry and
-/// the connections that ask for figures.
+/// Waits until `server` has at most `before` descriptors again, beside one for each entry and those
+/// of the connections that ask for figures.
 #[track_caller]
 fn until_free(server: &Server, before: usize) {
     eventually("descriptors are free again", || {
@@ -76,7 +76,7 @@ fn until_free(server: &Server, before: usize) {
     });
 }
 
-/// Lets this process, which is the clients, open as many sockets as the system allows.
+/// Lets this process, which has the clients, open as many sockets as the system allows.
 fn raise_own_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);

@@ -1,4 +1,4 @@
-//! Clients that take their time: to ask, between requests, to read.
+//! Clients that are slow to ask, between requests, or to read.
 
 use cachecompress_test::frames;
 
@@ -18,7 +18,7 @@ fn slow_and_missing_heads_end_their_connections() {
     {
         silent.extend((0..20).map(|_| send(server.address(), start)));
     }
-    // These send a byte now and then, which is no excuse; half of them after a whole request.
+    // Dripping clients send a byte now and then, half of them after a whole request.
     let dripping: Vec<_> = [false, true]
         .into_iter()
         .flat_map(|kept_alive| (0..20).map(move |_| kept_alive))
@@ -38,7 +38,7 @@ fn slow_and_missing_heads_end_their_connections() {
     while left > 0 {
         assert!(started.elapsed() < PATIENCE, "{left} of them drip on");
         left = dripping.iter().filter(|stream| (&mut &**stream).write_all(b"x").is_ok()).count();
-        // Someone in time is served between two drops.
+        // A punctual client is served between two drops.
         assert_is(&server.get("/app.js", "gzip"), &source, "gzip");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -82,7 +82,7 @@ fn idle_connections_end_after_their_time_and_http_2_says_so() {
             connection
         })
         .collect();
-    // One after a request, one that never sent any, one that keeps asking whether we live.
+    // The connections are one after a request, one without any, and one that keeps sending pings.
     let mut http2: Vec<_> =
         (0..3).map(|_| frames::connect(server.address(), &[]).unwrap()).collect();
     http2[0].write_all(&frames::get(1, "/app.js", &[])).unwrap();
@@ -109,8 +109,8 @@ fn idle_connections_end_after_their_time_and_http_2_says_so() {
     assert_memory(&server, "idle", 48);
 }
 
-/// A client that read nothing was held until it left, and its file with it: over HTTP/1.1, and
-/// over HTTP/2 whether it left the socket or only its window full.
+/// A client that read nothing was held until it left, and its file with it. That was so over
+/// HTTP/1.1, and over HTTP/2 with a full socket or a full window.
 #[test]
 fn clients_that_take_nothing_are_given_up() {
     let source = site::random(4, 24 << 20);
@@ -129,12 +129,12 @@ fn clients_that_take_nothing_are_given_up() {
         }
         stream
     };
-    // A huge window, and a socket that is never read.
+    // This client has a huge window, and never reads its socket.
     let mut deaf = asks(i32::MAX as u32, 1);
     deaf.write_all(&frames::frame(frames::kind::WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes()))
         .unwrap();
-    // No window at all, one byte, the usual one that is never opened again: each stream is reset,
-    // and the connection lives.
+    // Windows of no byte, of one byte, and of the usual size are never opened again. Each stream is
+    // reset, and the connection lives.
     for window in [0, 1, 65_535] {
         let mut stream = asks(window, 10);
         let mut reset = std::collections::BTreeSet::new();
@@ -158,7 +158,7 @@ fn clients_that_take_nothing_are_given_up() {
 }
 
 /// The kernel took megabytes for a client ahead of its reading, and woke the writer only when a
-/// third of them was free: so a client that read steadily seemed to take nothing for seconds.
+/// third of them was free. A client that read steadily seemed to take nothing for seconds.
 #[test]
 fn slow_but_steady_downloads_live() {
     let source = site::random(5, 6 << 20);
@@ -171,7 +171,7 @@ fn slow_but_steady_downloads_live() {
     assert_memory(&server, "steady downloads", 48);
 }
 
-/// For how long they read slowly; then they make haste.
+/// The time of slow reading, before clients make haste.
 const SLOWLY: Duration = Duration::from_secs(7);
 
 fn steadily_over_http1(server: &Server, source: &[u8]) {
@@ -219,12 +219,12 @@ fn steadily_over_http2(server: &Server, source: &[u8]) {
     assert!(seen == source);
 }
 
-/// A body that waits for an encoder waits for us, and no deadline of the client's runs.
+/// No deadline of the client runs while its body waits for an encoder.
 #[test]
 fn encoder_slower_than_the_timeouts_costs_no_answer() {
     let source = site::text(6, 4_000_000);
     let site = Site::with("app.js", &source);
-    // As long as a busy machine may keep the client from its next act.
+    // The timeouts are as long as a busy machine may keep the client from its next act.
     let short = "--write-timeout 1s --header-timeout 1s --idle-timeout 1s --level br=11";
     let server = start_with(&site, short);
     let request = Request::get("/app.js").accept("br, identity;q=0");
