@@ -1,5 +1,5 @@
 //! Runs the examples as their readers would, and asks them over a socket.
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -158,7 +158,7 @@ fn axum_sendfile_sends_the_bytes_that_are_stored() {
         assert!(rest.body == hit.body[middle..], "{coding}");
     }
 
-    // On one connection, beside a route, and over HTTP/2, which has no use for it.
+    // sendfile works on one connection, beside a route. HTTP/2 has no use for it.
     let mut connection = Connection::open(example.address).unwrap();
     for target in ["/tool", "/api/health", "/tool", "/none", "/tides.json", "/tool"] {
         connection.send(&Request::get(target).accept("gzip")).unwrap();
@@ -293,8 +293,8 @@ fn catches(id: u32, signal: u32) -> bool {
     mask.is_none_or(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
-/// The name and the state of each thread of a process, which tell a lost wake-up (all of them sleep)
-/// from a want of time (some run, or wait for the disk).
+/// The name and the state of each thread of a process, which tell a lost wake-up (all of them
+/// sleep) from a want of time (some run, or wait for the disk).
 #[cfg(unix)]
 fn threads(id: u32) -> String {
     let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
