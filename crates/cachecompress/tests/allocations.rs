@@ -76,7 +76,7 @@ fn allocates(method: &str, path: &str, fields: &[(&str, &str)], status: u16) -> 
 }
 
 #[test]
-fn the_count_is_one() {
+fn count_of_one_allocation_is_one() {
     assert_eq!(measure(|| drop(Box::new(1))).count_total, 1);
     assert_eq!(measure(|| ()).count_total, 0);
 }
@@ -100,11 +100,11 @@ fn not_modified_response_allocates_its_head_only() {
 }
 
 #[test]
-fn a_head_is_answered_from_scratch() {
+fn head_is_answered_from_scratch() {
     at_most(24, allocates("HEAD", "/small.txt", &[ACCEPT], 200));
 }
 
 #[test]
-fn a_range_is_answered_from_scratch() {
+fn range_is_answered_from_scratch() {
     at_most(27, allocates("GET", "/small.txt", &[ACCEPT, ("range", "bytes=0-99")], 206));
 }

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sinks_commit_the_same_bytes_and_find_the_same_digest() {
+    fn sinks_commit_the_same_bytes_and_find_the_same_digest() {
         let long = vec![b'a'; 3 * PROOF_CHUNK + 5];
         let parts = [&b"some"[..], b"", &long, b"the last"];
         for beside in [false, true] {

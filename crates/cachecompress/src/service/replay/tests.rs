@@ -323,7 +323,7 @@ async fn service_caches_no_response_when_revalidate_is_zero() {
 
 /// A second choice, and identity in place of a coding that is not there yet, are sent once.
 #[tokio::test]
-async fn only_the_first_choice_is_cached() {
+async fn second_choice_is_not_cached() {
     let site = Site::new(&[("a.txt", &text(1, 400_000)), ("b.txt", &text(2, 60_000))]);
     let service = site.builder().patience(Duration::ZERO).build().unwrap();
     let both = [("accept-encoding", "br, gzip;q=0.9")];
@@ -579,7 +579,7 @@ async fn response_is_made_anew_when_its_entry_is_closed() {
 
 /// 1 MiB has room for at most 512 responses of at least 2 KiB each.
 #[tokio::test]
-async fn many_different_responses_stay_within_their_memory() {
+async fn responses_stay_within_their_memory() {
     const ROOM: usize = 1 << 20;
     let site = Site::new(&[("a.txt", &text(1, 300)), ("b.txt", &text(2, 30_000))]);
     let service = site.builder().memory_cache(ROOM as u64).build().unwrap();
