@@ -3,7 +3,8 @@
 //! No HTTP library stands between a test and the wire here, because a library hides what the tests
 //! are about: duplicate header lines, the framing, and whether a body ended or broke off.
 
-use std::io::{self, Read as _, Write as _};
+use crate::wait::read_once;
+use std::io::{self, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
 
@@ -441,7 +442,7 @@ impl Connection {
             self.start = 0;
         }
         let mut piece = [0; 64 * 1024];
-        let count = self.stream.read(&mut piece)?;
+        let count = read_once(&mut self.stream, &mut piece)?;
         self.buffer.extend_from_slice(&piece[..count]);
         Ok(count)
     }

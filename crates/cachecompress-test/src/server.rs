@@ -1,5 +1,6 @@
 //! The program under test: its start, its requests, its end.
 
+use crate::wait::read_once;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead as _, BufReader};
@@ -227,7 +228,7 @@ fn collect(mut stderr: impl std::io::Read + Send + 'static) -> Arc<Mutex<String>
     let into = Arc::clone(&text);
     std::thread::spawn(move || {
         let mut piece = [0; 4096];
-        while let Ok(count @ 1..) = stderr.read(&mut piece) {
+        while let Ok(count @ 1..) = read_once(&mut stderr, &mut piece) {
             let more = String::from_utf8_lossy(&piece[..count]).into_owned();
             into.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_str(&more);
         }

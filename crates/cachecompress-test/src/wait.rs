@@ -4,6 +4,7 @@
 //! longer than anything takes on two cores with fifty busy programs beside the tests.
 
 use std::cell::RefCell;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -72,4 +73,19 @@ pub fn at_end_of_thread(ended: &Arc<AtomicBool>) {
     ENDED.with_borrow_mut(|told| {
         told.get_or_insert_with(|| Ended(Arc::clone(ended)));
     });
+}
+
+/// Reads once, again after a signal: a stopped and continued process has its reads with a time-out
+/// interrupted, however idle its test is. Returns the number of bytes, 0 at the end.
+///
+/// # Errors
+///
+/// As [`Read::read`], but never `Interrupted`.
+pub fn read_once(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(into) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }

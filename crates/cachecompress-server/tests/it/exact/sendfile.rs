@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use cachecompress_test::client::fetch;
+use cachecompress_test::wait::read_once;
 use cachecompress_test::{frames, http2, tools};
 use socket2::{Domain, Socket, Type};
 
@@ -102,7 +103,7 @@ impl Slow {
     fn read(&mut self, count: usize) -> bool {
         let mut bit = [0; 3000];
         while self.body.len() < count {
-            match self.stream.read(&mut bit) {
+            match read_once(&mut self.stream, &mut bit) {
                 Ok(0) | Err(_) => return false,
                 Ok(len) => self.body.extend_from_slice(&bit[..len]),
             }

@@ -1,6 +1,7 @@
 //! Very many requests, and very large ones.
 
 use super::*;
+use cachecompress_test::wait::read_once;
 
 /// Sends `requests` over a few connections, pipelined, and hands each answer's head on.
 fn pipeline(
@@ -51,7 +52,7 @@ impl<'a> Answers<'a> {
             self.start = 0;
         }
         let mut piece = [0; 64 * 1024];
-        let count = self.stream.read(&mut piece).unwrap();
+        let count = read_once(&mut self.stream, &mut piece).unwrap();
         assert!(
             count > 0,
             "the connection ended: {:?}",

@@ -12,6 +12,7 @@ mod floods;
 mod frames;
 mod slow;
 
+use cachecompress_test::wait::read_once;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
@@ -55,7 +56,7 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     let mut piece = [0; 16 * 1024];
     loop {
-        match stream.read(&mut piece) {
+        match read_once(stream, &mut piece) {
             Ok(0) => return all,
             Ok(count) => all.extend_from_slice(&piece[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {

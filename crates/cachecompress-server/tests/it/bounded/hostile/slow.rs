@@ -1,6 +1,7 @@
 //! Clients that are slow to ask, between requests, or to read.
 
 use cachecompress_test::frames;
+use cachecompress_test::wait::read_once;
 
 use super::*;
 
@@ -27,7 +28,7 @@ fn slow_and_missing_heads_end_their_connections() {
             if kept_alive {
                 stream.write_all(b"HEAD /app.js HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
                 let mut head = [0; 4096];
-                assert!(stream.read(&mut head).unwrap() > 0);
+                assert!(read_once(&mut stream, &mut head).unwrap() > 0);
                 stream.write_all(b"GET / ").unwrap();
             }
             stream
@@ -182,7 +183,7 @@ fn steadily_over_http1(server: &Server, source: &[u8]) {
     while !seen.ends_with(&source[source.len() - 16..]) {
         let slowly = started.elapsed() < SLOWLY;
         let most = if slowly { 3 * 1024 } else { piece.len() };
-        let count = stream.read(&mut piece[..most]).unwrap();
+        let count = read_once(&mut stream, &mut piece[..most]).unwrap();
         assert!(count > 0, "broken off after {} bytes and {:?}", seen.len(), started.elapsed());
         seen.extend_from_slice(&piece[..count]);
         if slowly {
