@@ -520,6 +520,7 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fs::{Disk as _, MemoryDisk};
     use crate::source::Memory;
 
     fn catalog(source: Memory) -> Catalog {
@@ -570,5 +571,30 @@ mod tests {
             tokio::join!(load, end).0
         });
         assert!(matches!(loaded, Ok(Loaded::File(..))), "{loaded:?}");
+    }
+
+    #[test]
+    fn lookup_drops_work_on_a_file_that_changed_during_its_hash() {
+        let catalog = catalog(Memory::new());
+        let path = SourcePath::root().join("a.txt");
+        let file = MemoryDisk::new().create_unnamed(std::path::Path::new("/")).unwrap();
+        file.write_all_at(b"text", 0).unwrap();
+        let fingerprint = file.stat().unwrap().fingerprint;
+        for changed in [false, true] {
+            // The state before a change differs from the one that the hash finds at its end.
+            let looked_up =
+                Fingerprint { inode: fingerprint.inode + u64::from(changed), ..fingerprint };
+            let content = Content::File { file: Arc::clone(&file), fingerprint: looked_up };
+            let source_file = SourceFile { content, ..SourceFile::new("") };
+            let work: Companion = Arc::new(());
+            let Join::Lead(leader) = catalog.0.lookups.join_running(&path) else {
+                panic!("one runs")
+            };
+            let watch = Watch::new(leader.progress());
+            let lookup = catalog.0.begin();
+            catalog.0.finish_lookup(&path, source_file, None, lookup, Some(work), leader);
+            let Ok((Loaded::File(_, companion), _)) = run(ended(watch)) else { panic!("no file") };
+            assert_eq!(companion.is_none(), changed);
+        }
     }
 }

@@ -216,4 +216,17 @@ mod tests {
         assert!(matches!(end(gzip), Stage::Finished { shared, .. } if shared.stored));
         assert!(matches!(end(br), Stage::Failed { why: Failure::Dropped, .. }));
     }
+
+    #[test]
+    fn waiting_encode_outlives_the_last_handle() {
+        let codecs = Codecs::new().unwrap();
+        let codec = codecs.get(&ContentCoding::GZIP).unwrap();
+        for _ in 0..20 {
+            let (scheduler, resource) = scheduler(&codecs);
+            let joined = scheduler.join(&resource, codec, false, Priority::Foreground);
+            drop(scheduler);
+            let end = run(Watch::new(&joined.unwrap().0).until(Stage::ended));
+            assert!(matches!(end, Stage::Finished { .. }), "{end:?}");
+        }
+    }
 }

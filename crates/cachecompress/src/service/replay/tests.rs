@@ -321,6 +321,17 @@ async fn service_caches_no_response_when_revalidate_is_zero() {
     }
 }
 
+#[tokio::test]
+async fn try_call_caches_its_response() {
+    let site = Site::new(&[("a.txt", &text(1, 20_000))]);
+    let service = site.service();
+    for _ in 0..10 {
+        service.try_call(request("/a.txt", &[GZIP])).await.unwrap();
+        settle(&service).await;
+    }
+    assert!(is_cached(&service, "/a.txt", &[GZIP]));
+}
+
 /// A second choice, and identity in place of a coding that is not there yet, are sent once.
 #[tokio::test]
 async fn second_choice_is_not_cached() {
