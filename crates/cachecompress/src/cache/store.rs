@@ -58,7 +58,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Those of the disk.
+    /// The errors of the disk.
     pub(crate) fn get(&self, key: &Key) -> io::Result<Option<Arc<Entry>>> {
         let state = &self.state;
         let name = key.name();
@@ -121,7 +121,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Those of the disk.
+    /// The errors of the disk.
     pub(crate) fn lock(&self, key: &Key) -> io::Result<Option<KeyLock>> {
         KeyLock::try_new(&self.state, key)
     }

@@ -130,7 +130,8 @@ impl EntryWriter {
     ///
     /// # Errors
     ///
-    /// Those of the disk, and [`WriteError::NoRoom`] when the payload outgrows the reservation.
+    /// The errors of the disk, and [`WriteError::NoRoom`] when the payload outgrows the
+    /// reservation.
     /// The writer is then of no further use.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         let end = self.header_len + self.payload_len + (bytes.len() + TRAILER) as u64;
@@ -149,9 +150,9 @@ impl EntryWriter {
     ///
     /// # Errors
     ///
-    /// Those of the disk. Nothing is known to be published then, but the payload stands whole in
-    /// [`payload`](Self::payload) for its readers. `NotFound`: somebody removed the cache's
-    /// directory meanwhile.
+    /// The errors of the disk. Nothing is known to be published then, but the payload stands whole
+    /// in [`payload`](Self::payload) for its readers. `NotFound`: the cache's directory was removed
+    /// meanwhile.
     pub(crate) fn publish(self) -> io::Result<Arc<Entry>> {
         let Self { mut draft, lock, claim, header, header_len, payload_len, checksum } = self;
         let (file, state) = (Arc::clone(&draft.file), Arc::clone(&draft.state));

@@ -264,7 +264,7 @@ fn names_of(item: &Item) -> Vec<String> {
     vec![name.to_string()]
 }
 
-/// Where a module stands.
+/// The place of a module in its tree.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     file: &'a str,
