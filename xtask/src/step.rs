@@ -14,6 +14,8 @@ pub(crate) struct StepResult {
     pub(crate) ok: bool,
     pub(crate) time: Duration,
     pub(crate) totals: Totals,
+    /// The lines in which failed tests say why.
+    pub(crate) failures: Vec<String>,
 }
 
 /// Runs `commands` until one fails, under the heading `name`.
@@ -26,25 +28,50 @@ pub(crate) fn run(name: &'static str, commands: Vec<Command>) -> StepResult {
 
 fn run_into(out: &mut dyn Write, name: &'static str, commands: Vec<Command>) -> StepResult {
     let start = Instant::now();
-    let mut totals = Totals::default();
+    let mut tests = TestOutput::default();
     let ok = commands.into_iter().all(|command| {
         let line = shell_line(&command);
-        let done =
-            writeln!(out, "    {line}").and_then(|()| run_counted(out, command, &mut totals));
+        let done = writeln!(out, "    {line}").and_then(|()| run_read(out, command, &mut tests));
         done.unwrap_or_else(|error| {
             println!("    cannot run `{line}`: {error}");
             false
         })
     });
-    StepResult { name, ok, time: start.elapsed(), totals }
+    let TestOutput { totals, failures, .. } = tests;
+    StepResult { name, ok, time: start.elapsed(), totals, failures }
 }
+
+/// The output of test programs, read line by line.
+#[derive(Default)]
+struct TestOutput {
+    totals: Totals,
+    failures: Vec<String>,
+    in_failures: bool,
+}
+
+impl TestOutput {
+    fn read_line(&mut self, line: &str) {
+        self.totals.read_line(line);
+        // The test harness prints the section before its result, and it ends with the names.
+        self.in_failures = match line {
+            "failures:" => true,
+            _ => self.in_failures && !line.starts_with("test result: "),
+        };
+        if self.in_failures && !line.is_empty() && self.failures.len() < MOST_FAILURE_LINES {
+            self.failures.push(line.to_owned());
+        }
+    }
+}
+
+/// The number of lines about failures that a step keeps, which is enough for several tests.
+const MOST_FAILURE_LINES: usize = 200;
 
 pub(crate) fn verdict(ok: bool) -> &'static str {
     if ok { "ok" } else { "FAILED" }
 }
 
-/// Runs `command`, shows each line of its output at once, and counts the tests in it.
-fn run_counted(out: &mut dyn Write, mut command: Command, totals: &mut Totals) -> io::Result<bool> {
+/// Runs `command`, shows each line of its output at once, and reads the tests in it.
+fn run_read(out: &mut dyn Write, mut command: Command, tests: &mut TestOutput) -> io::Result<bool> {
     let (reader, writer) = io::pipe()?;
     let mut child = command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
     // `command` holds writing ends of the pipe, which ends only when the last one is closed.
@@ -53,7 +80,7 @@ fn run_counted(out: &mut dyn Write, mut command: Command, totals: &mut Totals) -
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {
         out.write_all(&line)?;
-        totals.read_line(String::from_utf8_lossy(&line).trim_end());
+        tests.read_line(String::from_utf8_lossy(&line).trim_end());
         line.clear();
     }
     Ok(child.wait()?.success())
@@ -94,6 +121,18 @@ mod tests {
         let result = run_into(&mut io::sink(), "a step", vec![shell(script)]);
         assert!(result.ok);
         assert_eq!(result.totals, Totals { passed: 2, failed: 0, skipped: 1 });
+    }
+
+    #[test]
+    fn step_keeps_the_reasons_of_failures_and_nothing_else() {
+        let script =
+            "echo 'test a ... FAILED'; echo; echo failures:; echo; echo '---- a stdout ----';
+            echo 'thread a panicked'; echo failures:; echo '    a'; echo;
+            echo 'test result: FAILED. 1 passed; 1 failed; 0 ignored'; echo 'Doc-tests b'";
+        let result = run_into(&mut io::sink(), "a step", vec![shell(script)]);
+        let reasons =
+            ["failures:", "---- a stdout ----", "thread a panicked", "failures:", "    a"];
+        assert_eq!(result.failures, reasons);
     }
 
     #[test]

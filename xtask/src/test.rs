@@ -97,9 +97,13 @@ fn portable_tests() -> Command {
 
 /// Prints the summary; its last line is the totals.
 fn finish(results: &[StepResult], missing: &[String]) -> ExitCode {
+    for result in results.iter().filter(|result| !result.failures.is_empty()) {
+        println!("\n=== failures in: {}", result.name);
+        println!("{}", result.failures.join("\n"));
+    }
     println!("\n=== summary");
     for result in results {
-        let StepResult { name, ok, time, totals } = result;
+        let StepResult { name, ok, time, totals, .. } = result;
         print!("{:>8.1} s  {:6}  {name}", time.as_secs_f64(), verdict(*ok));
         println!("{}", if totals.passed > 0 { format!(" ({totals})") } else { String::new() });
     }
@@ -147,7 +151,7 @@ mod tests {
 
     fn result(ok: bool, passed: u64, failed: u64, skipped: u64) -> StepResult {
         let totals = Totals { passed, failed, skipped };
-        StepResult { name: "a step", ok, time: Duration::ZERO, totals }
+        StepResult { name: "a step", ok, time: Duration::ZERO, totals, failures: Vec::new() }
     }
 
     #[test]
