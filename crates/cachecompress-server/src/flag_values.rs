@@ -6,8 +6,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use cachecompress::Preference;
-use cachecompress::semantics::ContentCoding;
+use cachecompress::{ContentCoding, Preference};
 use http::HeaderValue;
 
 use crate::limits::HEADER_BYTES;

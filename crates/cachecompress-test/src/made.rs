@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
-use cachecompress::source::{Content, SourceFile};
+use cachecompress::source::SourceFile;
 
 use crate::gate::Gate;
 
@@ -90,9 +90,7 @@ impl MadeFile {
     /// The file as a source finds it.
     #[must_use]
     pub fn source(self: &Arc<Self>) -> SourceFile {
-        let content = Content::File { file: Arc::clone(self) as _, fingerprint: self.fingerprint };
-        let modified = Some(self.fingerprint.modified_time());
-        SourceFile { content, modified, ..SourceFile::new("") }
+        SourceFile::from_disk_file(Arc::clone(self) as _, self.fingerprint)
     }
 }
 

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cachecompress::codec::{Decoding, Encoder, Encoding, Gzip, PIECE, Settings};
-use cachecompress::semantics::ContentCoding;
-use cachecompress::{Error, ErrorKind};
+use cachecompress::{ContentCoding, Error, ErrorKind};
 
 use crate::gate::Gate;
 

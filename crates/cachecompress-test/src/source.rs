@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use cachecompress::semantics::{Digest, SourcePath};
 use cachecompress::source::{Content, Found, Source, SourceFile};
+use cachecompress::{Digest, SourcePath};
 
 /// Files by path.
 pub type Site = Vec<(String, Vec<u8>)>;
@@ -157,6 +157,7 @@ pub fn read(file: &SourceFile) -> Vec<u8> {
             bytes.truncate(len);
             bytes
         }
+        other => panic!("unknown content: {other:?}"),
     }
 }
 

@@ -89,8 +89,7 @@
 //! use std::sync::Arc;
 //!
 //! use cachecompress::codec::{Decoding, Encoder, Encoding, Settings};
-//! use cachecompress::semantics::ContentCoding;
-//! use cachecompress::{Error, Memory, ServeCompressed};
+//! use cachecompress::{ContentCoding, Error, Memory, ServeCompressed};
 //!
 //! #[derive(Debug)]
 //! struct RunLength;
@@ -216,7 +215,7 @@
 //! | `hit` | `Hit`, `NotModified` | a stored representation, or a 304 from the tag alone |
 //! | `fwd=miss; stored` | `Miss` | this request had the file encoded, for all later ones |
 //! | `fwd=miss; collapsed` | `Collapsed` | this request joined an encode under way |
-//! | `fwd=bypass; detail=…` | `Bypass`, `Identity` | identity; [`Detail`](semantics::Detail) lists the reasons |
+//! | `fwd=bypass; detail=…` | `Bypass`, `Identity` | identity; [`Detail`] lists the reasons |
 //! | no field | `Identity`, `Error` | a type that is never compressed, or an error |
 //!
 //! # Beside a `CompressionLayer`
@@ -307,15 +306,11 @@ mod sendfile;
 mod service;
 pub mod source;
 
-/// The rules of HTTP (RFC 9110, RFC 9211) as pure functions.
-pub mod semantics {
-    pub use crate::http::*;
-}
-
 pub use body::{Body, Served};
 pub use cache::Cache;
 pub use codec::Preference;
 pub use error::{Error, ErrorKind};
+pub use http::{CacheStatus, ContentCoding, Detail, Digest, Forward, InvalidCoding, SourcePath};
 pub use metrics::{EncodeMetrics, Metrics, Outcome};
 pub use service::{
     Builder, Fallback, NoFallback, RequestOptions, ResponseFuture, ServeCompressed, Shutdown,

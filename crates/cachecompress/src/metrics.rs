@@ -5,6 +5,7 @@ use std::time::Duration;
 
 /// The end of a request, as far as the cache is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The answer was a stored representation.
     Hit,
@@ -25,7 +26,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: &'static [Self] = &[
         Self::Hit,
         Self::Miss,
         Self::Collapsed,
@@ -150,7 +151,8 @@ impl Counters {
     /// Takes a snapshot. The caller adds the figures of the cache and the pool.
     pub(crate) fn snapshot(&self) -> Metrics {
         let requests = Outcome::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .zip(&self.requests)
             .map(|(outcome, count)| (outcome, count.load(Ordering::Relaxed)))
             .collect();
@@ -180,14 +182,14 @@ mod tests {
     #[test]
     fn outcome_has_a_counter_of_its_own() {
         let counters = Counters::new(["br"]);
-        for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
+        for (times, outcome) in Outcome::ALL.iter().copied().enumerate() {
             (0..=times).for_each(|_| counters.request(outcome));
         }
         counters.encode_started("br");
         counters.encode_took("br", Duration::from_millis(3));
         counters.encode_started("unknown");
         let snapshot = counters.snapshot();
-        for (times, outcome) in Outcome::ALL.into_iter().enumerate() {
+        for (times, outcome) in Outcome::ALL.iter().copied().enumerate() {
             assert_eq!(snapshot.requests[times], (outcome, times as u64 + 1));
         }
         assert_eq!(snapshot.encodes.len(), 1);

@@ -46,7 +46,7 @@ pub(crate) const TRAILER: usize = 32;
 
 /// The kinds of entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// The payload is the representation.
     Representation,
     /// No payload: encoding this content would not save enough.
@@ -57,7 +57,7 @@ pub enum Kind {
 
 /// The header of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub(crate) struct Header {
     /// The kind of the entry.
     pub kind: Kind,
     /// The key under which it is stored.
@@ -74,6 +74,7 @@ pub struct Header {
 
 /// The reason why bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Damage {
     /// It is shorter than its own lengths say, or longer.
     Length,
@@ -152,7 +153,7 @@ impl Header {
     /// # Errors
     ///
     /// The damage, if it is no header.
-    pub fn decode(bytes: &[u8]) -> Result<(Self, usize), Damage> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<(Self, usize), Damage> {
         if bytes.len() < FIXED {
             return Err(Damage::Length);
         }

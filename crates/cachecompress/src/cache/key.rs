@@ -10,7 +10,7 @@ use crate::http::{ContentCoding, Digest, EncoderId};
 ///
 /// Nothing of a request is in it but the negotiated coding, which is one of the server's.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key {
+pub(crate) struct Key {
     /// The digest of the source's bytes.
     pub digest: Digest,
     /// The content coding.

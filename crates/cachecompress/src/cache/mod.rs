@@ -1,9 +1,8 @@
 //! Entries on disk: stored under a digest, verified before they are trusted, bounded in number
 //! and size.
 //!
-//! The cache knows neither sources nor codecs. [`Cache`] returns the entry for a [`Key`], or the
-//! right to write one. All its handles share one `State`, on which the writer and the eviction
-//! stand.
+//! The cache knows neither sources nor codecs. It returns the entry of a digest, a coding and an
+//! encoder's id, or the right to write one. All handles of a [`Cache`] share one state.
 
 mod builder;
 mod entry;
@@ -19,10 +18,11 @@ mod store;
 mod writer;
 
 pub use builder::CacheBuilder;
+pub use entry::Damage;
 #[cfg(any(test, fuzzing))]
 pub(crate) use entry::{Checksum, MAX_HEADER, TRAILER};
-pub use entry::{Damage, Header, Kind};
-pub use key::Key;
+pub(crate) use entry::{Header, Kind};
+pub(crate) use key::Key;
 pub use maintenance::{CacheFiles, Care, GcSummary, Litter, VerifySummary};
 #[cfg(any(test, fuzzing))]
 pub(crate) use reader::ReadError;

@@ -585,7 +585,7 @@ mod tests {
             let looked_up =
                 Fingerprint { inode: fingerprint.inode + u64::from(changed), ..fingerprint };
             let content = Content::File { file: Arc::clone(&file), fingerprint: looked_up };
-            let source_file = SourceFile { content, ..SourceFile::new("") };
+            let source_file = SourceFile { content, ..SourceFile::from_bytes("") };
             let work: Companion = Arc::new(());
             let Join::Lead(leader) = catalog.0.lookups.join_running(&path) else {
                 panic!("one runs")

@@ -11,7 +11,7 @@ use crate::limits::PIECE;
 /// # Errors
 ///
 /// If the encoder fails on the sample.
-pub fn encoder_id(encoder: &dyn Encoder) -> Result<EncoderId, Error> {
+pub(crate) fn encoder_id(encoder: &dyn Encoder) -> Result<EncoderId, Error> {
     let mut description = encoder.settings().describe().into_bytes();
     description.extend_from_slice(&(PIECE as u64).to_le_bytes());
     let sample = sample();

@@ -2,10 +2,9 @@
 //!
 //! An [`Encoder`] produces one content coding; [`Encoder::begin`] starts the encoding of one
 //! source. `Brotli`, `Zstd`, `Gzip` and `Deflate` are built in, each with its cargo feature.
-//! [`Codecs`] is the set of the encoders in use, each with its [`EncoderId`]. A [`Proof`] decodes
-//! the output of an encoding and digests the result.
-//!
-//! [`EncoderId`]: crate::semantics::EncoderId
+//! A service derives an id from each encoder's [`Settings`] and a sample of its output. The id is a
+//! part of entity tags and of the cache's keys. The output of every encoding is decoded by the
+//! encoder's [`Decoding`] and compared with its source.
 
 mod id;
 mod proof;
@@ -38,9 +37,9 @@ pub use brotli::Brotli;
 pub use deflate::Deflate;
 #[cfg(feature = "gzip")]
 pub use gzip::Gzip;
-pub use id::encoder_id;
-pub use proof::Proof;
-pub use registry::{Codec, Codecs, CodecsBuilder, Preference};
+pub(crate) use proof::Proof;
+pub use registry::Preference;
+pub(crate) use registry::{Codec, Codecs, CodecsBuilder};
 pub use traits::{Decoding, Encoder, Encoding, Settings};
 #[cfg(feature = "zstd")]
 pub use zstd::Zstd;

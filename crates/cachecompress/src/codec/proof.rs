@@ -14,7 +14,7 @@ use crate::limits::PIECE;
 /// - Otherwise [`finish`](Self::finish) returns the digest of the decoded bytes, which the caller
 ///   compares with the source's.
 /// - Without a decoder it returns `None` and proves nothing.
-pub struct Proof {
+pub(crate) struct Proof {
     decoding: Option<Box<dyn Decoding>>,
     decoded: Decoded,
 }
@@ -28,7 +28,7 @@ struct Decoded {
 impl Proof {
     /// Starts a proof for a source of `source_len` bytes.
     #[must_use]
-    pub fn new(decoding: Option<Box<dyn Decoding>>, source_len: u64) -> Self {
+    pub(crate) fn new(decoding: Option<Box<dyn Decoding>>, source_len: u64) -> Self {
         let mut decoding = decoding;
         if let Some(decoding) = &mut decoding {
             decoding.limit(source_len);
@@ -41,7 +41,7 @@ impl Proof {
     /// # Errors
     ///
     /// If they are not of the coding, or decode to more than the source's length.
-    pub fn write(&mut self, coded: &[u8]) -> Result<(), Error> {
+    pub(crate) fn write(&mut self, coded: &[u8]) -> Result<(), Error> {
         let Some(decoding) = &mut self.decoding else { return Ok(()) };
         for coded in coded.chunks(PIECE) {
             decoding.write(coded, &mut |bytes| self.decoded.take(bytes)).map_err(disproved)?;
@@ -55,7 +55,7 @@ impl Proof {
     /// # Errors
     ///
     /// If the coded bytes are not complete, or decode to another length than the source's.
-    pub fn finish(self) -> Result<Option<Digest>, Error> {
+    pub(crate) fn finish(self) -> Result<Option<Digest>, Error> {
         let Self { decoding, mut decoded } = self;
         let Some(decoding) = decoding else { return Ok(None) };
         decoding.finish(&mut |bytes| decoded.take(bytes)).map_err(disproved)?;

@@ -10,11 +10,11 @@ use crate::limits::SMALL_SOURCE;
 
 /// One content coding in use.
 #[derive(Clone, Debug)]
-pub struct Codec {
+pub(crate) struct Codec {
     /// The coding's name.
-    pub coding: ContentCoding,
+    pub(crate) coding: ContentCoding,
     /// The encoder that produces the coding.
-    pub encoder: Arc<dyn Encoder>,
+    pub(crate) encoder: Arc<dyn Encoder>,
     id: EncoderId,
     /// The least length in bytes of the sources that have an id of their own, and that id.
     long: Option<(u64, EncoderId)>,
@@ -25,7 +25,7 @@ pub struct Codec {
 /// By default the built-in ones whose cargo features are enabled: `br` at level 5, `zstd` at 3,
 /// `gzip` and `deflate` at 6.
 #[derive(Clone, Debug)]
-pub struct Codecs {
+pub(crate) struct Codecs {
     codecs: Vec<Codec>,
     auto_small: Vec<ContentCoding>,
     auto_large: Vec<ContentCoding>,
@@ -34,7 +34,7 @@ pub struct Codecs {
 /// A builder of [`Codecs`].
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct CodecsBuilder {
+pub(crate) struct CodecsBuilder {
     encoders: Vec<(ContentCoding, Arc<dyn Encoder>)>,
     /// The codings that are not built in, in the order of their registration.
     custom: Vec<(ContentCoding, Place)>,
@@ -49,6 +49,7 @@ enum Place {
 
 /// The choice among codings that a client accepts equally well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Preference {
     /// Custom codings first, then for sources up to 1 MiB `br`, `zstd`, `gzip`, `deflate`; for
     /// larger ones `zstd`, `br`, `gzip`, `deflate`. This is the default.
@@ -77,7 +78,7 @@ const AUTO_LARGE: [ContentCoding; 4] =
 impl Codec {
     /// Returns the id of the encoder, with all its settings, for sources of `source_len` bytes.
     #[must_use]
-    pub fn id(&self, source_len: u64) -> EncoderId {
+    pub(crate) fn id(&self, source_len: u64) -> EncoderId {
         match self.long {
             Some((from, id)) if source_len >= from => id,
             _ => self.id,
@@ -86,32 +87,31 @@ impl Codec {
 }
 
 impl Codecs {
-    /// The largest length of a source that is small for [`Preference::Auto`]: 1 MiB.
-    pub const SMALL: u64 = SMALL_SOURCE;
-
     /// Creates the built-in codings at their default levels.
     ///
     /// # Errors
     ///
     /// If one of their encoders cannot be set up.
-    pub fn new() -> Result<Self, Error> {
+    #[cfg(test)]
+    pub(crate) fn new() -> Result<Self, Error> {
         Self::builder().build()
     }
 
     /// Starts with the built-in codings at their default levels.
-    pub fn builder() -> CodecsBuilder {
+    #[cfg(test)]
+    pub(crate) fn builder() -> CodecsBuilder {
         CodecsBuilder::default()
     }
 
     /// Returns the codec of `coding`, if it is in use.
     #[must_use]
-    pub fn get(&self, coding: &ContentCoding) -> Option<&Codec> {
+    pub(crate) fn get(&self, coding: &ContentCoding) -> Option<&Codec> {
         self.codecs.iter().find(|codec| codec.coding == *coding)
     }
 
     /// Iterates over all codecs: the built-in ones, then the others in the order of their
     /// registration.
-    pub fn iter(&self) -> std::slice::Iter<'_, Codec> {
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Codec> {
         self.codecs.iter()
     }
 }
@@ -127,7 +127,7 @@ impl<'a> IntoIterator for &'a Codecs {
 
 impl CodecsBuilder {
     /// Starts with no coding at all.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self { encoders: Vec::new(), custom: Vec::new() }
     }
 
@@ -136,7 +136,7 @@ impl CodecsBuilder {
     /// # Errors
     ///
     /// [`Config`](crate::ErrorKind::Config) if `coding` is not built in, or has no such level.
-    pub fn set_level(mut self, coding: &ContentCoding, level: i32) -> Result<Self, Error> {
+    pub(crate) fn set_level(mut self, coding: &ContentCoding, level: i32) -> Result<Self, Error> {
         let encoder = built_in(coding, Some(level))?;
         self.put(coding.clone(), encoder);
         Ok(self)
@@ -146,13 +146,13 @@ impl CodecsBuilder {
     ///
     /// A custom coding stands in [`Preference::Auto`] before the built-in ones, after those that
     /// were registered earlier. A built-in coding keeps its place.
-    pub fn register(self, coding: ContentCoding, encoder: Arc<dyn Encoder>) -> Self {
+    pub(crate) fn register(self, coding: ContentCoding, encoder: Arc<dyn Encoder>) -> Self {
         self.register_at(coding, encoder, Place::First)
     }
 
     /// Takes a coding into use as [`register`](Self::register) does, with its place in
     /// [`Preference::Auto`] directly before the coding `before`.
-    pub fn register_before(
+    pub(crate) fn register_before(
         self,
         before: ContentCoding,
         coding: ContentCoding,
@@ -161,20 +161,13 @@ impl CodecsBuilder {
         self.register_at(coding, encoder, Place::Before(before))
     }
 
-    /// Takes `coding` out of use.
-    pub fn remove(mut self, coding: &ContentCoding) -> Self {
-        self.encoders.retain(|(known, _)| known != coding);
-        self.custom.retain(|(known, _)| known != coding);
-        self
-    }
-
     /// Derives the encoders' ids, for which each encodes a sample of 96 KiB, and builds the set.
     ///
     /// # Errors
     ///
     /// If an encoder fails on the sample; [`Config`](crate::ErrorKind::Config) if one was
     /// registered as `identity` or as `*`, or before a coding that is not in use.
-    pub fn build(self) -> Result<Codecs, Error> {
+    pub(crate) fn build(self) -> Result<Codecs, Error> {
         let Self { encoders, custom } = self;
         let mut codecs = Vec::with_capacity(encoders.len());
         for (coding, encoder) in encoders {
@@ -236,7 +229,7 @@ impl Preference {
     ///
     /// [`Auto`](Self::Auto) yields only codings in use, a [`List`](Self::List) all that it holds.
     #[must_use]
-    pub fn order<'a>(&'a self, codecs: &'a Codecs, source_len: u64) -> &'a [ContentCoding] {
+    pub(crate) fn order<'a>(&'a self, codecs: &'a Codecs, source_len: u64) -> &'a [ContentCoding] {
         match self {
             Self::List(list) => list,
             Self::Auto if source_len <= SMALL_SOURCE => &codecs.auto_small,
@@ -384,10 +377,6 @@ mod tests {
         assert_eq!(names(order), ["one", "two", "zstd", "br", "three", "gzip"]);
         let ids: std::collections::BTreeSet<_> = codecs.iter().map(|codec| codec.id(1)).collect();
         assert_eq!(ids.len(), 4, "0, 1, 2 and 3: the same encoder has the same id");
-
-        let codecs = custom().remove(&ContentCoding::BROTLI).build()?;
-        assert_eq!(names(Preference::Auto.order(&codecs, 1)), ["zstd", "gzip"]);
-        assert!(codecs.get(&ContentCoding::BROTLI).is_none());
         Ok(())
     }
 

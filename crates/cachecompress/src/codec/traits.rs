@@ -8,9 +8,7 @@ use crate::error::Error;
 /// An algorithm that produces one content coding, with all its settings fixed.
 ///
 /// Two encodings of the same source must produce the same bytes, on every machine that derives the
-/// same [`EncoderId`] for the encoder.
-///
-/// [`EncoderId`]: crate::semantics::EncoderId
+/// same id from its [`settings`](Self::settings) and its output for a sample.
 pub trait Encoder: fmt::Debug + Send + Sync + 'static {
     /// Returns everything that decides about the output bytes.
     fn settings(&self) -> Settings;
@@ -72,8 +70,7 @@ pub trait Decoding: Send {
     /// Has [`write`](Self::write) fail soon after more than `bytes` bytes have come out, so that
     /// damaged input cannot decode for hours. Called before the first write.
     ///
-    /// Does nothing by default; a [`Proof`](crate::codec::Proof) then stops between two writes
-    /// only.
+    /// Does nothing by default; the proof then stops between two writes only.
     fn limit(&mut self, bytes: u64) {
         let _ = bytes;
     }
@@ -81,7 +78,7 @@ pub trait Decoding: Send {
 
 /// The settings that decide about an encoder's output bytes.
 ///
-/// Every entry holds them as text, and the [`EncoderId`](crate::semantics::EncoderId) is derived
+/// Every entry holds them as text, and the encoder's id is derived
 /// from that text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {

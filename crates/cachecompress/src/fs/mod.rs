@@ -13,6 +13,9 @@
     reason = "this is the door that std::fs is forbidden everywhere else for"
 )]
 
+/// An open file of the standard library, as embedders bring it.
+pub(crate) type StdFile = std::fs::File;
+
 mod disk;
 mod file;
 mod lock;
@@ -27,7 +30,7 @@ pub(crate) use file::read_full;
 pub use lock::DiskLock;
 pub use memory::MemoryDisk;
 pub use os::{PRIVATE_PREFIX, RealDisk};
-pub(crate) use os::{is_exhausted, leads_nowhere, name_to_bytes, path_from_bytes};
+pub(crate) use os::{from_std, is_exhausted, leads_nowhere, name_to_bytes, path_from_bytes};
 pub use root::DiskRoot;
 pub(crate) use stat::nanos;
 pub use stat::{FileKind, Fingerprint, Stat};

@@ -22,7 +22,7 @@ const FULL: u16 = 1000;
 /// - Weights are thousandths, 0 to 1000.
 /// - Work is linear in the field's length, and memory has a bound.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AcceptEncoding {
+pub(crate) struct AcceptEncoding {
     codings: Vec<(ContentCoding, u16)>,
     identity: Option<u16>,
     any: Option<u16>,
@@ -30,7 +30,7 @@ pub struct AcceptEncoding {
 
 /// The result of [`AcceptEncoding::negotiate`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Negotiated {
+pub(crate) struct Negotiated {
     /// The codings to try before identity, the best first: the highest weight, then the server's
     /// preference.
     ///
@@ -44,13 +44,13 @@ pub struct Negotiated {
 impl AcceptEncoding {
     /// Parses all `Accept-Encoding` lines of a request.
     #[must_use]
-    pub fn from_headers(headers: &HeaderMap) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         Self::parse(headers.get_all(ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes))
     }
 
     /// Parses the values of all lines of the field, as if they stood in one (RFC 9110 §5.3).
     #[must_use]
-    pub fn parse<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
+    pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a [u8]>) -> Self {
         let mut parsed = Self::default();
         for member in values.flat_map(|value| value.split(|byte| *byte == b',')) {
             if let Some((name, weight)) = parse_member(member) {
@@ -93,7 +93,7 @@ impl AcceptEncoding {
     /// Whether the field is absent or empty, or all of its members are malformed. The answer is
     /// then identity.
     #[must_use]
-    pub fn is_absent_or_empty(&self) -> bool {
+    pub(crate) fn is_absent_or_empty(&self) -> bool {
         self.codings.is_empty() && self.identity.is_none() && self.any.is_none()
     }
 
@@ -102,7 +102,7 @@ impl AcceptEncoding {
     /// - A listed coding has its own weight, any other that of `*`, and 0 without a `*`.
     /// - Identity that is not listed has 1: it is acceptable, and comes last.
     #[must_use]
-    pub fn weight(&self, coding: &ContentCoding) -> u16 {
+    pub(crate) fn weight(&self, coding: &ContentCoding) -> u16 {
         if coding.is_identity() {
             return self.identity_weight().unwrap_or(1);
         }
@@ -115,7 +115,7 @@ impl AcceptEncoding {
     /// - `None`: it is not listed. It is acceptable, and comes after every acceptable coding.
     /// - `Some(0)`: it is excluded.
     #[must_use]
-    pub fn identity_weight(&self) -> Option<u16> {
+    pub(crate) fn identity_weight(&self) -> Option<u16> {
         self.identity.or(self.any)
     }
 
@@ -124,7 +124,7 @@ impl AcceptEncoding {
     /// Without the field, RFC 9110 would allow any coding. Here only identity is acceptable then,
     /// since most clients without it cannot decode.
     #[must_use]
-    pub fn accepts(&self, coding: &ContentCoding) -> bool {
+    pub(crate) fn accepts(&self, coding: &ContentCoding) -> bool {
         self.weight(coding) > 0
     }
 
@@ -132,7 +132,7 @@ impl AcceptEncoding {
     ///
     /// Identity in `preference` is passed over, since it always comes last.
     #[must_use]
-    pub fn negotiate(&self, preference: &[ContentCoding]) -> Negotiated {
+    pub(crate) fn negotiate(&self, preference: &[ContentCoding]) -> Negotiated {
         // An identity that is not listed, or excluded, keeps no acceptable coding out.
         let least = self.identity_weight().unwrap_or(0).max(1);
         let mut weighed: Vec<(u16, &ContentCoding)> = Vec::with_capacity(preference.len());
@@ -148,14 +148,6 @@ impl AcceptEncoding {
             codings: weighed.into_iter().map(|(_, coding)| coding.clone()).collect(),
             identity: self.accepts(&ContentCoding::IDENTITY),
         }
-    }
-}
-
-impl Negotiated {
-    /// Whether none of the server's codings is acceptable: 406 (RFC 9110 §15.5.7).
-    #[must_use]
-    pub fn not_acceptable(&self) -> bool {
-        self.codings.is_empty() && !self.identity
     }
 }
 
@@ -286,7 +278,8 @@ mod tests {
             ("", false),
         ] {
             let negotiated = accept(&[line]).negotiate(&PREFERENCE);
-            assert_eq!(negotiated.not_acceptable(), expected, "{line:?}");
+            let nothing = negotiated.codings.is_empty() && !negotiated.identity;
+            assert_eq!(nothing, expected, "{line:?}");
         }
     }
 

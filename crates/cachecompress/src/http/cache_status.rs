@@ -4,6 +4,7 @@ use http::HeaderValue;
 
 /// The cache's part in a response, as `Cache-Status` tells it (RFC 9211).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum CacheStatus {
     /// A stored representation, or a 304 decided by the entity tag alone (RFC 9211 §2.1).
     Hit,
@@ -13,6 +14,7 @@ pub enum CacheStatus {
 
 /// The origin of a response that was not in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Forward {
     /// This request had the representation encoded and stored: `fwd=miss; stored`.
     Stored,
@@ -88,7 +90,7 @@ macro_rules! bypass {
 
 impl Detail {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: &'static [Self] = &[
         Self::Queue,
         Self::Patience,
         Self::Disk,
@@ -155,9 +157,9 @@ mod tests {
 
     #[test]
     fn details_are_distinct_tokens() {
-        let words: HashSet<_> = Detail::ALL.into_iter().map(Detail::as_str).collect();
+        let words: HashSet<_> = Detail::ALL.iter().map(|detail| detail.as_str()).collect();
         assert_eq!(words.len(), Detail::ALL.len());
-        for detail in Detail::ALL {
+        for &detail in Detail::ALL {
             let word = detail.as_str();
             // RFC 9651 §3.3.4: a token begins with a letter.
             assert!(!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));

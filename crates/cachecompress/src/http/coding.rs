@@ -127,15 +127,15 @@ impl std::error::Error for InvalidCoding {}
 ///
 /// It is eight characters of base64url, so that it can stand in an entity tag.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EncoderId([u8; Self::LEN]);
+pub(crate) struct EncoderId([u8; Self::LEN]);
 
 impl EncoderId {
     /// The length of the text, in bytes.
-    pub const LEN: usize = 8;
+    pub(crate) const LEN: usize = 8;
 
     /// Derives an id from a description of the encoder and a sample of its output.
     #[must_use]
-    pub fn derive(description: &[u8], sample: &[u8]) -> Self {
+    pub(crate) fn derive(description: &[u8], sample: &[u8]) -> Self {
         let mut hasher = super::Hasher::new();
         hasher.update(&(description.len() as u64).to_le_bytes());
         hasher.update(description);
@@ -149,14 +149,14 @@ impl EncoderId {
 
     /// Parses the eight characters.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let bytes: [u8; Self::LEN] = text.as_bytes().try_into().ok()?;
         bytes.iter().all(|byte| is_base64url_byte(*byte)).then_some(Self(bytes))
     }
 
     /// The eight characters.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }

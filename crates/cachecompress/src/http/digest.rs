@@ -12,7 +12,7 @@ pub struct Digest([u8; 32]);
 
 /// Computes a [`Digest`] piece by piece.
 #[derive(Clone, Debug, Default)]
-pub struct Hasher(sha2::Sha256);
+pub(crate) struct Hasher(sha2::Sha256);
 
 impl Digest {
     /// The number of characters of [`base64url`](Self::base64url) that an entity tag carries:
@@ -65,18 +65,18 @@ impl fmt::Debug for Digest {
 impl Hasher {
     /// Starts with no bytes.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Adds `bytes`.
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
     /// The digest of all bytes added.
     #[must_use]
-    pub fn finish(self) -> Digest {
+    pub(crate) fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
 }

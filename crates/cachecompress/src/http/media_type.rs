@@ -14,7 +14,7 @@ use crate::limits;
 ///
 /// Types come from the `mime_guess` crate, but for a few that it lacks or has wrong.
 #[must_use]
-pub fn media_type(path: &SourcePath) -> HeaderValue {
+pub(crate) fn media_type(path: &SourcePath) -> HeaderValue {
     let guess = path.extension().and_then(|extension| {
         let mut lower = [0; limits::EXTENSION];
         let lower = lower.get_mut(..extension.len())?;
@@ -78,7 +78,7 @@ fn own(extension: &str) -> Option<&'static str> {
 
 /// Whether a file is worth encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Compressibility {
+pub(crate) enum Compressibility {
     /// Its type compresses well.
     Always,
     /// Its type does not tell, so a sample of its bytes decides.
@@ -96,7 +96,7 @@ pub enum Compressibility {
 /// - [`Sample`](Compressibility::Sample): all others, such as `application/octet-stream`, and
 ///   `video/mp2t`, which may be TypeScript.
 #[must_use]
-pub fn compressibility(media_type: &str) -> Compressibility {
+pub(crate) fn compressibility(media_type: &str) -> Compressibility {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     let lower = essence.to_ascii_lowercase();
     let Some((kind, subtype)) = lower.split_once('/') else {

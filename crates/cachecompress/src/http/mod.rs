@@ -17,12 +17,17 @@ mod preconditions;
 mod range;
 mod validator;
 
-pub use accept_encoding::{AcceptEncoding, Negotiated};
+pub(crate) use accept_encoding::AcceptEncoding;
 pub use cache_status::{CacheStatus, Detail, Forward};
-pub use coding::{ContentCoding, EncoderId, InvalidCoding};
-pub use digest::{Digest, Hasher};
-pub use media_type::{Compressibility, compressibility, media_type};
-pub use path::{PathError, RequestPath, SourcePath};
-pub use preconditions::{Evaluation, IfRange, Preconditions, Validators, http_date};
-pub use range::{ByteRange, RangeHeader, RangeSpec, content_range, parse_range, unsatisfied_range};
-pub use validator::{EntityTag, EntityTagList, NamedCoding, RepresentationTags};
+pub(crate) use coding::EncoderId;
+pub use coding::{ContentCoding, InvalidCoding};
+pub use digest::Digest;
+pub(crate) use digest::Hasher;
+pub(crate) use media_type::{Compressibility, compressibility, media_type};
+pub use path::SourcePath;
+pub(crate) use path::{PathError, RequestPath};
+pub(crate) use preconditions::{Evaluation, IfRange, Preconditions, Validators, http_date};
+pub(crate) use range::{
+    ByteRange, RangeHeader, RangeSpec, content_range, parse_range, unsatisfied_range,
+};
+pub(crate) use validator::{EntityTag, EntityTagList, NamedCoding, RepresentationTags};

@@ -148,7 +148,7 @@ impl fmt::Debug for SourcePath {
 
 /// A request's path (RFC 9110 §4.2.3, RFC 3986 §3.3), decoded once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestPath {
+pub(crate) struct RequestPath {
     /// The source path.
     pub path: SourcePath,
     /// Whether the request asks for a directory: its path is the root or ends in a slash.
@@ -159,7 +159,7 @@ pub struct RequestPath {
 
 /// The reason why a request's path leads to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathError {
+pub(crate) enum PathError {
     /// A percent sign without two hexadecimal digits, or a NUL: 400.
     Malformed,
     /// A path that no source can have, because it has a segment `.` or `..`, a backslash or an
@@ -177,7 +177,7 @@ impl RequestPath {
     ///
     /// [`PathError::Malformed`] if anything in the path is malformed; else [`PathError::Nowhere`] if
     /// no source can have such a path, or if it does not begin with a slash (`*`).
-    pub fn parse(raw: &str) -> Result<Self, PathError> {
+    pub(crate) fn parse(raw: &str) -> Result<Self, PathError> {
         let mut path = Vec::with_capacity(raw.len());
         let mut nowhere = !raw.is_empty() && !raw.starts_with('/');
         let mut last = "";
@@ -205,7 +205,7 @@ impl RequestPath {
     /// - Every byte that may not stand in a URI is percent-encoded.
     /// - `./` for a request that has the slash already.
     #[must_use]
-    pub fn directory_location(&self, query: Option<&str>) -> String {
+    pub(crate) fn directory_location(&self, query: Option<&str>) -> String {
         let mut location = String::with_capacity(4 + self.last.len() + query.map_or(0, str::len));
         location.push_str("./");
         if !self.last.is_empty() {

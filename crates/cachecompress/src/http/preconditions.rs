@@ -20,7 +20,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 /// A date that is invalid, or that stands in several lines, is ignored (RFC 9110 §13.1.3,
 /// §13.1.4); of a list of tags, only the malformed members are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Preconditions {
+pub(crate) struct Preconditions {
     if_match: Option<EntityTagList>,
     if_unmodified_since: Option<SystemTime>,
     if_none_match: Option<EntityTagList>,
@@ -29,7 +29,7 @@ pub struct Preconditions {
 
 /// The state of a resource that preconditions are evaluated against.
 #[derive(Clone, Copy)]
-pub struct Validators<'a> {
+pub(crate) struct Validators<'a> {
     /// The tags of its representations; `None` if it has no strong tag yet.
     pub tags: Option<&'a RepresentationTags>,
     /// Whether a coded representation could be sent now: its coding is enabled, and its encoder is
@@ -43,7 +43,7 @@ pub struct Validators<'a> {
 
 /// The result of evaluating a request's preconditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Evaluation {
+pub(crate) enum Evaluation {
     /// They hold: the method is performed.
     Proceed,
     /// 304 with this tag. `None` stands for the tag of the representation that would be selected.
@@ -55,19 +55,13 @@ pub enum Evaluation {
 impl Preconditions {
     /// Parses the fields of a request.
     #[must_use]
-    pub fn from_headers(headers: &HeaderMap) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         Self {
             if_match: tags(headers, &IF_MATCH),
             if_unmodified_since: date(headers, &IF_UNMODIFIED_SINCE),
             if_none_match: tags(headers, &IF_NONE_MATCH),
             if_modified_since: date(headers, &IF_MODIFIED_SINCE),
         }
-    }
-
-    /// Whether the request has no precondition, or none that counts.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
     }
 
     /// Evaluates them in the order of RFC 9110 §13.2.2, for a resource that exists.
@@ -80,7 +74,11 @@ impl Preconditions {
     /// - [`Evaluation::NotModified`] is for GET and HEAD only; for other methods the same condition
     ///   is [`Evaluation::Failed`].
     #[must_use]
-    pub fn evaluate(&self, method_is_get_or_head: bool, validators: &Validators<'_>) -> Evaluation {
+    pub(crate) fn evaluate(
+        &self,
+        method_is_get_or_head: bool,
+        validators: &Validators<'_>,
+    ) -> Evaluation {
         match &self.if_match {
             // 1. If-Match
             Some(EntityTagList::Tags(_)) if self.named_by_if_match(validators).is_none() => {
@@ -118,7 +116,7 @@ impl Preconditions {
     /// or 206 of another one would belie the condition (RFC 9110 §13.1.1). `None` without the
     /// field, for `*`, and if the condition fails.
     #[must_use]
-    pub fn named_by_if_match(&self, validators: &Validators<'_>) -> Option<NamedCoding> {
+    pub(crate) fn named_by_if_match(&self, validators: &Validators<'_>) -> Option<NamedCoding> {
         let Some(EntityTagList::Tags(tags)) = &self.if_match else { return None };
         tags.iter().find_map(|tag| validators.strong_match(tag))
     }
@@ -169,7 +167,7 @@ impl fmt::Debug for Validators<'_> {
 
 /// A request's `If-Range` field (RFC 9110 §13.1.5).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum IfRange {
+pub(crate) enum IfRange {
     /// The field is absent: the range counts.
     #[default]
     None,
@@ -184,7 +182,7 @@ pub enum IfRange {
 impl IfRange {
     /// Parses the field of a request.
     #[must_use]
-    pub fn from_headers(headers: &HeaderMap) -> Self {
+    pub(crate) fn from_headers(headers: &HeaderMap) -> Self {
         match single(headers, &IF_RANGE) {
             Line::Absent => Self::None,
             Line::Several => Self::Invalid,
@@ -201,7 +199,7 @@ impl IfRange {
     ///
     /// `None` if there is no such representation, or no tag.
     #[must_use]
-    pub fn named(&self, validators: &Validators<'_>) -> Option<NamedCoding> {
+    pub(crate) fn named(&self, validators: &Validators<'_>) -> Option<NamedCoding> {
         match self {
             Self::Tag(tag) => validators.strong_match(tag),
             Self::None | Self::Date(_) | Self::Invalid => None,
@@ -211,7 +209,7 @@ impl IfRange {
     /// Whether the field is exactly the date of the last modification, and that was at least a
     /// second before `now`. Only then is the date a strong validator (RFC 9110 §8.8.2.2).
     #[must_use]
-    pub fn is_date_of(&self, last_modified: Option<SystemTime>, now: SystemTime) -> bool {
+    pub(crate) fn is_date_of(&self, last_modified: Option<SystemTime>, now: SystemTime) -> bool {
         match (self, last_modified) {
             (Self::Date(date), Some(modified)) => {
                 seconds(*date) == seconds(modified) && seconds(modified) < seconds(now)
@@ -225,7 +223,7 @@ impl IfRange {
 ///
 /// A time before 1970 or after 9999 is moved to that bound.
 #[must_use]
-pub fn http_date(time: SystemTime) -> HeaderValue {
+pub(crate) fn http_date(time: SystemTime) -> HeaderValue {
     let time = UNIX_EPOCH + Duration::from_secs(seconds(time));
     HeaderValue::try_from(httpdate::fmt_http_date(time)).expect("a date is visible ASCII")
 }
@@ -327,8 +325,6 @@ mod tests {
     #[test]
     fn request_without_preconditions_proceeds() {
         assert_eq!(evaluate(&[]), Evaluation::Proceed);
-        assert!(Preconditions::from_headers(&headers(&[])).is_empty());
-        assert!(!Preconditions::from_headers(&headers(&[(IF_MATCH, "x")])).is_empty());
     }
 
     #[test]

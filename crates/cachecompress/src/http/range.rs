@@ -7,7 +7,7 @@ use super::field::{Line, single, trim_ows};
 /// A range as the client asked for it, before the representation's length is known
 /// (RFC 9110 §14.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RangeSpec {
+pub(crate) enum RangeSpec {
     /// From the byte at `first` to the one at `last`, or to the end.
     Int {
         /// The offset of the first byte.
@@ -21,7 +21,7 @@ pub enum RangeSpec {
 
 /// A range that lies within a representation. Both ends are part of it, so it is never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByteRange {
+pub(crate) struct ByteRange {
     /// The offset of the first byte.
     pub first: u64,
     /// The offset of the last byte.
@@ -30,7 +30,7 @@ pub struct ByteRange {
 
 /// A request's `Range` field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RangeHeader {
+pub(crate) enum RangeHeader {
     /// No range that is served: the field is absent, repeated or malformed, has another unit, or
     /// lists several ranges. The answer is the whole representation, which RFC 9110 §14.2 always
     /// allows.
@@ -45,7 +45,7 @@ impl RangeSpec {
     /// `None` if it has no bytes (416, RFC 9110 §15.5.17): the range begins at or behind the end,
     /// is a suffix of no bytes, or ends before it begins.
     #[must_use]
-    pub fn resolve(self, len: u64) -> Option<ByteRange> {
+    pub(crate) fn resolve(self, len: u64) -> Option<ByteRange> {
         let end = len.checked_sub(1)?;
         let range = match self {
             Self::Int { first, last } => {
@@ -61,8 +61,7 @@ impl RangeSpec {
 impl ByteRange {
     /// The number of bytes.
     #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "no range is empty")]
-    pub fn len(self) -> u64 {
+    pub(crate) fn len(self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
 }
@@ -71,7 +70,7 @@ impl ByteRange {
 ///
 /// A number too large for 64 bits counts as the largest.
 #[must_use]
-pub fn parse_range(headers: &HeaderMap) -> RangeHeader {
+pub(crate) fn parse_range(headers: &HeaderMap) -> RangeHeader {
     let spec = match single(headers, RANGE) {
         Line::One(value) => parse_single_range(value),
         Line::Absent | Line::Several => None,
@@ -81,13 +80,13 @@ pub fn parse_range(headers: &HeaderMap) -> RangeHeader {
 
 /// Formats the `Content-Range` of a 206: `range` of a representation of `len` bytes (RFC 9110 §14.4).
 #[must_use]
-pub fn content_range(range: ByteRange, len: u64) -> HeaderValue {
+pub(crate) fn content_range(range: ByteRange, len: u64) -> HeaderValue {
     ascii(format!("bytes {}-{}/{len}", range.first, range.last))
 }
 
 /// Formats the `Content-Range` of a 416, which tells the length (RFC 9110 §14.4).
 #[must_use]
-pub fn unsatisfied_range(len: u64) -> HeaderValue {
+pub(crate) fn unsatisfied_range(len: u64) -> HeaderValue {
     ascii(format!("bytes */{len}"))
 }
 

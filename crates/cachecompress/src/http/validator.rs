@@ -11,7 +11,7 @@ use crate::limits::{ENTITY_TAGS, OWN_ENTITY_TAG};
 
 /// An entity tag (RFC 9110 §8.8.3), of ASCII only.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct EntityTag {
+pub(crate) struct EntityTag {
     opaque: Box<str>,
     weak: bool,
 }
@@ -21,7 +21,7 @@ impl EntityTag {
     ///
     /// `None` unless all of it is visible ASCII without `"`.
     #[must_use]
-    pub fn strong(opaque: &str) -> Option<Self> {
+    pub(crate) fn strong(opaque: &str) -> Option<Self> {
         opaque.bytes().all(is_etagc).then(|| Self { opaque: opaque.into(), weak: false })
     }
 
@@ -29,7 +29,7 @@ impl EntityTag {
     ///
     /// `None` if it is malformed, or is not all ASCII, as our tags are.
     #[must_use]
-    pub fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         match parse_prefix(text)? {
             (tag, []) => Some(tag),
             _ => None,
@@ -38,31 +38,19 @@ impl EntityTag {
 
     /// The text between the quotes.
     #[must_use]
-    pub fn opaque(&self) -> &str {
+    pub(crate) fn opaque(&self) -> &str {
         &self.opaque
     }
 
     /// Whether the tag is weak.
     #[must_use]
-    pub fn is_weak(&self) -> bool {
+    pub(crate) fn is_weak(&self) -> bool {
         self.weak
-    }
-
-    /// Whether the tags are equal and neither is weak: strong comparison, RFC 9110 §8.8.3.2.
-    #[must_use]
-    pub fn strong_eq(&self, other: &Self) -> bool {
-        !self.weak && !other.weak && self.opaque == other.opaque
-    }
-
-    /// Whether the tags are equal, weak or not: weak comparison, RFC 9110 §8.8.3.2.
-    #[must_use]
-    pub fn weak_eq(&self, other: &Self) -> bool {
-        self.opaque == other.opaque
     }
 
     /// The tag as the value of a field.
     #[must_use]
-    pub fn to_header_value(&self) -> HeaderValue {
+    pub(crate) fn to_header_value(&self) -> HeaderValue {
         HeaderValue::try_from(self.to_string()).expect("a tag is visible ASCII")
     }
 }
@@ -102,7 +90,7 @@ impl fmt::Debug for EntityTag {
 
 /// The value of `If-Match` or `If-None-Match` (RFC 9110 §13.1.1, §13.1.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EntityTagList {
+pub(crate) enum EntityTagList {
     /// `*`, alone.
     Any,
     /// The well-formed tags of the list, at most 64, perhaps none.
@@ -116,7 +104,7 @@ impl EntityTagList {
     /// - A malformed member is dropped, and so is a `*` that has company.
     /// - A comma between the quotes belongs to the tag.
     #[must_use]
-    pub fn parse_all<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+    pub(crate) fn parse_all<'a>(values: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let mut lines = 0;
         let mut members = 0;
         let mut any = false;
@@ -174,13 +162,13 @@ fn trim_ows_start(text: &[u8]) -> &[u8] {
 /// Identity has `"<base>"`, a coding `"<base>-<coding>-<id>"`, where `base` is the digest's first
 /// 22 characters of base64url or a tag of the application's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RepresentationTags {
+pub(crate) struct RepresentationTags {
     base: Arc<str>,
 }
 
 /// The representation that an entity tag of ours names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct NamedCoding {
+pub(crate) struct NamedCoding {
     /// Its coding, which may be [`ContentCoding::IDENTITY`].
     pub coding: ContentCoding,
     /// The id of its encoder; `None` for identity.
@@ -190,7 +178,7 @@ pub struct NamedCoding {
 impl RepresentationTags {
     /// Returns the tags of a resource with that content.
     #[must_use]
-    pub fn of_digest(digest: &Digest) -> Self {
+    pub(crate) fn of_digest(digest: &Digest) -> Self {
         let mut base = digest.base64url();
         base.truncate(Digest::TAG_LEN);
         Self { base: base.into() }
@@ -202,7 +190,7 @@ impl RepresentationTags {
     /// `None` also if it ends as our tags of the well-known codings do (`-gzip-` and an id), since
     /// it would be mistaken for one.
     #[must_use]
-    pub fn own(tag: &str) -> Option<Self> {
+    pub(crate) fn own(tag: &str) -> Option<Self> {
         let acceptable = !tag.is_empty()
             && tag.len() <= OWN_ENTITY_TAG
             && tag.bytes().all(is_etagc)
@@ -212,13 +200,13 @@ impl RepresentationTags {
 
     /// The tag of the identity representation.
     #[must_use]
-    pub fn identity(&self) -> EntityTag {
+    pub(crate) fn identity(&self) -> EntityTag {
         EntityTag { opaque: (*self.base).into(), weak: false }
     }
 
     /// The tag of the representation in `coding` by the encoder `id`.
     #[must_use]
-    pub fn coded(&self, coding: &ContentCoding, id: &EncoderId) -> EntityTag {
+    pub(crate) fn coded(&self, coding: &ContentCoding, id: &EncoderId) -> EntityTag {
         EntityTag { opaque: format!("{}-{coding}-{id}", self.base).into(), weak: false }
     }
 
@@ -228,7 +216,7 @@ impl RepresentationTags {
     /// The grammar is strict: only tags that [`identity`](Self::identity) or
     /// [`coded`](Self::coded) can produce are recognised.
     #[must_use]
-    pub fn recognise(&self, tag: &EntityTag) -> Option<NamedCoding> {
+    pub(crate) fn recognise(&self, tag: &EntityTag) -> Option<NamedCoding> {
         let rest = tag.opaque.strip_prefix(&*self.base)?;
         if rest.is_empty() {
             return Some(NamedCoding { coding: ContentCoding::IDENTITY, id: None });
@@ -292,21 +280,6 @@ mod tests {
         assert_eq!(EntityTag::strong("a\r\nb"), None);
         assert_eq!(EntityTag::strong("é"), None);
         assert_eq!(EntityTag::strong("a").unwrap().to_string(), "\"a\"");
-    }
-
-    /// The table of RFC 9110 §8.8.3.2.
-    #[test]
-    fn tags_compare_strongly_or_weakly() {
-        for (one, other, strong, weak) in [
-            ("W/\"1\"", "W/\"1\"", false, true),
-            ("W/\"1\"", "W/\"2\"", false, false),
-            ("W/\"1\"", "\"1\"", false, true),
-            ("\"1\"", "\"1\"", true, true),
-        ] {
-            assert_eq!(tag(one).strong_eq(&tag(other)), strong);
-            assert_eq!(tag(one).weak_eq(&tag(other)), weak);
-            assert_eq!(tag(other).strong_eq(&tag(one)), strong);
-        }
     }
 
     #[test]

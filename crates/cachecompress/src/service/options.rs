@@ -7,7 +7,7 @@ use crate::http::ContentCoding;
 /// Overrides of the service's settings for one request, as a value in the request's extensions.
 ///
 /// ```
-/// use cachecompress::{RequestOptions, semantics::ContentCoding};
+/// use cachecompress::{RequestOptions, ContentCoding};
 ///
 /// let mut request = http::Request::new(());
 /// let options = RequestOptions::new()

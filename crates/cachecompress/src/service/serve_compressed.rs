@@ -50,6 +50,7 @@ pub struct Fallback<S>(pub(super) S);
 
 /// The way in which [`shutdown`](ServeCompressed::shutdown) ends encodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Shutdown {
     /// Encodes that run or wait are finished first.
     Finish,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Content, Found, Source, SourceFile};
+use super::{Found, Source, SourceFile};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{self, Disk, DiskFile, DiskRoot, FileKind, Fingerprint, RealDisk, Stat};
 use crate::http::SourcePath;
@@ -171,13 +171,7 @@ impl Source for Directory {
 }
 
 fn found(file: Arc<dyn DiskFile>, fingerprint: Fingerprint) -> Found {
-    Found::File(SourceFile {
-        content: Content::File { file, fingerprint },
-        modified: Some(fingerprint.modified_time()),
-        digest: None,
-        entity_tag: None,
-        media_type: None,
-    })
+    Found::File(SourceFile::from_disk_file(file, fingerprint))
 }
 
 /// A walk through all files beneath a root.

@@ -92,7 +92,7 @@ impl Embedded {
 }
 
 fn insert_static(tree: &mut Tree<Stored>, path: &SourcePath, bytes: &'static [u8]) {
-    tree.insert(path, Stored::from(SourceFile::new(Bytes::from_static(bytes))));
+    tree.insert(path, Stored::from(SourceFile::from_bytes(Bytes::from_static(bytes))));
 }
 
 #[cfg(feature = "include-dir")]
@@ -207,7 +207,7 @@ mod rust_embed_files {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),
             Cow::Owned(bytes) => Bytes::from(bytes),
         };
-        let mut file = SourceFile::new(bytes);
+        let mut file = SourceFile::from_bytes(bytes);
         file.digest = Some(digest);
         // The feature `deterministic-timestamps` writes 0 for "no time".
         let modified = metadata.last_modified().filter(|seconds| *seconds > 0);

@@ -16,7 +16,7 @@ use crate::http::SourcePath;
 ///
 /// let source = Memory::new()
 ///     .file("index.html", "<!doctype html>")
-///     .file("api/schema", SourceFile::new("{}").media_type("application/json"));
+///     .file("api/schema", SourceFile::from_bytes("{}").media_type("application/json"));
 /// # let _ = source;
 /// ```
 #[derive(Clone, Debug, Default)]

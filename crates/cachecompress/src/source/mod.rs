@@ -13,13 +13,14 @@ pub use memory::Memory;
 pub use overlay::Overlay;
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::fs::{DiskFile, Fingerprint};
+use crate::fs::{self, DiskFile, FileKind, Fingerprint, Stat};
 use crate::http::{Digest, SourcePath};
 
 /// Static files by path. Nothing else is ever cached.
@@ -56,6 +57,7 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 
 /// The result of [`Source::lookup`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Found {
     /// A regular file.
     File(SourceFile),
@@ -67,6 +69,7 @@ pub enum Found {
 
 /// A file of a source, open for reading.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SourceFile {
     /// Its bytes, or the file to read them from.
     pub content: Content,
@@ -86,14 +89,46 @@ pub struct SourceFile {
 impl SourceFile {
     /// Creates a file of these bytes, of which nothing else is known.
     #[must_use]
-    pub fn new(bytes: impl Into<Bytes>) -> Self {
-        Self {
-            content: Content::Bytes(bytes.into()),
-            modified: None,
-            digest: None,
-            entity_tag: None,
-            media_type: None,
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
+        Self::of(Content::Bytes(bytes.into()))
+    }
+
+    /// Creates a file of an open file, with its time of modification.
+    ///
+    /// It is read at offsets, so the descriptor's own position does not matter.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be examined, or is no regular file (`InvalidInput`).
+    pub fn from_file(file: fs::StdFile) -> io::Result<Self> {
+        let file = fs::from_std(file);
+        let Stat { kind, fingerprint } = file.stat()?;
+        if kind != FileKind::Regular {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
         }
+        Ok(Self::from_disk_file(file, fingerprint))
+    }
+
+    /// Creates a file of an open file on a disk of the caller's, with its time of modification.
+    ///
+    /// `fingerprint` is the state of the file right after it was opened.
+    #[must_use]
+    pub fn from_disk_file(file: Arc<dyn DiskFile>, fingerprint: Fingerprint) -> Self {
+        let modified = Some(fingerprint.modified_time());
+        Self { modified, ..Self::of(Content::File { file, fingerprint }) }
+    }
+
+    fn of(content: Content) -> Self {
+        Self { content, modified: None, digest: None, entity_tag: None, media_type: None }
+    }
+
+    /// Sets the SHA-256 of its bytes, which is then not computed. Default: unknown.
+    ///
+    /// A wrong digest has other bytes sent: those of the file that has this digest.
+    #[must_use]
+    pub fn digest(mut self, digest: Digest) -> Self {
+        self.digest = Some(digest);
+        self
     }
 
     /// Sets the time of its last modification, for `Last-Modified`. Default: unknown.
@@ -121,12 +156,13 @@ impl SourceFile {
 
 impl<B: Into<Bytes>> From<B> for SourceFile {
     fn from(bytes: B) -> Self {
-        Self::new(bytes)
+        Self::from_bytes(bytes)
     }
 }
 
 /// The bytes of a [`SourceFile`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Content {
     /// In memory. They never change.
     Bytes(Bytes),

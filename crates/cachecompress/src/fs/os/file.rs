@@ -36,6 +36,11 @@ impl RealFile {
     }
 }
 
+/// Makes a [`DiskFile`] of a file that is open already.
+pub(crate) fn from_std(file: File) -> Arc<dyn DiskFile> {
+    Arc::new(RealFile::from(file))
+}
+
 impl From<File> for RealFile {
     fn from(file: File) -> Self {
         Self { file: Arc::new(file), unnamed: None }

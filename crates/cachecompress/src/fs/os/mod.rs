@@ -18,6 +18,7 @@ mod root;
 mod tmpfile;
 
 pub use disk::RealDisk;
+pub(crate) use file::from_std;
 pub(crate) use platform::{is_exhausted, name_to_bytes, path_from_bytes};
 pub(crate) use root::leads_nowhere;
 pub use tmpfile::PRIVATE_PREFIX;

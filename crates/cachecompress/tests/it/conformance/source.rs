@@ -24,19 +24,19 @@ struct Temporary(Directory, TempDir);
 impl Source for Temporary {
     fn lookup(
         &self,
-        path: &cachecompress::semantics::SourcePath,
+        path: &cachecompress::SourcePath,
     ) -> Result<cachecompress::source::Found, cachecompress::Error> {
         self.0.lookup(path)
     }
 
     fn lookup_nowait(
         &self,
-        path: &cachecompress::semantics::SourcePath,
+        path: &cachecompress::SourcePath,
     ) -> Option<cachecompress::source::Found> {
         self.0.lookup_nowait(path)
     }
 
-    fn paths(&self) -> Result<Vec<cachecompress::semantics::SourcePath>, cachecompress::Error> {
+    fn paths(&self) -> Result<Vec<cachecompress::SourcePath>, cachecompress::Error> {
         self.0.paths()
     }
 }
@@ -167,7 +167,7 @@ mod with_rust_embed {
             static CALLS: AtomicUsize = AtomicUsize::new(0);
             let text = CALLS.fetch_add(1, Ordering::SeqCst).to_string();
             let mut file = Derived::get("index.html")?;
-            let hash = cachecompress::semantics::Digest::of(text.as_bytes());
+            let hash = cachecompress::Digest::of(text.as_bytes());
             file.metadata = rust_embed::Metadata::__rust_embed_new(*hash.as_bytes(), Some(0), None);
             file.data = Cow::Owned(text.into_bytes());
             (path == "count").then_some(file)
@@ -185,7 +185,7 @@ mod with_rust_embed {
         for _ in 0..3 {
             let Found::File(file) = source::lookup(&source, "count") else { panic!() };
             let bytes = source::read(&file);
-            assert_eq!(file.digest.unwrap(), cachecompress::semantics::Digest::of(&bytes));
+            assert_eq!(file.digest.unwrap(), cachecompress::Digest::of(&bytes));
             assert_eq!(file.modified, None, "0 stands for no time");
             assert!(seen.insert(bytes));
         }
@@ -195,7 +195,8 @@ mod with_rust_embed {
 #[test]
 fn memory_returns_the_metadata_of_its_files() {
     let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
-    let file = SourceFile::new("{}").media_type("application/json").entity_tag("v1").modified(time);
+    let file =
+        SourceFile::from_bytes("{}").media_type("application/json").entity_tag("v1").modified(time);
     let memory = Memory::new().file("api", "replaced").file("api", file);
     let cachecompress::source::Found::File(found) = source::lookup(&memory, "api") else {
         panic!()
@@ -235,7 +236,7 @@ fn directory_returns_an_error_when_the_disk_fails() {
     write(dir.path(), "a/b", "x");
     let disk = FaultDisk::new(RealDisk);
     let source = Directory::with_disk(std::sync::Arc::new(disk.clone()), dir.path()).unwrap();
-    let path = cachecompress::semantics::SourcePath::parse(b"a/b").unwrap();
+    let path = cachecompress::SourcePath::parse(b"a/b").unwrap();
     let kind = |kind| std::io::Error::from(kind);
 
     for broken in [ErrorKind::PermissionDenied, ErrorKind::Other, ErrorKind::OutOfMemory] {
@@ -279,7 +280,7 @@ fn cached_directory_entry_is_found_without_a_wait() {
     std::os::unix::fs::symlink("a.txt", root.join("dir/link")).unwrap();
     let source = Directory::new(&root).unwrap();
     let now = |path: &str| {
-        let path = cachecompress::semantics::SourcePath::parse(path.as_bytes()).unwrap();
+        let path = cachecompress::SourcePath::parse(path.as_bytes()).unwrap();
         source.lookup_nowait(&path)
     };
     let size = |path: &str| match now(path) {
@@ -347,7 +348,7 @@ mod unix {
     use std::os::unix::net::UnixListener;
     use std::time::{Duration, Instant};
 
-    use cachecompress::semantics::SourcePath;
+    use cachecompress::SourcePath;
     use cachecompress::source::Found;
     use cachecompress_test::wait::PATIENCE;
 

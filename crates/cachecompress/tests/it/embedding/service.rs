@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cachecompress::codec::Gzip;
-use cachecompress::semantics::{ContentCoding, SourcePath};
 use cachecompress::source::Found;
 use cachecompress::{
     Body, Cache, Error, ErrorKind, Outcome, Preference, RequestOptions, ServeCompressed, Source,
 };
+use cachecompress::{ContentCoding, SourcePath};
 use cachecompress_test::pack::{Pack, coding};
 use cachecompress_test::service::{
     LONG, encodes, get, get_as, head, read, request, run, send, settled,

@@ -33,7 +33,7 @@ async fn edit_during_a_lookup(
     let first = ask(&service);
     until(|| source.lookups.arrived() == 1).await;
     tokio::time::sleep(SHORT).await;
-    source.edit(SourceFile::new(after));
+    source.edit(SourceFile::from_bytes(after));
     let second = ask(&service);
     tokio::time::sleep(SHORT).await;
     source.lookups.open_wide();
@@ -45,7 +45,7 @@ async fn edit_during_a_lookup(
 #[test]
 fn request_after_an_edit_gets_it_during_an_older_lookup() {
     run(async {
-        let before = Some(SourceFile::new("before"));
+        let before = Some(SourceFile::from_bytes("before"));
         let (service, [first, second]) = edit_during_a_lookup(before, "after").await;
         assert_eq!(first.status, 200);
         assert_eq!(second.bytes(), b"after");
@@ -65,7 +65,7 @@ fn request_in_the_millisecond_of_an_edit_gets_it() {
             while source.lookups.arrived() == 0 {
                 tokio::task::yield_now().await;
             }
-            source.edit(SourceFile::new("created"));
+            source.edit(SourceFile::from_bytes("created"));
             let second = ask(&service);
             tokio::task::yield_now().await;
             source.lookups.open_wide();
@@ -133,7 +133,7 @@ fn late_hash_does_not_bring_back_a_replaced_file() {
         let first = head(&service, "/a.txt", &[]).await;
         assert_eq!((first.field("etag"), first.cache()), ("", "unhashed"));
         until(|| gate.arrived() == 1).await;
-        source.edit(SourceFile::new("another"));
+        source.edit(SourceFile::from_bytes("another"));
         // After half of the time that a lookup stays good, a request has the file looked up again.
         tokio::time::sleep(revalidate / 2).await;
         let mut tag = String::new();

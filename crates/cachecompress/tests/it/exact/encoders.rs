@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use cachecompress::codec::PIECE;
-use cachecompress::semantics::ContentCoding;
-use cachecompress::{Cache, ErrorKind, Memory, Preference, ServeCompressed};
+use cachecompress::{Cache, ContentCoding, ErrorKind, Memory, Preference, ServeCompressed};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::pack::{Fault, Pack, coding};
 use cachecompress_test::service::{LONG, encodes, get, get_as, open, read, run, settled};

@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use cachecompress::codec::{Decoding, Encoder, Encoding, PIECE, Settings};
 use cachecompress::fs::{Disk, RealDisk};
-use cachecompress::semantics::ContentCoding;
-use cachecompress::{Body, Cache, Directory, Error, Memory, Preference, ServeCompressed, Source};
+use cachecompress::{
+    Body, Cache, ContentCoding, Directory, Error, Memory, Preference, ServeCompressed, Source,
+};
 use cachecompress_test::cache_dir::{entries_on, is_whole};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::pack::{Pack, coding};

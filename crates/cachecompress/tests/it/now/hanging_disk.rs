@@ -9,9 +9,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use cachecompress::fs::MemoryDisk;
-use cachecompress::semantics::SourcePath;
 use cachecompress::source::Found;
-use cachecompress::{Cache, Error, Memory, ServeCompressed, Source};
+use cachecompress::{Cache, Error, Memory, ServeCompressed, Source, SourcePath};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::made::MadeFile;
 use cachecompress_test::pack::{Pack, coding};

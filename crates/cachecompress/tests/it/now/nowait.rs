@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cachecompress::semantics::SourcePath;
 use cachecompress::source::Found;
-use cachecompress::{Error, ServeCompressed, Source};
+use cachecompress::{Error, ServeCompressed, Source, SourcePath};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::made::{LONG_AGO, MadeFile};
 use cachecompress_test::service::{LONG, get, run};

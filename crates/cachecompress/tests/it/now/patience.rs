@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use cachecompress::codec::PIECE;
 use cachecompress::fs::MemoryDisk;
-use cachecompress::semantics::SourcePath;
-use cachecompress::{Cache, Preference};
+use cachecompress::{Cache, Preference, SourcePath};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::pack::{Pack, coding};
 use cachecompress_test::service::{

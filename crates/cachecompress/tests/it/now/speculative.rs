@@ -10,9 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use cachecompress::codec::PIECE;
 use cachecompress::fs::{DiskFile, FileKind, Fingerprint, Stat};
-use cachecompress::semantics::SourcePath;
-use cachecompress::source::{Content, Found, SourceFile};
-use cachecompress::{Builder, Cache, Error, ServeCompressed, Source};
+use cachecompress::source::{Found, SourceFile};
+use cachecompress::{Builder, Cache, Error, ServeCompressed, Source, SourcePath};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::pack::{Fault, Pack, coding};
 use cachecompress_test::service::{self, Answer, LONG, encodes, get_as, request, send};
@@ -109,8 +108,10 @@ impl Source for Files {
     fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
         let file = self.file(&path.to_string_lossy());
         let fingerprint = file.fingerprint();
-        let content = Content::File { file: Arc::new(file), fingerprint };
-        Ok(Found::File(SourceFile { content, ..SourceFile::new("") }))
+        let mut file = SourceFile::from_disk_file(Arc::new(file), fingerprint);
+        // Without a time there is no Last-Modified, and identity has one validator.
+        file.modified = None;
+        Ok(Found::File(file))
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

@@ -2,9 +2,8 @@
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
-use cachecompress::Preference;
 use cachecompress::codec::PIECE;
-use cachecompress::semantics::ContentCoding;
+use cachecompress::{ContentCoding, Preference};
 use cachecompress_test::pack::{Pack, coding};
 use cachecompress_test::service::{encodes, get_as, run};
 use cachecompress_test::site::{hex, random};
@@ -43,7 +42,7 @@ fn warm_fills_the_cache_and_tells_about_it() {
                 Some(hit.bytes().len() as u64)
             )));
         }
-        let missing = cachecompress::semantics::SourcePath::parse(b"gone.txt").unwrap();
+        let missing = cachecompress::SourcePath::parse(b"gone.txt").unwrap();
         let summary = service.warm([missing], |_| panic!("nothing was done")).await;
         assert_eq!(summary.failed, 1);
         let encodes_before = encodes(&service, "*");

@@ -5,8 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cachecompress::semantics::ContentCoding;
-use cachecompress::{Cache, Preference, ServeCompressed};
+use cachecompress::{Cache, ContentCoding, Preference, ServeCompressed};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::service::{LONG, get_as, head, run};
 use cachecompress_test::wait::{PATIENCE, until};

@@ -2,8 +2,7 @@
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
-use cachecompress::semantics::ContentCoding;
-use cachecompress::{Cache, Preference, RequestOptions, ServeCompressed};
+use cachecompress::{Cache, ContentCoding, Preference, RequestOptions, ServeCompressed};
 use cachecompress_test::pack::Pack;
 use cachecompress_test::service::{
     Answer, encodes, get, get_as, read, request, run, send, settled,
