@@ -46,6 +46,8 @@ pub(crate) enum Failure {
     /// The queue was full, or its pool was closed, before the work began.
     #[default]
     Dropped,
+    /// The warming that began the work was ended before any request joined.
+    Abandoned,
     /// Another process encodes the representation.
     Locked,
     /// The cache's disk failed, or has no room.
@@ -58,6 +60,13 @@ pub(crate) enum Failure {
     Encoder,
     /// The encoder lacks a thread or memory for the moment.
     Busy,
+}
+
+impl Failure {
+    /// Whether the same work may succeed at the next try.
+    pub(crate) fn is_passing(self) -> bool {
+        matches!(self, Self::Dropped | Self::Abandoned)
+    }
 }
 
 impl Error {

@@ -314,6 +314,6 @@ pub use http::{CacheStatus, ContentCoding, Detail, Digest, Forward, InvalidCodin
 pub use metrics::{EncodeMetrics, Metrics, Outcome};
 pub use service::{
     Builder, Fallback, NoFallback, RequestOptions, ResponseFuture, ServeCompressed, Shutdown,
-    WarmSummary, Warmed,
+    WarmOptions, WarmProgress, WarmSummary, Warmed,
 };
 pub use source::{Directory, Embedded, Memory, Overlay, Source};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use super::brought;
 use super::hash::{self, Hashed};
 use super::path_set::PathSet;
 use super::resource::{DigestState, Resource, type_of};
@@ -189,14 +190,56 @@ impl Catalog {
     /// Whether a lookup that begins now finds the bytes of `resource`.
     pub(crate) async fn is_current(&self, resource: &Resource) -> bool {
         resource.fingerprint.is_none()
+            || resource.brought.is_some()
             || matches!(
                 self.load(&resource.path).await,
                 Ok(Loaded::File(now, _)) if now.state == resource.state
             )
     }
 
+    /// Describes a file that a handler brings under a name, which is no path of the source.
+    pub(crate) async fn describe(
+        &self,
+        name: SourcePath,
+        file: SourceFile,
+    ) -> Result<Arc<Resource>, LoadError> {
+        let described = if brought::is_quick(&file) {
+            brought::describe(&name, file)
+        } else {
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let small = file.content.len() <= SMALL_JOB;
+            self.0.hashers.submit(Priority::Foreground, small, move || {
+                let _ = sender.send(brought::describe(&name, file));
+            });
+            receiver.await.map_err(|_| LoadError::default())?
+        };
+        described.map(Arc::new).map_err(|error| {
+            let error = Error::new(ErrorKind::Io, "cannot read a file").with_cause(error);
+            LoadError(Some(Arc::new(error)))
+        })
+    }
+
+    /// Looks the file of `resource` up again. Blocks on the disk.
+    pub(crate) fn reopen(&self, resource: &Resource) -> Result<Found, Error> {
+        match &resource.brought {
+            Some(content) => Ok(Found::File(content.clone().into())),
+            None => self.0.source.lookup(&resource.path),
+        }
+    }
+
+    /// As [`reopen`](Self::reopen), but only if that needs no wait.
+    pub(crate) fn reopen_nowait(&self, resource: &Resource) -> Option<Found> {
+        match &resource.brought {
+            Some(content) => Some(Found::File(content.clone().into())),
+            None => self.0.source.lookup_nowait(&resource.path),
+        }
+    }
+
     /// Marks the path as unstable until its file has rested. Returns the resource without a digest.
     pub(crate) fn mark_unstable(&self, resource: &Resource) -> Arc<Resource> {
+        if resource.brought.is_some() {
+            return Arc::new(resource.unstable());
+        }
         let generation = self.0.generations.begin();
         self.0.unstable.add(&resource.path, generation);
         resource.expire();

@@ -1,5 +1,6 @@
 //! The lookup from a path to a resource, with the resources that are known and fresh.
 
+mod brought;
 mod hash;
 mod lookup;
 mod path_set;

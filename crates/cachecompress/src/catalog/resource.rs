@@ -33,6 +33,8 @@ pub(crate) struct Resource {
     pub(crate) fingerprint: Option<Fingerprint>,
     /// Whether the file had rested before it was hashed, so that its fingerprint names its bytes.
     pub(crate) rested: bool,
+    /// The content of a file that a handler brought. No path leads to it.
+    pub(crate) brought: Option<Content>,
     modified: Option<SystemTime>,
     own_tag: Option<Arc<str>>,
     /// The time of the last lookup, in milliseconds of [`clock`].
@@ -93,6 +95,7 @@ impl Resource {
                 Content::Bytes(_) | Content::File { .. } => None,
             },
             fingerprint: file.content.fingerprint(),
+            brought: None,
             modified: file.modified,
             own_tag: file.entity_tag.clone(),
             rested,
@@ -131,6 +134,7 @@ impl Resource {
             tags: None,
             media_type: self.media_type.clone(),
             bytes: self.bytes.clone(),
+            brought: self.brought.clone(),
             own_tag: self.own_tag.clone(),
             checked: AtomicU64::new(0),
             ..*self

@@ -5,4 +5,5 @@ pub(crate) mod progress;
 pub(crate) mod singleflight;
 pub(crate) mod sync;
 pub(crate) mod thread_pool;
+pub(crate) mod timer;
 pub(crate) mod versioned;

@@ -18,9 +18,20 @@ pub(crate) struct Progress<T, F> {
 #[derive(Debug)]
 struct Watched<T, F> {
     stage: Stage<T, F>,
+    demand: Demand,
     next_watch: u64,
     /// The wakers by the number of their watch, so that the first to come is woken first.
     wakers: BTreeMap<u64, Waker>,
+}
+
+/// The need for a production. What is required first stays required, what is abandoned first stays
+/// abandoned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Demand {
+    #[default]
+    Open,
+    Required,
+    Abandoned,
 }
 
 /// The stages of a production.
@@ -59,8 +70,32 @@ impl<T, F> Stage<T, F> {
 
 impl<T: Clone, F: Clone> Progress<T, F> {
     pub(crate) fn new() -> Arc<Self> {
-        let state = Watched { stage: Stage::Pending, next_watch: 0, wakers: BTreeMap::new() };
+        let state = Watched {
+            stage: Stage::Pending,
+            demand: Demand::Open,
+            next_watch: 0,
+            wakers: BTreeMap::new(),
+        };
         Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Requires the production. Returns `false` if the producer has abandoned it: it is about to
+    /// fail.
+    pub(crate) fn require(&self) -> bool {
+        self.settle(Demand::Required) == Demand::Required
+    }
+
+    /// Abandons the production, on behalf of its producer. Returns `false` if somebody requires it.
+    pub(crate) fn abandon(&self) -> bool {
+        self.settle(Demand::Abandoned) == Demand::Abandoned
+    }
+
+    fn settle(&self, demand: Demand) -> Demand {
+        let mut state = lock(&self.state);
+        if state.demand == Demand::Open {
+            state.demand = demand;
+        }
+        state.demand
     }
 
     /// Shares `shared` with nothing committed. Has no effect after an end.

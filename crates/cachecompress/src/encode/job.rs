@@ -11,7 +11,8 @@ use super::roundtrip::{self, Roundtrip, Sink};
 use super::source_reader::SourceReader;
 use super::speculative::Speculative;
 use super::verdict;
-use crate::body::Product;
+use super::warming::Interest;
+use crate::body::{Product, Production};
 use crate::cache::{Entry, EntryWriter, Header, Key, KeyLock, Kind, WriteError};
 use crate::catalog::Resource;
 use crate::codec::{Codec, Proof};
@@ -33,6 +34,8 @@ pub(super) struct Job {
     pub(super) codec: Codec,
     /// Whether the client refuses identity, so that no saving is too small.
     pub(super) insists: bool,
+    /// The warming that began the encode, if no request did.
+    pub(super) warming: Option<Interest>,
 }
 
 impl Job {
@@ -54,6 +57,16 @@ impl Job {
     /// Whether the job may take the thread that is kept for small sources.
     pub(super) fn is_small(&self) -> bool {
         self.resource.len <= SMALL_JOB
+    }
+
+    /// Whether and why the encode is to be given up now.
+    pub(super) fn stopped(&self, progress: &Production) -> Option<Failure> {
+        if self.context.is_cancelled() {
+            return Some(Failure::Dropped);
+        }
+        let warming = self.warming.as_ref()?;
+        let is_unwanted = warming.has_ended() || self.context.is_closing();
+        (is_unwanted && progress.abandon()).then_some(Failure::Abandoned)
     }
 
     /// Finds the stored entry. A stored verdict is a failure. Blocks.
@@ -216,7 +229,7 @@ impl Job {
             fed = pipeline.run(
                 source,
                 len,
-                || self.context.is_cancelled(),
+                || self.stopped(progress),
                 |out, readable| write(out, readable, writer, sink),
             )?;
             Ok(())
@@ -237,8 +250,7 @@ impl Job {
         if let Some(bytes) = self.context.memory.get(&(self.digest, None)) {
             return Ok(SourceReader::Bytes(bytes::Bytes::clone(&bytes)));
         }
-        let Ok(Found::File(file)) = self.context.catalog.source().lookup(&self.resource.path)
-        else {
+        let Ok(Found::File(file)) = self.context.catalog.reopen(&self.resource) else {
             return Err(Failure::SourceChanged);
         };
         match file.content {
@@ -315,7 +327,7 @@ impl Job {
         let fed = pipeline.run(
             &source,
             len,
-            || self.context.is_cancelled(),
+            || self.context.is_cancelled().then_some(Failure::Dropped),
             |out, _| {
                 left = left.checked_sub(out.len() as u64).ok_or_else(EncodeError::too_long)?;
                 proof.write(out).map_err(EncodeError::Disproved)?;

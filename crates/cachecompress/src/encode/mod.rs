@@ -1,7 +1,6 @@
 //! The production of an entry from a resource: the encode job and its parts.
 
 mod context;
-
 mod error;
 mod job;
 mod pipeline;
@@ -10,8 +9,10 @@ mod scheduler;
 mod source_reader;
 mod speculative;
 mod verdict;
+mod warming;
 
 pub(crate) use context::JobContext;
 pub(crate) use scheduler::{EncodeScheduler, Part};
 pub(crate) use speculative::Guess;
 pub(crate) use verdict::{judge, key, max_payload, verdict_key};
+pub(crate) use warming::Warming;

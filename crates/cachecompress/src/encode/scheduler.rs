@@ -4,9 +4,10 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use super::context::JobContext;
-use super::job::{self, Job};
+use super::job::{self, EncodeLeader, Job};
 use super::speculative::{Guess, SpeculativeSlot};
 use super::verdict;
+use super::warming::{Interest, Warming};
 use crate::body::{Product, Production};
 use crate::cache::Key;
 use crate::catalog::{Companion, DuringHash, Resource};
@@ -35,6 +36,8 @@ pub(crate) enum Part {
     Follower,
     /// The flight had ended before the caller joined.
     Late,
+    /// The flight is about to fail, as nobody wanted it any more when the caller joined.
+    Abandoned,
 }
 
 impl EncodeScheduler {
@@ -57,37 +60,40 @@ impl EncodeScheduler {
         resource: &Arc<Resource>,
         codec: &Codec,
         insists: bool,
-        priority: Priority,
     ) -> Option<(Arc<Production>, Part)> {
-        let inner = &self.0;
+        let (progress, part) = self.join_or_lead(resource, codec, insists, None)?;
+        let part = match part {
+            Part::Follower if !progress.require() => Part::Abandoned,
+            part => part,
+        };
+        Some((progress, part))
+    }
+
+    /// As [`join`](Self::join), but no request waits for the encode. Once `warming` has ended, it is
+    /// given up, unless a request joins before.
+    pub(crate) fn join_for(
+        &self,
+        warming: &Warming,
+        resource: &Arc<Resource>,
+        codec: &Codec,
+    ) -> Option<(Arc<Production>, Part)> {
+        self.join_or_lead(resource, codec, false, Some(warming.interest()))
+    }
+
+    fn join_or_lead(
+        &self,
+        resource: &Arc<Resource>,
+        codec: &Codec,
+        insists: bool,
+        warming: Option<Interest>,
+    ) -> Option<(Arc<Production>, Part)> {
         let digest = resource.digest()?;
-        match inner.flights.join(&verdict::key(digest, resource.len, codec)) {
+        match self.0.flights.join(&verdict::key(digest, resource.len, codec)) {
             Join::Lead(leader) => {
                 let progress = Arc::clone(leader.progress());
                 let (resource, codec) = (Arc::clone(resource), codec.clone());
-                let context = Arc::clone(&inner.context);
-                let begun = inner.speculative.find(&resource.path, resource.fingerprint, &codec);
-                // An encode that was requested before the shutdown is still begun.
-                let is_closing = context.is_closing();
-                let job = Job { context, resource, digest, codec, insists };
-                let (inner, small) = (Arc::clone(inner), job.is_small());
-                // A submission that is refused drops the leader, which tells its followers.
-                self.0.context.readers.submit(priority, small, move || match job.find() {
-                    Ok(Some(entry)) => {
-                        let (product, len) = job::stored(&entry);
-                        leader.finish(product, len);
-                    }
-                    Ok(None) if is_closing => leader.fail(Failure::Dropped),
-                    Ok(None) => {
-                        // The pool lives until the encodes that wait for it are done.
-                        let kept = Arc::clone(&inner);
-                        inner.pool.submit(priority, small, move || {
-                            job.run(begun, leader);
-                            drop(kept);
-                        });
-                    }
-                    Err(failure) => leader.fail(failure),
-                });
+                let context = Arc::clone(&self.0.context);
+                self.lead(Job { context, resource, digest, codec, insists, warming }, leader);
                 Some((progress, Part::Leader))
             }
             Join::Follow(progress) => {
@@ -95,6 +101,40 @@ impl EncodeScheduler {
                 Some((progress, part))
             }
         }
+    }
+
+    /// Looks the entry of `job` up, and encodes it if it is not stored.
+    fn lead(&self, job: Job, leader: EncodeLeader) {
+        let inner = Arc::clone(&self.0);
+        let begun =
+            inner.speculative.find(&job.resource.path, job.resource.fingerprint, &job.codec);
+        // An encode that was requested before the shutdown is still begun.
+        let is_closing = inner.context.is_closing();
+        let small = job.is_small();
+        let priority = match job.warming {
+            Some(_) => Priority::Background,
+            None => Priority::Foreground,
+        };
+        // A submission that is refused drops the leader, which tells its followers.
+        self.0.context.readers.submit(priority, small, move || match job.find() {
+            Ok(Some(entry)) => {
+                let (product, len) = job::stored(&entry);
+                leader.finish(product, len);
+            }
+            Ok(None) if is_closing => leader.fail(Failure::Dropped),
+            Ok(None) => {
+                // The pool lives until the encodes that wait for it are done.
+                let kept = Arc::clone(&inner);
+                inner.pool.submit(priority, small, move || {
+                    match job.stopped(leader.progress()) {
+                        Some(why) => leader.fail(why),
+                        None => job.run(begun, leader),
+                    }
+                    drop(kept);
+                });
+            }
+            Err(failure) => leader.fail(failure),
+        });
     }
 
     /// Begins an encode beside the hash of a large file, by the codec that `guess` names.
@@ -127,7 +167,8 @@ impl EncodeScheduler {
         self.0.pool.waiting()
     }
 
-    /// Takes no more encodes. Lets running and waiting ones `finish`, or gives them up.
+    /// Takes no more encodes. Lets running and waiting ones `finish` if a request wanted them, or
+    /// gives all up.
     pub(crate) async fn shutdown(&self, finish: bool) {
         let inner = &self.0;
         inner.context.close(finish);
@@ -189,7 +230,7 @@ mod tests {
         let codecs = Codecs::new().unwrap();
         let codec = codecs.get(&ContentCoding::GZIP).unwrap();
         let (scheduler, resource) = scheduler(&codecs);
-        let join = || scheduler.join(&resource, codec, false, Priority::Foreground).unwrap();
+        let join = || scheduler.join(&resource, codec, false).unwrap();
         let (first, part) = join();
         assert_eq!(part, Part::Leader);
         let Stage::Finished { shared, len } = ended(&scheduler, &first) else { panic!("none") };
@@ -207,7 +248,7 @@ mod tests {
         let (scheduler, resource) = scheduler(&codecs);
         let end = |coding| {
             let codec = codecs.get(coding).unwrap();
-            let joined = scheduler.join(&resource, codec, false, Priority::Foreground);
+            let joined = scheduler.join(&resource, codec, false);
             ended(&scheduler, &joined.unwrap().0)
         };
         assert!(matches!(end(gzip), Stage::Finished { .. }));
@@ -223,7 +264,7 @@ mod tests {
         let codec = codecs.get(&ContentCoding::GZIP).unwrap();
         for _ in 0..20 {
             let (scheduler, resource) = scheduler(&codecs);
-            let joined = scheduler.join(&resource, codec, false, Priority::Foreground);
+            let joined = scheduler.join(&resource, codec, false);
             drop(scheduler);
             let end = run(Watch::new(&joined.unwrap().0).until(Stage::ended));
             assert!(matches!(end, Stage::Finished { .. }), "{end:?}");

@@ -2,7 +2,10 @@
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
+
+use crate::error::Error;
 
 /// A file's path in a source: segments joined by `/`, none of them empty, `.` or `..`, and none
 /// with a NUL, a `/` or a `\` in it.
@@ -41,6 +44,12 @@ impl SourcePath {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The path as text; `None` if it is no UTF-8.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
     }
 
     /// The segments from the root down; none for the root.
@@ -131,6 +140,27 @@ fn push_segment(path: &mut Vec<u8>, segment: &[u8]) {
 impl Borrow<[u8]> for SourcePath {
     fn borrow(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// Parses a path as [`SourcePath::parse`] does.
+///
+/// ```
+/// use cachecompress::SourcePath;
+///
+/// let path: SourcePath = "/assets/app.js".parse()?;
+/// assert_eq!(path.as_str(), Some("assets/app.js"));
+/// assert!("../secret".parse::<SourcePath>().is_err());
+/// # Ok::<(), cachecompress::Error>(())
+/// ```
+///
+/// The error is of kind [`ErrorKind::Config`](crate::ErrorKind::Config).
+impl FromStr for SourcePath {
+    type Err = Error;
+
+    fn from_str(path: &str) -> Result<Self, Error> {
+        Self::parse(path.as_bytes())
+            .ok_or_else(|| Error::config(format!("\"{path}\" is no path of a file in a source")))
     }
 }
 

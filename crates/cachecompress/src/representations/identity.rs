@@ -61,7 +61,7 @@ fn open_nowait(catalog: &Catalog, resource: &Resource) -> Option<Identity> {
     if resource.len <= PAYLOAD_IN_MEMORY || resource.digest().is_none() {
         return None;
     }
-    match catalog.source().lookup_nowait(&resource.path)? {
+    match catalog.reopen_nowait(resource)? {
         Found::File(SourceFile { content: Content::File { file, fingerprint }, .. })
             if resource.fingerprint == Some(fingerprint) =>
         {
@@ -72,7 +72,7 @@ fn open_nowait(catalog: &Catalog, resource: &Resource) -> Option<Identity> {
 }
 
 fn read(catalog: &Catalog, memory: &MemoryCache, resource: &Resource) -> Result<Identity, Error> {
-    let file = match catalog.source().lookup(&resource.path)? {
+    let file = match catalog.reopen(resource)? {
         Found::File(file) => file,
         Found::Directory | Found::Nothing => return Ok(Identity::Stale),
     };

@@ -13,8 +13,8 @@ use crate::catalog::{Catalog, LoadError, Loaded, Resource};
 use crate::codec::{Codec, Codecs, Preference};
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::SingleFlight;
-use crate::concurrency::thread_pool::{Limits, Priority, ThreadPool};
-use crate::encode::{self, EncodeScheduler, Guess, JobContext};
+use crate::concurrency::thread_pool::{Limits, ThreadPool};
+use crate::encode::{self, EncodeScheduler, Guess, JobContext, Warming};
 use crate::error::Failure;
 use crate::http::{ContentCoding, SourcePath};
 use crate::limits::{READ_QUEUE, READERS, SPARE_READERS};
@@ -162,8 +162,9 @@ impl Representations {
         &self,
         resource: &Arc<Resource>,
         codec: &Codec,
+        warming: &Warming,
     ) -> impl Future<Output = Result<u64, Failure>> + use<> {
-        let joined = self.0.scheduler.join(resource, codec, false, Priority::Background);
+        let joined = self.0.scheduler.join_for(warming, resource, codec);
         async move {
             let Some((progress, _)) = joined else { return Err(Failure::SourceChanged) };
             match Watch::new(&progress).until(Stage::ended).await {
@@ -186,6 +187,11 @@ impl Representations {
             queue_length: self.0.scheduler.queue_len() as u64,
             ..self.0.counters.snapshot()
         }
+    }
+
+    /// The threads of reads that may wait for a disk.
+    pub(crate) fn readers(&self) -> &ThreadPool {
+        &self.0.readers
     }
 
     /// Whether no encode begins any more.

@@ -1,8 +1,7 @@
 //! The selection of a representation, which it has produced if need be.
 
 use std::sync::Arc;
-
-use tokio::time::Instant;
+use std::time::Instant;
 
 use super::Representations;
 use crate::body::{Product, Production};
@@ -12,6 +11,7 @@ use crate::codec::Codec;
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::Join;
 use crate::concurrency::thread_pool::Priority;
+use crate::concurrency::timer;
 use crate::encode::{self, Part};
 use crate::error::Failure;
 use crate::http::{CacheStatus, ContentCoding, Detail, Digest, Forward, RangeSpec};
@@ -243,8 +243,13 @@ impl Representations {
             Availability::Begun => Detail::Patience,
         };
         loop {
-            let joined = self.0.scheduler.join(resource, codec, insists, Priority::Foreground);
+            let joined = self.0.scheduler.join(resource, codec, insists);
             let Some((progress, part)) = joined else { return Err(Unobtained::Stale) };
+            if part == Part::Abandoned {
+                let mut watch = Watch::new(&progress);
+                within(deadline, watch.until(Stage::ended)).await.ok_or(late)?;
+                continue;
+            }
             // A follower's source must still be the one that the flight reads.
             if part == Part::Follower {
                 let is_current = self.0.catalog.is_current(resource);
@@ -321,7 +326,9 @@ impl Coded {
             _ if product.stored => CacheStatus::Hit,
             Part::Late if product.kept => CacheStatus::Hit,
             Part::Leader => CacheStatus::Forward(Forward::Stored),
-            Part::Follower | Part::Late => CacheStatus::Forward(Forward::Collapsed),
+            Part::Follower | Part::Late | Part::Abandoned => {
+                CacheStatus::Forward(Forward::Collapsed)
+            }
         };
         let codec = codec.clone();
         Self { codec, status, len: None, entry: None, is_best: false, product, progress: None }
@@ -349,7 +356,7 @@ fn identity(candidates: &Candidates, detail: Option<Detail>) -> Selected {
 
 fn detail_of(failure: Failure) -> Detail {
     match failure {
-        Failure::Dropped => Detail::Queue,
+        Failure::Dropped | Failure::Abandoned => Detail::Queue,
         Failure::Locked => Detail::Locked,
         Failure::Disk => Detail::Disk,
         Failure::SourceChanged => Detail::Unsettled,
@@ -358,11 +365,10 @@ fn detail_of(failure: Failure) -> Detail {
     }
 }
 
-/// Awaits `future`, unless `deadline` comes first. An output that is ready counts even after the
-/// deadline.
+/// Awaits `future`, until `deadline` if there is one.
 async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
     match deadline {
-        Some(deadline) => tokio::time::timeout_at(deadline, future).await.ok(),
+        Some(deadline) => timer::until(deadline, future).await,
         None => Some(future.await),
     }
 }

@@ -1,5 +1,6 @@
 //! The pieces of files that a connection's bodies hand to it, by the addresses they are mapped at.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,8 +16,33 @@ use crate::limits::SENDFILE_PIECES;
 /// Give it to [`ServeCompressed::on`](crate::ServeCompressed::on), or put it into the extensions
 /// of the connection's requests. With axum, `into_make_service_with_connect_info::<Connection>()`
 /// does that.
+///
+/// ```
+/// # #[cfg(feature = "axum")]
+/// # fn example() {
+/// use axum::Router;
+/// use axum::extract::ConnectInfo;
+/// use axum::routing::get;
+/// use cachecompress::sendfile::Connection;
+///
+/// /// One connect info serves both: the files, and handlers that ask for the peer.
+/// async fn whoami(ConnectInfo(connection): ConnectInfo<Connection>) -> String {
+///     connection.peer_addr().map_or_else(String::new, |peer| peer.to_string())
+/// }
+///
+/// let app: Router = Router::new().route("/whoami", get(whoami));
+/// let service = app.into_make_service_with_connect_info::<Connection>();
+/// # let _ = service;
+/// # }
+/// ```
 #[derive(Clone, Debug)]
-pub struct Connection(Arc<Pieces>);
+pub struct Connection(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    pieces: Pieces,
+    peer: Option<SocketAddr>,
+}
 
 /// A file that counts as being in use as long as this lives.
 pub(crate) type InUse = Arc<dyn std::fmt::Debug + Send + Sync>;
@@ -50,7 +76,7 @@ pub(super) struct Place {
 struct GivenOut {
     place: Place,
     len: u64,
-    pieces: Arc<Pieces>,
+    shared: Arc<Shared>,
     _file: InUse,
 }
 
@@ -74,7 +100,7 @@ impl Drop for GivenOut {
         // A second piece of the same bytes of the same file has the same addresses: either may go.
         let addresses = self.as_ref().as_ptr_range();
         let addresses = addresses.start.addr()..addresses.end.addr();
-        self.pieces.change(|list| {
+        self.shared.pieces.change(|list| {
             if let Some(at) = list.iter().position(|piece| piece.addresses == addresses) {
                 list.swap_remove(at);
             }
@@ -84,8 +110,14 @@ impl Drop for GivenOut {
 
 impl Connection {
     /// Creates the connection of a new stream.
-    pub(super) fn new() -> Self {
-        Self(Arc::default())
+    pub(super) fn new(peer: Option<SocketAddr>) -> Self {
+        Self(Arc::new(Shared { pieces: Pieces::default(), peer }))
+    }
+
+    /// Returns the address of the client; `None` if it had gone at once.
+    #[must_use]
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.0.peer
     }
 
     /// Returns the connection of a request, if its extensions have it.
@@ -111,27 +143,27 @@ impl Connection {
         let start = mapping.memory(at, len)?.as_ptr().addr();
         let addresses = start..start + usize::try_from(len).ok()?;
         let place = Place { mapping: Arc::clone(mapping), offset: at };
-        let has_room = self.0.change(|list| {
+        let has_room = self.0.pieces.change(|list| {
             let has_room = list.len() < SENDFILE_PIECES;
             if has_room {
                 list.push(Piece { place: place.clone(), addresses });
             }
             has_room
         });
-        let pieces = Arc::clone(&self.0);
-        has_room.then(|| Bytes::from_owner(GivenOut { place, len, pieces, _file: file }))
+        let shared = Arc::clone(&self.0);
+        has_room.then(|| Bytes::from_owner(GivenOut { place, len, shared, _file: file }))
     }
 
     /// Whether anything is given out.
     pub(super) fn has_pieces(&self) -> bool {
-        self.0.count.load(Ordering::Relaxed) > 0
+        self.0.pieces.count.load(Ordering::Relaxed) > 0
     }
 
     /// Returns the place of `memory` in a file, if it was given out.
     pub(super) fn place_of(&self, memory: &[u8]) -> Option<Place> {
         let addresses = memory.as_ptr_range();
         let (start, end) = (addresses.start.addr(), addresses.end.addr());
-        let list = lock(&self.0.list);
+        let list = lock(&self.0.pieces.list);
         let has = |piece: &&Piece| piece.addresses.start <= start && end <= piece.addresses.end;
         let Piece { place, addresses } = list.iter().find(has)?;
         let within = (start - addresses.start) as u64;

@@ -19,7 +19,8 @@ pub struct Stream {
 
 impl From<TcpStream> for Stream {
     fn from(tcp: TcpStream) -> Self {
-        Self { tcp, connection: Connection::new() }
+        let connection = Connection::new(tcp.peer_addr().ok());
+        Self { tcp, connection }
     }
 }
 

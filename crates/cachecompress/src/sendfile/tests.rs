@@ -119,7 +119,7 @@ fn body_yields_to_other_connections_between_two_pieces() {
     file.create_private_dir("/".as_ref()).unwrap();
     let file = file.create_unnamed("/".as_ref()).unwrap();
     let threads = ThreadPool::new("test", Limits { threads: 1, spare: 0, queue: 1 });
-    let connection = Connection::new();
+    let connection = Connection::new(None);
     let body = FileBody::new(Chunks::new(file, threads), 0, 600_000, None);
     let mut body = body.mapped(&connection, &mapping);
     let woken = Arc::new(Woken::default());
@@ -177,7 +177,7 @@ fn sending_fails_when_the_file_was_cut_off() {
 #[test]
 fn connection_gives_out_existing_bytes_in_at_most_16_pieces() {
     let mapping = mapped(&content(5, 1000));
-    let connection = Connection::new();
+    let connection = Connection::new(None);
     assert!(connection.give_out(&mapping, 999, 2, Arc::new(())).is_none());
     assert!(connection.give_out(&mapping, u64::MAX, 2, Arc::new(())).is_none());
     let given: Vec<_> =

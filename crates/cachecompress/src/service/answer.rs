@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use http::request::Parts;
 use http::{Response, StatusCode};
 
+use super::fallback;
 use super::locate::{self, Located, Target};
 use super::plan::{self, Facts, Head, Intent};
 use super::replay;
@@ -14,8 +15,10 @@ use super::site::{self, Site};
 use crate::body::Body;
 use crate::catalog::{LoadError, Loaded};
 use crate::error::Error;
+use crate::http::SourcePath;
 use crate::limits::{LOOKUP_TRIES, SMALLEST_SOURCE};
 use crate::sendfile::Connection;
+use crate::source::SourceFile;
 
 /// Answers a request; `None` if its path leads nowhere. The response is cached under `key` if it
 /// may be replayed.
@@ -50,11 +53,61 @@ pub(super) async fn answer_file(
     if let Some(status) = respond::status_of_method(&parts.method) {
         return Ok(respond::refuse(site, status));
     }
-    let response = match locate::locate_file(site, path, parts).await? {
+    let found = match SourcePath::parse(path.as_bytes()) {
+        Some(path) => locate::locate_file(site, &path, parts).await?,
+        None => None,
+    };
+    let response = match found {
         Some(target) => answer_with(site, connection, parts, target, None).await?,
         None => None,
     };
-    Ok(response.unwrap_or_else(|| respond::refuse(site, StatusCode::NOT_FOUND)))
+    match response {
+        Some(response) => Ok(response),
+        None => not_found(site, connection, parts).await,
+    }
+}
+
+/// Answers a request with `file`, which is none of the source, under `name`.
+pub(super) async fn answer_source(
+    site: &Site,
+    connection: Option<&Connection>,
+    parts: &Parts,
+    name: &str,
+    file: SourceFile,
+) -> Result<Response<Body>, Error> {
+    if let Some(status) = respond::status_of_method(&parts.method) {
+        return Ok(respond::refuse(site, status));
+    }
+    let name = SourcePath::parse(name.as_bytes()).unwrap_or_else(SourcePath::root);
+    let described = site.representations.catalog().describe(name, file).await;
+    let target = Target::from(described.map_err(LoadError::into_error)?);
+    let response = answer_with(site, connection, parts, target, None).await?;
+    Ok(response.unwrap_or_else(|| respond::refuse(site, StatusCode::SERVICE_UNAVAILABLE)))
+}
+
+/// Answers a request whose path leads nowhere by a 404, with the page for it if there is one.
+pub(super) async fn not_found(
+    site: &Site,
+    connection: Option<&Connection>,
+    parts: &Parts,
+) -> Result<Response<Body>, Error> {
+    let Some(page) = &site.rules.not_found else { return Ok(respond::not_found(site)) };
+    let Some(target) = locate::locate_file(site, page, parts).await? else {
+        return Ok(respond::not_found(site));
+    };
+    let mut headers = parts.headers.clone();
+    fallback::make_unconditional(&mut headers);
+    let exchange = Exchange {
+        head: Head { method: &parts.method, version: parts.version, headers: &headers },
+        options: None,
+        connection: site::connection_of(connection, parts.version, &parts.extensions),
+        is_remembered: false,
+        resource: target.resource,
+        spa: site.rules.spa,
+        is_not_found: true,
+    };
+    let response = answer_exchange(site, exchange, None).await?;
+    Ok(response.unwrap_or_else(|| respond::not_found(site)))
 }
 
 /// Answers a request with the resource to which its path leads; `None` if the resource is gone by
@@ -67,18 +120,30 @@ async fn answer_with(
     key: Option<RequestKey>,
 ) -> Result<Option<Response<Body>>, Error> {
     let Target { resource, spa, _companion } = target;
-    let mut exchange = Exchange {
+    let exchange = Exchange {
         head: Head { method: &parts.method, version: parts.version, headers: &parts.headers },
         options: parts.extensions.get(),
         connection: site::connection_of(connection, parts.version, &parts.extensions),
         is_remembered: key.as_ref().is_some_and(|key| !key.is_conditional()),
         resource,
         spa,
+        is_not_found: false,
     };
+    answer_exchange(site, exchange, key).await
+}
+
+async fn answer_exchange(
+    site: &Site,
+    mut exchange: Exchange<'_>,
+    key: Option<RequestKey>,
+) -> Result<Option<Response<Body>>, Error> {
     let catalog = site.representations.catalog();
     for _ in 0..LOOKUP_TRIES {
         if let Some(answered) = try_answer(site, &exchange).await? {
             return Ok(Some(replay::remember(site, &exchange.resource, key, answered)));
+        }
+        if exchange.resource.brought.is_some() {
+            break;
         }
         match catalog.load(&exchange.resource.path).await.map_err(LoadError::into_error)? {
             Loaded::File(resource, _) => exchange.resource = resource,
@@ -98,6 +163,9 @@ async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answe
         }
         Intent::PreconditionFailed => {
             return Ok(Some(respond::refuse(site, StatusCode::PRECONDITION_FAILED).into()));
+        }
+        Intent::NotAcceptable if exchange.is_not_found => {
+            return Ok(Some(respond::not_found(site).into()));
         }
         Intent::NotAcceptable => return Ok(Some(respond::not_acceptable(site, exchange).into())),
         Intent::Select(selection) => selection,

@@ -5,77 +5,94 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::headers::HeaderRules;
-use super::response_cache::ResponseCache;
-use super::serve_compressed::{NoFallback, ServeCompressed};
-use super::site::{AnswerRules, Site};
+use super::fallback::{Fallback, NoFallback};
+use super::serve_compressed::ServeCompressed;
+use super::settings::{FieldRule, Settings};
 use crate::cache::Cache;
-use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
+use crate::codec::{Encoder, Preference};
 use crate::error::Error;
 use crate::http::{ContentCoding, SourcePath};
-use crate::limits::{
-    DEFAULT_CACHE, DEFAULT_MEMORY, DEFAULT_PATIENCE, DEFAULT_QUEUE, DEFAULT_REVALIDATE,
-    RESPONSE_SHARE,
-};
-use crate::representations::{Config, Representations};
 use crate::source::Source;
 
 /// Builds a [`ServeCompressed`]. Every setting has a default; [`build`](Self::build) checks them.
 #[derive(Debug)]
 #[must_use]
-pub struct Builder {
-    source: Arc<dyn Source>,
-    cache: Option<Cache>,
-    encoders: Vec<(Option<ContentCoding>, ContentCoding, Arc<dyn Encoder>)>,
-    levels: Vec<(ContentCoding, i32)>,
-    preference: Preference,
-    encode_threads: Option<usize>,
-    queue: usize,
-    revalidate: Duration,
-    patience: Duration,
-    prove: bool,
-    memory_cache: u64,
-    sendfile_sources: bool,
-    globs: Vec<(String, HeaderName, HeaderValue)>,
-    headers: HeaderRules,
-    index: Vec<String>,
-    rules: AnswerRules,
+pub struct Builder<F = NoFallback> {
+    settings: Settings,
+    fallback: F,
 }
 
 impl ServeCompressed {
     /// Returns the builder of a service over `source`.
+    ///
+    /// ```
+    /// use cachecompress::{Cache, Directory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap();
+    /// let service = ServeCompressed::builder(Directory::new("site")?)
+    ///     .cache(Cache::in_memory(16 << 20))
+    ///     .default_cache_control("no-cache")
+    ///     .build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(source: impl Source) -> Builder {
-        Builder::new(source)
+        Builder { settings: Settings::new(source), fallback: NoFallback }
     }
 }
 
 impl Builder {
-    fn new(source: impl Source) -> Self {
-        Self {
-            source: Arc::new(source),
-            cache: None,
-            encoders: Vec::new(),
-            levels: Vec::new(),
-            preference: Preference::Auto,
-            encode_threads: None,
-            queue: DEFAULT_QUEUE,
-            revalidate: DEFAULT_REVALIDATE,
-            patience: DEFAULT_PATIENCE,
-            prove: true,
-            memory_cache: DEFAULT_MEMORY,
-            sendfile_sources: false,
-            globs: Vec::new(),
-            headers: HeaderRules::default(),
-            index: vec!["index.html".to_owned()],
-            rules: AnswerRules::default(),
-        }
+    /// Lets `service` answer requests whose paths lead nowhere, in place of the 404.
+    ///
+    /// - It gets the request as it came. Its response to HEAD loses the body.
+    /// - Methods other than GET and HEAD are 405, unless
+    ///   [`call_fallback_on_method_not_allowed`](Self::call_fallback_on_method_not_allowed) is set.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use cachecompress::{Body, Memory, ServeCompressed};
+    /// use http::{Request, Response};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let api = tower::service_fn(|request: Request<String>| async move {
+    ///     Ok::<_, Infallible>(Response::new(format!("{} {}", request.method(), request.uri())))
+    /// });
+    /// let service = ServeCompressed::builder(Memory::new().file("app.js", "run()"))
+    ///     .fallback(api)
+    ///     .call_fallback_on_method_not_allowed(true)
+    ///     .build()?;
+    /// # use http_body_util::BodyExt as _;
+    /// # use tower::ServiceExt as _;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let response = service.oneshot(Request::post("/api/users").body(String::new())?).await?;
+    /// assert_eq!(response.into_body().collect().await?.to_bytes(), "POST /api/users");
+    /// #     Ok(())
+    /// # })
+    /// # }
+    /// ```
+    ///
+    /// Default: no fallback.
+    pub fn fallback<S>(self, service: S) -> Builder<Fallback<S>> {
+        Builder { settings: self.settings, fallback: Fallback::new(service) }
     }
 
+    /// As [`fallback`](Self::fallback), but every response of `service` becomes a 404.
+    ///
+    /// The service gets the request without its conditions and its range.
+    pub fn not_found_service<S>(self, service: S) -> Builder<Fallback<S>> {
+        Builder { settings: self.settings, fallback: Fallback::not_found(service) }
+    }
+}
+
+impl<F> Builder<F> {
     /// Sets the cache that keeps encoded files.
     ///
     /// Default: [`Cache::in_memory`] with 64 MiB.
     pub fn cache(mut self, cache: Cache) -> Self {
-        self.cache = Some(cache);
+        self.settings.cache = Some(cache);
         self
     }
 
@@ -85,7 +102,7 @@ impl Builder {
     /// [`build`](Self::build) fails for a coding that has no encoder. Default:
     /// [`Preference::Auto`].
     pub fn preference(mut self, preference: Preference) -> Self {
-        self.preference = preference;
+        self.settings.preference = preference;
         self
     }
 
@@ -94,7 +111,7 @@ impl Builder {
     /// [`build`](Self::build) fails for a level that the coding does not have, and for a coding
     /// that [`encoder`](Self::encoder) replaces. Defaults: br 5, zstd 3, gzip 6, deflate 6.
     pub fn level(mut self, coding: ContentCoding, level: i32) -> Self {
-        self.levels.push((coding, level));
+        self.settings.levels.push((coding, level));
         self
     }
 
@@ -105,7 +122,7 @@ impl Builder {
     ///
     /// Default: the built-in encoders of the enabled features.
     pub fn encoder(mut self, coding: ContentCoding, encoder: Arc<dyn Encoder>) -> Self {
-        self.encoders.push((None, coding, encoder));
+        self.settings.encoders.push((None, coding, encoder));
         self
     }
 
@@ -119,7 +136,7 @@ impl Builder {
         coding: ContentCoding,
         encoder: Arc<dyn Encoder>,
     ) -> Self {
-        self.encoders.push((Some(before), coding, encoder));
+        self.settings.encoders.push((Some(before), coding, encoder));
         self
     }
 
@@ -131,7 +148,7 @@ impl Builder {
     ///
     /// Default: half the cores.
     pub fn encode_threads(mut self, threads: usize) -> Self {
-        self.encode_threads = Some(threads);
+        self.settings.encode_threads = Some(threads);
         self
     }
 
@@ -139,7 +156,7 @@ impl Builder {
     ///
     /// A request whose encode finds no place gets identity (`detail=queue`). Default: 1,024.
     pub fn queue(mut self, jobs: usize) -> Self {
-        self.queue = jobs;
+        self.settings.queue = jobs;
         self
     }
 
@@ -148,7 +165,7 @@ impl Builder {
     /// A change of a file is seen within this time. Zero looks the file up at every request.
     /// Default: 1 s.
     pub fn revalidate(mut self, age: Duration) -> Self {
-        self.revalidate = age;
+        self.settings.revalidate = age;
         self
     }
 
@@ -160,7 +177,7 @@ impl Builder {
     ///
     /// Default: 50 ms.
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+        self.settings.patience = patience;
         self
     }
 
@@ -168,7 +185,7 @@ impl Builder {
     ///
     /// Default: `true`.
     pub fn prove(mut self, prove: bool) -> Self {
-        self.prove = prove;
+        self.settings.prove = prove;
         self
     }
 
@@ -180,7 +197,7 @@ impl Builder {
     ///
     /// Default: 64 MiB.
     pub fn memory_cache(mut self, bytes: u64) -> Self {
-        self.memory_cache = bytes;
+        self.settings.memory_cache = bytes;
         self
     }
 
@@ -196,7 +213,7 @@ impl Builder {
     /// Default: `false`.
     #[cfg(feature = "sendfile")]
     pub fn sendfile_sources(mut self, sendfile_sources: bool) -> Self {
-        self.sendfile_sources = sendfile_sources;
+        self.settings.sendfile_sources = sendfile_sources;
         self
     }
 
@@ -209,15 +226,104 @@ impl Builder {
     ///
     /// Default: `false`.
     pub fn spa(mut self, spa: bool) -> Self {
-        self.rules.spa = spa;
+        self.settings.rules.spa = spa;
+        self
+    }
+
+    /// Sets whether the fallback also gets requests with methods other than GET and HEAD.
+    ///
+    /// Without a fallback, or without this, they are 405, and `OPTIONS` is 204. Default: `false`.
+    pub fn call_fallback_on_method_not_allowed(mut self, call: bool) -> Self {
+        self.settings.rules.other_methods_fall_back = call;
+        self
+    }
+
+    /// Makes the file `path` of the source the page of every 404.
+    ///
+    /// - The page is compressed and cached as any file. It is sent without validators and without
+    ///   `Cache-Control`, but with the other fields that [`header`](Self::header) sets for its path.
+    /// - A page that is missing when it is needed leaves a plain 404.
+    /// - A fallback goes before it.
+    /// - [`build`](Self::build) fails for a `path` that cannot be a file's.
+    ///
+    /// ```
+    /// use cachecompress::{Memory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let files = Memory::new().file("index.html", "Welcome").file("404.html", "Nothing here");
+    /// let service = ServeCompressed::builder(files).not_found("404.html").build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Default: a short text.
+    pub fn not_found(mut self, path: impl Into<String>) -> Self {
+        self.settings.not_found = Some(path.into());
+        self
+    }
+
+    /// Hides the paths that match `glob` and all paths beneath them from requests.
+    ///
+    /// - `*` stops at a slash, `**` does not.
+    /// - A hidden path leads nowhere, however a request spells it, and also as an index or with
+    ///   [`spa`](Self::spa).
+    /// - [`ServeCompressed::serve`] and [`not_found`](Self::not_found) still reach it.
+    /// - [`build`](Self::build) fails for a malformed glob.
+    ///
+    /// ```
+    /// use cachecompress::{Directory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap();
+    /// let service = ServeCompressed::builder(Directory::new("site")?)
+    ///     .exclude("index.html") // a template, which a handler fills in
+    ///     .exclude("**/*.map")
+    ///     .build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Default: nothing is hidden but what the source hides.
+    pub fn exclude(mut self, glob: impl Into<String>) -> Self {
+        self.settings.excluded.push(glob.into());
+        self
+    }
+
+    /// Answers every request with the file `path` of the source, whatever the request's path is.
+    ///
+    /// [`build`](Self::build) fails for a `path` that cannot be a file's. Default: the request's
+    /// path chooses.
+    pub fn only(mut self, path: impl Into<String>) -> Self {
+        self.settings.only = Some(path.into());
+        self
+    }
+
+    pub(super) fn only_path(mut self, path: SourcePath) -> Self {
+        self.settings.rules.only = Some(path);
         self
     }
 
     /// Sets the file names that are tried for a directory, in order.
     ///
-    /// [`build`](Self::build) fails for a name with a slash. Default: `index.html`.
-    pub fn index(mut self, names: impl IntoIterator<Item = String>) -> Self {
-        self.index = names.into_iter().collect();
+    /// An empty list serves no index. [`build`](Self::build) fails for a name with a slash.
+    ///
+    /// ```
+    /// use cachecompress::{Memory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let files = Memory::new().file("docs/index.htm", "The docs");
+    /// let service =
+    ///     ServeCompressed::builder(files).index(["index.html", "index.htm"]).build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Default: `index.html`.
+    pub fn index(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.settings.index = names.into_iter().map(Into::into).collect();
         self
     }
 
@@ -225,13 +331,38 @@ impl Builder {
     ///
     /// - `*` stops at a slash, `**` does not.
     /// - The last match for a field's name wins.
-    /// - [`build`](Self::build) fails for a malformed glob.
+    /// - It goes out with a 200 and a 206, and with a 304 if RFC 9110 §15.4.5 has it there.
+    /// - [`build`](Self::build) fails for a malformed glob, name or value.
     /// - `build` fails for `Content-Encoding`, `Content-Length`, `Content-Range`, `ETag` and
     ///   `Transfer-Encoding`, which follow from the representation.
     ///
+    /// ```
+    /// use cachecompress::{Memory, ServeCompressed};
+    /// use http::header::CONTENT_DISPOSITION;
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let service = ServeCompressed::builder(Memory::new().file("report.pdf", "…"))
+    ///     .header("**/*.json", "access-control-allow-origin", "*")
+    ///     .header("report.pdf", CONTENT_DISPOSITION, "attachment")
+    ///     .build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// Default: no field.
-    pub fn header(mut self, glob: impl Into<String>, name: HeaderName, value: HeaderValue) -> Self {
-        self.globs.push((glob.into(), name, value));
+    pub fn header<N, V>(mut self, glob: impl Into<String>, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        N::Error: Into<http::Error>,
+        V: TryInto<HeaderValue>,
+        V::Error: Into<http::Error>,
+    {
+        self.settings.fields.push(FieldRule {
+            glob: glob.into(),
+            name: name.try_into().map_err(Into::into),
+            value: value.try_into().map_err(Into::into),
+        });
         self
     }
 
@@ -240,15 +371,41 @@ impl Builder {
     ///
     /// Default: `false`.
     pub fn immutable(mut self, immutable: bool) -> Self {
-        self.headers.immutable = immutable;
+        self.settings.headers.immutable = immutable;
+        self
+    }
+
+    /// Marks the paths that match `glob` as immutable, whatever their names.
+    ///
+    /// `*` stops at a slash, `**` does not. [`build`](Self::build) fails for a malformed glob.
+    ///
+    /// ```
+    /// use cachecompress::{Memory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let service = ServeCompressed::builder(Memory::new().file("_app/immutable/a.js", "run()"))
+    ///     .immutable_paths("_app/immutable/**")
+    ///     .build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Default: none.
+    pub fn immutable_paths(mut self, glob: impl Into<String>) -> Self {
+        self.settings.immutable_paths.push(glob.into());
         self
     }
 
     /// Sets the `Cache-Control` of files for which nothing more specific is set.
     ///
-    /// Default: none.
-    pub fn default_cache_control(mut self, value: HeaderValue) -> Self {
-        self.headers.default_cache_control = Some(value);
+    /// [`build`](Self::build) fails for a malformed value. Default: none.
+    pub fn default_cache_control<V>(mut self, value: V) -> Self
+    where
+        V: TryInto<HeaderValue>,
+        V::Error: Into<http::Error>,
+    {
+        self.settings.default_cache_control = Some(value.try_into().map_err(Into::into));
         self
     }
 
@@ -256,7 +413,7 @@ impl Builder {
     ///
     /// Clients show the progress of a download by it. Default: `false`.
     pub fn original_length(mut self, original_length: bool) -> Self {
-        self.rules.original_length = original_length;
+        self.settings.rules.original_length = original_length;
         self
     }
 
@@ -264,7 +421,7 @@ impl Builder {
     ///
     /// Default: `true`.
     pub fn nosniff(mut self, nosniff: bool) -> Self {
-        self.rules.nosniff = nosniff;
+        self.settings.rules.nosniff = nosniff;
         self
     }
 
@@ -272,7 +429,17 @@ impl Builder {
     ///
     /// Default: `true`.
     pub fn cache_status(mut self, cache_status: bool) -> Self {
-        self.rules.cache_status = cache_status;
+        self.settings.rules.cache_status = cache_status;
+        self
+    }
+
+    /// Sets whether the extensions of every response have its [`Served`](crate::Served).
+    ///
+    /// Layers around an axum `Router` find it there, as the router hides the type of the body, and
+    /// so [`Body::served`](crate::Body::served). It costs three allocations a response. Default:
+    /// `false`.
+    pub fn served_extension(mut self, served_extension: bool) -> Self {
+        self.settings.rules.exposes_served = served_extension;
         self
     }
 
@@ -287,72 +454,12 @@ impl Builder {
     /// - a level that its coding does not have, or of a coding whose encoder is replaced;
     /// - an encoder for `identity` or `*`, or before a coding that has no encoder;
     /// - a preference for a coding that has no encoder;
-    /// - a malformed glob, or a field that follows from the representation;
-    /// - an index name that is no file name.
+    /// - a malformed glob or field, or a field that follows from the representation;
+    /// - a path of a file that no file can have, or an index name that is no file name.
     ///
     /// The error of an encoder of your own that fails on a sample.
-    pub fn build(self) -> Result<ServeCompressed<NoFallback>, Error> {
-        let Self { mut headers, mut rules, .. } = self;
-        let codecs = codecs(&self.levels, self.encoders)?;
-        if let Preference::List(list) = &self.preference
-            && let Some(missing) = list.iter().find(|coding| codecs.get(coding).is_none())
-        {
-            let message = format!(
-                "there is no encoder for the coding \"{missing}\"; register one or leave it out"
-            );
-            return Err(Error::config(message));
-        }
-        for (glob, name, value) in self.globs {
-            headers.add(&glob, name, value)?;
-        }
-        rules.headers = headers;
-        rules.index = self.index.iter().map(|name| index_name(name)).collect::<Result<_, _>>()?;
-        let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
-        let config = Config {
-            source: self.source,
-            cache: self.cache.unwrap_or_else(|| Cache::in_memory(DEFAULT_CACHE)),
-            codecs,
-            preference: self.preference,
-            encode_threads: self.encode_threads.unwrap_or_else(half).max(2),
-            queue: self.queue,
-            prove: self.prove,
-            revalidate: self.revalidate,
-            patience: self.patience,
-            sendfile_sources: self.sendfile_sources,
-            memory_bytes: self.memory_cache - self.memory_cache / RESPONSE_SHARE,
-        };
-        Ok(ServeCompressed::new(Site {
-            representations: Representations::new(config),
-            rules,
-            response_cache: ResponseCache::new(self.memory_cache / RESPONSE_SHARE),
-        }))
-    }
-}
-
-fn codecs(
-    levels: &[(ContentCoding, i32)],
-    encoders: Vec<(Option<ContentCoding>, ContentCoding, Arc<dyn Encoder>)>,
-) -> Result<Codecs, Error> {
-    let mut codecs = CodecsBuilder::default();
-    for (coding, level) in levels {
-        if encoders.iter().any(|(_, own, _)| own == coding) {
-            let message = format!("\"{coding}\" has an encoder of its own; set the level there");
-            return Err(Error::config(message));
-        }
-        codecs = codecs.set_level(coding, *level)?;
-    }
-    for (before, coding, encoder) in encoders {
-        codecs = match before {
-            Some(before) => codecs.register_before(before, coding, encoder),
-            None => codecs.register(coding, encoder),
-        };
-    }
-    codecs.build()
-}
-
-fn index_name(name: &str) -> Result<String, Error> {
-    match SourcePath::parse(name.as_bytes()) {
-        Some(path) if path.segments().count() == 1 => Ok(name.to_owned()),
-        _ => Err(Error::config(format!("\"{name}\" is no file name for an index"))),
+    pub fn build(self) -> Result<ServeCompressed<F>, Error> {
+        let Self { settings, fallback } = self;
+        Ok(ServeCompressed::from_parts(settings.build()?, fallback))
     }
 }

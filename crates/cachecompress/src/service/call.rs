@@ -1,7 +1,6 @@
 //! The calls of tower's `Service`.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,8 +10,9 @@ use http::request::Parts;
 use http::{Request, Response};
 use tower_service::Service;
 
+use super::fallback::{self, Fallback, NoFallback};
 use super::response_cache::{BorrowedKey, RequestKey};
-use super::serve_compressed::{Fallback, NoFallback, ServeCompressed};
+use super::serve_compressed::ServeCompressed;
 use super::site::Site;
 use super::{answer, replay, respond};
 use crate::body::Body;
@@ -97,12 +97,14 @@ impl<B> Service<Request<B>> for &ServeCompressed<NoFallback> {
         let (site, connection) = (Arc::clone(&self.site), self.connection.clone());
         let (parts, _body) = request.into_parts();
         ResponseFuture::later(async move {
-            let reply = reply(&site, connection.as_ref(), &parts, key).await;
-            let not_found = || {
-                let not_found = respond::not_found(&site);
-                respond::without_body_for_head(&parts.method, not_found)
+            let response = match reply(&site, connection.as_ref(), &parts, key).await {
+                Some(response) => response,
+                None => {
+                    let page = answer::not_found(&site, connection.as_ref(), &parts).await;
+                    page.unwrap_or_else(|error| respond::failed(&site, &error))
+                }
             };
-            Ok(reply.unwrap_or_else(not_found))
+            Ok(respond::deliver(&site, &parts.method, response))
         })
     }
 }
@@ -110,11 +112,29 @@ impl<B> Service<Request<B>> for &ServeCompressed<NoFallback> {
 impl<B, S, SB> Service<Request<B>> for ServeCompressed<Fallback<S>>
 where
     B: Send + 'static,
-    S: Service<Request<B>, Response = Response<SB>, Error = Infallible>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
+    S: Service<Request<B>, Response = Response<SB>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+    SB: http_body::Body<Data = Bytes> + Send + 'static,
+    SB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        (&*self).call(request)
+    }
+}
+
+/// The service by reference, as without a fallback.
+impl<B, S, SB> Service<Request<B>> for &ServeCompressed<Fallback<S>>
+where
+    B: Send + 'static,
+    S: Service<Request<B>, Response = Response<SB>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
     SB: http_body::Body<Data = Bytes> + Send + 'static,
     SB::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -132,18 +152,20 @@ where
             Ok(response) => return ResponseFuture::now(response),
             Err(key) => key,
         };
-        let service = self.clone();
+        let (site, connection) = (Arc::clone(&self.site), self.connection.clone());
+        let (service, status) = (self.fallback.service(), self.fallback.status());
         let (parts, body) = request.into_parts();
-        let method = parts.method.clone();
         ResponseFuture::later(async move {
-            let connection = service.connection.as_ref();
-            if let Some(reply) = reply(&service.site, connection, &parts, key).await {
-                return Ok(reply);
+            let falls_back = site.rules.other_methods_fall_back
+                && respond::status_of_method(&parts.method).is_some();
+            if !falls_back && let Some(reply) = reply(&site, connection.as_ref(), &parts, key).await
+            {
+                return Ok(respond::deliver(&site, &parts.method, reply));
             }
-            let mut fallback = service.fallback.0;
-            poll_fn(|cx| fallback.poll_ready(cx)).await?;
-            let response = fallback.call(Request::from_parts(parts, body)).await?;
-            Ok(respond::without_body_for_head(&method, response.map(Body::foreign)))
+            let method = parts.method.clone();
+            let request = Request::from_parts(parts, body);
+            let response = fallback::call(service, status, request).await?;
+            Ok(respond::without_body_for_head(&method, response))
         })
     }
 }
@@ -153,7 +175,8 @@ impl<F> ServeCompressed<F> {
     fn replay<B>(&self, request: &Request<B>) -> Result<Response<Body>, Option<RequestKey>> {
         let key = BorrowedKey::new(request).ok_or(None)?;
         let replayed = replay::replay(&self.site, self.connection.as_ref(), request, &key);
-        replayed.ok_or_else(|| Some(key.to_owned()))
+        let deliver = |response| respond::deliver(&self.site, request.method(), response);
+        replayed.map(deliver).ok_or_else(|| Some(key.to_owned()))
     }
 }
 
@@ -165,6 +188,5 @@ async fn reply(
     key: Option<RequestKey>,
 ) -> Option<Response<Body>> {
     let answer = answer::answer(site, connection, parts, key).await;
-    let answer = answer.unwrap_or_else(|error| Some(respond::failed(site, &error)));
-    answer.map(|response| respond::without_body_for_head(&parts.method, response))
+    answer.unwrap_or_else(|error| Some(respond::failed(site, &error)))
 }

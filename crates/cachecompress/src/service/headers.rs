@@ -1,11 +1,12 @@
 //! Header fields by path: the default, the preset for fingerprinted names, and glob rules.
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobMatcher;
 use http::header::{
     CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::globs::{self, Globs};
 use crate::error::Error;
 use crate::http::SourcePath;
 
@@ -20,6 +21,8 @@ pub(super) const OWN: [HeaderName; 5] =
 pub(crate) struct HeaderRules {
     rules: Vec<(GlobMatcher, HeaderName, HeaderValue)>,
     pub(crate) immutable: bool,
+    /// The paths that are immutable whatever their names.
+    pub(crate) immutable_paths: Globs,
     pub(crate) default_cache_control: Option<HeaderValue>,
 }
 
@@ -34,13 +37,7 @@ impl HeaderRules {
             let message = format!("\"{name}\" is the service's own to say; leave it out");
             return Err(Error::config(message));
         }
-        let matcher = GlobBuilder::new(glob.trim_start_matches('/'))
-            .literal_separator(true)
-            .build()
-            .map_err(|error| {
-                Error::config(format!("\"{glob}\" is no glob for paths")).with_cause(error)
-            })?;
-        self.rules.push((matcher.compile_matcher(), name, value));
+        self.rules.push((globs::matcher(glob, false)?, name, value));
         Ok(())
     }
 
@@ -50,18 +47,33 @@ impl HeaderRules {
         if let Some(value) = &self.default_cache_control {
             fields.insert(CACHE_CONTROL, value.clone());
         }
-        if self.immutable && is_fingerprinted(path.file_name()) {
+        let is_immutable = self.immutable && is_fingerprinted(path.file_name());
+        if is_immutable || self.immutable_paths.contains(path) {
             fields.insert(CACHE_CONTROL, IMMUTABLE);
         }
-        if !self.rules.is_empty() {
-            let text = path.to_string_lossy();
-            for (matcher, name, value) in &self.rules {
-                if matcher.is_match(text.as_ref()) {
-                    fields.insert(name, value.clone());
-                }
+        self.add_ruled(path, &mut fields);
+        fields
+    }
+
+    /// Collects the fields for the page `path` of a 404: those of the rules but `Cache-Control`,
+    /// which is about the page as a file.
+    pub(crate) fn fields_of_page(&self, path: &SourcePath) -> HeaderMap {
+        let mut fields = HeaderMap::new();
+        self.add_ruled(path, &mut fields);
+        fields.remove(CACHE_CONTROL);
+        fields
+    }
+
+    fn add_ruled(&self, path: &SourcePath, fields: &mut HeaderMap) {
+        if self.rules.is_empty() {
+            return;
+        }
+        let text = path.to_string_lossy();
+        for (matcher, name, value) in &self.rules {
+            if matcher.is_match(text.as_ref()) {
+                fields.insert(name, value.clone());
             }
         }
-        fields
     }
 }
 

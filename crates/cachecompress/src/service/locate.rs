@@ -30,8 +30,18 @@ pub(super) struct Target {
     pub(super) _companion: Option<Companion>,
 }
 
+impl From<Arc<Resource>> for Target {
+    fn from(resource: Arc<Resource>) -> Self {
+        Self { resource, spa: false, _companion: None }
+    }
+}
+
 /// Finds the resource, the redirect or the error to which a request's path leads.
 pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error> {
+    if let Some(only) = &site.rules.only {
+        let target = locate_file(site, only, parts).await?;
+        return Ok(target.map_or(Located::Nothing, Located::File));
+    }
     let request = match RequestPath::parse(parts.uri.path()) {
         Ok(request) => request,
         Err(PathError::Nowhere) => return Ok(Located::Nothing),
@@ -42,7 +52,7 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
             return Ok(Located::File(target));
         }
     } else {
-        match look_up(site, &request.path, parts).await? {
+        match look_up_requested(site, &request.path, parts).await? {
             Loaded::File(resource, _companion) => {
                 return Ok(Located::File(Target { resource, spa: false, _companion }));
             }
@@ -65,11 +75,10 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
 /// nor a redirect.
 pub(super) async fn locate_file(
     site: &Site,
-    path: &str,
+    path: &SourcePath,
     parts: &Parts,
 ) -> Result<Option<Target>, Error> {
-    let Some(path) = SourcePath::parse(path.as_bytes()) else { return Ok(None) };
-    Ok(match look_up(site, &path, parts).await? {
+    Ok(match look_up(site, path, parts).await? {
         Loaded::File(resource, _companion) => Some(Target { resource, spa: false, _companion }),
         Loaded::Directory | Loaded::Nothing => None,
     })
@@ -83,12 +92,20 @@ async fn index_of(
 ) -> Result<Option<Target>, Error> {
     for name in &site.rules.index {
         if let Loaded::File(resource, _companion) =
-            look_up(site, &directory.join(name), parts).await?
+            look_up_requested(site, &directory.join(name), parts).await?
         {
             return Ok(Some(Target { resource, spa, _companion }));
         }
     }
     Ok(None)
+}
+
+/// Looks up a path that a request chose.
+async fn look_up_requested(site: &Site, path: &SourcePath, parts: &Parts) -> Result<Loaded, Error> {
+    match site.rules.excluded.covers(path) {
+        true => Ok(Loaded::Nothing),
+        false => look_up(site, path, parts).await,
+    }
 }
 
 async fn look_up(site: &Site, path: &SourcePath, parts: &Parts) -> Result<Loaded, Error> {

@@ -3,6 +3,8 @@
 mod answer;
 mod builder;
 mod call;
+mod fallback;
+mod globs;
 mod headers;
 mod locate;
 mod options;
@@ -11,11 +13,13 @@ mod replay;
 mod respond;
 mod response_cache;
 mod serve_compressed;
+mod settings;
 mod site;
 mod warm;
 
 pub use builder::Builder;
 pub use call::ResponseFuture;
+pub use fallback::{Fallback, NoFallback};
 pub use options::RequestOptions;
-pub use serve_compressed::{Fallback, NoFallback, ServeCompressed, Shutdown};
-pub use warm::{WarmSummary, Warmed};
+pub use serve_compressed::{ServeCompressed, Shutdown};
+pub use warm::{WarmOptions, WarmProgress, WarmSummary, Warmed};

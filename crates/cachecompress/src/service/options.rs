@@ -20,6 +20,7 @@ use crate::http::ContentCoding;
 pub struct RequestOptions {
     pub(crate) codings: Option<Vec<ContentCoding>>,
     pub(crate) headers: HeaderMap,
+    pub(crate) original_length: Option<bool>,
 }
 
 impl RequestOptions {
@@ -41,7 +42,7 @@ impl RequestOptions {
 
     /// Sends this field with the response, in place of a field of the same name.
     ///
-    /// - It goes out with a 200, a 206 and a 416.
+    /// - It goes out with a 200 and a 206.
     /// - It goes out with a 304 only if it is `Cache-Control`, `Content-Location`, `Expires`,
     ///   `Last-Modified` or `Vary` (RFC 9110 §15.4.5).
     /// - `Vary` is added to the service's own.
@@ -51,6 +52,14 @@ impl RequestOptions {
     /// Default: no field.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets whether a 200 has `X-Original-Content-Length`, the decoded length in bytes.
+    ///
+    /// Default: as [`Builder::original_length`](crate::Builder::original_length) says.
+    pub fn original_length(mut self, original_length: bool) -> Self {
+        self.original_length = Some(original_length);
         self
     }
 }

@@ -121,6 +121,17 @@ pub(super) fn without_body_for_head(method: &Method, response: Response<Body>) -
     if method == Method::HEAD { response.map(Body::emptied) } else { response }
 }
 
+/// Finishes a response of the service's own: drops the body for HEAD, and exposes its `Served`.
+pub(super) fn deliver(site: &Site, method: &Method, response: Response<Body>) -> Response<Body> {
+    let mut response = without_body_for_head(method, response);
+    if site.rules.exposes_served
+        && let Some(served) = response.body().served().cloned()
+    {
+        response.extensions_mut().insert(served);
+    }
+    response
+}
+
 /// A request and the resource that answers it.
 pub(super) struct Exchange<'a> {
     pub(super) head: Head<'a>,
@@ -129,8 +140,10 @@ pub(super) struct Exchange<'a> {
     /// Whether the response cache keeps a stored body for the next request of this kind.
     pub(super) is_remembered: bool,
     pub(super) resource: Arc<Resource>,
-    /// Whether the index answers a navigation to a path that leads nowhere.
+    /// Whether the response depends on the request being a navigation.
     pub(super) spa: bool,
+    /// Whether the resource is the page of a 404.
+    pub(super) is_not_found: bool,
 }
 
 impl Exchange<'_> {
@@ -276,62 +289,28 @@ async fn respond_identity(
     Ok(Some(Answered { response, body: kept }))
 }
 
-/// Builds the head of a 200, 206 or 416.
+/// Builds the head of a 200, 206 or 416, or that of a 404 with a page.
 fn head_of(
     site: &Site,
     exchange: &Exchange<'_>,
     representation: &Representation,
     plan: Plan,
 ) -> Response<Body> {
-    let resource = &exchange.resource;
-    let mut fields = path_fields(site, exchange);
-    if !fields.contains_key(CONTENT_TYPE) {
-        fields.insert(CONTENT_TYPE, resource.media_type.clone());
-    }
-    fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let (mut fields, status) = match plan {
+        Plan::Full if exchange.is_not_found => not_found_fields(site, exchange, representation),
+        Plan::Full => full_fields(site, exchange, representation),
+        Plan::Partial(bytes, len) => {
+            let mut fields = selected_fields(site, exchange, representation);
+            fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+            fields.insert(CONTENT_RANGE, content_range(bytes, len));
+            overrides(exchange, &mut fields);
+            (fields, StatusCode::PARTIAL_CONTENT)
+        }
+        Plan::RangeNotSatisfiable(len) => unsatisfied_fields(exchange, len),
+    };
     if site.rules.nosniff {
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
-    if let Some(tag) = &representation.tag {
-        fields.insert(ETAG, tag.to_header_value());
-    }
-    if let Some(modified) = resource.last_modified {
-        fields.insert(LAST_MODIFIED, http_date(modified));
-    }
-    if !representation.coding.is_identity()
-        && let Ok(coding) = HeaderValue::from_str(representation.coding.as_str())
-    {
-        fields.insert(CONTENT_ENCODING, coding);
-    }
-    let status = match plan {
-        Plan::Full => {
-            if let Some(len) = representation.len {
-                fields.insert(CONTENT_LENGTH, HeaderValue::from(len));
-            }
-            if site.rules.original_length {
-                let len = match representation.coding.is_identity() {
-                    true => representation.len.unwrap_or(resource.len),
-                    false => resource.len,
-                };
-                fields.insert(ORIGINAL_LENGTH, HeaderValue::from(len));
-            }
-            StatusCode::OK
-        }
-        Plan::Partial(bytes, len) => {
-            fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-            fields.insert(CONTENT_RANGE, content_range(bytes, len));
-            StatusCode::PARTIAL_CONTENT
-        }
-        Plan::RangeNotSatisfiable(len) => {
-            for name in [CONTENT_TYPE, CONTENT_ENCODING, LAST_MODIFIED, ETAG] {
-                fields.remove(name);
-            }
-            fields.insert(CONTENT_LENGTH, HeaderValue::from(0));
-            fields.insert(CONTENT_RANGE, unsatisfied_range(len));
-            StatusCode::RANGE_NOT_SATISFIABLE
-        }
-    };
-    overrides(exchange, &mut fields);
     let outcome = outcome(status, representation.cache_status);
     finish(
         site,
@@ -342,6 +321,86 @@ fn head_of(
         representation.cache_status,
         outcome,
     )
+}
+
+fn full_fields(
+    site: &Site,
+    exchange: &Exchange<'_>,
+    representation: &Representation,
+) -> (HeaderMap, StatusCode) {
+    let mut fields = selected_fields(site, exchange, representation);
+    if let Some(len) = representation.len {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    let chosen = exchange.options.and_then(|options| options.original_length);
+    if chosen.unwrap_or(site.rules.original_length) {
+        let len = match representation.coding.is_identity() {
+            true => representation.len.unwrap_or(exchange.resource.len),
+            false => exchange.resource.len,
+        };
+        fields.insert(ORIGINAL_LENGTH, HeaderValue::from(len));
+    }
+    overrides(exchange, &mut fields);
+    (fields, StatusCode::OK)
+}
+
+/// Collects the fields of a 404 with a page. It has no validator, as it is no representation of the
+/// target (RFC 9110 §8.8).
+fn not_found_fields(
+    site: &Site,
+    exchange: &Exchange<'_>,
+    representation: &Representation,
+) -> (HeaderMap, StatusCode) {
+    let mut fields = site.rules.headers.fields_of_page(&exchange.resource.path);
+    add_vary(exchange, &mut fields);
+    add_content_fields(exchange, representation, &mut fields);
+    if let Some(len) = representation.len {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(len));
+    }
+    (fields, StatusCode::NOT_FOUND)
+}
+
+/// Collects the fields of a 416, which has none of those that are meant for the file's bytes.
+fn unsatisfied_fields(exchange: &Exchange<'_>, len: u64) -> (HeaderMap, StatusCode) {
+    let mut fields = HeaderMap::new();
+    add_vary(exchange, &mut fields);
+    fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(0));
+    fields.insert(CONTENT_RANGE, unsatisfied_range(len));
+    (fields, StatusCode::RANGE_NOT_SATISFIABLE)
+}
+
+/// Collects the fields that a 200 and a 206 have in common.
+fn selected_fields(
+    site: &Site,
+    exchange: &Exchange<'_>,
+    representation: &Representation,
+) -> HeaderMap {
+    let mut fields = path_fields(site, exchange);
+    add_content_fields(exchange, representation, &mut fields);
+    fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if let Some(tag) = &representation.tag {
+        fields.insert(ETAG, tag.to_header_value());
+    }
+    if let Some(modified) = exchange.resource.last_modified {
+        fields.insert(LAST_MODIFIED, http_date(modified));
+    }
+    fields
+}
+
+fn add_content_fields(
+    exchange: &Exchange<'_>,
+    representation: &Representation,
+    fields: &mut HeaderMap,
+) {
+    if !fields.contains_key(CONTENT_TYPE) {
+        fields.insert(CONTENT_TYPE, exchange.resource.media_type.clone());
+    }
+    if !representation.coding.is_identity()
+        && let Ok(coding) = HeaderValue::from_str(representation.coding.as_str())
+    {
+        fields.insert(CONTENT_ENCODING, coding);
+    }
 }
 
 /// Builds a 304 (RFC 9110 §15.4.5) with the fields that a cache needs to update its stored
@@ -406,12 +465,16 @@ fn finish(
 /// Collects the fields of the resource's path, and adds Vary.
 fn path_fields(site: &Site, exchange: &Exchange<'_>) -> HeaderMap {
     let mut fields = site.rules.headers.fields(&exchange.resource.path);
+    add_vary(exchange, &mut fields);
+    fields
+}
+
+fn add_vary(exchange: &Exchange<'_>, fields: &mut HeaderMap) {
     if exchange.is_negotiable() {
         fields.append(VARY, vary(exchange.spa));
     } else if exchange.spa {
         fields.append(VARY, HeaderValue::from_static(NAVIGATION));
     }
-    fields
 }
 
 fn overrides(exchange: &Exchange<'_>, fields: &mut HeaderMap) {

@@ -1,19 +1,23 @@
 //! The public service.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use http::request::Parts;
 use http::{Request, Response};
 
+use super::fallback::{Fallback, NoFallback};
 use super::response_cache::BorrowedKey;
 use super::site::Site;
-use super::warm::{self, WarmSummary, Warmed};
+use super::warm::{self, WarmOptions, WarmProgress, WarmSummary, Warmed};
 use super::{answer, respond};
 use crate::body::Body;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::fs;
 use crate::http::SourcePath;
 use crate::metrics::Metrics;
 use crate::sendfile::Connection;
+use crate::source::{Directory, Found, Source as _, SourceFile};
 
 /// Serves the files of a [`Source`](crate::Source), each compressed once, as a [`tower::Service`].
 ///
@@ -40,39 +44,97 @@ pub struct ServeCompressed<F = NoFallback> {
     pub(super) fallback: F,
 }
 
-/// The absence of a fallback. A path that leads nowhere is a plain 404.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoFallback;
-
-/// A service that answers in place of a 404.
-#[derive(Clone, Debug)]
-pub struct Fallback<S>(pub(super) S);
-
 /// The way in which [`shutdown`](ServeCompressed::shutdown) ends encodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shutdown {
-    /// Encodes that run or wait are finished first.
+    /// Encodes that requests wait or waited for are finished first. Those of
+    /// [`warm_with`](ServeCompressed::warm_with) are given up.
     Finish,
     /// Encodes are given up. Bodies that follow them abort.
     Drop,
 }
 
 impl ServeCompressed {
-    pub(super) fn new(site: Site) -> Self {
-        Self { site: Arc::new(site), connection: None, fallback: NoFallback }
+    /// Serves the directory `path` with all defaults, which include a cache of 64 MiB in memory.
+    ///
+    /// [`builder`](Self::builder) has the settings, among them a cache on disk.
+    ///
+    /// ```
+    /// use cachecompress::ServeCompressed;
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap();
+    /// let service = ServeCompressed::new("site")?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Directory::new`].
+    pub fn new(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::builder(Directory::new(path)?).build()
+    }
+
+    /// Serves the one file `path`, whatever the paths of the requests are, with all defaults.
+    ///
+    /// [`Builder::only`](crate::Builder::only) does the same beside other settings.
+    ///
+    /// ```
+    /// use cachecompress::ServeCompressed;
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap();
+    /// let page = ServeCompressed::file("site/index.html")?;
+    /// let service = ServeCompressed::new("site")?.not_found_service(page);
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there is no such file now, or it is a symlink that leads out of its directory.
+    pub fn file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let missing = || {
+            let message = "cannot serve the file, which is none or lies elsewhere:";
+            Error::new(ErrorKind::NotFound, message).with_path(path)
+        };
+        let name = path.file_name().and_then(fs::name_to_bytes).ok_or_else(missing)?;
+        let name = SourcePath::parse(&name).ok_or_else(missing)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = Directory::new(parent.unwrap_or(Path::new(".")))?.dotfiles(true);
+        match directory.lookup(&name)? {
+            Found::File(_) => Self::builder(directory).only_path(name).build(),
+            Found::Directory | Found::Nothing => Err(missing()),
+        }
     }
 
     /// Lets `service` answer requests whose paths lead nowhere, in place of the 404.
     ///
-    /// It gets the request as it came. Its response to HEAD loses the body. Default: no fallback.
+    /// [`Builder::fallback`](crate::Builder::fallback) says how. Default: no fallback.
     pub fn fallback<S>(self, service: S) -> ServeCompressed<Fallback<S>> {
         let Self { site, connection, .. } = self;
-        ServeCompressed { site, connection, fallback: Fallback(service) }
+        ServeCompressed { site, connection, fallback: Fallback::new(service) }
+    }
+
+    /// As [`fallback`](Self::fallback), but every response of `service` becomes a 404.
+    ///
+    /// The service gets the request without its conditions and its range.
+    pub fn not_found_service<S>(self, service: S) -> ServeCompressed<Fallback<S>> {
+        let Self { site, connection, .. } = self;
+        ServeCompressed { site, connection, fallback: Fallback::not_found(service) }
     }
 }
 
 impl<F> ServeCompressed<F> {
+    pub(super) fn from_parts(site: Site, fallback: F) -> Self {
+        Self { site: Arc::new(site), connection: None, fallback }
+    }
+
     /// Returns the same service for the requests of one connection.
     ///
     /// Stored files of more than 256 KiB then go to that connection by `sendfile`.
@@ -101,23 +163,76 @@ impl<F> ServeCompressed<F> {
     pub async fn try_call<B>(&self, request: Request<B>) -> Result<Response<Body>, Error> {
         let key = BorrowedKey::new(&request).map(BorrowedKey::to_owned);
         let (parts, _body) = request.into_parts();
-        let response = answer::answer(&self.site, self.connection.as_ref(), &parts, key).await?;
-        let response = response.unwrap_or_else(|| respond::not_found(&self.site));
-        Ok(respond::without_body_for_head(&parts.method, response))
+        let (site, connection) = (&*self.site, self.connection.as_ref());
+        let response = match answer::answer(site, connection, &parts, key).await? {
+            Some(response) => response,
+            None => answer::not_found(site, connection, &parts).await?,
+        };
+        Ok(respond::deliver(site, &parts.method, response))
     }
 
     /// Answers a request with the file `path` of the source, for handlers that choose the file
     /// themselves.
     ///
     /// - The request's own path does not count.
-    /// - `path` is decoded. It is never an index or a redirect.
+    /// - `path` is decoded. It is never an index or a redirect. It may be
+    ///   [excluded](crate::Builder::exclude).
     /// - A `path` that leads nowhere is 404.
     /// - Errors are answered with 403, 500 or 503.
+    ///
+    /// ```
+    /// use cachecompress::{Body, RequestOptions, ServeCompressed};
+    /// use http::{HeaderValue, Request, Response, StatusCode, header};
+    ///
+    /// /// A handler that checks a token before it hands a file out.
+    /// async fn download(service: &ServeCompressed, request: Request<()>) -> Response<Body> {
+    ///     let (mut parts, ()) = request.into_parts();
+    ///     if parts.headers.get(header::AUTHORIZATION).is_none_or(|token| token != "Bearer 42") {
+    ///         let mut response = Response::new(Body::empty());
+    ///         *response.status_mut() = StatusCode::UNAUTHORIZED;
+    ///         return response;
+    ///     }
+    ///     let private = HeaderValue::from_static("private");
+    ///     parts.extensions.insert(RequestOptions::new().header(header::CACHE_CONTROL, private));
+    ///     service.serve("agent-linux-amd64", &parts).await
+    /// }
+    /// ```
     pub async fn serve(&self, path: &str, parts: &Parts) -> Response<Body> {
         let site = &*self.site;
         let answer = answer::answer_file(site, self.connection.as_ref(), parts, path).await;
         let response = answer.unwrap_or_else(|error| respond::failed(site, &error));
-        respond::without_body_for_head(&parts.method, response)
+        respond::deliver(site, &parts.method, response)
+    }
+
+    /// Answers a request with `file`, which the handler has or makes, in place of one of the source.
+    ///
+    /// - `name` gives the media type, if the file brings none, and the fields of
+    ///   [`Builder::header`](crate::Builder::header). It need not exist.
+    /// - The file is compressed once for its bytes, as every other, so it should not be made anew
+    ///   for each request. Its digest is computed for each call, unless the file brings it.
+    /// - Errors are answered with 500 or 503.
+    ///
+    /// ```
+    /// use cachecompress::source::SourceFile;
+    /// use cachecompress::{Body, ServeCompressed};
+    /// use http::{Request, Response};
+    ///
+    /// /// A handler for reports that are kept in a database.
+    /// async fn report(service: &ServeCompressed, request: Request<()>, csv: String) -> Response<Body> {
+    ///     let (parts, ()) = request.into_parts();
+    ///     service.serve_source("report.csv", SourceFile::from_bytes(csv), &parts).await
+    /// }
+    /// ```
+    pub async fn serve_source(
+        &self,
+        name: &str,
+        file: impl Into<SourceFile>,
+        parts: &Parts,
+    ) -> Response<Body> {
+        let (site, connection) = (&*self.site, self.connection.as_ref());
+        let answer = answer::answer_source(site, connection, parts, name, file.into()).await;
+        let response = answer.unwrap_or_else(|error| respond::failed(site, &error));
+        respond::deliver(site, &parts.method, response)
     }
 
     /// Returns the present metrics.
@@ -126,32 +241,87 @@ impl<F> ServeCompressed<F> {
         self.site.representations.metrics()
     }
 
-    /// Lists all files of the source. Blocks on the disk.
+    /// Lists all files of the source that are not [excluded](crate::Builder::exclude). Blocks on the
+    /// disk.
     ///
     /// # Errors
     ///
     /// If the source cannot be listed.
     pub fn paths(&self) -> Result<Vec<SourcePath>, Error> {
-        self.site.representations.catalog().source().paths()
+        warm::paths(&self.site)
     }
 
     /// Encodes the files of `paths` in every coding that is offered, as far as the cache lacks
-    /// them.
+    /// them, and calls `each` for every representation that is done.
     ///
-    /// - It calls `each` for every representation that is done.
-    /// - Its encodes run at the lowest priority, on threads of their own.
-    /// - A file that cannot be read counts as failed.
+    /// [`warm_with`](Self::warm_with) says how, and has more to choose.
     pub async fn warm(
         &self,
         paths: impl IntoIterator<Item = SourcePath>,
-        each: impl FnMut(&Warmed),
+        mut each: impl FnMut(&Warmed),
     ) -> WarmSummary {
-        warm::warm(&self.site.representations, paths, each).await
+        let paths = paths.into_iter().collect();
+        warm::warm(&self.site, paths, None, |progress| {
+            if let Some(latest) = &progress.latest {
+                each(latest);
+            }
+        })
+        .await
+    }
+
+    /// Encodes files ahead of requests, as far as the cache lacks them.
+    ///
+    /// - It calls `progress` for every representation and every file that is done.
+    /// - Its encodes run at the lowest priority, on threads of their own.
+    /// - Dropping the future ends it: encodes that no request has joined are given up.
+    /// - [`Shutdown::Finish`] does not wait for it either.
+    /// - A file that cannot be read counts as failed.
+    ///
+    /// ```
+    /// use cachecompress::{ContentCoding, Memory, ServeCompressed, WarmOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # if cfg!(not(feature = "gzip")) { return Ok(()) }
+    /// let files = Memory::new().file("app.js", "run(); ".repeat(1000)).file("logo.png", "…");
+    /// let service = ServeCompressed::builder(files).build()?;
+    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// let options = WarmOptions::new().codings([ContentCoding::GZIP]);
+    /// let summary = runtime.block_on(service.warm_with(options, |progress| {
+    ///     println!("{} of {} files", progress.files_done, progress.files_total);
+    /// }))?;
+    /// assert_eq!((summary.stored, summary.failed), (1, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the options name no paths and the source cannot be listed.
+    pub async fn warm_with(
+        &self,
+        options: WarmOptions,
+        progress: impl FnMut(&WarmProgress),
+    ) -> Result<WarmSummary, Error> {
+        let WarmOptions { paths, codings } = options;
+        let paths = match paths {
+            Some(paths) => paths,
+            None => warm::list(&self.site).await?,
+        };
+        Ok(warm::warm(&self.site, paths, codings.as_deref(), progress).await)
     }
 
     /// Ends all encoding.
     ///
     /// The service goes on with stored representations and with identity.
+    ///
+    /// ```
+    /// use cachecompress::{ServeCompressed, Shutdown};
+    ///
+    /// /// Runs after the server has answered its last request.
+    /// async fn end(service: ServeCompressed) {
+    ///     service.shutdown(Shutdown::Finish).await;
+    /// }
+    /// ```
     pub async fn shutdown(&self, mode: Shutdown) {
         self.site.representations.shutdown(mode == Shutdown::Finish).await;
     }

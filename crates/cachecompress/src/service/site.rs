@@ -2,8 +2,10 @@
 
 use http::{Extensions, Version};
 
+use super::globs::Globs;
 use super::headers::HeaderRules;
 use super::response_cache::ResponseCache;
+use crate::http::SourcePath;
 use crate::representations::Representations;
 use crate::sendfile::Connection;
 
@@ -22,6 +24,16 @@ pub(super) struct AnswerRules {
     /// The file names that are tried for a directory, in order.
     pub(super) index: Vec<String>,
     pub(super) spa: bool,
+    /// The file that answers every request, whatever its path.
+    pub(super) only: Option<SourcePath>,
+    /// The paths that no request reaches.
+    pub(super) excluded: Globs,
+    /// The file that is the body of a 404.
+    pub(super) not_found: Option<SourcePath>,
+    /// Whether the fallback answers methods other than GET and HEAD.
+    pub(super) other_methods_fall_back: bool,
+    /// Whether a response's extensions have its `Served`.
+    pub(super) exposes_served: bool,
     pub(super) original_length: bool,
     pub(super) nosniff: bool,
     pub(super) cache_status: bool,
@@ -33,6 +45,11 @@ impl Default for AnswerRules {
             headers: HeaderRules::default(),
             index: Vec::new(),
             spa: false,
+            only: None,
+            excluded: Globs::default(),
+            not_found: None,
+            other_methods_fall_back: false,
+            exposes_served: false,
             original_length: false,
             nosniff: true,
             cache_status: true,

@@ -1,13 +1,64 @@
 //! Warming: the cache is filled ahead of requests.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use super::site::Site;
 use crate::catalog::{Loaded, Resource};
 use crate::codec::Codec;
-use crate::error::Failure;
+use crate::concurrency::thread_pool::Priority;
+use crate::concurrency::timer;
+use crate::encode::Warming;
+use crate::error::{Error, ErrorKind, Failure};
 use crate::http::{Compressibility, ContentCoding, SourcePath};
 use crate::limits::{SMALLEST_SOURCE, WARM_AT_ONCE, WARM_PAUSE};
 use crate::representations::Representations;
+
+/// The files and codings of [`warm_with`](crate::ServeCompressed::warm_with). Default: all files in
+/// every coding that is offered.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct WarmOptions {
+    pub(super) paths: Option<Vec<SourcePath>>,
+    pub(super) codings: Option<Vec<ContentCoding>>,
+}
+
+impl WarmOptions {
+    /// Creates options for all files in every coding that is offered.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Warms these files only, in this order.
+    ///
+    /// Default: all files of the source that are not [excluded](crate::Builder::exclude).
+    pub fn paths(mut self, paths: impl IntoIterator<Item = SourcePath>) -> Self {
+        self.paths = Some(paths.into_iter().collect());
+        self
+    }
+
+    /// Encodes in these codings only. A coding without an encoder is left out.
+    ///
+    /// Default: the codings of [`Builder::preference`](crate::Builder::preference).
+    pub fn codings(mut self, codings: impl IntoIterator<Item = ContentCoding>) -> Self {
+        self.codings = Some(codings.into_iter().collect());
+        self
+    }
+}
+
+/// The progress of [`warm_with`](crate::ServeCompressed::warm_with).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WarmProgress {
+    /// The number of files that are done, those that need no encode among them.
+    pub files_done: u64,
+    /// The number of all files.
+    pub files_total: u64,
+    /// The totals so far.
+    pub summary: WarmSummary,
+    /// The representation that was done last; `None` if a file is done that has none.
+    pub latest: Option<Warmed>,
+}
 
 /// The result of [`warm`](crate::ServeCompressed::warm) for one representation.
 #[derive(Clone, Debug)]
@@ -35,61 +86,111 @@ pub struct WarmSummary {
     pub failed: u64,
 }
 
+/// Lists the files that requests reach. Blocks on the disk.
+pub(super) fn paths(site: &Site) -> Result<Vec<SourcePath>, Error> {
+    let mut paths = site.representations.catalog().source().paths()?;
+    paths.retain(|path| !site.rules.excluded.covers(path));
+    Ok(paths)
+}
+
+/// Lists the files that requests reach, on a thread that may block.
+pub(super) async fn list(site: &Arc<Site>) -> Result<Vec<SourcePath>, Error> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let listed = Arc::clone(site);
+    site.representations.readers().submit(Priority::Background, false, move || {
+        let _ = sender.send(paths(&listed));
+    });
+    receiver.await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Busy, "too much is being read from the source"))
+    })
+}
+
+/// Encodes the files of `paths` in `codings`, or in all that are offered.
 pub(super) async fn warm(
-    representations: &Representations,
-    paths: impl IntoIterator<Item = SourcePath>,
-    mut each: impl FnMut(&Warmed),
+    site: &Site,
+    paths: Vec<SourcePath>,
+    codings: Option<&[ContentCoding]>,
+    mut report: impl FnMut(&WarmProgress),
 ) -> WarmSummary {
-    let mut summary = WarmSummary::default();
-    let mut paths = paths.into_iter().peekable();
-    while paths.peek().is_some() {
-        let mut under_way = Vec::new();
-        for path in paths.by_ref().take(WARM_AT_ONCE) {
-            match representations.catalog().load(&path).await {
-                Ok(Loaded::File(resource, _)) => {
-                    let resource = representations.catalog().hashed(resource).await;
-                    if is_encoded(&resource) {
-                        under_way.extend(begin(representations, &resource));
-                    }
-                }
-                Ok(Loaded::Directory | Loaded::Nothing) | Err(_) => summary.failed += 1,
-            }
+    let representations = &site.representations;
+    // Its encodes are given up when this future is dropped, and the warming with it.
+    let warming = Warming::default();
+    let mut progress = WarmProgress {
+        files_done: 0,
+        files_total: paths.len() as u64,
+        summary: WarmSummary::default(),
+        latest: None,
+    };
+    for paths in paths.chunks(WARM_AT_ONCE) {
+        let mut begun = Vec::new();
+        for path in paths {
+            begun.push(begin(representations, path, codings, &warming).await);
         }
-        for (resource, codec, done) in under_way {
-            let mut result = done.await;
-            // A full queue delays a file and leaves none out, as no request waits.
-            while result == Err(Failure::Dropped) && !representations.is_closing() {
-                tokio::time::sleep(WARM_PAUSE).await;
-                result = representations.warm(&resource, &codec).await;
-            }
-            match result {
-                Ok(_) => summary.stored += 1,
-                Err(Failure::Unprofitable) => summary.unprofitable += 1,
-                Err(_) => summary.failed += 1,
-            }
-            each(&Warmed {
-                path: resource.path.clone(),
-                coding: codec.coding,
-                source_len: resource.len,
-                encoded_len: result.ok(),
+        for encodes in begun {
+            let encodes = encodes.unwrap_or_else(|| {
+                progress.summary.failed += 1;
+                Vec::new()
             });
+            let last = encodes.len();
+            progress.latest = None;
+            for (index, encode) in encodes.into_iter().enumerate() {
+                let Encode { resource, codec, done } = encode;
+                let mut result = done.await;
+                // A full queue delays a file and leaves none out, as no request waits.
+                while result.is_err_and(Failure::is_passing) && !representations.is_closing() {
+                    timer::sleep(WARM_PAUSE).await;
+                    result = representations.warm(&resource, &codec, &warming).await;
+                }
+                match result {
+                    Ok(_) => progress.summary.stored += 1,
+                    Err(Failure::Unprofitable) => progress.summary.unprofitable += 1,
+                    Err(_) => progress.summary.failed += 1,
+                }
+                progress.files_done += u64::from(index + 1 == last);
+                progress.latest = Some(Warmed {
+                    path: resource.path.clone(),
+                    coding: codec.coding,
+                    source_len: resource.len,
+                    encoded_len: result.ok(),
+                });
+                report(&progress);
+            }
+            if last == 0 {
+                progress.files_done += 1;
+                report(&progress);
+            }
         }
     }
-    summary
+    progress.summary
 }
 
-fn is_encoded(resource: &Resource) -> bool {
-    resource.compressibility != Compressibility::Never && resource.len >= SMALLEST_SOURCE
+/// An encode that was begun.
+struct Encode {
+    resource: Arc<Resource>,
+    codec: Codec,
+    done: Pin<Box<dyn Future<Output = Result<u64, Failure>> + Send>>,
 }
 
-type Done =
-    (Arc<Resource>, Codec, std::pin::Pin<Box<dyn Future<Output = Result<u64, Failure>> + Send>>);
-
-fn begin(representations: &Representations, resource: &Arc<Resource>) -> Vec<Done> {
-    let codings = representations.offered(None, resource.len);
-    let codecs = codings.iter().filter_map(|coding| representations.codecs().get(coding));
-    let begin = |codec: &Codec| -> Done {
-        (Arc::clone(resource), codec.clone(), Box::pin(representations.warm(resource, codec)))
+/// Begins the encodes of a file; `None` if it cannot be read.
+async fn begin(
+    representations: &Representations,
+    path: &SourcePath,
+    codings: Option<&[ContentCoding]>,
+    warming: &Warming,
+) -> Option<Vec<Encode>> {
+    let Ok(Loaded::File(resource, _)) = representations.catalog().load(path).await else {
+        return None;
     };
-    codecs.map(begin).collect()
+    let resource = representations.catalog().hashed(resource).await;
+    if resource.compressibility == Compressibility::Never || resource.len < SMALLEST_SOURCE {
+        return Some(Vec::new());
+    }
+    let codings = representations.offered(codings, resource.len);
+    let codecs = codings.iter().filter_map(|coding| representations.codecs().get(coding));
+    let begin = |codec: &Codec| Encode {
+        done: Box::pin(representations.warm(&resource, codec, warming)),
+        resource: Arc::clone(&resource),
+        codec: codec.clone(),
+    };
+    Some(codecs.map(begin).collect())
 }

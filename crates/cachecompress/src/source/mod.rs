@@ -160,6 +160,12 @@ impl<B: Into<Bytes>> From<B> for SourceFile {
     }
 }
 
+impl From<Content> for SourceFile {
+    fn from(content: Content) -> Self {
+        Self::of(content)
+    }
+}
+
 /// The bytes of a [`SourceFile`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]

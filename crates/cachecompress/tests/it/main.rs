@@ -72,7 +72,9 @@ mod plain_http {
 
 /// The service as an application embeds it.
 mod embedding {
+    mod brought;
     mod fields;
+    mod paths;
     mod service;
 }
 

@@ -2,7 +2,7 @@
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
-use cachecompress::{Cache, ErrorKind, Memory, RequestOptions, ServeCompressed};
+use cachecompress::{Cache, ErrorKind, Memory, Outcome, RequestOptions, ServeCompressed, Served};
 use cachecompress_test::pack::Pack;
 use cachecompress_test::service::{get, head, read, request, run, send};
 use cachecompress_test::site::hex;
@@ -69,5 +69,77 @@ fn request_options_cannot_contradict_the_representation() {
         let told = read(send(&service, request).await).await;
         assert_eq!(told.headers, plain.headers);
         assert!(told.bytes() == source);
+    });
+}
+
+#[test]
+fn cache_control_comes_from_the_most_specific_setting() {
+    run(async {
+        let files = Memory::new()
+            .file("index.html", "page")
+            .file("assets/app.3f9c2b1a.js", "run()")
+            .file("_app/start.js", "run()")
+            .file("_app/latest.js", "run()");
+        let service = ServeCompressed::builder(files)
+            .header("**/latest.js", "Cache-Control", "max-age=5")
+            .default_cache_control(String::from("no-cache"))
+            .immutable(true)
+            .immutable_paths("/_app/**")
+            .build()
+            .unwrap();
+        let immutable = "public, max-age=31536000, immutable";
+        for (path, expected) in [
+            ("/", "no-cache"),
+            ("/assets/app.3f9c2b1a.js", immutable),
+            ("/_app/start.js", immutable),
+            ("/_app/latest.js", "max-age=5"),
+        ] {
+            assert_eq!(get(&service, path, &[]).await.field("cache-control"), expected, "{path}");
+        }
+    });
+}
+
+/// A router hides the type of the body, and with it `Body::served`.
+#[test]
+fn extension_tells_how_a_response_was_served_if_wanted() {
+    run(async {
+        let builder = || ServeCompressed::builder(Memory::new().file("a.txt", hex(9_000, 1)));
+        let service = builder().served_extension(true).build().unwrap();
+        for (path, outcome) in [
+            ("/a.txt", Some(Outcome::Identity)),
+            // The second response is a copy of the first.
+            ("/a.txt", Some(Outcome::Identity)),
+            ("/nowhere", Some(Outcome::Error)),
+        ] {
+            let response = send(&service, request("GET", path, &[])).await;
+            let served = response.extensions().get::<Served>().expect(path);
+            assert_eq!(served.outcome, outcome, "{path}");
+        }
+        let (parts, ()) = request("GET", "/x", &[]).into_parts();
+        assert!(service.serve("a.txt", &parts).await.extensions().get::<Served>().is_some());
+        let plain = builder().build().unwrap();
+        let response = send(&plain, request("GET", "/a.txt", &[])).await;
+        assert!(response.extensions().is_empty() && response.body().served().is_some());
+    });
+}
+
+#[test]
+fn request_options_overrule_the_original_length() {
+    run(async {
+        for always in [true, false] {
+            let builder = ServeCompressed::builder(Memory::new().file("a.txt", "four"));
+            let service = builder.original_length(always).build().unwrap();
+            for (options, expected) in [
+                (RequestOptions::new(), always),
+                (RequestOptions::new().original_length(true), true),
+                (RequestOptions::new().original_length(false), false),
+            ] {
+                let mut request = request("GET", "/a.txt", &[]);
+                request.extensions_mut().insert(options);
+                let answer = read(send(&service, request).await).await;
+                let field = answer.field("x-original-content-length");
+                assert_eq!(field, if expected { "4" } else { "" });
+            }
+        }
     });
 }

@@ -2,11 +2,17 @@
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
+use std::future::Future as _;
+use std::pin::pin;
+use std::task::Poll;
+
 use cachecompress::codec::PIECE;
-use cachecompress::{ContentCoding, Preference};
+use cachecompress::{ContentCoding, Preference, Shutdown, WarmOptions};
+use cachecompress_test::gate::Gate;
 use cachecompress_test::pack::{Pack, coding};
 use cachecompress_test::service::{encodes, get_as, run};
 use cachecompress_test::site::{hex, random};
+use cachecompress_test::wait::until;
 
 use crate::fixture::stored::{borrowed, in_memory};
 
@@ -73,5 +79,116 @@ fn warm_counts_unprofitable_encodes_apart_from_stored_ones() {
         let service = service.build().unwrap();
         let summary = service.warm(service.paths().unwrap(), |_| {}).await;
         assert_eq!((summary.stored, summary.unprofitable, summary.failed), (0, 1, 0));
+    });
+}
+
+#[test]
+fn progress_counts_every_file_and_names_the_chosen_codings_alone() {
+    run(async {
+        let (text, dull) = (hex(20_000, 18), random(19, 20_000));
+        let files: [(&str, &[u8]); 4] =
+            [("a.txt", &text), ("b.bin", &dull), ("c.png", &text), ("d.txt", b"short")];
+        let service = in_memory(&Pack::new(), &files).exclude("c.png").build().unwrap();
+        let unknown = ContentCoding::new("x-unknown").unwrap();
+        let options = WarmOptions::new().codings([ContentCoding::GZIP, unknown]);
+        let mut seen = Vec::new();
+        let summary = service
+            .warm_with(options, |progress| {
+                let latest = progress.latest.as_ref().map(|latest| {
+                    assert_eq!(latest.coding, ContentCoding::GZIP);
+                    latest.path.as_str().unwrap().to_owned()
+                });
+                seen.push((progress.files_done, progress.files_total, latest));
+                assert!(progress.summary.failed == 0);
+            })
+            .await
+            .unwrap();
+        let named = |name: &str| Some(name.to_owned());
+        assert_eq!(seen, [(1, 3, named("a.txt")), (2, 3, named("b.bin")), (3, 3, None)]);
+        assert_eq!((summary.stored, summary.unprofitable, summary.failed), (1, 1, 0));
+        assert_eq!(encodes(&service, "x-pack"), 0);
+
+        let gone = "gone.txt".parse().unwrap();
+        let options = WarmOptions::new().paths([gone, "d.txt".parse().unwrap()]);
+        let mut done = Vec::new();
+        let summary = service.warm_with(options, |progress| done.push(progress.files_done)).await;
+        assert_eq!((summary.unwrap().failed, done), (1, vec![1, 2]));
+    });
+}
+
+/// A service whose warming is held in the middle of an encode, with others waiting behind it.
+async fn held(gate: &std::sync::Arc<Gate>) -> cachecompress::ServeCompressed {
+    let files: Vec<_> = (0..8).map(|n| (format!("{n}.txt"), hex(3 * PIECE, n))).collect();
+    let list = Preference::List(vec![coding()]);
+    let pack = Pack::gated(gate);
+    let service = in_memory(&pack, &borrowed(&files)).preference(list).encode_threads(2);
+    service.build().unwrap()
+}
+
+#[test]
+fn dropped_warming_gives_its_encodes_up() {
+    run(async {
+        let gate = Gate::new();
+        let service = held(&gate).await;
+        {
+            let mut warming = pin!(service.warm_with(WarmOptions::new(), |_| {}));
+            let begun = until(|| gate.arrived() > 0);
+            tokio::select! {
+                _ = &mut warming => panic!("the gate is closed"),
+                () = begun => {}
+            }
+        }
+        gate.open_wide();
+        until(|| service.metrics().inflight == 0).await;
+        assert_eq!(service.metrics().entries, 0);
+        let answer = get_as(&service, "/0.txt", "x-pack").await;
+        assert_eq!(answer.cache(), "stored");
+        assert!(answer.decoded() == hex(3 * PIECE, 0));
+    });
+}
+
+#[test]
+fn request_that_joins_a_dropped_warming_gets_its_encode() {
+    run(async {
+        let gate = Gate::new();
+        let service = held(&gate).await;
+        let request = {
+            let mut warming = pin!(service.warm_with(WarmOptions::new(), |_| {}));
+            tokio::select! {
+                _ = &mut warming => panic!("the gate is closed"),
+                () = until(|| gate.arrived() > 0) => {}
+            }
+            let joined = service.clone();
+            let request = tokio::spawn(async move { get_as(&joined, "/0.txt", "x-pack").await });
+            // The request has joined once it waits for the coding.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            request
+        };
+        gate.open_wide();
+        let answer = request.await.unwrap();
+        assert_eq!(answer.coding(), "x-pack");
+        assert!(answer.decoded() == hex(3 * PIECE, 0));
+        until(|| service.metrics().inflight == 0).await;
+        assert_eq!(service.metrics().entries, 1, "the other files are given up");
+    });
+}
+
+#[test]
+fn orderly_end_does_not_wait_for_a_warming() {
+    run(async {
+        let gate = Gate::new();
+        let service = held(&gate).await;
+        let warmed = service.clone();
+        let warming =
+            tokio::spawn(async move { warmed.warm_with(WarmOptions::new(), |_| {}).await });
+        until(|| gate.arrived() > 0).await;
+        let mut ending = pin!(service.shutdown(Shutdown::Finish));
+        let at_once = std::future::poll_fn(|cx| Poll::Ready(ending.as_mut().poll(cx))).await;
+        assert!(at_once.is_pending(), "an encode is under way");
+        // It sees the end at its next piece, and the others do not begin.
+        gate.open_wide();
+        ending.await;
+        let summary = warming.await.unwrap().unwrap();
+        assert_eq!((summary.stored, summary.failed), (0, 8));
     });
 }

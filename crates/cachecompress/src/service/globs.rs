@@ -1,0 +1,95 @@
+//! Globs over the paths of a source.
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::error::Error;
+use crate::http::SourcePath;
+
+/// A set of paths by globs. `*` stops at a slash, `**` does not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Globs(Vec<GlobMatcher>);
+
+impl Globs {
+    /// Adds the paths that match `glob`.
+    pub(super) fn add(&mut self, glob: &str) -> Result<(), Error> {
+        self.0.push(matcher(glob, false)?);
+        Ok(())
+    }
+
+    /// Adds the paths that match `glob` and all paths beneath them. A glob `dir/**` means `dir`, too.
+    ///
+    /// Case does not count where the usual file systems ignore it: another spelling leads to the
+    /// same file there.
+    pub(super) fn add_tree(&mut self, glob: &str) -> Result<(), Error> {
+        let ignore_case = cfg!(any(windows, target_vendor = "apple"));
+        let glob = glob.trim_end_matches('/');
+        for glob in [Some(glob), glob.strip_suffix("/**")].into_iter().flatten() {
+            self.0.push(matcher(glob, ignore_case)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn contains(&self, path: &SourcePath) -> bool {
+        !self.0.is_empty() && self.matches(&path.to_string_lossy())
+    }
+
+    /// Whether the set has `path` or a directory in which it lies.
+    pub(super) fn covers(&self, path: &SourcePath) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let text = path.to_string_lossy();
+        let parents = text.match_indices('/').map(|(end, _)| &text[..end]);
+        parents.chain([&*text]).any(|path| self.matches(path))
+    }
+
+    fn matches(&self, path: &str) -> bool {
+        self.0.iter().any(|matcher| matcher.is_match(path))
+    }
+}
+
+/// Compiles a glob over paths. A leading slash means nothing.
+pub(super) fn matcher(glob: &str, ignore_case: bool) -> Result<GlobMatcher, Error> {
+    GlobBuilder::new(glob.trim_start_matches('/'))
+        .literal_separator(true)
+        .case_insensitive(ignore_case)
+        .build()
+        .map(|glob| glob.compile_matcher())
+        .map_err(|error| {
+            Error::config(format!("\"{glob}\" is no glob for paths")).with_cause(error)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> SourcePath {
+        SourcePath::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn tree_covers_what_lies_beneath_its_paths() {
+        let mut globs = Globs::default();
+        for glob in ["/private/**", "drafts/", "*.tpl", "**/*.map"] {
+            globs.add_tree(glob).unwrap();
+        }
+        for covered in ["private", "private/a", "drafts", "drafts/a/b", "a.tpl", "x/y.map", "y.map"]
+        {
+            assert!(globs.covers(&path(covered)), "{covered}");
+        }
+        for free in ["", "privates", "public/private", "x/a.tpl", "draft", "a.map.js"] {
+            assert!(!globs.covers(&path(free)), "{free}");
+        }
+        assert!(globs.add_tree("[").is_err());
+    }
+
+    #[test]
+    fn star_stops_at_a_slash() {
+        let mut globs = Globs::default();
+        globs.add("assets/*").unwrap();
+        assert!(globs.contains(&path("assets/a.js")));
+        assert!(!globs.contains(&path("assets/deep/a.js")));
+        assert!(!globs.contains(&path("assets")));
+    }
+}

@@ -1,0 +1,179 @@
+//! The settings of a service, and their check.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use super::headers::HeaderRules;
+use super::response_cache::ResponseCache;
+use super::site::{AnswerRules, Site};
+use crate::cache::Cache;
+use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
+use crate::error::Error;
+use crate::http::{ContentCoding, SourcePath};
+use crate::limits::{
+    DEFAULT_CACHE, DEFAULT_MEMORY, DEFAULT_PATIENCE, DEFAULT_QUEUE, DEFAULT_REVALIDATE,
+    RESPONSE_SHARE,
+};
+use crate::representations::{Config, Representations};
+use crate::source::Source;
+
+/// The settings of a [`Builder`](super::Builder), unchecked.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) source: Arc<dyn Source>,
+    pub(super) cache: Option<Cache>,
+    pub(super) encoders: Vec<(Option<ContentCoding>, ContentCoding, Arc<dyn Encoder>)>,
+    pub(super) levels: Vec<(ContentCoding, i32)>,
+    pub(super) preference: Preference,
+    pub(super) encode_threads: Option<usize>,
+    pub(super) queue: usize,
+    pub(super) revalidate: Duration,
+    pub(super) patience: Duration,
+    pub(super) prove: bool,
+    pub(super) memory_cache: u64,
+    pub(super) sendfile_sources: bool,
+    pub(super) fields: Vec<FieldRule>,
+    pub(super) immutable_paths: Vec<String>,
+    pub(super) excluded: Vec<String>,
+    pub(super) index: Vec<String>,
+    pub(super) only: Option<String>,
+    pub(super) not_found: Option<String>,
+    pub(super) default_cache_control: Option<Result<HeaderValue, http::Error>>,
+    pub(super) headers: HeaderRules,
+    pub(super) rules: AnswerRules,
+}
+
+/// A field for the paths of a glob, as the embedder named it.
+#[derive(Debug)]
+pub(super) struct FieldRule {
+    pub(super) glob: String,
+    pub(super) name: Result<HeaderName, http::Error>,
+    pub(super) value: Result<HeaderValue, http::Error>,
+}
+
+impl Settings {
+    pub(super) fn new(source: impl Source) -> Self {
+        Self {
+            source: Arc::new(source),
+            cache: None,
+            encoders: Vec::new(),
+            levels: Vec::new(),
+            preference: Preference::Auto,
+            encode_threads: None,
+            queue: DEFAULT_QUEUE,
+            revalidate: DEFAULT_REVALIDATE,
+            patience: DEFAULT_PATIENCE,
+            prove: true,
+            memory_cache: DEFAULT_MEMORY,
+            sendfile_sources: false,
+            fields: Vec::new(),
+            immutable_paths: Vec::new(),
+            excluded: Vec::new(),
+            index: vec!["index.html".to_owned()],
+            only: None,
+            not_found: None,
+            default_cache_control: None,
+            headers: HeaderRules::default(),
+            rules: AnswerRules::default(),
+        }
+    }
+
+    /// Checks the settings and makes the site.
+    pub(super) fn build(mut self) -> Result<Site, Error> {
+        let codecs = codecs(&self.levels, self.encoders)?;
+        if let Preference::List(list) = &self.preference
+            && let Some(missing) = list.iter().find(|coding| codecs.get(coding).is_none())
+        {
+            let message = format!(
+                "there is no encoder for the coding \"{missing}\"; register one or leave it out"
+            );
+            return Err(Error::config(message));
+        }
+        for FieldRule { glob, name, value } in self.fields {
+            let name = name.map_err(|error| bad_field(&glob, error))?;
+            let value = value.map_err(|error| bad_field(&glob, error))?;
+            self.headers.add(&glob, name, value)?;
+        }
+        for glob in self.immutable_paths {
+            self.headers.immutable_paths.add(&glob)?;
+        }
+        if let Some(value) = self.default_cache_control {
+            let value = value.map_err(|error| {
+                Error::config("the default Cache-Control is no value of a field").with_cause(error)
+            })?;
+            self.headers.default_cache_control = Some(value);
+        }
+        let mut rules = self.rules;
+        rules.headers = self.headers;
+        for glob in self.excluded {
+            rules.excluded.add_tree(&glob)?;
+        }
+        rules.index = self.index.iter().map(|name| index_name(name)).collect::<Result<_, _>>()?;
+        if let Some(path) = self.only {
+            rules.only = Some(file_path(&path)?);
+        }
+        if let Some(path) = self.not_found {
+            rules.not_found = Some(file_path(&path)?);
+        }
+        let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
+        let config = Config {
+            source: self.source,
+            cache: self.cache.unwrap_or_else(|| Cache::in_memory(DEFAULT_CACHE)),
+            codecs,
+            preference: self.preference,
+            encode_threads: self.encode_threads.unwrap_or_else(half).max(2),
+            queue: self.queue,
+            prove: self.prove,
+            revalidate: self.revalidate,
+            patience: self.patience,
+            sendfile_sources: self.sendfile_sources,
+            memory_bytes: self.memory_cache - self.memory_cache / RESPONSE_SHARE,
+        };
+        Ok(Site {
+            representations: Representations::new(config),
+            rules,
+            response_cache: ResponseCache::new(self.memory_cache / RESPONSE_SHARE),
+        })
+    }
+}
+
+fn bad_field(glob: &str, error: http::Error) -> Error {
+    Error::config(format!("the field for \"{glob}\" is malformed")).with_cause(error)
+}
+
+fn file_path(path: &str) -> Result<SourcePath, Error> {
+    match path.parse::<SourcePath>()? {
+        path if path.is_root() => Err(Error::config("the path of a file may not be empty")),
+        path => Ok(path),
+    }
+}
+
+fn codecs(
+    levels: &[(ContentCoding, i32)],
+    encoders: Vec<(Option<ContentCoding>, ContentCoding, Arc<dyn Encoder>)>,
+) -> Result<Codecs, Error> {
+    let mut codecs = CodecsBuilder::default();
+    for (coding, level) in levels {
+        if encoders.iter().any(|(_, own, _)| own == coding) {
+            let message = format!("\"{coding}\" has an encoder of its own; set the level there");
+            return Err(Error::config(message));
+        }
+        codecs = codecs.set_level(coding, *level)?;
+    }
+    for (before, coding, encoder) in encoders {
+        codecs = match before {
+            Some(before) => codecs.register_before(before, coding, encoder),
+            None => codecs.register(coding, encoder),
+        };
+    }
+    codecs.build()
+}
+
+fn index_name(name: &str) -> Result<String, Error> {
+    match SourcePath::parse(name.as_bytes()) {
+        Some(path) if path.segments().count() == 1 => Ok(name.to_owned()),
+        _ => Err(Error::config(format!("\"{name}\" is no file name for an index"))),
+    }
+}

@@ -1,0 +1,138 @@
+//! Files that a handler brings: bytes and open files that no path of the source leads to.
+
+#![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the tests open files as a handler would"
+)]
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use cachecompress::source::SourceFile;
+use cachecompress::{Digest, Memory, RequestOptions, ServeCompressed};
+use cachecompress_test::service::{Answer, LONG, encodes, read, request, run, settled};
+use cachecompress_test::site::hex;
+
+use crate::fixture::site::GZIP;
+
+fn service() -> ServeCompressed {
+    let builder = ServeCompressed::builder(Memory::new().file("report.csv", "in the source"));
+    builder.patience(LONG).header("*.csv", "x-kind", "table").build().unwrap()
+}
+
+async fn serve(service: &ServeCompressed, file: SourceFile, fields: &[(&str, &str)]) -> Answer {
+    let (parts, ()) = request("GET", "/api/7", fields).into_parts();
+    read(service.serve_source("report.csv", file, &parts).await).await
+}
+
+fn open(path: &Path) -> SourceFile {
+    SourceFile::from_file(File::open(path).unwrap()).unwrap()
+}
+
+#[test]
+fn brought_bytes_are_encoded_once_and_validated() {
+    run(async {
+        let service = service();
+        for len in [3_000, 90_000, 700_000] {
+            let bytes = hex(len, 1);
+            let file = || SourceFile::from_bytes(bytes.clone());
+            let first = serve(&service, file(), &GZIP).await;
+            assert_eq!((first.cache(), first.field("x-kind")), ("stored", "table"));
+            assert_eq!(first.field("content-type"), "text/csv; charset=utf-8");
+            assert!(first.decoded() == bytes);
+            settled(&service).await;
+            let before = encodes(&service, "*");
+            let second = serve(&service, file(), &GZIP).await;
+            assert_eq!(second.cache(), "hit");
+            assert!(second.decoded() == bytes);
+            assert_eq!(encodes(&service, "*"), before);
+            let tag = ("if-none-match", first.field("etag"));
+            assert_eq!(serve(&service, file(), &[GZIP[0], tag]).await.status, 304);
+            let part = serve(&service, file(), &[("range", "bytes=10-19")]).await;
+            assert_eq!((part.status.as_u16(), part.bytes()), (206, &bytes[10..20]));
+            assert!(serve(&service, file(), &[]).await.bytes() == bytes);
+        }
+        // The source has a file of this name, which is another one.
+        let (parts, ()) = request("GET", "/", &[]).into_parts();
+        let own = read(service.serve("report.csv", &parts).await).await;
+        assert_eq!(own.bytes(), b"in the source");
+    });
+}
+
+#[test]
+fn brought_file_may_have_any_name_and_a_digest() {
+    run(async {
+        let service = service();
+        let bytes = hex(200_000, 2);
+        for name in ["", "../x", "a/b.bin"] {
+            let (parts, ()) = request("GET", "/", &[]).into_parts();
+            let file = SourceFile::from_bytes(bytes.clone()).digest(Digest::of(&bytes));
+            let answer = read(service.serve_source(name, file, &parts).await).await;
+            assert_eq!(answer.field("content-type"), "application/octet-stream", "{name}");
+            assert!(answer.bytes() == bytes);
+        }
+        let (parts, ()) = request("POST", "/", &[]).into_parts();
+        let refused = service.serve_source("a.txt", "text", &parts).await;
+        assert_eq!(refused.status(), 405);
+        let (mut parts, ()) = request("GET", "/", &[]).into_parts();
+        parts.extensions.insert(RequestOptions::new().original_length(true));
+        let answer = read(service.serve_source("a.txt", "text", &parts).await).await;
+        assert_eq!(answer.field("x-original-content-length"), "4");
+    });
+}
+
+#[test]
+fn open_file_is_served_and_a_changed_one_never_mixed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("open.csv");
+    run(async {
+        for (generation, len) in [(1, 5_000), (2, 120_000), (3, 900_000)] {
+            let bytes = hex(len, generation);
+            fs::write(&path, &bytes).unwrap();
+            let service = service();
+            let file = open(&path);
+            let first = serve(&service, file.clone(), &GZIP).await;
+            assert!(first.decoded() == bytes);
+            assert!(!first.field("last-modified").is_empty());
+            settled(&service).await;
+            assert!(serve(&service, file.clone(), &GZIP).await.decoded() == bytes);
+            assert!(serve(&service, file, &[]).await.bytes() == bytes);
+        }
+        // The file is overwritten in place after it was opened.
+        let service = service();
+        let stale = open(&path);
+        let after = hex(900_000, 4);
+        fs::write(&path, &after).unwrap();
+        for fields in [&GZIP[..], &[]] {
+            let answer = serve(&service, stale.clone(), fields).await;
+            answer.is_exact_or_aborted(&after);
+        }
+    });
+    assert!(SourceFile::from_file(File::open(directory.path()).unwrap()).is_err());
+}
+
+/// tokio's clock leaps over every wait while a test has paused it, but an encode takes real time.
+#[test]
+fn paused_clock_does_not_end_patience() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().start_paused(true).build().unwrap().block_on(async {
+        let bytes = hex(700_000, 5);
+        let answer = serve(&service(), SourceFile::from_bytes(bytes.clone()), &GZIP).await;
+        assert_eq!(answer.cache(), "stored");
+        assert!(answer.decoded() == bytes);
+    });
+}
+
+#[test]
+fn service_needs_no_timers_of_the_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let service = service();
+        let bytes = hex(700_000, 6);
+        let answer = serve(&service, SourceFile::from_bytes(bytes.clone()), &GZIP).await;
+        assert!(answer.decoded() == bytes);
+        service.shutdown(cachecompress::Shutdown::Finish).await;
+    });
+}
