@@ -5,7 +5,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "this test reads the sources themselves")]
 
+mod conditions;
+mod declarations;
 mod doors;
+mod face;
 mod impls;
 mod imports;
 mod layers;
@@ -14,6 +17,7 @@ mod loose_ends;
 mod mentions;
 mod modules;
 mod names;
+mod one_line;
 mod packages;
 mod reasons;
 mod rings;

@@ -70,13 +70,7 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_item_use(&mut self, line: &'ast ItemUse) {
-        let public = !matches!(line.vis, Visibility::Inherited);
-        let mut uses = Vec::new();
-        let absolute = line.leading_colon.is_some();
-        flatten(&line.tree, &mut Vec::new(), &mut |name, segments, at| {
-            let path = Written { segments, absolute, line: at };
-            uses.push(Use { name, path, public });
-        });
+        let uses = names_of(line);
         match self.variables.is_empty() {
             true => self.found.uses.extend(uses),
             false => self.found.local_uses.extend(uses),
@@ -132,6 +126,18 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
+}
+
+/// The names that `line` brings in.
+pub(crate) fn names_of(line: &ItemUse) -> Vec<Use> {
+    let public = !matches!(line.vis, Visibility::Inherited);
+    let absolute = line.leading_colon.is_some();
+    let mut uses = Vec::new();
+    flatten(&line.tree, &mut Vec::new(), &mut |name, segments, at| {
+        let path = Written { segments, absolute, line: at };
+        uses.push(Use { name, path, public });
+    });
+    uses
 }
 
 /// Calls `found` with the name, the path and the line of each leaf of a `use` tree.

@@ -1,9 +1,11 @@
 //! The tree of a crate's modules, and the item that a path leads to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
+use proc_macro2::Ident;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, Item, Lit, Meta, Token};
+use syn::{Attribute, Expr, Item, Lit, Meta, Token, Visibility};
 
 use crate::mentions::{Mentions, Use};
 use crate::sources::parse;
@@ -13,7 +15,7 @@ use crate::syntax::{Written, definitions_among, is_test_only, without_tests};
 pub(crate) type Texts = BTreeMap<String, String>;
 
 /// The root of a [`Tree`].
-const ROOT: usize = 0;
+pub(crate) const ROOT: usize = 0;
 
 /// The modules of one crate, without those that only tests see.
 ///
@@ -26,10 +28,16 @@ pub(crate) struct Tree {
 pub(crate) struct Module {
     /// The file in which it stands.
     pub(crate) file: String,
-    parent: Option<usize>,
-    children: Vec<(String, usize)>,
+    /// Those of its `mod` line, and those at the head of its file.
+    attributes: [Rc<[Attribute]>; 2],
+    /// Whether its `mod` line says `pub` without a restriction.
+    pub(crate) is_public: bool,
+    /// The items, but for modules.
+    pub(crate) items: Vec<Item>,
+    pub(crate) parent: Option<usize>,
+    pub(crate) children: Vec<(String, usize)>,
     /// The names of its types, functions, constants and macros.
-    items: BTreeSet<String>,
+    names: BTreeSet<String>,
     pub(crate) mentions: Mentions,
 }
 
@@ -50,6 +58,7 @@ impl Tree {
     pub(crate) fn read(texts: &Texts, root: &str) -> Self {
         let mut tree = Self { modules: Vec::new() };
         tree.add_file(texts, root, None, parent_folder(root));
+        tree.modules[ROOT].is_public = true;
         tree
     }
 
@@ -65,7 +74,10 @@ impl Tree {
             return None;
         }
         let place = Place { file, folder, beside: parent_folder(file) };
-        Some(self.add(texts, place, parent, &without_tests(syntax).items))
+        let syntax = without_tests(syntax);
+        let added = self.add(texts, place, parent, syntax.items);
+        self.modules[added].attributes[1] = syntax.attrs.into();
+        Some(added)
     }
 
     fn add(
@@ -73,34 +85,48 @@ impl Tree {
         texts: &Texts,
         place: Place<'_>,
         parent: Option<usize>,
-        items: &[Item],
+        items: Vec<Item>,
     ) -> usize {
         let index = self.modules.len();
-        let module = Module {
+        let names = items.iter().flat_map(names_of).collect();
+        let mentions = Mentions::of(&items);
+        let (inner, items) = items.into_iter().partition(|item| matches!(item, Item::Mod(_)));
+        self.modules.push(Module {
             file: place.file.to_owned(),
+            attributes: Default::default(),
+            is_public: false,
+            items,
             parent,
             children: Vec::new(),
-            items: items.iter().flat_map(names_of).collect(),
-            mentions: Mentions::of(items),
-        };
-        self.modules.push(module);
-        for item in items {
-            let Item::Mod(inner) = item else { continue };
-            let name = inner.ident.to_string();
-            if let Some((_, items)) = &inner.content {
-                let folder = joined(place.folder, &name);
-                let place = Place { file: place.file, folder: &folder, beside: &folder };
-                let child = self.add(texts, place, Some(index), items);
-                self.modules[index].children.push((name, child));
-                continue;
-            }
-            for (file, folder) in place.files_of(texts, &name, &inner.attrs) {
-                if let Some(child) = self.add_file(texts, &file, Some(index), &folder) {
-                    self.modules[index].children.push((name.clone(), child));
-                }
+            names,
+            mentions,
+        });
+        for item in inner {
+            if let Item::Mod(inner) = item {
+                self.add_inner(texts, place, index, inner);
             }
         }
         index
+    }
+
+    fn add_inner(&mut self, texts: &Texts, place: Place<'_>, parent: usize, inner: syn::ItemMod) {
+        let name = inner.ident.to_string();
+        let mut added = Vec::new();
+        if let Some((_, items)) = inner.content {
+            let folder = joined(place.folder, &name);
+            let place = Place { file: place.file, folder: &folder, beside: &folder };
+            added.push(self.add(texts, place, Some(parent), items));
+        } else {
+            for (file, folder) in place.files_of(texts, &name, &inner.attrs) {
+                added.extend(self.add_file(texts, &file, Some(parent), &folder));
+            }
+        }
+        let attributes: Rc<[Attribute]> = inner.attrs.into();
+        for child in added {
+            self.modules[child].is_public = matches!(inner.vis, Visibility::Public(_));
+            self.modules[child].attributes[0] = Rc::clone(&attributes);
+            self.modules[parent].children.push((name.clone(), child));
+        }
     }
 
     /// The targets of `path`, written in `module`, in this crate: none if it leads out of it,
@@ -171,6 +197,7 @@ impl Tree {
             }
             (Found::Module(module), name) => self.look_up(module, name, seen),
             // A variant, or a function of the type.
+            (Found::Item(home, name), _) if self.modules[home].is_value(&name) => BTreeSet::new(),
             (item @ Found::Item(..), _) => BTreeSet::from([item]),
         }
     }
@@ -204,7 +231,7 @@ impl Tree {
         let here = &self.modules[module];
         let children = here.children.iter().filter(|(child, _)| child == name);
         let mut found: BTreeSet<Found> = children.map(|(_, child)| Found::Module(*child)).collect();
-        if here.items.contains(name) {
+        if here.names.contains(name) {
             found.insert(Found::Item(module, name.to_owned()));
         }
         // `use hash::hash` asks for its own name while that is looked up.
@@ -230,38 +257,59 @@ impl Tree {
 }
 
 impl Module {
+    /// The attributes of its `mod` line, and those at the head of its file.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &Attribute> {
+        self.attributes.iter().flat_map(|list| list.iter())
+    }
+
     /// Whether `name` is an item or a module that stands here, and not one that a `use` line brings.
     fn owns(&self, name: &str) -> bool {
-        self.items.contains(name) || self.children.iter().any(|(child, _)| child == name)
+        self.names.contains(name) || self.children.iter().any(|(child, _)| child == name)
+    }
+
+    /// Whether `name` is a function or a constant alone, in which no path goes on.
+    fn is_value(&self, name: &str) -> bool {
+        let mut items = self
+            .items
+            .iter()
+            .filter(|item| named(item).is_some_and(|(own, _)| own == name))
+            .peekable();
+        let is_value = |item: &Item| matches!(item, Item::Const(_) | Item::Fn(_) | Item::Static(_));
+        items.peek().is_some() && items.all(is_value)
     }
 
     /// Whether there is anything but modules and `use` lines.
     pub(crate) fn has_items(&self) -> bool {
-        !self.items.is_empty()
+        !self.names.is_empty()
     }
+}
+
+/// The name and the visibility of an item that has both.
+pub(crate) fn named(item: &Item) -> Option<(&Ident, &Visibility)> {
+    Some(match item {
+        Item::Const(item) => (&item.ident, &item.vis),
+        Item::Enum(item) => (&item.ident, &item.vis),
+        Item::Fn(item) => (&item.sig.ident, &item.vis),
+        Item::Static(item) => (&item.ident, &item.vis),
+        Item::Struct(item) => (&item.ident, &item.vis),
+        Item::Trait(item) => (&item.ident, &item.vis),
+        Item::TraitAlias(item) => (&item.ident, &item.vis),
+        Item::Type(item) => (&item.ident, &item.vis),
+        Item::Union(item) => (&item.ident, &item.vis),
+        _ => return None,
+    })
 }
 
 /// The names that `item` defines: a macro may be given several definitions.
 fn names_of(item: &Item) -> Vec<String> {
-    let name = match item {
-        Item::Const(item) => &item.ident,
-        Item::Enum(item) => &item.ident,
-        Item::Fn(item) => &item.sig.ident,
-        Item::Static(item) => &item.ident,
-        Item::Struct(item) => &item.ident,
-        Item::Trait(item) => &item.ident,
-        Item::TraitAlias(item) => &item.ident,
-        Item::Type(item) => &item.ident,
-        Item::Union(item) => &item.ident,
-        Item::Macro(syn::ItemMacro { ident: Some(name), .. }) => name,
+    match item {
+        Item::Macro(syn::ItemMacro { ident: Some(name), .. }) => vec![name.to_string()],
         Item::Macro(item) => {
             let tokens: Vec<_> = item.mac.tokens.clone().into_iter().collect();
-            let inside = definitions_among(&tokens).into_iter();
-            return inside.map(|definition| definition.name).collect();
+            definitions_among(&tokens).into_iter().map(|definition| definition.name).collect()
         }
-        _ => return Vec::new(),
-    };
-    vec![name.to_string()]
+        item => named(item).map(|(name, _)| name.to_string()).into_iter().collect(),
+    }
 }
 
 /// The place of a module in its tree.
@@ -380,6 +428,21 @@ mod tests {
             ("a.rs", ""),
         ]);
         assert_eq!(files_of(&tree), ["lib.rs", "u.rs", "w.rs", "a.rs", "lib.rs"]);
+    }
+
+    /// `f::g` was the function `f` too, as if a path went on in a function.
+    #[test]
+    fn path_through_a_module_misses_the_function_of_its_name() {
+        let tree = tree(&[
+            ("lib.rs", "mod f; pub use f::{f, g};"),
+            ("f.rs", "pub fn f() {} pub fn g() {} pub enum E { V }"),
+        ]);
+        let found = |path: &str| {
+            let segments = path.split("::").map(str::to_owned).collect();
+            tree.resolve(ROOT, &Written { segments, absolute: false, line: 0 })
+        };
+        assert_eq!(found("f::g"), BTreeSet::from([Found::Item(1, "g".to_owned())]));
+        assert_eq!(found("f::E::V"), BTreeSet::from([Found::Item(1, "E".to_owned())]));
     }
 
     #[test]

@@ -14,22 +14,27 @@ pub(crate) fn without_tests(mut file: syn::File) -> syn::File {
 /// Whether `attributes` leave their node to tests alone: `#[test]`, and a `cfg` that cannot
 /// hold without `test`.
 pub(crate) fn is_test_only(attributes: &[Attribute]) -> bool {
+    is_only_for(&["test"], attributes)
+}
+
+/// Whether `attributes` leave their node to builds under one of `names` alone.
+pub(crate) fn is_only_for(names: &[&str], attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
-        let condition = || attribute.parse_args::<Meta>().is_ok_and(|meta| needs_test(&meta));
+        let condition = || attribute.parse_args::<Meta>().is_ok_and(|meta| needs(names, &meta));
         attribute.path().is_ident("test") || attribute.path().is_ident("cfg") && condition()
     })
 }
 
-fn needs_test(condition: &Meta) -> bool {
+fn needs(names: &[&str], condition: &Meta) -> bool {
     match condition {
-        Meta::Path(path) => path.is_ident("test"),
+        Meta::Path(path) => names.iter().any(|name| path.is_ident(name)),
         Meta::NameValue(_) => false,
         Meta::List(list) => {
             let parts = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
             let parts = parts.unwrap_or_default();
             let any = list.path.is_ident("any") && !parts.is_empty();
-            any && parts.iter().all(needs_test)
-                || list.path.is_ident("all") && parts.iter().any(needs_test)
+            any && parts.iter().all(|part| needs(names, part))
+                || list.path.is_ident("all") && parts.iter().any(|part| needs(names, part))
         }
     }
 }
