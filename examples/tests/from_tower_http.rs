@@ -1,9 +1,36 @@
-//! Holds the comparison with tower-http to its list of differences.
+//! Holds the comparison with tower-http to its list of differences, and `docs/from-tower-http.md`
+//! to the comparison.
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
+use std::collections::BTreeSet;
+
 /// The output of `beside_tower_http` as it is expected.
-#[cfg(unix)]
 const EXPECTED: &str = include_str!("beside_tower_http.txt");
+const PAGE: &str = include_str!("../../docs/from-tower-http.md");
+/// The code that builds the services of the comparison.
+const PAIRS: &str = include_str!("../src/bin/beside_tower_http/pairs.rs");
+
+/// The methods of `ServeDir` and `ServeFile` in tower-http 0.7.1.
+const METHODS: [&str; 18] = [
+    "ServeDir::new",
+    "ServeDir::with_backend",
+    "ServeFile::new",
+    "ServeFile::new_with_mime",
+    ".append_index_html_on_directories",
+    ".redirect_to_trailing_slash",
+    ".html_as_default_extension",
+    ".redirect_path_prefix",
+    ".with_buf_chunk_size",
+    ".ignore_multi_range_requests",
+    ".precompressed_gzip",
+    ".precompressed_br",
+    ".precompressed_deflate",
+    ".precompressed_zstd",
+    ".fallback",
+    ".not_found_service",
+    ".call_fallback_on_method_not_allowed",
+    ".try_call",
+];
 
 /// Links need a Unix.
 #[cfg(unix)]
@@ -22,4 +49,70 @@ fn comparison_differs_exactly_as_listed() {
     assert_eq!(found.lines().count(), EXPECTED.lines().count());
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {complaint}", output.status);
+}
+
+/// The reasons in the list: the words behind the statuses.
+fn reasons() -> BTreeSet<&'static str> {
+    let named = EXPECTED.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = named.flat_map(|line| line.split_once(": ").unwrap().1.split(", "));
+    names.filter(|name| *name != "the same").collect()
+}
+
+/// The cells of each row of the page's tables below the heading `section`.
+fn rows(section: &str) -> Vec<Vec<&'static str>> {
+    let heading = format!("## {section}\n");
+    let from = PAGE.split_once(heading.as_str()).unwrap().1;
+    let section = from.split("\n## ").next().unwrap();
+    let lines = section.lines().filter(|line| line.starts_with("| `"));
+    lines.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+/// The pieces of code in a cell.
+fn code(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn page_has_the_reasons_of_the_comparison_and_no_other() {
+    let rows = rows("What differs, and why");
+    let named: Vec<&str> = rows.iter().flat_map(|row| code(row[0])).collect();
+    let unique: BTreeSet<&str> = named.iter().copied().collect();
+    assert_eq!(unique.len(), named.len(), "a reason stands there twice");
+    assert_eq!(unique, reasons());
+}
+
+#[test]
+fn page_has_the_totals_of_the_comparison() {
+    let totals = EXPECTED.lines().find(|line| line.contains(" requests. ")).unwrap();
+    let (requests, rest) = totals.split_once(" requests. ").unwrap();
+    let (same, _) = rest.split_once(' ').unwrap();
+    let page = PAGE.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(page.contains(&format!("the same {requests} requests to both")), "{requests}");
+    assert!(page.contains(&format!("{same} requests get the same status")), "{same}");
+}
+
+#[test]
+fn page_has_every_method_of_tower_http() {
+    let rows = [rows("ServeDir"), rows("ServeFile")].concat();
+    let left: Vec<&str> = rows.iter().flat_map(|row| code(row[0])).collect();
+    for method in METHODS {
+        let call = format!("{method}(");
+        assert!(left.iter().any(|code| code.starts_with(&call)), "{method} is not on the page");
+    }
+}
+
+#[test]
+fn page_quotes_code_that_is_compiled() {
+    let bare = |code: &str| code.split_whitespace().collect::<String>();
+    let compiled = bare(PAIRS);
+    let rows = [rows("ServeDir"), rows("ServeFile")].concat();
+    for code in rows.iter().flat_map(|row| code(row[0])) {
+        assert!(compiled.contains(&bare(code)), "pairs.rs does not have {code}");
+    }
+}
+
+#[test]
+fn missing_directory_is_an_error_of_ours_alone() {
+    let _ = tower_http::services::ServeDir::new("no/such/directory");
+    assert!(cachecompress::Directory::new("no/such/directory").is_err());
 }

@@ -1,4 +1,6 @@
 //! Every way to build a `ServeDir` or a `ServeFile`, beside ours.
+//!
+//! `docs/from-tower-http.md` quotes this file.
 
 use std::convert::Infallible;
 

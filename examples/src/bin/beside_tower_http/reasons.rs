@@ -1,4 +1,4 @@
-//! The reasons for which two answers differ. The list names them.
+//! The reasons for which two answers differ. `docs/from-tower-http.md` explains each of them.
 
 use crate::ask::{Answer, Ask};
 use crate::compare::Difference;
