@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use cachecompress::{Memory, ServeCompressed};
+
 /// The output of `beside_tower_http` as it is expected.
 const EXPECTED: &str = include_str!("beside_tower_http.txt");
 const PAGE: &str = include_str!("../../docs/from-tower-http.md");
@@ -31,6 +33,19 @@ const METHODS: [&str; 18] = [
     ".call_fallback_on_method_not_allowed",
     ".try_call",
 ];
+
+/// The methods that tower-http has no like of, as the page quotes them.
+#[test]
+fn methods_besides_are_accepted_by_the_builder() {
+    let builder = ServeCompressed::builder(Memory::new())
+        .default_cache_control("no-cache")
+        .immutable(true)
+        .immutable_paths("assets/**")
+        .header("**/*.json", "access-control-allow-origin", "*")
+        .exclude("**/*.map")
+        .spa(true);
+    assert!(builder.build().is_ok());
+}
 
 /// Links need a Unix.
 #[cfg(unix)]
@@ -106,7 +121,15 @@ fn page_quotes_code_that_is_compiled() {
     let bare = |code: &str| code.split_whitespace().collect::<String>();
     let compiled = bare(PAIRS);
     let rows = [rows("ServeDir"), rows("ServeFile")].concat();
-    for code in rows.iter().flat_map(|row| code(row[0])) {
+    let cells = rows.iter().flat_map(|row| [row[0], row[1]]).flat_map(code);
+    let besides = PAGE.split_once("## What we have besides\n").unwrap().1;
+    let besides = besides.split("\n## ").next().unwrap();
+    let here = bare(include_str!("from_tower_http.rs"));
+    for code in code(besides).filter(|code| code.starts_with('.')) {
+        assert!(here.contains(&bare(code)), "this file does not have {code}");
+    }
+    let blocks = PAGE.split("```rust\n").skip(1).filter_map(|rest| rest.split("```").next());
+    for code in cells.chain(blocks) {
         assert!(compiled.contains(&bare(code)), "pairs.rs does not have {code}");
     }
 }

@@ -7,8 +7,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use cachecompress::{Body, Directory, ServeCompressed};
 use cachecompress_examples::StartError;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use tower::{ServiceExt as _, service_fn};
@@ -50,6 +49,7 @@ pub(crate) fn all() -> Result<Vec<Pair>, StartError> {
         precompressed,
         fallback,
         not_found_service,
+        not_found_service_of_the_program,
         call_fallback_on_method_not_allowed,
         try_call,
         with_backend,
@@ -69,16 +69,15 @@ fn pair(name: &'static str, theirs: Side, ours: Side, asks: &[&[&'static str]]) 
 
 fn new() -> Built {
     let theirs = ServeDir::new("dist");
-    let ours = ServeCompressed::builder(Directory::new("dist")?).build()?;
+    let ours = ServeCompressed::new("dist")?;
     let asks = [EVERYDAY, CONDITIONS, RANGES];
     Ok(pair("ServeDir::new", Side::new(theirs), Side::new(ours), &asks))
 }
 
 fn new_after_a_redeploy() -> Built {
     let theirs = |directory| Side::new(ServeDir::new(directory));
-    let ours = |directory| -> Result<_, StartError> {
-        Ok(Side::new(ServeCompressed::builder(Directory::new(directory)?).build()?))
-    };
+    let ours =
+        |directory| -> Result<_, StartError> { Ok(Side::new(ServeCompressed::new(directory)?)) };
     let earlier = (theirs("dist"), ours("dist")?);
     let now = pair(
         "ServeDir::new, after a redeploy",
@@ -91,7 +90,7 @@ fn new_after_a_redeploy() -> Built {
 
 fn append_index_html_on_directories() -> Built {
     let theirs = ServeDir::new("dist").append_index_html_on_directories(false);
-    let ours = ServeCompressed::builder(Directory::new("dist")?).index([]).build()?;
+    let ours = ServeCompressed::builder(Directory::new("dist")?).index([""; 0]).build()?;
     Ok(pair(
         "append_index_html_on_directories(false)",
         Side::new(theirs),
@@ -102,7 +101,7 @@ fn append_index_html_on_directories() -> Built {
 
 fn redirect_to_trailing_slash() -> Built {
     let theirs = ServeDir::new("dist").redirect_to_trailing_slash(false);
-    let ours = ServeCompressed::builder(Directory::new("dist")?).build()?;
+    let ours = ServeCompressed::new("dist")?;
     Ok(pair(
         "redirect_to_trailing_slash(false)",
         Side::new(theirs),
@@ -113,7 +112,7 @@ fn redirect_to_trailing_slash() -> Built {
 
 fn html_as_default_extension() -> Built {
     let theirs = ServeDir::new("dist").html_as_default_extension(true);
-    let files = ServeCompressed::builder(Directory::new("dist")?).build()?;
+    let files = ServeCompressed::new("dist")?;
     let pages = files.clone();
     let ours = files.fallback(service_fn(move |request| page(pages.clone(), request)));
     Ok(pair("html_as_default_extension(true)", Side::new(theirs), Side::new(ours), &[PAGES]))
@@ -137,7 +136,7 @@ async fn page(
 
 fn redirect_path_prefix() -> Built {
     let theirs = ServeDir::new("dist").redirect_path_prefix("/static");
-    let ours = ServeCompressed::builder(Directory::new("dist")?).build()?;
+    let ours = ServeCompressed::new("dist")?;
     let nested =
         pair("redirect_path_prefix(\"/static\")", Side::new(theirs), Side::new(ours), &[REDIRECTS]);
     Ok(Pair { mount: "/static", ..nested })
@@ -145,14 +144,14 @@ fn redirect_path_prefix() -> Built {
 
 fn with_buf_chunk_size() -> Built {
     let theirs = ServeDir::new("dist").with_buf_chunk_size(1024);
-    let ours = ServeCompressed::builder(Directory::new("dist")?).build()?;
+    let ours = ServeCompressed::new("dist")?;
     let asks: &[&str] = &["GET /tides.json", "GET /tides.json | range: bytes=1000-9999"];
     Ok(pair("with_buf_chunk_size(1024)", Side::new(theirs), Side::new(ours), &[asks]))
 }
 
 fn ignore_multi_range_requests() -> Built {
     let theirs = ServeDir::new("dist").ignore_multi_range_requests(true);
-    let ours = ServeCompressed::builder(Directory::new("dist")?).build()?;
+    let ours = ServeCompressed::new("dist")?;
     Ok(pair(
         "ignore_multi_range_requests(true)",
         Side::new(theirs),
@@ -167,7 +166,7 @@ fn precompressed() -> Built {
         .precompressed_br()
         .precompressed_deflate()
         .precompressed_zstd();
-    let ours = ServeCompressed::builder(Directory::new("siblings")?).build()?;
+    let ours = ServeCompressed::new("siblings")?;
     Ok(pair("precompressed_gzip() and its kin", Side::new(theirs), Side::new(ours), &[SIBLINGS]))
 }
 
@@ -178,51 +177,30 @@ async fn missing(request: Request<()>) -> Result<Response<Full<Bytes>>, Infallib
 
 fn fallback() -> Built {
     let theirs = ServeDir::new("dist").fallback(service_fn(missing));
-    let ours =
-        ServeCompressed::builder(Directory::new("dist")?).build()?.fallback(service_fn(missing));
+    let ours = ServeCompressed::new("dist")?.fallback(service_fn(missing));
     Ok(pair("fallback(service)", Side::new(theirs), Side::new(ours), &[MISSING]))
 }
 
 fn not_found_service() -> Built {
     let theirs = ServeDir::new("dist").not_found_service(ServeFile::new("dist/404.html"));
-    let files = ServeCompressed::builder(Directory::new("dist")?).build()?;
-    let pages = files.clone();
-    let ours = files.fallback(service_fn(move |request: Request<()>| {
-        let pages = pages.clone();
-        async move {
-            let mut parts = request.into_parts().0;
-            let accepted = parts.headers.remove("accept-encoding");
-            parts.headers.clear();
-            parts.headers.extend(accepted.map(|value| (http::header::ACCEPT_ENCODING, value)));
-            let mut response = pages.serve("404.html", &parts).await;
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            Ok::<_, Infallible>(response)
-        }
-    }));
+    let ours = ServeCompressed::builder(Directory::new("dist")?).not_found("404.html").build()?;
     Ok(pair("not_found_service(ServeFile)", Side::new(theirs), Side::new(ours), &[MISSING]))
+}
+
+fn not_found_service_of_the_program() -> Built {
+    let theirs = ServeDir::new("dist").not_found_service(service_fn(missing));
+    let ours = ServeCompressed::new("dist")?.not_found_service(service_fn(missing));
+    Ok(pair("not_found_service(service)", Side::new(theirs), Side::new(ours), &[MISSING]))
 }
 
 fn call_fallback_on_method_not_allowed() -> Built {
     let theirs = ServeDir::new("dist")
         .fallback(service_fn(missing))
         .call_fallback_on_method_not_allowed(true);
-    let ours =
-        ServeCompressed::builder(Directory::new("dist")?).build()?.fallback(service_fn(missing));
-    let ours = service_fn(move |request: Request<()>| {
-        let ours = ours.clone();
-        async move {
-            Ok::<_, Infallible>(match *request.method() {
-                Method::GET | Method::HEAD => {
-                    let Ok(response) = ours.oneshot(request).await;
-                    response.map(BodyExt::boxed_unsync)
-                }
-                _ => {
-                    let Ok(response) = missing(request).await;
-                    response.map(|body| body.map_err(|never| match never {}).boxed_unsync())
-                }
-            })
-        }
-    });
+    let ours = ServeCompressed::builder(Directory::new("dist")?)
+        .call_fallback_on_method_not_allowed(true)
+        .build()?
+        .fallback(service_fn(missing));
     Ok(pair(
         "call_fallback_on_method_not_allowed(true)",
         Side::new(theirs),
@@ -271,23 +249,16 @@ fn with_backend() -> Built {
 
 fn file() -> Built {
     let theirs = ServeFile::new("dist/index.html");
-    let ours = ServeCompressed::builder(Directory::new("dist")?).build()?;
-    let ours = service_fn(move |request: Request<()>| {
-        let ours = ours.clone();
-        async move { Ok::<_, Infallible>(ours.serve("index.html", &request.into_parts().0).await) }
-    });
+    let ours = ServeCompressed::file("dist/index.html")?;
     Ok(pair("ServeFile::new", Side::new(theirs), Side::new(ours), &[ONE_FILE]))
 }
 
 fn file_new_with_mime() -> Built {
     let theirs = ServeFile::new_with_mime("dist/LICENSE", &mime::TEXT_PLAIN_UTF_8);
     let ours = ServeCompressed::builder(Directory::new("dist")?)
-        .header("LICENSE", CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))
+        .only("LICENSE")
+        .header("LICENSE", "content-type", "text/plain; charset=utf-8")
         .build()?;
-    let ours = service_fn(move |request: Request<()>| {
-        let ours = ours.clone();
-        async move { Ok::<_, Infallible>(ours.serve("LICENSE", &request.into_parts().0).await) }
-    });
     let asks: &[&str] = &["GET /", "GET / | accept-encoding: gzip"];
     Ok(pair("ServeFile::new_with_mime", Side::new(theirs), Side::new(ours), &[asks]))
 }
@@ -300,10 +271,6 @@ fn file_with_siblings() -> Built {
         .precompressed_zstd()
         .with_buf_chunk_size(1024)
         .ignore_multi_range_requests(true);
-    let ours = ServeCompressed::builder(Directory::new("siblings")?).build()?;
-    let ours = service_fn(move |request: Request<()>| {
-        let ours = ours.clone();
-        async move { Ok::<_, Infallible>(ours.serve("style.css", &request.into_parts().0).await) }
-    });
+    let ours = ServeCompressed::file("siblings/style.css")?;
     Ok(pair("ServeFile, other methods", Side::new(theirs), Side::new(ours), &[ONE_FILE]))
 }
