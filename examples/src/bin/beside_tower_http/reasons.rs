@@ -124,6 +124,11 @@ static REASONS: &[Reason] = &[
             ])
             && case.theirs.body.len() < case.ours.body.len()
     }),
+    here("bare-error-page", |case| {
+        case.ours.status == 404
+            && case.ours.field("content-type").starts_with("text/html")
+            && case.is_one_of(&["accept-ranges", "etag", "last-modified"])
+    }),
     everywhere("error-text", |case| {
         (case.ours.status.is_client_error() || case.ours.status.is_server_error())
             && case.is_one_of(&["body", "content-length", "content-type"])

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use cachecompress::semantics::SourcePath;
+use cachecompress::SourcePath;
 use cachecompress::source::{Found, SourceFile};
 use cachecompress::{Error, ErrorKind, Source};
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
@@ -37,7 +37,7 @@ impl Source for Shelf {
             return Ok(Found::Directory);
         }
         match look_up(&path.to_string_lossy()) {
-            Ok(text) => Ok(Found::File(SourceFile::new(text).modified(modified()))),
+            Ok(text) => Ok(Found::File(SourceFile::from_bytes(text).modified(modified()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Err(Error::new(ErrorKind::PermissionDenied, "the file is locked").with_cause(error))
