@@ -23,14 +23,15 @@
 //! # if cfg!(not(feature = "gzip")) { return Ok(()) }
 //! let service = ServeCompressed::builder(Memory::new().file("hello.txt", "Hello! ".repeat(1000)))
 //!     .cache(Cache::in_memory(1 << 20)) // on disk: `Cache::builder("/var/cache/app").build()?`
-//! #   .patience(std::time::Duration::from_secs(30))
 //!     .build()?;
 //!
 //! // With axum: `Router::new().nest_service("/files", service)`. Here are two requests by hand.
-//! let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+//! let runtime = tokio::runtime::Builder::new_current_thread().build()?;
 //! runtime.block_on(async {
 //!     for cache_status in ["cachecompress; fwd=miss; stored", "cachecompress; hit"] {
-//!         let request = Request::get("/hello.txt").header(header::ACCEPT_ENCODING, "gzip");
+//!         // A client that refuses identity waits as long as it takes.
+//!         let accept = "gzip, identity;q=0";
+//!         let request = Request::get("/hello.txt").header(header::ACCEPT_ENCODING, accept);
 //!         let response = service.clone().oneshot(request.body(())?).await?;
 //!         assert_eq!(response.headers()[header::CONTENT_ENCODING], "gzip");
 //!         assert_eq!(response.headers()["cache-status"], cache_status);
@@ -42,9 +43,12 @@
 //! # }
 //! ```
 //!
+//! [`ServeCompressed::new`] serves a directory with all defaults, and [`ServeCompressed::file`] one
+//! file for every path.
+//!
 //! The repository's `examples/` has whole programs: axum with an embedded user interface, axum
-//! whose files go out by `sendfile`, a download server whose handler checks a token, and hyper
-//! without a framework.
+//! whose files go out by `sendfile`, a download server whose handler checks a token, hyper without a
+//! framework, and tower-http's file services beside these.
 //!
 //! # Sources
 //!
@@ -55,14 +59,51 @@
 //! | [`Memory`] | made by the program |
 //! | [`Overlay`] | those of several sources; the first that has a path decides |
 //!
-//! A program may implement [`Source`] for its own store. The SHA-256 of its bytes identifies a
-//! file, and not its name or time, so equal files share one entry. Files of a directory may change
-//! at any moment. The service looks each up again when the last lookup is older than
-//! [`revalidate`](Builder::revalidate). A body never mixes two versions.
+//! The SHA-256 of its bytes identifies a file, and not its name or time, so equal files share one
+//! entry. Files of a directory may change at any moment. The service looks each up again when the
+//! last lookup is older than [`revalidate`](Builder::revalidate). A body never mixes two versions.
+//!
+//! A program may implement [`Source`] for its own store. Its files are bytes, open files
+//! ([`SourceFile::from_file`](source::SourceFile::from_file)), or files of a disk of its own:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::sync::{Arc, RwLock};
+//!
+//! use cachecompress::source::{Found, SourceFile};
+//! use cachecompress::{Error, ServeCompressed, Source, SourcePath};
+//!
+//! /// Files that the program changes while they are served.
+//! #[derive(Clone, Debug, Default)]
+//! struct Shelf(Arc<RwLock<BTreeMap<String, String>>>);
+//!
+//! impl Source for Shelf {
+//!     fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+//!         let files = self.0.read().unwrap();
+//!         Ok(match path.as_str().and_then(|path| files.get(path)) {
+//!             Some(text) => Found::File(SourceFile::from_bytes(text.clone())),
+//!             None if path.is_root() => Found::Directory,
+//!             None => Found::Nothing,
+//!         })
+//!     }
+//!
+//!     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+//!         self.0.read().unwrap().keys().map(|path| path.parse()).collect()
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Error> {
+//! let shelf = Shelf::default();
+//! let service = ServeCompressed::builder(shelf.clone()).build()?;
+//! shelf.0.write().unwrap().insert("today.txt".to_owned(), "Sunny".to_owned());
+//! # let _ = service;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! [`ServeCompressed::serve`] is for handlers that choose the file themselves, after a check of the
-//! client. A [`RequestOptions`] in the request's extensions overrides codings and fields for one
-//! response.
+//! client, and [`ServeCompressed::serve_source`] for those that have its bytes. A
+//! [`RequestOptions`] in the request's extensions overrides codings and fields for one response.
 //!
 //! # The cache
 //!
@@ -73,7 +114,7 @@
 //!
 //! Every encode is decoded again and compared with its source before it is published
 //! ([`prove`](Builder::prove)), and before its last bytes are sent. So an encoder's fault ends as a
-//! broken connection, never as a wrong file. [`ServeCompressed::warm`] fills the cache ahead.
+//! broken connection, never as a wrong file. [`ServeCompressed::warm_with`] fills the cache ahead.
 //!
 //! # Codings
 //!
@@ -171,21 +212,21 @@
 //! The library sends no `Cache-Control` of its own. The later in this list wins:
 //!
 //! - [`Builder::default_cache_control`] sets one for all files.
-//! - [`Builder::immutable`] marks names that carry a hash (`app.3f9c2b1a.js`) as good for a year.
+//! - [`Builder::immutable`] marks names that carry a hash (`app.3f9c2b1a.js`) as good for a year, and
+//!   [`Builder::immutable_paths`] those that match a glob.
 //! - [`Builder::header`] adds any field by path glob.
 //! - [`RequestOptions::header`] adds any field to one response.
 //!
 //! ```
 //! use cachecompress::{Memory, ServeCompressed};
-//! use http::HeaderValue;
-//! use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+//! use http::header::CACHE_CONTROL;
 //!
 //! # fn main() -> Result<(), cachecompress::Error> {
 //! let service = ServeCompressed::builder(Memory::new().file("fonts/a.ttf", "…"))
-//!     .default_cache_control(HeaderValue::from_static("no-cache"))
+//!     .default_cache_control("no-cache")
 //!     .immutable(true)
-//!     .header("fonts/**", CACHE_CONTROL, HeaderValue::from_static("max-age=86400"))
-//!     .header("**/*.json", ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
+//!     .header("fonts/**", CACHE_CONTROL, "max-age=86400")
+//!     .header("**/*.json", "access-control-allow-origin", "*")
 //!     .original_length(true) // X-Original-Content-Length, for progress bars
 //!     .build()?;
 //! # let _ = service;
@@ -200,7 +241,8 @@
 //! | `GET`, `HEAD` of a file | 200; 206, 304, 406, 412 or 416 as the request's fields require |
 //! | of `/dir` | 308 to `./dir/`, relative, so that it works beneath any prefix |
 //! | of `/dir/` | its `index.html`; without one, as for nothing |
-//! | of nothing | 404, the [fallback](ServeCompressed::fallback), or for a navigation with [`Builder::spa`] the index |
+//! | of nothing | for a navigation with [`Builder::spa`] the index; else the [fallback](ServeCompressed::fallback), or 404, with the page of [`Builder::not_found`] |
+//! | of a path that [`Builder::exclude`] hides | as of nothing |
 //! | of a path that cannot be decoded | 400 |
 //! | `OPTIONS` | 204 with `Allow` |
 //! | other methods | 405 with `Allow` |
@@ -208,7 +250,8 @@
 //! Entity tags are strong and name content and coding. They are known before the first encoded
 //! byte, so a download that broke off can be resumed in its coding. Every response of a type that
 //! may be compressed carries `Vary: Accept-Encoding`. `Cache-Status` (RFC 9211) tells the outcome,
-//! and [`Body::served`] tells it to layers around:
+//! and [`Body::served`] tells it to layers around. Behind an axum `Router`, which hides the type of the
+//! body, [`Builder::served_extension`] does so.
 //!
 //! | `Cache-Status: cachecompress; …` | [`Outcome`] | meaning |
 //! |---|---|---|
@@ -236,11 +279,24 @@
 //!
 //! # The runtime
 //!
-//! The futures of the service need tokio, of either flavour, with timers enabled (`enable_time`).
-//! They wait with timers for as long as their [`patience`](Builder::patience). [`Builder::build`]
-//! needs no runtime. No long work runs on the runtime's threads. The library starts threads of its
-//! own, lazily, and ends them with the last handle. [`ServeCompressed::shutdown`] lets encodes
-//! finish first, or gives them up.
+//! The service runs on every executor, and so does [`Builder::build`] without one. Its waits are real
+//! time: a test that pauses tokio's clock does not end the [`patience`](Builder::patience). No long
+//! work runs on the runtime's threads. The library starts threads of its own, lazily, and ends them
+//! with the last handle. [`ServeCompressed::shutdown`] lets encodes finish first, or gives them up.
+//!
+//! # Unoptimised builds
+//!
+//! Encoders are slow without optimisation, so in a debug build the first request for a file often
+//! gets identity (`detail=patience`), and a later one the coding. These lines in the program's
+//! `Cargo.toml` optimise its dependencies and nothing of its own:
+//!
+//! ```toml
+//! [profile.dev.package."*"]
+//! opt-level = 3
+//! ```
+//!
+//! A test that needs the coding at the first request sets a longer patience, or refuses identity
+//! (`Accept-Encoding: gzip, identity;q=0`).
 //!
 //! # Limits and defaults
 //!

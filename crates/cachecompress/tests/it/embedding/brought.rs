@@ -8,7 +8,9 @@
 )]
 
 use std::fs::{self, File};
+use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
 
 use cachecompress::source::SourceFile;
 use cachecompress::{Digest, Memory, RequestOptions, ServeCompressed};
@@ -125,14 +127,35 @@ fn paused_clock_does_not_end_patience() {
     });
 }
 
+/// An executor of a few lines, which has neither timers nor any other part of tokio.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(std::thread::Thread);
+
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
 #[test]
-fn service_needs_no_timers_of_the_runtime() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
+fn service_runs_on_any_executor() {
+    block_on(async {
         let service = service();
         let bytes = hex(700_000, 6);
         let answer = serve(&service, SourceFile::from_bytes(bytes.clone()), &GZIP).await;
         assert!(answer.decoded() == bytes);
+        assert!(serve(&service, SourceFile::from_bytes(bytes.clone()), &[]).await.bytes() == bytes);
+        service.warm_with(cachecompress::WarmOptions::new(), |_| {}).await.unwrap();
         service.shutdown(cachecompress::Shutdown::Finish).await;
     });
 }
