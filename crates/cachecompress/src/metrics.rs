@@ -52,6 +52,18 @@ impl Outcome {
 }
 
 /// A snapshot of a service's counters and gauges.
+///
+/// ```
+/// use cachecompress::ServeCompressed;
+///
+/// /// The text that Prometheus reads.
+/// fn requests(service: &ServeCompressed) -> String {
+///     let lines = service.metrics().requests.into_iter().map(|(outcome, count)| {
+///         format!("files_requests_total{{outcome=\"{}\"}} {count}\n", outcome.as_str())
+///     });
+///     lines.collect()
+/// }
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Metrics {

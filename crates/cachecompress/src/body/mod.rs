@@ -73,7 +73,20 @@ impl Body {
     /// itself.
     ///
     /// They stand here and not among the response's extensions, because those cost three
-    /// allocations a response.
+    /// allocations a response ([`Builder::served_extension`](crate::Builder::served_extension)).
+    ///
+    /// ```
+    /// use cachecompress::{Body, Outcome};
+    /// use http::Response;
+    ///
+    /// /// A layer around the service, as by `tower::ServiceExt::map_response`.
+    /// fn log(response: Response<Body>) -> Response<Body> {
+    ///     if let Some(served) = response.body().served() {
+    ///         println!("{} as {}", served.outcome.map_or("", Outcome::as_str), served.coding);
+    ///     }
+    ///     response
+    /// }
+    /// ```
     #[must_use]
     pub fn served(&self) -> Option<&Served> {
         self.served.as_deref()

@@ -27,6 +27,21 @@ impl Cache {
     /// Starts to build a cache in the directory `root`, which need not exist.
     ///
     /// The library never chooses a directory by itself. Defaults: 1 GiB, 1,000,000 entries.
+    ///
+    /// ```
+    /// use cachecompress::{Cache, Memory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # std::env::set_current_dir(directory.path())?;
+    /// let cache = Cache::builder("cache/app").max_bytes(500 << 20).build()?;
+    /// // Services may share it.
+    /// let site = ServeCompressed::builder(Memory::new()).cache(cache.clone()).build()?;
+    /// let downloads = ServeCompressed::builder(Memory::new()).cache(cache).build()?;
+    /// # let _ = (site, downloads);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(root: impl Into<PathBuf>) -> CacheBuilder {
         CacheBuilder {
             disk: Arc::new(RealDisk),

@@ -48,6 +48,21 @@ enum Place {
 }
 
 /// The choice among codings that a client accepts equally well.
+///
+/// ```
+/// use cachecompress::{ContentCoding, Memory, Preference, ServeCompressed};
+///
+/// # fn main() -> Result<(), cachecompress::Error> {
+/// # if cfg!(not(all(feature = "gzip", feature = "zstd"))) { return Ok(()) }
+/// let order = Preference::List(vec![ContentCoding::ZSTD, ContentCoding::GZIP]);
+/// let service = ServeCompressed::builder(Memory::new())
+///     .preference(order)
+///     .level(ContentCoding::ZSTD, 9)
+///     .build()?;
+/// # let _ = service;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preference {

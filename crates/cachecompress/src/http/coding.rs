@@ -36,6 +36,14 @@ impl ContentCoding {
 
     /// Parses a coding; `x-gzip` means `gzip` (RFC 9110 §8.4.1.3).
     ///
+    /// ```
+    /// use cachecompress::ContentCoding;
+    ///
+    /// assert_eq!(ContentCoding::new("GZIP")?, ContentCoding::GZIP);
+    /// assert!(ContentCoding::new("no token").is_err());
+    /// # Ok::<(), cachecompress::InvalidCoding>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`InvalidCoding`] if `text` is empty, longer than 32 bytes or no token.

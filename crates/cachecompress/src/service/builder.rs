@@ -174,6 +174,19 @@ impl<F> Builder<F> {
     /// - The time begins once the file's digest is known.
     /// - After it the response is identity (`detail=patience`), and the encode goes on.
     /// - A request that refuses identity waits as long as it takes.
+    /// - Builds without optimisation are [slow](crate#unoptimised-builds).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use cachecompress::{Memory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let builder = ServeCompressed::builder(Memory::new()).patience(Duration::from_millis(200));
+    /// # let _ = builder.build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// Default: 50 ms.
     pub fn patience(mut self, patience: Duration) -> Self {
@@ -223,6 +236,17 @@ impl<F> Builder<F> {
     /// - A navigation has `Sec-Fetch-Mode: navigate`, or `text/html` in `Accept` if it lacks that
     ///   field.
     /// - `Vary` names both fields.
+    ///
+    /// ```
+    /// use cachecompress::{Memory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let files = Memory::new().file("index.html", "<div id=app>").file("app.js", "run()");
+    /// let service = ServeCompressed::builder(files).spa(true).build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// Default: `false`.
     pub fn spa(mut self, spa: bool) -> Self {
@@ -438,6 +462,23 @@ impl<F> Builder<F> {
     /// Layers around an axum `Router` find it there, as the router hides the type of the body, and
     /// so [`Body::served`](crate::Body::served). It costs three allocations a response. Default:
     /// `false`.
+    ///
+    /// ```
+    /// use cachecompress::{Memory, Outcome, ServeCompressed, Served};
+    /// use http::Request;
+    /// use tower::ServiceExt as _;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let files = Memory::new().file("a.txt", "a");
+    /// let service = ServeCompressed::builder(files).served_extension(true).build()?;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// let response = service.oneshot(Request::get("/a.txt").body(())?).await?;
+    /// let served = response.extensions().get::<Served>();
+    /// assert_eq!(served.and_then(|served| served.outcome), Some(Outcome::Identity));
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
     pub fn served_extension(mut self, served_extension: bool) -> Self {
         self.settings.rules.exposes_served = served_extension;
         self

@@ -20,6 +20,18 @@ use crate::limits::DIRECTORY_DEPTH;
 /// - A file that exists and cannot be read is an error, not a missing one.
 /// - The directory may be replaced as a whole, by `rm -rf dist && build` or by changing a
 ///   symlink. The next lookup sees the new one. Until there is a new one, the old one serves.
+///
+/// ```
+/// use cachecompress::{Directory, ServeCompressed};
+///
+/// # fn main() -> Result<(), cachecompress::Error> {
+/// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap();
+/// let site = Directory::new("site")?.dotfiles(true);
+/// let service = ServeCompressed::builder(site).build()?;
+/// # let _ = service;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Directory {
     disk: Arc<dyn Disk>,

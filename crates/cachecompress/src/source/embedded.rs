@@ -63,6 +63,20 @@ impl Embedded {
     ///
     /// Debug builds of `rust-embed` embed nothing, but read the directory. So does this source then,
     /// at every lookup, and the digest is always that of the bytes just read.
+    ///
+    /// ```
+    /// use cachecompress::{Embedded, ServeCompressed};
+    ///
+    /// #[derive(rust_embed::Embed)]
+    /// #[folder = "tests/site"]
+    /// struct Site;
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let service = ServeCompressed::builder(Embedded::rust_embed::<Site>()).build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "rust-embed")]
     #[must_use]
     pub fn rust_embed<T: rust_embed::Embed>() -> Self {
@@ -70,6 +84,19 @@ impl Embedded {
     }
 
     /// Creates a source of the files that `include_dir!` embedded.
+    ///
+    /// ```
+    /// use cachecompress::{Embedded, ServeCompressed};
+    /// use include_dir::{Dir, include_dir};
+    ///
+    /// static SITE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/tests/site");
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let service = ServeCompressed::builder(Embedded::include_dir(&SITE)).build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "include-dir")]
     #[must_use]
     pub fn include_dir(dir: &'static include_dir::Dir<'static>) -> Self {

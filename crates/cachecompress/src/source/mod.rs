@@ -68,6 +68,21 @@ pub enum Found {
 }
 
 /// A file of a source, open for reading.
+///
+/// ```
+/// use std::time::SystemTime;
+///
+/// use cachecompress::source::SourceFile;
+///
+/// # fn main() -> std::io::Result<()> {
+/// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap();
+/// let page = SourceFile::from_bytes("<!doctype html>").modified(SystemTime::now());
+/// let download = SourceFile::from_file(std::fs::File::open("site/index.html")?)?;
+/// let download = download.media_type("application/octet-stream").entity_tag("release-7");
+/// # let _ = (page, download);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SourceFile {

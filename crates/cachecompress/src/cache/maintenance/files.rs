@@ -19,6 +19,23 @@ use crate::limits::TAG_START;
 /// It creates nothing, starts no thread and evicts nothing, so it can be used beside any number of
 /// processes that serve from the directory. A user that may write to the directory can lead it
 /// astray: it should run as the user that the cache belongs to.
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use cachecompress::cache::{CacheFiles, Care};
+///
+/// /// Names the damaged entries of a cache.
+/// fn check(directory: &str) -> Result<bool, cachecompress::Error> {
+///     let summary = CacheFiles::new(directory).verify(|care| {
+///         if let Care::Damaged { path, damage } = care {
+///             eprintln!("{}: {}", path.display(), damage.as_str());
+///         }
+///         ControlFlow::Continue(())
+///     })?;
+///     Ok(summary.damaged == 0)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct CacheFiles {
     pub(super) disk: Arc<dyn Disk>,
