@@ -29,7 +29,6 @@ use axum::response::Redirect;
 use axum::routing::get;
 use cachecompress::{Embedded, Memory, ServeCompressed, Shutdown};
 use cachecompress_examples::{StartError, cache, interrupt, listen};
-use http::HeaderValue;
 
 #[derive(rust_embed::Embed)]
 #[folder = "site/"]
@@ -59,7 +58,7 @@ async fn main() -> Result<(), StartError> {
         .cache(cache.clone())
         // Names such as `app.3f9c2b1a.js` for good, all others with a question each time.
         .immutable(true)
-        .default_cache_control(HeaderValue::from_static("no-cache"))
+        .default_cache_control("no-cache")
         .build()?;
     let pages = ServeCompressed::builder(Memory::new().file("index.html", INDEX))
         .cache(cache)

@@ -1,8 +1,7 @@
 //! A static file server of hyper and tokio alone, HTTP/1.1 and HTTP/2 on one port.
 //!
 //! - The service is wrapped for hyper, and cloned for each connection: clones share everything.
-//! - What leads nowhere goes to a fallback, which sends the site's own `404.html`, compressed as
-//!   any other file.
+//! - A path that leads nowhere gets the site's own `404.html`, compressed as any other file.
 //! - Header fields go with paths by glob.
 //!
 //! ```sh
@@ -10,13 +9,10 @@
 //! curl -sD- -o /dev/null -H 'accept-encoding: zstd' http://127.0.0.1:3000/tides.json
 //! ```
 
-use std::convert::Infallible;
 use std::time::Duration;
 
-use cachecompress::{Body, Directory, ServeCompressed};
+use cachecompress::{Directory, ServeCompressed};
 use cachecompress_examples::{StartError, cache, directory, listen};
-use http::header::{ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN};
-use http::{HeaderValue, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -27,12 +23,11 @@ async fn main() -> Result<(), StartError> {
     let files = ServeCompressed::builder(Directory::new(site)?)
         .cache(cache()?)
         .immutable(true)
-        .default_cache_control(HeaderValue::from_static("no-cache"))
-        .header("**/*.json", ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))
+        .default_cache_control("no-cache")
+        .header("**/*.json", "access-control-allow-origin", "*")
+        .not_found("404.html")
         .build()?;
-    let pages = files.clone();
-    let site = files.fallback(tower::service_fn(move |request| not_found(pages.clone(), request)));
-    let service = TowerToHyperService::new(site);
+    let service = TowerToHyperService::new(files);
 
     let mut server = auto::Builder::new(TokioExecutor::new());
     // With a timer, hyper gives up on connections that do not finish a request's head in 30 s.
@@ -57,20 +52,4 @@ async fn main() -> Result<(), StartError> {
             }
         });
     }
-}
-
-/// The site's page for what it does not have. Of the request's fields only Accept-Encoding
-/// matters: an error has no ranges, and is never "not modified".
-async fn not_found<B>(
-    pages: ServeCompressed,
-    request: Request<B>,
-) -> Result<Response<Body>, Infallible> {
-    let (mut parts, _body) = request.into_parts();
-    let accepted = std::mem::take(&mut parts.headers);
-    for value in accepted.get_all(ACCEPT_ENCODING) {
-        parts.headers.append(ACCEPT_ENCODING, value.clone());
-    }
-    let mut response = pages.serve("404.html", &parts).await;
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    Ok(response)
 }

@@ -42,12 +42,11 @@ async fn main() -> Result<(), StartError> {
         None => std::env::current_exe()?.parent().ok_or("a program in no folder")?.to_owned(),
     };
     // `private`: what needs a token is not for shared caches.
-    let for_good = HeaderValue::from_static("private, max-age=31536000, immutable");
     let files = ServeCompressed::builder(Directory::new(directory)?)
         .cache(cache()?)
         .original_length(true)
-        .default_cache_control(HeaderValue::from_static("private, no-cache"))
-        .header("releases/**", CACHE_CONTROL, for_good)
+        .default_cache_control("private, no-cache")
+        .header("releases/**", CACHE_CONTROL, "private, max-age=31536000, immutable")
         .build()?;
     let downloads = Downloads { files, token: Digest::of(token.as_bytes()) };
     let app = Router::new().route("/download/{*path}", get(download)).with_state(downloads);
