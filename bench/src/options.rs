@@ -29,7 +29,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) report: bool,
 
-    /// The measured build of our server [default: the release build]
+    /// The measured build of our server [default: the build of the profile `dist`]
     #[arg(long, value_name = "PATH")]
     pub(crate) server: Option<PathBuf>,
 }

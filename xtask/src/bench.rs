@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: installs the peers, builds the servers, and runs `bench/`.
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use crate::command::{cargo, exit_code, find_on_path, run as run_line};
 use crate::{debian, workspace};
@@ -29,12 +29,11 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let mut commands = Vec::new();
     if measures {
         install();
-        commands.push(cargo(&["build", "--release", "--package", "cachecompress-server"]));
-        commands.push(cargo(&["build", "--release", "--package", "cachecompress-bench"]));
+        commands.push(of_profile("build", "cachecompress-server"));
+        commands.push(of_profile("build", "cachecompress-bench"));
     }
-    let mut bench =
-        cargo(&["run", "--release", "--quiet", "--package", "cachecompress-bench", "--"]);
-    bench.args(arguments);
+    let mut bench = of_profile("run", "cachecompress-bench");
+    bench.args(["--quiet", "--"]).args(arguments);
     commands.push(bench);
     let ok = commands.into_iter().all(|mut command| match command.status() {
         Ok(status) => status.success(),
@@ -44,6 +43,12 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         }
     });
     exit_code(ok)
+}
+
+/// A command of cargo for `package` in the profile of the shipped program. The peer that the bench
+/// builds has the same profile.
+fn of_profile(command: &str, package: &str) -> Command {
+    cargo(&[command, "--profile", workspace::SHIPPED, "--package", package])
 }
 
 /// Installs the missing programs. The bench itself names those that stay missing.

@@ -9,7 +9,7 @@ use crate::tools::Tools;
 use crate::workspace;
 
 /// Names the shipped program to the tests.
-const PROGRAM: &str = "CACHECOMPRESS_TEST_RELEASE";
+const PROGRAM: &str = "CACHECOMPRESS_TEST_SHIPPED";
 /// Has the test record the figures that it counts.
 const UPDATE: &str = "CACHECOMPRESS_TEST_FENCE_UPDATE";
 
@@ -31,8 +31,9 @@ pub(crate) fn run(update: bool) -> ExitCode {
 
 /// Builds the program as it is shipped. The fence counts no other build.
 pub(crate) fn build() -> StepResult {
-    let command = cargo(&["build", "--quiet", "--release", "--package", "cachecompress-server"]);
-    step::run("release build", vec![command])
+    let mut command = cargo(&["build", "--quiet", "--profile", workspace::SHIPPED]);
+    command.args(["--package", "cachecompress-server"]);
+    step::run("dist build", vec![command])
 }
 
 /// Names the shipped program, which [`build`] has made, to the tests in `command`.
@@ -45,5 +46,5 @@ fn program() -> PathBuf {
     let name = format!("cachecompress{}", std::env::consts::EXE_SUFFIX);
     // A relative target directory is relative to the root for cargo, but not for the tests, which
     // run in their package's directory.
-    workspace::root().join(workspace::target_dir()).join("release").join(name)
+    workspace::root().join(workspace::target_dir()).join(workspace::SHIPPED).join(name)
 }

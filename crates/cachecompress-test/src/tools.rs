@@ -41,7 +41,7 @@ pub fn corpus() -> Option<PathBuf> {
     found("corpus", fetched)
 }
 
-/// The shipped program, `CACHECOMPRESS_TEST_RELEASE`. If it has not been built, prints a loud
+/// The shipped program, `CACHECOMPRESS_TEST_SHIPPED`. If it has not been built, prints a loud
 /// `SKIPPED` line and returns `None`.
 ///
 /// The search has no other place, because a program found elsewhere may be an older build.
@@ -51,8 +51,8 @@ pub fn corpus() -> Option<PathBuf> {
 /// If it is missing and `CI=true`.
 #[must_use]
 #[track_caller]
-pub fn release() -> Option<PathBuf> {
-    found("release", None)
+pub fn shipped() -> Option<PathBuf> {
+    found("shipped", None)
 }
 
 #[track_caller]

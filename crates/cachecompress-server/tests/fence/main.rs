@@ -21,14 +21,14 @@ mod instructions;
 mod stage;
 mod table;
 
-use cachecompress_test::tools::{release, require};
+use cachecompress_test::tools::{require, shipped};
 use stage::Stage;
 use table::{Cost, Table};
 
 #[test]
 fn requests_cost_what_the_table_says() {
     let (Some(program), Some(strace), Some(valgrind)) =
-        (release(), require("strace"), require("valgrind"))
+        (shipped(), require("strace"), require("valgrind"))
     else {
         return;
     };

@@ -108,7 +108,7 @@ const HEAD: &str = "\
 # What one warm request costs `cachecompress serve`: instructions as callgrind counts them, to 5 %
 # (after a ~, to 20 %: another thread has a part in the answer; - is for what a client's speed has
 # a part in), and system calls. Held against the
-# release program by tests/fence/main.rs, and written by `cargo xtask fence --update`; say in the
+# shipped program by tests/fence/main.rs, and written by `cargo xtask fence --update`; say in the
 # commit why a figure has changed.
 #
 ";
