@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use flate2::{Compress, Compression, FlushCompress, Status};
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
+use zlib_rs::{DeflateFlush, Status};
 
 use super::decoded_limit::DecodedLimit;
 use super::feed::Feed;
@@ -21,6 +21,9 @@ const REVISION: i64 = 1;
 
 /// The length in bytes of the buffer that zlib-rs writes to. The output depends on it.
 const BUFFER: usize = 64 * 1024;
+
+/// The binary logarithm of the window, the largest that deflate has.
+const WINDOW_LOG: u8 = 15;
 
 /// The memory of a context in bytes, about the same at every level: zlib's 268 KiB and the buffer.
 const CONTEXT: usize = 268 * 1024 + BUFFER;
@@ -122,7 +125,7 @@ pub(super) struct Stream {
 }
 
 struct Context {
-    deflate: Compress,
+    deflate: zlib_rs::Deflate,
     buffer: Box<[u8]>,
 }
 
@@ -148,7 +151,7 @@ impl Streams {
             parameters: vec![
                 ("level", i64::from(self.level)),
                 ("revision", REVISION),
-                ("window_log", 15),
+                ("window_log", i64::from(WINDOW_LOG)),
                 ("zlib_format", i64::from(self.zlib)),
                 ("buffer", BUFFER as i64),
             ],
@@ -162,8 +165,7 @@ impl Streams {
                 context
             }
             None => Context {
-                // Within 1..=9, so the sign cannot be lost.
-                deflate: Compress::new(Compression::new(self.level.unsigned_abs()), self.zlib),
+                deflate: zlib_rs::Deflate::new(self.level, self.zlib, WINDOW_LOG),
                 buffer: vec![0; BUFFER].into_boxed_slice(),
             },
         };
@@ -173,17 +175,17 @@ impl Streams {
 
 impl Stream {
     pub(super) fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        self.run(piece, FlushCompress::None, out)
+        self.run(piece, DeflateFlush::NoFlush, out)
     }
 
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.run(&[], FlushCompress::Finish, out)
+        self.run(&[], DeflateFlush::Finish, out)
     }
 
     fn run(
         &mut self,
         mut piece: &[u8],
-        flush: FlushCompress,
+        flush: DeflateFlush,
         out: &mut Vec<u8>,
     ) -> Result<(), Error> {
         let Context { deflate, buffer } = self
@@ -193,13 +195,13 @@ impl Stream {
         loop {
             let (read, written) = (deflate.total_in(), deflate.total_out());
             let status = deflate.compress(piece, buffer, flush).map_err(|cause| {
-                Error::new(ErrorKind::Encoder, "zlib-rs failed").with_cause(cause)
+                Error::new(ErrorKind::Encoder, format!("zlib-rs failed: {}", cause.as_str()))
             })?;
             // Both are at most the length of a slice.
             piece = &piece[(deflate.total_in() - read) as usize..];
             let written = (deflate.total_out() - written) as usize;
             out.extend_from_slice(&buffer[..written]);
-            let finish = matches!(flush, FlushCompress::Finish);
+            let finish = matches!(flush, DeflateFlush::Finish);
             match status {
                 Status::StreamEnd => return Ok(()),
                 _ if !finish && piece.is_empty() && written < buffer.len() => return Ok(()),

@@ -1,5 +1,7 @@
 //! The `gzip` coding, RFC 1952.
 
+use zlib_rs::crc32::crc32;
+
 use super::decoded_limit::DecodedLimit;
 use super::deflate::{Inflate, Stream, Streams, wrong};
 use super::feed::Feed;
@@ -64,24 +66,24 @@ fn header(level: i32) -> [u8; HEADER_LEN] {
 
 /// The CRC-32 and the length of the source, which the trailer holds.
 struct Check {
-    crc: crc32fast::Hasher,
+    crc: u32,
     len: u32,
 }
 
 impl Check {
     fn new() -> Self {
-        Self { crc: crc32fast::Hasher::new(), len: 0 }
+        Self { crc: 0, len: 0 }
     }
 
     fn update(&mut self, bytes: &[u8]) {
-        self.crc.update(bytes);
+        self.crc = crc32(self.crc, bytes);
         // RFC 1952 §2.3.1: the length modulo 2^32.
         self.len = self.len.wrapping_add(bytes.len() as u32);
     }
 
     fn trailer(self) -> [u8; TRAILER_LEN] {
         let mut trailer = [0; TRAILER_LEN];
-        trailer[..4].copy_from_slice(&self.crc.finalize().to_le_bytes());
+        trailer[..4].copy_from_slice(&self.crc.to_le_bytes());
         trailer[4..].copy_from_slice(&self.len.to_le_bytes());
         trailer
     }

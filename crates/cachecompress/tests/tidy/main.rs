@@ -9,6 +9,7 @@ mod conditions;
 mod declarations;
 mod doors;
 mod face;
+mod guest;
 mod impls;
 mod imports;
 mod layers;

@@ -130,6 +130,7 @@ fn include_dir_conforms() {
 #[cfg(feature = "rust-embed")]
 mod with_rust_embed {
     use std::borrow::Cow;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use cachecompress::source::Found;
     use rust_embed::{Embed, EmbeddedFile};
@@ -175,6 +176,36 @@ mod with_rust_embed {
 
         fn iter() -> impl Iterator<Item = Cow<'static, str>> + 'static {
             std::iter::once("count".into())
+        }
+    }
+
+    /// Two embedded files, of which rust-embed knows the time of one.
+    struct Dated;
+
+    /// The time of the file `dated`, in seconds since 1970.
+    const DATE: u64 = 784_111_777;
+
+    impl Embed for Dated {
+        fn get(path: &str) -> Option<EmbeddedFile> {
+            let hash = *cachecompress::semantics::Digest::of(b"bytes").as_bytes();
+            let time = (path == "dated").then_some(DATE);
+            let metadata = rust_embed::Metadata::__rust_embed_new(hash, time, None);
+            let known = Self::iter().any(|name| name == path);
+            known.then_some(EmbeddedFile { data: Cow::Borrowed(b"bytes"), metadata })
+        }
+
+        fn iter() -> impl Iterator<Item = Cow<'static, str>> + 'static {
+            ["dated", "undated"].into_iter().map(Cow::from)
+        }
+    }
+
+    #[test]
+    fn embedded_file_has_the_time_that_rust_embed_knows() {
+        let source = Embedded::rust_embed::<Dated>();
+        for (path, seconds) in [("dated", Some(DATE)), ("undated", None)] {
+            let Found::File(file) = source::lookup(&source, path) else { panic!() };
+            let time = seconds.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds));
+            assert_eq!(file.modified, time, "{path}");
         }
     }
 
