@@ -187,7 +187,7 @@ mod with_rust_embed {
 
     impl Embed for Dated {
         fn get(path: &str) -> Option<EmbeddedFile> {
-            let hash = *cachecompress::semantics::Digest::of(b"bytes").as_bytes();
+            let hash = *cachecompress::Digest::of(b"bytes").as_bytes();
             let time = (path == "dated").then_some(DATE);
             let metadata = rust_embed::Metadata::__rust_embed_new(hash, time, None);
             let known = Self::iter().any(|name| name == path);
