@@ -81,12 +81,7 @@ impl Error {
     }
 
     pub(crate) fn io(message: &'static str, path: &Path, cause: io::Error) -> Self {
-        let kind = match cause.kind() {
-            io::ErrorKind::NotFound => ErrorKind::NotFound,
-            io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-            _ => ErrorKind::Io,
-        };
-        Self::new(kind, message).with_path(path).with_cause(cause)
+        Self::new(kind_of(&cause), message).with_path(path).with_cause(cause)
     }
 
     /// Names the file or directory concerned.
@@ -113,6 +108,22 @@ impl Error {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
+    }
+}
+
+/// The kind is that of the `io::Error`: `NotFound`, `PermissionDenied` or `Io`.
+impl From<io::Error> for Error {
+    fn from(cause: io::Error) -> Self {
+        let kind = kind_of(&cause);
+        Self::new(kind, "the system failed").with_cause(cause)
+    }
+}
+
+fn kind_of(cause: &io::Error) -> ErrorKind {
+    match cause.kind() {
+        io::ErrorKind::NotFound => ErrorKind::NotFound,
+        io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
+        _ => ErrorKind::Io,
     }
 }
 

@@ -69,6 +69,7 @@
 //! ```
 //! use std::collections::BTreeMap;
 //! use std::sync::{Arc, RwLock};
+//! use std::time::Duration;
 //!
 //! use cachecompress::source::{Found, SourceFile};
 //! use cachecompress::{Error, ServeCompressed, Source, SourcePath};
@@ -94,7 +95,8 @@
 //!
 //! # fn main() -> Result<(), Error> {
 //! let shelf = Shelf::default();
-//! let service = ServeCompressed::builder(shelf.clone()).build()?;
+//! // Each request looks its file up, so that it sees every change. The default is once a second.
+//! let service = ServeCompressed::builder(shelf.clone()).revalidate(Duration::ZERO).build()?;
 //! shelf.0.write().unwrap().insert("today.txt".to_owned(), "Sunny".to_owned());
 //! # let _ = service;
 //! # Ok(())
@@ -282,21 +284,26 @@
 //! The service runs on every executor, and so does [`Builder::build`] without one. Its waits are real
 //! time: a test that pauses tokio's clock does not end the [`patience`](Builder::patience). No long
 //! work runs on the runtime's threads. The library starts threads of its own, lazily, and ends them
-//! with the last handle. [`ServeCompressed::shutdown`] lets encodes finish first, or gives them up.
+//! with the last handle. One more, which keeps the time for all services, stays.
+//! [`ServeCompressed::shutdown`] lets encodes finish first, or gives them up.
 //!
 //! # Unoptimised builds
 //!
-//! Encoders are slow without optimisation, so in a debug build the first request for a file often
-//! gets identity (`detail=patience`), and a later one the coding. These lines in the program's
-//! `Cargo.toml` optimise its dependencies and nothing of its own:
+//! Encoders and hashes are slow without optimisation, so in a debug build the first request for a file
+//! often gets identity (`detail=patience`), and a later one the coding. `mbrotli`, the encoder of `br`,
+//! also takes minutes and gigabytes of memory to build with debug information. These lines in the
+//! program's `Cargo.toml` optimise its dependencies and nothing of its own:
 //!
 //! ```toml
 //! [profile.dev.package."*"]
 //! opt-level = 3
+//! debug = false
 //! ```
 //!
 //! A test that needs the coding at the first request sets a longer patience, or refuses identity
-//! (`Accept-Encoding: gzip, identity;q=0`).
+//! (`Accept-Encoding: gzip, identity;q=0`). One that needs identity sends `Accept-Encoding: identity`.
+//! Files under 256 bytes are not compressed. While a test has paused tokio's clock, timeouts of tokio
+//! around a request end at once, as time leaps while the encode works.
 //!
 //! # Limits and defaults
 //!
@@ -370,6 +377,6 @@ pub use http::{CacheStatus, ContentCoding, Detail, Digest, Forward, InvalidCodin
 pub use metrics::{EncodeMetrics, Metrics, Outcome};
 pub use service::{
     Builder, Fallback, NoFallback, RequestOptions, ResponseFuture, ServeCompressed, Shutdown,
-    WarmOptions, WarmProgress, WarmSummary, Warmed,
+    WarmOptions, WarmProgress, WarmSummary, Warmed, is_navigation,
 };
 pub use source::{Directory, Embedded, Memory, Overlay, Source};

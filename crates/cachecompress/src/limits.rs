@@ -13,6 +13,9 @@ pub(crate) const DEFAULT_CACHE: u64 = 64 << 20;
 pub(crate) const DEFAULT_MEMORY: u64 = 64 << 20;
 /// The number of encodes that may wait for a thread. It bounds their memory.
 pub(crate) const DEFAULT_QUEUE: usize = 1024;
+/// The bytes in memory that handlers brought and encodes may keep, in bytes. A further encode is
+/// dropped as for a full queue. A file of 64 KiB or less does not count.
+pub(crate) const BROUGHT_BYTES: u64 = 64 << 20;
 /// The age that the knowledge of a file may have. An edit is seen within this time.
 pub(crate) const DEFAULT_REVALIDATE: Duration = Duration::from_secs(1);
 /// The time that a request waits for a coding before it is answered with identity. A person hardly

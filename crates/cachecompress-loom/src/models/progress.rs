@@ -106,3 +106,26 @@ fn dropped_watch_is_forgotten_and_delays_no_other_watch() {
         assert!(count.0.load(Ordering::Relaxed) <= 1, "woken more than once");
     });
 }
+
+/// A production is either required or abandoned, for everybody and for ever: no request waits for an
+/// encode that its producer has given up without being told.
+#[test]
+fn production_is_required_or_abandoned_and_never_both() {
+    explore("a request and a producer that gives up", 3, || {
+        let progress: Arc<Plain> = Progress::new();
+        let (asking, giving) = (Arc::clone(&progress), Arc::clone(&progress));
+        let asking = thread::spawn(move || asking.require());
+        let giving = thread::spawn(move || {
+            let abandoned = giving.abandon();
+            if abandoned {
+                giving.fail("abandoned");
+            }
+            abandoned
+        });
+        let required = asking.join().unwrap();
+        let abandoned = giving.join().unwrap();
+        assert_ne!(required, abandoned);
+        assert_eq!((progress.require(), progress.abandon()), (required, abandoned));
+        assert_eq!(progress.stage().ended(), abandoned);
+    });
+}

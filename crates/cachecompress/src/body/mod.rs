@@ -56,6 +56,8 @@ enum BodyContent {
     File(FileBody),
     Growing(GrowingBody),
     Foreign(Foreign),
+    /// No bytes, in place of a body of unknown length.
+    Unsized,
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -101,9 +103,15 @@ impl Body {
         self.served.as_ref()
     }
 
-    /// Drops the bytes.
-    pub(crate) fn emptied(self) -> Self {
-        Self { served: self.served, ..Self::empty() }
+    /// Drops the bytes, for a response to HEAD. `has_length` says whether a field tells the length.
+    ///
+    /// If none does, the size is unknown: axum would send an exact 0 as the length of GET's body.
+    pub(crate) fn emptied(self, has_length: bool) -> Self {
+        let content = match has_length {
+            true => BodyContent::Bytes(Bytes::new()),
+            false => BodyContent::Unsized,
+        };
+        Self { content, meter: None, served: self.served }
     }
 
     /// Creates a body without bytes.
@@ -148,6 +156,7 @@ impl Body {
             BodyContent::Growing(growing) => {
                 growing.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
             }
+            BodyContent::Unsized => Poll::Ready(None),
             BodyContent::Foreign(foreign) => foreign.as_mut().poll_frame(cx).map_err(|error| {
                 Error::new(ErrorKind::Aborted, "the fallback's body failed").with_cause(error)
             }),
@@ -186,6 +195,7 @@ impl http_body::Body for Body {
             BodyContent::Bytes(bytes) => bytes.is_empty(),
             BodyContent::File(file) => file.remaining() == 0,
             BodyContent::Growing(growing) => growing.is_end(),
+            BodyContent::Unsized => true,
             BodyContent::Foreign(foreign) => foreign.is_end_stream(),
         }
     }
@@ -194,7 +204,7 @@ impl http_body::Body for Body {
         match &self.content {
             BodyContent::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
             BodyContent::File(file) => SizeHint::with_exact(file.remaining()),
-            BodyContent::Growing(_) => SizeHint::default(),
+            BodyContent::Growing(_) | BodyContent::Unsized => SizeHint::default(),
             BodyContent::Foreign(foreign) => foreign.size_hint(),
         }
     }
@@ -213,6 +223,7 @@ impl fmt::Debug for Body {
             BodyContent::File(_) => "file",
             BodyContent::Growing(_) => "growing",
             BodyContent::Foreign(_) => "foreign",
+            BodyContent::Unsized => "unsized",
         };
         f.debug_struct("Body").field("content", &kind).finish_non_exhaustive()
     }

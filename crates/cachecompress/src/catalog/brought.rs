@@ -1,13 +1,14 @@
 //! Files that a handler brings, which no path of the source leads to.
 
 use std::io;
+use std::sync::Arc;
 
 use super::hash::{self, Hashed};
 use super::resource::{DigestState, Resource};
 use crate::concurrency::sync::clock;
 use crate::http::{Digest, SourcePath};
 use crate::limits::RESOURCE_BYTES;
-use crate::source::{Content, SourceFile};
+use crate::source::{Content, Found, SourceFile};
 
 /// Whether `file` can be described without long work.
 pub(super) fn is_quick(file: &SourceFile) -> bool {
@@ -26,7 +27,7 @@ pub(super) fn describe(path: &SourcePath, mut file: SourceFile) -> io::Result<Re
         (Content::Bytes(bytes), None) => DigestState::Known(Digest::of(bytes)),
         (Content::File { file: content, fingerprint }, None) => {
             let (fingerprint, hashed) = hash::hash(&**content, *fingerprint)?;
-            file.content = Content::File { file: content.clone(), fingerprint };
+            file.content = Content::File { file: Arc::clone(content), fingerprint };
             match hashed {
                 Some(Hashed { digest, buffer, rested: is_rested }) => {
                     (rested, read) = (is_rested, buffer);
@@ -43,4 +44,15 @@ pub(super) fn describe(path: &SourcePath, mut file: SourceFile) -> io::Result<Re
     };
     resource.brought = Some(file.content);
     Ok(resource)
+}
+
+/// Returns a brought file in its present state. Blocks on the disk.
+pub(super) fn reopen(content: &Content) -> io::Result<Found> {
+    Ok(Found::File(match content {
+        Content::Bytes(bytes) => SourceFile::from_bytes(bytes.clone()),
+        Content::File { file, .. } => {
+            let fingerprint = file.stat()?.fingerprint;
+            SourceFile::from_disk_file(Arc::clone(file), fingerprint)
+        }
+    }))
 }

@@ -222,15 +222,17 @@ impl Catalog {
     /// Looks the file of `resource` up again. Blocks on the disk.
     pub(crate) fn reopen(&self, resource: &Resource) -> Result<Found, Error> {
         match &resource.brought {
-            Some(content) => Ok(Found::File(content.clone().into())),
+            Some(content) => brought::reopen(content).map_err(|error| {
+                Error::new(ErrorKind::Io, "cannot examine a file").with_cause(error)
+            }),
             None => self.0.source.lookup(&resource.path),
         }
     }
 
     /// As [`reopen`](Self::reopen), but only if that needs no wait.
     pub(crate) fn reopen_nowait(&self, resource: &Resource) -> Option<Found> {
-        match &resource.brought {
-            Some(content) => Some(Found::File(content.clone().into())),
+        match resource.brought {
+            Some(_) => None,
             None => self.0.source.lookup_nowait(&resource.path),
         }
     }

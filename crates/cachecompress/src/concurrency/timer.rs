@@ -10,6 +10,12 @@ use std::time::{Duration, Instant};
 
 use futures_timer::Delay;
 
+/// Starts the thread that keeps the time, which lives as long as the process. A first wait at a moment
+/// when no thread can be had would panic.
+pub(crate) fn start() {
+    drop(Delay::new(Duration::ZERO));
+}
+
 /// Waits for `duration`.
 pub(crate) async fn sleep(duration: Duration) {
     Delay::new(duration).await;

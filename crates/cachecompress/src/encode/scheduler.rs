@@ -3,6 +3,7 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
+use super::brought_bytes::BroughtBytes;
 use super::context::JobContext;
 use super::job::{self, EncodeLeader, Job};
 use super::speculative::{Guess, SpeculativeSlot};
@@ -27,6 +28,7 @@ struct Inner {
     pool: ThreadPool,
     flights: SingleFlight<Key, Product, Failure>,
     speculative: SpeculativeSlot,
+    brought_bytes: BroughtBytes,
 }
 
 /// A caller's part in a flight.
@@ -50,6 +52,7 @@ impl EncodeScheduler {
             context: Arc::new(context),
             pool: ThreadPool::new("cc-encode", Limits { threads, spare: 0, queue: queue.max(1) }),
             flights: SingleFlight::new(),
+            brought_bytes: BroughtBytes::default(),
         }))
     }
 
@@ -123,6 +126,8 @@ impl EncodeScheduler {
             }
             Ok(None) if is_closing => leader.fail(Failure::Dropped),
             Ok(None) => {
+                // A drop of the leader, unrun, tells its followers.
+                let Some(share) = inner.brought_bytes.take(&job.resource) else { return };
                 // The pool lives until the encodes that wait for it are done.
                 let kept = Arc::clone(&inner);
                 inner.pool.submit(priority, small, move || {
@@ -130,7 +135,7 @@ impl EncodeScheduler {
                         Some(why) => leader.fail(why),
                         None => job.run(begun, leader),
                     }
-                    drop(kept);
+                    drop((share, kept));
                 });
             }
             Err(failure) => leader.fail(failure),

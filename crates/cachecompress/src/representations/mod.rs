@@ -14,6 +14,7 @@ use crate::codec::{Codec, Codecs, Preference};
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::SingleFlight;
 use crate::concurrency::thread_pool::{Limits, ThreadPool};
+use crate::concurrency::timer;
 use crate::encode::{self, EncodeScheduler, Guess, JobContext, Warming};
 use crate::error::Failure;
 use crate::http::{ContentCoding, SourcePath};
@@ -72,6 +73,7 @@ struct Inner {
 impl Representations {
     pub(crate) fn new(config: Config) -> Self {
         let Config { source, cache, codecs, preference, revalidate, patience, .. } = config;
+        timer::start();
         let counters = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(counters));
         let memory = MemoryCache::new(config.memory_bytes);

@@ -128,7 +128,9 @@ impl Representations {
             DigestState::Unstable => return identity(candidates, Some(Detail::Unsettled)),
             DigestState::Unhashed => return identity(candidates, Some(Detail::Unhashed)),
         };
-        let deadline = candidates.identity.then(|| Instant::now() + self.0.patience);
+        // An endless patience has no deadline.
+        let deadline = || Instant::now().checked_add(self.0.patience);
+        let deadline = candidates.identity.then(deadline).flatten();
         let mut detail = candidates.detail;
         for (index, codec) in self.codecs_of(candidates) {
             let coded = |coded: Coded| Selected::Coded(Coded { is_best: index == 0, ..coded });
@@ -271,6 +273,8 @@ impl Representations {
                     Ok(Coded { progress, ..Coded::produced(codec, part, shared) })
                 }
                 Stage::Failed { why: Failure::SourceChanged, .. } => Err(Unobtained::Stale),
+                // The warming that led the encode was ended as this request came.
+                Stage::Failed { why: Failure::Abandoned, .. } => continue,
                 // The leader accepts identity. A client that refuses it leads a flight of its own.
                 Stage::Failed { why: Failure::Unprofitable, .. }
                     if part != Part::Leader && insists =>

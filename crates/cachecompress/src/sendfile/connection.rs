@@ -21,7 +21,9 @@ use crate::limits::SENDFILE_PIECES;
 /// # #[cfg(feature = "axum")]
 /// # fn example() {
 /// use axum::Router;
-/// use axum::extract::ConnectInfo;
+/// use axum::extract::{ConnectInfo, Request};
+/// use axum::middleware::{Next, from_fn};
+/// use axum::response::Response;
 /// use axum::routing::get;
 /// use cachecompress::sendfile::Connection;
 ///
@@ -30,7 +32,16 @@ use crate::limits::SENDFILE_PIECES;
 ///     connection.peer_addr().map_or_else(String::new, |peer| peer.to_string())
 /// }
 ///
-/// let app: Router = Router::new().route("/whoami", get(whoami));
+/// /// For middleware that wants `ConnectInfo<SocketAddr>`: this layer goes around it.
+/// async fn peer(mut request: Request, next: Next) -> Response {
+///     let connection = request.extensions().get::<ConnectInfo<Connection>>();
+///     if let Some(peer) = connection.and_then(|ConnectInfo(connection)| connection.peer_addr()) {
+///         request.extensions_mut().insert(ConnectInfo(peer));
+///     }
+///     next.run(request).await
+/// }
+///
+/// let app: Router = Router::new().route("/whoami", get(whoami)).layer(from_fn(peer));
 /// let service = app.into_make_service_with_connect_info::<Connection>();
 /// # let _ = service;
 /// # }

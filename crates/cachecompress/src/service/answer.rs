@@ -63,7 +63,7 @@ pub(super) async fn answer_file(
     };
     match response {
         Some(response) => Ok(response),
-        None => not_found(site, connection, parts).await,
+        None => Ok(not_found(site, connection, parts).await),
     }
 }
 
@@ -85,29 +85,36 @@ pub(super) async fn answer_source(
     Ok(response.unwrap_or_else(|| respond::refuse(site, StatusCode::SERVICE_UNAVAILABLE)))
 }
 
-/// Answers a request whose path leads nowhere by a 404, with the page for it if there is one.
+/// Answers a request whose path leads nowhere by a 404, with the page for it if there is one that can
+/// be sent.
 pub(super) async fn not_found(
     site: &Site,
     connection: Option<&Connection>,
     parts: &Parts,
-) -> Result<Response<Body>, Error> {
-    let Some(page) = &site.rules.not_found else { return Ok(respond::not_found(site)) };
-    let Some(target) = locate::locate_file(site, page, parts).await? else {
-        return Ok(respond::not_found(site));
-    };
+) -> Response<Body> {
+    let Some(page) = &site.rules.not_found else { return respond::not_found(site, None) };
     let mut headers = parts.headers.clone();
     fallback::make_unconditional(&mut headers);
+    let head = Head { method: &parts.method, version: parts.version, headers: &headers };
+    let target = match locate::locate_file(site, page, parts).await {
+        Ok(Some(target)) => target,
+        Ok(None) => return respond::not_found(site, None),
+        Err(error) => return respond::without_page(site, &error),
+    };
     let exchange = Exchange {
-        head: Head { method: &parts.method, version: parts.version, headers: &headers },
-        options: None,
+        head,
+        options: parts.extensions.get(),
         connection: site::connection_of(connection, parts.version, &parts.extensions),
         is_remembered: false,
         resource: target.resource,
         spa: site.rules.spa,
         is_not_found: true,
     };
-    let response = answer_exchange(site, exchange, None).await?;
-    Ok(response.unwrap_or_else(|| respond::not_found(site)))
+    match answer_exchange(site, exchange, None).await {
+        Ok(Some(response)) => response,
+        Ok(None) => respond::not_found(site, None),
+        Err(error) => respond::without_page(site, &error),
+    }
 }
 
 /// Answers a request with the resource to which its path leads; `None` if the resource is gone by
@@ -165,7 +172,7 @@ async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answe
             return Ok(Some(respond::refuse(site, StatusCode::PRECONDITION_FAILED).into()));
         }
         Intent::NotAcceptable if exchange.is_not_found => {
-            return Ok(Some(respond::not_found(site).into()));
+            return Ok(Some(respond::not_found(site, Some(exchange)).into()));
         }
         Intent::NotAcceptable => return Ok(Some(respond::not_acceptable(site, exchange).into())),
         Intent::Select(selection) => selection,

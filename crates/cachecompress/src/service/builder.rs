@@ -236,6 +236,7 @@ impl<F> Builder<F> {
     /// - A navigation has `Sec-Fetch-Mode: navigate`, or `text/html` in `Accept` if it lacks that
     ///   field.
     /// - `Vary` names both fields.
+    /// - A path of a directory is a redirect to its slash, as ever.
     ///
     /// ```
     /// use cachecompress::{Memory, ServeCompressed};
@@ -264,9 +265,9 @@ impl<F> Builder<F> {
 
     /// Makes the file `path` of the source the page of every 404.
     ///
-    /// - The page is compressed and cached as any file. It is sent without validators and without
-    ///   `Cache-Control`, but with the other fields that [`header`](Self::header) sets for its path.
-    /// - A page that is missing when it is needed leaves a plain 404.
+    /// - The page is compressed and cached as any file. It is sent without validators, `Cache-Control`
+    ///   and `Expires`, but with the other fields that [`header`](Self::header) sets for its path.
+    /// - A page that cannot be read when it is needed leaves a plain 404.
     /// - A fallback goes before it.
     /// - [`build`](Self::build) fails for a `path` that cannot be a file's.
     ///
@@ -291,9 +292,12 @@ impl<F> Builder<F> {
     ///
     /// - `*` stops at a slash, `**` does not.
     /// - A hidden path leads nowhere, however a request spells it, and also as an index or with
-    ///   [`spa`](Self::spa).
-    /// - [`ServeCompressed::serve`] and [`not_found`](Self::not_found) still reach it.
-    /// - [`build`](Self::build) fails for a malformed glob.
+    ///   [`spa`](Self::spa). A link with another name in the same directory is another path.
+    /// - A glob begins at the source's root: `index.html` is that file alone, `**/index.html` all.
+    /// - [`ServeCompressed::serve`], [`not_found`](Self::not_found) and [`only`](Self::only) still
+    ///   reach it.
+    /// - Case counts, but on macOS and Windows.
+    /// - [`build`](Self::build) fails for a malformed glob, and for one that no path can match.
     ///
     /// ```
     /// use cachecompress::{Directory, ServeCompressed};
@@ -355,7 +359,8 @@ impl<F> Builder<F> {
     ///
     /// - `*` stops at a slash, `**` does not.
     /// - The last match for a field's name wins.
-    /// - It goes out with a 200 and a 206, and with a 304 if RFC 9110 §15.4.5 has it there.
+    /// - It goes out with a 200 and a 206, and with a 304 if RFC 9110 §15.4.5 has it there. A 416 has
+    ///   none, not even those of CORS.
     /// - [`build`](Self::build) fails for a malformed glob, name or value.
     /// - `build` fails for `Content-Encoding`, `Content-Length`, `Content-Range`, `ETag` and
     ///   `Transfer-Encoding`, which follow from the representation.
@@ -392,6 +397,12 @@ impl<F> Builder<F> {
 
     /// Sets whether files whose names carry a hash of their content (`app.3f9c2b1a.js`) get
     /// `Cache-Control: public, max-age=31536000, immutable` (RFC 8246).
+    ///
+    /// - A hash stands between the last `.` or `-` and the extension. `.chunk` and `.map` may follow it.
+    /// - It is 8 to 64 hexadecimal characters, or exactly 8 of base64url or base32, with letters and
+    ///   digits mixed. Of the hashes that Vite makes, two in three are; the others have no digit.
+    ///   [`immutable_paths("assets/**")`](Self::immutable_paths) has them all.
+    /// - A word and a number (`Winter24`) and names of pages (`.html`) never count.
     ///
     /// Default: `false`.
     pub fn immutable(mut self, immutable: bool) -> Self {
@@ -457,7 +468,8 @@ impl<F> Builder<F> {
         self
     }
 
-    /// Sets whether the extensions of every response have its [`Served`](crate::Served).
+    /// Sets whether the extensions of every response have its [`Served`](crate::Served), but for those
+    /// of a fallback.
     ///
     /// Layers around an axum `Router` find it there, as the router hides the type of the body, and
     /// so [`Body::served`](crate::Body::served). It costs three allocations a response. Default:

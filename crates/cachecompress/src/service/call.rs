@@ -22,7 +22,6 @@ use crate::sendfile::Connection;
 ///
 /// - It is ready at the first poll if the response is a copy of one that was made within the last
 ///   second.
-/// - Every other one needs tokio's runtime with timers enabled.
 /// - Its error is [`Infallible`]: an error of the source becomes a response.
 #[must_use = "the response is there only once the future is polled"]
 pub struct ResponseFuture(Answering);
@@ -99,10 +98,7 @@ impl<B> Service<Request<B>> for &ServeCompressed<NoFallback> {
         ResponseFuture::later(async move {
             let response = match reply(&site, connection.as_ref(), &parts, key).await {
                 Some(response) => response,
-                None => {
-                    let page = answer::not_found(&site, connection.as_ref(), &parts).await;
-                    page.unwrap_or_else(|error| respond::failed(&site, &error))
-                }
+                None => answer::not_found(&site, connection.as_ref(), &parts).await,
             };
             Ok(respond::deliver(&site, &parts.method, response))
         })

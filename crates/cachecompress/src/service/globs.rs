@@ -22,7 +22,7 @@ impl Globs {
     /// same file there.
     pub(super) fn add_tree(&mut self, glob: &str) -> Result<(), Error> {
         let ignore_case = cfg!(any(windows, target_vendor = "apple"));
-        let glob = glob.trim_end_matches('/');
+        let glob = glob.strip_suffix('/').unwrap_or(glob);
         for glob in [Some(glob), glob.strip_suffix("/**")].into_iter().flatten() {
             self.0.push(matcher(glob, ignore_case)?);
         }
@@ -49,8 +49,17 @@ impl Globs {
 }
 
 /// Compiles a glob over paths. A leading slash means nothing.
+///
+/// A glob with an empty segment, or with `.` or `..`, is refused, as no path matches it.
 pub(super) fn matcher(glob: &str, ignore_case: bool) -> Result<GlobMatcher, Error> {
-    GlobBuilder::new(glob.trim_start_matches('/'))
+    let pattern = glob.strip_prefix('/').unwrap_or(glob);
+    if pattern.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        let message = format!(
+            "\"{glob}\" matches no path, as it is empty or has a segment that is empty, \".\" or \"..\""
+        );
+        return Err(Error::config(message));
+    }
+    GlobBuilder::new(pattern)
         .literal_separator(true)
         .case_insensitive(ignore_case)
         .build()
@@ -81,7 +90,9 @@ mod tests {
         for free in ["", "privates", "public/private", "x/a.tpl", "draft", "a.map.js"] {
             assert!(!globs.covers(&path(free)), "{free}");
         }
-        assert!(globs.add_tree("[").is_err());
+        for refused in ["[", "", "/", "//a", "a//", "./a", "a/../b", "a//b"] {
+            assert!(globs.add_tree(refused).is_err(), "{refused}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use globset::GlobMatcher;
 use http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, TRANSFER_ENCODING,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, EXPIRES, LAST_MODIFIED,
+    TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -55,12 +56,14 @@ impl HeaderRules {
         fields
     }
 
-    /// Collects the fields for the page `path` of a 404: those of the rules but `Cache-Control`,
-    /// which is about the page as a file.
+    /// Collects the fields for the page `path` of a 404: those of the rules but for the ones that are
+    /// about the page as a file.
     pub(crate) fn fields_of_page(&self, path: &SourcePath) -> HeaderMap {
         let mut fields = HeaderMap::new();
         self.add_ruled(path, &mut fields);
-        fields.remove(CACHE_CONTROL);
+        for name in [CACHE_CONTROL, EXPIRES, LAST_MODIFIED] {
+            fields.remove(name);
+        }
         fields
     }
 
@@ -82,28 +85,73 @@ impl HeaderRules {
 ///
 /// A hash is the part between the last `.` or `-` and the extension, with a letter and a digit
 /// in it: 8 to 64 hexadecimal characters, or exactly 8 of base64url (upper case, lower case and
-/// digits all there) or of base32. A hash that happens to lack one of these kinds of characters is
-/// not recognised. The name of a page (`.html`) never counts as one with a hash. One request more
-/// is better than a stale file for a year.
+/// digits all there) or of base32. In base64url it may have a `-` itself. A hash that happens to lack
+/// one of these kinds of characters is not recognised, nor one that could be a word and a number. The
+/// name of a page (`.html`) never counts as one with a hash. One request more is better than a stale
+/// file for a year.
 fn is_fingerprinted(name: &[u8]) -> bool {
     let Ok(name) = std::str::from_utf8(name) else { return false };
     let name = name.strip_suffix(".map").unwrap_or(name);
     let Some((stem, extension)) = name.rsplit_once('.') else { return false };
-    let Some((before, hash)) = stem.rsplit_once(['.', '-']) else { return false };
-    if before.is_empty() || extension.eq_ignore_ascii_case("html") {
+    if extension.eq_ignore_ascii_case("html") {
         return false;
     }
-    let all = |of: fn(u8) -> bool| hash.bytes().all(of);
-    let any = |of: fn(u8) -> bool| hash.bytes().any(of);
-    let (digit, lower, upper) = (
-        any(|b| b.is_ascii_digit()),
-        any(|b| b.is_ascii_lowercase()),
-        any(|b| b.is_ascii_uppercase()),
-    );
-    let hex = (8..=64).contains(&hash.len()) && all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let base64url = hash.len() == 8 && all(|b| b.is_ascii_alphanumeric() || b == b'_') && upper;
-    let base32 = hash.len() == 8 && all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'));
-    digit && (lower && (hex || base64url) || upper && base32)
+    let stem = stem.strip_suffix(".chunk").unwrap_or(stem);
+    let last = stem.rsplit_once(['.', '-']);
+    let eight = stem.len().checked_sub(9).and_then(|at| stem.split_at_checked(at));
+    let eight = eight.and_then(|(before, hash)| Some((before, hash.strip_prefix(['.', '-'])?)));
+    let has = |part: Option<(&str, &str)>, is: fn(&str) -> bool| {
+        part.is_some_and(|(before, hash)| !before.is_empty() && is(hash))
+    };
+    has(last, |hash| is_hex(hash) || is_base32(hash)) || has(eight, is_base64url)
+}
+
+fn is_hex(hash: &str) -> bool {
+    let has = |of: fn(&u8) -> bool| hash.as_bytes().iter().any(of);
+    (8..=64).contains(&hash.len())
+        && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && !is_word_with_number(hash)
+}
+
+fn is_base64url(hash: &str) -> bool {
+    let has = |of: fn(&u8) -> bool| hash.as_bytes().iter().any(of);
+    hash.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase)
+        && !is_numbered_word(hash)
+}
+
+fn is_base32(hash: &str) -> bool {
+    let has = |of: fn(&u8) -> bool| hash.as_bytes().iter().any(of);
+    hash.len() == 8
+        && hash.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'2'..=b'7'))
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_uppercase)
+        && !is_word_with_number(hash)
+}
+
+/// Whether `text` could be a word and a number, in one case: `decade80`, `VERSION2`.
+fn is_word_with_number(text: &str) -> bool {
+    let number = text.trim_start_matches(|c: char| c.is_ascii_alphabetic());
+    text.len() - number.len() >= 3 && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether `text` could be words and numbers: runs of letters that are capitalised or of one case, each
+/// of two or more, between runs of digits, such as `Winter24` and `Win64bit`.
+fn is_numbered_word(text: &str) -> bool {
+    let runs: Vec<&[u8]> =
+        text.as_bytes().chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).collect();
+    let is_word = |run: &[u8]| {
+        let (first, rest) = (run[0], &run[1..]);
+        let is_lower = rest.iter().all(u8::is_ascii_lowercase);
+        let is_upper = first.is_ascii_uppercase() && rest.iter().all(u8::is_ascii_uppercase);
+        first.is_ascii_alphabetic() && !rest.is_empty() && (is_lower || is_upper)
+    };
+    // Three runs at most: many short ones are no words.
+    runs.len() <= 3 && runs.iter().all(|run| run[0].is_ascii_digit() || is_word(run))
 }
 
 #[cfg(test)]
@@ -123,6 +171,9 @@ mod tests {
             "chunk-3HKYTNBD.js",
             "app.3f9c2b1a.js.map",
             "logo-D4x_9kQz.svg",
+            "index-BNd3-fQx.css",
+            "Settings-C_7Xw-1z.js",
+            "main.0123456789abcdef0123.chunk.js",
         ] {
             assert!(is_fingerprinted(name.as_bytes()), "{name}");
         }
@@ -138,6 +189,14 @@ mod tests {
             "font-awesome.css",
             "guide-chapter1.js",
             "photo-DSC01234.svg",
+            "report-Winter24.txt",
+            "Manual-VERSION2.txt",
+            "IMG-Photo123.txt",
+            "data.decade80.txt",
+            "app-Win64bit.txt",
+            "index-DiwrgTda.js",
+            "a-b-c1-D2.js",
+            "-BNd3-fQx.css",
             "index-BxY12abC.html",
             ".js",
             "",

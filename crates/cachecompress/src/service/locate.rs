@@ -44,7 +44,7 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
     }
     let request = match RequestPath::parse(parts.uri.path()) {
         Ok(request) => request,
-        Err(PathError::Nowhere) => return Ok(Located::Nothing),
+        Err(PathError::Nowhere) => return spa_index(site, parts).await,
         Err(PathError::Malformed) => return Ok(Located::Malformed),
     };
     if request.directory {
@@ -62,6 +62,12 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
             Loaded::Nothing => {}
         }
     }
+    spa_index(site, parts).await
+}
+
+/// Finds the index for a navigation to a path that leads nowhere, if the site is an application of a
+/// single page.
+async fn spa_index(site: &Site, parts: &Parts) -> Result<Located, Error> {
     if site.rules.spa
         && is_navigation(&parts.headers)
         && let Some(target) = index_of(site, &SourcePath::root(), parts, true).await?
@@ -134,17 +140,36 @@ fn guess_codec(site: &Site, parts: &Parts) -> Option<Guess> {
     }))
 }
 
-/// Whether a browser is about to show the response as a page.
-fn is_navigation(headers: &HeaderMap) -> bool {
+/// Whether a browser is about to show the response to a request as a page.
+///
+/// A navigation has `Sec-Fetch-Mode: navigate`, or accepts `text/html` if it lacks that field (RFC 9110
+/// §12.5.1). [`Builder::spa`](crate::Builder::spa) goes by this. A fallback that does so too, for an index
+/// that it fills in, sends `Vary: Accept, Sec-Fetch-Mode` with both of its answers.
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue, header};
+///
+/// let mut headers = HeaderMap::new();
+/// assert!(!cachecompress::is_navigation(&headers));
+/// headers.insert(header::ACCEPT, HeaderValue::from_static("text/html, */*;q=0.8"));
+/// assert!(cachecompress::is_navigation(&headers));
+/// ```
+#[must_use]
+pub fn is_navigation(headers: &HeaderMap) -> bool {
     if let Some(mode) = headers.get("sec-fetch-mode") {
         return mode == "navigate";
     }
-    headers.get_all(ACCEPT).iter().any(|value| {
-        value.to_str().is_ok_and(|value| {
-            value.split(',').any(|member| {
-                let range = member.split(';').next().unwrap_or_default();
-                range.trim().eq_ignore_ascii_case("text/html")
-            })
-        })
+    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|member| {
+        let mut parts = member.split(';').map(str::trim);
+        let is_html = parts.next().is_some_and(|range| range.eq_ignore_ascii_case("text/html"));
+        is_html && !parts.any(is_zero_weight)
     })
+}
+
+/// Whether a parameter is a weight of zero, by which a client refuses (RFC 9110 §12.4.2).
+fn is_zero_weight(parameter: &str) -> bool {
+    let weight = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
+    weight
+        .is_some_and(|weight| weight.starts_with('0') && weight.bytes().all(|b| b"0.".contains(&b)))
 }

@@ -20,6 +20,7 @@ mod warm;
 pub use builder::Builder;
 pub use call::ResponseFuture;
 pub use fallback::{Fallback, NoFallback};
+pub use locate::is_navigation;
 pub use options::RequestOptions;
 pub use serve_compressed::{ServeCompressed, Shutdown};
 pub use warm::{WarmOptions, WarmProgress, WarmSummary, Warmed};

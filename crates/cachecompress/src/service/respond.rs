@@ -100,13 +100,25 @@ pub(super) fn redirect(site: &Site, location: &str) -> Response<Body> {
     response
 }
 
-/// 404. In SPA mode the choice between this and the index depends on Accept, hence Vary.
-pub(super) fn not_found(site: &Site) -> Response<Body> {
+/// 404 with a short text, in place of the page of `exchange` if there is one.
+///
+/// In SPA mode the choice between this and the index depends on Accept, hence Vary.
+pub(super) fn not_found(site: &Site, exchange: Option<&Exchange<'_>>) -> Response<Body> {
     let mut response = refuse(site, StatusCode::NOT_FOUND);
-    if site.rules.spa {
-        response.headers_mut().insert(VARY, HeaderValue::from_static(NAVIGATION));
+    match exchange {
+        Some(exchange) => add_vary(exchange, response.headers_mut()),
+        None if site.rules.spa => {
+            response.headers_mut().insert(VARY, HeaderValue::from_static(NAVIGATION));
+        }
+        None => {}
     }
     response
+}
+
+/// 404 with a short text, as the page cannot be read.
+pub(super) fn without_page(site: &Site, error: &Error) -> Response<Body> {
+    tracing::error!(%error, "the page of a 404 cannot be sent");
+    not_found(site, None)
 }
 
 pub(super) fn not_acceptable(site: &Site, exchange: &Exchange<'_>) -> Response<Body> {
@@ -118,7 +130,11 @@ pub(super) fn not_acceptable(site: &Site, exchange: &Exchange<'_>) -> Response<B
 /// Drops the body of a response to HEAD and keeps GET's fields. Over HTTP/2, hyper would send a
 /// body that is there.
 pub(super) fn without_body_for_head(method: &Method, response: Response<Body>) -> Response<Body> {
-    if method == Method::HEAD { response.map(Body::emptied) } else { response }
+    if method != Method::HEAD {
+        return response;
+    }
+    let has_length = response.headers().contains_key(CONTENT_LENGTH);
+    response.map(|body| body.emptied(has_length))
 }
 
 /// Finishes a response of the service's own: drops the body for HEAD, and exposes its `Served`.
@@ -191,6 +207,9 @@ pub(super) async fn respond(
             }))
         }
         Selected::Stale => Ok(None),
+        Selected::Unavailable if exchange.is_not_found => {
+            Ok(Some(not_found(site, Some(exchange)).into()))
+        }
         Selected::Unavailable => Ok(Some(refuse(site, StatusCode::SERVICE_UNAVAILABLE).into())),
     }
 }

@@ -30,7 +30,7 @@ use crate::source::{Directory, Found, Source as _, SourceFile};
 ///
 /// The error is [`Infallible`](std::convert::Infallible): errors are logged and answered with 500
 /// or 503. [`try_call`](Self::try_call) returns them. Cloning is cheap, and clones share
-/// everything. The futures need tokio's runtime with timers enabled.
+/// everything. The futures run on every executor.
 ///
 /// Mount the service *outside* a `CompressionLayer`. Inside, the layer would encode identity
 /// responses again for every request.
@@ -149,7 +149,7 @@ impl<F> ServeCompressed<F> {
 
     /// Answers a request as [`call`](tower_service::Service::call) does, but returns errors.
     ///
-    /// A path that leads nowhere is a plain 404. The fallback is not asked.
+    /// A path that leads nowhere is a 404. The fallback is not asked.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl<F> ServeCompressed<F> {
         let (site, connection) = (&*self.site, self.connection.as_ref());
         let response = match answer::answer(site, connection, &parts, key).await? {
             Some(response) => response,
-            None => answer::not_found(site, connection, &parts).await?,
+            None => answer::not_found(site, connection, &parts).await,
         };
         Ok(respond::deliver(site, &parts.method, response))
     }
@@ -175,7 +175,8 @@ impl<F> ServeCompressed<F> {
     /// themselves.
     ///
     /// - The request's own path does not count.
-    /// - `path` is decoded. It is never an index or a redirect. It may be
+    /// - `path` is decoded. Slashes at its ends mean nothing. It is never an index or a redirect. It may
+    ///   be
     ///   [excluded](crate::Builder::exclude).
     /// - A `path` that leads nowhere is 404.
     /// - Errors are answered with 403, 500 or 503.
@@ -207,7 +208,8 @@ impl<F> ServeCompressed<F> {
     /// Answers a request with `file`, which the handler has or makes, in place of one of the source.
     ///
     /// - `name` gives the media type, if the file brings none, and the fields of
-    ///   [`Builder::header`](crate::Builder::header). It need not exist.
+    ///   [`Builder::header`](crate::Builder::header). No file of the source need have it. A name that
+    ///   is no path, such as `../x`, gives neither.
     /// - The file is compressed once for its bytes, as every other, so it should not be made anew
     ///   for each request. Its digest is computed for each call, unless the file brings it.
     /// - Errors are answered with 500 or 503.
@@ -272,7 +274,8 @@ impl<F> ServeCompressed<F> {
     /// Encodes files ahead of requests, as far as the cache lacks them.
     ///
     /// - It calls `progress` for every representation and every file that is done.
-    /// - Its encodes run at the lowest priority, on threads of their own.
+    /// - Its encodes run at the lowest priority, on threads of their own. A request that joins one
+    ///   waits for it at that priority, no longer than its patience.
     /// - Dropping the future ends it: encodes that no request has joined are given up.
     /// - [`Shutdown::Finish`] does not wait for it either.
     /// - A file that cannot be read counts as failed.

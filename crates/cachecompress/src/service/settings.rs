@@ -173,7 +173,7 @@ fn codecs(
 
 fn index_name(name: &str) -> Result<String, Error> {
     match SourcePath::parse(name.as_bytes()) {
-        Some(path) if path.segments().count() == 1 => Ok(name.to_owned()),
+        Some(path) if !path.is_root() && !name.contains('/') => Ok(name.to_owned()),
         _ => Err(Error::config(format!("\"{name}\" is no file name for an index"))),
     }
 }

@@ -89,7 +89,10 @@ pub struct WarmSummary {
 /// Lists the files that requests reach. Blocks on the disk.
 pub(super) fn paths(site: &Site) -> Result<Vec<SourcePath>, Error> {
     let mut paths = site.representations.catalog().source().paths()?;
-    paths.retain(|path| !site.rules.excluded.covers(path));
+    let is_used = |path: &SourcePath| {
+        site.rules.not_found.as_ref() == Some(path) || site.rules.only.as_ref() == Some(path)
+    };
+    paths.retain(|path| !site.rules.excluded.covers(path) || is_used(path));
     Ok(paths)
 }
 
@@ -124,6 +127,9 @@ pub(super) async fn warm(
     for paths in paths.chunks(WARM_AT_ONCE) {
         let mut begun = Vec::new();
         for path in paths {
+            if representations.is_closing() {
+                break;
+            }
             begun.push(begin(representations, path, codings, &warming).await);
         }
         for encodes in begun {

@@ -29,7 +29,8 @@ use crate::http::{Digest, SourcePath};
 pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// Looks `path` up.
     ///
-    /// - The root is always a [`Found::Directory`].
+    /// - The root is always a [`Found::Directory`]. So is a path with files beneath it, if it shall
+    ///   have an index and a redirect to its slash.
     /// - A path is [`Found::Nothing`] if it leads out of the source, is hidden by the source, is no
     ///   regular file and no directory, or has a file in place of a directory.
     ///
@@ -110,7 +111,9 @@ impl SourceFile {
 
     /// Creates a file of an open file, with its time of modification.
     ///
-    /// It is read at offsets, so the descriptor's own position does not matter.
+    /// It is read at offsets, so the descriptor's own position does not matter. The state of the file
+    /// is that of now: a [`Source`] that keeps files open makes a new one for each lookup
+    /// (`file.try_clone()`), or its changes go unnoticed.
     ///
     /// # Errors
     ///
@@ -172,12 +175,6 @@ impl SourceFile {
 impl<B: Into<Bytes>> From<B> for SourceFile {
     fn from(bytes: B) -> Self {
         Self::from_bytes(bytes)
-    }
-}
-
-impl From<Content> for SourceFile {
-    fn from(content: Content) -> Self {
-        Self::of(content)
     }
 }
 

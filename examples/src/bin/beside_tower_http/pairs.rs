@@ -119,9 +119,9 @@ fn html_as_default_extension() -> Built {
 }
 
 /// Asks once more, for the path with `.html` behind it.
-async fn page(
+async fn page<B>(
     pages: ServeCompressed,
-    mut request: Request<()>,
+    mut request: Request<B>,
 ) -> Result<Response<Body>, Infallible> {
     let path = request.uri().path();
     let name = path.rsplit('/').next().unwrap_or_default();

@@ -11,13 +11,20 @@ use std::fs::{self, File};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use cachecompress::source::SourceFile;
-use cachecompress::{Digest, Memory, RequestOptions, ServeCompressed};
-use cachecompress_test::service::{Answer, LONG, encodes, read, request, run, settled};
+use cachecompress::{Digest, Memory, Preference, RequestOptions, ServeCompressed, Served};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Pack, coding};
+use cachecompress_test::service::{Answer, LONG, encodes, get, read, request, run, settled};
 use cachecompress_test::site::hex;
+use cachecompress_test::wait::until;
 
 use crate::fixture::site::GZIP;
+use crate::fixture::stored::{PACK, in_memory};
 
 fn service() -> ServeCompressed {
     let builder = ServeCompressed::builder(Memory::new().file("report.csv", "in the source"));
@@ -113,6 +120,100 @@ fn open_file_is_served_and_a_changed_one_never_mixed() {
         }
     });
     assert!(SourceFile::from_file(File::open(directory.path()).unwrap()).is_err());
+}
+
+/// A service over `source` whose encoder a gate holds, and the answer to a request for an open file
+/// that is overwritten by `after` between its hash and its encode.
+async fn overwritten(service: &ServeCompressed, gate: &Gate, after: &[u8]) -> Answer {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("open.txt");
+    fs::write(&path, hex(900_000, 1)).unwrap();
+    let (asked, file) = (service.clone(), open(&path));
+    let answer = tokio::spawn(async move {
+        let (parts, ()) = request("GET", "/x", &[PACK]).into_parts();
+        read(asked.serve_source("a.txt", file, &parts).await).await
+    });
+    until(|| gate.arrived() > 0).await;
+    fs::write(&path, after).unwrap();
+    gate.open_wide();
+    answer.await.unwrap()
+}
+
+#[test]
+fn brought_file_that_changes_under_its_encode_is_served_whole() {
+    for len in [600_000, 900_000, 1_200_000] {
+        let after = hex(len, 4);
+        let gate = Gate::new();
+        let pack = Pack { late: true, ..Pack::gated(&gate) };
+        // The source has a file of the same name, which must not come into it.
+        let own = hex(9_000, 7);
+        run(async {
+            let service = in_memory(&pack, &[("a.txt", &own)]).revalidate(Duration::ZERO);
+            let service = service.build().unwrap();
+            let tag = get(&service, "/a.txt", &[]).await.field("etag").to_owned();
+            let answer = overwritten(&service, &gate, &after).await;
+            assert_eq!((answer.status.as_u16(), answer.field("etag")), (200, ""));
+            assert!(answer.decoded() == after, "{len}");
+            assert_eq!(get(&service, "/a.txt", &[]).await.field("etag"), tag);
+        });
+    }
+}
+
+/// Bytes whose drop is counted.
+struct Counted(Vec<u8>, Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.1.fetch_sub(self.0.len(), Ordering::SeqCst);
+    }
+}
+
+/// 100 requests left 150 MB behind, in encodes that waited for a thread.
+#[test]
+fn brought_bytes_that_wait_for_an_encode_are_bounded() {
+    run(async {
+        let gate = Gate::new();
+        let held = Arc::new(AtomicUsize::new(0));
+        let list = Preference::List(vec![coding()]);
+        let service = in_memory(&Pack::gated(&gate), &[]).patience(Duration::ZERO).preference(list);
+        let service = service.build().unwrap();
+        let mut details = Vec::new();
+        for seed in 0..100 {
+            let bytes = hex(1_500_000, seed);
+            held.fetch_add(bytes.len(), Ordering::SeqCst);
+            let file = SourceFile::from_bytes(Bytes::from_owner(Counted(bytes, Arc::clone(&held))));
+            let (parts, ()) = request("GET", "/x", &[PACK]).into_parts();
+            let answer = read(service.serve_source("a.txt", file, &parts).await).await;
+            assert_eq!(answer.status, 200);
+            details.push(answer.cache().to_owned());
+        }
+        until(|| held.load(Ordering::SeqCst) <= (64 << 20) + 2_000_000).await;
+        gate.open_wide();
+        settled(&service).await;
+        until(|| held.load(Ordering::SeqCst) == 0).await;
+        assert!(service.metrics().entries > 10, "those that had room are stored: {details:?}");
+    });
+}
+
+#[test]
+fn brought_file_is_delivered_as_others() {
+    run(async {
+        let builder = ServeCompressed::builder(Memory::new()).served_extension(true);
+        let service = builder.build().unwrap();
+        let (parts, ()) = request("HEAD", "/x", &[]).into_parts();
+        let response = service.serve_source("a.txt", "text", &parts).await;
+        assert!(response.extensions().get::<Served>().is_some());
+        assert_eq!(read(response).await.body.unwrap(), b"");
+        let response = service.try_call(request("HEAD", "/x", &[])).await.unwrap();
+        assert!(response.extensions().get::<Served>().is_some());
+        assert_eq!(read(response).await.body.unwrap(), b"");
+    });
 }
 
 /// tokio's clock leaps over every wait while a test has paused it, but an encode takes real time.

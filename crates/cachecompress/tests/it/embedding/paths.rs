@@ -3,17 +3,28 @@
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use cachecompress::{Directory, ErrorKind, Memory, Outcome, ServeCompressed, SourcePath};
+use cachecompress::source::Found;
+use cachecompress::{
+    Directory, Error, ErrorKind, Memory, Outcome, RequestOptions, ServeCompressed, Source,
+    SourcePath,
+};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Fault, Pack};
 use cachecompress_test::service::{LONG, get, get_as, head, read, request, run, send, settled};
 use cachecompress_test::site::hex;
 use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::Full;
 use tower::service_fn;
 use tower::util::BoxCloneService;
 
 use crate::fixture::site::{GZIP, service};
+use crate::fixture::stored::in_memory;
 
 type Answered = Result<Response<Full<Bytes>>, Infallible>;
 
@@ -184,10 +195,13 @@ fn excluded_path_is_hidden_in_every_spelling() {
         assert_eq!(read(service.serve("index.html", &parts).await).await.bytes(), b"template");
         let paths = service.paths().unwrap();
         let paths: Vec<_> = paths.iter().filter_map(SourcePath::as_str).collect();
-        assert_eq!(paths, ["app.js", "docs/index.html"]);
+        // The page of a 404 is sent, so it is warmed.
+        assert_eq!(paths, ["404.html", "app.js", "docs/index.html"]);
     });
-    let error = ServeCompressed::builder(Memory::new()).exclude("a[").build().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
+    for glob in ["a[", "", "/", "./index.html", "//index.html", "a//", "a/../b"] {
+        let error = ServeCompressed::builder(Memory::new()).exclude(glob).build().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{glob}: it would hide nothing");
+    }
 }
 
 #[test]
@@ -277,7 +291,7 @@ fn field_of_a_200_is_not_sent_with_a_416() {
             .unwrap();
         let mut request = request("GET", "/a.txt", &[("range", "bytes=9999-")]);
         let own = http::HeaderValue::from_static("1");
-        let options = cachecompress::RequestOptions::new();
+        let options = RequestOptions::new();
         let options = options.header(http::HeaderName::from_static("x-own"), own);
         request.extensions_mut().insert(options);
         let answer = read(send(&service, request).await).await;
@@ -298,5 +312,137 @@ fn field_of_a_200_is_not_sent_with_a_416() {
             get_as(&service, "/a.txt", "identity").await.field("cache-control"),
             "max-age=60"
         );
+    });
+}
+
+/// A source that has nothing but a page that cannot be read.
+#[derive(Debug)]
+struct Unreadable(ErrorKind);
+
+impl Source for Unreadable {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        match path.as_str() {
+            Some("404.html") => Err(Error::new(self.0, "no")),
+            _ => Ok(Found::Nothing),
+        }
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn page_that_cannot_be_sent_leaves_a_plain_404() {
+    run(async {
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::Io] {
+            let service = ServeCompressed::builder(Unreadable(kind)).not_found("404.html");
+            let answer = get(&service.build().unwrap(), "/nowhere", &[]).await;
+            assert_eq!((answer.status.as_u16(), answer.bytes()), (404, &b"404 Not Found\n"[..]));
+        }
+        let page = hex(9_000, 1);
+        let broken = in_memory(&Pack::broken(Fault::Error, 0), &[("404.html", &page)]);
+        let service = broken.not_found("404.html").build().unwrap();
+        for accept in ["x-pack, identity;q=0", "identity;q=0"] {
+            let answer = get(&service, "/nowhere", &[("accept-encoding", accept)]).await;
+            assert_eq!((answer.status.as_u16(), answer.field("vary")), (404, "Accept-Encoding"));
+        }
+    });
+}
+
+#[test]
+fn page_of_a_404_keeps_to_the_request_and_its_options() {
+    run(async {
+        let page = hex(900_000, 1);
+        let files = Memory::new().file("404.html", page.clone()).file("a.html", hex(9_000, 2));
+        let builder = ServeCompressed::builder(files).patience(LONG).not_found("404.html");
+        let service = builder
+            .header("**", "expires", "Thu, 01 Dec 2094 16:00:00 GMT")
+            .header("**", "last-modified", "Thu, 01 Dec 1994 16:00:00 GMT")
+            .build()
+            .unwrap();
+        for path in ["/a.html", "/nowhere"] {
+            let mut request = request("GET", path, &GZIP);
+            request.extensions_mut().insert(RequestOptions::new().codings([]));
+            assert_eq!(read(send(&service, request).await).await.coding(), "", "{path}");
+        }
+        let mut old = request("GET", "/nowhere", &GZIP);
+        *old.version_mut() = http::Version::HTTP_10;
+        let answer = read(send(&service, old).await).await;
+        assert_eq!((answer.field("expires"), answer.field("last-modified")), ("", ""));
+        assert!(answer.decoded() == page);
+    });
+}
+
+/// A service that counts on `poll_ready`.
+#[derive(Clone)]
+struct Wary(Arc<AtomicUsize>, bool);
+
+impl tower::Service<Request<()>> for Wary {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Answered>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        if self.0.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.1 = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        assert!(std::mem::take(&mut self.1), "called before it was ready");
+        std::future::ready(Ok(Response::new(Full::default())))
+    }
+}
+
+#[test]
+fn fallback_is_called_once_it_is_ready() {
+    run(async {
+        let service = service().fallback(Wary(Arc::default(), false));
+        for _ in 0..3 {
+            assert_eq!(get(&service, "/nowhere", &[]).await.status, 200);
+        }
+    });
+}
+
+/// An encoded slash or a dot segment can be no file's, and a client router may have it.
+#[test]
+fn navigation_to_a_path_of_no_file_gets_the_index() {
+    run(async {
+        let files = Memory::new().file("index.html", "app").file("items/a", "a");
+        let service = ServeCompressed::builder(files).spa(true).build().unwrap();
+        for path in ["/items/a%2Fb", "/items/%5C", "/x/%2e%2e/y", "/items/1"] {
+            let answer = get(&service, path, &[("accept", "text/html")]).await;
+            assert_eq!((answer.status.as_u16(), answer.bytes()), (200, &b"app"[..]), "{path}");
+            for accept in ["*/*", "text/html;q=0", "text/html; q=0.000"] {
+                let answer = get(&service, path, &[("accept", accept)]).await;
+                assert_eq!(answer.status, 404, "{path} {accept}");
+            }
+        }
+        assert_eq!(get(&service, "/%zz", &[("accept", "text/html")]).await.status, 400);
+    });
+}
+
+/// axum sends an exact size of a HEAD's body as the length of GET's.
+#[test]
+fn head_of_an_unknown_length_has_no_exact_size() {
+    run(async {
+        let gate = Gate::new();
+        let (text, short) = (hex(900_000, 1), hex(9_000, 2));
+        let service = in_memory(&Pack::gated(&gate), &[("a.txt", &text), ("b.txt", &short)]);
+        let service = service.build().unwrap();
+        let accept = [("accept-encoding", "x-pack")];
+        gate.open(1);
+        let response = send(&service, request("HEAD", "/a.txt", &accept)).await;
+        assert!(!response.headers().contains_key("content-length"));
+        assert_eq!(response.body().size_hint().exact(), None);
+        assert!(response.body().is_end_stream());
+        gate.open_wide();
+        let response = send(&service, request("HEAD", "/b.txt", &[])).await;
+        assert_eq!(response.headers()["content-length"], "9000");
+        assert_eq!(response.body().size_hint().exact(), Some(0));
     });
 }

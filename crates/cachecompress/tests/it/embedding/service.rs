@@ -364,6 +364,8 @@ fn wrong_configuration_fails_with_a_sentence_that_names_it() {
         (builder().header("a/[", CACHE_CONTROL, any), "a/["),
         (builder().index(["a/b.html".to_owned()]), "a/b.html"),
         (builder().index([".."]), ".."),
+        (builder().index(["/index.html"]), "/index.html"),
+        (builder().index(["index.html/"]), "index.html/"),
         (builder().header("b/*", "bad name", "x"), "b/*"),
         (builder().header("c/*", "x-name", "bad\nvalue"), "c/*"),
         (builder().default_cache_control("bad\0value"), "Cache-Control"),
@@ -415,6 +417,16 @@ fn answers_are_counted_under_their_own_outcome() {
         }
         for (outcome, count) in service.metrics().requests {
             assert_eq!(count, said.get(&outcome).copied().unwrap_or(0), "{}", outcome.as_str());
+        }
+    });
+}
+
+#[test]
+fn patience_may_be_endless() {
+    run(async {
+        for patience in [Duration::from_secs(u64::MAX / 4), Duration::MAX] {
+            let service = builder().patience(patience).build().unwrap();
+            assert_eq!(get(&service, "/a.txt", &GZIP).await.coding(), "gzip", "{patience:?}");
         }
     });
 }

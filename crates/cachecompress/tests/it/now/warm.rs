@@ -192,3 +192,86 @@ fn orderly_end_does_not_wait_for_a_warming() {
         assert_eq!((summary.stored, summary.failed), (0, 8));
     });
 }
+
+#[test]
+fn second_warming_outlives_the_first() {
+    run(async {
+        let gate = Gate::new();
+        let service = held(&gate).await;
+        let (first, second) = (service.clone(), service.clone());
+        let first = tokio::spawn(async move { first.warm_with(WarmOptions::new(), |_| {}).await });
+        until(|| gate.arrived() > 0).await;
+        let mut second = pin!(second.warm_with(WarmOptions::new(), |_| {}));
+        // It has joined the first one's encodes once it waits.
+        for _ in 0..20 {
+            let _ = std::future::poll_fn(|cx| Poll::Ready(second.as_mut().poll(cx))).await;
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        first.abort();
+        assert!(first.await.is_err());
+        gate.open_wide();
+        let summary = second.await.unwrap();
+        assert_eq!((summary.stored, summary.failed), (8, 0));
+    });
+}
+
+/// It went on to look up and to hash all other files, for nothing.
+#[test]
+fn warming_ends_with_the_shutdown() {
+    run(async {
+        let gate = Gate::new();
+        let files: Vec<_> = (0..500).map(|n| (format!("{n}.txt"), hex(300, n))).collect();
+        let list = Preference::List(vec![coding()]);
+        let service = in_memory(&Pack::gated(&gate), &borrowed(&files)).preference(list);
+        let service = service.build().unwrap();
+        let warmed = service.clone();
+        let mut done = 0;
+        let warming = async move {
+            let counted =
+                warmed.warm_with(WarmOptions::new(), |progress| done = progress.files_done);
+            let summary = counted.await.unwrap();
+            (summary, done)
+        };
+        let warming = tokio::spawn(warming);
+        until(|| gate.arrived() > 0).await;
+        let mut ending = pin!(service.shutdown(Shutdown::Finish));
+        let _ = std::future::poll_fn(|cx| Poll::Ready(ending.as_mut().poll(cx))).await;
+        gate.open_wide();
+        ending.await;
+        let (summary, done) = warming.await.unwrap();
+        assert!(done < 100, "{done} of 500 files, {summary:?}");
+    });
+}
+
+/// The flight of a dropped warming fails at the moment of a request, which must lead its own.
+#[test]
+fn insisting_request_outlives_a_dropped_warming() {
+    run(async {
+        for round in 0..30 {
+            let files: Vec<_> =
+                (0..8).map(|n| (format!("{n}.txt"), hex(20_000, n + 100 * round))).collect();
+            let list = Preference::List(vec![coding()]);
+            let service = in_memory(&Pack::new(), &borrowed(&files)).preference(list);
+            let service = service.encode_threads(2).build().unwrap();
+            let warmed = service.clone();
+            let warming =
+                tokio::spawn(async move { warmed.warm_with(WarmOptions::new(), |_| {}).await });
+            let mut requests = Vec::new();
+            for n in 0..8 {
+                let service = service.clone();
+                requests.push(tokio::spawn(async move {
+                    for _ in 0..(n * round) % 7 {
+                        tokio::task::yield_now().await;
+                    }
+                    get_as(&service, &format!("/{n}.txt"), "x-pack, identity;q=0").await
+                }));
+                if n == 4 {
+                    warming.abort();
+                }
+            }
+            for request in requests {
+                assert_eq!(request.await.unwrap().status, 200);
+            }
+        }
+    });
+}
