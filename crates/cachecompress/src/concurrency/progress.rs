@@ -24,8 +24,8 @@ struct Watched<T, F> {
     wakers: BTreeMap<u64, Waker>,
 }
 
-/// The need for a production. What is required first stays required, what is abandoned first stays
-/// abandoned.
+/// The need for a production. It is settled once: a production that is required is never abandoned, nor
+/// the reverse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Demand {
     #[default]
