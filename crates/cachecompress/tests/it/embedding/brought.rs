@@ -15,9 +15,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cachecompress::source::SourceFile;
-use cachecompress::{Digest, Memory, Preference, RequestOptions, ServeCompressed, Served};
+use cachecompress::source::{Found, SourceFile};
+use cachecompress::{
+    Digest, Error, Memory, Preference, RequestOptions, ServeCompressed, Served, Source, SourcePath,
+};
 use cachecompress_test::gate::Gate;
+use cachecompress_test::made::MadeFile;
 use cachecompress_test::pack::{Pack, coding};
 use cachecompress_test::service::{Answer, LONG, encodes, get, read, request, run, settled};
 use cachecompress_test::site::hex;
@@ -213,6 +216,46 @@ fn brought_file_is_delivered_as_others() {
         let response = service.try_call(request("HEAD", "/x", &[])).await.unwrap();
         assert!(response.extensions().get::<Served>().is_some());
         assert_eq!(read(response).await.body.unwrap(), b"");
+    });
+}
+
+/// A source whose list takes as long as the gate is closed.
+#[derive(Debug)]
+struct SlowList(Arc<Gate>);
+
+impl Source for SlowList {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        Ok(if path.is_root() { Found::Directory } else { Found::Nothing })
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        self.0.pass();
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn long_work_on_a_brought_file_or_a_list_holds_no_serving_thread() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let gate = Gate::new();
+        let file = Arc::new(MadeFile::new(hex(900_000, 1)).held(Some(Arc::clone(&gate))));
+        let service = ServeCompressed::builder(SlowList(Arc::clone(&gate))).build().unwrap();
+        let asked = service.clone();
+        let brought = tokio::spawn(async move { serve(&asked, file.source(), &[]).await });
+        let warmed = service.clone();
+        let warming = tokio::spawn(async move {
+            warmed.warm_with(cachecompress::WarmOptions::new(), |_| {}).await
+        });
+        // This thread goes on while both are held.
+        while gate.arrived() < 2 {
+            assert_eq!(get(&service, "/nowhere", &[]).await.status, 404);
+            tokio::task::yield_now().await;
+        }
+        assert!(!brought.is_finished() && !warming.is_finished());
+        gate.open_wide();
+        assert!(brought.await.unwrap().bytes() == hex(900_000, 1));
+        warming.await.unwrap().unwrap();
     });
 }
 
