@@ -570,8 +570,10 @@ impl World {
         if self.stored.contains(&stored) {
             assert_eq!(answer.cache(), "hit", "encoded again");
         }
-        // An unprofitable encode for a client that refuses identity need not be kept.
-        if exchange.accept.identity && exchange.source.len() >= 3000 {
+        // An unprofitable encode for a client that refuses identity need not be kept. A hit may come
+        // from a removed cache, whose entry is open for a moment yet: the next process has it not.
+        let is_kept = answer.cache() == "stored";
+        if is_kept && exchange.accept.identity && exchange.source.len() >= 3000 {
             self.stored.insert(stored);
         }
     }
