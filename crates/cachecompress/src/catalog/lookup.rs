@@ -209,7 +209,10 @@ impl Catalog {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             let small = file.content.len() <= SMALL_JOB;
             self.0.hashers.submit(Priority::Foreground, small, move || {
-                let _ = sender.send(brought::describe(&name, file));
+                // A request that has gone leaves no hash behind.
+                if !sender.is_closed() {
+                    let _ = sender.send(brought::describe(&name, file));
+                }
             });
             receiver.await.map_err(|_| LoadError::default())?
         };

@@ -118,7 +118,9 @@ impl EncodeScheduler {
             Some(_) => Priority::Background,
             None => Priority::Foreground,
         };
-        // A submission that is refused drops the leader, which tells its followers.
+        // A drop of the leader tells its followers, here and when a submission is refused. The share is
+        // taken before the job waits for the cache's disk, which may hang.
+        let Some(share) = inner.brought_bytes.take(&job.resource) else { return };
         self.0.context.readers.submit(priority, small, move || match job.find() {
             Ok(Some(entry)) => {
                 let (product, len) = job::stored(&entry);
@@ -126,8 +128,6 @@ impl EncodeScheduler {
             }
             Ok(None) if is_closing => leader.fail(Failure::Dropped),
             Ok(None) => {
-                // A drop of the leader, unrun, tells its followers.
-                let Some(share) = inner.brought_bytes.take(&job.resource) else { return };
                 // The pool lives until the encodes that wait for it are done.
                 let kept = Arc::clone(&inner);
                 inner.pool.submit(priority, small, move || {

@@ -28,7 +28,7 @@ pub(crate) struct Tree {
 pub(crate) struct Module {
     /// The file in which it stands.
     pub(crate) file: String,
-    /// Those of its `mod` line, and those at the head of its file.
+    /// The attributes of its `mod` line and of the head of its file.
     attributes: [Rc<[Attribute]>; 2],
     /// Whether its `mod` line says `pub` without a restriction.
     pub(crate) is_public: bool,

@@ -154,12 +154,14 @@ fn excluded_path_is_hidden_in_every_spelling() {
             .file("404.html", "page")
             .file("docs/index.html", "docs")
             .file("private/deep/key.txt", "key")
+            .file("drafts/deep/plan.txt", "plan")
             .file("app.js", "run()")
             .file("app.js.map", "map");
         let service = ServeCompressed::builder(files)
             .exclude("index.html")
             .exclude("/404.html")
             .exclude("private/**")
+            .exclude("drafts")
             .exclude("**/*.map")
             .not_found("404.html")
             .spa(true)
@@ -179,6 +181,8 @@ fn excluded_path_is_hidden_in_every_spelling() {
             "/private/",
             "/private/deep",
             "/private/deep/key.txt",
+            "/drafts/deep/plan.txt",
+            "/drafts",
             "/private//deep/key.txt",
             "/app.js.map",
             "/anywhere",
