@@ -322,13 +322,15 @@ fn head_of(
             let mut fields = selected_fields(site, exchange, representation);
             fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
             fields.insert(CONTENT_RANGE, content_range(bytes, len));
-            overrides(exchange, &mut fields);
             (fields, StatusCode::PARTIAL_CONTENT)
         }
         Plan::RangeNotSatisfiable(len) => unsatisfied_fields(exchange, len),
     };
     if site.rules.nosniff {
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    if status.is_success() {
+        overrides(exchange, &mut fields);
     }
     let outcome = outcome(status, representation.cache_status);
     finish(
@@ -359,7 +361,6 @@ fn full_fields(
         };
         fields.insert(ORIGINAL_LENGTH, HeaderValue::from(len));
     }
-    overrides(exchange, &mut fields);
     (fields, StatusCode::OK)
 }
 

@@ -123,6 +123,22 @@ fn extension_tells_how_a_response_was_served_if_wanted() {
     });
 }
 
+/// The service's own field came last, and replaced that of the request.
+#[test]
+fn request_options_overrule_nosniff() {
+    run(async {
+        let service =
+            ServeCompressed::builder(Memory::new().file("a.txt", "four")).build().unwrap();
+        for fields in [&[][..], &[("range", "bytes=0-1")]] {
+            let mut request = request("GET", "/a.txt", fields);
+            let (name, value) = ("x-content-type-options", HeaderValue::from_static("own"));
+            let options = RequestOptions::new().header(HeaderName::from_static(name), value);
+            request.extensions_mut().insert(options);
+            assert_eq!(read(send(&service, request).await).await.field(name), "own");
+        }
+    });
+}
+
 #[test]
 fn request_options_overrule_the_original_length() {
     run(async {
