@@ -80,7 +80,7 @@ fn evict_until(
             if !worth_it(&mut index) || in_use >= EVICTION_IN_USE {
                 return false;
             }
-            (index.coldest(), index.len())
+            (index.coldest(in_use), index.len())
         };
         // All entries are in use: most are not for long.
         if in_use as u64 >= there {
@@ -120,7 +120,9 @@ pub(super) fn with_room<T>(
             {
                 // Without the lock another process may evict too much, which is better than to fail.
                 let _lock = eviction_lock(state);
-                let Some((name, size)) = lock(&state.index).coldest() else { return Err(error) };
+                let Some((name, size)) = lock(&state.index).coldest(in_use) else {
+                    return Err(error);
+                };
                 match state.evict(&name)? {
                     true => freed += size.max(1),
                     false => in_use += 1,

@@ -1,4 +1,4 @@
-//! The index of a cache: the size of each entry by name, and the order of last use.
+//! The index of a cache: the size of each entry by name, and the order in which entries are evicted.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -9,7 +9,7 @@ use hashlink::LinkedHashMap;
 use super::key::Name;
 use crate::concurrency::sync::{Mutex, lock};
 use crate::fs::DiskFile;
-use crate::limits::FILE_REST;
+use crate::limits::{FILE_REST, REUSED_SHARE};
 
 /// Bytes and entries: the bounds of a cache, or what is claimed of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,10 +18,18 @@ pub(super) struct Amount {
     pub(super) entries: u64,
 }
 
-/// The names and sizes of all entries, the least recently used first, and the claims of writers.
+/// The names and sizes of all entries in the order of their eviction, and the claims of writers.
+///
+/// Entries that were used again since they came are evicted last, the least recently used one first
+/// (a segmented LRU). A client that asks for every file once evicts what it brought itself.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    entries: LinkedHashMap<Name, u64>,
+    /// The entries that were not used since they came.
+    fresh: LinkedHashMap<Name, u64>,
+    /// The entries that were. They leave [`REUSED_SHARE`] of the bounds to the others.
+    reused: LinkedHashMap<Name, u64>,
+    reused_bytes: u64,
+    most_reused: Amount,
     /// The same names, by directory.
     shards: HashMap<u8, HashSet<Name>>,
     bytes: u64,
@@ -74,6 +82,13 @@ impl Drop for Claim {
 }
 
 impl Index {
+    /// Creates the index of a cache with these `bounds`.
+    pub(super) fn new(bounds: Amount) -> Self {
+        let most = |bound: u64| bound - bound / REUSED_SHARE;
+        let most_reused = Amount { bytes: most(bounds.bytes), entries: most(bounds.entries) };
+        Self { most_reused, ..Self::default() }
+    }
+
     /// The bytes of all entries.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
@@ -81,7 +96,7 @@ impl Index {
 
     /// The number of entries.
     pub(super) fn len(&self) -> u64 {
-        self.entries.len() as u64
+        (self.fresh.len() + self.reused.len()) as u64
     }
 
     /// The names in the directory `shard`.
@@ -90,39 +105,74 @@ impl Index {
     }
 
     pub(super) fn contains(&self, name: &Name) -> bool {
-        self.entries.contains_key(name)
+        self.fresh.contains_key(name) || self.reused.contains_key(name)
     }
 
-    /// Adds an entry as the most recently used one.
+    /// Adds an entry as the last of those that were not used yet.
     pub(super) fn insert(&mut self, name: Name, size: u64) {
-        let before = self.entries.insert(name, size).unwrap_or(0);
+        self.take(&name);
+        self.fresh.insert(name, size);
         self.shards.entry(name.shard()).or_default().insert(name);
-        self.bytes = self.bytes - before + size;
+        self.bytes += size;
     }
 
     /// Forgets an entry.
     pub(super) fn remove(&mut self, name: &Name) -> Option<u64> {
-        let size = self.entries.remove(name)?;
+        let size = self.take(name)?;
         if let Some(names) = self.shards.get_mut(&name.shard()) {
             names.remove(name);
         }
-        self.bytes -= size;
         Some(size)
     }
 
-    /// Makes an entry the most recently used one.
+    /// Makes an entry the last to be evicted.
     pub(super) fn used(&mut self, name: &Name) {
-        self.entries.to_back(name);
+        if self.reused.to_back(name).is_some() {
+            return;
+        }
+        let Some(size) = self.fresh.remove(name) else { return };
+        self.reused.insert(*name, size);
+        self.reused_bytes += size;
+        let most = self.most_reused;
+        while (self.reused_bytes > most.bytes || self.reused.len() as u64 > most.entries)
+            && let Some((name, size)) = self.reused.pop_front()
+        {
+            self.reused_bytes -= size;
+            self.fresh.insert(name, size);
+        }
     }
 
     /// Makes an entry the first to be evicted.
     pub(super) fn demote(&mut self, name: &Name) {
-        self.entries.to_front(name);
+        if let Some(size) = self.take(name) {
+            self.fresh.insert(*name, size);
+            self.fresh.to_front(name);
+            self.bytes += size;
+        }
     }
 
-    /// The first entry to be evicted, and its size.
-    pub(super) fn coldest(&self) -> Option<(Name, u64)> {
-        self.entries.front().map(|(name, size)| (*name, *size))
+    /// The first entry to be evicted, and its size, once `passed` entries were passed over.
+    pub(super) fn coldest(&self, passed: usize) -> Option<(Name, u64)> {
+        let fresh = self.fresh.front().filter(|_| passed < self.fresh.len());
+        fresh.or_else(|| self.reused.front()).map(|(name, size)| (*name, *size))
+    }
+
+    /// Makes an entry in use the last to be evicted of its kind.
+    pub(super) fn pass_over(&mut self, name: &Name) {
+        if self.fresh.to_back(name).is_none() {
+            self.reused.to_back(name);
+        }
+    }
+
+    /// Takes an entry out of the order, and its bytes out of the sum.
+    fn take(&mut self, name: &Name) -> Option<u64> {
+        let size = self.fresh.remove(name).or_else(|| {
+            let size = self.reused.remove(name)?;
+            self.reused_bytes -= size;
+            Some(size)
+        })?;
+        self.bytes -= size;
+        Some(size)
     }
 
     /// Counts the `size` bytes of a file without a name until its last reader has closed it.
@@ -194,17 +244,40 @@ mod tests {
 
     #[test]
     fn least_recently_used_entry_is_the_coldest() {
-        let mut index = Index::default();
+        let mut index = Index::new(Amount { bytes: 100, entries: 100 });
         (0..3).for_each(|n| index.insert(name(n), 10));
         index.used(&name(0));
-        assert_eq!(index.coldest(), Some((name(1), 10)));
+        assert_eq!(index.coldest(0), Some((name(1), 10)));
         index.demote(&name(2));
-        assert_eq!(index.coldest(), Some((name(2), 10)));
+        assert_eq!(index.coldest(0), Some((name(2), 10)));
         assert_eq!(index.remove(&name(2)), Some(10));
         assert_eq!(index.remove(&name(2)), None);
         assert_eq!((index.len(), index.bytes()), (2, 20));
         index.insert(name(1), 4);
         assert_eq!((index.len(), index.bytes()), (2, 14), "the same name counts once");
+    }
+
+    /// A scan of all files evicted those that everybody asks for.
+    #[test]
+    fn reused_entries_outlive_a_scan_until_they_fill_their_share() {
+        let mut index = Index::new(Amount { bytes: 100, entries: 100 });
+        (0..10).for_each(|n| index.insert(name(n), 10));
+        (0..3).for_each(|n| index.used(&name(n)));
+        for scanned in 10..200 {
+            let (coldest, _) = index.coldest(0).unwrap();
+            assert!((0..3).all(|n| coldest != name(n)), "{scanned}");
+            index.remove(&coldest);
+            index.insert(name(scanned), 10);
+        }
+        (193..199).for_each(|n| index.used(&name(n)));
+        let used = |index: &Index, n| index.reused.contains_key(&name(n));
+        assert!(!used(&index, 0) && used(&index, 1), "a fifth of the bytes is left to the others");
+        assert_eq!(index.coldest(0), Some((name(199), 10)), "it was never used");
+        index.remove(&name(199));
+        assert_eq!(index.coldest(0), Some((name(0), 10)), "it was used the longest ago");
+        index.pass_over(&name(0));
+        assert_eq!(index.coldest(1), Some((name(1), 10)), "all others were passed over");
+        assert_eq!((index.len(), index.bytes()), (9, 90));
     }
 
     #[test]

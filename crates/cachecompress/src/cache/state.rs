@@ -56,7 +56,7 @@ impl State {
             disk,
             layout,
             bounds,
-            index: Mutex::new(Index::default()),
+            index: Mutex::new(Index::new(bounds)),
             open: quick_cache::sync::Cache::new(open_entries),
             is_local: AtomicBool::new(false),
             evictions: AtomicU64::new(0),
@@ -136,7 +136,8 @@ impl State {
 
     /// Evicts an entry; returns whether it is gone.
     ///
-    /// An entry in use, here or in another process, gives no room. It becomes the last to go.
+    /// An entry in use, here or in another process, gives no room. It becomes the last of its kind to
+    /// go.
     pub(super) fn evict(&self, name: &Name) -> io::Result<bool> {
         let in_use = self.close(name).filter(Entry::is_in_use);
         let gone = match &in_use {
@@ -148,7 +149,7 @@ impl State {
             return gone;
         }
         let index = &mut lock(&self.index);
-        index.used(name);
+        index.pass_over(name);
         if let Some(entry) = in_use
             && index.contains(name)
         {

@@ -106,6 +106,31 @@ fn eviction_takes_the_least_recently_used_entry_first() {
     });
 }
 
+/// A client that asked for every file once evicted the file that everybody asks for.
+#[test]
+fn scan_of_all_files_leaves_the_entries_that_are_used() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::builder(directory.path().join("cache")).max_entries(8).build().unwrap();
+        let files: Vec<_> = (0..30).map(|n| (format!("{n}.txt"), hex(5_000, n))).collect();
+        let list = borrowed(&files);
+        let service = service(&list, &cache);
+        for expected in ["stored", "hit"] {
+            assert_eq!(get(&service, "/0.txt", &[PACK]).await.cache(), expected);
+            settled(&service).await;
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        for n in 1..30 {
+            assert_eq!(get(&service, &format!("/{n}.txt"), &[PACK]).await.cache(), "stored");
+            settled(&service).await;
+        }
+        // A cached response would hit without the entry.
+        tokio::time::sleep(LOOK_AGAIN).await;
+        assert_eq!(get(&service, "/0.txt", &[PACK]).await.cache(), "hit");
+        assert_eq!(get(&service, "/1.txt", &[PACK]).await.cache(), "stored");
+    });
+}
+
 /// Evicted entries that bodies still read take the room that they took before.
 #[test]
 fn evicted_open_entry_counts_against_the_bound() {
