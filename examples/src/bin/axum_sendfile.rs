@@ -1,7 +1,7 @@
 //! A web application with axum, whose stored files go out by `sendfile`.
 //!
 //! - A [`Listener`] takes the place of tokio's. Its connections send what the cache has stored
-//!   straight from the page cache, if it is longer than 256 KiB, and so without copying it.
+//!   straight from the page cache, if it is longer than 32 KiB, and so without copying it.
 //! - `into_make_service_with_connect_info::<Connection>()` tells the file service whose request it
 //!   is. That is all: without either of them, files are read and written as they are anywhere else.
 //! - It is for plain HTTP/1 on Linux. With TLS in between, keep to tokio's listener.

@@ -9,7 +9,7 @@ use super::identity::Identity;
 use super::select::Coded;
 use crate::body::{Body, Chunks, FileBody, GrowingBody};
 use crate::cache::{Entry, Payload};
-use crate::limits::PAYLOAD_IN_MEMORY;
+use crate::limits::{PAYLOAD_IN_MEMORY, SENDFILE_ABOVE};
 use crate::sendfile::{Connection, Mapping};
 
 impl Representations {
@@ -36,8 +36,14 @@ impl Representations {
         }
     }
 
-    /// Returns the short payload of `entry`, if memory has it or a read needs no wait.
+    /// Returns the payload of `entry`, if it is sent from memory over every connection.
     pub(crate) fn short_payload(&self, entry: &Entry) -> Option<Arc<Bytes>> {
+        (entry.payload_len() <= SENDFILE_ABOVE).then(|| self.payload_in_memory(entry))?
+    }
+
+    /// Returns the payload of `entry`, if it is not too long for memory, and memory has it or a read
+    /// needs no wait.
+    fn payload_in_memory(&self, entry: &Entry) -> Option<Arc<Bytes>> {
         let memory = &self.0.memory;
         let len = entry.payload_len();
         if len > PAYLOAD_IN_MEMORY || !memory.keep_any() {
@@ -69,12 +75,18 @@ impl Representations {
         len: u64,
         connection: Option<&Connection>,
     ) -> Body {
+        let connection = connection.filter(|_| len > SENDFILE_ABOVE);
+        let by_sendfile = connection.and_then(|connection| entry.mapping().zip(Some(connection)));
+        if by_sendfile.is_none()
+            && len == entry.payload_len()
+            && let Some(bytes) = self.payload_in_memory(entry)
+        {
+            return Body::bytes(Bytes::clone(&bytes));
+        }
         let Payload { file, start } = entry.payload();
         let chunks = Chunks::new(file, self.0.readers.clone());
         let body = FileBody::new(chunks, start + at, len, None);
-        // A copy of a short payload costs less than a `sendfile`.
-        let connection = connection.filter(|_| len > PAYLOAD_IN_MEMORY);
-        Body::file(match connection.and_then(|connection| entry.mapping().zip(Some(connection))) {
+        Body::file(match by_sendfile {
             Some((mapping, connection)) => body.mapped(connection, mapping),
             None => body,
         })

@@ -137,7 +137,7 @@ impl<F> ServeCompressed<F> {
 
     /// Returns the same service for the requests of one connection.
     ///
-    /// Stored files of more than 256 KiB then go to that connection by `sendfile`.
+    /// Stored files of more than 32 KiB then go to that connection by `sendfile`.
     #[cfg(feature = "sendfile")]
     #[must_use]
     pub fn on(&self, connection: Connection) -> Self

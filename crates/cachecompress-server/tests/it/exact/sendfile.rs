@@ -14,13 +14,14 @@ use socket2::{Domain, Socket, Type};
 use crate::common::*;
 
 const MODES: [&str; 3] = ["off", "entries", "all"];
-/// The files, in the order of their sizes. The first is sent from memory, the others from an entry
-/// of one piece or of several.
-const FILES: [&str; 4] = ["small.js", "app.js", "tool", "photo.png"];
+/// The files. The first is sent from memory, the second from an entry over HTTP/1 only, the others
+/// from an entry of one piece or of several. The last is never encoded.
+const FILES: [&str; 5] = ["small.js", "middle.js", "app.js", "tool", "photo.png"];
 
 fn site() -> Site {
     let site = Site::new();
     site.write("small.js", &site::text(1, 3000));
+    site.write("middle.js", &digits(9, 120_000));
     site.write("app.js", &site::text(2, 3_000_000));
     site.write("tool", &site::binary(3, 4_000_000));
     site.write("photo.png", &site::random(4, 700_000));
@@ -40,7 +41,7 @@ fn start_in(site: &Site, mode: &str) -> Server {
 /// A server whose entries in all codings are stored.
 fn warm(site: &Site, mode: &str) -> Server {
     let server = start_in(site, mode);
-    for file in &FILES[..3] {
+    for file in &FILES[..4] {
         for coding in CODINGS {
             server.until_hit(&Request::get(&format!("/{file}")).accept(coding));
         }
@@ -398,15 +399,17 @@ fn sendfile_is_called_where_it_should_be_and_nowhere_else() {
         (Http1, "/app.js", "br"),
         (Http1, "/tool", "identity"),
         (Http1, "/photo.png", "identity"),
+        (Http1, "/middle.js", "gzip"),
         (Http1, "/small.js", "gzip"),
         (Http1, "/small.js", "identity"),
         (Http2, "/tool", "gzip"),
         (Http2, "/tool", "identity"),
+        (Http2, "/middle.js", "gzip"),
     ];
     for (mode, used) in [
-        ("off", [false; 8]),
-        ("entries", [true, true, false, false, false, false, false, false]),
-        ("all", [true, true, true, true, false, false, false, false]),
+        ("off", [false; 10]),
+        ("entries", [true, true, false, false, true, false, false, false, false, false]),
+        ("all", [true, true, true, true, true, false, false, false, false, false]),
     ] {
         let Some(counts) = sendfiles(&site, mode, &asks) else { return };
         println!("{mode}: {counts:?} calls");
