@@ -111,7 +111,7 @@ fn axum_embedded_serves_its_ui_beneath_a_prefix() {
 
     let redirect = example.fetch(&Request::get("/assets/docs?page=2"));
     let location = redirect.header("location");
-    assert_eq!((redirect.status(), location), (308, Some("./docs/?page=2")), "from /assets/docs");
+    assert_eq!((redirect.status(), location), (301, Some("./docs/?page=2")), "from /assets/docs");
     let index = example.fetch(&Request::get("/assets/docs/"));
     assert_eq!((index.status(), index.decoded()), (200, site_file("docs/index.html")));
     let redirect = example.fetch(&Request::get("/assets"));
@@ -207,7 +207,7 @@ fn bare_hyper_serves_a_directory_over_both_versions() {
     let page = example.fetch(&Request::get("/"));
     assert_eq!((page.status(), page.header("access-control-allow-origin")), (200, None));
     let redirect = example.fetch(&Request::get("/docs"));
-    assert_eq!((redirect.status(), redirect.header("location")), (308, Some("./docs/")));
+    assert_eq!((redirect.status(), redirect.header("location")), (301, Some("./docs/")));
 }
 
 #[test]

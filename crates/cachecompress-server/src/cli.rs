@@ -178,7 +178,7 @@ pub(crate) struct ServeArgs {
     #[arg(default_value = "no-cache", env = "CACHECOMPRESS_CACHE_CONTROL")]
     pub(crate) cache_control: CacheControl,
 
-    /// Answer navigations to unknown paths with /index.html, for single-page applications
+    /// Answer requests for unknown pages with /index.html, for single-page applications
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_SPA")]
     pub(crate) spa: bool,
 

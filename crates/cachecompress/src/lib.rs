@@ -211,7 +211,7 @@
 //!
 //! # Header fields
 //!
-//! The library sends no `Cache-Control` of its own. The later in this list wins:
+//! The library sends no `Cache-Control` of its own with a file. The later in this list wins:
 //!
 //! - [`Builder::default_cache_control`] sets one for all files.
 //! - [`Builder::immutable`] marks names that carry a hash (`app.3f9c2b1a.js`) as good for a year, and
@@ -241,11 +241,12 @@
 //! | request | response (RFC 9110) |
 //! |---|---|
 //! | `GET`, `HEAD` of a file | 200; 206, 304, 406, 412 or 416 as the request's fields require |
-//! | of `/dir` | 308 to `./dir/`, relative, so that it works beneath any prefix |
+//! | of `/dir` | 301 to `./dir/`, relative, so that it works beneath any prefix; a cache asks each time |
 //! | of `/dir/` | its `index.html`; without one, as for nothing |
-//! | of nothing | for a navigation with [`Builder::spa`] the index; else the [fallback](ServeCompressed::fallback), or 404, with the page of [`Builder::not_found`] |
+//! | of nothing | for a page with [`Builder::spa`] the index; else the [fallback](ServeCompressed::fallback), or 404, with the page of [`Builder::not_found`] |
 //! | of a path that [`Builder::exclude`] hides | as of nothing |
 //! | of a path that cannot be decoded | 400 |
+//! | of a path with `.` or `..` | as of the path that they lead to; 404 out of the source |
 //! | `OPTIONS` | 204 with `Allow` |
 //! | other methods | 405 with `Allow` |
 //!

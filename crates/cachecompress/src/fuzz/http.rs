@@ -168,19 +168,21 @@ pub fn path(input: &[u8]) {
     let decoded = percent_decoded(raw.as_bytes());
     let parsed = RequestPath::parse(&raw);
     let location = parsed.as_ref().ok().map(|parsed| parsed.directory_location(Some(&query)));
-    let (path, decoded) = match (parsed, decoded) {
-        (Err(PathError::Malformed), decoded) => {
-            return assert!(decoded.is_none_or(|decoded| decoded.contains(&0)), "{raw:?}");
-        }
-        (Err(PathError::Nowhere), decoded) => {
-            let decoded = decoded.unwrap_or_default();
-            let dots = decoded.split(|byte| *byte == b'/').any(|s| matches!(s, b"." | b".."));
-            let slash = raw.to_ascii_lowercase().contains("%2f") || decoded.contains(&b'\\');
-            return assert!(dots || slash || !raw.starts_with('/'), "{raw:?}");
-        }
-        (Ok(_), None) => panic!("{raw:?} has a malformed escape"),
-        (Ok(parsed), Some(decoded)) => (parsed.path, decoded),
+    if decoded.is_none_or(|decoded| decoded.contains(&0)) {
+        return assert_eq!(parsed, Err(PathError::Malformed), "{raw:?}");
+    }
+    if !raw.is_empty() && !raw.starts_with('/') {
+        return assert_eq!(parsed, Err(PathError::Nowhere), "{raw:?}");
+    }
+    let Some(resolved) = without_dots(&raw) else {
+        return assert_eq!(parsed, Err(PathError::Outside), "{raw:?}");
     };
+    let decoded = percent_decoded(resolved.as_bytes()).expect("all of it can be decoded");
+    if resolved.to_ascii_lowercase().contains("%2f") || decoded.contains(&b'\\') {
+        return assert_eq!(parsed, Err(PathError::Nowhere), "{raw:?}");
+    }
+    let RequestPath { path, directory, .. } = parsed.expect("a path that a source can have");
+    assert_eq!(directory, resolved.is_empty() || resolved.ends_with('/'), "{raw:?}");
     let segments: Vec<&[u8]> =
         decoded.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty()).collect();
     assert_eq!(path.as_bytes(), segments.join(&b'/'), "all of the path is decoded once");
@@ -204,6 +206,38 @@ pub fn path(input: &[u8]) {
     let location = location.unwrap_or_default();
     assert!(location.starts_with("./"), "{location:?} leads elsewhere");
     assert!(location.bytes().all(|byte| byte.is_ascii_graphic()), "{location:?}");
+}
+
+/// Removes the dot segments by the text of RFC 3986 §5.2.4, from an input buffer to an output buffer;
+/// `None` if that leads out.
+fn without_dots(raw: &str) -> Option<String> {
+    let parts: Vec<String> = raw
+        .split('/')
+        .map(|part| match part.to_ascii_lowercase().replace("%2e", ".").as_str() {
+            "." => ".".to_owned(),
+            ".." => "..".to_owned(),
+            _ => part.to_owned(),
+        })
+        .collect();
+    let (mut input, mut output) = (parts.join("/"), String::new());
+    while !input.is_empty() {
+        if input.starts_with("/./") {
+            input.replace_range(..2, "");
+        } else if input == "/." {
+            input = "/".to_owned();
+        } else if input.starts_with("/../") || input == "/.." {
+            input.replace_range(..3, "");
+            if input.is_empty() {
+                input = "/".to_owned();
+            }
+            output.truncate(output.rfind('/')?);
+        } else {
+            let end = input[1..].find('/').map_or(input.len(), |at| at + 1);
+            output.push_str(&input[..end]);
+            input.replace_range(..end, "");
+        }
+    }
+    Some(output)
 }
 
 /// Replaces all escapes once; `None` if one of them is malformed.

@@ -15,20 +15,23 @@ use crate::limits;
 /// Types come from the `mime_guess` crate, but for a few that it lacks or has wrong.
 #[must_use]
 pub(crate) fn media_type(path: &SourcePath) -> HeaderValue {
-    let guess = path.extension().and_then(|extension| {
-        let mut lower = [0; limits::EXTENSION];
-        let lower = lower.get_mut(..extension.len())?;
-        lower.copy_from_slice(extension.as_bytes());
-        lower.make_ascii_lowercase();
-        let lower = std::str::from_utf8(lower).ok()?;
-        own(lower).or_else(|| mime_guess::from_ext(lower).first_raw())
-    });
+    let guess = path.extension().and_then(of_extension);
     let media_type = guess.unwrap_or("application/octet-stream");
     if media_type.starts_with("text/") && !media_type.contains(';') {
         let text = format!("{media_type}; charset=utf-8");
         return HeaderValue::try_from(text).expect("a media type is visible ASCII");
     }
     HeaderValue::from_static(media_type)
+}
+
+/// Returns the type of files with `extension`, without regard to case; `None` if it is unknown.
+pub(crate) fn of_extension(extension: &str) -> Option<&'static str> {
+    let mut lower = [0; limits::EXTENSION];
+    let lower = lower.get_mut(..extension.len())?;
+    lower.copy_from_slice(extension.as_bytes());
+    lower.make_ascii_lowercase();
+    let lower = std::str::from_utf8(lower).ok()?;
+    own(lower).or_else(|| mime_guess::from_ext(lower).first_raw())
 }
 
 /// The types that `mime_guess` lacks, has under an outdated name, or has wrong: `.ts` is a DLNA

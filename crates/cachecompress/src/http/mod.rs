@@ -23,7 +23,7 @@ pub(crate) use coding::EncoderId;
 pub use coding::{ContentCoding, InvalidCoding};
 pub use digest::Digest;
 pub(crate) use digest::Hasher;
-pub(crate) use media_type::{Compressibility, compressibility, media_type};
+pub(crate) use media_type::{Compressibility, compressibility, media_type, of_extension};
 pub use path::SourcePath;
 pub(crate) use path::{PathError, RequestPath};
 pub(crate) use preconditions::{Evaluation, IfRange, Preconditions, Validators, http_date};

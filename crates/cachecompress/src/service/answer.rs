@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 
 use super::fallback;
 use super::locate::{self, Located, Target};
+use super::navigation;
 use super::plan::{self, Facts, Head, Intent};
 use super::replay;
 use super::respond::{self, Answered, Exchange};
@@ -92,14 +93,16 @@ pub(super) async fn not_found(
     connection: Option<&Connection>,
     parts: &Parts,
 ) -> Response<Body> {
-    let Some(page) = &site.rules.not_found else { return respond::not_found(site, None) };
+    let varies = site.rules.spa && navigation::may_be_page(parts.uri.path());
+    let plain = || respond::not_found(site, None, varies);
+    let Some(page) = &site.rules.not_found else { return plain() };
     let mut headers = parts.headers.clone();
     fallback::make_unconditional(&mut headers);
     let head = Head { method: &parts.method, version: parts.version, headers: &headers };
     let target = match locate::locate_file(site, page, parts).await {
         Ok(Some(target)) => target,
-        Ok(None) => return respond::not_found(site, None),
-        Err(error) => return respond::without_page(site, &error),
+        Ok(None) => return plain(),
+        Err(error) => return respond::without_page(site, &error, varies),
     };
     let exchange = Exchange {
         head,
@@ -107,13 +110,13 @@ pub(super) async fn not_found(
         connection: site::connection_of(connection, parts.version, &parts.extensions),
         is_remembered: false,
         resource: target.resource,
-        spa: site.rules.spa,
+        spa: varies,
         is_not_found: true,
     };
     match answer_exchange(site, exchange, None).await {
         Ok(Some(response)) => response,
-        Ok(None) => respond::not_found(site, None),
-        Err(error) => respond::without_page(site, &error),
+        Ok(None) => plain(),
+        Err(error) => respond::without_page(site, &error, varies),
     }
 }
 
@@ -172,7 +175,7 @@ async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answe
             return Ok(Some(respond::refuse(site, StatusCode::PRECONDITION_FAILED).into()));
         }
         Intent::NotAcceptable if exchange.is_not_found => {
-            return Ok(Some(respond::not_found(site, Some(exchange)).into()));
+            return Ok(Some(respond::not_found(site, Some(exchange), false).into()));
         }
         Intent::NotAcceptable => return Ok(Some(respond::not_acceptable(site, exchange).into())),
         Intent::Select(selection) => selection,

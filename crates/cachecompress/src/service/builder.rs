@@ -230,12 +230,13 @@ impl<F> Builder<F> {
         self
     }
 
-    /// Sets whether the index answers navigations to unknown paths, for single-page applications.
+    /// Sets whether the index answers requests for pages that the source lacks, for single-page
+    /// applications.
     ///
     /// - The status is 200.
-    /// - A navigation has `Sec-Fetch-Mode: navigate`, or `text/html` in `Accept` if it lacks that
-    ///   field.
-    /// - `Vary` names both fields.
+    /// - [`is_navigation`](crate::is_navigation) tells which requests these are. A path without a dot
+    ///   in its last segment is a page's for all who accept HTML. A missing `.js` stays a 404.
+    /// - Where the answer depends on them, `Vary` names `Accept` and `Sec-Fetch-Mode`.
     /// - A path of a directory is a redirect to its slash, as ever.
     ///
     /// ```
@@ -265,8 +266,9 @@ impl<F> Builder<F> {
 
     /// Makes the file `path` of the source the page of every 404.
     ///
-    /// - The page is compressed and cached as any file. It is sent without validators, `Cache-Control`
-    ///   and `Expires`, but with the other fields that [`header`](Self::header) sets for its path.
+    /// - The page is compressed and cached as any file. It is sent without validators and `Expires` and
+    ///   with `Cache-Control: no-cache`, as every 404 is, but with the other fields that
+    ///   [`header`](Self::header) sets for its path.
     /// - A page that cannot be read when it is needed leaves a plain 404.
     /// - A fallback goes before it.
     /// - [`build`](Self::build) fails for a `path` that cannot be a file's.

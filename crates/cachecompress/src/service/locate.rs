@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
+use http::Method;
+use http::header::{ACCEPT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::request::Parts;
-use http::{HeaderMap, Method};
 
+use super::navigation::is_navigation;
 use super::options::RequestOptions;
 use super::site::Site;
 use crate::catalog::{Companion, LoadError, Loaded, Resource};
@@ -24,7 +25,7 @@ pub(super) enum Located {
 /// The resource that answers a request.
 pub(super) struct Target {
     pub(super) resource: Arc<Resource>,
-    /// Whether the index answers a navigation to a path that leads nowhere.
+    /// Whether the index answers a path that leads nowhere.
     pub(super) spa: bool,
     /// An encode begun during the resource's hash. It ends with the last handle.
     pub(super) _companion: Option<Companion>,
@@ -45,6 +46,7 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
     let request = match RequestPath::parse(parts.uri.path()) {
         Ok(request) => request,
         Err(PathError::Nowhere) => return spa_index(site, parts).await,
+        Err(PathError::Outside) => return Ok(Located::Nothing),
         Err(PathError::Malformed) => return Ok(Located::Malformed),
     };
     if request.directory {
@@ -65,11 +67,10 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
     spa_index(site, parts).await
 }
 
-/// Finds the index for a navigation to a path that leads nowhere, if the site is an application of a
-/// single page.
+/// Finds the index for a page that the source lacks, if the site is an application of a single page.
 async fn spa_index(site: &Site, parts: &Parts) -> Result<Located, Error> {
     if site.rules.spa
-        && is_navigation(&parts.headers)
+        && is_navigation(parts.uri.path(), &parts.headers)
         && let Some(target) = index_of(site, &SourcePath::root(), parts, true).await?
     {
         return Ok(Located::File(target));
@@ -138,38 +139,4 @@ fn guess_codec(site: &Site, parts: &Parts) -> Option<Guess> {
         let codings = accept.negotiate(&offered).codings;
         codings.first().and_then(|coding| representations.codecs().get(coding)).cloned()
     }))
-}
-
-/// Whether a browser is about to show the response to a request as a page.
-///
-/// A navigation has `Sec-Fetch-Mode: navigate`, or accepts `text/html` if it lacks that field (RFC 9110
-/// §12.5.1). [`Builder::spa`](crate::Builder::spa) goes by this. A fallback that does so too, for an index
-/// that it fills in, sends `Vary: Accept, Sec-Fetch-Mode` with both of its answers.
-///
-/// ```
-/// use http::{HeaderMap, HeaderValue, header};
-///
-/// let mut headers = HeaderMap::new();
-/// assert!(!cachecompress::is_navigation(&headers));
-/// headers.insert(header::ACCEPT, HeaderValue::from_static("text/html, */*;q=0.8"));
-/// assert!(cachecompress::is_navigation(&headers));
-/// ```
-#[must_use]
-pub fn is_navigation(headers: &HeaderMap) -> bool {
-    if let Some(mode) = headers.get("sec-fetch-mode") {
-        return mode == "navigate";
-    }
-    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|member| {
-        let mut parts = member.split(';').map(str::trim);
-        let is_html = parts.next().is_some_and(|range| range.eq_ignore_ascii_case("text/html"));
-        is_html && !parts.any(is_zero_weight)
-    })
-}
-
-/// Whether a parameter is a weight of zero, by which a client refuses (RFC 9110 §12.4.2).
-fn is_zero_weight(parameter: &str) -> bool {
-    let weight = parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q="));
-    weight
-        .is_some_and(|weight| weight.starts_with('0') && weight.bytes().all(|b| b"0.".contains(&b)))
 }

@@ -27,6 +27,7 @@ use crate::sendfile::Connection;
 
 /// The request fields that distinguish a navigation.
 const NAVIGATION: &str = "Accept, Sec-Fetch-Mode";
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const ORIGINAL_LENGTH: HeaderName = HeaderName::from_static("x-original-content-length");
 
@@ -47,32 +48,48 @@ pub(super) fn refuse(site: &Site, status: StatusCode) -> Response<Body> {
     if let Some(outcome) = outcome {
         site.representations.counters().request(outcome);
     }
-    let text = if is_error { format!("{status}\n") } else { String::new() };
-    let mut fields = HeaderMap::new();
-    if is_error {
-        fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        if site.rules.nosniff {
-            fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        }
-    }
-    if status != StatusCode::NO_CONTENT {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
-    }
+    let mut response = match is_error {
+        true => brief(site, "text/plain; charset=utf-8", format!("{status}\n"), outcome),
+        false => Response::new(Body::empty().of(Arc::new(served_nothing(outcome)))),
+    };
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
     match status {
         StatusCode::NO_CONTENT | StatusCode::METHOD_NOT_ALLOWED => {
             fields.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+        }
+        StatusCode::NOT_FOUND => {
+            fields.insert(CACHE_CONTROL, NO_CACHE);
         }
         StatusCode::SERVICE_UNAVAILABLE => {
             fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         _ => {}
     }
-    let coding = ContentCoding::IDENTITY;
-    let served = Served { coding, cache_status: None, source_len: None, outcome };
-    let mut response = Response::new(Body::bytes(text.into()).of(Arc::new(served)));
-    *response.status_mut() = status;
+    response
+}
+
+/// Builds a response with a short text for people.
+fn brief(
+    site: &Site,
+    media_type: &'static str,
+    text: String,
+    outcome: Option<Outcome>,
+) -> Response<Body> {
+    let mut fields = HeaderMap::new();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    if site.rules.nosniff {
+        fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    let mut response =
+        Response::new(Body::bytes(text.into()).of(Arc::new(served_nothing(outcome))));
     *response.headers_mut() = fields;
     response
+}
+
+fn served_nothing(outcome: Option<Outcome>) -> Served {
+    Served { coding: ContentCoding::IDENTITY, cache_status: None, source_len: None, outcome }
 }
 
 /// Builds the response to an error. An error of the server is logged.
@@ -91,23 +108,51 @@ pub(super) fn failed(site: &Site, error: &Error) -> Response<Body> {
     refuse(site, status)
 }
 
+/// 301, which every client follows, with a link for people. A cache keeps it only if it asks each
+/// time, because the directory may become a file.
 pub(super) fn redirect(site: &Site, location: &str) -> Response<Body> {
-    let Ok(location) = HeaderValue::from_str(location) else {
+    let Ok(field) = HeaderValue::from_str(location) else {
         return refuse(site, StatusCode::NOT_FOUND);
     };
-    let mut response = refuse(site, StatusCode::PERMANENT_REDIRECT);
-    response.headers_mut().insert(LOCATION, location);
+    let link = escape_html(location);
+    let page = format!(
+        "<!doctype html>\n<title>Moved</title>\n<p>This page is at <a href=\"{link}\">{link}</a>.\n"
+    );
+    let mut response = brief(site, "text/html; charset=utf-8", page, None);
+    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    response.headers_mut().insert(LOCATION, field);
+    response.headers_mut().insert(CACHE_CONTROL, NO_CACHE);
     response
+}
+
+/// Escapes `text` for an element or an attribute in double quotes.
+fn escape_html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 /// 404 with a short text, in place of the page of `exchange` if there is one.
 ///
-/// In SPA mode the choice between this and the index depends on Accept, hence Vary.
-pub(super) fn not_found(site: &Site, exchange: Option<&Exchange<'_>>) -> Response<Body> {
+/// In SPA mode the choice between this and the index may depend on Accept, hence Vary.
+pub(super) fn not_found(
+    site: &Site,
+    exchange: Option<&Exchange<'_>>,
+    varies: bool,
+) -> Response<Body> {
     let mut response = refuse(site, StatusCode::NOT_FOUND);
     match exchange {
         Some(exchange) => add_vary(exchange, response.headers_mut()),
-        None if site.rules.spa => {
+        None if varies => {
             response.headers_mut().insert(VARY, HeaderValue::from_static(NAVIGATION));
         }
         None => {}
@@ -116,9 +161,9 @@ pub(super) fn not_found(site: &Site, exchange: Option<&Exchange<'_>>) -> Respons
 }
 
 /// 404 with a short text, as the page cannot be read.
-pub(super) fn without_page(site: &Site, error: &Error) -> Response<Body> {
+pub(super) fn without_page(site: &Site, error: &Error, varies: bool) -> Response<Body> {
     tracing::error!(%error, "the page of a 404 cannot be sent");
-    not_found(site, None)
+    not_found(site, None, varies)
 }
 
 pub(super) fn not_acceptable(site: &Site, exchange: &Exchange<'_>) -> Response<Body> {
@@ -208,7 +253,7 @@ pub(super) async fn respond(
         }
         Selected::Stale => Ok(None),
         Selected::Unavailable if exchange.is_not_found => {
-            Ok(Some(not_found(site, Some(exchange)).into()))
+            Ok(Some(not_found(site, Some(exchange), false).into()))
         }
         Selected::Unavailable => Ok(Some(refuse(site, StatusCode::SERVICE_UNAVAILABLE).into())),
     }
@@ -372,6 +417,7 @@ fn not_found_fields(
     representation: &Representation,
 ) -> (HeaderMap, StatusCode) {
     let mut fields = site.rules.headers.fields_of_page(&exchange.resource.path);
+    fields.insert(CACHE_CONTROL, NO_CACHE);
     add_vary(exchange, &mut fields);
     add_content_fields(exchange, representation, &mut fields);
     if let Some(len) = representation.len {

@@ -23,7 +23,7 @@ use crate::source::{Directory, Found, Source as _, SourceFile};
 ///
 /// - `GET` and `HEAD` of a file are 200, 206, 304, 406, 412 or 416, as the request's fields require
 ///   (RFC 9110 §12.5.3, §13.2.2, §14).
-/// - A directory without its trailing slash is 308. With the slash it is its index.
+/// - A directory without its trailing slash is 301. With the slash it is its index.
 /// - A path that leads nowhere is 404, or the fallback answers it.
 /// - A path that cannot be decoded is 400. A file that may not be read is 403.
 /// - `OPTIONS` is 204 and any other method 405, both with `Allow` (RFC 9110 §9.3.7, §15.5.6).

@@ -79,12 +79,20 @@ static REASONS: &[Reason] = &[
             && case.statuses().is_some_and(|(theirs, ours)| theirs != 400 && ours == 400)
     }),
     here("one-path", |case| {
-        case.target_is(&["/docs%2findex.html", "/./style.css"])
-            && case.statuses() == Some((200, 404))
+        case.target_is(&["/docs%2findex.html"]) && case.statuses() == Some((200, 404))
+    }),
+    here("dot-segments", |case| {
+        case.target_is(&["/docs/../style.css", "/docs/%2e%2e/style.css"])
+            && case.statuses() == Some((404, 200))
     }),
     here("stale-sibling", |case| case.is("body") && case.target_is(&["/stale.css"])),
     // Redirects.
-    here("redirect-308", |case| case.statuses() == Some((307, 308))),
+    here("redirect-301", |case| {
+        case.statuses() == Some((307, 301))
+            || case.ours.status == 301
+                && case.theirs.status == 307
+                && case.is_one_of(&["body", "cache-control", "content-length", "content-type"])
+    }),
     here("other-host", |case| {
         case.is("location") && case.theirs.field("location").starts_with("//")
     }),
@@ -97,8 +105,15 @@ static REASONS: &[Reason] = &[
     }),
     here("always-redirects", |case| {
         case.theirs.status != 307
-            && case.ours.status == 308
-            && case.is_one_of(&["status", "location"])
+            && case.ours.status == 301
+            && case.is_one_of(&[
+                "body",
+                "cache-control",
+                "content-length",
+                "content-type",
+                "location",
+                "status",
+            ])
     }),
     // Methods.
     here("body-for-head", |case| {
@@ -128,6 +143,9 @@ static REASONS: &[Reason] = &[
         case.ours.status == 404
             && case.ours.field("content-type").starts_with("text/html")
             && case.is_one_of(&["accept-ranges", "etag", "last-modified"])
+    }),
+    everywhere("no-cache", |case| {
+        case.ours.status == 404 && case.is("cache-control") && case.values() == ("-", "no-cache")
     }),
     everywhere("error-text", |case| {
         (case.ours.status.is_client_error() || case.ours.status.is_server_error())

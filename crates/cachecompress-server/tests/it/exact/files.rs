@@ -86,7 +86,7 @@ impl Kind {
     fn status(self) -> u16 {
         match self {
             Self::File => 200,
-            Self::Directory => 308,
+            Self::Directory => 301,
             _ => 404,
         }
     }
@@ -621,7 +621,7 @@ fn names_that_the_file_system_allows_are_served() {
         assert_eq!(server.get(target, "br").status(), 404, "{target}");
     }
     let redirect = server.get("/new%0Aline", "br");
-    assert_eq!((redirect.status(), redirect.header("location")), (308, Some("./new%0Aline/")));
+    assert_eq!((redirect.status(), redirect.header("location")), (301, Some("./new%0Aline/")));
     let lines = |text: &str| text.lines().count();
     let requests = 2 * wanted.len() + 6;
     eventually("one line for each request", || {

@@ -55,7 +55,7 @@ fn browser_decodes_the_page_under_a_redirected_path() {
     }
     let server = start(&site);
     visit_twice(&chromium, &server, "/deep/er");
-    assert_eq!(server.get("/deep/er", "br").status(), 308);
+    assert_eq!(server.get("/deep/er", "br").status(), 301);
 }
 
 fn visit_twice(chromium: &Path, server: &Server, target: &str) {

@@ -260,7 +260,7 @@ async fn edit_is_seen_within_revalidate() {
                 (_, 200) if answer.decoded() == old => {
                     assert!(!due, "the edit of {name} is seen too late");
                 }
-                ("removed", 404) | ("directory", 308) => {}
+                ("removed", 404) | ("directory", 301) => {}
                 (_, status) => {
                     assert_eq!(status, 200, "{name}");
                     assert!(answer.decoded() == new, "{name}");

@@ -86,6 +86,7 @@ fn page_of_a_404_is_compressed_and_has_no_validator() {
             .default_cache_control("max-age=3600")
             .header("**", "x-frame-options", "DENY")
             .header("*.html", "cache-control", "max-age=7")
+            .header("*.html", "expires", "Thu, 01 Dec 2094 16:00:00 GMT")
             .build()
             .unwrap();
         let current = get(&service, "/404.html", &GZIP).await;
@@ -106,7 +107,8 @@ fn page_of_a_404_is_compressed_and_has_no_validator() {
             assert_eq!(answer.field("content-type"), "text/html; charset=utf-8");
             assert_eq!(answer.field("vary"), "Accept-Encoding");
             assert_eq!(answer.field("x-frame-options"), "DENY");
-            for name in ["etag", "last-modified", "accept-ranges", "cache-control"] {
+            assert_eq!(answer.field("cache-control"), "no-cache");
+            for name in ["etag", "last-modified", "accept-ranges", "expires"] {
                 assert!(!answer.headers.contains_key(name), "{name} with {fields:?}");
             }
             assert_eq!(answer.served.unwrap().outcome, Some(Outcome::Error));
@@ -412,7 +414,7 @@ fn fallback_is_called_once_it_is_ready() {
     });
 }
 
-/// An encoded slash or a dot segment can be no file's, and a client router may have it.
+/// An encoded slash can be no file's, and a client router may have it.
 #[test]
 fn navigation_to_a_path_of_no_file_gets_the_index() {
     run(async {
@@ -421,10 +423,28 @@ fn navigation_to_a_path_of_no_file_gets_the_index() {
         for path in ["/items/a%2Fb", "/items/%5C", "/x/%2e%2e/y", "/items/1"] {
             let answer = get(&service, path, &[("accept", "text/html")]).await;
             assert_eq!((answer.status.as_u16(), answer.bytes()), (200, &b"app"[..]), "{path}");
-            for accept in ["*/*", "text/html;q=0", "text/html; q=0.000"] {
+            assert_eq!(answer.field("vary"), "Accept-Encoding, Accept, Sec-Fetch-Mode");
+            for fields in [&[][..], &[("accept", "*/*")], &[("sec-fetch-mode", "navigate")]] {
+                assert_eq!(get(&service, path, fields).await.bytes(), b"app", "{path} {fields:?}");
+            }
+            for accept in ["image/png", "text/html;q=0", "text/html; q=0.000"] {
                 let answer = get(&service, path, &[("accept", accept)]).await;
                 assert_eq!(answer.status, 404, "{path} {accept}");
+                assert_eq!(answer.field("vary"), "Accept, Sec-Fetch-Mode");
+                assert_eq!(answer.field("cache-control"), "no-cache");
             }
+        }
+        let html = [("accept", "text/html")];
+        assert_eq!(get(&service, "/v1.2", &html).await.bytes(), b"app");
+        let answer = get(&service, "/v1.2", &[("accept", "*/*")]).await;
+        assert_eq!((answer.status.as_u16(), answer.field("vary")), (404, "Accept, Sec-Fetch-Mode"));
+        for path in ["/gone.js", "/items/a%2Fgone.css", "/../items"] {
+            let answer = get(&service, path, &html).await;
+            assert_eq!(answer.status, 404, "{path}");
+            assert!(
+                !answer.headers.contains_key("vary"),
+                "{path}: nothing else is sent to anybody"
+            );
         }
         assert_eq!(get(&service, "/%zz", &[("accept", "text/html")]).await.status, 400);
     });

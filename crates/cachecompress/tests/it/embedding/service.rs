@@ -57,7 +57,7 @@ fn fallback_answers_only_paths_that_lead_nowhere() {
         let answer = get(&service, "/api/x?y=1", &[("x-ask", "me")]).await;
         assert_eq!((answer.status.as_u16(), answer.field("x-asked")), (418, "me"));
         assert_eq!(answer.bytes(), b"GET /api/x?y=1");
-        for (path, status) in [("/a.txt", 200), ("/sub", 308), ("/sub/", 200), ("/%zz", 400)] {
+        for (path, status) in [("/a.txt", 200), ("/sub", 301), ("/sub/", 200), ("/%zz", 400)] {
             assert_eq!(get(&service, path, &[]).await.status, status, "{path}");
         }
         let post = read(send(&service, request("POST", "/a.txt", &[])).await).await;

@@ -107,7 +107,7 @@ fn refusals_have_their_fields() {
         assert_eq!((options.status.as_u16(), options.field("allow")), (204, "GET, HEAD, OPTIONS"));
         assert!(!options.headers.contains_key("content-length"));
         let moved = get(&service, "/sub?x=1", &[]).await;
-        assert_eq!((moved.status.as_u16(), moved.field("location")), (308, "./sub/?x=1"));
+        assert_eq!((moved.status.as_u16(), moved.field("location")), (301, "./sub/?x=1"));
         for (path, status) in [("/a.txt/", 404), ("/nowhere", 404), ("/%zz", 400), ("/a%00b", 404)]
         {
             let answer = get(&service, path, &[]).await;
