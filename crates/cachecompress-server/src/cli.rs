@@ -178,6 +178,14 @@ pub(crate) struct ServeArgs {
     #[arg(default_value = "no-cache", env = "CACHECOMPRESS_CACHE_CONTROL")]
     pub(crate) cache_control: CacheControl,
 
+    /// The symlinks beneath DIR that are followed: those whose target lies in it, all, or none
+    ///
+    /// A symlink that is not followed counts as missing, and the log names it once. `follow` serves
+    /// whatever the symlinks in DIR lead to.
+    #[arg(long, value_name = "within|follow|deny", hide_possible_values = true)]
+    #[arg(default_value = "within", env = "CACHECOMPRESS_SYMLINKS")]
+    pub(crate) symlinks: Symlinks,
+
     /// Answer requests for unknown pages with /index.html, for single-page applications
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_SPA")]
     pub(crate) spa: bool,
@@ -292,6 +300,14 @@ pub(crate) enum Sendfile {
     Off,
     Entries,
     All,
+}
+
+/// `--symlinks`: the symlinks that are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Symlinks {
+    Within,
+    Follow,
+    Deny,
 }
 
 /// `--log-level`: the level of the log on stderr.

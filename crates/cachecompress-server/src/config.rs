@@ -5,12 +5,12 @@ use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cachecompress::Preference;
+use cachecompress::{Preference, Symlinks};
 use etcetera::BaseStrategy as _;
 use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::cli::{CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs};
+use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs};
 use crate::connection::ConnectionLimits;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
@@ -35,6 +35,7 @@ pub(crate) struct ServeConfig {
     pub(crate) patience: Duration,
     pub(crate) prove: bool,
     pub(crate) cache_control: Option<HeaderValue>,
+    pub(crate) symlinks: Symlinks,
     pub(crate) spa: bool,
     pub(crate) immutable: bool,
     pub(crate) original_length: bool,
@@ -78,6 +79,7 @@ impl ServeConfig {
                 CacheControl::Off => None,
                 CacheControl::Value(value) => Some(value),
             },
+            symlinks: args.symlinks.into(),
             spa: args.spa,
             immutable: args.immutable,
             original_length: args.original_length,
@@ -103,6 +105,16 @@ impl ServeConfig {
 
 fn count(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+impl From<cli::Symlinks> for Symlinks {
+    fn from(symlinks: cli::Symlinks) -> Self {
+        match symlinks {
+            cli::Symlinks::Within => Self::Within,
+            cli::Symlinks::Follow => Self::Follow,
+            cli::Symlinks::Deny => Self::Deny,
+        }
+    }
 }
 
 impl From<LogLevel> for LevelFilter {

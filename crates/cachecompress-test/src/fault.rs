@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{fmt, io};
 
-use cachecompress::fs::{Disk, DiskFile, DiskLock, DiskRoot, Stat};
+use cachecompress::fs::{Disk, DiskFile, DiskLock, DiskRoot, Stat, Symlinks};
 
 /// A call of [`Disk`], [`DiskFile`] or [`DiskRoot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -390,15 +390,19 @@ impl DiskRoot for FaultRoot {
         self.root.stat()
     }
 
-    fn open(&self, path: &Path) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)> {
+    fn open(
+        &self,
+        path: &Path,
+        symlinks: Symlinks,
+    ) -> io::Result<(Stat, Option<Arc<dyn DiskFile>>)> {
         self.faults.check(Op::RootOpen)?;
-        let (stat, file) = self.root.open(path)?;
+        let (stat, file) = self.root.open(path, symlinks)?;
         let wrap = |file| Arc::new(FaultFile::new(file, false, &self.faults)) as _;
         Ok((stat, file.map(wrap)))
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+    fn list(&self, path: &Path, symlinks: Symlinks) -> io::Result<Vec<OsString>> {
         self.faults.check(Op::RootList)?;
-        self.root.list(path)
+        self.root.list(path, symlinks)
     }
 }

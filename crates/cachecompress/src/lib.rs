@@ -380,4 +380,4 @@ pub use service::{
     Builder, Fallback, NoFallback, RequestOptions, ResponseFuture, ServeCompressed, Shutdown,
     WarmOptions, WarmProgress, WarmSummary, Warmed, is_navigation,
 };
-pub use source::{Directory, Embedded, Memory, Overlay, Source};
+pub use source::{Directory, Embedded, Memory, Overlay, Source, Symlinks};

@@ -273,6 +273,17 @@ pub(crate) const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// The depth to which the listing of a directory descends, in directories.
 pub(crate) const DIRECTORY_DEPTH: usize = 64;
+/// The number of symlinks that are followed on the way to a file, as in Linux.
+pub(crate) const LINKS: usize = 40;
+/// The number of times that a path is resolved whose symlinks change meanwhile. Then it leads nowhere.
+pub(crate) const LINK_TRIES: usize = 4;
+/// The number of symlinks that are told because they are not followed. A tree with more of them is a
+/// matter of configuration, which the first ones tell.
+pub(crate) const REFUSED_LINKS: usize = 1024;
+/// The number of them that are told in one window.
+pub(crate) const REFUSED_LINKS_AT_ONCE: usize = 16;
+/// The window, in milliseconds.
+pub(crate) const REFUSED_LINKS_WINDOW: u64 = 10_000;
 
 // Requests
 

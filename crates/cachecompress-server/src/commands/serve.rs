@@ -58,7 +58,8 @@ pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
 }
 
 fn open_directory(config: &ServeConfig) -> Result<Directory, Failure> {
-    Directory::new(&config.dir).map_err(|error| {
+    let opened = Directory::new(&config.dir);
+    opened.map(|directory| directory.symlinks(config.symlinks)).map_err(|error| {
         let dir = config.dir.display();
         let reason = match error.kind() {
             ErrorKind::NotFound => "there is no such directory".to_owned(),

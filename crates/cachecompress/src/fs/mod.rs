@@ -31,6 +31,7 @@ pub use lock::DiskLock;
 pub use memory::MemoryDisk;
 pub use os::{PRIVATE_PREFIX, RealDisk};
 pub(crate) use os::{from_std, is_exhausted, leads_nowhere, name_to_bytes, path_from_bytes};
-pub use root::DiskRoot;
+pub(crate) use root::RefusedLink;
+pub use root::{DiskRoot, Symlinks};
 pub(crate) use stat::nanos;
 pub use stat::{FileKind, Fingerprint, Stat};

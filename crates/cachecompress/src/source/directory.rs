@@ -4,16 +4,18 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::refused_links::RefusedLinks;
 use super::{Found, Source, SourceFile};
 use crate::error::{Error, ErrorKind};
-use crate::fs::{self, Disk, DiskFile, DiskRoot, FileKind, Fingerprint, RealDisk, Stat};
+use crate::fs::{self, Disk, DiskFile, DiskRoot, FileKind, Fingerprint, RealDisk, Stat, Symlinks};
 use crate::http::SourcePath;
 use crate::limits::DIRECTORY_DEPTH;
 
 /// The files in a directory and beneath it.
 ///
-/// - No file outside is ever read. Symlinks are followed only if they are relative and stay
-///   beneath; any other symlink counts as missing.
+/// - No file outside is ever read. Symlinks are followed if their targets lie in the directory, be
+///   they relative or absolute; any other symlink counts as missing (see
+///   [`symlinks`](Self::symlinks)).
 /// - Names that start with a dot are hidden, but for `/.well-known/` (see
 ///   [`dotfiles`](Self::dotfiles)).
 /// - FIFOs, devices and sockets are never opened.
@@ -39,6 +41,8 @@ pub struct Directory {
     path: PathBuf,
     root: RwLock<Arc<Root>>,
     dotfiles: bool,
+    symlinks: Symlinks,
+    refused: RefusedLinks,
 }
 
 /// An open root, with its identity when it was opened.
@@ -70,7 +74,14 @@ impl Directory {
         let refuse = |cause| Error::io("cannot serve the directory", path, cause);
         let absolute = std::path::absolute(path).map_err(refuse)?;
         let root = Root::open(&*disk, &absolute).map_err(refuse)?;
-        Ok(Self { disk, path: absolute, root: RwLock::new(Arc::new(root)), dotfiles: false })
+        Ok(Self {
+            disk,
+            path: absolute,
+            root: RwLock::new(Arc::new(root)),
+            dotfiles: false,
+            symlinks: Symlinks::Within,
+            refused: RefusedLinks::default(),
+        })
     }
 
     /// Whether files and directories whose names start with a dot are served. Default: they are
@@ -79,6 +90,39 @@ impl Directory {
     pub fn dotfiles(mut self, dotfiles: bool) -> Self {
         self.dotfiles = dotfiles;
         self
+    }
+
+    /// Sets which symlinks beneath the directory are followed. Default: [`Symlinks::Within`].
+    ///
+    /// - Any other symlink counts as missing. It is logged as a warning once for each path, for a
+    ///   bounded number of paths.
+    /// - Only the path of a request is judged by [`dotfiles`](Self::dotfiles) and by
+    ///   [`Builder::exclude`](crate::Builder::exclude), not the target of a symlink.
+    /// - With [`Symlinks::Follow`] whoever may make symlinks in the directory chooses which files of
+    ///   the system are served.
+    ///
+    /// ```
+    /// use cachecompress::{Directory, Symlinks};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap();
+    /// let bazel_tree = Directory::new("site")?.symlinks(Symlinks::Follow);
+    /// # let _ = bazel_tree;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn symlinks(mut self, symlinks: Symlinks) -> Self {
+        self.symlinks = symlinks;
+        self
+    }
+
+    /// Whether `error` says that a path leads nowhere. Tells of a symlink that is not followed.
+    fn leads_nowhere(&self, error: &std::io::Error) -> bool {
+        if let Some(link) = fs::RefusedLink::of(error) {
+            self.refused.tell(&self.path.join(&link.path), self.symlinks);
+        }
+        fs::leads_nowhere(error)
     }
 
     fn is_hidden(&self, path: &SourcePath) -> bool {
@@ -125,13 +169,13 @@ impl Source for Directory {
         if self.is_hidden(path) {
             return Ok(Found::Nothing);
         }
-        match self.root().root.open(name) {
+        match self.root().root.open(name, self.symlinks) {
             Ok((Stat { kind: FileKind::Regular, fingerprint }, Some(file))) => {
                 Ok(found(file, fingerprint))
             }
             Ok((Stat { kind: FileKind::Directory, .. }, _)) => Ok(Found::Directory),
             Ok(_) => Ok(Found::Nothing),
-            Err(error) if fs::leads_nowhere(&error) => Ok(Found::Nothing),
+            Err(error) if self.leads_nowhere(&error) => Ok(Found::Nothing),
             Err(error) => Err(self.fail("cannot open", name, error)),
         }
     }
@@ -145,7 +189,7 @@ impl Source for Directory {
             return Some(Found::Nothing);
         }
         let current = Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner));
-        let opened = current.root.open_nowait(name);
+        let opened = current.root.open_nowait(name, self.symlinks);
         if opened.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock) {
             return None;
         }
@@ -196,9 +240,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn descend(&mut self, dir: &Path, bytes: &[u8], depth: usize) -> Result<(), Error> {
-        let mut names = match self.root.list(dir) {
+        let mut names = match self.root.list(dir, self.source.symlinks) {
             Ok(names) => names,
-            Err(error) if depth > 0 && is_skipped(&error) => return Ok(()),
+            Err(error) if depth > 0 && self.is_skipped(&error) => return Ok(()),
             Err(error) => return Err(self.source.fail("cannot list", dir, error)),
         };
         names.sort_unstable();
@@ -217,7 +261,7 @@ impl Walk<'_> {
 
     fn visit(&mut self, path: SourcePath, depth: usize) -> Result<(), Error> {
         let Some(name) = fs::path_from_bytes(path.as_bytes()) else { return Ok(()) };
-        match self.root.open(name) {
+        match self.root.open(name, self.source.symlinks) {
             Ok((Stat { kind: FileKind::Regular, .. }, _)) => self.paths.push(path),
             Ok((Stat { kind: FileKind::Directory, fingerprint }, _)) => {
                 if depth < DIRECTORY_DEPTH && self.seen.insert(fingerprint.identity()) {
@@ -225,13 +269,13 @@ impl Walk<'_> {
                 }
             }
             Ok(_) => {}
-            Err(error) if is_skipped(&error) => {}
+            Err(error) if self.is_skipped(&error) => {}
             Err(error) => return Err(self.source.fail("cannot open", name, error)),
         }
         Ok(())
     }
-}
 
-fn is_skipped(error: &std::io::Error) -> bool {
-    fs::leads_nowhere(error) || error.kind() == std::io::ErrorKind::PermissionDenied
+    fn is_skipped(&self, error: &std::io::Error) -> bool {
+        self.source.leads_nowhere(error) || error.kind() == std::io::ErrorKind::PermissionDenied
+    }
 }

@@ -5,12 +5,15 @@ mod directory;
 mod embedded;
 mod memory;
 mod overlay;
+mod refused_links;
 mod tree;
 
 pub use directory::Directory;
 pub use embedded::Embedded;
 pub use memory::Memory;
 pub use overlay::Overlay;
+
+pub use crate::fs::Symlinks;
 
 use std::fmt;
 use std::io;

@@ -293,6 +293,34 @@ fn symlinks_are_followed_inside_and_404_outside() {
 
 #[cfg(unix)]
 #[test]
+fn symlinks_follow_their_flag_and_a_refused_one_is_told_once() {
+    let (site, launch) = site_beside_a_secret();
+    site.link("root/absolute.txt", site.file("root/dir/x.txt"));
+    site.link("root/out\u{1b}[31m\nx", site.file("root-secret"));
+    let asked = ["/absolute.txt", "/out%1b[31m%0ax/x.txt", "/out%1b[31m%0ax/none", "/dir/x.txt"];
+    for (flag, statuses, told) in [
+        ("within", [200, 404, 404, 200], 1),
+        ("follow", [200, 200, 404, 200], 0),
+        ("deny", [404, 404, 404, 200], 2),
+    ] {
+        let launch = launch.clone().args("--revalidate 0s");
+        let server = launch.arg("--symlinks").arg(flag).start();
+        for _ in 0..3 {
+            let got = asked.map(|target| server.get(target, "gzip").status());
+            assert_eq!(got, statuses, "{flag}");
+        }
+        let log = server.stderr();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains("is not followed")).collect();
+        assert_eq!(lines.len(), told, "{flag}: {log}");
+        assert!(lines.iter().all(|line| line.contains("WARN")), "{log}");
+        assert!(!log.contains('\u{1b}'), "{log:?}");
+        let named = r#"root/out\u{1b}[31m\nx""#;
+        assert_eq!(told > 0, log.contains(named), "{log}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn special_file_is_404_and_blocks_no_request() {
     let (site, launch) = site_beside_a_secret();
     let fifo = site.file("root/fifo");

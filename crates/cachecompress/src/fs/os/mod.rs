@@ -8,6 +8,7 @@
 
 mod disk;
 mod file;
+mod links;
 mod lock;
 mod nowait;
 #[cfg_attr(unix, path = "unix.rs")]
@@ -19,6 +20,6 @@ mod tmpfile;
 
 pub use disk::RealDisk;
 pub(crate) use file::from_std;
+pub(crate) use links::leads_nowhere;
 pub(crate) use platform::{is_exhausted, name_to_bytes, path_from_bytes};
-pub(crate) use root::leads_nowhere;
 pub use tmpfile::PRIVATE_PREFIX;

@@ -15,7 +15,7 @@ mod os {
     };
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-    use crate::fs::{FileKind, Fingerprint, Stat};
+    use crate::fs::{FileKind, Fingerprint, Stat, Symlinks};
 
     /// The local file systems: ext, XFS, Btrfs, F2FS, bcachefs, ZFS, tmpfs, overlayfs, EROFS,
     /// SquashFS.
@@ -35,8 +35,18 @@ mod os {
         0x7371_7368,
     ];
 
-    const BENEATH: ResolveFlags =
-        ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+    /// How the kernel resolves a path on the root's file system.
+    fn resolution(symlinks: Symlinks) -> ResolveFlags {
+        ResolveFlags::NO_XDEV
+            | match symlinks {
+                Symlinks::Within => ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+                Symlinks::Follow => ResolveFlags::empty(),
+                Symlinks::Deny => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
+            }
+    }
+
+    /// `O_PATH` opens no file, so not even a device notices.
+    const LOOK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 
     /// Whether `dir` lies on a file system of this machine.
     pub(in crate::fs::os) fn is_local(dir: &File) -> bool {
@@ -53,25 +63,45 @@ mod os {
 
     /// Opens the regular file `path` beneath `dir`, on its file system, if the kernel has it in its
     /// cache.
-    pub(in crate::fs::os) fn open_beneath(dir: &File, path: &Path) -> io::Result<File> {
+    pub(in crate::fs::os) fn open_beneath(
+        dir: &File,
+        path: &Path,
+        symlinks: Symlinks,
+    ) -> io::Result<File> {
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        cached(dir, path, flags, BENEATH).map(File::from)
+        beneath(dir, path, flags, symlinks).map(File::from)
     }
 
     /// Returns what stands at `path`, if the kernel has all of the path in its cache.
     pub(in crate::fs::os) fn stat(path: &Path) -> io::Result<Stat> {
-        look(CWD, path, ResolveFlags::empty())
+        look(cached(CWD, path, LOOK, ResolveFlags::empty())?)
     }
 
     /// Returns what stands at `path` beneath `dir`, on its file system, if the kernel has it in its
     /// cache.
-    pub(in crate::fs::os) fn stat_beneath(dir: &File, path: &Path) -> io::Result<Stat> {
-        look(dir, path, BENEATH)
+    pub(in crate::fs::os) fn stat_beneath(
+        dir: &File,
+        path: &Path,
+        symlinks: Symlinks,
+    ) -> io::Result<Stat> {
+        look(beneath(dir, path, LOOK, symlinks)?)
     }
 
-    fn look(dir: impl AsFd, path: &Path, how: ResolveFlags) -> io::Result<Stat> {
-        // `O_PATH` opens no file, so not even a device notices.
-        let there = cached(dir, path, OFlags::PATH | OFlags::CLOEXEC, how)?;
+    fn beneath(dir: &File, path: &Path, flags: OFlags, symlinks: Symlinks) -> io::Result<OwnedFd> {
+        match cached(dir, path, flags, resolution(symlinks)) {
+            // A symlink that is not followed is told by the lookup that may wait.
+            Err(error) if symlinks == Symlinks::Deny && is_loop(&error) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            done => done,
+        }
+    }
+
+    fn is_loop(error: &io::Error) -> bool {
+        Errno::from_io_error(error) == Some(Errno::LOOP)
+    }
+
+    fn look(there: OwnedFd) -> io::Result<Stat> {
         let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
         let found = statx(there, "", flags, StatxFlags::BASIC_STATS)?;
         let kind = match FileType::from_raw_mode(found.stx_mode.into()) {
@@ -137,7 +167,7 @@ mod os {
     use std::io;
     use std::path::Path;
 
-    use crate::fs::Stat;
+    use crate::fs::{Stat, Symlinks};
 
     pub(in crate::fs::os) fn is_local(_: &File) -> bool {
         false
@@ -152,11 +182,11 @@ mod os {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    pub(in crate::fs::os) fn open_beneath(_: &File, _: &Path) -> io::Result<File> {
+    pub(in crate::fs::os) fn open_beneath(_: &File, _: &Path, _: Symlinks) -> io::Result<File> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    pub(in crate::fs::os) fn stat_beneath(_: &File, _: &Path) -> io::Result<Stat> {
+    pub(in crate::fs::os) fn stat_beneath(_: &File, _: &Path, _: Symlinks) -> io::Result<Stat> {
         Err(io::ErrorKind::WouldBlock.into())
     }
 

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use cap_std::fs::Dir;
+
 use crate::fs::{FileKind, Fingerprint, Stat};
 
 /// Returns options for a new file that only its owner may use. A symlink in its place is an error.
@@ -112,6 +114,44 @@ pub(super) fn source_file() -> cap_std::fs::OpenOptions {
     let mut options = cap_std::fs::OpenOptions::new();
     options.read(true).custom_flags(flags.bits().cast_signed());
     options
+}
+
+/// Opens a regular file or a directory beneath `root`, through any symlink; `None` for anything else.
+pub(super) fn open_following(root: &File, _: &Path, path: &Path) -> io::Result<Option<File>> {
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let stat = statat(root, path, AtFlags::empty())?;
+    if !matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::Directory)
+    {
+        return Ok(None);
+    }
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(Some(openat(root, path, flags, Mode::empty())?.into()))
+}
+
+/// Opens a regular file or a directory beneath `root`, through no symlink; `None` for anything else.
+/// A symlink that takes a name meanwhile is an error.
+pub(super) fn open_without_links(root: &Dir, path: &Path) -> io::Result<Option<File>> {
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
+    // A directory that may not be read can still be passed.
+    #[cfg(target_os = "linux")]
+    const PASSED: OFlags = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    const PASSED: OFlags = OFlags::empty();
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut names: Vec<&OsStr> = path.iter().collect();
+    let last = names.pop().unwrap_or(OsStr::new("."));
+    let mut dir = openat(root, ".", flags | OFlags::DIRECTORY | PASSED, Mode::empty())?;
+    for name in names {
+        dir = openat(&dir, name, flags | OFlags::DIRECTORY | PASSED, Mode::empty())?;
+    }
+    let stat = statat(&dir, last, AtFlags::SYMLINK_NOFOLLOW)?;
+    if !matches!(FileType::from_raw_mode(stat.st_mode), FileType::RegularFile | FileType::Directory)
+    {
+        return Ok(None);
+    }
+    let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(Some(openat(&dir, last, flags, Mode::empty())?.into()))
 }
 
 /// Whether no regular file can be at the path: symlinks in a circle, a name in an encoding that the

@@ -12,6 +12,7 @@ use std::os::windows::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use cap_fs_ext::{MetadataExt as _, OpenOptionsMaybeDirExt as _};
+use cap_std::fs::Dir;
 
 use crate::fs::{FileKind, Fingerprint, Stat};
 
@@ -103,6 +104,25 @@ pub(super) fn source_file() -> cap_std::fs::OpenOptions {
     let mut options = cap_std::fs::OpenOptions::new();
     options.read(true).maybe_dir(true);
     options
+}
+
+/// Opens a regular file or a directory beneath the root at `path`, through any symlink; `None` for
+/// anything else.
+pub(super) fn open_following(_: &File, root: &Path, path: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
+    let file = options.open(root.join(path))?;
+    let is_served = stat_file(&file)?.kind != FileKind::Other;
+    Ok(is_served.then_some(file))
+}
+
+/// Opens a regular file or a directory beneath `root`; `None` for anything else. The caller has looked
+/// for symlinks. One that takes a name meanwhile is followed if it stays beneath the root.
+pub(super) fn open_without_links(root: &Dir, path: &Path) -> io::Result<Option<File>> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let file = root.open_with(path, &source_file())?.into_std();
+    let is_served = stat_file(&file)?.kind != FileKind::Other;
+    Ok(is_served.then_some(file))
 }
 
 /// Whether no regular file can be at the path: symlinks in a circle.
