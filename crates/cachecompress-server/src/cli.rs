@@ -9,7 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Failure;
-use crate::flag_values::{self, CacheControl, Codings, Level, LogTarget};
+use crate::flag_values::{self, CacheControl, Codings, Level, LogTarget, TypeRule};
 use crate::limits;
 
 /// A static file server that compresses every file once, on its first request, and keeps the
@@ -185,6 +185,15 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "within|follow|deny", hide_possible_values = true)]
     #[arg(default_value = "within", env = "CACHECOMPRESS_SYMLINKS")]
     pub(crate) symlinks: Symlinks,
+
+    /// The Content-Type of files with an extension, or with a name; may be repeated
+    ///
+    /// usdz=model/vnd.usdz+zip is for all files that end in .usdz, and for one that is named so.
+    /// Case does not count. The type is sent as it stands, without a charset unless it has one:
+    /// txt=text/plain;charset=iso-8859-1.
+    #[arg(long = "type", value_name = "EXT=TYPE", value_parser = flag_values::type_rule)]
+    #[arg(value_delimiter = ',', env = "CACHECOMPRESS_TYPE")]
+    pub(crate) types: Vec<TypeRule>,
 
     /// Answer requests for unknown pages with /index.html, for single-page applications
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_SPA")]

@@ -14,7 +14,7 @@ use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs};
 use crate::connection::ConnectionLimits;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
-use crate::flag_values::{CacheControl, Level, LogTarget};
+use crate::flag_values::{CacheControl, Level, LogTarget, TypeRule};
 
 const HOMELESS: &str = "there is no home directory to keep a cache in; set --cache-dir";
 
@@ -36,6 +36,7 @@ pub(crate) struct ServeConfig {
     pub(crate) prove: bool,
     pub(crate) cache_control: Option<HeaderValue>,
     pub(crate) symlinks: Symlinks,
+    pub(crate) types: Vec<TypeRule>,
     pub(crate) spa: bool,
     pub(crate) immutable: bool,
     pub(crate) original_length: bool,
@@ -80,6 +81,7 @@ impl ServeConfig {
                 CacheControl::Value(value) => Some(value),
             },
             symlinks: args.symlinks.into(),
+            types: args.types,
             spa: args.spa,
             immutable: args.immutable,
             original_length: args.original_length,

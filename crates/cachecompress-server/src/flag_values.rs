@@ -37,6 +37,15 @@ pub(crate) struct Level {
     pub(crate) level: i32,
 }
 
+/// `--type EXT=TYPE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TypeRule {
+    /// The extension, with or without its dot, or the whole name of a file.
+    pub(crate) name: String,
+    /// The media type.
+    pub(crate) media_type: HeaderValue,
+}
+
 /// `--cache-control VALUE|off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CacheControl {
@@ -128,6 +137,26 @@ pub(crate) fn level(text: &str) -> Result<Level, String> {
         return Err(format!("{coding} takes a level from {} to {}", levels.start(), levels.end()));
     };
     Ok(Level { coding, level })
+}
+
+/// Parses an extension or a name and its media type, such as `usdz=model/vnd.usdz+zip`.
+pub(crate) fn type_rule(text: &str) -> Result<TypeRule, String> {
+    let (name, media_type) = text
+        .split_once('=')
+        .map_or((text, ""), |(name, media_type)| (name.trim(), media_type.trim()));
+    let is_name = |byte: u8| byte != b'/' && byte != b'\\' && !byte.is_ascii_control();
+    let is_token = |text: &str| {
+        let is_other = |byte: u8| b"!#$%&'*+-.^_`|~".contains(&byte);
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_other(byte))
+    };
+    let essence = media_type.split(';').next().unwrap_or_default().trim_end();
+    let is_type =
+        essence.split_once('/').is_some_and(|(kind, sub)| is_token(kind) && is_token(sub));
+    let is_key = !name.trim_start_matches('.').is_empty() && name.bytes().all(is_name);
+    match HeaderValue::from_str(media_type) {
+        Ok(media_type) if is_key && is_type => Ok(TypeRule { name: name.to_owned(), media_type }),
+        _ => Err("write EXT=TYPE or NAME=TYPE: usdz=model/vnd.usdz+zip, LICENSE=text/plain".into()),
+    }
 }
 
 /// Parses `off`, or a value that may stand in a header.
@@ -248,6 +277,21 @@ mod tests {
         assert_eq!(cache_control(" public, max-age=60 "), Ok(CacheControl::Value(value)));
         for bad in ["", "a\r\nSet-Cookie: b", "caf\u{e9}", "a\tb"] {
             assert!(cache_control(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn type_rule_is_a_name_and_a_media_type() {
+        let rule = |name: &str, media_type| TypeRule {
+            name: name.to_owned(),
+            media_type: HeaderValue::from_static(media_type),
+        };
+        assert_eq!(type_rule("usdz=model/vnd.usdz+zip"), Ok(rule("usdz", "model/vnd.usdz+zip")));
+        assert_eq!(type_rule(" .tar.gz = a/b "), Ok(rule(".tar.gz", "a/b")));
+        let latin = "text/plain; charset=iso-8859-1";
+        assert_eq!(type_rule(&format!("txt={latin}")), Ok(rule("txt", latin)));
+        for bad in ["", "usdz", "usdz=", "=a/b", ".=a/b", "a/b=c/d", "x=text", "x=/y", "x=a b/c"] {
+            assert!(type_rule(bad).is_err(), "{bad:?}");
         }
     }
 

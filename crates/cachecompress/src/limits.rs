@@ -59,6 +59,13 @@ pub(crate) const RESOURCE_BYTES: usize = 64 * 1024;
 pub(crate) const HASH_FIRST_MAX: u64 = 256 << 20;
 /// The buffer of a hash of a longer file than [`PAYLOAD_IN_MEMORY`], in bytes.
 pub(crate) const HASH_BUFFER: u64 = 256 * 1024;
+/// The largest length of a `.svgz` file that is decoded, in bytes. A longer one goes out as it is.
+pub(crate) const SVGZ_FILE: u64 = 4 << 20;
+/// The largest length of a decoded `.svgz` file, in bytes. It bounds what a bomb costs; a gzip of 4 MiB
+/// can hold 4 GiB. Drawings that people make have a tenth of it at most.
+pub(crate) const SVGZ_DECODED: u64 = 16 << 20;
+/// The bytes of decoded `.svgz` files that are kept, so that they are not decoded at every look.
+pub(crate) const SVGZ_KEPT: u64 = 32 << 20;
 /// The number of times that a file which changes meanwhile is hashed. Then it is unstable.
 pub(crate) const HASH_TRIES: usize = 3;
 /// The number of times that a small file without a digest is read until two readings agree. Then it

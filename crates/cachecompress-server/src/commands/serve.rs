@@ -16,7 +16,7 @@ use crate::config::{CacheChoice, ServeConfig};
 use crate::connection::HttpServer;
 use crate::exit::Failure;
 use crate::fd_budget::FdBudget;
-use crate::flag_values::{Level, LogTarget};
+use crate::flag_values::{Level, LogTarget, TypeRule};
 use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, DRAIN_TIMEOUT, LOG_ABORT_TIMEOUT, LOG_CLOSE_TIMEOUT, MEMORY_CACHE_BYTES,
     RUNTIME_TIMEOUT,
@@ -105,6 +105,9 @@ fn build_site(
         .original_length(config.original_length);
     for Level { coding, level } in &config.levels {
         builder = builder.level(coding.clone(), *level);
+    }
+    for TypeRule { name, media_type } in &config.types {
+        builder = builder.media_type(name.clone(), media_type.clone());
     }
     if let Some(value) = &config.cache_control {
         builder = builder.default_cache_control(value.clone());

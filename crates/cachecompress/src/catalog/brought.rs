@@ -3,41 +3,52 @@
 use std::io;
 use std::sync::Arc;
 
-use super::hash::{self, Hashed};
-use super::resource::{DigestState, Resource};
+use super::hash;
+use super::resource::{DigestState, Resource, type_of};
 use crate::concurrency::sync::clock;
-use crate::http::{Digest, SourcePath};
+use crate::http::{Digest, MediaTypes, SourcePath, Text, look};
 use crate::limits::RESOURCE_BYTES;
 use crate::source::{Content, Found, SourceFile};
 
-/// Whether `file` can be described without long work.
-pub(super) fn is_quick(file: &SourceFile) -> bool {
+/// Whether `file` can be described without long work, which is to hash it or to look at its bytes.
+pub(super) fn is_quick(types: &MediaTypes, path: &SourcePath, file: &SourceFile) -> bool {
     match &file.content {
-        _ if file.digest.is_some() => true,
-        Content::Bytes(bytes) => bytes.len() <= RESOURCE_BYTES,
-        Content::File { .. } => false,
+        Content::Bytes(bytes) => {
+            let is_looked_at = || type_of(types, path, file).question().is_some();
+            bytes.len() <= RESOURCE_BYTES || file.digest.is_some() && !is_looked_at()
+        }
+        Content::File { .. } => file.digest.is_some(),
     }
 }
 
 /// Describes `file` under the name `path`. Hashes the bytes, unless the file brings its digest.
-pub(super) fn describe(path: &SourcePath, mut file: SourceFile) -> io::Result<Resource> {
+pub(super) fn describe(
+    types: &MediaTypes,
+    path: &SourcePath,
+    mut file: SourceFile,
+) -> io::Result<Resource> {
+    let named = type_of(types, path, &file);
     let (mut rested, mut read) = (true, None);
+    let mut text = match &file.content {
+        Content::Bytes(bytes) => look(named.question(), bytes),
+        Content::File { .. } => Text::Unknown,
+    };
     let state = match (&file.content, file.digest) {
         (_, Some(digest)) => DigestState::Known(digest),
         (Content::Bytes(bytes), None) => DigestState::Known(Digest::of(bytes)),
         (Content::File { file: content, fingerprint }, None) => {
-            let (fingerprint, hashed) = hash::hash(&**content, *fingerprint)?;
+            let (fingerprint, hashed) = hash::hash(&**content, *fingerprint, named.question())?;
             file.content = Content::File { file: Arc::clone(content), fingerprint };
             match hashed {
-                Some(Hashed { digest, buffer, rested: is_rested }) => {
-                    (rested, read) = (is_rested, buffer);
-                    DigestState::Known(digest)
+                Some(hashed) => {
+                    (rested, read, text) = (hashed.rested, hashed.buffer, hashed.text);
+                    DigestState::Known(hashed.digest)
                 }
                 None => DigestState::Unstable,
             }
         }
     };
-    let mut resource = Resource::new(path, &file, state, rested, clock(), None);
+    let mut resource = Resource::new(path, (named, text), &file, state, rested, clock(), None);
     resource.bytes = match &file.content {
         Content::Bytes(bytes) => Some(bytes.clone()),
         Content::File { .. } => read,

@@ -6,33 +6,36 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use crate::fs::{DiskFile, Fingerprint, read_full};
-use crate::http::{Digest, Hasher};
+use crate::http::{Digest, Hasher, Question, Text, TextCheck};
 use crate::limits::{CLOCK_TICK, FILE_REST, HASH_BUFFER, HASH_TRIES, PAYLOAD_IN_MEMORY};
 
 /// The digest of a file that did not change while it was hashed.
 pub(super) struct Hashed {
     pub(super) digest: Digest,
+    /// The answer to the question that the file's type depends on.
+    pub(super) text: Text,
     /// The file's bytes, if they are at most [`PAYLOAD_IN_MEMORY`].
     pub(super) buffer: Option<Bytes>,
     /// Whether the file had rested before the hash.
     pub(super) rested: bool,
 }
 
-/// Hashes a file whose state was `fingerprint`. Returns its state at the end, and `None` if it
-/// changes at every try.
+/// Hashes a file whose state was `fingerprint`, and answers `question`. Returns its state at the end,
+/// and `None` if it changes at every try.
 pub(super) fn hash(
     file: &dyn DiskFile,
     mut fingerprint: Fingerprint,
+    question: Option<Question>,
 ) -> io::Result<(Fingerprint, Option<Hashed>)> {
     for _ in 0..HASH_TRIES {
         let began = let_tick_pass(fingerprint);
-        let hashed = hash_exactly(file, fingerprint.size)?;
+        let hashed = hash_exactly(file, fingerprint.size, question)?;
         let after = file.stat()?.fingerprint;
-        if let Some((digest, buffer)) = hashed
+        if let Some((digest, text, buffer)) = hashed
             && after == fingerprint
         {
             let rested = fingerprint.rested(FILE_REST, began);
-            return Ok((after, Some(Hashed { digest, buffer, rested })));
+            return Ok((after, Some(Hashed { digest, text, buffer, rested })));
         }
         fingerprint = after;
     }
@@ -52,8 +55,13 @@ fn let_tick_pass(fingerprint: Fingerprint) -> SystemTime {
 
 /// Hashes exactly `len` bytes; `None` if the file has another length by now. Also returns the
 /// bytes, if they are at most [`PAYLOAD_IN_MEMORY`].
-fn hash_exactly(file: &dyn DiskFile, len: u64) -> io::Result<Option<(Digest, Option<Bytes>)>> {
+fn hash_exactly(
+    file: &dyn DiskFile,
+    len: u64,
+    question: Option<Question>,
+) -> io::Result<Option<(Digest, Text, Option<Bytes>)>> {
     let mut hasher = Hasher::new();
+    let mut check = question.map(TextCheck::new);
     let room = if len <= PAYLOAD_IN_MEMORY { len + 1 } else { HASH_BUFFER };
     let mut buffer = vec![0; usize::try_from(room).unwrap_or(usize::MAX)];
     let mut at = 0;
@@ -61,6 +69,9 @@ fn hash_exactly(file: &dyn DiskFile, len: u64) -> io::Result<Option<(Digest, Opt
         let filled = read_full(file, &mut buffer, at)?;
         at += filled as u64;
         hasher.update(&buffer[..filled]);
+        if let Some(check) = &mut check {
+            check.update(&buffer[..filled]);
+        }
         if at > len {
             return Ok(None);
         }
@@ -73,5 +84,6 @@ fn hash_exactly(file: &dyn DiskFile, len: u64) -> io::Result<Option<(Digest, Opt
     }
     buffer.truncate(usize::try_from(len.min(PAYLOAD_IN_MEMORY)).unwrap_or(0));
     let small = (len <= PAYLOAD_IN_MEMORY).then(|| Bytes::from(buffer));
-    Ok(Some((hasher.finish(), small)))
+    let text = check.map_or(Text::Unknown, TextCheck::finish);
+    Ok(Some((hasher.finish(), text, small)))
 }

@@ -9,7 +9,8 @@ use std::{fmt, io};
 use super::brought;
 use super::hash::{self, Hashed};
 use super::path_set::PathSet;
-use super::resource::{DigestState, Resource, type_of};
+use super::resource::{DigestState, Resource, compressibility_of, type_of};
+use super::svgz::SvgzSource;
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::{Join, Leader, SingleFlight};
 use crate::concurrency::sync::clock;
@@ -17,7 +18,7 @@ use crate::concurrency::thread_pool::{Limits, Priority, ThreadPool};
 use crate::concurrency::versioned::{Generation, Generations, Put, Versioned};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{DiskFile, Fingerprint};
-use crate::http::{Compressibility, Digest, SourcePath};
+use crate::http::{Compressibility, Digest, MediaTypes, SourcePath, Text, look};
 use crate::limits::{
     HASH_FIRST_MAX, HASHERS, PAYLOAD_IN_MEMORY, READ_QUEUE, RESOURCES, SMALL_JOB, SPARE_HASHERS,
 };
@@ -33,7 +34,8 @@ use crate::source::{Content, Found, Source, SourceFile};
 pub(crate) struct Catalog(Arc<Inner>);
 
 struct Inner {
-    source: Arc<dyn Source>,
+    source: SvgzSource,
+    types: Arc<MediaTypes>,
     revalidate: Duration,
     readers: ThreadPool,
     hashers: ThreadPool,
@@ -115,14 +117,17 @@ impl Held {
 impl Catalog {
     pub(crate) fn new(
         source: Arc<dyn Source>,
+        types: MediaTypes,
         revalidate: Duration,
         readers: ThreadPool,
         memory: MemoryCache,
         on_gone: impl Fn(Digest, u64) + Send + Sync + 'static,
     ) -> Self {
         let hashers = Limits { threads: HASHERS, spare: SPARE_HASHERS, queue: READ_QUEUE };
+        let types = Arc::new(types);
         Self(Arc::new(Inner {
-            source,
+            source: SvgzSource::new(source, Arc::clone(&types)),
+            types,
             revalidate,
             readers,
             hashers: ThreadPool::new("cc-hash", hashers),
@@ -137,7 +142,7 @@ impl Catalog {
     }
 
     pub(crate) fn source(&self) -> &dyn Source {
-        &*self.0.source
+        &self.0.source
     }
 
     /// Whether a thread could begin a hash at once.
@@ -203,15 +208,19 @@ impl Catalog {
         name: SourcePath,
         file: SourceFile,
     ) -> Result<Arc<Resource>, LoadError> {
-        let described = if brought::is_quick(&file) {
-            brought::describe(&name, file)
+        let quick =
+            !self.0.source.is_svgz(&name, &file) && brought::is_quick(&self.0.types, &name, &file);
+        let described = if quick {
+            brought::describe(&self.0.types, &name, file)
         } else {
             let (sender, receiver) = tokio::sync::oneshot::channel();
             let small = file.content.len() <= SMALL_JOB;
+            let inner = Arc::clone(&self.0);
             self.0.hashers.submit(Priority::Foreground, small, move || {
                 // A request that has gone leaves no hash behind.
                 if !sender.is_closed() {
-                    let _ = sender.send(brought::describe(&name, file));
+                    let file = inner.source.decode(&name, file);
+                    let _ = sender.send(brought::describe(&inner.types, &name, file));
                 }
             });
             receiver.await.map_err(|_| LoadError::default())?
@@ -361,7 +370,7 @@ impl Inner {
             let resource = self.answer_unhashed(path, file, before, lookup);
             leader.finish((Loaded::File(resource, None), lookup), 0);
         } else {
-            let companion = begin_beside(path, &file, during_hash);
+            let companion = self.begin_beside(path, &file, during_hash);
             let (inner, path) = (Arc::clone(self), path.clone());
             self.hashers.submit(Priority::Foreground, len <= SMALL_JOB, move || {
                 inner.finish_lookup(&path, file, before.as_ref(), lookup, companion, leader);
@@ -403,8 +412,10 @@ impl Inner {
         before: Option<Arc<Resource>>,
         lookup: Lookup,
     ) -> Arc<Resource> {
+        let media_type = (type_of(&self.types, path, &file), Text::Unknown);
         let unhashed = DigestState::Unhashed;
-        let unhashed = Arc::new(Resource::new(path, &file, unhashed, false, lookup.at, None));
+        let unhashed = Resource::new(path, media_type, &file, unhashed, false, lookup.at, None);
+        let unhashed = Arc::new(unhashed);
         let slot = self.slot(path);
         // The result of a hash of this very file that ends now must stay.
         let suffices = |held: &Arc<Resource>| match held.state {
@@ -452,25 +463,34 @@ impl Inner {
         lookup: Lookup,
     ) -> io::Result<Resource> {
         let before = before.map(|before| &**before);
-        let known = |file: &SourceFile, digest, rested| {
-            Resource::with_digest(path, file, digest, rested, lookup.at, before)
+        let named = type_of(&self.types, path, &file);
+        let known = |file: &SourceFile, digest, text, rested| {
+            let media_type = (named.clone(), text);
+            Resource::with_digest(path, media_type, file, digest, rested, lookup.at, before)
         };
         let unstable = |file: &SourceFile| {
-            Resource::new(path, file, DigestState::Unstable, false, lookup.at, None)
+            let media_type = (named.clone(), Text::Unknown);
+            Resource::new(path, media_type, file, DigestState::Unstable, false, lookup.at, None)
         };
         // While a path is unstable, the digest that its source brings is not trusted.
         let told = file.digest.filter(|_| !self.unstable.contains(path));
         let hashed = match (&file.content, told) {
-            (_, Some(digest)) => return Ok(known(&file, digest, true)),
-            (Content::Bytes(bytes), None) => return Ok(known(&file, Digest::of(bytes), true)),
+            (Content::Bytes(bytes), digest) => {
+                let digest = digest.unwrap_or_else(|| Digest::of(bytes));
+                return Ok(known(&file, digest, look(named.question(), bytes), true));
+            }
+            // The source brings the digest, so the bytes are not read.
+            (Content::File { .. }, Some(digest)) => {
+                return Ok(known(&file, digest, Text::Unknown, true));
+            }
             (Content::File { file: content, fingerprint }, None) => {
                 let content = Arc::clone(content);
-                let (fingerprint, hashed) = hash::hash(&*content, *fingerprint)?;
+                let (fingerprint, hashed) = hash::hash(&*content, *fingerprint, named.question())?;
                 file.content = Content::File { file: content, fingerprint };
                 hashed
             }
         };
-        let Some(Hashed { digest, buffer, rested }) = hashed else {
+        let Some(Hashed { digest, text, buffer, rested }) = hashed else {
             self.unstable.add(path, lookup.generation);
             return Ok(unstable(&file));
         };
@@ -483,7 +503,23 @@ impl Inner {
         if let Some(buffer) = buffer {
             self.memory.insert((digest, None), buffer);
         }
-        Ok(known(&file, digest, rested))
+        Ok(known(&file, digest, text, rested))
+    }
+
+    /// Begins work beside the hash of a file whose type may be encoded.
+    fn begin_beside(
+        &self,
+        path: &SourcePath,
+        file: &SourceFile,
+        during_hash: Option<DuringHash>,
+    ) -> Option<Companion> {
+        let media_type = type_of(&self.types, path, file).value(Text::Unknown);
+        let is_encoded = compressibility_of(&media_type) != Compressibility::Never;
+        let begin = during_hash.filter(|_| is_encoded)?;
+        match &file.content {
+            Content::File { file, fingerprint } => begin(path, file, *fingerprint),
+            Content::Bytes(_) => None,
+        }
     }
 
     /// Forgets the resource of a path that leads to no file any more.
@@ -548,19 +584,6 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// Begins work beside the hash of a file whose type may be encoded.
-fn begin_beside(
-    path: &SourcePath,
-    file: &SourceFile,
-    during_hash: Option<DuringHash>,
-) -> Option<Companion> {
-    let begin = during_hash.filter(|_| type_of(path, file).1 != Compressibility::Never)?;
-    match &file.content {
-        Content::File { file, fingerprint } => begin(path, file, *fingerprint),
-        Content::Bytes(_) => None,
-    }
-}
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -573,7 +596,15 @@ mod tests {
 
     fn catalog(source: Memory) -> Catalog {
         let readers = ThreadPool::new("test", Limits { threads: 2, spare: 0, queue: 16 });
-        Catalog::new(Arc::new(source), Duration::ZERO, readers, MemoryCache::new(0), |_, _| ())
+        let types = MediaTypes::default();
+        Catalog::new(
+            Arc::new(source),
+            types,
+            Duration::ZERO,
+            readers,
+            MemoryCache::new(0),
+            |_, _| (),
+        )
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {

@@ -5,6 +5,7 @@ mod hash;
 mod lookup;
 mod path_set;
 mod resource;
+mod svgz;
 
 pub(crate) use lookup::{Catalog, Companion, DuringHash, Held, LoadError, Loaded};
 pub(crate) use resource::{DigestState, Resource};

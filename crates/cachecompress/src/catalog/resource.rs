@@ -10,7 +10,8 @@ use http::HeaderValue;
 use crate::concurrency::sync::clock;
 use crate::fs::Fingerprint;
 use crate::http::{
-    Compressibility, Digest, RepresentationTags, SourcePath, compressibility, media_type,
+    Compressibility, Digest, MediaTypes, NamedType, RepresentationTags, SourcePath, Text,
+    compressibility,
 };
 use crate::limits::RESOURCE_BYTES;
 use crate::source::{Content, SourceFile};
@@ -35,6 +36,8 @@ pub(crate) struct Resource {
     pub(crate) rested: bool,
     /// The content of a file that a handler brought. No path leads to it.
     pub(crate) brought: Option<Content>,
+    /// The type that the name suggests, of which `media_type` is a case.
+    named: NamedType,
     modified: Option<SystemTime>,
     own_tag: Option<Arc<str>>,
     /// The time of the last lookup, in milliseconds of [`clock`].
@@ -52,19 +55,21 @@ pub(crate) enum DigestState {
 }
 
 impl Resource {
-    /// Describes `file`, which a lookup that began at `checked` (milliseconds of [`clock`]) found.
+    /// Describes `file` of the type `named`, which a lookup that began at `checked` (milliseconds of
+    /// [`clock`]) found.
     ///
     /// `replaced` is the resource with other bytes that stood at the path before. If the time of
     /// modification has not advanced since, Last-Modified is the present time.
     pub(super) fn new(
         path: &SourcePath,
+        (named, text): (NamedType, Text),
         file: &SourceFile,
         state: DigestState,
         rested: bool,
         checked: u64,
         replaced: Option<&Self>,
     ) -> Self {
-        let (media_type, compressibility) = type_of(path, file);
+        let media_type = named.value(text);
         let tags = match state {
             DigestState::Known(digest) => {
                 let own = file.entity_tag.as_deref().and_then(RepresentationTags::own);
@@ -85,8 +90,9 @@ impl Resource {
             state,
             tags,
             last_modified,
+            compressibility: compressibility_of(&media_type),
             media_type,
-            compressibility,
+            named,
             bytes: match &file.content {
                 // A source that brings the digest keeps long buffers itself.
                 Content::Bytes(bytes) if file.digest.is_some() || bytes.len() <= RESOURCE_BYTES => {
@@ -106,6 +112,7 @@ impl Resource {
     /// Describes `file` with its `digest`, in place of the resource `before`.
     pub(super) fn with_digest(
         path: &SourcePath,
+        media_type: (NamedType, Text),
         file: &SourceFile,
         digest: Digest,
         rested: bool,
@@ -118,7 +125,7 @@ impl Resource {
             _ => (None, None),
         };
         let mut resource =
-            Self::new(path, file, DigestState::Known(digest), rested, checked, other);
+            Self::new(path, media_type, file, DigestState::Known(digest), rested, checked, other);
         if let Some(same) = same {
             // The same bytes under an earlier date keep the later date.
             resource.last_modified = resource.last_modified.max(same.last_modified);
@@ -126,13 +133,17 @@ impl Resource {
         resource
     }
 
-    /// Copies the resource without its digest. The copy is to be looked up again at once.
+    /// Copies the resource without its digest and without what its bytes told of its type. The copy is
+    /// to be looked up again at once.
     pub(super) fn unstable(&self) -> Self {
+        let media_type = self.named.value(Text::Unknown);
         Self {
             path: self.path.clone(),
             state: DigestState::Unstable,
             tags: None,
-            media_type: self.media_type.clone(),
+            compressibility: compressibility_of(&media_type),
+            media_type,
+            named: self.named.clone(),
             bytes: self.bytes.clone(),
             brought: self.brought.clone(),
             own_tag: self.own_tag.clone(),
@@ -187,10 +198,14 @@ impl Resource {
     }
 }
 
-/// Returns the media type of `file`, and whether files of that type are ever encoded.
-pub(super) fn type_of(path: &SourcePath, file: &SourceFile) -> (HeaderValue, Compressibility) {
+/// Returns the media type of `file` as far as it is known without its bytes: its own, else that of its
+/// name.
+pub(super) fn type_of(types: &MediaTypes, path: &SourcePath, file: &SourceFile) -> NamedType {
     let own = file.media_type.as_deref().and_then(|own| HeaderValue::from_str(own).ok());
-    let media_type = own.unwrap_or_else(|| media_type(path));
-    let compressibility = media_type.to_str().map_or(Compressibility::Never, compressibility);
-    (media_type, compressibility)
+    own.map_or_else(|| types.of(path), NamedType::Certain)
+}
+
+/// Whether files of `media_type` are ever encoded.
+pub(super) fn compressibility_of(media_type: &HeaderValue) -> Compressibility {
+    media_type.to_str().map_or(Compressibility::Never, compressibility)
 }

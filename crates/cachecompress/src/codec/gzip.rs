@@ -205,9 +205,115 @@ impl Decoding for GzipDecoding {
     }
 }
 
+/// Decodes a file of gzip, which has one member or several (RFC 1952 §2.2).
+///
+/// # Errors
+///
+/// If it is no whole and sound gzip, or decodes to more than `most` bytes.
+pub(crate) fn unpack(mut coded: &[u8], most: u64) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::new();
+    loop {
+        coded = behind_header(coded).ok_or_else(|| wrong("no header of a gzip member"))?;
+        let mut inflate = Inflate::new(false);
+        inflate.limit = DecodedLimit::new(most - out.len() as u64);
+        let mut check = Check::new();
+        let ended = inflate.write(&mut coded, &mut |bytes| {
+            check.update(bytes);
+            out.extend_from_slice(bytes);
+        })?;
+        let trailer = coded.split_first_chunk::<TRAILER_LEN>().filter(|_| ended);
+        let Some((trailer, rest)) = trailer else {
+            return Err(wrong("the gzip member is not complete"));
+        };
+        if *trailer != check.trailer() {
+            return Err(wrong("checksum or length of a gzip member do not match"));
+        }
+        if rest.is_empty() {
+            return Ok(out);
+        }
+        coded = rest;
+    }
+}
+
+/// Returns what follows the header of a member; `None` if there is no whole header.
+fn behind_header(coded: &[u8]) -> Option<&[u8]> {
+    const EXTRA: u8 = 4;
+    const TEXTS: [u8; 2] = [8, 16];
+    const HEADER_CHECK: u8 = 2;
+    const RESERVED: u8 = 0b1110_0000;
+    let (header, mut rest) = coded.split_first_chunk::<HEADER_LEN>()?;
+    let [0x1f, 0x8b, 8, flags, ..] = *header else { return None };
+    if flags & RESERVED != 0 {
+        return None;
+    }
+    if flags & EXTRA != 0 {
+        let (len, behind) = rest.split_first_chunk::<2>()?;
+        rest = behind.get(usize::from(u16::from_le_bytes(*len))..)?;
+    }
+    for text in TEXTS {
+        if flags & text != 0 {
+            let end = rest.iter().position(|byte| *byte == 0)?;
+            rest = &rest[end + 1..];
+        }
+    }
+    if flags & HEADER_CHECK != 0 {
+        rest = rest.get(2..)?;
+    }
+    Some(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut encoding = Gzip::new(6).unwrap().begin(bytes.len() as u64).unwrap();
+        encoding.write(bytes, &mut out).unwrap();
+        encoding.finish(&mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn unpack_takes_every_header_and_several_members() {
+        let body = gzip(b"<svg/>")[HEADER_LEN..].to_vec();
+        for (flags, fields) in [
+            (0, &b""[..]),
+            (1, b""),
+            (2, b"\x12\x34"),
+            (4, b"\x03\0abc"),
+            (8, b"a.svg\0"),
+            (16, b"a comment\0"),
+            (31, b"\x01\0xa.svg\0c\0\x12\x34"),
+        ] {
+            let header = [0x1f, 0x8b, 8, flags, 1, 2, 3, 4, 0, 3];
+            let member = [&header[..], fields, &body].concat();
+            assert_eq!(unpack(&member, 6).unwrap(), b"<svg/>", "{flags}");
+            let twice = [&*member, &*member].concat();
+            assert_eq!(unpack(&twice, 12).unwrap(), b"<svg/><svg/>", "{flags}");
+            for cut in 0..member.len() {
+                assert!(unpack(&member[..cut], 6).is_err(), "{flags} {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn unpack_refuses_damage_and_too_many_bytes() {
+        let member = gzip(&[b'a'; 100]);
+        assert!(unpack(&member, 99).is_err());
+        assert!(unpack(&[&*member, &*member].concat(), 199).is_err());
+        assert!(unpack(&[&*member, b"x"].concat(), 1000).is_err());
+        for bit in 0..8 * member.len() {
+            let mut damaged = member.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            // Some bits mean nothing, such as those of the time.
+            if let Ok(out) = unpack(&damaged, 1000) {
+                assert_eq!(out, [b'a'; 100], "{bit}");
+            }
+        }
+        let reserved = [&[0x1f, 0x8b, 8, 0x20][..], &member[4..]].concat();
+        assert!(unpack(&reserved, 1000).is_err());
+    }
 
     #[test]
     fn header_tells_no_time_name_or_system() -> Result<(), Error> {

@@ -37,6 +37,8 @@ pub use brotli::Brotli;
 pub use deflate::Deflate;
 #[cfg(feature = "gzip")]
 pub use gzip::Gzip;
+#[cfg(feature = "gzip")]
+pub(crate) use gzip::unpack as unpack_gzip;
 pub(crate) use proof::Proof;
 pub use registry::Preference;
 pub(crate) use registry::{Codec, Codecs, CodecsBuilder};

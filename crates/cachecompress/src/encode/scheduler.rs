@@ -196,7 +196,7 @@ mod tests {
     use crate::cache::Cache;
     use crate::catalog::{Catalog, Loaded};
     use crate::codec::Codecs;
-    use crate::http::{ContentCoding, SourcePath};
+    use crate::http::{ContentCoding, MediaTypes, SourcePath};
     use crate::memory_cache::MemoryCache;
     use crate::metrics::Counters;
     use crate::source::Memory;
@@ -206,8 +206,14 @@ mod tests {
         let source = Arc::new(Memory::new().file("a.txt", "text ".repeat(1000)));
         let limits = Limits { threads: 2, spare: 0, queue: 16 };
         let (readers, memory) = (ThreadPool::new("test", limits), MemoryCache::new(0));
-        let catalog =
-            Catalog::new(source, Duration::ZERO, readers.clone(), memory.clone(), |_, _| ());
+        let catalog = Catalog::new(
+            source,
+            MediaTypes::default(),
+            Duration::ZERO,
+            readers.clone(),
+            memory.clone(),
+            |_, _| (),
+        );
         let path = SourcePath::root().join("a.txt");
         let Ok(Loaded::File(resource, _)) = run(catalog.load(&path)) else { panic!("no file") };
         let names = codecs.iter().map(|codec| codec.coding.as_str());

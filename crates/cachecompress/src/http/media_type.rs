@@ -1,27 +1,100 @@
 //! Media types (RFC 9110 §8.3): the type of a file by its name, and whether its bytes compress.
 
+use std::collections::HashMap;
+
 use http::HeaderValue;
 
 use super::SourcePath;
+use super::text::{Question, Text};
+use crate::error::Error;
 use crate::limits;
 
-/// Returns the `Content-Type` for the extension of `path`, without regard to case.
-///
-/// - Types of `text` have the parameter `charset=utf-8`.
-/// - A path without an extension, or with an unknown one, is `application/octet-stream`.
-/// - `.ts` and `.mts` are `video/mp2t`, as everywhere on the web. Players of HLS insist on it, and
-///   no reader of TypeScript minds.
-///
-/// Types come from the `mime_guess` crate, but for a few that it lacks or has wrong.
-#[must_use]
-pub(crate) fn media_type(path: &SourcePath) -> HeaderValue {
-    let guess = path.extension().and_then(of_extension);
-    let media_type = guess.unwrap_or("application/octet-stream");
-    if media_type.starts_with("text/") && !media_type.contains(';') {
-        let text = format!("{media_type}; charset=utf-8");
-        return HeaderValue::try_from(text).expect("a media type is visible ASCII");
+/// The media types of a site: those that it names itself, and the usual ones.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MediaTypes {
+    /// By names and extensions in lower case.
+    own: HashMap<Vec<u8>, HeaderValue>,
+}
+
+/// The media type that a file's name suggests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NamedType {
+    /// The bytes do not matter.
+    Certain(HeaderValue),
+    /// A type of `text`, to which `charset=utf-8` belongs if the bytes are UTF-8.
+    Text(&'static str),
+    /// A name without an extension: `text/plain` if the bytes are text.
+    Nameless,
+}
+
+const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+impl MediaTypes {
+    /// Sets the type of the files whose name, or whose end behind a dot, is `name`, without regard to
+    /// case. A dot before `name` means nothing.
+    ///
+    /// # Errors
+    ///
+    /// If `name` is no name or extension of a file, or `value` no media type.
+    pub(crate) fn add(&mut self, name: &str, value: HeaderValue) -> Result<(), Error> {
+        let key = name.strip_prefix('.').unwrap_or(name);
+        let malformed = |byte: u8| byte == b'/' || byte == b'\\' || byte.is_ascii_control();
+        if key.is_empty() || key.bytes().any(malformed) {
+            return Err(Error::config(format!("\"{name}\" is no name or extension of a file")));
+        }
+        if !is_media_type(value.as_bytes()) {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let message = format!(
+                "\"{value}\" for \"{name}\" is no media type; write it as in \"text/plain\""
+            );
+            return Err(Error::config(message));
+        }
+        self.own.insert(key.to_ascii_lowercase().into_bytes(), value);
+        Ok(())
     }
-    HeaderValue::from_static(media_type)
+
+    /// Returns the type of `path`: the site's own, else that of the extension.
+    ///
+    /// - The whole name goes before the ends of the name, the longer of those before the shorter.
+    /// - `.ts` and `.mts` are `video/mp2t`, as everywhere on the web. Players of HLS insist on it,
+    ///   and no reader of TypeScript minds.
+    ///
+    /// Types come from the `mime_guess` crate, but for a few that it lacks or has wrong.
+    pub(crate) fn of(&self, path: &SourcePath) -> NamedType {
+        if let Some(own) = self.own_type(path.file_name()) {
+            return NamedType::Certain(own.clone());
+        }
+        if path.file_name() == b"apple-app-site-association" {
+            return NamedType::Certain(HeaderValue::from_static("application/json"));
+        }
+        let Some(extension) = path.extension() else {
+            return match has_extension(path.file_name()) {
+                true => NamedType::Certain(OCTET_STREAM),
+                false => NamedType::Nameless,
+            };
+        };
+        match of_extension(extension) {
+            Some(text) if text.starts_with("text/") => NamedType::Text(text),
+            Some(other) => NamedType::Certain(HeaderValue::from_static(other)),
+            None => NamedType::Certain(OCTET_STREAM),
+        }
+    }
+
+    /// Whether the site names the type of `path` itself.
+    pub(crate) fn names(&self, path: &SourcePath) -> bool {
+        self.own_type(path.file_name()).is_some()
+    }
+
+    fn own_type(&self, name: &[u8]) -> Option<&HeaderValue> {
+        if self.own.is_empty() {
+            return None;
+        }
+        let name = name.to_ascii_lowercase();
+        let ends = name.iter().enumerate().filter(|(_, byte)| **byte == b'.');
+        let ends = ends.map(|(dot, _)| &name[dot + 1..]);
+        std::iter::once(&*name).chain(ends).find_map(|key| self.own.get(key))
+    }
 }
 
 /// Returns the type of files with `extension`, without regard to case; `None` if it is unknown.
@@ -34,37 +107,126 @@ pub(crate) fn of_extension(extension: &str) -> Option<&'static str> {
     own(lower).or_else(|| mime_guess::from_ext(lower).first_raw())
 }
 
+impl NamedType {
+    /// The question to the bytes, if the type depends on them.
+    pub(crate) fn question(&self) -> Option<Question> {
+        match self {
+            Self::Certain(_) => None,
+            Self::Text(_) => Some(Question::Encoding),
+            Self::Nameless => Some(Question::Kind),
+        }
+    }
+
+    /// Returns the `Content-Type` for bytes of which `text` is known.
+    pub(crate) fn value(&self, text: Text) -> HeaderValue {
+        match (self, text) {
+            (Self::Certain(value), _) => value.clone(),
+            (Self::Text(text_type), Text::Utf8) => utf8(text_type),
+            (Self::Text(text_type), Text::Other | Text::Unknown) => {
+                HeaderValue::from_static(essence(text_type))
+            }
+            (Self::Nameless, Text::Utf8) => HeaderValue::from_static(PLAIN_TEXT),
+            (Self::Nameless, Text::Other | Text::Unknown) => OCTET_STREAM,
+        }
+    }
+}
+
+fn utf8(text_type: &'static str) -> HeaderValue {
+    if text_type.contains(';') {
+        return HeaderValue::from_static(text_type);
+    }
+    let text = format!("{text_type}; charset=utf-8");
+    HeaderValue::try_from(text).expect("a media type is visible ASCII")
+}
+
+fn essence(media_type: &str) -> &str {
+    media_type.split_once(';').map_or(media_type, |(essence, _)| essence).trim_ascii()
+}
+
+/// Whether a name has an extension that is no UTF-8. Such a file is not without extension.
+fn has_extension(name: &[u8]) -> bool {
+    let dot = name.iter().rposition(|byte| *byte == b'.');
+    dot.is_some_and(|dot| dot > 0 && dot + 1 < name.len())
+}
+
+/// Whether `value` is a media type, by its type and its subtype (RFC 9110 §8.3.1).
+fn is_media_type(value: &[u8]) -> bool {
+    let is_token = |token: &str| {
+        let visible = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        !token.is_empty() && token.bytes().all(visible)
+    };
+    let parts = std::str::from_utf8(value).ok().and_then(|text| essence(text).split_once('/'));
+    parts.is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
+}
+
 /// The types that `mime_guess` lacks, has under an outdated name, or has wrong: `.ts` is a DLNA
-/// video there, `.rpm` a plugin of RealAudio. The types of most texts are here too, with their
-/// charset, so that none is formatted.
+/// video there, `.rpm` a plugin of RealAudio.
 fn own(extension: &str) -> Option<&'static str> {
+    own_text(extension).or_else(|| own_binary(extension))
+}
+
+/// The types of most texts with their charset, so that none is formatted, and of structured texts.
+fn own_text(extension: &str) -> Option<&'static str> {
     Some(match extension {
-        // Texts.
         "html" | "htm" => "text/html; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         // RFC 9239 §6.
         "js" | "mjs" | "cjs" => "text/javascript; charset=utf-8",
         "md" => "text/markdown; charset=utf-8",
         "txt" | "log" | "cts" | "jsx" | "tsx" | "go" | "java" | "kt" | "swift" | "vue"
-        | "svelte" | "astro" | "lock" | "properties" | "wgsl" | "glsl" => {
-            "text/plain; charset=utf-8"
-        }
+        | "svelte" | "astro" | "lock" | "properties" | "wgsl" | "glsl" | "rst" | "adoc" | "bib"
+        | "po" | "bash" | "zsh" | "fish" | "ps1" | "rb" | "scala" | "hs" | "jl" | "zig" | "nim"
+        | "proto" | "sha256" | "md5" => "text/plain; charset=utf-8",
+        "diff" | "patch" => "text/x-diff",
+        "vcf" => "text/vcard",
         // Structured texts. A source map is JSON (ECMA-426).
         "map" | "topojson" => "application/json",
+        "ipynb" => "application/x-ipynb+json",
+        "jwk" => "application/jwk+json",
+        "graphql" => "application/graphql",
+        "sql" => "application/sql",
         "ndjson" | "jsonl" => "application/x-ndjson",
         "m3u8" => "application/vnd.apple.mpegurl",
+        _ => return None,
+    })
+}
+
+fn own_binary(extension: &str) -> Option<&'static str> {
+    Some(match extension {
         // Media.
         "ts" | "mts" | "m2ts" => "video/mp2t",
+        // RFC 4337, and the segments of DASH.
+        "m4a" => "audio/mp4",
+        "m4s" => "video/iso.segment",
+        "amr" => "audio/amr",
+        "mid" | "midi" => "audio/midi",
+        "cur" => "image/x-icon",
+        "psd" => "image/vnd.adobe.photoshop",
+        "dxf" => "image/vnd.dxf",
+        "dwg" => "image/vnd.dwg",
+        "ktx2" => "image/ktx2",
         "obj" => "model/obj",
         "stl" => "model/stl",
-        "ktx2" => "image/ktx2",
+        "usdz" => "model/vnd.usdz+zip",
+        "usda" => "model/vnd.usda",
+        "reality" => "model/vnd.reality",
+        "mtl" => "model/mtl",
+        "3mf" => "model/3mf",
+        "step" | "stp" => "model/step",
+        "wrl" => "model/vrml",
+        // Data.
+        "cbor" => "application/cbor",
+        "sqlite" => "application/vnd.sqlite3",
+        "arrow" => "application/vnd.apache.arrow.file",
+        "pmtiles" => "application/vnd.pmtiles",
         // Fonts, RFC 8081.
         "otf" => "font/otf",
         "woff" => "font/woff",
         // Archives and packages.
         "br" => "application/x-brotli",
+        "cab" => "application/vnd.ms-cab-compressed",
         "zst" => "application/zstd",
-        // The file itself is compressed. It is an SVG only together with a Content-Encoding.
+        // A `.svgz` that could not be decoded.
         "svgz" | "tgz" => "application/gzip",
         "lz4" => "application/x-lz4",
         "lzma" => "application/x-lzma",
@@ -73,6 +235,13 @@ fn own(extension: &str) -> Option<&'static str> {
         "deb" => "application/vnd.debian.binary-package",
         "rpm" => "application/x-rpm",
         "whl" | "nupkg" => "application/zip",
+        "appinstaller" => "application/appinstaller",
+        "msix" => "application/msix",
+        "msixbundle" => "application/msixbundle",
+        "appx" => "application/appx",
+        "appxbundle" => "application/appxbundle",
+        // A profile, in XML or signed.
+        "mobileconfig" => "application/x-apple-aspen-config",
         // Programs.
         "dll" | "exe" | "so" | "dylib" | "node" | "pdb" => "application/octet-stream",
         _ => return None,
@@ -121,6 +290,7 @@ pub(crate) fn compressibility(media_type: &str) -> Compressibility {
         "image" => image(subtype),
         "audio" => match subtype {
             "mpegurl" | "x-mpegurl" => Compressibility::Always,
+            "midi" => Compressibility::Sample,
             _ => Compressibility::Never,
         },
         "video" => match subtype {
@@ -136,9 +306,15 @@ fn image(subtype: &str) -> Compressibility {
     match subtype {
         "bmp" | "x-ms-bmp" | "x-bmp" => Compressibility::Always,
         // An icon holds bitmaps or PNGs. The others may hold either kind, too.
-        "x-icon" | "vnd.microsoft.icon" | "tiff" | "x-tga" | "ktx" | "vnd.radiance" => {
-            Compressibility::Sample
-        }
+        "x-icon"
+        | "vnd.microsoft.icon"
+        | "tiff"
+        | "x-tga"
+        | "ktx"
+        | "vnd.radiance"
+        | "vnd.adobe.photoshop"
+        | "vnd.dwg" => Compressibility::Sample,
+        "vnd.dxf" => Compressibility::Always,
         _ if subtype.starts_with("x-portable-") => Compressibility::Sample,
         _ => Compressibility::Never,
     }
@@ -160,6 +336,7 @@ fn application(subtype: &str) -> Compressibility {
 
 /// Subtypes of `application` that are text.
 const TEXT: &[&str] = &[
+    "appinstaller",
     "ecmascript",
     "graphql",
     "hjson",
@@ -209,12 +386,16 @@ const PLAIN: &[&str] = &[
 
 /// Subtypes of `application` that are compressed, by themselves or as a container.
 const COMPRESSED: &[&str] = &[
+    "appx",
+    "appxbundle",
     "brotli",
     "font-woff",
     "font-woff2",
     "gzip",
     "java-archive",
     "mp4",
+    "msix",
+    "msixbundle",
     "mxf",
     "ogg",
     "oxps",
@@ -264,8 +445,12 @@ mod tests {
     use super::*;
 
     fn of(name: &str) -> (String, Compressibility) {
+        of_bytes(name, Text::Utf8)
+    }
+
+    fn of_bytes(name: &str, text: Text) -> (String, Compressibility) {
         let path = SourcePath::parse(name.as_bytes()).unwrap();
-        let value = media_type(&path).to_str().unwrap().to_owned();
+        let value = MediaTypes::default().of(&path).value(text).to_str().unwrap().to_owned();
         let compressibility = compressibility(&value);
         (value, compressibility)
     }
@@ -298,6 +483,13 @@ mod tests {
             ("m3u8", "application/vnd.apple.mpegurl", Always),
             ("gltf", "model/gltf+json", Always),
             ("ts", "video/mp2t", Sample),
+            ("m4a", "audio/mp4", Never),
+            ("usdz", "model/vnd.usdz+zip", Never),
+            ("reality", "model/vnd.reality", Sample),
+            ("msix", "application/msix", Never),
+            ("appinstaller", "application/appinstaller", Always),
+            ("mobileconfig", "application/x-apple-aspen-config", Sample),
+            ("patch", "text/x-diff; charset=utf-8", Always),
             ("so", "application/octet-stream", Sample),
             ("exe", "application/octet-stream", Sample),
             ("dll", "application/octet-stream", Sample),
@@ -347,12 +539,75 @@ mod tests {
     }
 
     #[test]
-    fn media_type_of_an_unknown_name_is_octet_stream() {
-        for name in ["LICENSE", "a.", ".html", "a.unknown", "a.averyveryverylongextension", ""] {
+    fn media_type_of_an_unknown_extension_is_octet_stream() {
+        for name in ["a.unknown", "a.averyveryverylongextension"] {
             assert_eq!(of(name).0, "application/octet-stream", "{name}");
         }
         let path = SourcePath::parse(b"a.\xff").unwrap();
-        assert_eq!(media_type(&path), "application/octet-stream");
+        assert_eq!(MediaTypes::default().of(&path), NamedType::Certain(OCTET_STREAM));
+    }
+
+    #[test]
+    fn name_without_an_extension_is_text_when_its_bytes_are() {
+        for name in ["LICENSE", "a/Makefile", "a.", ".htaccess", "a.d/b"] {
+            assert_eq!(of(name), ("text/plain; charset=utf-8".to_owned(), Always), "{name}");
+            for text in [Text::Other, Text::Unknown] {
+                let octets = ("application/octet-stream".to_owned(), Sample);
+                assert_eq!(of_bytes(name, text), octets, "{name}");
+            }
+        }
+        let association = "well/apple-app-site-association";
+        assert_eq!(of_bytes(association, Text::Unknown).0, "application/json");
+    }
+
+    #[test]
+    fn charset_is_told_of_utf8_only() {
+        for (name, text_type) in [
+            ("a.html", "text/html"),
+            ("a.js", "text/javascript"),
+            ("a.xml", "text/xml"),
+            ("a.csv", "text/csv"),
+            ("a.patch", "text/x-diff"),
+        ] {
+            assert_eq!(of(name).0, format!("{text_type}; charset=utf-8"));
+            for text in [Text::Other, Text::Unknown] {
+                assert_eq!(of_bytes(name, text), (text_type.to_owned(), Always), "{name}");
+            }
+        }
+        for name in ["a.json", "a.svg", "a.png", "a.webmanifest"] {
+            assert_eq!(of(name), of_bytes(name, Text::Other), "{name}");
+        }
+    }
+
+    #[test]
+    fn own_type_is_taken_literally_for_a_name_and_an_extension() {
+        let mut types = MediaTypes::default();
+        for (name, value) in [
+            ("usdz", "model/x"),
+            (".GZ", "application/x-1"),
+            (".tar.gz", "application/x-2"),
+            ("special.tar.gz", "application/x-3"),
+            ("LICENSE", "text/html"),
+            ("txt", "text/plain; charset=iso-8859-1"),
+        ] {
+            types.add(name, HeaderValue::from_static(value)).unwrap();
+        }
+        let own = |name: &str| {
+            let named = types.of(&SourcePath::parse(name.as_bytes()).unwrap());
+            named.value(Text::Utf8).to_str().unwrap().to_owned()
+        };
+        assert_eq!(own("a/b.USDZ"), "model/x");
+        assert_eq!(own("usdz"), "model/x", "a whole name");
+        assert_eq!(own("a.gz"), "application/x-1");
+        assert_eq!(own("a.tar.gz"), "application/x-2");
+        assert_eq!(own("x/special.tar.gz"), "application/x-3");
+        assert_eq!(own("license"), "text/html");
+        assert_eq!(own("a.txt"), "text/plain; charset=iso-8859-1");
+        assert_eq!(own("a.usdzx"), "application/octet-stream");
+        for (name, value) in [("", "a/b"), (".", "a/b"), ("a/b", "a/b"), ("a", "ab"), ("a", "a/")] {
+            let added = types.add(name, HeaderValue::from_static(value));
+            assert!(added.is_err(), "{name}={value}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod media_type;
 mod path;
 mod preconditions;
 mod range;
+mod text;
 mod validator;
 
 pub(crate) use accept_encoding::AcceptEncoding;
@@ -23,11 +24,14 @@ pub(crate) use coding::EncoderId;
 pub use coding::{ContentCoding, InvalidCoding};
 pub use digest::Digest;
 pub(crate) use digest::Hasher;
-pub(crate) use media_type::{Compressibility, compressibility, media_type, of_extension};
+pub(crate) use media_type::{
+    Compressibility, MediaTypes, NamedType, compressibility, of_extension,
+};
 pub use path::SourcePath;
 pub(crate) use path::{PathError, RequestPath};
 pub(crate) use preconditions::{Evaluation, IfRange, Preconditions, Validators, http_date};
 pub(crate) use range::{
     ByteRange, RangeHeader, RangeSpec, content_range, parse_range, unsatisfied_range,
 };
+pub(crate) use text::{Question, Text, TextCheck, look};
 pub(crate) use validator::{EntityTag, EntityTagList, NamedCoding, RepresentationTags};

@@ -17,7 +17,7 @@ use crate::concurrency::thread_pool::{Limits, ThreadPool};
 use crate::concurrency::timer;
 use crate::encode::{self, EncodeScheduler, Guess, JobContext, Warming};
 use crate::error::Failure;
-use crate::http::{ContentCoding, SourcePath};
+use crate::http::{ContentCoding, MediaTypes, SourcePath};
 use crate::limits::{READ_QUEUE, READERS, SPARE_READERS};
 use crate::memory_cache::MemoryCache;
 use crate::metrics::{Counters, Metrics};
@@ -30,6 +30,7 @@ pub(crate) use select::{Availability, Candidates, Coded, Selected, Selection};
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) source: Arc<dyn Source>,
+    pub(crate) types: MediaTypes,
     pub(crate) cache: Cache,
     pub(crate) codecs: Codecs,
     pub(crate) preference: Preference,
@@ -72,7 +73,7 @@ struct Inner {
 
 impl Representations {
     pub(crate) fn new(config: Config) -> Self {
-        let Config { source, cache, codecs, preference, revalidate, patience, .. } = config;
+        let Config { source, types, cache, codecs, preference, revalidate, patience, .. } = config;
         timer::start();
         let counters = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(counters));
@@ -86,7 +87,8 @@ impl Representations {
                 codecs.iter().for_each(|codec| cache.demote(&encode::key(digest, len, codec)));
             }
         };
-        let catalog = Catalog::new(source, revalidate, readers.clone(), memory.clone(), on_gone);
+        let catalog =
+            Catalog::new(source, types, revalidate, readers.clone(), memory.clone(), on_gone);
         let context = JobContext::new(
             catalog.clone(),
             cache.clone(),

@@ -386,7 +386,7 @@ mod tests {
     use crate::cache::Cache;
     use crate::catalog::Loaded;
     use crate::codec::{Codecs, Preference};
-    use crate::http::SourcePath;
+    use crate::http::{MediaTypes, SourcePath};
     use crate::representations::Config;
     use crate::source::Memory;
 
@@ -396,6 +396,7 @@ mod tests {
     /// Representations of one file of text, and its resource.
     async fn representations(patience: Duration) -> (Representations, Arc<Resource>) {
         let representations = Representations::new(Config {
+            types: MediaTypes::default(),
             source: Arc::new(Memory::new().file("a.txt", "text ".repeat(1000))),
             cache: Cache::in_memory(1 << 20),
             codecs: Codecs::new().unwrap(),

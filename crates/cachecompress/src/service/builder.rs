@@ -357,6 +357,42 @@ impl<F> Builder<F> {
         self
     }
 
+    /// Sets the `Content-Type` of the files with an extension, or with a name.
+    ///
+    /// - `usdz` and `.usdz` mean the same: files that end in `.usdz`, and a file that has the whole
+    ///   name. Case does not count, and `.tar.gz` goes before `.gz`.
+    /// - The value is sent as it stands: no `charset` is added. It also decides whether the files are
+    ///   compressed.
+    /// - A later call for the same name wins. The
+    ///   [`media_type`](crate::source::SourceFile::media_type) of a source's file goes before.
+    /// - [`build`](Self::build) fails for what is no extension or name, and for a value that is no
+    ///   media type.
+    ///
+    /// ```
+    /// use cachecompress::{Memory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let service = ServeCompressed::builder(Memory::new().file("chair.usdz", "…"))
+    ///     .media_type("usdz", "model/vnd.usdz+zip")
+    ///     .media_type("openpgpkey", "application/octet-stream")
+    ///     .build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Default: the usual types. Text has `charset=utf-8` if its bytes are UTF-8, and a file without
+    /// an extension is `text/plain` if its bytes are UTF-8 without control characters, else
+    /// `application/octet-stream`. Bytes are looked at when they are hashed.
+    pub fn media_type<V>(mut self, name: impl Into<String>, value: V) -> Self
+    where
+        V: TryInto<HeaderValue>,
+        V::Error: Into<http::Error>,
+    {
+        self.settings.media_types.push((name.into(), value.try_into().map_err(Into::into)));
+        self
+    }
+
     /// Sends a field with every file whose path matches `glob`.
     ///
     /// - `*` stops at a slash, `**` does not.
@@ -509,7 +545,7 @@ impl<F> Builder<F> {
     /// - a level that its coding does not have, or of a coding whose encoder is replaced;
     /// - an encoder for `identity` or `*`, or before a coding that has no encoder;
     /// - a preference for a coding that has no encoder;
-    /// - a malformed glob or field, or a field that follows from the representation;
+    /// - a malformed glob, field or media type, or a field that follows from the representation;
     /// - a path of a file that no file can have, or an index name that is no file name.
     ///
     /// The error of an encoder of your own that fails on a sample.

@@ -11,7 +11,7 @@ use super::site::{AnswerRules, Site};
 use crate::cache::Cache;
 use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
 use crate::error::Error;
-use crate::http::{ContentCoding, SourcePath};
+use crate::http::{ContentCoding, MediaTypes, SourcePath};
 use crate::limits::{
     DEFAULT_CACHE, DEFAULT_MEMORY, DEFAULT_PATIENCE, DEFAULT_QUEUE, DEFAULT_REVALIDATE,
     RESPONSE_SHARE,
@@ -35,6 +35,7 @@ pub(super) struct Settings {
     pub(super) memory_cache: u64,
     pub(super) sendfile_sources: bool,
     pub(super) fields: Vec<FieldRule>,
+    pub(super) media_types: Vec<(String, Result<HeaderValue, http::Error>)>,
     pub(super) immutable_paths: Vec<String>,
     pub(super) excluded: Vec<String>,
     pub(super) index: Vec<String>,
@@ -69,6 +70,7 @@ impl Settings {
             memory_cache: DEFAULT_MEMORY,
             sendfile_sources: false,
             fields: Vec::new(),
+            media_types: Vec::new(),
             immutable_paths: Vec::new(),
             excluded: Vec::new(),
             index: vec!["index.html".to_owned()],
@@ -120,6 +122,7 @@ impl Settings {
         let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
         let config = Config {
             source: self.source,
+            types: media_types(self.media_types)?,
             cache: self.cache.unwrap_or_else(|| Cache::in_memory(DEFAULT_CACHE)),
             codecs,
             preference: self.preference,
@@ -137,6 +140,17 @@ impl Settings {
             response_cache: ResponseCache::new(self.memory_cache / RESPONSE_SHARE),
         })
     }
+}
+
+fn media_types(own: Vec<(String, Result<HeaderValue, http::Error>)>) -> Result<MediaTypes, Error> {
+    let mut types = MediaTypes::default();
+    for (name, value) in own {
+        let value = value.map_err(|error| {
+            Error::config(format!("the media type of \"{name}\" is malformed")).with_cause(error)
+        })?;
+        types.add(&name, value)?;
+    }
+    Ok(types)
 }
 
 fn bad_field(glob: &str, error: http::Error) -> Error {

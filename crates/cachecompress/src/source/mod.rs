@@ -145,7 +145,10 @@ impl SourceFile {
 
     /// Sets the SHA-256 of its bytes, which is then not computed. Default: unknown.
     ///
-    /// A wrong digest has other bytes sent: those of the file that has this digest.
+    /// - A wrong digest has other bytes sent: those of the file that has this digest.
+    /// - A file on a disk is then not read for its type either. Text has no `charset`, and a file
+    ///   without an extension is `application/octet-stream`, unless its
+    ///   [`media_type`](Self::media_type) is set.
     #[must_use]
     pub fn digest(mut self, digest: Digest) -> Self {
         self.digest = Some(digest);

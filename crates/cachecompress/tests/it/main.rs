@@ -77,6 +77,7 @@ mod embedding {
     mod fields;
     mod paths;
     mod service;
+    mod types;
 }
 
 /// The suites that every implementation of a trait runs.

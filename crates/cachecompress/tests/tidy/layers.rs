@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cache", &["fs", "http", "sendfile", "concurrency"]),
     ("memory_cache", &["http"]),
     ("body", &["cache", "concurrency", "fs", "http", "sendfile", "metrics"]),
-    ("catalog", &["source", "http", "fs", "concurrency", "memory_cache"]),
+    ("catalog", &["source", "codec", "http", "fs", "concurrency", "memory_cache"]),
     (
         "encode",
         &[

@@ -59,6 +59,31 @@ fn fingerprinted_names_are_immutable_with_the_flag() {
 }
 
 #[test]
+fn type_follows_its_flag_and_the_bytes() {
+    let site = Site::with("LICENSE", b"MIT License");
+    site.write("chair.usdz", b"PK");
+    site.write("a.html", b"<p>gr\xfcn");
+    site.write("b.html", b"<p>green");
+    let types = |server: &Server| {
+        ["/LICENSE", "/chair.usdz", "/a.html", "/b.html"].map(|target| {
+            Protocol::ALL.map(|protocol| {
+                let response = server.fetch_over(protocol, &Request::get(target).accept("gzip"));
+                response.header("content-type").unwrap().to_owned()
+            })
+        })
+    };
+    let both = |types: [&str; 4]| types.map(|text| Protocol::ALL.map(|_| text.to_owned()));
+    let usual = ["text/plain; charset=utf-8", "model/vnd.usdz+zip", "text/html"];
+    let [license, usdz, html] = usual;
+    let utf8 = "text/html; charset=utf-8";
+    assert_eq!(types(&start(&site)), both([license, usdz, html, utf8]));
+    let server = start_with(&site, "--type usdz=model/x --type LICENSE=a/b,.html=text/html");
+    assert_eq!(types(&server), both(["a/b", "model/x", html, html]));
+    let server = launch(&site).env("CACHECOMPRESS_TYPE", ".usdz=model/y,html=c/d").start();
+    assert_eq!(types(&server), both([license, "model/y", "c/d", "c/d"]));
+}
+
+#[test]
 fn cache_control_follows_its_flag() {
     let site = Site::with("app.js", &site::text(4, 1000));
     for (flag, expected) in [

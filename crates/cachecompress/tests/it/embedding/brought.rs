@@ -78,11 +78,14 @@ fn brought_file_may_have_any_name_and_a_digest() {
     run(async {
         let service = service();
         let bytes = hex(200_000, 2);
-        for name in ["", "../x", "a/b.bin"] {
+        let text = "text/plain; charset=utf-8";
+        for (name, expected) in
+            [("", text), ("../x", text), ("a/b.bin", "application/octet-stream")]
+        {
             let (parts, ()) = request("GET", "/", &[]).into_parts();
             let file = SourceFile::from_bytes(bytes.clone()).digest(Digest::of(&bytes));
             let answer = read(service.serve_source(name, file, &parts).await).await;
-            assert_eq!(answer.field("content-type"), "application/octet-stream", "{name}");
+            assert_eq!(answer.field("content-type"), expected, "{name}");
             assert!(answer.bytes() == bytes);
         }
         let (parts, ()) = request("POST", "/", &[]).into_parts();

@@ -1,0 +1,179 @@
+//! Files of `.svgz`, which are the SVG that they hold.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::concurrency::sync::{Mutex, lock};
+use crate::error::Error;
+use crate::fs::{Fingerprint, read_full};
+use crate::http::{MediaTypes, SourcePath};
+use crate::limits::{
+    FILE_REST, PAYLOAD_OVERHEAD, SVGZ_DECODED, SVGZ_FILE, SVGZ_KEPT, USUAL_PAYLOAD,
+};
+use crate::source::{Content, Found, Source, SourceFile};
+
+/// A source in which a `.svgz` file is the SVG that its gzip holds. Its codings are made of that, as
+/// those of any file.
+///
+/// - A file that is longer than [`SVGZ_FILE`], decodes to more than [`SVGZ_DECODED`] or is damaged
+///   stays what it is. So does one whose media type the source or the site names itself.
+/// - One file is decoded at a time, which bounds the memory.
+pub(super) struct SvgzSource {
+    source: Arc<dyn Source>,
+    types: Arc<MediaTypes>,
+    kept: Cache<SourcePath, Arc<Decoded>, ByLength>,
+    decoding: Mutex<()>,
+}
+
+/// The result for a file of one state.
+struct Decoded {
+    state: State,
+    /// `None` for a file that stays what it is.
+    svg: Option<Bytes>,
+}
+
+/// The state of a file that names its bytes.
+enum State {
+    /// The very buffer, which stays where it is while it is held here.
+    Bytes(Bytes),
+    Rested(Fingerprint),
+}
+
+#[derive(Clone)]
+struct ByLength;
+
+impl Weighter<SourcePath, Arc<Decoded>> for ByLength {
+    fn weight(&self, _: &SourcePath, decoded: &Arc<Decoded>) -> u64 {
+        decoded.svg.as_ref().map_or(0, |svg| svg.len() as u64) + PAYLOAD_OVERHEAD
+    }
+}
+
+impl SvgzSource {
+    pub(super) fn new(source: Arc<dyn Source>, types: Arc<MediaTypes>) -> Self {
+        let items = usize::try_from(SVGZ_KEPT / USUAL_PAYLOAD).unwrap_or(usize::MAX);
+        let kept = Cache::with_weighter(items, SVGZ_KEPT, ByLength);
+        Self { source, types, kept, decoding: Mutex::new(()) }
+    }
+
+    /// Whether `file` is to be decoded, by its name.
+    pub(super) fn is_svgz(&self, path: &SourcePath, file: &SourceFile) -> bool {
+        let has_end = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svgz"));
+        has_end && file.media_type.is_none() && !self.types.names(path)
+    }
+
+    /// Returns the SVG that `file` holds, or `file` itself. Blocks on the disk.
+    pub(super) fn decode(&self, path: &SourcePath, file: SourceFile) -> SourceFile {
+        if !self.is_svgz(path, &file) {
+            return file;
+        }
+        if let Some(known) = self.known(path, &file) {
+            return known;
+        }
+        let state = State::of(&file);
+        let svg = {
+            let _one_at_a_time = lock(&self.decoding);
+            read(&file).and_then(|bytes| unpack(&bytes))
+        };
+        let result = svg_of(svg.clone(), &file);
+        if let Some(state) = state {
+            self.kept.insert(path.clone(), Arc::new(Decoded { state, svg }));
+        }
+        result
+    }
+
+    /// Returns what is known of `file` from an earlier decoding.
+    fn known(&self, path: &SourcePath, file: &SourceFile) -> Option<SourceFile> {
+        let kept = self.kept.get(path).filter(|kept| kept.state.is_of(file))?;
+        Some(svg_of(kept.svg.clone(), file))
+    }
+}
+
+impl Source for SvgzSource {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        Ok(match self.source.lookup(path)? {
+            Found::File(file) => Found::File(self.decode(path, file)),
+            found => found,
+        })
+    }
+
+    fn lookup_nowait(&self, path: &SourcePath) -> Option<Found> {
+        match self.source.lookup_nowait(path)? {
+            Found::File(file) if self.is_svgz(path, &file) => {
+                self.known(path, &file).map(Found::File)
+            }
+            found => Some(found),
+        }
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        self.source.paths()
+    }
+}
+
+impl fmt::Debug for SvgzSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl State {
+    /// Returns the state of `file`, if that names its bytes.
+    fn of(file: &SourceFile) -> Option<Self> {
+        match &file.content {
+            Content::Bytes(bytes) => Some(Self::Bytes(bytes.clone())),
+            Content::File { fingerprint, .. } => {
+                let rested = fingerprint.rested(FILE_REST, SystemTime::now());
+                rested.then_some(Self::Rested(*fingerprint))
+            }
+        }
+    }
+
+    fn is_of(&self, file: &SourceFile) -> bool {
+        match (self, &file.content) {
+            (Self::Bytes(then), Content::Bytes(now)) => {
+                then.as_ptr() == now.as_ptr() && then.len() == now.len()
+            }
+            (Self::Rested(then), Content::File { fingerprint, .. }) => then == fingerprint,
+            _ => false,
+        }
+    }
+}
+
+/// Describes `svg` as the content of `file`; without one, that is `file` itself.
+fn svg_of(svg: Option<Bytes>, file: &SourceFile) -> SourceFile {
+    let Some(svg) = svg else { return file.clone() };
+    let mut decoded = SourceFile::from_bytes(svg).media_type("image/svg+xml");
+    decoded.modified = file.modified;
+    decoded.entity_tag.clone_from(&file.entity_tag);
+    decoded
+}
+
+/// Reads `file` as a whole; `None` if it is too long, or changes meanwhile.
+fn read(file: &SourceFile) -> Option<Bytes> {
+    let len = usize::try_from(file.content.len()).ok().filter(|len| *len as u64 <= SVGZ_FILE)?;
+    match &file.content {
+        Content::Bytes(bytes) => Some(bytes.clone()),
+        Content::File { file, fingerprint } => {
+            let mut bytes = vec![0; len];
+            let whole = read_full(&**file, &mut bytes, 0).is_ok_and(|read| read == len);
+            let same = file.stat().is_ok_and(|stat| stat.fingerprint == *fingerprint);
+            (whole && same).then(|| bytes.into())
+        }
+    }
+}
+
+/// Without the feature `gzip` there is no decoder.
+fn unpack(gzip: &[u8]) -> Option<Bytes> {
+    #[cfg(feature = "gzip")]
+    return crate::codec::unpack_gzip(gzip, SVGZ_DECODED).ok().map(Bytes::from);
+    #[cfg(not(feature = "gzip"))]
+    return {
+        let _ = (gzip, SVGZ_DECODED);
+        None
+    };
+}
