@@ -19,17 +19,16 @@
 //! - An unknown value is `-`.
 //! - In quotes, `"`, `\` and every byte other than visible ASCII and the space stand as `\xHH`, so
 //!   that no client can forge a line.
+//! - A longer method, target, Referer or User-Agent is cut to 1 KiB, of which the last bytes are
+//!   `...`.
 //!
 //! hyper answers some requests by itself (400 for what is no HTTP, 431). They have no line.
 
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use cachecompress::Served;
@@ -38,30 +37,14 @@ use http_body::Body;
 
 use crate::exit::Failure;
 use crate::flag_values::LogTarget;
-use crate::limits::{LOG_BUFFER_BYTES, LOG_FLUSH_INTERVAL, LOG_QUEUE_LINES};
+use crate::limits::{ACCESS_LOG_BYTES, LOG_FIELD_BYTES, LOG_FLUSH_INTERVAL};
+use crate::log_queue::{LogOutput, LogQueue, LogThread, QueueLimits};
+use crate::logging;
+use crate::printer::EscapedPath;
 
 /// Takes lines without ever waiting for the disk. Clones share the log.
 #[derive(Clone)]
-pub(crate) struct AccessLog(Arc<LogState>);
-
-struct LogState {
-    queue: SyncSender<Message>,
-    lost: AtomicU64,
-    reopen: AtomicBool,
-    closing: AtomicBool,
-}
-
-enum Message {
-    Line(String),
-    /// Wakes the thread, so that it reads the flags.
-    Wake,
-}
-
-/// The thread that writes. [`close`](Self::close) ends it.
-pub(crate) struct LogThread {
-    log: AccessLog,
-    ended: Mutex<Receiver<()>>,
-}
+pub(crate) struct AccessLog(LogQueue);
 
 impl AccessLog {
     /// Opens `target` and starts the thread that writes to it.
@@ -80,31 +63,21 @@ impl AccessLog {
                 LogTarget::Stdout => Path::new("stdout"),
                 LogTarget::File(path) => path,
             };
-            cannot(&format!("write to {}", place.display()), error)
+            cannot(&format!("write to {}", EscapedPath(place)), error)
         })?;
-        let (log, lines) = Self::with_queue(LOG_QUEUE_LINES);
-        let (end, ended) = sync_channel(1);
-        let state = Arc::clone(&log.0);
-        std::thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || {
-                LogWriter { target, output, state, reported: 0 }.run(&lines);
-                let _ = end.send(());
-            })
+        let limits = QueueLimits { bytes: ACCESS_LOG_BYTES, delay: LOG_FLUSH_INTERVAL };
+        let queue = LogQueue::new(limits);
+        let output = AccessLogOutput { target, output };
+        let thread = queue
+            .clone()
+            .write_to("access-log", output)
             .map_err(|error| cannot("start the access log's thread", error))?;
-        Ok((log.clone(), LogThread { log, ended: Mutex::new(ended) }))
+        Ok((Self(queue), thread))
     }
 
-    /// A log whose queue holds so many `lines`, and the queue's other end.
-    fn with_queue(lines: usize) -> (Self, Receiver<Message>) {
-        let (queue, receiver) = sync_channel(lines);
-        let state = LogState {
-            queue,
-            lost: AtomicU64::new(0),
-            reopen: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-        };
-        (Self(Arc::new(state)), receiver)
+    /// The queue of the log's lines.
+    pub(crate) fn queue(&self) -> &LogQueue {
+        &self.0
     }
 
     /// Begins the line of `request`, which has just arrived.
@@ -135,109 +108,56 @@ impl AccessLog {
             complete: false,
         }
     }
-
-    /// Has the thread open the file anew, after it was renamed.
-    pub(crate) fn reopen(&self) {
-        self.0.reopen.store(true, Ordering::Release);
-        self.wake();
-    }
-
-    fn push(&self, line: String) {
-        if self.0.queue.try_send(Message::Line(line)).is_err() {
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn wake(&self) {
-        // A full queue wakes the thread as well.
-        let _ = self.0.queue.try_send(Message::Wake);
-    }
 }
 
-impl LogThread {
-    /// Writes the lines that wait and ends the thread.
-    ///
-    /// Gives up after `timeout`, because stdout may be a pipe that nobody reads, and at once if
-    /// another caller is closing it.
-    pub(crate) fn close(&self, timeout: Duration) {
-        self.log.0.closing.store(true, Ordering::Release);
-        self.log.wake();
-        let Ok(ended) = self.ended.try_lock() else { return };
-        if ended.recv_timeout(timeout) == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!("the access log could not be written to its end");
+/// The access log's file, or stdout.
+struct AccessLogOutput {
+    target: LogTarget,
+    output: Box<dyn Write + Send>,
+}
+
+impl LogOutput for AccessLogOutput {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.output.write(lines)
+    }
+
+    fn reopen(&mut self) {
+        match open(&self.target) {
+            Ok(output) => self.output = output,
+            Err(error) => {
+                tracing::warn!(%error, "cannot reopen the access log; the old file goes on");
+            }
         }
+    }
+
+    fn tell_failure(&mut self, error: &io::Error) {
+        tracing::warn!(%error, "cannot write the access log");
+    }
+
+    fn tell_lost(&mut self, lines: u64, _: bool) -> bool {
+        tracing::warn!(lines, "lines of the access log were lost");
+        true
     }
 }
 
 /// Opens `target` for appending.
 fn open(target: &LogTarget) -> io::Result<Box<dyn Write + Send>> {
     Ok(match target {
-        LogTarget::Stdout => Box::new(BufWriter::with_capacity(LOG_BUFFER_BYTES, io::stdout())),
-        LogTarget::File(path) => {
-            let file = OpenOptions::new().append(true).create(true).open(path)?;
-            Box::new(BufWriter::with_capacity(LOG_BUFFER_BYTES, file))
-        }
+        LogTarget::Stdout => Box::new(logging::unbuffered(io::stdout())?),
+        LogTarget::File(path) => Box::new(open_file(path)?),
     })
 }
 
-/// The writing thread's part of the log.
-struct LogWriter {
-    target: LogTarget,
-    output: Box<dyn Write + Send>,
-    state: Arc<LogState>,
-    /// Lost lines that a warning has told of.
-    reported: u64,
-}
-
-impl LogWriter {
-    fn run(&mut self, lines: &Receiver<Message>) {
-        let mut flush_at = Instant::now() + LOG_FLUSH_INTERVAL;
-        loop {
-            // Read before the queue, so that no line slips through between the two.
-            let closing = self.state.closing.load(Ordering::Acquire);
-            let wait = match closing {
-                true => Duration::ZERO,
-                false => flush_at.saturating_duration_since(Instant::now()),
-            };
-            match lines.recv_timeout(wait) {
-                Ok(Message::Line(line)) => self.write(&line),
-                Ok(Message::Wake) => {}
-                Err(RecvTimeoutError::Timeout) if !closing => {}
-                Err(_) => break self.flush(),
-            }
-            if self.state.reopen.swap(false, Ordering::AcqRel) {
-                self.flush();
-                match open(&self.target) {
-                    Ok(output) => self.output = output,
-                    Err(error) => tracing::warn!(
-                        %error,
-                        "cannot reopen the access log; the old file goes on"
-                    ),
-                }
-            }
-            if Instant::now() >= flush_at {
-                self.flush();
-                flush_at = Instant::now() + LOG_FLUSH_INTERVAL;
-            }
-        }
+/// Opens a file for appending. A FIFO is opened for reading as well: to open it for writing alone
+/// waits for a reader.
+fn open_file(path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    if std::fs::metadata(path)
+        .is_ok_and(|found| std::os::unix::fs::FileTypeExt::is_fifo(&found.file_type()))
+    {
+        return OpenOptions::new().read(true).write(true).open(path);
     }
-
-    fn write(&mut self, line: &str) {
-        if self.output.write_all(line.as_bytes()).is_err() {
-            self.state.lost.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    fn flush(&mut self) {
-        if let Err(error) = self.output.flush() {
-            tracing::warn!(%error, "cannot write the access log");
-        }
-        let lost = self.state.lost.load(Ordering::Relaxed);
-        if lost > self.reported {
-            tracing::warn!(lines = lost - self.reported, "lines of the access log were lost");
-            self.reported = lost;
-        }
-    }
+    OpenOptions::new().append(true).create(true).open(path)
 }
 
 /// A line under way. It is queued for the thread when it is dropped.
@@ -324,7 +244,7 @@ impl LogLine {
 
 impl Drop for LogLine {
     fn drop(&mut self) {
-        self.log.push(self.render());
+        self.log.0.push(self.render().as_bytes());
     }
 }
 
@@ -347,12 +267,25 @@ fn quote(line: &mut String, text: Option<&[u8]>) {
     line.push('"');
 }
 
+/// Adds `text`, escaped, up to [`LOG_FIELD_BYTES`] of it.
 fn escape(line: &mut String, text: &[u8]) {
+    const CUT: &str = "...";
+    let begin = line.len();
+    // The line's length before the first byte that a cut would remove.
+    let mut cut_at = begin;
     for byte in text {
         match byte {
             b'"' | b'\\' => drop(write!(line, "\\x{byte:02X}")),
             b' '..=b'~' => line.push(char::from(*byte)),
             _ => drop(write!(line, "\\x{byte:02X}")),
+        }
+        let length = line.len() - begin;
+        if length <= LOG_FIELD_BYTES - CUT.len() {
+            cut_at = line.len();
+        } else if length > LOG_FIELD_BYTES {
+            line.truncate(cut_at);
+            line.push_str(CUT);
+            return;
         }
     }
 }
@@ -378,11 +311,17 @@ mod tests {
     }
 
     #[test]
-    fn full_queue_counts_the_lines_that_it_loses() {
-        let (log, _lines) = AccessLog::with_queue(1);
-        for _ in 0..3 {
-            log.push("line\n".into());
-        }
-        assert_eq!(log.0.lost.load(Ordering::Relaxed), 2);
+    fn long_field_is_cut_after_whole_escapes() {
+        let escaped = |text: &[u8]| {
+            let mut line = String::from("before ");
+            escape(&mut line, text);
+            line.split_off(7)
+        };
+        let whole = "a".repeat(LOG_FIELD_BYTES);
+        assert_eq!(escaped(whole.as_bytes()), whole);
+        let cut = escaped(&[b'a'; LOG_FIELD_BYTES + 1]);
+        assert_eq!(cut, format!("{}...", &whole[3..]));
+        let cut = escaped(&[0xff; 15_800]);
+        assert_eq!(cut, format!("{}...", "\\xFF".repeat((LOG_FIELD_BYTES - 3) / 4)));
     }
 }

@@ -16,6 +16,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::deadlines::RunningRequest;
+use crate::log_queue::LogQueue;
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
 /// The media type of the text that the client crate encodes.
@@ -31,10 +32,10 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Answers about `site`, ready from the start.
-    pub(crate) fn new(site: ServeCompressed) -> Self {
+    /// Answers about `site` and the program's `logs` with their names, ready from the start.
+    pub(crate) fn new(site: ServeCompressed, logs: Vec<(&'static str, LogQueue)>) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(SiteMetrics(site)));
+        registry.register_collector(Box::new(SiteMetrics { site, logs }));
         Self { ready: AtomicBool::new(true), registry }
     }
 
@@ -98,8 +99,11 @@ fn respond(
     response
 }
 
-/// The site's metrics, of which each scrape takes one snapshot.
-struct SiteMetrics(ServeCompressed);
+/// The metrics of the site and of the logs, of which each scrape takes one snapshot.
+struct SiteMetrics {
+    site: ServeCompressed,
+    logs: Vec<(&'static str, LogQueue)>,
+}
 
 impl fmt::Debug for SiteMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,7 +113,15 @@ impl fmt::Debug for SiteMetrics {
 
 impl Collector for SiteMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        Exposition(encoder).all(&self.0.metrics())
+        let mut exposition = Exposition(encoder);
+        exposition.all(&self.site.metrics())?;
+        exposition.counters(
+            "cachecompress_lost_log_lines",
+            "Lines of a log that were lost, because its output was too slow or failed.",
+            None,
+            "log",
+            self.logs.iter().map(|(name, queue)| (*name, queue.lost())),
+        )
     }
 }
 

@@ -275,9 +275,9 @@ pub(crate) struct ServeArgs {
     ///
     /// source is the file's length, sent the bytes of the body that went out, first_byte the time
     /// from the request's arrival to the body's first byte, in seconds. An unknown value is a dash.
-    /// In quotes, `"`, `\` and everything that is not visible ASCII is written as \xHH. Lines are
-    /// flushed every second; a log that cannot keep up loses lines rather than delay a request,
-    /// and says so on stderr. SIGHUP reopens the file.
+    /// In quotes, `"`, `\` and everything that is not visible ASCII is written as \xHH; a field over
+    /// 1 KiB is cut and ends with three dots. Lines are flushed every second; a log that cannot keep
+    /// up loses lines rather than delay a request, and says so on stderr. SIGHUP reopens the file.
     #[arg(long, value_name = "FILE|-", value_parser = flag_values::log_target)]
     #[arg(verbatim_doc_comment)]
     #[arg(env = "CACHECOMPRESS_ACCESS_LOG")]

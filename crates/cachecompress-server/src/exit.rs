@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use cachecompress::{Error, ErrorKind};
 
+use crate::printer::{Escaped, last_words};
+
 /// A command's failure, as one sentence for people.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -59,9 +61,7 @@ pub(crate) fn code(outcome: Result<ExitStatus, Failure>) -> ExitCode {
         Ok(ExitStatus::Problems) => ExitCode::FAILURE,
         Ok(ExitStatus::Interrupted) => ExitCode::from(130),
         Err(failure) => {
-            use std::io::Write as _;
-            // A closed stderr is no reason to panic: the code says enough.
-            let _ = writeln!(std::io::stderr(), "cachecompress: {failure}");
+            last_words(format!("cachecompress: {}", Escaped(&failure)));
             ExitCode::from(match failure {
                 Failure::Usage(_) => 2,
                 Failure::Runtime(_) => 1,

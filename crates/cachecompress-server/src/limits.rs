@@ -103,14 +103,24 @@ pub(crate) const DISCARD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes that are discarded at most after the last response.
 pub(crate) const DISCARD_BYTES: usize = 1 << 20;
 
-// --- The access log ------------------------------------------------------------------------------
+// --- The logs ------------------------------------------------------------------------------------
 
-/// Lines that may wait for the disk. Further ones are lost, and counted.
-pub(crate) const LOG_QUEUE_LINES: usize = 8192;
-/// Bytes that are written to the log at once.
+/// Bytes of the access log that may wait for the disk, some 16,000 lines. Further lines are lost,
+/// and counted.
+pub(crate) const ACCESS_LOG_BYTES: usize = 4 << 20;
+/// Bytes of the log on stderr that may wait for its reader.
+pub(crate) const LOG_BYTES: usize = 1 << 20;
+/// The most bytes of a method, target, Referer or User-Agent in the access log, after escaping. A
+/// client may send any of them as long as a request's head, and escaping makes four bytes of one.
+pub(crate) const LOG_FIELD_BYTES: usize = 1024;
+/// Bytes that are written to a log at once, without a wait for further lines.
 pub(crate) const LOG_BUFFER_BYTES: usize = 64 << 10;
-/// The longest time that a line waits in memory.
+/// The longest time that a line of the access log waits in memory.
 pub(crate) const LOG_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest time between two messages about lost lines.
+pub(crate) const LOG_REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// The time between two tries to write to a non-blocking pipe that is full.
+pub(crate) const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 // --- Shutdown ------------------------------------------------------------------------------------
 
@@ -121,9 +131,9 @@ pub(crate) const ADMIN_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// The time for which a runtime waits for its blocking jobs after the last connection has ended. A
 /// disk that hangs holds a job up for ever.
 pub(crate) const RUNTIME_TIMEOUT: Duration = Duration::from_millis(500);
-/// The time for the access log's last lines. Its output may be a pipe that nobody reads.
+/// The time for the last lines of a log. Its output may be a pipe that nobody reads.
 pub(crate) const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The time for the access log's last lines after a second signal.
+/// The time for the last lines of a log after a second signal.
 pub(crate) const LOG_ABORT_TIMEOUT: Duration = Duration::from_millis(100);
 
 // --- Without a cache directory -------------------------------------------------------------------

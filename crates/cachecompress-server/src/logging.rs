@@ -1,29 +1,213 @@
 //! The program's own log, on stderr.
+//!
+//! An event is one line, whatever its fields hold: a client or a file's name may have put control
+//! characters into them. Nothing waits for stderr, which may be a full pipe.
 
-use std::io::IsTerminal as _;
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use tracing_subscriber::Layer as _;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::cli::LogFormat;
+use crate::limits::LOG_BYTES;
+use crate::log_queue::{LogOutput, LogQueue, LogThread, QueueLimits};
+use crate::printer::{Escaped, is_harmless};
 
-/// Sends events up to `level` to stderr from now on, for the whole process.
-pub(crate) fn init(level: LevelFilter, format: LogFormat) {
+/// Sends events up to `level` to stderr from now on, for the whole process. Panics are events, too.
+///
+/// # Errors
+///
+/// If there is no stderr, or no thread that writes to it.
+pub(crate) fn start(level: LevelFilter, format: LogFormat) -> io::Result<(LogQueue, LogThread)> {
+    let queue = LogQueue::new(QueueLimits { bytes: LOG_BYTES, delay: std::time::Duration::ZERO });
+    let output = StderrOutput(Box::new(unbuffered(io::stderr())?));
+    let thread = queue.clone().write_to("log", output)?;
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let subscriber = subscriber(level, format, colours, queue.clone());
+    // This fails only if there is a subscriber already, which then keeps the log.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    Ok((queue, thread))
+}
+
+fn subscriber(
+    level: LevelFilter,
+    format: LogFormat,
+    colours: bool,
+    queue: LogQueue,
+) -> impl tracing::Subscriber + Send + Sync {
     // These libraries warn of their clients' mistakes, which may be half a million lines in four
     // seconds. At debug one of them logs every frame.
     let theirs = level.min(LevelFilter::ERROR);
     let filter =
         Targets::new().with_default(level).with_target("h2", theirs).with_target("hyper", theirs);
-    let output = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let output = tracing_subscriber::fmt::layer();
     let layer = match format {
-        LogFormat::Json => output.json().flatten_event(true).boxed(),
+        LogFormat::Json => {
+            output.with_writer(LogLines { queue, json: true }).json().flatten_event(true).boxed()
+        }
         LogFormat::Text => {
-            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            output.with_ansi(colours).boxed()
+            let fields = debug_fn(|output, field, value| match field.name() {
+                "message" => write!(output, "{}", Escaped(format_args!("{value:?}"))),
+                name => write!(output, "{name}={}", Escaped(format_args!("{value:?}"))),
+            });
+            let output = output.with_writer(LogLines { queue, json: false });
+            output.fmt_fields(fields.delimited(" ")).with_ansi(colours).boxed()
         }
     };
-    let subscriber = tracing_subscriber::registry().with(layer.with_filter(filter));
-    // This fails only if there is a subscriber already, which then keeps the log.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    tracing_subscriber::registry().with(layer.with_filter(filter))
+}
+
+/// Returns an output without a buffer, so that it is known which lines were written.
+#[cfg(unix)]
+pub(crate) fn unbuffered(output: impl std::os::fd::AsFd) -> io::Result<std::fs::File> {
+    Ok(output.as_fd().try_clone_to_owned()?.into())
+}
+
+/// Returns the output itself: on this system it has no file that could be shared.
+#[cfg(not(unix))]
+pub(crate) fn unbuffered<W: Write + Send>(output: W) -> io::Result<W> {
+    Ok(output)
+}
+
+/// The writer of the formatted events.
+struct LogLines {
+    queue: LogQueue,
+    json: bool,
+}
+
+/// The writer of one event, which comes as a whole.
+struct LogEvent<'a>(&'a LogLines);
+
+impl<'a> MakeWriter<'a> for LogLines {
+    type Writer = LogEvent<'a>;
+
+    fn make_writer(&'a self) -> LogEvent<'a> {
+        LogEvent(self)
+    }
+}
+
+impl Write for LogEvent<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let Self(LogLines { queue, json }) = self;
+        match std::str::from_utf8(line) {
+            Ok(text) if *json && !text.is_ascii() => queue.push(escape_json(text).as_bytes()),
+            _ => queue.push(line),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Escapes what JSON allows in strings and a terminal may obey. Outside of strings JSON has only
+/// ASCII.
+fn escape_json(line: &str) -> String {
+    let mut escaped = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        if c.is_ascii() || is_harmless(c) {
+            escaped.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        }
+    }
+    escaped
+}
+
+/// Stderr, the log of which tells of its own losses.
+struct StderrOutput(Box<dyn Write + Send>);
+
+impl fmt::Debug for StderrOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StderrOutput")
+    }
+}
+
+impl LogOutput for StderrOutput {
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        self.0.write(lines)
+    }
+
+    fn reopen(&mut self) {}
+
+    fn tell_failure(&mut self, _: &io::Error) {}
+
+    fn tell_lost(&mut self, lines: u64, failing: bool) -> bool {
+        if !failing {
+            tracing::error!(lines, "lines of this log were lost");
+        }
+        !failing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    struct Collected(Sender<u8>);
+
+    impl LogOutput for Collected {
+        fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+            lines.iter().try_for_each(|byte| self.0.send(*byte)).map_err(io::Error::other)?;
+            Ok(lines.len())
+        }
+        fn reopen(&mut self) {}
+        fn tell_failure(&mut self, _: &io::Error) {}
+        fn tell_lost(&mut self, _: u64, _: bool) -> bool {
+            true
+        }
+    }
+
+    /// The log of `events` in `format`.
+    fn log(format: LogFormat, events: impl FnOnce()) -> String {
+        let limits = QueueLimits { bytes: LOG_BYTES, delay: std::time::Duration::ZERO };
+        let (sender, written) = channel();
+        let queue = LogQueue::new(limits);
+        let thread = queue.clone().write_to("test", Collected(sender)).unwrap();
+        let subscriber = subscriber(LevelFilter::INFO, format, true, queue);
+        tracing::subscriber::with_default(subscriber, events);
+        assert!(thread.close(std::time::Duration::from_secs(60)));
+        String::from_utf8(written.iter().collect()).unwrap()
+    }
+
+    const FORGED: &str = "x\n2026-01-01T00:00:00Z ERROR forged\r\x1b[31m\u{9b}1m\u{202e}\u{2028}é";
+
+    fn forged_events() {
+        let error = FORGED;
+        tracing::warn!(%error, text = FORGED, debugged = ?FORGED, "cannot read {FORGED}");
+        tracing::error!("{}", io::Error::other(FORGED));
+    }
+
+    #[test]
+    fn events_are_one_line_each_without_control_characters() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let log = log(format, forged_events);
+            assert_eq!(log.lines().count(), 2, "{log}");
+            // The colours of a terminal are the log's own.
+            let own = log.replace("\u{1b}[", "<");
+            assert!(!own.contains("<31mx") && !own.contains("<31m\\"), "{own}");
+            let bad = |c: &char| *c != '\n' && (c.is_control() || "\u{202e}\u{2028}".contains(*c));
+            assert_eq!(own.chars().find(bad), None, "{log:?}");
+            assert!(log.contains('é'), "{log}");
+        }
+    }
+
+    #[test]
+    fn json_keeps_what_was_said() {
+        let log = log(LogFormat::Json, forged_events);
+        let event: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+        assert_eq!(event["error"], FORGED);
+        assert_eq!(event["message"], format!("cannot read {FORGED}"));
+    }
 }

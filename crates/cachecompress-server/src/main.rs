@@ -16,6 +16,7 @@ mod flag_values;
 mod h2_stall;
 mod limits;
 mod listener;
+mod log_queue;
 mod logging;
 mod printer;
 mod shutdown;

@@ -1,8 +1,10 @@
-//! The printer, through which commands write to stdout.
+//! The printer, through which commands write to stdout, and text that is safe to print.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::path::Path;
+
+use crate::limits::LOG_CLOSE_TIMEOUT;
 
 /// Prints whole lines to stdout.
 #[derive(Clone, Copy, Debug)]
@@ -18,21 +20,60 @@ impl Printer {
     }
 }
 
-/// A path as one line of text.
-///
-/// Control characters are escaped, because a file's name may come from anybody: they could end the
-/// line or steer a terminal.
+/// Writes a program's last sentence to stderr, and does not wait for ever: it may be a full pipe.
+pub(crate) fn last_words(sentence: String) {
+    let (written, done) = std::sync::mpsc::sync_channel(1);
+    let writer = std::thread::Builder::new().spawn(move || {
+        // A closed stderr is no reason to panic: the exit code says enough.
+        let _ = writeln!(std::io::stderr(), "{sentence}");
+        let _ = written.send(());
+    });
+    if writer.is_ok() {
+        let _ = done.recv_timeout(LOG_CLOSE_TIMEOUT);
+    }
+}
+
+/// A path as one line of text, in which [`Escaped`] characters and bytes that are no UTF-8 are
+/// escaped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EscapedPath<'a>(pub(crate) &'a Path);
 
 impl fmt::Display for EscapedPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string_lossy();
-        text.chars().try_for_each(|c| match c.is_control() {
-            true => write!(f, "{}", c.escape_default()),
-            false => f.write_char(c),
+        for chunk in self.0.as_os_str().as_encoded_bytes().utf8_chunks() {
+            Escaped(chunk.valid()).fmt(f)?;
+            chunk.invalid().iter().try_for_each(|byte| write!(f, "\\x{byte:02X}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A text as one line, without characters that end a line, steer a terminal or turn the direction
+/// of what follows. Files' names and requests come from anybody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Escaped<T>(pub(crate) T);
+
+impl<T: fmt::Display> fmt::Display for Escaped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+struct Escaping<'a, 'f>(&'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| match is_harmless(c) {
+            true => self.0.write_char(c),
+            false => write!(self.0, "{}", c.escape_debug()),
         })
     }
+}
+
+/// Whether a character is only seen where it stands.
+pub(crate) fn is_harmless(c: char) -> bool {
+    // std escapes what is not printable: control and format characters, and unassigned ones.
+    matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1
 }
 
 #[cfg(test)]
@@ -41,7 +82,16 @@ mod tests {
 
     #[test]
     fn path_is_one_line_without_control_characters() {
-        let path = Path::new("/c/\x1b[2Jfoo\nbar é \u{9b}1m");
-        assert_eq!(EscapedPath(path).to_string(), "/c/\\u{1b}[2Jfoo\\nbar é \\u{9b}1m");
+        let path = Path::new("/c/\x1b[2Jfoo\nbar \"é\" \u{9b}1m\u{202e}");
+        let shown = EscapedPath(path).to_string();
+        assert_eq!(shown, "/c/\\u{1b}[2Jfoo\\nbar \"é\" \\u{9b}1m\\u{202e}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_of_a_path_that_are_no_text_are_shown() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"a\xff\xe9b"));
+        assert_eq!(EscapedPath(path).to_string(), "a\\xFF\\xE9b");
     }
 }

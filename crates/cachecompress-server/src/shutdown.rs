@@ -67,22 +67,37 @@ impl Signals {
     }
 }
 
-/// Calls `reopen` at each SIGHUP from now on, by which log rotation asks for files to be reopened.
-#[cfg(unix)]
-pub(crate) fn on_hangup(reopen: impl Fn() + Send + 'static) -> io::Result<()> {
-    let mut hangups = unix::signal(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangups.recv().await.is_some() {
-            reopen();
-        }
-    });
-    Ok(())
+/// The signals that would end the process and shall not: SIGHUP, by which log rotation asks for
+/// files to be reopened, and SIGXFSZ, which a write beyond the limit of a file's size (`ulimit -f`)
+/// sends beside its error.
+pub(crate) struct HarmlessSignals {
+    #[cfg(unix)]
+    hangups: unix::Signal,
 }
 
-/// Does nothing: there is no such signal on this system.
-#[cfg(not(unix))]
-pub(crate) fn on_hangup(_: impl Fn() + Send + 'static) -> io::Result<()> {
-    Ok(())
+impl HarmlessSignals {
+    /// Catches the signals from now on, for as long as the process lives.
+    pub(crate) fn install() -> io::Result<Self> {
+        #[cfg(unix)]
+        drop(unix::signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
+        Ok(Self {
+            #[cfg(unix)]
+            hangups: unix::signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Spawns a task that calls `reopen` at each SIGHUP, also for one that has come already.
+    pub(crate) fn on_hangup(self, reopen: impl Fn() + Send + 'static) {
+        #[cfg(unix)]
+        tokio::spawn(async move {
+            let mut hangups = self.hangups;
+            while hangups.recv().await.is_some() {
+                reopen();
+            }
+        });
+        #[cfg(not(unix))]
+        let _ = reopen;
+    }
 }
 
 /// Tells accept loops and connections to end, and waits until they have.

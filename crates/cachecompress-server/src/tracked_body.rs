@@ -141,7 +141,7 @@ mod tests {
             }
         }
         drop(body);
-        thread.close(Duration::from_secs(60));
+        assert!(thread.close(Duration::from_secs(60)));
         std::fs::read_to_string(path).unwrap()
     }
 

@@ -1,14 +1,17 @@
 //! `cachecompress serve [DIR]`
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cachecompress::sendfile::Stream;
 use cachecompress::{Cache, Directory, ErrorKind, ServeCompressed, Shutdown};
 use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
-use crate::access_log::{AccessLog, LogThread};
+use crate::access_log::AccessLog;
 use crate::admin::Admin;
 use crate::admission::Admission;
 use crate::cli::{Sendfile, ServeArgs};
@@ -16,51 +19,108 @@ use crate::config::{CacheChoice, ServeConfig};
 use crate::connection::HttpServer;
 use crate::exit::Failure;
 use crate::fd_budget::FdBudget;
-use crate::flag_values::{Level, LogTarget, TypeRule};
+use crate::flag_values::{Level, TypeRule};
 use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, DRAIN_TIMEOUT, LOG_ABORT_TIMEOUT, LOG_CLOSE_TIMEOUT, MEMORY_CACHE_BYTES,
     RUNTIME_TIMEOUT,
 };
 use crate::listener::{Listeners, bind};
-use crate::printer::Printer;
-use crate::shutdown::{Drain, Signals, on_hangup};
+use crate::log_queue::{LogQueue, LogThread};
+use crate::printer::{EscapedPath, Printer};
+use crate::shutdown::{Drain, HarmlessSignals, Signals};
 use crate::workers::Workers;
 use crate::{listener, logging};
+
+/// The logs of the program, each with the thread that writes it.
+#[derive(Clone)]
+struct Logs {
+    access: Option<(AccessLog, Arc<LogThread>)>,
+    stderr: (LogQueue, Arc<LogThread>),
+}
+
+impl Logs {
+    /// Writes what waits, for `timeout` each.
+    fn close(&self, timeout: Duration) {
+        if let Some((_, thread)) = &self.access
+            && !thread.close(timeout)
+        {
+            tracing::warn!("the access log could not be written to its end");
+        }
+        self.stderr.1.close(timeout);
+    }
+
+    /// Reopens the access log, after its file was renamed.
+    fn reopen(&self) {
+        match &self.access {
+            Some((log, _)) => log.queue().reopen(),
+            None => tracing::info!("SIGHUP: there is no access log to reopen"),
+        }
+    }
+
+    /// The names and the queues of the logs.
+    fn queues(&self) -> Vec<(&'static str, LogQueue)> {
+        let access = self.access.iter().map(|(log, _)| ("access", log.queue().clone()));
+        access.chain([("stderr", self.stderr.0.clone())]).collect()
+    }
+}
 
 /// Serves until a signal ends it.
 ///
 /// # Errors
 ///
-/// If the directory, an address, the access log or a runtime cannot be had. Nothing was served
-/// then.
+/// If the directory, an address, a log or a runtime cannot be had. Nothing was served then.
 pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     let config = ServeConfig::resolve(args);
-    logging::init(config.log_level, config.log_format);
-    let budget = FdBudget::new(config.threads, config.max_connections, config.max_open_files);
-    let source = open_directory(&config)?;
-    let few = |error| {
-        Failure::Runtime(format!("cannot start threads: {error}; try fewer with --threads"))
-    };
-    let workers = Workers::start(config.threads).map_err(few)?;
     // Signals and the admin listener have a runtime that no request holds up.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(few)?;
-    let log = config.access_log.clone().map(AccessLog::start).transpose()?;
-    let log = log.map(|(log, thread)| (log, Arc::new(thread)));
-    let outcome = runtime.block_on(serve(&config, budget, source, &workers, log.as_ref(), printer));
+    // A log on stderr may be the first file that has reached its limit.
+    let signals = {
+        let _inside = runtime.enter();
+        HarmlessSignals::install().map_err(deaf)?
+    };
+    let (queue, thread) = logging::start(config.log_level, config.log_format).map_err(few)?;
+    let mut logs = Logs { access: None, stderr: (queue, Arc::new(thread)) };
+    let outcome = run_logged(&config, runtime, signals, &mut logs, printer);
+    logs.close(LOG_CLOSE_TIMEOUT);
+    outcome
+}
+
+fn run_logged(
+    config: &ServeConfig,
+    runtime: Runtime,
+    signals: HarmlessSignals,
+    logs: &mut Logs,
+    printer: Printer,
+) -> Result<(), Failure> {
+    let budget = FdBudget::new(config.threads, config.max_connections, config.max_open_files);
+    let source = open_directory(config)?;
+    let workers = Workers::start(config.threads).map_err(few)?;
+    let access = config.access_log.clone().map(AccessLog::start).transpose()?;
+    logs.access = access.map(|(log, thread)| (log, Arc::new(thread)));
+    let outcome = runtime.block_on(async {
+        let reopened = logs.clone();
+        signals.on_hangup(move || reopened.reopen());
+        serve(config, budget, source, &workers, logs, printer).await
+    });
     // Requests that did not finish in time are dropped here, and write their lines.
     workers.end();
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
-    if let Some((_, thread)) = log {
-        thread.close(LOG_CLOSE_TIMEOUT);
-    }
     outcome
+}
+
+fn few(error: io::Error) -> Failure {
+    Failure::Runtime(format!("cannot start threads: {error}; try fewer with --threads"))
+}
+
+fn deaf(error: io::Error) -> Failure {
+    Failure::Runtime(format!("cannot listen for signals: {error}"))
 }
 
 fn open_directory(config: &ServeConfig) -> Result<Directory, Failure> {
     let opened = Directory::new(&config.dir);
     opened.map(|directory| directory.symlinks(config.symlinks)).map_err(|error| {
-        let dir = config.dir.display();
+        let dir = EscapedPath(&config.dir);
         let reason = match error.kind() {
             ErrorKind::NotFound => "there is no such directory".to_owned(),
             _ => error.to_string(),
@@ -78,7 +138,7 @@ fn build_site(
 ) -> Result<ServeCompressed, Failure> {
     let cache = match &config.cache {
         CacheChoice::Disk { dir, max_bytes } => {
-            tracing::info!(dir = %dir.display(), max_bytes, "keeping compressed files on disk");
+            tracing::info!(dir = %EscapedPath(dir), max_bytes, "keeping compressed files on disk");
             let cache = Cache::builder(dir).max_bytes(*max_bytes).open_entries(budget.entries);
             cache.build().map_err(Failure::from)?
         }
@@ -128,18 +188,14 @@ async fn serve(
     budget: FdBudget,
     source: Directory,
     workers: &Workers,
-    log: Option<&(AccessLog, Arc<LogThread>)>,
+    logs: &Logs,
     printer: Printer,
 ) -> Result<(), Failure> {
     // Nothing is announced while something is still missing.
     let (site_listeners, admin_listeners) = bind_all(config)?;
     let site = build_site(config, source, budget)?;
-    let cannot = |error| Failure::Runtime(format!("cannot listen for signals: {error}"));
-    let mut signals = Signals::install().map_err(cannot)?;
-    let (log, log_thread) = log.cloned().unzip();
-    if let (Some(log), Some(LogTarget::File(_))) = (log.clone(), &config.access_log) {
-        on_hangup(move || log.reopen()).map_err(cannot)?;
-    }
+    let mut signals = Signals::install().map_err(deaf)?;
+    let log = logs.access.as_ref().map(|(log, _)| log.clone());
 
     let server = HttpServer::new(config.limits);
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
@@ -172,7 +228,7 @@ async fn serve(
             worker.spawn(listener::accept(socket, limit, site_drain.subscribe(), serve));
         }
     }
-    let admin = Arc::new(Admin::new(site.clone()));
+    let admin = Arc::new(Admin::new(site.clone(), logs.queues()));
     if let Some(listeners) = admin_listeners {
         serve_admin(listeners, &admin, &server, budget.admin, &admin_drain, printer);
     }
@@ -181,7 +237,7 @@ async fn serve(
     let seconds = DRAIN_TIMEOUT.as_secs();
     tracing::info!(signal = signal.name, "ending: finishing what runs within {seconds} s");
     admin.not_ready();
-    exit_on_next(signals, log_thread);
+    exit_on_next(signals, logs.clone());
     let left = site_drain.finish(DRAIN_TIMEOUT).await;
     if left > 0 {
         tracing::warn!(connections = left, "not finished in time; closing them");
@@ -218,13 +274,11 @@ fn serve_admin(
 }
 
 /// Spawns a task that exits at the next signal, without waiting for requests.
-fn exit_on_next(mut signals: Signals, log: Option<Arc<LogThread>>) {
+fn exit_on_next(mut signals: Signals, logs: Logs) {
     tokio::spawn(async move {
         let signal = signals.next().await;
         tracing::warn!(signal = signal.name, "ending at once");
-        if let Some(log) = log {
-            log.close(LOG_ABORT_TIMEOUT);
-        }
+        logs.close(LOG_ABORT_TIMEOUT);
         std::process::exit(signal.exit_code);
     });
 }

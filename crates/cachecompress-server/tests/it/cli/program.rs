@@ -370,20 +370,22 @@ fn cache_is_in_memory_without_a_home_or_with_size_0() {
     command.env_remove("HOME").env_remove("XDG_CACHE_HOME");
     let homeless = Server::run(command, dir);
     assert_eq!(status(&homeless.get("/hello.txt")), 200);
-    assert!(homeless.stderr().contains("--cache-dir"), "{}", homeless.stderr());
+    homeless.file("stderr", |text| text.contains("--cache-dir"));
 
     let small = Server::start(&["--cache-size", "0"]);
     assert_eq!(status(&small.get("/hello.txt")), 200);
-    assert!(small.stderr().contains("in memory"), "{}", small.stderr());
+    small.file("stderr", |text| text.contains("in memory"));
     assert!(!small.dir.path().join("cache").exists());
 }
 
 #[test]
 fn logs_are_json_if_wanted_and_nothing_if_off() {
     let json = Server::start(&["--log-format", "json", "--cache-size", "0"]);
-    let line = json.stderr();
+    let line = json.file("stderr", |text| text.ends_with('\n'));
     assert!(line.starts_with('{') && line.contains("\"level\":\"WARN\""), "{line:?}");
-    let silent = Server::start(&["--log-level", "off", "--cache-size", "0"]);
+    let mut silent = Server::start(&["--log-level", "off", "--cache-size", "0"]);
+    silent.signal(Signal::TERM);
+    assert_eq!(silent.wait().code(), Some(0));
     assert_eq!(silent.stderr(), "");
 }
 
