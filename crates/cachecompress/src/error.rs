@@ -5,10 +5,12 @@ use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use crate::log::{Escaped, EscapedPath};
+
 /// An error of cachecompress.
 ///
 /// [`kind`](Error::kind) is for programs. The message is for people: it is one sentence, and names
-/// the path if there is one.
+/// the path if there is one. It is one line: control characters, which a path may have, are escaped.
 pub struct Error(Box<Inner>);
 
 struct Inner {
@@ -129,12 +131,12 @@ fn kind_of(cause: &io::Error) -> ErrorKind {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)?;
+        Escaped(&self.0.message).fmt(f)?;
         if let Some(path) = &self.0.path {
-            write!(f, " {}", path.display())?;
+            write!(f, " {}", EscapedPath(path))?;
         }
         if let Some(cause) = &self.0.cause {
-            write!(f, ": {cause}")?;
+            write!(f, ": {}", Escaped(cause))?;
         }
         Ok(())
     }

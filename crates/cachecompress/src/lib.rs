@@ -359,6 +359,7 @@ pub mod fs;
 pub mod fuzz;
 mod http;
 mod limits;
+mod log;
 mod memory_cache;
 mod metrics;
 mod representations;

@@ -22,6 +22,14 @@ pub(crate) const DEFAULT_REVALIDATE: Duration = Duration::from_secs(1);
 /// notices it, and most small files are encoded within it.
 pub(crate) const DEFAULT_PATIENCE: Duration = Duration::from_millis(50);
 
+// The log
+
+/// Warnings and errors of one kind in [`LOG_WINDOW`], each of which clients may be able to repeat.
+/// Ten show whether they are about one file.
+pub(crate) const LOG_BURST: u32 = 10;
+/// The time after which messages of a kind are told again.
+pub(crate) const LOG_WINDOW: Duration = Duration::from_secs(60);
+
 // Sources
 
 /// The largest length of a small source, in bytes.

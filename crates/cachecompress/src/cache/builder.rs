@@ -12,6 +12,7 @@ use super::store::Cache;
 use crate::error::Error;
 use crate::fs::{Disk, MemoryDisk, RealDisk};
 use crate::limits::{CACHE_BYTES, CACHE_ENTRIES, MAINTAIN_EVERY, OPEN_ENTRIES};
+use crate::log;
 
 /// Builds a [`Cache`].
 #[derive(Debug)]
@@ -129,6 +130,6 @@ impl CacheBuilder {
 /// Starts a thread that reads the cache's directory.
 fn start(name: &str, work: impl FnOnce() + Send + 'static) {
     if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn(work) {
-        tracing::warn!(%error, "cannot start a thread that reads the cache's directory");
+        log::warn!(%error, "cannot start a thread that reads the cache's directory");
     }
 }

@@ -14,6 +14,7 @@ use crate::limits::{
     CACHE_FULL, EVICTION_EXCESS, EVICTION_IN_USE, EVICTION_PAUSE, EVICTION_TRIES, FILE_REST,
     MAINTAIN_EVERY,
 };
+use crate::log;
 
 /// Claims `bytes` for the entry `name`; `None` if there can be no room.
 ///
@@ -96,7 +97,7 @@ fn evict_until(
             Ok(false) => in_use += 1,
             // Another entry may go.
             Err(error) => {
-                tracing::debug!(%error, %name, "cannot evict an entry");
+                log::debug!(%error, %name, "cannot evict an entry");
                 in_use += 1;
             }
         }

@@ -11,6 +11,7 @@ use super::state::State;
 use crate::concurrency::sync::lock;
 use crate::fs::nanos;
 use crate::limits::CLOCK_TICK;
+use crate::log;
 
 /// Learns what other processes have claimed, and what they have published.
 ///
@@ -74,7 +75,7 @@ fn others(state: &State) -> Others {
 pub(super) fn scan(state: &State, rest: Duration) -> bool {
     let result = try_scan(state, rest);
     if let Err(error) = &result {
-        tracing::debug!(%error, "cannot read all of the cache's directory");
+        log::debug!(%error, "cannot read all of the cache's directory");
     }
     result.is_ok()
 }

@@ -15,6 +15,7 @@ use super::reader::Entry;
 use crate::concurrency::sync::{Mutex, lock};
 use crate::fs::{Disk, DiskFile, DiskLock, FileKind};
 use crate::limits::ENTRY_SHARE;
+use crate::log;
 
 /// The state that all handles of a cache share.
 ///
@@ -179,8 +180,11 @@ impl State {
     pub(super) fn discard(&self, name: &Name, path: &Path, inode: u64, damage: Damage) {
         match self.remove(name, || layout::remove_only(&*self.disk, path, inode)) {
             Ok(false) => return,
-            Err(error) => tracing::warn!(%error, %name, "a damaged entry cannot be removed"),
-            Ok(true) => tracing::warn!(%name, damage = damage.as_str(), "removed a damaged entry"),
+            Err(error) => log::warn!(%error, %name, "a damaged entry cannot be removed"),
+            Ok(true) => {
+                let damage = damage.as_str();
+                log::warn!(%name, %damage, "removed a damaged entry");
+            }
         }
         self.damaged.fetch_add(1, Ordering::Relaxed);
     }

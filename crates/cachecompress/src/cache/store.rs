@@ -13,6 +13,7 @@ use super::state::State;
 use super::writer::{EntryWriter, KeyLock, WriteError};
 use crate::concurrency::sync::lock;
 use crate::limits::{ENTRY_TRUSTED, TOUCH_EVERY};
+use crate::log::{self, EscapedPath};
 
 /// A cache of encoded representations, bounded in bytes and in entries.
 ///
@@ -167,7 +168,7 @@ impl Cache {
     pub(crate) fn sync(&self, entry: &Entry) {
         if let Err(error) = entry.file().sync() {
             let name = entry.header().key.name();
-            tracing::warn!(%error, %name, "an entry could not be written to the medium");
+            log::warn!(%error, %name, "an entry could not be written to the medium");
             let path = self.state.layout.entry(&name);
             let _ = self.state.remove(&name, || self.state.disk.remove_file(&path).map(|()| true));
         }
@@ -176,8 +177,8 @@ impl Cache {
     /// Logs once that the cache does not work, and why.
     pub(crate) fn warn_once(&self, error: &io::Error) {
         if !self.state.warned.swap(true, Ordering::Relaxed) {
-            let directory = self.state.layout.root.display();
-            tracing::warn!(%error, "the cache in {directory} cannot be used; answers go out uncompressed");
+            let directory = EscapedPath(&self.state.layout.root);
+            log::warn!(%error, "the cache in {directory} cannot be used; answers go out uncompressed");
         }
     }
 

@@ -22,6 +22,7 @@ use crate::http::{Compressibility, Digest, MediaTypes, SourcePath, Text, look};
 use crate::limits::{
     HASH_FIRST_MAX, HASHERS, PAYLOAD_IN_MEMORY, READ_QUEUE, RESOURCES, SMALL_JOB, SPARE_HASHERS,
 };
+use crate::log;
 use crate::memory_cache::MemoryCache;
 use crate::source::{Content, Found, Source, SourceFile};
 
@@ -281,7 +282,9 @@ impl Catalog {
     ) -> Result<Loaded, LoadError> {
         let asked = self.0.begin();
         let (loaded, lookup) = ended(self.join_lookup(path, &during_hash)).await?;
-        if lookup.generation > asked.generation || lookup.at + millis(max_age) > asked.at {
+        if lookup.generation > asked.generation
+            || lookup.at.saturating_add(millis(max_age)) > asked.at
+        {
             return Ok(loaded);
         }
         // That lookup began too early. It has ended, so the next one begins late enough.
@@ -447,7 +450,7 @@ impl Inner {
         self.hashers.submit(Priority::Background, false, move || {
             match inner.hash(&path, file, before.as_ref(), lookup) {
                 Ok(resource) => drop(inner.replace(&slot, before.as_ref(), resource, lookup)),
-                Err(error) => tracing::warn!(%error, %path, "cannot hash a large file"),
+                Err(error) => log::warn!(%error, %path, "cannot hash a large file"),
             }
             // The slot comes first: a lookup between the two would hash the file again.
             leader.finish((), 0);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::concurrency::sync::clock;
 use crate::limits::STALL;
+use crate::log;
 
 /// A bounded pool of threads with a bounded queue.
 ///
@@ -145,7 +146,7 @@ impl ThreadPool {
         if lane.idle < lane.queue.len()
             && let Err(error) = Shared::spawn_worker(shared, lane, priority, small)
         {
-            tracing::error!(%error, "cannot start a thread for {}", shared.name);
+            log::error!(%error, "cannot start a thread for {}", shared.name);
             if lane.threads == 0 {
                 let unrun = lane.queue.pop_back();
                 drop(state);
@@ -314,7 +315,7 @@ impl Shared {
                 // A job that panics drops its guards while it unwinds, which wakes waiting tasks.
                 // The thread lives on for other jobs.
                 if catch_unwind(AssertUnwindSafe(job.run)).is_err() {
-                    tracing::error!("a job of {} panicked", self.name);
+                    log::error!("a job of {} panicked", self.name);
                 }
                 state = self.lock();
                 state.lane(role.priority()).running -= 1;

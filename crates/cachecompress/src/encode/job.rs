@@ -22,6 +22,7 @@ use crate::concurrency::thread_pool::Priority;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::http::Digest;
 use crate::limits::{PROVE_INLINE, SMALL_JOB};
+use crate::log;
 use crate::source::{Content, Found};
 
 pub(super) type EncodeLeader = Leader<Key, Product, Failure>;
@@ -183,7 +184,7 @@ impl Job {
                 Ok((Product::of_entry(&entry, false), len))
             }
             Err(error) => {
-                tracing::debug!(%error, "an encoded file could not be published");
+                log::debug!(%error, "an encoded file could not be published");
                 Ok((unkept, len))
             }
         }
@@ -290,7 +291,7 @@ impl Job {
         let (path, coding) = (&self.resource.path, &self.codec.coding);
         match catch_unwind(AssertUnwindSafe(|| self.prove_in_memory())) {
             Ok(Ok(())) => {
-                tracing::warn!(%error, %path, "an encode failed, but not again");
+                log::warn!(%error, %path, "an encode failed, but not again");
                 return Failure::SourceChanged;
             }
             Ok(Err(EncodeError::Failure(failure))) => return failure,
@@ -300,7 +301,7 @@ impl Job {
             }
             Ok(Err(_)) | Err(_) => {}
         }
-        tracing::error!(
+        log::error!(
             %error, %path, %coding,
             "an encoder is at fault; this content goes out without that coding from now on"
         );
@@ -363,11 +364,11 @@ impl Job {
         let (path, coding) = (&self.resource.path, &self.codec.coding);
         if error.kind() == ErrorKind::Busy && unread {
             if self.context.first_busy() {
-                tracing::warn!(%error, %path, %coding, "an encoder was busy; this is said once");
+                log::warn!(%error, %path, %coding, "an encoder was busy; this is said once");
             }
             return Failure::Busy;
         }
-        tracing::error!(%error, %path, %coding, "an encoder failed");
+        log::error!(%error, %path, %coding, "an encoder failed");
         self.context.mark_faulty(self.key());
         Failure::Encoder
     }

@@ -19,6 +19,7 @@ use crate::encode::{self, EncodeScheduler, Guess, JobContext, Warming};
 use crate::error::Failure;
 use crate::http::{ContentCoding, MediaTypes, SourcePath};
 use crate::limits::{READ_QUEUE, READERS, SPARE_READERS};
+use crate::log;
 use crate::memory_cache::MemoryCache;
 use crate::metrics::{Counters, Metrics};
 use crate::source::Source;
@@ -150,9 +151,9 @@ impl Representations {
     pub(crate) fn exceeds_cache(&self, resource: &Resource) -> bool {
         let exceeds = !self.0.cache.could_hold(encode::max_payload(resource.len));
         if exceeds && !self.0.warned_of_large.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                path = %resource.path,
-                bytes = resource.len,
+            let (path, bytes) = (&resource.path, resource.len);
+            log::warn!(
+                %path, %bytes,
                 "a file is larger than a quarter of the cache and goes out uncompressed, as will \
                  others; a larger cache would compress them"
             );

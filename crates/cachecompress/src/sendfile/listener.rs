@@ -51,6 +51,7 @@ mod for_axum {
 
     use super::{Listener, Stream};
     use crate::limits::ACCEPT_BACKOFF;
+    use crate::log;
     use crate::sendfile::Connection;
 
     impl axum::serve::Listener for Listener {
@@ -63,7 +64,7 @@ mod for_axum {
                     Ok(accepted) => return accepted,
                     Err(error) if is_about_the_connection(&error) => {}
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept connections; trying again");
+                        log::warn!(%error, "cannot accept connections; trying again");
                         tokio::time::sleep(ACCEPT_BACKOFF).await;
                     }
                 }

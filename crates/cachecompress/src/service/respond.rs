@@ -21,6 +21,7 @@ use crate::http::{
     CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward, RangeSpec,
     RepresentationTags, content_range, http_date, unsatisfied_range,
 };
+use crate::log;
 use crate::metrics::Outcome;
 use crate::representations::{Candidates, Coded, Identity, Selected};
 use crate::sendfile::Connection;
@@ -103,7 +104,7 @@ pub(super) fn failed(site: &Site, error: &Error) -> Response<Body> {
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     if status.is_server_error() {
-        tracing::error!(%error, "a request could not be answered");
+        log::error!(%error, "a request could not be answered");
     }
     refuse(site, status)
 }
@@ -162,7 +163,7 @@ pub(super) fn not_found(
 
 /// 404 with a short text, as the page cannot be read.
 pub(super) fn without_page(site: &Site, error: &Error, varies: bool) -> Response<Body> {
-    tracing::error!(%error, "the page of a 404 cannot be sent");
+    log::error!(%error, "the page of a 404 cannot be sent");
     not_found(site, None, varies)
 }
 

@@ -54,6 +54,7 @@ mod never_worse {
 mod bounded {
     mod disk;
     mod eviction;
+    mod log;
     mod threads;
 }
 

@@ -12,8 +12,9 @@ use crate::sources::{Source, settle};
 /// The order is that of the layers: a module stands below all that it uses. An arrow that no import
 /// needs is a complaint.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("error", &[]),
     ("limits", &[]),
+    ("log", &[]),
+    ("error", &[]),
     ("metrics", &[]),
     ("concurrency", &[]),
     ("fs", &["concurrency"]),
@@ -60,7 +61,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that every other may use.
-const EVERYWHERE: &[&str] = &["error", "limits"];
+const EVERYWHERE: &[&str] = &["error", "limits", "log"];
 
 /// The top of the library, which may use all of it.
 const TOP: &[&str] = &["service", "lib", "fuzz"];

@@ -14,6 +14,7 @@ mod impls;
 mod imports;
 mod layers;
 mod life;
+mod log_calls;
 mod loose_ends;
 mod mentions;
 mod modules;

@@ -12,6 +12,7 @@ use crate::cache::layout::{VERSION, remove_only};
 use crate::error::Error;
 use crate::fs::{FileKind, PRIVATE_PREFIX, Stat, nanos};
 use crate::limits::{FORMAT_UNUSED, WRITER_DEAD};
+use crate::log::{self, EscapedPath};
 
 /// The result of [`CacheFiles::gc`], which a dry run only predicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,10 +89,10 @@ impl CacheFiles {
         }
         let unused = |path: &PathBuf| !self.is_used_since(path, SystemTime::now() - FORMAT_UNUSED);
         for path in self.other_formats().unwrap_or_default().iter().filter(|path| unused(path)) {
-            let directory = path.display();
+            let directory = EscapedPath(path);
             match self.disk.remove_tree(path) {
-                Ok(()) => tracing::info!("removed {directory}, which nobody has used for a week"),
-                Err(error) => tracing::debug!(%error, "cannot remove {directory}"),
+                Ok(()) => log::info!("removed {directory}, which nobody has used for a week"),
+                Err(error) => log::debug!(%error, "cannot remove {directory}"),
             }
         }
     }
