@@ -18,8 +18,8 @@ use tokio::task::coop;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::limits::{
-    DISCARD_BUFFER, DISCARD_BYTES, DISCARD_TIMEOUT, DRAIN_LINGER, LONGEST_TICK, SHORTEST_TICK,
-    SHORTEST_WRITE_TIMEOUT, TICKS_PER_TIMEOUT,
+    DISCARD_BUFFER, DISCARD_BYTES, DISCARD_TIMEOUT, DRAIN_LINGER, LONGEST_TICK,
+    LONGEST_WRITE_TIMEOUT, SHORTEST_TICK, SHORTEST_WRITE_TIMEOUT, TICKS_PER_TIMEOUT,
 };
 
 /// The bytes that begin an HTTP/2 connection (RFC 9113 §3.4).
@@ -130,7 +130,7 @@ impl MeteredStream {
         let _ = stream.as_ref().set_nodelay(true);
         #[cfg(target_os = "linux")]
         {
-            let timeout = write_timeout.max(SHORTEST_WRITE_TIMEOUT);
+            let timeout = write_timeout.clamp(SHORTEST_WRITE_TIMEOUT, LONGEST_WRITE_TIMEOUT);
             let set = socket2::SockRef::from(stream.as_ref()).set_tcp_user_timeout(Some(timeout));
             activity.kernel_watches.store(set.is_ok(), Ordering::Relaxed);
         }
@@ -284,6 +284,8 @@ pub(crate) struct Deadlines {
     ticks: Interval,
     phase: Phase,
     since: Instant,
+    /// Whether the time of this phase is over, and the connection is read and written once more.
+    last_call: bool,
     ending: bool,
 }
 
@@ -292,7 +294,7 @@ impl Deadlines {
     pub(crate) fn new(timeouts: Timeouts, activity: Arc<Activity>) -> Self {
         let ticks = ticks(timeouts.tick());
         let (phase, since) = (Phase::Head(0), Instant::now());
-        Self { activity, timeouts, ticks, phase, since, ending: false }
+        Self { activity, timeouts, ticks, phase, since, last_call: false, ending: false }
     }
 
     /// Waits for the next tick and looks at the connection.
@@ -303,7 +305,7 @@ impl Deadlines {
 
     /// Keeps a connection without a request only for a moment from now on.
     pub(crate) fn end(&mut self) {
-        self.ending = true;
+        (self.ending, self.last_call) = (true, false);
         self.since = Instant::now();
         self.ticks = ticks(self.timeouts.tick().min(tick_for(DRAIN_LINGER)));
     }
@@ -316,7 +318,7 @@ impl Deadlines {
     fn look(&mut self, now: Instant) -> TimeoutAction {
         let phase = self.activity.phase();
         if phase != self.phase {
-            (self.phase, self.since) = (phase, now);
+            (self.phase, self.since, self.last_call) = (phase, now, false);
             return TimeoutAction::Wait;
         }
         let limit = match phase {
@@ -331,6 +333,13 @@ impl Deadlines {
             Phase::Idle(_) => self.timeouts.idle,
         };
         if now.duration_since(self.since) < limit {
+            return TimeoutAction::Wait;
+        }
+        // The process may have slept for longer than the client took: a request that came in time
+        // waits in the socket.
+        if !self.last_call {
+            self.last_call = true;
+            self.ticks.reset_after(SHORTEST_TICK);
             return TimeoutAction::Wait;
         }
         self.activity.reset.store(matches!(phase, Phase::Blocked(_)), Ordering::Relaxed);

@@ -290,3 +290,34 @@ fn admin_listener_serves_health_readiness_and_metrics() {
         assert!(text.lines().any(sample), "no sample of {name} in\n{text}");
     }
 }
+
+/// Some of them overflowed where they were added to the time.
+#[cfg(unix)]
+#[test]
+fn extremes_of_every_duration_are_served_and_ended_in_order() {
+    let source = site::text(12, 5000);
+    let site = Site::with("app.js", &source);
+    let help = std::process::Command::new(PROGRAM).args(["serve", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let flags = help.lines().filter_map(|line| line.trim().strip_suffix(" <DURATION>"));
+    let flags: Vec<_> = flags.collect();
+    assert!(flags.len() >= 5, "{flags:?}");
+    let most = format!("{}s", u64::MAX);
+    for flag in flags {
+        for value in ["0", "1ns", "1ms", "584y", &most] {
+            if value == "0" && flag.ends_with("timeout") {
+                continue;
+            }
+            let mut server = launch(&site).args(&format!("{flag} {value}")).start();
+            for request in [Request::get("/app.js").accept("gzip"), Request::get("/none")] {
+                // A client has hardly a chance within a nanosecond.
+                let answer = eventually(&format!("an answer with {flag} {value}"), || {
+                    cachecompress_test::client::fetch(server.address(), &request).ok()
+                });
+                assert!([200, 404].contains(&answer.status()), "{flag} {value}");
+            }
+            server.stop();
+            assert!(!server.stderr().contains("panicked"), "{}", server.stderr());
+        }
+    }
+}

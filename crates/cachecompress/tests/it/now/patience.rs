@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use cachecompress::codec::PIECE;
 use cachecompress::fs::MemoryDisk;
-use cachecompress::{Cache, Preference, SourcePath};
+use cachecompress::source::Found;
+use cachecompress::{Cache, Error, Memory, Preference, ServeCompressed, Source, SourcePath};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::pack::{Pack, coding};
 use cachecompress_test::service::{
@@ -22,6 +23,7 @@ use http_body_util::BodyExt as _;
 use crate::fixture::stored::{PACK, borrowed, builder, in_memory};
 
 const SHORT: Duration = Duration::from_millis(30);
+const YEAR: Duration = Duration::from_secs(31_557_600);
 
 #[test]
 fn encoder_slower_than_patience_costs_the_coding_and_goes_on() {
@@ -44,6 +46,57 @@ fn encoder_slower_than_patience_costs_the_coding_and_goes_on() {
             assert_eq!((next.coding(), next.cache()), ("x-pack", "hit"));
             assert!(next.decoded() == source);
             assert_eq!(encodes(&service, "x-pack"), 1, "once");
+        }
+    });
+}
+
+const LOOKUP: Duration = Duration::from_millis(8);
+
+/// A source whose lookups take so long that other requests join them.
+#[derive(Debug)]
+struct Slow(Memory);
+
+impl Source for Slow {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        std::thread::sleep(LOOKUP);
+        self.0.lookup(path)
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        self.0.paths()
+    }
+}
+
+/// The age of a lookup and a request's deadline overflowed.
+#[test]
+fn extremes_of_patience_and_revalidate_are_served() {
+    run(async {
+        let source = hex(20_000, 3);
+        let most = Duration::from_secs(u64::MAX);
+        for time in [Duration::ZERO, Duration::from_nanos(1), 584 * YEAR, most, Duration::MAX] {
+            let site = || {
+                let source = Slow(Memory::new().file("a.txt", source.clone()));
+                ServeCompressed::builder(source).encoder(coding(), Arc::new(Pack::new()))
+            };
+            let endless = Duration::MAX;
+            for (service, waits) in [
+                (site().patience(time), time > SHORT),
+                (site().revalidate(time).patience(endless), true),
+            ] {
+                let service = service.build().unwrap();
+                for _ in 0..3 {
+                    // The second one joins the lookup of the first, which has begun.
+                    let ask = || get(&service, "/a.txt", &[PACK]);
+                    let second = async {
+                        std::thread::sleep(LOOKUP / 4);
+                        ask().await
+                    };
+                    let (first, answer) = tokio::join!(ask(), second);
+                    assert!(first.decoded() == source && answer.decoded() == source, "{time:?}");
+                    assert!(!waits || answer.coding() == "x-pack", "{time:?}");
+                    assert_eq!(get(&service, "/none", &[PACK]).await.status, 404);
+                }
+            }
         }
     });
 }

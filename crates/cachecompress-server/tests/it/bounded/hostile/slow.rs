@@ -67,6 +67,39 @@ fn header_timeout_leaves_idle_connections_alone() {
     }
 }
 
+/// The deadline was judged before the socket was read, so that a machine that had slept closed the
+/// connections of clients that had asked in time.
+#[cfg(unix)]
+#[test]
+fn request_that_came_while_the_program_slept_is_answered() {
+    use rustix::process::Signal;
+
+    let source = site::text(9, 5000);
+    let site = Site::with("app.js", &source);
+    let server = start_with(&site, "--header-timeout 1s --idle-timeout 1s --threads 1");
+    let request = Request::get("/app.js").accept("gzip");
+    let mut idle = Connection::open(server.address()).unwrap();
+    idle.send(&request).unwrap();
+    assert_is(&idle.receive("GET").unwrap(), &source, "gzip");
+    let new = Connection::open(server.address()).unwrap();
+    let mut half = connect(server.address());
+    half.write_all(b"GET /app.js HTTP/1.1\r\nHo").unwrap();
+    // Once this is answered, the connections before it are accepted.
+    let _ = server.get("/app.js", "gzip");
+    server.signal(Signal::STOP);
+    let mut asking = [idle, new];
+    for connection in &mut asking {
+        connection.send(&request).unwrap();
+    }
+    half.write_all(b"st: h\r\nConnection: close\r\n\r\n").unwrap();
+    std::thread::sleep(Duration::from_millis(2500));
+    server.signal(Signal::CONT);
+    for connection in &mut asking {
+        assert_is(&connection.receive("GET").unwrap(), &source, "gzip");
+    }
+    assert!(rest(&mut half).starts_with(b"HTTP/1.1 200 "));
+}
+
 #[test]
 fn idle_connections_end_after_their_time_and_http_2_says_so() {
     let site = Site::with("app.js", &site::text(3, 5000));
