@@ -1,6 +1,5 @@
 //! The command line: flags, their environment variables and their help.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Failure;
-use crate::flag_values::{self, CacheControl, Codings, Level, LogTarget, TypeRule};
+use crate::flag_values::{self, CacheControl, Codings, Level, ListenAddress, LogTarget, TypeRule};
 use crate::limits;
 
 /// A static file server that compresses every file once, on its first request, and keeps the
@@ -40,7 +39,8 @@ pub(crate) struct CacheArgs {
     /// Directory for compressed files [default: the user's cache directory + /cachecompress]
     ///
     /// It may be removed at any time: its files are made again when needed. If it cannot be
-    /// written, the files are served uncompressed.
+    /// written, the files are served uncompressed; where the default cannot be written, up to 64 MiB
+    /// of compressed files are kept in memory.
     #[arg(long, value_name = "PATH", env = "CACHECOMPRESS_CACHE_DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
 }
@@ -93,11 +93,13 @@ pub(crate) struct ServeArgs {
 
     /// Address and port to listen on; may be repeated
     ///
-    /// Port 0 lets the system choose. Each bound address is printed to stdout as
-    /// `listening on http://ADDRESS:PORT`. On most systems [::]:PORT takes IPv4 as well.
+    /// :PORT stands for all addresses of the machine, a name such as localhost:PORT for all that it
+    /// has. Port 0 lets the system choose. Each bound address is printed to stdout as
+    /// `listening on http://ADDRESS:PORT`. [::]:PORT takes IPv4 as well, unless IPv4 addresses of
+    /// the same port are listed beside it.
     #[arg(long, value_name = "ADDR", value_parser = flag_values::address, value_delimiter = ',')]
     #[arg(default_value = "127.0.0.1:8080", env = "CACHECOMPRESS_LISTEN")]
-    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<ListenAddress>,
 
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
@@ -283,14 +285,14 @@ pub(crate) struct ServeArgs {
     #[arg(env = "CACHECOMPRESS_ACCESS_LOG")]
     pub(crate) access_log: Option<LogTarget>,
 
-    /// Address and port for /healthz, /readyz and /metrics [default: off]
+    /// Address and port for /healthz, /readyz and /metrics, written as for --listen [default: off]
     ///
     /// /healthz answers 200 while the process lives; /readyz 200, and 503 from the first signal
     /// on; /metrics is for Prometheus. The address is printed to stdout as
     /// `admin on http://ADDRESS:PORT`. Not for the public: there is no authentication.
     #[arg(long, value_name = "ADDR", value_parser = flag_values::address)]
     #[arg(env = "CACHECOMPRESS_ADMIN")]
-    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) admin: Option<ListenAddress>,
 
     /// Level of the log on stderr
     #[arg(long, value_name = "LEVEL", value_enum)]

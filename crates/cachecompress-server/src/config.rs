@@ -1,8 +1,8 @@
 //! The resolved configuration, with every default applied.
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cachecompress::{Preference, Symlinks};
@@ -14,7 +14,8 @@ use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs};
 use crate::connection::ConnectionLimits;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
-use crate::flag_values::{CacheControl, Level, LogTarget, TypeRule};
+use crate::flag_values::{CacheControl, Level, ListenAddress, LogTarget, TypeRule};
+use crate::printer::EscapedPath;
 
 const HOMELESS: &str = "there is no home directory to keep a cache in; set --cache-dir";
 
@@ -22,8 +23,8 @@ const HOMELESS: &str = "there is no home directory to keep a cache in; set --cac
 #[derive(Debug)]
 pub(crate) struct ServeConfig {
     pub(crate) dir: PathBuf,
-    pub(crate) listen: Vec<SocketAddr>,
-    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) listen: Vec<ListenAddress>,
+    pub(crate) admin: Option<ListenAddress>,
     pub(crate) cache: CacheChoice,
     pub(crate) memory_cache: u64,
     pub(crate) sendfile: Sendfile,
@@ -55,7 +56,7 @@ pub(crate) enum CacheChoice {
     /// On disk, in `dir`.
     Disk { dir: PathBuf, max_bytes: u64 },
     /// In memory, for this reason.
-    Memory { because: &'static str },
+    Memory { because: Cow<'static, str> },
 }
 
 impl ServeConfig {
@@ -138,12 +139,36 @@ fn cache_choice(
     user: impl FnOnce() -> Option<PathBuf>,
 ) -> CacheChoice {
     if max_bytes == 0 {
-        return CacheChoice::Memory { because: "--cache-size is 0" };
+        return CacheChoice::Memory { because: "--cache-size is 0".into() };
     }
+    let is_default = named.is_none();
     match cache_dir(named, user) {
+        Some(dir) if is_default && !can_be_written(&dir) => {
+            let shown = EscapedPath(&dir);
+            let because = format!("{shown}, the default, cannot be written; set --cache-dir");
+            CacheChoice::Memory { because: because.into() }
+        }
         Some(dir) => CacheChoice::Disk { dir, max_bytes },
-        None => CacheChoice::Memory { because: HOMELESS },
+        None => CacheChoice::Memory { because: HOMELESS.into() },
     }
+}
+
+/// Whether this process may create and write `dir`, going by the permissions of what there is of
+/// it. Services often run with a home directory that is not theirs, such as `/`.
+#[cfg(unix)]
+fn can_be_written(dir: &Path) -> bool {
+    use rustix::fs::{Access, access};
+    use rustix::io::Errno;
+
+    let permitted = |dir: &Path| access(dir, Access::WRITE_OK | Access::EXEC_OK);
+    let there = dir.ancestors().map(permitted).find(|there| *there != Err(Errno::NOENT));
+    there.is_some_and(|permitted| permitted.is_ok())
+}
+
+/// Takes it for granted: on this system every user has a place of their own.
+#[cfg(not(unix))]
+fn can_be_written(_: &Path) -> bool {
+    true
 }
 
 /// The cache's directory, for `verify` and `gc`.
@@ -178,11 +203,27 @@ mod tests {
 
     #[test]
     fn cache_dir_is_the_named_one_else_the_users_else_memory() {
-        let disk = |dir: &str| CacheChoice::Disk { dir: dir.into(), max_bytes: 7 };
-        let user = || Some(PathBuf::from("/home/u/.cache"));
-        assert_eq!(cache_choice(7, Some("/c".into()), user), disk("/c"));
-        assert_eq!(cache_choice(7, None, user), disk("/home/u/.cache/cachecompress"));
+        let disk = |dir: &Path| CacheChoice::Disk { dir: dir.into(), max_bytes: 7 };
+        let home = tempfile::tempdir().unwrap();
+        let user = || Some(home.path().join(".cache"));
+        assert_eq!(cache_choice(7, Some("/c".into()), user), disk(Path::new("/c")));
+        let default = home.path().join(".cache/cachecompress");
+        assert_eq!(cache_choice(7, None, user), disk(&default));
         assert!(matches!(cache_choice(7, None, || None), CacheChoice::Memory { .. }));
         assert!(matches!(cache_choice(0, Some("/c".into()), user), CacheChoice::Memory { .. }));
+        assert!(!home.path().join(".cache").exists(), "nothing is created by the choice");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn default_that_cannot_be_written_gives_way_to_memory_and_a_named_one_does_not() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let user = || Some(file.path().to_owned());
+        let CacheChoice::Memory { because } = cache_choice(7, None, user) else {
+            panic!("a directory below a file");
+        };
+        assert!(because.contains("cachecompress, the default, cannot be written"), "{because}");
+        let named = cache_choice(7, Some(file.path().join("named")), user);
+        assert!(matches!(named, CacheChoice::Disk { .. }));
     }
 }

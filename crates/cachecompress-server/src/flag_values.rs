@@ -1,5 +1,6 @@
 //! The values of flags: text is parsed here, once.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -64,6 +65,27 @@ pub(crate) enum LogTarget {
     File(PathBuf),
 }
 
+/// `--listen ADDR`, `--admin ADDR`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListenAddress {
+    /// This address.
+    Ip(SocketAddr),
+    /// All addresses of the machine, written `:8080`.
+    Any(u16),
+    /// All addresses that a name has, written `localhost:8080`.
+    Name(String, u16),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Any(port) => write!(f, ":{port}"),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
 impl From<Codings> for Preference {
     fn from(codings: Codings) -> Self {
         match codings {
@@ -73,10 +95,26 @@ impl From<Codings> for Preference {
     }
 }
 
-/// Parses `127.0.0.1:8080` or `[::1]:8080`. Port 0 lets the system choose one.
-pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.trim().parse().map_err(|_| {
-        "write an IP address and a port: 127.0.0.1:8080, [::1]:8080, 0.0.0.0:8080".to_owned()
+/// Parses `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `:8080`. Port 0 lets the system choose
+/// one.
+pub(crate) fn address(text: &str) -> Result<ListenAddress, String> {
+    let text = text.trim();
+    let is_name = |host: &str| {
+        let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        host.bytes().all(in_name) && host.contains(|c: char| c.is_ascii_alphabetic())
+    };
+    let named = || {
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.parse().ok()?;
+        match host {
+            "" => Some(ListenAddress::Any(port)),
+            name => is_name(name).then(|| ListenAddress::Name(name.to_owned(), port)),
+        }
+    };
+    text.parse().map(ListenAddress::Ip).ok().or_else(named).ok_or_else(|| {
+        "write an address and a port: 127.0.0.1:8080, [::1]:8080, localhost:8080, or :8080 for \
+         all addresses"
+            .to_owned()
     })
 }
 
@@ -297,8 +335,33 @@ mod tests {
 
     #[test]
     fn address_needs_a_port() {
-        assert_eq!(address("[::1]:0"), Ok(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 0))));
-        for bad in ["", "8080", ":8080", "127.0.0.1", "localhost:80", "1.2.3.4:99999"] {
+        for (text, expected) in [
+            ("[::1]:0", ListenAddress::Ip(([0, 0, 0, 0, 0, 0, 0, 1], 0).into())),
+            (" 127.0.0.1:80", ListenAddress::Ip(([127, 0, 0, 1], 80).into())),
+            (":8080", ListenAddress::Any(8080)),
+            ("localhost:80", ListenAddress::Name("localhost".into(), 80)),
+            ("a-b.example:1", ListenAddress::Name("a-b.example".into(), 1)),
+        ] {
+            assert_eq!(address(text).as_ref(), Ok(&expected));
+            assert_eq!(expected.to_string(), text.trim());
+        }
+        for bad in [
+            "",
+            ":",
+            "8080",
+            "127.0.0.1",
+            "localhost",
+            "1.2.3.4:99999",
+            ":-1",
+            "127.1:80",
+            "::1:80",
+            "a b:80",
+            "http://h:80",
+            "[::1]",
+            "localhost:http",
+            "*:80",
+            "h:80:80",
+        ] {
             assert!(address(bad).is_err(), "{bad:?}");
         }
     }

@@ -36,7 +36,8 @@ pub(crate) const CONNECTIONS: usize = 10_000;
 pub(crate) const OPEN_FILES: usize = 4096;
 /// Entries of the cache that are kept open.
 pub(crate) const OPEN_ENTRIES: usize = 8192;
-/// Connections to the admin listener at once. A scraper and a balancer need a few.
+/// Connections to the admin listener at once. A scraper and a balancer need a few; beyond that the
+/// oldest one is closed.
 pub(crate) const ADMIN_CONNECTIONS: usize = 64;
 /// Divisors of the descriptors that are left: connections get a half, requests a quarter, entries
 /// an eighth and the admin listener a sixteenth. The shares add up to less than the whole.

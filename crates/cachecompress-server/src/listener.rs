@@ -1,14 +1,16 @@
 //! The listening sockets, and the loop that accepts connections from them.
 
-use std::io;
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
+use std::{fmt, io};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::exit::Failure;
+use crate::flag_values::ListenAddress;
 use crate::limits::{ACCEPT_QUEUE, FIRST_ACCEPT_BACKOFF, LAST_ACCEPT_BACKOFF};
 use crate::shutdown::Draining;
 
@@ -21,37 +23,121 @@ pub(crate) struct Listeners {
     pub(crate) sockets: Vec<Socket>,
 }
 
-/// Binds `address`, for which `flag` asked, for so many `threads` that accept.
+/// An address to bind, and whether an IPv6 socket leaves IPv4 to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    address: SocketAddr,
+    only_v6: bool,
+}
+
+/// Binds `wanted`, for which `flag` asked, for so many `threads` that accept. The IPv4 addresses
+/// among `all` that the program binds have their ports to themselves.
 ///
 /// # Errors
 ///
 /// [`Failure::Runtime`] with the flag to change.
-pub(crate) fn bind(address: SocketAddr, flag: &str, threads: usize) -> Result<Listeners, Failure> {
-    listen(address, threads).map_err(|error| {
-        let reason = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                format!("address in use; choose another with {flag}")
-            }
-            io::ErrorKind::PermissionDenied => {
-                format!("permission denied; choose a port above 1023 with {flag}")
-            }
-            io::ErrorKind::AddrNotAvailable => {
-                format!("this machine has no such address; choose another with {flag}")
-            }
-            _ => format!("{error}; choose another address with {flag}"),
-        };
-        Failure::Runtime(format!("cannot listen on {address}: {reason}"))
-    })
+pub(crate) fn bind(
+    wanted: &ListenAddress,
+    all: &[ListenAddress],
+    flag: &str,
+    threads: usize,
+) -> Result<Vec<Listeners>, Failure> {
+    let one = |address: SocketAddr| {
+        let any = address.is_ipv6() && address.ip().is_unspecified();
+        let only_v6 = any && all.iter().any(|other| takes_ipv4(other, address.port()));
+        listen(Place { address, only_v6 }, threads)
+    };
+    match wanted {
+        ListenAddress::Ip(address) => {
+            one(*address).map(|bound| vec![bound]).map_err(|error| refusal(address, flag, &error))
+        }
+        ListenAddress::Any(port) => any(*port, threads)
+            .map(|bound| vec![bound])
+            .map_err(|error| refusal(wanted, flag, &error)),
+        ListenAddress::Name(name, port) => {
+            let addresses = (name.as_str(), *port).to_socket_addrs();
+            let addresses = addresses.map_err(|error| refusal(wanted, flag, &error))?;
+            each_of(addresses, one).map_err(|(address, error)| match address {
+                Some(address) => refusal(&address, flag, &error),
+                None => refusal(wanted, flag, &error),
+            })
+        }
+    }
 }
 
-fn listen(address: SocketAddr, threads: usize) -> io::Result<Listeners> {
+/// Binds `port` on all addresses of the machine.
+fn any(port: u16, threads: usize) -> io::Result<Listeners> {
+    let v6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    match listen(Place { address: v6, only_v6: false }, threads) {
+        Err(error) if is_about_the_family(&error) => {
+            let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+            listen(Place { address: v4, only_v6: false }, threads)
+        }
+        bound => bound,
+    }
+}
+
+/// Binds those of a name's `addresses` that the machine has. Fails with the address at fault, if it
+/// is one.
+fn each_of(
+    addresses: impl Iterator<Item = SocketAddr>,
+    bind: impl Fn(SocketAddr) -> io::Result<Listeners>,
+) -> Result<Vec<Listeners>, (Option<SocketAddr>, io::Error)> {
+    let mut bound = Vec::new();
+    let mut missing = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses.collect::<BTreeSet<_>>() {
+        match bind(address) {
+            Ok(one) => bound.push(one),
+            // A name may have IPv6 addresses where the machine has none.
+            Err(error) if is_about_the_family(&error) => missing = error,
+            Err(error) => return Err((Some(address), error)),
+        }
+    }
+    if bound.is_empty() { Err((None, missing)) } else { Ok(bound) }
+}
+
+/// Whether `other` may be an IPv4 address of `port`.
+fn takes_ipv4(other: &ListenAddress, port: u16) -> bool {
+    match other {
+        ListenAddress::Ip(address) => address.is_ipv4() && address.port() == port && port != 0,
+        ListenAddress::Name(_, other) => *other == port && port != 0,
+        ListenAddress::Any(_) => false,
+    }
+}
+
+/// Whether an address cannot be bound because the machine does not have it or its family.
+fn is_about_the_family(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) {
+        return true;
+    }
+    matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+}
+
+fn refusal(address: &dyn fmt::Display, flag: &str, error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("address in use; choose another with {flag}")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("permission denied; choose a port above 1023 with {flag}")
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address; choose another with {flag}")
+        }
+        _ => format!("{error}; choose another address with {flag}"),
+    };
+    Failure::Runtime(format!("cannot listen on {address}: {reason}"))
+}
+
+fn listen(place: Place, threads: usize) -> io::Result<Listeners> {
     // The first socket shares its address with none, so that an address in use is an error. (Two
     // programs of one user that start in the same moment may still come to share it.)
-    let first = socket(address)?;
-    first.bind(&address.into())?;
-    let bound = first.local_addr()?.as_socket().unwrap_or(address);
+    let first = socket(place)?;
+    first.bind(&place.address.into())?;
+    let bound = first.local_addr()?.as_socket().unwrap_or(place.address);
     let sockets = if cfg!(target_os = "linux") && threads > 1 {
-        share(bound, threads)?
+        share(Place { address: bound, ..place }, threads)?
     } else {
         first.listen(ACCEPT_QUEUE)?;
         let mut sockets =
@@ -62,13 +148,13 @@ fn listen(address: SocketAddr, threads: usize) -> io::Result<Listeners> {
     Ok(Listeners { address: bound, sockets })
 }
 
-/// Binds sockets among which the kernel divides the connections to `address`.
+/// Binds sockets among which the kernel divides the connections to `place`.
 #[cfg(unix)]
-fn share(address: SocketAddr, threads: usize) -> io::Result<Vec<Socket>> {
+fn share(place: Place, threads: usize) -> io::Result<Vec<Socket>> {
     let bind = |_| {
-        let socket = socket(address)?;
+        let socket = socket(place)?;
         socket.set_reuse_port(true)?;
-        socket.bind(&address.into())?;
+        socket.bind(&place.address.into())?;
         Ok(socket)
     };
     let sockets = (0..threads).map(bind).collect::<io::Result<Vec<_>>>()?;
@@ -78,16 +164,24 @@ fn share(address: SocketAddr, threads: usize) -> io::Result<Vec<Socket>> {
 
 /// Fails: on this system all threads accept from one queue.
 #[cfg(not(unix))]
-fn share(_: SocketAddr, _: usize) -> io::Result<Vec<Socket>> {
+fn share(_: Place, _: usize) -> io::Result<Vec<Socket>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-fn socket(address: SocketAddr) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+fn socket(place: Place) -> io::Result<Socket> {
+    let domain = Domain::for_address(place.address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     // On Windows the option lets another program take the address over.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
+    if place.address.is_ipv6() {
+        let set = socket.set_only_v6(place.only_v6);
+        // A system that never takes IPv4 by such a socket refuses only the wish that it does.
+        if place.only_v6 {
+            set?;
+        }
+    }
     Ok(socket)
 }
 

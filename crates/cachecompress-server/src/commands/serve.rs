@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use crate::access_log::AccessLog;
-use crate::admin::Admin;
+use crate::admin::{Admin, AdminConnections};
 use crate::admission::Admission;
 use crate::cli::{Sendfile, ServeArgs};
 use crate::config::{CacheChoice, ServeConfig};
@@ -176,10 +176,13 @@ fn build_site(
 }
 
 /// Binds the site's addresses and the admin listener's.
-fn bind_all(config: &ServeConfig) -> Result<(Vec<Listeners>, Option<Listeners>), Failure> {
-    let site = config.listen.iter().map(|address| bind(*address, "--listen", config.threads));
-    let admin = config.admin.map(|address| bind(address, "--admin", 1));
-    Ok((site.collect::<Result<_, _>>()?, admin.transpose()?))
+fn bind_all(config: &ServeConfig) -> Result<(Vec<Listeners>, Vec<Listeners>), Failure> {
+    let all: Vec<_> = config.listen.iter().chain(&config.admin).cloned().collect();
+    let site = config.listen.iter().map(|address| bind(address, &all, "--listen", config.threads));
+    let admin = config.admin.iter().map(|address| bind(address, &all, "--admin", 1));
+    let (site, admin): (Vec<_>, Vec<_>) =
+        (site.collect::<Result<_, _>>()?, admin.collect::<Result<_, _>>()?);
+    Ok((site.into_iter().flatten().collect(), admin.into_iter().flatten().collect()))
 }
 
 /// Serves on all addresses until a signal comes, then drains the connections.
@@ -229,8 +232,9 @@ async fn serve(
         }
     }
     let admin = Arc::new(Admin::new(site.clone(), logs.queues()));
-    if let Some(listeners) = admin_listeners {
-        serve_admin(listeners, &admin, &server, budget.admin, &admin_drain, printer);
+    let connections = Arc::new(AdminConnections::new(budget.admin));
+    for listeners in admin_listeners {
+        serve_admin(listeners, &admin, &server, &connections, &admin_drain, printer);
     }
 
     let signal = signals.next().await;
@@ -252,19 +256,23 @@ fn serve_admin(
     listeners: Listeners,
     admin: &Arc<Admin>,
     server: &HttpServer,
-    connections: usize,
+    connections: &Arc<AdminConnections>,
     drain: &Drain,
     printer: Printer,
 ) {
     let Listeners { address, sockets } = listeners;
     printer.line(format_args!("admin on http://{address}"));
-    let limit = Arc::new(Semaphore::new(connections));
-    let (admin, server) = (Arc::clone(admin), server.clone());
+    // Nothing waits here: the oldest connection makes room.
+    let limit = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+    let (admin, server, connections) = (Arc::clone(admin), server.clone(), Arc::clone(connections));
     let serve = move |stream: TcpStream, _, draining| {
-        let (server, admin) = (server.clone(), Arc::clone(&admin));
+        let (server, admin, place) = (server.clone(), Arc::clone(&admin), connections.enter());
         async move {
             let respond = move |request, running| Arc::clone(&admin).answer(request, running);
-            server.serve(stream.into(), respond, draining).await;
+            tokio::select! {
+                () = server.serve(stream.into(), respond, draining) => {}
+                () = place.lost() => tracing::debug!("an old admin connection makes room"),
+            }
         }
     };
     for socket in sockets {

@@ -58,7 +58,21 @@ impl Server {
         Self::run(command, dir)
     }
 
-    fn run(mut command: Command, dir: TempDir) -> Self {
+    fn run(command: Command, dir: TempDir) -> Self {
+        let mut server = Self::spawn(command, dir);
+        server.address = server.next_address("listening on http://");
+        server
+    }
+
+    /// Runs `command`, unless it ends before it listens.
+    fn try_run(command: Command, dir: TempDir) -> Option<Self> {
+        let mut server = Self::spawn(command, dir);
+        let line = server.stdout.recv_timeout(PATIENCE).ok()?;
+        server.address = line.strip_prefix("listening on http://").unwrap().parse().unwrap();
+        Some(server)
+    }
+
+    fn spawn(mut command: Command, dir: TempDir) -> Self {
         let stderr = fs::File::create(dir.path().join("stderr")).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -68,9 +82,7 @@ impl Server {
                 let _ = send.send(line);
             }
         });
-        let mut server = Self { child, stdout, dir, address: ([127, 0, 0, 1], 0).into() };
-        server.address = server.next_address("listening on http://");
-        server
+        Self { child, stdout, dir, address: ([127, 0, 0, 1], 0).into() }
     }
 
     fn next_line(&self) -> String {
@@ -335,6 +347,69 @@ fn bound_addresses_are_printed_and_answer() {
     }
 }
 
+/// Whether this machine has IPv6, so that both families can be tested.
+fn has_ipv6() -> bool {
+    let there = TcpListener::bind("[::1]:0").is_ok();
+    if !there {
+        cachecompress_test::decode::skipped("listening on both families needs IPv6");
+    }
+    there
+}
+
+fn is_served(ip: &str, port: u16) {
+    let address = SocketAddr::new(ip.parse().unwrap(), port);
+    assert_eq!(status(&get(address, "/hello.txt")), 200, "{address}");
+}
+
+#[test]
+fn port_alone_listens_on_all_addresses() {
+    let server = Server::start(&["--listen", ":0", "--admin", ":0"]);
+    let admin = server.next_address("admin on http://");
+    assert!(server.address.ip().is_unspecified() && server.address.port() != 0);
+    is_served("127.0.0.1", server.address.port());
+    assert_eq!(status(&get(([127, 0, 0, 1], admin.port()).into(), "/healthz")), 200);
+    if has_ipv6() {
+        assert!(server.address.is_ipv6(), "one socket takes both");
+        is_served("::1", server.address.port());
+    }
+}
+
+#[test]
+fn name_listens_on_all_its_addresses() {
+    let server = Server::start(&["--listen", "localhost:0"]);
+    assert!(server.address.ip().is_loopback());
+    assert_eq!(status(&server.get("/hello.txt")), 200);
+    let dir = site();
+    let mut command = program();
+    command.arg("serve").arg(dir.path().join("site")).args(["--listen", "no-such.invalid:80"]);
+    command.arg("--cache-dir").arg(dir.path().join("cache"));
+    refuses(&mut command, 1, &["cannot listen on no-such.invalid:80", "--listen"]);
+}
+
+/// The IPv6 socket took IPv4 as well, so that the second address was in use.
+#[test]
+fn all_addresses_of_both_families_share_a_port() {
+    if !has_ipv6() {
+        return;
+    }
+    for addresses in [["0.0.0.0", "[::]"], ["[::]", "0.0.0.0"], ["[::]", "127.0.0.1"]] {
+        let server = eventually("a port that is free in both families", || {
+            let port = TcpListener::bind("[::]:0").unwrap().local_addr().unwrap().port();
+            let listen = addresses.map(|ip| format!("{ip}:{port}")).join(",");
+            let dir = site();
+            let mut command = program();
+            command.arg("serve").arg(dir.path().join("site")).args(["--listen", &listen]);
+            command.arg("--cache-dir").arg(dir.path().join("cache"));
+            // Another test may have taken the port meanwhile.
+            Server::try_run(command, dir)
+        });
+        let second = server.next_address("listening on http://");
+        assert_eq!(second.port(), server.address.port());
+        is_served("127.0.0.1", second.port());
+        is_served("::1", second.port());
+    }
+}
+
 #[test]
 fn flags_can_come_from_the_environment() {
     let environment = [
@@ -363,7 +438,7 @@ fn cache_control_can_be_set_and_switched_off() {
 }
 
 #[test]
-fn cache_is_in_memory_without_a_home_or_with_size_0() {
+fn cache_is_in_memory_without_a_usable_home_or_with_size_0() {
     let dir = site();
     let mut command = program();
     command.arg("serve").arg(dir.path().join("site")).args(["--listen", "127.0.0.1:0"]);
@@ -371,6 +446,19 @@ fn cache_is_in_memory_without_a_home_or_with_size_0() {
     let homeless = Server::run(command, dir);
     assert_eq!(status(&homeless.get("/hello.txt")), 200);
     homeless.file("stderr", |text| text.contains("--cache-dir"));
+
+    // A home directory that is not the service's own: this one cannot be, even by root.
+    let dir = site();
+    let home = dir.path().join("site/hello.txt");
+    let mut command = program();
+    command.arg("serve").arg(dir.path().join("site")).args(["--listen", "127.0.0.1:0"]);
+    command.env_remove("XDG_CACHE_HOME").env("HOME", &home);
+    let elsewhere = Server::run(command, dir);
+    let coded = "GET /hello.txt HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\
+        Accept-Encoding: gzip, identity;q=0\r\n\r\n";
+    assert!(exchange(elsewhere.address, coded).contains("fwd=miss; stored"));
+    assert!(exchange(elsewhere.address, coded).contains("cachecompress; hit"));
+    elsewhere.file("stderr", |text| text.contains("cannot be written; set --cache-dir"));
 
     let small = Server::start(&["--cache-size", "0"]);
     assert_eq!(status(&small.get("/hello.txt")), 200);

@@ -255,3 +255,24 @@ fn clients_that_ask_and_hang_up_leave_bounded_work() {
     until_free(&server, before);
     assert_memory(&server, "clients that hang up", 192);
 }
+
+/// The 65th connection waited until one of the others left.
+#[test]
+fn idle_admin_connections_keep_nobody_from_healthz() {
+    let site = Site::with("app.js", &site::text(8, 300));
+    let server = start_with(&site, "--header-timeout 1h --idle-timeout 1h");
+    let before = server.descriptors();
+    let mut crowd: Vec<_> = (0..150)
+        .map(|number| {
+            let start = if number % 2 == 0 { &b"GET / HT"[..] } else { b"" };
+            send(server.admin(), start)
+        })
+        .collect();
+    for _ in 0..100 {
+        let answer = cachecompress_test::client::fetch(server.admin(), &Request::get("/healthz"));
+        assert_eq!(answer.unwrap().status(), 200);
+    }
+    assert!(server.descriptors() < before + 80, "{before} {}", server.descriptors());
+    // The newest of the crowd may still ask; the oldest was closed.
+    assert!(rest(&mut crowd[0]).is_empty());
+}
