@@ -286,6 +286,9 @@ pub(crate) const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 // Directories
 
+/// The time for which the start of a service waits to learn where its cache lies on the disk.
+pub(crate) const HIDE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The depth to which the listing of a directory descends, in directories.
 pub(crate) const DIRECTORY_DEPTH: usize = 64;
 /// The number of symlinks that are followed on the way to a file, as in Linux.

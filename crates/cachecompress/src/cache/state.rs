@@ -41,7 +41,7 @@ pub(super) struct State {
     /// Whether it was logged that the cache cannot be used.
     pub(super) warned: AtomicBool,
     /// Ends the maintenance thread when the state is dropped.
-    _maintenance: Option<mpsc::Sender<()>>,
+    maintenance: Option<mpsc::Sender<()>>,
 }
 
 impl State {
@@ -66,8 +66,13 @@ impl State {
             presence: Mutex::new(None),
             evicting: Mutex::new(()),
             warned: AtomicBool::new(false),
-            _maintenance: maintenance,
+            maintenance,
         }
+    }
+
+    /// Whether a thread maintains the cache, which is for one on disk.
+    pub(super) fn is_maintained(&self) -> bool {
+        self.maintenance.is_some()
     }
 
     /// Whether an entry of `bytes` bytes may be made at all.

@@ -1,6 +1,7 @@
 //! The handle of a cache, which services share.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -39,6 +40,11 @@ pub struct CacheStats {
 }
 
 impl Cache {
+    /// Returns the directory of the disk in which entries are kept; `None` in memory.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.state.is_maintained().then_some(&*self.state.layout.root)
+    }
+
     /// Returns the entry for `key` if it is open already. Never waits for a disk.
     pub(crate) fn peek(&self, key: &Key) -> Option<Arc<Entry>> {
         let name = key.name();

@@ -30,7 +30,9 @@ pub(crate) use file::read_full;
 pub use lock::DiskLock;
 pub use memory::MemoryDisk;
 pub use os::{PRIVATE_PREFIX, RealDisk};
-pub(crate) use os::{from_std, is_exhausted, leads_nowhere, name_to_bytes, path_from_bytes};
+pub(crate) use os::{
+    from_std, is_exhausted, leads_nowhere, name_to_bytes, path_from_bytes, real_path,
+};
 pub(crate) use root::RefusedLink;
 pub use root::{DiskRoot, Symlinks};
 pub(crate) use stat::nanos;

@@ -1,6 +1,7 @@
 //! The settings of a service, and their check.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -14,8 +15,9 @@ use crate::error::Error;
 use crate::http::{ContentCoding, MediaTypes, SourcePath};
 use crate::limits::{
     DEFAULT_CACHE, DEFAULT_MEMORY, DEFAULT_PATIENCE, DEFAULT_QUEUE, DEFAULT_REVALIDATE,
-    RESPONSE_SHARE,
+    HIDE_PATIENCE, RESPONSE_SHARE,
 };
+use crate::log::{self, EscapedPath};
 use crate::representations::{Config, Representations};
 use crate::source::Source;
 
@@ -120,10 +122,13 @@ impl Settings {
             rules.not_found = Some(file_path(&path)?);
         }
         let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
+        let cache = self.cache.unwrap_or_else(|| Cache::in_memory(DEFAULT_CACHE));
+        let types = media_types(self.media_types)?;
+        hide_cache(&self.source, &cache);
         let config = Config {
             source: self.source,
-            types: media_types(self.media_types)?,
-            cache: self.cache.unwrap_or_else(|| Cache::in_memory(DEFAULT_CACHE)),
+            types,
+            cache,
             codecs,
             preference: self.preference,
             encode_threads: self.encode_threads.unwrap_or_else(half).max(2),
@@ -139,6 +144,28 @@ impl Settings {
             rules,
             response_cache: ResponseCache::new(self.memory_cache / RESPONSE_SHARE),
         })
+    }
+}
+
+/// Hides the cache's directory from the source. A disk that does not answer is not waited for: nothing
+/// can be read from it either.
+fn hide_cache(source: &Arc<dyn Source>, cache: &Cache) {
+    let Some(directory) = cache.directory().map(Path::to_owned) else { return };
+    let source = Arc::clone(source);
+    let (done, is_done) = mpsc::channel();
+    let hide = move || {
+        if source.hide_directory(&directory) {
+            let directory = EscapedPath(&directory);
+            log::warn!(
+                "the cache's directory {directory} lies in the served one and is hidden, which makes \
+                 every answer slower; keep it elsewhere"
+            );
+        }
+        let _ = done.send(());
+    };
+    match std::thread::Builder::new().name("cc-hide".to_owned()).spawn(hide) {
+        Ok(_) => drop(is_done.recv_timeout(HIDE_PATIENCE)),
+        Err(error) => log::warn!(%error, "cannot start a thread"),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::limits::DIRECTORY_DEPTH;
 ///   [`symlinks`](Self::symlinks)).
 /// - Names that start with a dot are hidden, but for `/.well-known/` (see
 ///   [`dotfiles`](Self::dotfiles)).
+/// - The directory of the service's cache is hidden, if it lies beneath.
 /// - FIFOs, devices and sockets are never opened.
 /// - A file that exists and cannot be read is an error, not a missing one.
 /// - The directory may be replaced as a whole, by `rm -rf dist && build` or by changing a
@@ -43,6 +44,16 @@ pub struct Directory {
     dotfiles: bool,
     symlinks: Symlinks,
     refused: RefusedLinks,
+    hidden: RwLock<Vec<Hidden>>,
+}
+
+/// A directory beneath the root that is not part of the site.
+#[derive(Debug)]
+struct Hidden {
+    /// Its absolute path, as it was named.
+    named: PathBuf,
+    /// The same without symlinks.
+    real: PathBuf,
 }
 
 /// An open root, with its identity when it was opened.
@@ -81,6 +92,7 @@ impl Directory {
             dotfiles: false,
             symlinks: Symlinks::Within,
             refused: RefusedLinks::default(),
+            hidden: RwLock::default(),
         })
     }
 
@@ -129,6 +141,23 @@ impl Directory {
         !self.dotfiles && path.is_hidden()
     }
 
+    /// Whether the file or directory `name` lies in a hidden directory.
+    fn lies_in_hidden(&self, name: &Path) -> bool {
+        let hidden = self.hidden.read().unwrap_or_else(PoisonError::into_inner);
+        if hidden.is_empty() {
+            return false;
+        }
+        let named = self.path.join(name);
+        let real = fs::real_path(&named);
+        let lies_in =
+            |hidden: &Hidden| named.starts_with(&hidden.named) || real.starts_with(&hidden.real);
+        hidden.iter().any(lies_in)
+    }
+
+    fn hides_any(&self) -> bool {
+        !self.hidden.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Returns the root, opened again if its path leads elsewhere by now. If it leads nowhere, the
     /// old one stays: it is empty after an `rm -rf`, and still whole after a `mv`.
     fn root(&self) -> Arc<Root> {
@@ -169,6 +198,9 @@ impl Source for Directory {
         if self.is_hidden(path) {
             return Ok(Found::Nothing);
         }
+        if self.lies_in_hidden(name) {
+            return Ok(Found::Nothing);
+        }
         match self.root().root.open(name, self.symlinks) {
             Ok((Stat { kind: FileKind::Regular, fingerprint }, Some(file))) => {
                 Ok(found(file, fingerprint))
@@ -187,6 +219,10 @@ impl Source for Directory {
         let Some(name) = fs::path_from_bytes(path.as_bytes()) else { return Some(Found::Nothing) };
         if self.is_hidden(path) {
             return Some(Found::Nothing);
+        }
+        // To see where a path leads takes calls that wait.
+        if self.hides_any() {
+            return None;
         }
         let current = Arc::clone(&self.root.read().unwrap_or_else(PoisonError::into_inner));
         let opened = current.root.open_nowait(name, self.symlinks);
@@ -207,6 +243,19 @@ impl Source for Directory {
             // A directory must be opened by `lookup`, too, to see whether it may be read.
             Ok(_) | Err(_) => None,
         }
+    }
+
+    /// Lookups of a directory that hides another one always ask the disk.
+    fn hide_directory(&self, directory: &Path) -> bool {
+        let Ok(named) = std::path::absolute(directory) else { return false };
+        let real = fs::real_path(&named);
+        let lies_within =
+            named.starts_with(&self.path) || real.starts_with(fs::real_path(&self.path));
+        if lies_within {
+            let mut hidden = self.hidden.write().unwrap_or_else(PoisonError::into_inner);
+            hidden.push(Hidden { named, real });
+        }
+        lies_within
     }
 
     /// Descends 64 directories deep at most. A directory that can be reached in several ways,
@@ -261,6 +310,9 @@ impl Walk<'_> {
 
     fn visit(&mut self, path: SourcePath, depth: usize) -> Result<(), Error> {
         let Some(name) = fs::path_from_bytes(path.as_bytes()) else { return Ok(()) };
+        if self.source.lies_in_hidden(name) {
+            return Ok(());
+        }
         match self.root.open(name, self.source.symlinks) {
             Ok((Stat { kind: FileKind::Regular, .. }, _)) => self.paths.push(path),
             Ok((Stat { kind: FileKind::Directory, fingerprint }, _)) => {

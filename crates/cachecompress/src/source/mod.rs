@@ -17,6 +17,7 @@ pub use crate::fs::Symlinks;
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -49,6 +50,15 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// nothing else.
     fn lookup_nowait(&self, _path: &SourcePath) -> Option<Found> {
         None
+    }
+
+    /// Hides the directory in which a service keeps its cache, wherever it is on the disk.
+    /// [`Builder::build`](crate::Builder::build) calls it once, before the first lookup.
+    ///
+    /// Returns whether files of the source may lie beneath `directory`. From then on they are
+    /// [`Found::Nothing`]. `false`, the default, is right for sources that read no directory.
+    fn hide_directory(&self, _directory: &Path) -> bool {
+        false
     }
 
     /// Lists all files, sorted, for warming a cache. [`lookup`](Self::lookup) finds each of them.
@@ -231,6 +241,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn lookup_nowait(&self, path: &SourcePath) -> Option<Found> {
         (**self).lookup_nowait(path)
+    }
+
+    fn hide_directory(&self, directory: &Path) -> bool {
+        (**self).hide_directory(directory)
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

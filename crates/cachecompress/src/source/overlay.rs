@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Found, Source};
@@ -64,6 +65,11 @@ impl Source for Overlay {
             }
         }
         Some(if path.is_root() { Found::Directory } else { Found::Nothing })
+    }
+
+    fn hide_directory(&self, directory: &Path) -> bool {
+        let hides = self.layers.iter().filter(|layer| layer.hide_directory(directory));
+        hides.count() > 0
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

@@ -19,6 +19,7 @@ mod exact {
     mod damage;
     mod edits;
     mod encoders;
+    mod hidden_cache;
     mod links;
     mod response_cache;
     mod stored_damage;

@@ -317,3 +317,18 @@ fn cache_is_readable_by_its_owner_only() {
     let tag = fs::read(server.cache().join("CACHEDIR.TAG")).unwrap();
     assert!(tag.starts_with(b"Signature: 8a477f597d28d172789f06886806bc55"));
 }
+
+/// A cache beneath the root was served to the public.
+#[test]
+fn cache_beneath_the_root_is_hidden_and_told() {
+    let site = Site::with("app.js", &site::text(1, 20_000));
+    let place = site.file("cache");
+    let server = launch(&site).args(&format!("--cache-dir {}", place.display())).start();
+    server.until_hit(&Request::get("/app.js").accept("gzip"));
+    for target in ["/cache/CACHEDIR.TAG", "/cache/", "/cache", "/./cache/CACHEDIR.TAG"] {
+        assert_eq!(server.get(target, "gzip").status(), 404, "{target}");
+    }
+    assert!(place.join("CACHEDIR.TAG").exists());
+    let told = format!("the cache's directory {} lies in the served one", place.display());
+    assert!(server.stderr().contains(&told), "{}", server.stderr());
+}

@@ -57,6 +57,16 @@ fn target_within(root: &Path, named: &Path, path: &Path) -> io::Result<PathBuf> 
     }
 }
 
+/// Returns the absolute `path` without symlinks. The part of it that does not exist stays as it is.
+pub(crate) fn real_path(path: &Path) -> PathBuf {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let existing = path.ancestors().find_map(|above| Some((above, real(above)?)));
+    match existing {
+        Some((above, real)) => real.join(path.strip_prefix(above).unwrap_or(Path::new(""))),
+        None => path.to_owned(),
+    }
+}
+
 /// Refuses a path with a symlink in it.
 pub(super) fn refuse_any(dir: &Dir, path: &Path) -> io::Result<()> {
     for path in prefixes(path) {

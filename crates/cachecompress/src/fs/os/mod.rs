@@ -20,6 +20,6 @@ mod tmpfile;
 
 pub use disk::RealDisk;
 pub(crate) use file::from_std;
-pub(crate) use links::leads_nowhere;
+pub(crate) use links::{leads_nowhere, real_path};
 pub(crate) use platform::{is_exhausted, name_to_bytes, path_from_bytes};
 pub use tmpfile::PRIVATE_PREFIX;
