@@ -116,6 +116,11 @@ pub(crate) const LOG_BYTES: usize = 1 << 20;
 /// The most bytes of a method, target, Referer or User-Agent in the access log, after escaping. A
 /// client may send any of them as long as a request's head, and escaping makes four bytes of one.
 pub(crate) const LOG_FIELD_BYTES: usize = 1024;
+/// Warnings and errors that one line of code sends in [`LOG_WINDOW`]. Further ones are left out, and
+/// counted as lost.
+pub(crate) const LOG_BURST: u32 = 20;
+/// The time after which such messages are told again.
+pub(crate) const LOG_WINDOW: Duration = Duration::from_secs(60);
 /// Bytes that are written to a log at once, without a wait for further lines.
 pub(crate) const LOG_BUFFER_BYTES: usize = 64 << 10;
 /// The longest time that a line of the access log waits in memory.

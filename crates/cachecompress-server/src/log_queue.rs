@@ -81,8 +81,7 @@ impl LogQueue {
         let before = pending.lines.len();
         if before + line.len() > self.0.limits.bytes {
             drop(pending);
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
-            return;
+            return self.lose(1);
         }
         pending.lines.extend_from_slice(line);
         let full = before < LOG_BUFFER_BYTES && pending.lines.len() >= LOG_BUFFER_BYTES;
@@ -90,6 +89,11 @@ impl LogQueue {
         if before == 0 || full {
             self.0.changed.notify_one();
         }
+    }
+
+    /// Counts `lines` as lost.
+    pub(crate) fn lose(&self, lines: u64) {
+        self.0.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
     /// Has the thread open its output anew.
@@ -222,7 +226,7 @@ impl<O: LogOutput> LogWriter<O> {
             self.state.torn = *last != b'\n';
         }
         let lost = rest.iter().filter(|byte| **byte == b'\n').count();
-        self.queue.0.lost.fetch_add(lost as u64, Ordering::Relaxed);
+        self.queue.lose(lost as u64);
         if !std::mem::replace(&mut self.state.failing, true) {
             self.output.tell_failure(error);
         }

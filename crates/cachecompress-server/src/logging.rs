@@ -3,18 +3,23 @@
 //! An event is one line, whatever its fields hold: a client or a file's name may have put control
 //! characters into them. Nothing waits for stderr, which may be a full pipe.
 
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use tracing::callsite::Identifier;
+use tracing::{Event, Level, Metadata};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::field::MakeExt as _;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{FilterExt as _, LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::debug_fn;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt as _};
 
 use crate::cli::LogFormat;
-use crate::limits::LOG_BYTES;
+use crate::limits::{LOG_BURST, LOG_BYTES, LOG_WINDOW};
 use crate::log_queue::{LogOutput, LogQueue, LogThread, QueueLimits};
 use crate::printer::{Escaped, is_harmless};
 
@@ -24,7 +29,7 @@ use crate::printer::{Escaped, is_harmless};
 ///
 /// If there is no stderr, or no thread that writes to it.
 pub(crate) fn start(level: LevelFilter, format: LogFormat) -> io::Result<(LogQueue, LogThread)> {
-    let queue = LogQueue::new(QueueLimits { bytes: LOG_BYTES, delay: std::time::Duration::ZERO });
+    let queue = LogQueue::new(QueueLimits { bytes: LOG_BYTES, delay: Duration::ZERO });
     let output = StderrOutput(Box::new(unbuffered(io::stderr())?));
     let thread = queue.clone().write_to("log", output)?;
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -46,6 +51,7 @@ fn subscriber(
     let theirs = level.min(LevelFilter::ERROR);
     let filter =
         Targets::new().with_default(level).with_target("h2", theirs).with_target("hyper", theirs);
+    let filter = filter.and(KindLimit { kinds: Mutex::default(), queue: queue.clone() });
     let output = tracing_subscriber::fmt::layer();
     let layer = match format {
         LogFormat::Json => {
@@ -61,6 +67,52 @@ fn subscriber(
         }
     };
     tracing_subscriber::registry().with(layer.with_filter(filter))
+}
+
+/// Leaves out warnings and errors of a kind that comes too often: a fault of ours that clients can
+/// repeat shall not fill a disk. Those that are left out count as lost lines.
+struct KindLimit {
+    /// For each line of code that sends messages, those of a minute.
+    kinds: Mutex<HashMap<Identifier, Window>>,
+    queue: LogQueue,
+}
+
+/// The messages of one kind in a minute.
+struct Window {
+    began: Instant,
+    told: u32,
+}
+
+impl KindLimit {
+    fn admits(&self, kind: Identifier, now: Instant) -> bool {
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.entry(kind).or_insert(Window { began: now, told: 0 }).admits(now)
+    }
+}
+
+impl Window {
+    fn admits(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.began) >= LOG_WINDOW {
+            *self = Self { began: now, told: 0 };
+        }
+        self.told = self.told.saturating_add(1);
+        self.told <= LOG_BURST
+    }
+}
+
+impl<S> Filter<S> for KindLimit {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        let kind = event.metadata();
+        if *kind.level() > Level::WARN || self.admits(kind.callsite(), Instant::now()) {
+            return true;
+        }
+        self.queue.lose(1);
+        false
+    }
 }
 
 /// Returns an output without a buffer, so that it is known which lines were written.
@@ -143,7 +195,7 @@ impl LogOutput for StderrOutput {
 
     fn tell_lost(&mut self, lines: u64, failing: bool) -> bool {
         if !failing {
-            tracing::error!(lines, "lines of this log were lost");
+            tracing::error!(lines, "lines of this log were left out");
         }
         !failing
     }
@@ -171,13 +223,18 @@ mod tests {
 
     /// The log of `events` in `format`.
     fn log(format: LogFormat, events: impl FnOnce()) -> String {
-        let limits = QueueLimits { bytes: LOG_BYTES, delay: std::time::Duration::ZERO };
+        log_with(format, |_| events())
+    }
+
+    /// The log of `events`, which are given its queue.
+    fn log_with(format: LogFormat, events: impl FnOnce(&LogQueue)) -> String {
+        let limits = QueueLimits { bytes: LOG_BYTES, delay: Duration::ZERO };
         let (sender, written) = channel();
         let queue = LogQueue::new(limits);
         let thread = queue.clone().write_to("test", Collected(sender)).unwrap();
-        let subscriber = subscriber(LevelFilter::INFO, format, true, queue);
-        tracing::subscriber::with_default(subscriber, events);
-        assert!(thread.close(std::time::Duration::from_secs(60)));
+        let subscriber = subscriber(LevelFilter::INFO, format, true, queue.clone());
+        tracing::subscriber::with_default(subscriber, || events(&queue));
+        assert!(thread.close(Duration::from_secs(60)));
         String::from_utf8(written.iter().collect()).unwrap()
     }
 
@@ -201,6 +258,32 @@ mod tests {
             assert_eq!(own.chars().find(bad), None, "{log:?}");
             assert!(log.contains('é'), "{log}");
         }
+    }
+
+    /// A panic for each request would fill a disk as well as any other error.
+    #[test]
+    fn kind_that_comes_too_often_is_left_out_and_counted() {
+        let mut lost = 0;
+        let log = log_with(LogFormat::Text, |queue| {
+            for number in 0..LOG_BURST + 7 {
+                tracing::error!(number, "repeated");
+                tracing::info!(number, "as often as the operator wishes");
+            }
+            tracing::error!("another kind");
+            lost = queue.lost();
+        });
+        let count = |words: &str| log.matches(words).count();
+        assert_eq!(count("repeated"), LOG_BURST as usize, "{log}");
+        assert_eq!((count("as often as"), count("another kind"), lost), (27, 1, 7), "{log}");
+    }
+
+    #[test]
+    fn kind_is_told_again_in_the_next_minute() {
+        let begun = Instant::now();
+        let mut window = Window { began: begun, told: 0 };
+        assert!((0..LOG_BURST).all(|_| window.admits(begun)));
+        assert!(!window.admits(begun + LOG_WINDOW / 2));
+        assert!(window.admits(begun + LOG_WINDOW));
     }
 
     #[test]

@@ -288,6 +288,12 @@
 //! with the last handle. One more, which keeps the time for all services, stays.
 //! [`ServeCompressed::shutdown`] lets encodes finish first, or gives them up.
 //!
+//! # The log
+//!
+//! Messages go to [`tracing`](https://docs.rs/tracing). They are one line each: control characters in
+//! what comes from outside, such as paths, are escaped. Of warnings and errors that clients could
+//! repeat at will, ten of a kind are told in a minute, and then how many were left out.
+//!
 //! # Unoptimised builds
 //!
 //! Encoders and hashes are slow without optimisation, so in a debug build the first request for a file
