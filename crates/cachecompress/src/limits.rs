@@ -298,10 +298,10 @@ pub(crate) const LINK_TRIES: usize = 4;
 /// The number of symlinks that are told because they are not followed. A tree with more of them is a
 /// matter of configuration, which the first ones tell.
 pub(crate) const REFUSED_LINKS: usize = 1024;
-/// The number of them that are told in one window.
-pub(crate) const REFUSED_LINKS_AT_ONCE: usize = 16;
+/// The number of them that are told in one window, as of other warnings.
+pub(crate) const REFUSED_LINKS_AT_ONCE: usize = LOG_BURST as usize;
 /// The window, in milliseconds.
-pub(crate) const REFUSED_LINKS_WINDOW: u64 = 10_000;
+pub(crate) const REFUSED_LINKS_WINDOW: u64 = 60_000;
 
 // Requests
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::fs::Symlinks;
 use crate::limits::{REFUSED_LINKS, REFUSED_LINKS_AT_ONCE, REFUSED_LINKS_WINDOW};
+use crate::log::{self, EscapedPath};
 
 /// A log of symlinks, which names each path once. Its memory and its rate are bounded.
 #[derive(Debug)]
@@ -41,10 +42,15 @@ impl RefusedLinks {
             return;
         }
         drop(told);
-        // Debug escapes what a terminal would obey.
+        let path = EscapedPath(path);
+        // The limit of `log::warn` would lose paths, which are told once.
         match symlinks {
-            Symlinks::Deny => tracing::warn!(?path, "a symlink is not followed"),
-            _ => tracing::warn!(?path, "a symlink that leads out of the directory is not followed"),
+            Symlinks::Deny => log::event!(warn, %path, "a symlink is not followed"),
+            _ => log::event!(
+                warn,
+                %path,
+                "a symlink that leads out of the directory is not followed"
+            ),
         }
     }
 }

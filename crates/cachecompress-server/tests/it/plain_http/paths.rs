@@ -304,17 +304,21 @@ fn symlinks_follow_their_flag_and_a_refused_one_is_told_once() {
         ("deny", [404, 404, 404, 200], 2),
     ] {
         let launch = launch.clone().args("--revalidate 0s");
-        let server = launch.arg("--symlinks").arg(flag).start();
+        let mut server = launch.arg("--symlinks").arg(flag).start();
         for _ in 0..3 {
             let got = asked.map(|target| server.get(target, "gzip").status());
             assert_eq!(got, statuses, "{flag}");
         }
-        let log = server.stderr();
+        server.stop();
+        let log = eventually("the log's lines", || {
+            let log = server.stderr();
+            (log.matches("is not followed").count() >= told).then_some(log)
+        });
         let lines: Vec<_> = log.lines().filter(|line| line.contains("is not followed")).collect();
         assert_eq!(lines.len(), told, "{flag}: {log}");
         assert!(lines.iter().all(|line| line.contains("WARN")), "{log}");
         assert!(!log.contains('\u{1b}'), "{log:?}");
-        let named = r#"root/out\u{1b}[31m\nx""#;
+        let named = r"root/out\u{1b}[31m\nx";
         assert_eq!(told > 0, log.contains(named), "{log}");
     }
 }
