@@ -57,6 +57,10 @@ pub(crate) const LEAST_SAVING: u64 = 20;
 
 // The catalog
 
+/// The time since 1970 before which a file's modification says nothing: 1990-01-01. Build tools set
+/// constants so that archives are reproducible: Bazel 0, Nix and OSTree 1, zip 1980-01-01, Gradle
+/// 1980-02-01, npm 1985-10-26.
+pub(crate) const FIRST_MODIFIED: Duration = Duration::from_secs(631_152_000);
 /// The number of resources that are kept between requests. It bounds their memory.
 pub(crate) const RESOURCES: usize = 65_536;
 /// The largest buffer of a source that is kept with its resource, in bytes. The source is asked

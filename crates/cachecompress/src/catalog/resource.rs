@@ -13,7 +13,7 @@ use crate::http::{
     Compressibility, Digest, MediaTypes, NamedType, RepresentationTags, SourcePath, Text,
     compressibility,
 };
-use crate::limits::RESOURCE_BYTES;
+use crate::limits::{FIRST_MODIFIED, RESOURCE_BYTES};
 use crate::source::{Content, SourceFile};
 
 /// A file of the source in its state at the last lookup.
@@ -25,7 +25,10 @@ pub(crate) struct Resource {
     pub(crate) state: DigestState,
     /// The tags of its representations; `None` without a digest.
     pub(crate) tags: Option<RepresentationTags>,
+    /// The time of its last modification; `None` if the file has none that says anything.
     pub(crate) last_modified: Option<SystemTime>,
+    /// The latest such time that was told of the path, which other bytes must exceed.
+    told: Option<SystemTime>,
     pub(crate) media_type: HeaderValue,
     pub(crate) compressibility: Compressibility,
     /// The bytes, if the source holds them in memory.
@@ -59,7 +62,8 @@ impl Resource {
     /// [`clock`]) found.
     ///
     /// `replaced` is the resource with other bytes that stood at the path before. If the time of
-    /// modification has not advanced since, Last-Modified is the present time.
+    /// modification has not advanced since, Last-Modified is the present time. A file with a time
+    /// before [`FIRST_MODIFIED`] has none, and nothing stands in for it.
     pub(super) fn new(
         path: &SourcePath,
         (named, text): (NamedType, Text),
@@ -78,18 +82,19 @@ impl Resource {
             DigestState::Unstable | DigestState::Unhashed => None,
         };
         let now = SystemTime::now();
-        let mut last_modified = file.modified.map(|modified| modified.min(now));
-        if let Some(before) = replaced.and_then(|replaced| replaced.last_modified)
-            && last_modified.is_some_and(|modified| modified <= before)
-        {
-            last_modified = Some(now);
-        }
+        let dated = file.modified.filter(|modified| says_anything(*modified));
+        let told_before = replaced.and_then(|replaced| replaced.told);
+        let last_modified = dated.map(|modified| match told_before {
+            Some(before) if modified <= before => now,
+            _ => modified.min(now),
+        });
         Self {
             path: path.clone(),
             len: file.content.len(),
             state,
             tags,
             last_modified,
+            told: last_modified.max(told_before),
             compressibility: compressibility_of(&media_type),
             media_type,
             named,
@@ -120,7 +125,10 @@ impl Resource {
         before: Option<&Self>,
     ) -> Self {
         let (same, other) = match before {
-            Some(before) if before.digest() == Some(digest) => (Some(before), None),
+            // Bytes without a time may have come after others with one.
+            Some(before) if before.digest() == Some(digest) && before.last_modified.is_some() => {
+                (Some(before), None)
+            }
             Some(before) if before.digest().is_some() => (None, Some(before)),
             _ => (None, None),
         };
@@ -128,7 +136,9 @@ impl Resource {
             Self::new(path, media_type, file, DigestState::Known(digest), rested, checked, other);
         if let Some(same) = same {
             // The same bytes under an earlier date keep the later date.
-            resource.last_modified = resource.last_modified.max(same.last_modified);
+            resource.last_modified =
+                resource.last_modified.map(|own| own.max(same.last_modified.unwrap_or(own)));
+            resource.told = resource.last_modified.max(same.told);
         }
         resource
     }
@@ -198,6 +208,12 @@ impl Resource {
     }
 }
 
+/// Whether a time of modification is one, and not a build tool's constant.
+fn says_anything(modified: SystemTime) -> bool {
+    let since_1970 = modified.duration_since(SystemTime::UNIX_EPOCH);
+    since_1970.is_ok_and(|since| since >= FIRST_MODIFIED)
+}
+
 /// Returns the media type of `file` as far as it is known without its bytes: its own, else that of its
 /// name.
 pub(super) fn type_of(types: &MediaTypes, path: &SourcePath, file: &SourceFile) -> NamedType {
@@ -208,4 +224,71 @@ pub(super) fn type_of(types: &MediaTypes, path: &SourcePath, file: &SourceFile) 
 /// Whether files of `media_type` are ever encoded.
 pub(super) fn compressibility_of(media_type: &HeaderValue) -> Compressibility {
     media_type.to_str().map_or(Compressibility::Never, compressibility)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    /// Describes a file of these bytes that replaces `before`.
+    fn resource(bytes: &'static str, modified: SystemTime, before: Option<&Resource>) -> Resource {
+        let file = SourceFile::from_bytes(bytes).modified(modified);
+        let digest = Digest::of(bytes.as_bytes());
+        let (path, media_type) = (SourcePath::root().join("a"), (NamedType::Nameless, Text::Utf8));
+        Resource::with_digest(&path, media_type, &file, digest, true, 0, before)
+    }
+
+    fn last_modified(bytes: &'static str, modified: SystemTime) -> Option<SystemTime> {
+        resource(bytes, modified, None).last_modified
+    }
+
+    /// A client got a 304 by date for another content, and kept files fresh for years.
+    #[test]
+    fn time_of_a_build_tool_is_none() {
+        // Bazel and others, Nix and OSTree, zip, Gradle, npm, and the last second of 1989.
+        for seconds in [0, 1, 315_532_800, 318_211_200, 499_162_500, 631_151_999] {
+            assert_eq!(last_modified("a", at(seconds)), None, "{seconds}");
+        }
+        assert_eq!(last_modified("a", SystemTime::UNIX_EPOCH - Duration::from_secs(DAY)), None);
+        let first = at(631_152_000);
+        assert_eq!(last_modified("a", first), Some(first));
+        let future = SystemTime::now() + Duration::from_secs(DAY);
+        assert!(last_modified("a", future).is_some_and(|modified| modified < future));
+    }
+
+    #[test]
+    fn nothing_stands_in_for_a_time_that_says_nothing() {
+        let dated = resource("a", at(20_000 * DAY), None);
+        let other = resource("b", at(1), Some(&dated));
+        assert_eq!(other.last_modified, None, "other bytes");
+        assert_eq!(resource("a", at(1), Some(&dated)).last_modified, None, "the same bytes");
+        assert_eq!(resource("c", at(1), Some(&other)).last_modified, None);
+    }
+
+    /// A client that has the first bytes and their date must not take it for the date of the third.
+    #[test]
+    fn date_of_a_path_advances_across_a_file_without_one() {
+        let told = at(20_000 * DAY);
+        let dated = resource("a", told, None);
+        let undated = resource("b", at(1), Some(&dated));
+        for bytes in ["b", "c"] {
+            let earlier = resource(bytes, told - Duration::from_secs(DAY), Some(&undated));
+            assert!(earlier.last_modified > Some(told), "{bytes}");
+        }
+        let later = told + Duration::from_secs(5);
+        assert_eq!(resource("c", later, Some(&undated)).last_modified, Some(later));
+    }
+
+    #[test]
+    fn last_modified_of_the_same_bytes_never_goes_back() {
+        let dated = resource("a", at(20_000 * DAY), None);
+        let earlier = resource("a", at(19_000 * DAY), Some(&dated));
+        assert_eq!(earlier.last_modified, dated.last_modified);
+    }
 }

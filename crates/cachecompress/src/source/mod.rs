@@ -102,7 +102,7 @@ pub enum Found {
 pub struct SourceFile {
     /// Its bytes, or the file to read them from.
     pub content: Content,
-    /// The time of its last modification, if that is known.
+    /// The time of its last modification, if that is known. One before 1990 counts as unknown.
     pub modified: Option<SystemTime>,
     /// The SHA-256 of its bytes, if the source knows it. Otherwise it is computed.
     pub digest: Option<Digest>,
@@ -166,6 +166,8 @@ impl SourceFile {
     }
 
     /// Sets the time of its last modification, for `Last-Modified`. Default: unknown.
+    ///
+    /// A time before 1990 counts as unknown: it is a build tool's constant.
     #[must_use]
     pub fn modified(mut self, modified: SystemTime) -> Self {
         self.modified = Some(modified);

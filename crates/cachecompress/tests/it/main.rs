@@ -68,6 +68,7 @@ mod disposable {
 
 /// Promise 7: RFC 9110 without a socket.
 mod plain_http {
+    mod dates;
     mod messages;
     mod negotiation;
     mod ranges;

@@ -405,3 +405,36 @@ fn last_modified_is_never_later_than_date() {
         assert_eq!(modified[..16], date[..16], "{modified} is later than {date}");
     }
 }
+/// A 304 by date was for another content: Nix, zip and others set the same time for every version.
+#[test]
+fn file_with_the_time_of_a_build_tool_has_no_date() {
+    let source = site::text(15, 5_000);
+    let site = Site::with("app.js", &source);
+    let server = start_with(&site, "--revalidate 0s");
+    // Bazel, Nix, zip, Gradle, npm.
+    for (version, seconds) in [0, 1, 315_532_800, 318_211_200, 499_162_500].into_iter().enumerate()
+    {
+        let source = site::text(version as u64, 5_000);
+        site.write("new.js", &source);
+        site.set_modified("new.js", SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        fs::rename(site.file("new.js"), site.file("app.js")).unwrap();
+        for protocol in Protocol::ALL {
+            for (name, value) in [
+                ("x-none", ""),
+                ("if-modified-since", "Thu, 01 Jan 2099 00:00:00 GMT"),
+                ("if-unmodified-since", "Sat, 01 Jan 1972 00:00:00 GMT"),
+                ("if-range", "Thu, 01 Jan 1970 00:00:01 GMT"),
+                ("if-range", "Tue, 01 Jan 1980 00:00:00 GMT"),
+            ] {
+                let mut request = Request::get("/app.js").accept("identity").header(name, value);
+                if name == "if-range" {
+                    request = request.range("bytes=0-9");
+                }
+                let response = server.fetch_over(protocol, &request);
+                assert_is(&response, &source, "identity");
+                assert_eq!(response.header("last-modified"), None, "{seconds}: {name}");
+                assert_eq!(response.etag(), identity_tag(&source));
+            }
+        }
+    }
+}
