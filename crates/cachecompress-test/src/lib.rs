@@ -7,7 +7,8 @@
 //!   and to break, [`gate`] holds threads, [`made`] makes up files, [`FaultDisk`] fails on demand,
 //!   [`PowerDisk`] loses power.
 //! - Suites: [`disk`] and [`source`] hold every implementation of a trait to its promises.
-//! - Both: [`wait`] waits for conditions, [`tools`] finds programs.
+//! - Both: [`wait`] waits for conditions, [`tools`] finds programs, [`multipart`] reads the bodies of
+//!   several ranges.
 
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
@@ -19,6 +20,7 @@ pub mod frames;
 pub mod gate;
 pub mod http2;
 pub mod made;
+pub mod multipart;
 pub mod pack;
 pub mod server;
 pub mod service;

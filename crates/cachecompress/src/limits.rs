@@ -319,6 +319,14 @@ pub(crate) const CODING_NAME: usize = 32;
 /// The number of tags of an `If-Match` or `If-None-Match` that are looked at. Clients send one.
 pub(crate) const ENTITY_TAGS: usize = 64;
 
+/// The number of ranges of a `Range` field that are read; a longer list is ignored. Real clients ask
+/// for some dozens (zsync for 20), and a list takes 24 bytes a range while it is resolved.
+pub(crate) const RANGES_READ: usize = 1024;
+
+/// The number of ranges that one response sends, after those that overlap or touch are joined. With
+/// more, the whole file goes out: each range costs a read and some 120 bytes of framing.
+pub(crate) const RANGES_SENT: usize = 64;
+
 /// The longest entity tag of an application's own, in bytes.
 pub(crate) const OWN_ENTITY_TAG: usize = 256;
 

@@ -106,5 +106,5 @@ fn head_is_answered_from_scratch() {
 
 #[test]
 fn range_is_answered_from_scratch() {
-    at_most(27, allocates("GET", "/small.txt", &[ACCEPT, ("range", "bytes=0-99")], 206));
+    at_most(22, allocates("GET", "/small.txt", &[ACCEPT, ("range", "bytes=0-99")], 206));
 }

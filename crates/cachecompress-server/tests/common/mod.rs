@@ -9,6 +9,7 @@ pub use std::time::{Duration, Instant, SystemTime};
 pub use cachecompress_test::cache_dir;
 pub use cachecompress_test::client::{Connection, End, Framing, Protocol, Request, Response};
 pub use cachecompress_test::decode::{self, CODINGS, identity_tag, tag_digest};
+pub use cachecompress_test::multipart;
 pub use cachecompress_test::server::{Launch, Server};
 pub use cachecompress_test::site::{self, Site};
 pub use cachecompress_test::wait::{PATIENCE, eventually};

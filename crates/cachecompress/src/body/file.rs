@@ -1,7 +1,9 @@
 //! The body of a file whose length is known.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::vec;
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
@@ -15,13 +17,16 @@ use crate::http::{Digest, Hasher};
 use crate::limits::SENDFILE_PIECE;
 use crate::sendfile::{Connection, Mapping};
 
-/// The body of a range of a file.
+/// The body of a range of a file, or of several one after the other.
 #[derive(Debug)]
 pub(crate) struct FileBody {
     chunks: Chunks,
     start: u64,
     at: u64,
     end: u64,
+    /// The ranges that follow, and their bytes.
+    later: vec::IntoIter<Range<u64>>,
+    later_len: u64,
     guard: Option<Box<Guard>>,
     /// The connection and the mapping whose pieces go out unread.
     mapped: Option<(Connection, Arc<Mapping>)>,
@@ -43,8 +48,10 @@ pub(crate) struct Snapshot {
 /// Holds the last chunk back until the file is known to be unchanged.
 struct Guard {
     snapshot: Snapshot,
-    /// The checksum of the bytes sent.
+    /// The checksum of the bytes sent of the current range.
     sent: Xxh3,
+    /// The ranges before it, with their checksums.
+    finished: Vec<(Range<u64>, u128)>,
     /// The last chunk, while the file is read a second time.
     held: Option<(Bytes, Rereading)>,
 }
@@ -52,8 +59,15 @@ struct Guard {
 /// A second reading of the file, which must find the same bytes.
 struct Rereading {
     at: u64,
-    end: u64,
-    sent: Xxh3,
+    /// The length of the file when its body began.
+    len: u64,
+    /// The ranges that were sent, with their checksums, in the order of the file.
+    sent: Vec<(Range<u64>, u128)>,
+    /// The number of ranges that were found to be the same.
+    same: usize,
+    /// The checksum of the next range.
+    found: Xxh3,
+    is_other: bool,
     /// The digest of the file from its beginning, if the validator names one.
     digest: Option<Hasher>,
 }
@@ -66,12 +80,30 @@ impl FileBody {
     /// it leaves if a second reading finds the same bytes, and the digest names them. A file that
     /// only grows (a log) passes the second reading.
     pub(crate) fn new(chunks: Chunks, at: u64, len: u64, snapshot: Option<Snapshot>) -> Self {
-        let guard = |snapshot| Box::new(Guard { snapshot, sent: Xxh3::new(), held: None });
+        Self::of_ranges(chunks, at..at + len, Vec::new(), snapshot)
+    }
+
+    /// Creates the body of the range `first` and of `later` ones. They share no byte; their order is
+    /// any. No chunk has bytes of two ranges.
+    ///
+    /// A `snapshot` vouches for all of them, at the end of the last.
+    pub(super) fn of_ranges(
+        chunks: Chunks,
+        first: Range<u64>,
+        later: Vec<Range<u64>>,
+        snapshot: Option<Snapshot>,
+    ) -> Self {
+        let guard = |snapshot| {
+            let (sent, finished) = (Xxh3::new(), Vec::new());
+            Box::new(Guard { snapshot, sent, finished, held: None })
+        };
         Self {
             chunks,
-            start: at,
-            at,
-            end: at + len,
+            start: first.start,
+            at: first.start,
+            end: first.end,
+            later_len: later.iter().map(|range| range.end - range.start).sum(),
+            later: later.into_iter(),
             guard: snapshot.map(guard),
             mapped: None,
             others_first: false,
@@ -86,7 +118,7 @@ impl FileBody {
     }
 
     pub(crate) fn remaining(&self) -> u64 {
-        self.end - self.at
+        self.end - self.at + self.later_len
     }
 
     pub(crate) fn poll_chunk(
@@ -98,10 +130,25 @@ impl FileBody {
         }
         let chunk = ready!(self.poll_guarded(cx));
         match &chunk {
-            Ok(chunk) => self.at += chunk.len() as u64,
+            Ok(chunk) => {
+                self.at += chunk.len() as u64;
+                if self.at == self.end {
+                    self.begin_next_range();
+                }
+            }
             Err(_) => self.failed = true,
         }
         Poll::Ready(Some(chunk))
+    }
+
+    fn begin_next_range(&mut self) {
+        let Some(next) = self.later.next() else { return };
+        if let Some(guard) = &mut self.guard {
+            let sent = std::mem::replace(&mut guard.sent, Xxh3::new());
+            guard.finished.push((self.start..self.end, sent.digest128()));
+        }
+        self.later_len -= next.end - next.start;
+        (self.start, self.at, self.end) = (next.start, next.start, next.end);
     }
 
     fn poll_guarded(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Error>> {
@@ -122,28 +169,26 @@ impl FileBody {
             return Poll::Ready(Ok(chunk.bytes));
         };
         if guard.held.is_none() {
-            let chunk = ready!(self.chunks.poll_read(cx, self.at, self.end - self.at, true))?;
+            let is_last = self.later_len == 0;
+            let chunk = ready!(self.chunks.poll_read(cx, self.at, self.end - self.at, is_last))?;
             guard.sent.update(&chunk.bytes);
             let Some(after) = chunk.after else { return Poll::Ready(Ok(chunk.bytes)) };
-            let Snapshot { fingerprint, vouches, digest } = guard.snapshot;
+            let Snapshot { fingerprint, vouches, .. } = guard.snapshot;
             if after == fingerprint && vouches {
                 return Poll::Ready(Ok(chunk.bytes));
             }
             if after.size < fingerprint.size {
                 return Poll::Ready(Err(changed()));
             }
-            let (at, end) = match digest {
-                Some(_) => (0, fingerprint.size),
-                None => (self.start, self.end),
-            };
-            let again =
-                Rereading { at, end, sent: Xxh3::new(), digest: digest.map(|_| Hasher::new()) };
+            let again = guard.reread(self.start..self.end);
             guard.held = Some((chunk.bytes, again));
         }
         let Some((_, again)) = &mut guard.held else { return Poll::Pending };
-        if again.at < again.end {
-            let chunk = ready!(self.chunks.poll_read(cx, again.at, again.end - again.at, false))?;
-            again.take(&chunk.bytes, self.start..self.end);
+        let wanted = again.wanted();
+        if !wanted.is_empty() {
+            let len = wanted.end - wanted.start;
+            let chunk = ready!(self.chunks.poll_read(cx, wanted.start, len, false))?;
+            again.take(wanted.start, &chunk.bytes);
             // It reads one chunk at a time, so that other tasks of this thread get their turn.
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -153,24 +198,61 @@ impl FileBody {
 }
 
 impl Rereading {
-    fn take(&mut self, bytes: &[u8], sent: std::ops::Range<u64>) {
+    /// Returns the bytes that are still to be read: all of the file for its digest, else those of
+    /// the ranges.
+    fn wanted(&self) -> Range<u64> {
+        if self.digest.is_some() {
+            return self.at..self.len;
+        }
+        match self.sent.get(self.same).filter(|_| !self.is_other) {
+            Some((range, _)) => self.at.max(range.start)..range.end,
+            None => self.at..self.at,
+        }
+    }
+
+    fn take(&mut self, at: u64, bytes: &[u8]) {
         if let Some(digest) = &mut self.digest {
             digest.update(bytes);
         }
-        let within = |at: u64| {
-            let at = at.saturating_sub(self.at);
-            usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len())
+        self.at = at + bytes.len() as u64;
+        let within = |offset: u64| {
+            let offset = offset.saturating_sub(at);
+            usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len())
         };
-        self.sent.update(&bytes[within(sent.start)..within(sent.end)]);
-        self.at += bytes.len() as u64;
+        while let Some((range, sent)) = self.sent.get(self.same).filter(|_| !self.is_other) {
+            self.found.update(&bytes[within(range.start)..within(range.end)]);
+            if self.at < range.end {
+                break;
+            }
+            self.is_other = self.found.digest128() != *sent;
+            self.found = Xxh3::new();
+            self.same += 1;
+        }
     }
 }
 
 impl Guard {
+    /// Begins the second reading, after the last range, which is `last`.
+    fn reread(&mut self, last: Range<u64>) -> Rereading {
+        let mut sent = std::mem::take(&mut self.finished);
+        sent.push((last, self.sent.digest128()));
+        sent.sort_unstable_by_key(|(range, _)| range.start);
+        Rereading {
+            at: 0,
+            len: self.snapshot.fingerprint.size,
+            sent,
+            same: 0,
+            found: Xxh3::new(),
+            is_other: false,
+            digest: self.snapshot.digest.map(|_| Hasher::new()),
+        }
+    }
+
     /// Returns the last chunk, if the second reading found the same bytes.
     fn release(&mut self) -> Result<Bytes, Error> {
         let (chunk, again) = self.held.take().ok_or_else(changed)?;
-        let is_same = again.sent.digest128() == self.sent.digest128()
+        let is_same = !again.is_other
+            && again.same == again.sent.len()
             && again.digest.map(Hasher::finish) == self.snapshot.digest;
         if is_same { Ok(chunk) } else { Err(changed()) }
     }
@@ -197,10 +279,9 @@ mod tests {
         (0..LEN).map(|at| (at / 7 % 251) as u8).collect()
     }
 
-    /// Reads the `len` bytes at `at`, and applies `change` to the file after the first chunk.
+    /// Reads `ranges`, and applies `change` to the file after the first chunk.
     fn read(
-        at: u64,
-        len: u64,
+        ranges: &[Range<u64>],
         (vouches, named): (bool, bool),
         change: &dyn Fn(&dyn DiskFile),
     ) -> Result<Vec<u8>, Error> {
@@ -212,22 +293,27 @@ mod tests {
         let digest = named.then(|| Digest::of(&content()));
         let threads = ThreadPool::new("test", Limits { threads: 2, spare: 0, queue: 16 });
         let snapshot = Snapshot { fingerprint, vouches, digest };
-        let mut body =
-            FileBody::new(Chunks::new(Arc::clone(&file), threads), at, len, Some(snapshot));
+        let chunks = Chunks::new(Arc::clone(&file), threads);
+        let (first, later) = (ranges[0].clone(), ranges[1..].to_vec());
+        let mut body = FileBody::of_ranges(chunks, first, later, Some(snapshot));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut sent = Vec::new();
+            let len: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+            assert_eq!(body.remaining(), len);
             while let Some(chunk) = std::future::poll_fn(|cx| body.poll_chunk(cx)).await {
                 if sent.is_empty() {
                     change(&*file);
                 }
                 sent.extend_from_slice(&chunk?);
+                assert_eq!(body.remaining(), len - sent.len() as u64);
             }
             Ok(sent)
         })
     }
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "a case is a list of ranges")]
     fn body_aborts_when_the_file_changed_and_not_when_it_grew() {
         let append = |file: &dyn DiskFile| file.write_all_at(b"more", LEN).unwrap();
         let overwrite_sent = |file: &dyn DiskFile| {
@@ -245,11 +331,22 @@ mod tests {
         };
         let mut now = content();
         now[LEN as usize - 9..][..5].copy_from_slice(b"other");
-        for (at, len) in [(0, LEN), (40, LEN - 40), (1, LEN - 2)] {
-            let part = |bytes: &[u8]| bytes[at as usize..(at + len) as usize].to_vec();
+        let cases: [&[Range<u64>]; 6] = [
+            &[0..LEN],
+            &[40..LEN],
+            &[1..LEN - 1],
+            &[40..1000, 150_000..LEN],
+            &[0..100_000, 190_000..LEN, 120_000..130_000],
+            &[50..51, 190_000..LEN, 49..50, 100_000..100_010, 0..1],
+        ];
+        for ranges in cases {
+            let part = |bytes: &[u8]| {
+                let slice = |range: &Range<u64>| &bytes[range.start as usize..range.end as usize];
+                ranges.iter().map(slice).collect::<Vec<_>>().concat()
+            };
             for vouches in [false, true] {
                 for named in [false, true] {
-                    let read = |change| read(at, len, (vouches, named), change).ok();
+                    let read = |change| read(ranges, (vouches, named), change).ok();
                     assert_eq!(read(&|_: &dyn DiskFile| {}), Some(part(&content())));
                     assert_eq!(read(&append), Some(part(&content())), "a log grows");
                     assert_eq!(read(&overwrite_sent), None);

@@ -3,6 +3,7 @@
 mod chunks;
 mod file;
 mod growing;
+mod multipart;
 mod product;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use http_body::{Frame, SizeHint};
 pub(crate) use chunks::Chunks;
 pub(crate) use file::{FileBody, Snapshot};
 pub(crate) use growing::GrowingBody;
+pub(crate) use multipart::MultipartBody;
 pub(crate) use product::{Product, Production};
 
 use crate::error::{Error, ErrorKind};
@@ -55,6 +57,7 @@ enum BodyContent {
     Bytes(Bytes),
     File(FileBody),
     Growing(GrowingBody),
+    Multipart(Box<MultipartBody>),
     Foreign(Foreign),
     /// No bytes, in place of a body of unknown length.
     Unsized,
@@ -131,6 +134,10 @@ impl Body {
         BodyContent::Growing(growing).into()
     }
 
+    pub(crate) fn multipart(multipart: MultipartBody) -> Self {
+        BodyContent::Multipart(Box::new(multipart)).into()
+    }
+
     /// Wraps the body of a fallback.
     pub(crate) fn foreign<B>(body: B) -> Self
     where
@@ -155,6 +162,9 @@ impl Body {
             }
             BodyContent::Growing(growing) => {
                 growing.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+            }
+            BodyContent::Multipart(multipart) => {
+                multipart.poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
             }
             BodyContent::Unsized => Poll::Ready(None),
             BodyContent::Foreign(foreign) => foreign.as_mut().poll_frame(cx).map_err(|error| {
@@ -195,6 +205,7 @@ impl http_body::Body for Body {
             BodyContent::Bytes(bytes) => bytes.is_empty(),
             BodyContent::File(file) => file.remaining() == 0,
             BodyContent::Growing(growing) => growing.is_end(),
+            BodyContent::Multipart(multipart) => multipart.remaining() == 0,
             BodyContent::Unsized => true,
             BodyContent::Foreign(foreign) => foreign.is_end_stream(),
         }
@@ -204,6 +215,7 @@ impl http_body::Body for Body {
         match &self.content {
             BodyContent::Bytes(bytes) => SizeHint::with_exact(bytes.len() as u64),
             BodyContent::File(file) => SizeHint::with_exact(file.remaining()),
+            BodyContent::Multipart(multipart) => SizeHint::with_exact(multipart.remaining()),
             BodyContent::Growing(_) | BodyContent::Unsized => SizeHint::default(),
             BodyContent::Foreign(foreign) => foreign.size_hint(),
         }
@@ -222,6 +234,7 @@ impl fmt::Debug for Body {
             BodyContent::Bytes(_) => "bytes",
             BodyContent::File(_) => "file",
             BodyContent::Growing(_) => "growing",
+            BodyContent::Multipart(_) => "multipart",
             BodyContent::Foreign(_) => "foreign",
             BodyContent::Unsized => "unsized",
         };

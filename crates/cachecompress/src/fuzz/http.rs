@@ -11,9 +11,10 @@ use http::header::{
 
 use crate::http::{
     AcceptEncoding, ByteRange, ContentCoding, Digest, EncoderId, Evaluation, IfRange, NamedCoding,
-    PathError, Preconditions, RangeHeader, RangeSpec, RepresentationTags, RequestPath, SourcePath,
-    Validators, content_range, http_date, parse_range,
+    PathError, Preconditions, RangeSpec, Ranges, RepresentationTags, RequestPath, SourcePath,
+    Validators, content_range, http_date, join_ranges, parse_range,
 };
+use crate::limits::RANGES_READ;
 
 /// The codings of the models, in the order of a server that has them all.
 pub(crate) const CODINGS: [ContentCoding; 4] =
@@ -104,29 +105,26 @@ pub fn range(input: &[u8]) {
     let parsed = parse_range(&headers);
     let lines: Vec<_> = headers.get_all("range").iter().collect();
     let expected = match lines.as_slice() {
-        [line] => only_range(line.as_bytes()),
+        [line] => listed_ranges(line.as_bytes()),
         _ => None,
     };
-    assert_eq!(parsed, expected.map_or(RangeHeader::None, RangeHeader::One));
-    if let RangeHeader::One(spec) = parsed {
-        let resolved = spec.resolve(len);
-        if let Some(ByteRange { first, last }) = resolved {
-            assert!(first <= last && last < len, "{first}-{last} of {len}");
-            let line = content_range(ByteRange { first, last }, len);
-            assert_eq!(line.as_bytes(), format!("bytes {first}-{last}/{len}").as_bytes());
+    let parsed = parsed.map(|ranges| match ranges {
+        Ranges::One(spec) => vec![spec],
+        Ranges::Several(specs) => {
+            assert!(specs.len() > 1, "one range is no list");
+            specs
         }
-        if len <= 256 {
-            let meant = |at: &u64| match spec {
-                RangeSpec::Int { first, last } => {
-                    *at >= first && last.is_none_or(|last| *at <= last)
-                }
-                RangeSpec::Suffix(suffix) => u128::from(*at) + u128::from(suffix) >= len.into(),
-            };
-            let bytes: Vec<u64> = (0..len).filter(meant).collect();
-            assert_eq!(resolved.map(|range| range.first), bytes.first().copied());
-            assert_eq!(resolved.map(|range| range.last), bytes.last().copied());
-            assert_eq!(resolved.map_or(0, ByteRange::len), bytes.len() as u64);
-        }
+    });
+    assert_eq!(parsed, expected);
+    let specs = parsed.unwrap_or_default();
+    let joined = join_ranges(&specs, len);
+    for ByteRange { first, last } in &joined {
+        assert!(first <= last && *last < len, "{first}-{last} of {len}");
+        let line = content_range(ByteRange { first: *first, last: *last }, len);
+        assert_eq!(line.as_bytes(), format!("bytes {first}-{last}/{len}").as_bytes());
+    }
+    if len <= 256 {
+        assert_eq!(joined, runs(&specs, len));
     }
     let if_range = IfRange::from_headers(&headers);
     let lines = headers.get_all("if-range").iter().count();
@@ -134,8 +132,28 @@ pub fn range(input: &[u8]) {
     assert!(lines < 2 || if_range == IfRange::Invalid, "several lines of If-Range count as one");
 }
 
-/// Returns the one range that `line` lists, by the words of RFC 9110 §14.1.1.
-fn only_range(line: &[u8]) -> Option<RangeSpec> {
+/// Joins ranges by asking of each byte whether it is meant.
+pub(crate) fn runs(specs: &[RangeSpec], len: u64) -> Vec<ByteRange> {
+    let has = |spec: &RangeSpec, at: u64| match spec {
+        RangeSpec::Int { first, last } => at >= *first && last.is_none_or(|last| at <= last),
+        RangeSpec::Suffix(suffix) => u128::from(at) + u128::from(*suffix) >= len.into(),
+    };
+    let is_meant = |at: u64| specs.iter().any(|spec| has(spec, at));
+    let mut runs: Vec<ByteRange> = Vec::new();
+    for spec in specs {
+        let Some(inside) = (0..len).find(|at| has(spec, *at)) else { continue };
+        let first = (0..=inside).rev().take_while(|at| is_meant(*at)).last().unwrap_or(inside);
+        let last = (inside..len).take_while(|at| is_meant(*at)).last().unwrap_or(inside);
+        let run = ByteRange { first, last };
+        if !runs.contains(&run) {
+            runs.push(run);
+        }
+    }
+    runs
+}
+
+/// Returns the ranges that `line` lists, by the words of RFC 9110 §14.1.1.
+fn listed_ranges(line: &[u8]) -> Option<Vec<RangeSpec>> {
     let text: String = line.iter().map(|byte| char::from(*byte)).collect();
     let blank = |c: char| c == ' ' || c == '\t';
     let text = text.trim_matches(blank);
@@ -145,8 +163,14 @@ fn only_range(line: &[u8]) -> Option<RangeSpec> {
         .map(|spec| spec.trim_matches(blank))
         .filter(|spec| !spec.is_empty())
         .collect();
-    let [spec] = listed.as_slice() else { return None };
-    let (first, last) = spec.split_once('-').filter(|_| unit.eq_ignore_ascii_case("bytes"))?;
+    if !unit.eq_ignore_ascii_case("bytes") || listed.is_empty() || listed.len() > RANGES_READ {
+        return None;
+    }
+    listed.into_iter().map(listed_range).collect()
+}
+
+fn listed_range(spec: &str) -> Option<RangeSpec> {
+    let (first, last) = spec.split_once('-')?;
     let number = |digits: &str| -> Option<u64> {
         let all = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
         all.then(|| digits.parse().unwrap_or(u64::MAX))

@@ -7,10 +7,11 @@ use http::header::{IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 use crate::fuzz::http::{
-    Conditions, Content, Date, Tag, accept_line, best_first, id, modified, weight_of,
+    Conditions, Content, Date, Tag, accept_line, best_first, id, modified, runs, weight_of,
 };
-use crate::http::{ByteRange, ContentCoding, Evaluation, NamedCoding, RangeSpec};
-use crate::representations::{Availability, Candidates, Selection};
+use crate::http::{ByteRange, ContentCoding, Evaluation, NamedCoding, RangeSpec, Ranges};
+use crate::limits::RANGES_SENT;
+use crate::representations::{Availability, Candidates, RangeOf, Selection};
 use crate::service::plan::{Facts, Head, Intent, Plan, fulfil, intend};
 
 /// Checks the plan of a whole request against a naive reading of RFC 9110.
@@ -33,10 +34,10 @@ struct Request {
     members: Vec<(String, u16)>,
     negotiable: bool,
     small: bool,
-    /// The range, if its field counts.
-    range: Option<RangeSpec>,
+    /// The ranges, if their field counts.
+    ranges: Option<Ranges>,
     if_range: IfRange,
-    len: Option<u64>,
+    len: u64,
 }
 
 #[derive(Debug)]
@@ -62,7 +63,12 @@ impl Request {
         });
         let conditions = Conditions::arbitrary(choices)?;
         conditions.write(&mut headers);
-        let range = any_range(choices, &mut headers)?;
+        let len = if choices.ratio(1, 2)? {
+            choices.int_in_range(0..=4096)?
+        } else {
+            choices.arbitrary()?
+        };
+        let ranges = any_ranges(choices, &mut headers)?;
         let if_range = match choices.int_in_range(0..=5)? {
             0 => IfRange::Date(*choices.choose(&[Date::Before, Date::Equal, Date::Malformed])?),
             1..=3 => IfRange::Tag(Tag::arbitrary(choices)?),
@@ -83,9 +89,9 @@ impl Request {
             members,
             negotiable,
             small: choices.ratio(1, 4)?,
-            range,
+            ranges,
             if_range,
-            len: choices.arbitrary()?,
+            len,
         })
     }
 
@@ -137,62 +143,56 @@ impl Request {
     }
 
     fn check_selection(&self, selection: &Selection, negotiated: (Vec<ContentCoding>, bool)) {
-        let Selection { candidates, range, whole } = selection;
-        let whole = whole.as_ref().unwrap_or(candidates);
+        let Selection { candidates, range } = selection;
         let (codings, identity) = match self.conditions.pinned(&self.content) {
             Some(named) => alone(&named),
             None => negotiated,
         };
-        assert_eq!((&whole.codings, whole.identity), (&codings, identity), "{self:?}");
         let all = if self.version == Version::HTTP_10 {
             Availability::Whole
         } else {
             Availability::Begun
         };
-        assert_eq!(whole.availability, all);
+        assert_eq!(candidates.availability, all);
         self.may_send(candidates);
-        self.may_send(whole);
 
-        let ranged = self.range.filter(|_| self.method == Method::GET);
-        let of_range = ranged.and_then(|_| self.of_range(codings, identity));
-        assert_eq!(*range, of_range.as_ref().and(ranged), "{self:?}");
-        match of_range {
-            Some((codings, identity)) => {
-                assert_eq!(
-                    (&candidates.codings, candidates.identity),
-                    (&codings, identity),
-                    "{self:?}"
-                );
-                assert_eq!(
-                    candidates.availability,
-                    Availability::Stored,
-                    "a range starts no encode"
-                );
+        let ranges = self.ranges.clone().filter(|_| self.method == Method::GET);
+        let of_range = self.of_range(identity, &codings).zip(ranges);
+        let expected = of_range.and_then(|(coding, ranges)| match (coding, ranges) {
+            (coding, ranges) if coding.is_identity() => Some(RangeOf::Identity(ranges)),
+            (coding, Ranges::One(spec)) => Some(RangeOf::Coded(coding, spec)),
+            (_, Ranges::Several(_)) => None,
+        });
+        assert_eq!(*range, expected, "{self:?}");
+        let (codings, identity) = match range {
+            Some(RangeOf::Identity(_)) => (Vec::new(), true),
+            Some(RangeOf::Coded(coding, _)) => {
+                assert!(self.content.accepts(coding), "{coding} was refused: {self:?}");
+                (codings, identity)
             }
-            None => {
-                assert_eq!((&candidates.codings, candidates.availability), (&whole.codings, all));
-            }
-        }
-        self.check_plan(*range);
+            None => (codings, identity),
+        };
+        assert_eq!((&candidates.codings, candidates.identity), (&codings, identity), "{self:?}");
+        self.check_plan(range.as_ref());
     }
 
-    /// Returns the codings that a range applies to, and whether it applies to identity; `None` if
-    /// the range does not count (RFC 9110 §13.1.5).
-    fn of_range(
-        &self,
-        codings: Vec<ContentCoding>,
-        identity: bool,
-    ) -> Option<(Vec<ContentCoding>, bool)> {
+    /// Returns the coding of the representation that a range is of; `None` if the range does not
+    /// count (RFC 9110 §13.1.5). Nothing that was stored before has a say.
+    fn of_range(&self, identity: bool, codings: &[ContentCoding]) -> Option<ContentCoding> {
+        let pinned = self.conditions.pinned(&self.content);
         match &self.if_range {
-            IfRange::Absent => Some((codings, identity)),
+            IfRange::Absent if pinned.is_some() => {
+                codings.first().cloned().or(Some(ContentCoding::IDENTITY))
+            }
+            IfRange::Absent => identity.then_some(ContentCoding::IDENTITY),
             IfRange::Tag(tag) => {
                 let (named, strong) = self.content.named(tag)?;
-                let pinned = self.conditions.pinned(&self.content);
-                (strong && pinned.is_none_or(|pinned| pinned == named)).then(|| alone(&named))
+                let is_meant = strong && pinned.is_none_or(|pinned| pinned == named);
+                is_meant.then_some(named.coding)
             }
             IfRange::Date(date) => {
                 let holds = *date == Date::Equal && self.content.modified.is_some() && identity;
-                holds.then(|| (Vec::new(), true))
+                holds.then_some(ContentCoding::IDENTITY)
             }
         }
     }
@@ -207,21 +207,41 @@ impl Request {
         assert!(!candidates.identity || accepts_identity, "identity was refused: {self:?}");
     }
 
-    fn check_plan(&self, range: Option<RangeSpec>) {
-        match (fulfil(range, self.len), range, self.len) {
-            (Plan::Full, None, _) | (Plan::Full, Some(_), None) => {}
-            (Plan::Partial(ByteRange { first, last }, of), Some(_), Some(len)) => {
+    fn check_plan(&self, range: Option<&RangeOf>) {
+        let len = self.len;
+        let framing = || ("boundary".to_owned(), HeaderValue::from_static("text/plain"));
+        let plan = fulfil(range, len, framing);
+        let specs = match range {
+            None => return assert_eq!(plan, Plan::Full),
+            Some(RangeOf::Coded(_, spec) | RangeOf::Identity(Ranges::One(spec))) => vec![*spec],
+            Some(RangeOf::Identity(Ranges::Several(specs))) => specs.clone(),
+        };
+        let small = (len <= 4096).then(|| runs(&specs, len));
+        match plan {
+            Plan::Full => {
+                assert!(specs.len() > 1, "a single range is sent: {self:?}");
+                let few = small.filter(|runs| runs.len() <= RANGES_SENT);
+                let sum = few.map_or(len, |runs| runs.iter().map(|run| run.len() + 100).sum());
+                assert!(sum >= len, "the ranges are shorter than the whole: {self:?}");
+            }
+            Plan::Partial(range @ ByteRange { first, last }, of) => {
                 assert!(of == len && first <= last && last < len, "{self:?}");
+                assert!(small.is_none_or(|runs| runs == [range]), "{self:?}");
             }
-            (Plan::RangeNotSatisfiable(of), Some(spec), Some(len)) => {
+            Plan::Several(multipart) => {
+                assert!(multipart.len() <= len, "the whole is shorter: {self:?}");
+                let parts: Vec<_> = multipart.parts().iter().map(|(_, range)| *range).collect();
+                assert!((2..=RANGES_SENT).contains(&parts.len()), "{self:?}");
+                assert!(small.is_none_or(|runs| runs == parts), "{self:?}");
+            }
+            Plan::RangeNotSatisfiable(of) => {
                 assert_eq!(of, len);
-                let empty = match spec {
-                    RangeSpec::Int { first, .. } => first >= len,
-                    RangeSpec::Suffix(suffix) => suffix == 0 || len == 0,
+                let is_empty = |spec: &RangeSpec| match spec {
+                    RangeSpec::Int { first, .. } => *first >= len,
+                    RangeSpec::Suffix(suffix) => *suffix == 0 || len == 0,
                 };
-                assert!(empty, "{spec:?} of {len} is a range");
+                assert!(specs.iter().all(is_empty), "{specs:?} of {len} has a range");
             }
-            (plan, ..) => panic!("{plan:?}: {self:?}"),
         }
     }
 }
@@ -233,19 +253,34 @@ fn alone(named: &NamedCoding) -> (Vec<ContentCoding>, bool) {
     }
 }
 
-fn any_range(choices: &mut Unstructured<'_>, headers: &mut HeaderMap) -> Result<Option<RangeSpec>> {
-    let (first, length): (u64, u64) = (choices.arbitrary()?, choices.arbitrary()?);
-    let last = first.saturating_add(length);
-    let (line, spec) = match choices.int_in_range(0..=7)? {
-        0 | 1 => (format!("bytes={first}-"), Some(RangeSpec::Int { first, last: None })),
-        2 | 3 => {
-            (format!("bytes={first}-{last}"), Some(RangeSpec::Int { first, last: Some(last) }))
-        }
-        4 => (format!("bytes=-{length}"), Some(RangeSpec::Suffix(length))),
-        5 => (format!("bytes=0-1, {first}-{last}"), None),
-        6 => (format!("lines={first}-{last}"), None),
-        _ => return Ok(None),
+fn any_ranges(choices: &mut Unstructured<'_>, headers: &mut HeaderMap) -> Result<Option<Ranges>> {
+    let count = match choices.int_in_range(0..=3)? {
+        0 => return Ok(None),
+        1 | 2 => 1,
+        _ => choices.int_in_range(2..=70)?,
     };
+    let mut specs = Vec::new();
+    let mut members = Vec::new();
+    for _ in 0..count {
+        let (first, length): (u64, u64) = match choices.ratio(1, 4)? {
+            true => (choices.arbitrary()?, choices.arbitrary()?),
+            false => (choices.int_in_range(0..=4096)?, choices.int_in_range(0..=40)?),
+        };
+        let last = first.saturating_add(length);
+        let (member, spec) = match choices.int_in_range(0..=7)? {
+            0 => (format!("{first}-"), RangeSpec::Int { first, last: None }),
+            1 => (format!("-{length}"), RangeSpec::Suffix(length)),
+            _ => (format!("{first}-{last}"), RangeSpec::Int { first, last: Some(last) }),
+        };
+        members.push(member);
+        specs.push(spec);
+    }
+    let unit = if choices.ratio(1, 8)? { "lines" } else { "bytes" };
+    let line = format!("{unit}={}", members.join(", "));
     headers.extend(HeaderValue::from_str(&line).ok().map(|line| (RANGE, line)));
-    Ok(spec)
+    Ok(match (unit, specs.as_slice()) {
+        ("lines", _) => None,
+        (_, [spec]) => Some(Ranges::One(*spec)),
+        _ => Some(Ranges::Several(specs)),
+    })
 }

@@ -38,7 +38,7 @@ pub enum Detail {
     Large,
     /// Another process is encoding the representation.
     Locked,
-    /// The request asks for a range, and the coded representation is not complete.
+    /// The request asks for a range, which is one of identity unless a validator names a coding.
     Range,
     /// The request has HTTP/1.0, which cannot tell the end of a body of unknown length from an
     /// abort.

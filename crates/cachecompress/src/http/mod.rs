@@ -12,6 +12,7 @@ mod coding;
 mod digest;
 mod field;
 mod media_type;
+mod multipart;
 mod path;
 mod preconditions;
 mod range;
@@ -27,11 +28,12 @@ pub(crate) use digest::Hasher;
 pub(crate) use media_type::{
     Compressibility, MediaTypes, NamedType, compressibility, of_extension,
 };
+pub(crate) use multipart::Multipart;
 pub use path::SourcePath;
 pub(crate) use path::{PathError, RequestPath};
 pub(crate) use preconditions::{Evaluation, IfRange, Preconditions, Validators, http_date};
 pub(crate) use range::{
-    ByteRange, RangeHeader, RangeSpec, content_range, parse_range, unsatisfied_range,
+    ByteRange, RangeSpec, Ranges, content_range, join_ranges, parse_range, unsatisfied_range,
 };
 pub(crate) use text::{Question, Text, TextCheck, look};
 pub(crate) use validator::{EntityTag, EntityTagList, NamedCoding, RepresentationTags};

@@ -3,6 +3,7 @@
 use http::header::{HeaderMap, HeaderValue, RANGE};
 
 use super::field::{Line, single, trim_ows};
+use crate::limits::RANGES_READ;
 
 /// A range as the client asked for it, before the representation's length is known
 /// (RFC 9110 §14.1.2).
@@ -28,15 +29,13 @@ pub(crate) struct ByteRange {
     pub last: u64,
 }
 
-/// A request's `Range` field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RangeHeader {
-    /// No range that is served: the field is absent, repeated or malformed, has another unit, or
-    /// lists several ranges. The answer is the whole representation, which RFC 9110 §14.2 always
-    /// allows.
-    None,
+/// The ranges of a request's `Range` field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ranges {
     /// A single range.
     One(RangeSpec),
+    /// Two ranges or more, at most [`RANGES_READ`].
+    Several(Vec<RangeSpec>),
 }
 
 impl RangeSpec {
@@ -68,14 +67,39 @@ impl ByteRange {
 
 /// Parses a request's `Range` field (RFC 9110 §14.2).
 ///
-/// A number too large for 64 bits counts as the largest.
+/// `None` if there is no range that is served: the field is absent, repeated or malformed, has
+/// another unit, or lists more than [`RANGES_READ`] ranges. The answer is then the whole
+/// representation, which RFC 9110 §14.2 always allows. A number too large for 64 bits counts as the
+/// largest.
 #[must_use]
-pub(crate) fn parse_range(headers: &HeaderMap) -> RangeHeader {
-    let spec = match single(headers, RANGE) {
-        Line::One(value) => parse_single_range(value),
+pub(crate) fn parse_range(headers: &HeaderMap) -> Option<Ranges> {
+    match single(headers, RANGE) {
+        Line::One(value) => parse_ranges(value),
         Line::Absent | Line::Several => None,
-    };
-    spec.map_or(RangeHeader::None, RangeHeader::One)
+    }
+}
+
+/// Resolves ranges in a representation of `len` bytes, and joins those that overlap or touch.
+///
+/// A joined range takes the place of the first of its parts; otherwise the order stays (RFC 9110
+/// §15.3.7.2). Ranges without bytes are dropped.
+#[must_use]
+pub(crate) fn join_ranges(specs: &[RangeSpec], len: u64) -> Vec<ByteRange> {
+    let resolved = specs.iter().filter_map(|spec| spec.resolve(len));
+    let mut placed: Vec<(usize, ByteRange)> = resolved.enumerate().collect();
+    placed.sort_unstable_by_key(|(_, range)| range.first);
+    let mut joined: Vec<(usize, ByteRange)> = Vec::with_capacity(placed.len());
+    for (place, range) in placed {
+        match joined.last_mut() {
+            Some((first_place, before)) if range.first <= before.last.saturating_add(1) => {
+                before.last = before.last.max(range.last);
+                *first_place = place.min(*first_place);
+            }
+            _ => joined.push((place, range)),
+        }
+    }
+    joined.sort_unstable_by_key(|(place, _)| *place);
+    joined.into_iter().map(|(_, range)| range).collect()
 }
 
 /// Formats the `Content-Range` of a 206: `range` of a representation of `len` bytes (RFC 9110 §14.4).
@@ -94,18 +118,25 @@ fn ascii(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits and punctuation may stand in a field value")
 }
 
-/// Parses `bytes=` and a list of exactly one range. A list may have empty members
-/// (RFC 9110 §5.6.1.2).
-fn parse_single_range(value: &[u8]) -> Option<RangeSpec> {
+/// Parses `bytes=` and a list of ranges. A list may have empty members (RFC 9110 §5.6.1.2). One
+/// malformed member makes the list malformed.
+fn parse_ranges(value: &[u8]) -> Option<Ranges> {
     let (unit, set) = value.split_at_checked(6)?;
     if !unit.eq_ignore_ascii_case(b"bytes=") {
         return None;
     }
-    let mut specs = set.split(|byte| *byte == b',').map(trim_ows).filter(|spec| !spec.is_empty());
-    match (specs.next(), specs.next()) {
-        (Some(spec), None) => parse_spec(spec),
-        _ => None,
+    let members = set.split(|byte| *byte == b',').map(trim_ows).filter(|spec| !spec.is_empty());
+    let mut specs = members.map(parse_spec);
+    let first = specs.next()??;
+    let Some(second) = specs.next() else { return Some(Ranges::One(first)) };
+    let mut several = vec![first, second?];
+    for spec in specs {
+        if several.len() == RANGES_READ {
+            return None;
+        }
+        several.push(spec?);
     }
+    Some(Ranges::Several(several))
 }
 
 fn parse_spec(spec: &[u8]) -> Option<RangeSpec> {
@@ -136,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(value: &str) -> RangeHeader {
+    fn parse(value: &str) -> Option<Ranges> {
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, HeaderValue::from_str(value).unwrap());
         parse_range(&headers)
@@ -161,11 +192,21 @@ mod tests {
             ("bytes=-99999999999999999999", RangeSpec::Suffix(u64::MAX)),
             ("bytes=99999999999999999999-", int(u64::MAX, None)),
         ] {
-            assert_eq!(parse(value), RangeHeader::One(spec), "{value:?}");
+            assert_eq!(parse(value), Some(Ranges::One(spec)), "{value:?}");
         }
     }
 
-    /// Overlapping ranges made Apache (CVE-2011-3192) and others send gigabytes for one file.
+    #[test]
+    fn parse_range_reads_a_list() {
+        let several = |specs: &[RangeSpec]| Some(Ranges::Several(specs.to_vec()));
+        assert_eq!(parse("bytes=0-0,2-3"), several(&[int(0, 0), int(2, 3)]));
+        assert_eq!(parse("bytes=,5- ,, -7\t"), several(&[int(5, None), RangeSpec::Suffix(7)]));
+        assert_eq!(parse("bytes=0-,0-,0-"), several(&[int(0, None); 3]));
+        let list = |count| format!("bytes={}", vec!["0-"; count].join(","));
+        assert_eq!(parse(&list(RANGES_READ)), several(&[int(0, None); RANGES_READ]));
+        assert_eq!(parse(&list(RANGES_READ + 1)), None, "the list is bounded");
+    }
+
     #[test]
     fn parse_range_ignores_any_other_field() {
         for value in [
@@ -185,21 +226,21 @@ mod tests {
             "bytes =1-2",
             "bytes:1-2",
             "items=1-2",
-            "bytes=0-0,2-3",
-            "bytes=0-,0-,0-,0-",
             "bytes=0-0,x",
+            "bytes=x,0-0",
+            "bytes=0-0,2-3,5-4",
             "bytes=0x1-2",
         ] {
-            assert_eq!(parse(value), RangeHeader::None, "{value:?}");
+            assert_eq!(parse(value), None, "{value:?}");
         }
         let mut headers = HeaderMap::new();
-        assert_eq!(parse_range(&headers), RangeHeader::None);
+        assert_eq!(parse_range(&headers), None);
         headers.append(RANGE, HeaderValue::from_static("bytes=0-0"));
         headers.append(RANGE, HeaderValue::from_static("bytes=0-0"));
-        assert_eq!(parse_range(&headers), RangeHeader::None);
+        assert_eq!(parse_range(&headers), None);
         let mut headers = HeaderMap::new();
         headers.append(RANGE, HeaderValue::from_bytes(b"bytes=0-\xff").unwrap());
-        assert_eq!(parse_range(&headers), RangeHeader::None);
+        assert_eq!(parse_range(&headers), None);
     }
 
     #[test]
@@ -227,6 +268,29 @@ mod tests {
         }
         assert_eq!(ByteRange { first: 2, last: 4 }.len(), 3);
         assert_eq!(ByteRange { first: 0, last: u64::MAX }.len(), u64::MAX);
+    }
+
+    #[test]
+    fn join_ranges_joins_what_overlaps_or_touches_in_the_place_of_the_first() {
+        for (specs, expected) in [
+            (&[int(20, 29), int(0, 9)][..], &[(20, 29), (0, 9)][..]),
+            (&[int(10, 19), int(0, 9)], &[(0, 19)]),
+            (&[int(0, 9), int(11, 19)], &[(0, 9), (11, 19)]),
+            (&[int(50, 59), int(0, 9), int(70, 79), int(5, 20)], &[(50, 59), (0, 20), (70, 79)]),
+            // A later range joins two that stood apart.
+            (&[int(40, 49), int(90, 99), int(0, 9), int(5, 45)], &[(0, 49), (90, 99)]),
+            (&[int(0, 99), int(20, 29)], &[(0, 99)]),
+            (&[int(100, None), int(5, 5), RangeSpec::Suffix(0)], &[(5, 5)]),
+            (&[RangeSpec::Suffix(10), int(0, None)], &[(0, 99)]),
+            (&[int(100, None), int(200, 300)], &[]),
+        ] {
+            let joined: Vec<_> =
+                join_ranges(specs, 100).iter().map(|range| (range.first, range.last)).collect();
+            assert_eq!(joined, expected, "{specs:?}");
+        }
+        assert_eq!(join_ranges(&[int(0, 0), int(0, None)], 0), []);
+        let all = [int(u64::MAX - 1, None), int(0, u64::MAX)];
+        assert_eq!(join_ranges(&all, u64::MAX).len(), 1, "no number overflows");
     }
 
     #[test]
@@ -261,15 +325,38 @@ mod tests {
             let text = |number: Option<u128>| number.map_or(String::new(), |number| number.to_string());
             let expected = model(first, last, len);
             match parse(&format!("bytes={}-{}", text(first), text(last))) {
-                RangeHeader::One(spec) => {
+                Some(Ranges::One(spec)) => {
                     let resolved = spec.resolve(len);
                     let bytes: Vec<u64> = resolved.map_or(Vec::new(), |range| (range.first..=range.last).collect());
                     prop_assert_eq!(resolved.map_or(0, ByteRange::len), bytes.len() as u64);
                     prop_assert_eq!(bytes, expected);
                 }
-                RangeHeader::None => {
+                Some(Ranges::Several(_)) => prop_assert!(false, "one range is no list"),
+                None => {
                     prop_assert!(last.is_none() && first.is_none() || first.unwrap() > last.unwrap());
                 }
+            }
+        }
+
+        #[test]
+        fn join_ranges_agrees_with_the_model(
+            bounds in prop::collection::vec((0_u64..40, 0_u64..12), 0..8),
+            len in 0_u64..40,
+        ) {
+            let specs: Vec<_> = bounds.iter().map(|(first, more)| int(*first, first + more)).collect();
+            let joined = join_ranges(&specs, len);
+            let is_meant = |at: u64| bounds.iter().any(|(first, more)| (*first..=first + more).contains(&at));
+            let sent = |at: u64| joined.iter().filter(|range| (range.first..=range.last).contains(&at)).count();
+            for at in 0..len {
+                prop_assert_eq!(sent(at), usize::from(is_meant(at)), "byte {}", at);
+            }
+            // Ranges lie apart, and stand in the order of the first that was joined into each.
+            let mut before = None;
+            for range in &joined {
+                prop_assert!(range.first == 0 || sent(range.first - 1) == 0);
+                let place = bounds.iter().position(|(first, _)| (range.first..=range.last).contains(first));
+                prop_assert!(place > before);
+                before = place;
             }
         }
 
@@ -279,9 +366,12 @@ mod tests {
             text.extend(value);
             let mut headers = HeaderMap::new();
             headers.insert(RANGE, HeaderValue::from_bytes(&text).unwrap());
-            if let RangeHeader::One(spec) = parse_range(&headers)
-                && let Some(range) = spec.resolve(len)
-            {
+            let specs = match parse_range(&headers) {
+                Some(Ranges::One(spec)) => vec![spec],
+                Some(Ranges::Several(specs)) => specs,
+                None => Vec::new(),
+            };
+            for range in join_ranges(&specs, len) {
                 prop_assert!(range.first <= range.last && range.last < len);
             }
         }

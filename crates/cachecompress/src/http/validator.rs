@@ -219,13 +219,21 @@ impl RepresentationTags {
     pub(crate) fn recognise(&self, tag: &EntityTag) -> Option<NamedCoding> {
         let rest = tag.opaque.strip_prefix(&*self.base)?;
         if rest.is_empty() {
-            return Some(NamedCoding { coding: ContentCoding::IDENTITY, id: None });
+            return Some(NamedCoding::identity());
         }
         // An id has a fixed length and may hold a dash, and so may a coding.
         let (coding, id) = split_id(rest.strip_prefix('-')?)?;
         let named = ContentCoding::new(coding).ok()?;
         let strict = named.as_str() == coding && !named.is_identity();
         strict.then_some(NamedCoding { coding: named, id: Some(id) })
+    }
+}
+
+impl NamedCoding {
+    /// The identity representation.
+    #[must_use]
+    pub(crate) fn identity() -> Self {
+        Self { coding: ContentCoding::IDENTITY, id: None }
     }
 }
 

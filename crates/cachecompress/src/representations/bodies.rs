@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::Representations;
 use super::identity::Identity;
 use super::select::Coded;
-use crate::body::{Body, Chunks, FileBody, GrowingBody};
+use crate::body::{Body, Chunks, FileBody, GrowingBody, MultipartBody};
 use crate::cache::{Entry, Payload};
+use crate::http::Multipart;
 use crate::limits::{PAYLOAD_IN_MEMORY, SENDFILE_ABOVE};
 use crate::sendfile::{Connection, Mapping};
 
@@ -119,5 +120,19 @@ impl Representations {
             }
             Identity::Stale => Body::empty(),
         }
+    }
+
+    /// Makes the body of several ranges of identity, which are read: they are short mostly.
+    pub(crate) fn multipart_body(&self, identity: Identity, multipart: &Multipart) -> Body {
+        Body::multipart(match identity {
+            Identity::Bytes(bytes) => MultipartBody::of_bytes(multipart, &bytes),
+            Identity::File { file, snapshot } => {
+                let chunks = Chunks::new(file, self.0.readers.clone());
+                // With `--sendfile all`, sources are never overwritten in place.
+                let snapshot = (!self.0.sendfile_sources).then_some(snapshot);
+                MultipartBody::of_file(multipart, chunks, snapshot)
+            }
+            Identity::Stale => return Body::empty(),
+        })
     }
 }

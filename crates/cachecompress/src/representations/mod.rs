@@ -25,7 +25,7 @@ use crate::metrics::{Counters, Metrics};
 use crate::source::Source;
 
 pub(crate) use identity::Identity;
-pub(crate) use select::{Availability, Candidates, Coded, Selected, Selection};
+pub(crate) use select::{Availability, Candidates, Coded, RangeOf, Selected, Selection};
 
 /// The settings of [`Representations`].
 #[derive(Debug)]
@@ -67,7 +67,7 @@ struct Inner {
     preference: Preference,
     patience: Duration,
     sendfile_sources: bool,
-    /// The lookups of stored entries for requests that can use nothing else.
+    /// The lookups of stored entries for ranges.
     fetches: SingleFlight<Key, Option<Arc<Entry>>, Failure>,
     warned_of_large: AtomicBool,
 }

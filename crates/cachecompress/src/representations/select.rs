@@ -14,7 +14,7 @@ use crate::concurrency::thread_pool::Priority;
 use crate::concurrency::timer;
 use crate::encode::{self, Part};
 use crate::error::Failure;
-use crate::http::{CacheStatus, ContentCoding, Detail, Digest, Forward, RangeSpec};
+use crate::http::{CacheStatus, ContentCoding, Detail, Digest, Forward, RangeSpec, Ranges};
 use crate::limits::SMALL_JOB;
 
 /// The representations that a request accepts.
@@ -37,22 +37,28 @@ pub(crate) enum Availability {
     Begun,
     /// The whole: the protocol cannot tell an abort from an end.
     Whole,
-    /// The whole from the cache: a request for a range starts no encode.
-    Stored,
 }
 
-/// The candidates that a request selects among, with its range.
+/// The candidates that a request selects among, and its range.
 #[derive(Clone, Debug)]
 pub(crate) struct Selection {
     pub(crate) candidates: Candidates,
-    pub(crate) range: Option<RangeSpec>,
-    /// The candidates for a whole representation, if the range is not available.
-    pub(crate) whole: Option<Candidates>,
+    pub(crate) range: Option<RangeOf>,
+}
+
+/// A range, and the representation that it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RangeOf {
+    /// Of identity, which is then the only candidate.
+    Identity(Ranges),
+    /// Of the representation in this coding, if that is stored: a range starts no encode. If it is
+    /// not, all of a candidate is sent.
+    Coded(ContentCoding, RangeSpec),
 }
 
 impl From<Candidates> for Selection {
     fn from(candidates: Candidates) -> Self {
-        Self { candidates, range: None, whole: None }
+        Self { candidates, range: None }
     }
 }
 
@@ -108,18 +114,19 @@ impl From<Detail> for Unobtained {
 impl Representations {
     /// Selects the best candidate that is available, or becomes available before patience ends.
     /// Also returns the range that applies to it.
-    pub(crate) async fn select(
+    pub(crate) async fn select<'a>(
         &self,
         resource: &Arc<Resource>,
-        selection: &Selection,
-    ) -> (Selected, Option<RangeSpec>) {
-        let selected = self.select_among(resource, &selection.candidates).await;
-        match (&selected, &selection.whole) {
-            (Selected::Unavailable, Some(whole)) => {
-                (self.select_among(resource, whole).await, None)
+        selection: &'a Selection,
+    ) -> (Selected, Option<&'a RangeOf>) {
+        let range = selection.range.as_ref();
+        if let Some(RangeOf::Coded(coding, _)) = range {
+            if let Some(stored) = self.stored(resource, coding).await {
+                return (Selected::Coded(stored), range);
             }
-            _ => (selected, selection.range),
+            return (self.select_among(resource, &selection.candidates).await, None);
         }
+        (self.select_among(resource, &selection.candidates).await, range)
     }
 
     async fn select_among(&self, resource: &Arc<Resource>, candidates: &Candidates) -> Selected {
@@ -135,7 +142,7 @@ impl Representations {
         for (index, codec) in self.codecs_of(candidates) {
             let coded = |coded: Coded| Selected::Coded(Coded { is_best: index == 0, ..coded });
             let key = encode::key(digest, resource.len, codec);
-            match self.known(&key, resource.len, candidates) {
+            match self.known(&key, resource.len, !candidates.identity) {
                 Known::Entry(entry) => return coded(Coded::stored(codec, &entry)),
                 Known::Verdict(failure) => {
                     detail = Some(detail_of(failure));
@@ -151,7 +158,7 @@ impl Representations {
             {
                 return coded(Coded::stored(codec, &entry));
             }
-            let why = match self.obtain(resource, codec, &key, candidates, deadline).await {
+            let why = match self.obtain(resource, codec, candidates, deadline).await {
                 Ok(obtained) => return coded(obtained),
                 Err(Unobtained::Stale) => return Selected::Stale,
                 Err(Unobtained::Detail(why)) => why,
@@ -159,7 +166,7 @@ impl Representations {
             detail = Some(why);
             match why {
                 // Another coding may be available.
-                Detail::Encoder | Detail::Range => {}
+                Detail::Encoder => {}
                 // A source that is unprofitable in one coding is so in the next.
                 Detail::Unprofitable => break,
                 // The best coding is not available in time. Another one may be there already.
@@ -184,8 +191,9 @@ impl Representations {
         digest: Digest,
         candidates: &Candidates,
     ) -> Option<Coded> {
+        let insists = !candidates.identity;
         self.codecs_of(candidates).find_map(|(index, codec)| {
-            match self.known(&encode::key(digest, resource.len, codec), resource.len, candidates) {
+            match self.known(&encode::key(digest, resource.len, codec), resource.len, insists) {
                 Known::Entry(entry) => {
                     Some(Coded { is_best: index == 0, ..Coded::stored(codec, &entry) })
                 }
@@ -202,26 +210,28 @@ impl Representations {
         candidates: &Candidates,
     ) -> Option<Codec> {
         let digest = resource.digest()?;
+        let insists = !candidates.identity;
         self.codecs_of(candidates).find_map(|(_, codec)| {
-            match self.known(&encode::key(digest, resource.len, codec), resource.len, candidates) {
+            match self.known(&encode::key(digest, resource.len, codec), resource.len, insists) {
                 Known::Verdict(_) => None,
                 Known::Entry(_) | Known::Nothing => Some(codec.clone()),
             }
         })
     }
 
-    fn known(&self, key: &Key, source_len: u64, candidates: &Candidates) -> Known {
+    /// Looks `key` up in memory, for a request that accepts identity or `insists` on a coding.
+    fn known(&self, key: &Key, source_len: u64, insists: bool) -> Known {
         let cache = &self.0.cache;
         if self.0.scheduler.is_faulty(key) {
             return Known::Verdict(Failure::Encoder);
         }
         if let Some(entry) = cache.peek(key) {
-            return match encode::judge(&entry, source_len, !candidates.identity) {
+            return match encode::judge(&entry, source_len, insists) {
                 Ok(()) => Known::Entry(entry),
                 Err(failure) => Known::Verdict(failure),
             };
         }
-        if candidates.identity && cache.peek(&encode::verdict_key(key)).is_some() {
+        if !insists && cache.peek(&encode::verdict_key(key)).is_some() {
             return Known::Verdict(Failure::Unprofitable);
         }
         Known::Nothing
@@ -232,15 +242,11 @@ impl Representations {
         &self,
         resource: &Arc<Resource>,
         codec: &Codec,
-        key: &Key,
         candidates: &Candidates,
         deadline: Option<Instant>,
     ) -> Result<Coded, Unobtained> {
         let insists = !candidates.identity;
         let late = match candidates.availability {
-            Availability::Stored => {
-                return self.fetch(resource, codec, key, insists, deadline).await;
-            }
             Availability::Whole => Detail::Protocol,
             Availability::Begun => Detail::Patience,
         };
@@ -287,21 +293,32 @@ impl Representations {
         }
     }
 
-    /// Looks up a stored entry, for a request that can use nothing else.
-    async fn fetch(
-        &self,
-        resource: &Resource,
-        codec: &Codec,
-        key: &Key,
-        insists: bool,
-        deadline: Option<Instant>,
-    ) -> Result<Coded, Unobtained> {
+    /// Finds the stored representation in `coding`, for a range of it. Waits until the entry is
+    /// verified, whatever patience says: the client has a part of it already.
+    async fn stored(&self, resource: &Resource, coding: &ContentCoding) -> Option<Coded> {
+        let (digest, codec) = (resource.digest()?, self.0.codecs.get(coding)?);
+        let key = encode::key(digest, resource.len, codec);
+        match self.known(&key, resource.len, true) {
+            Known::Entry(entry) => return Some(Coded::stored(codec, &entry)),
+            Known::Verdict(_) => return None,
+            Known::Nothing => {}
+        }
+        let entry = match self.0.cache.get_nowait(&key) {
+            Some(entry) => entry,
+            None => self.fetch(&key, resource.len).await?,
+        };
+        encode::judge(&entry, resource.len, true).ok()?;
+        Some(Coded::stored(codec, &entry))
+    }
+
+    /// Looks `key` up on the disk.
+    async fn fetch(&self, key: &Key, source_len: u64) -> Option<Arc<Entry>> {
         let progress = match self.0.fetches.join(key) {
             Join::Follow(progress) => progress,
             Join::Lead(leader) => {
                 let progress = Arc::clone(leader.progress());
                 let (cache, key) = (self.0.cache.clone(), key.clone());
-                let small = resource.len <= SMALL_JOB;
+                let small = source_len <= SMALL_JOB;
                 self.0.readers.submit(Priority::Foreground, small, move || match cache.get(&key) {
                     Ok(entry) => leader.finish(entry, 0),
                     Err(error) => cache.warn_once(&error),
@@ -309,16 +326,9 @@ impl Representations {
                 progress
             }
         };
-        let mut watch = Watch::new(&progress);
-        let stage = within(deadline, watch.until(Stage::ended)).await.ok_or(Detail::Patience)?;
-        match stage {
-            Stage::Finished { shared: Some(entry), .. }
-                if encode::judge(&entry, resource.len, insists).is_ok() =>
-            {
-                Ok(Coded::stored(codec, &entry))
-            }
-            Stage::Failed { .. } => Err(Detail::Disk.into()),
-            _ => Err(Detail::Range.into()),
+        match Watch::new(&progress).until(Stage::ended).await {
+            Stage::Finished { shared, .. } => shared,
+            _ => None,
         }
     }
 }
@@ -423,7 +433,7 @@ mod tests {
         Candidates { codings: codings.to_vec(), identity, ..Candidates::default() }
     }
 
-    fn coded((selected, _): (Selected, Option<RangeSpec>)) -> Coded {
+    fn coded((selected, _): (Selected, Option<&RangeOf>)) -> Coded {
         match selected {
             Selected::Coded(coded) => coded,
             other => panic!("{other:?}"),
@@ -457,25 +467,21 @@ mod tests {
     }
 
     #[test]
-    fn select_falls_back_to_all_of_the_whole_when_a_range_is_not_stored() {
+    fn select_sends_all_of_a_candidate_when_the_coding_of_a_range_is_not_stored() {
         run(async {
             let (representations, resource) = representations(Duration::from_secs(600)).await;
-            let ranged =
-                Candidates { availability: Availability::Stored, ..candidates(&[GZIP], false) };
-            let selection = Selection {
-                candidates: ranged,
-                range: Some(RangeSpec::Suffix(5)),
-                whole: Some(candidates(&[], true)),
-            };
-            let (selected, range) = representations.select(&resource, &selection).await;
+            let range = RangeOf::Coded(GZIP, RangeSpec::Suffix(5));
+            let identity = candidates(&[], true);
+            let selection = Selection { candidates: identity, range: Some(range.clone()) };
+            let (selected, applied) = representations.select(&resource, &selection).await;
             assert!(matches!(selected, Selected::Identity { is_best: true, .. }), "{selected:?}");
-            assert_eq!(range, None, "the range was of another representation");
+            assert_eq!(applied, None, "the range was of another representation");
 
             let whole = candidates(&[GZIP], false).into();
             coded(representations.select(&resource, &whole).await);
-            let (selected, range) = representations.select(&resource, &selection).await;
+            let (selected, applied) = representations.select(&resource, &selection).await;
             assert!(matches!(selected, Selected::Coded(_)), "{selected:?}");
-            assert_eq!(range, Some(RangeSpec::Suffix(5)));
+            assert_eq!(applied, Some(&range));
         });
     }
 }

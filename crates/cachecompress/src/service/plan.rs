@@ -5,14 +5,15 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderMap, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version};
 
 use crate::http::{
     AcceptEncoding, ByteRange, ContentCoding, Detail, EncoderId, EntityTag, Evaluation, IfRange,
-    NamedCoding, Preconditions, RangeHeader, RangeSpec, RepresentationTags, Validators,
+    Multipart, NamedCoding, Preconditions, Ranges, RepresentationTags, Validators, join_ranges,
     parse_range,
 };
-use crate::representations::{Availability, Candidates, Selection};
+use crate::limits::RANGES_SENT;
+use crate::representations::{Availability, Candidates, RangeOf, Selection};
 
 /// The parts of a request's head that the plan depends on.
 #[derive(Clone, Copy, Debug)]
@@ -57,12 +58,14 @@ pub(crate) enum Intent {
 }
 
 /// The part of the selected representation that is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// 200 with all of it.
     Full,
     /// 206 with this range of a representation of this length.
     Partial(ByteRange, u64),
+    /// 206 with several ranges.
+    Several(Multipart),
     /// 416 for a representation of this length.
     RangeNotSatisfiable(u64),
 }
@@ -102,31 +105,43 @@ pub(crate) fn intend(head: Head<'_>, facts: &Facts<'_>) -> Intent {
     if let Some(named) = &pinned {
         candidates = only(named.clone(), candidates.availability);
     }
-    let RangeHeader::One(spec) = parse_range(head.headers) else {
-        return Intent::Select(candidates.into());
-    };
-    if head.method != Method::GET {
-        return Intent::Select(candidates.into());
-    }
+    // Range has a meaning for GET only (§14.2).
+    let ranges = (head.method == Method::GET).then(|| parse_range(head.headers)).flatten();
+    let Some(ranges) = ranges else { return Intent::Select(candidates.into()) };
     let if_range = IfRange::from_headers(head.headers);
     let of_range = if if_range == IfRange::None {
-        Some(Candidates { availability: Availability::Stored, ..candidates.clone() })
+        pinned.or_else(|| candidates.identity.then(NamedCoding::identity))
     } else if let Some(named) = if_range.named(&validators) {
         // §13.1.5 compares with the selected representation, which If-Match may have named.
-        let is_selected = pinned.is_none_or(|pinned| pinned == named);
-        is_selected.then(|| only(named, Availability::Stored))
-    } else if candidates.identity && if_range.is_date_of(facts.last_modified, facts.now) {
-        let identity = NamedCoding { coding: ContentCoding::IDENTITY, id: None };
-        Some(only(identity, Availability::Stored))
+        pinned.is_none_or(|pinned| pinned == named).then_some(named)
     } else {
-        None
+        let counts = candidates.identity && if_range.is_date_of(facts.last_modified, facts.now);
+        counts.then(NamedCoding::identity)
     };
     Intent::Select(match of_range {
-        Some(ranged) => {
-            Selection { candidates: ranged, range: Some(spec), whole: Some(candidates) }
-        }
+        Some(named) => ranged(candidates, named, ranges),
         None => candidates.into(),
     })
+}
+
+/// Selects `ranges` of the representation that is `named`.
+///
+/// A range without a validator of a coding is one of identity, whatever is stored: clients send
+/// `Range` with their usual Accept-Encoding, and join the parts of several responses.
+fn ranged(candidates: Candidates, named: NamedCoding, ranges: Ranges) -> Selection {
+    if named.coding.is_identity() {
+        let detail = candidates.detail.or(Some(Detail::Range));
+        return Selection {
+            candidates: Candidates { codings: Vec::new(), identity: true, detail, ..candidates },
+            range: Some(RangeOf::Identity(ranges)),
+        };
+    }
+    let range = match ranges {
+        Ranges::One(spec) => Some(RangeOf::Coded(named.coding, spec)),
+        // Several ranges of a coding are ignored.
+        Ranges::Several(_) => None,
+    };
+    Selection { candidates, range }
 }
 
 fn negotiate(head: Head<'_>, facts: &Facts<'_>, accept: &AcceptEncoding) -> Candidates {
@@ -160,15 +175,36 @@ fn only(named: NamedCoding, availability: Availability) -> Candidates {
     Candidates { codings: vec![named.coding], availability, ..Candidates::default() }
 }
 
-/// Chooses the part to send of a selected representation of `len` bytes. One whose length is not
-/// known yet (`None`) is sent whole.
-pub(crate) fn fulfil(range: Option<RangeSpec>, len: Option<u64>) -> Plan {
-    match (range, len) {
-        (Some(range), Some(len)) => match range.resolve(len) {
-            Some(bytes) => Plan::Partial(bytes, len),
-            None => Plan::RangeNotSatisfiable(len),
-        },
-        _ => Plan::Full,
+/// Chooses the part to send of a selected representation of `len` bytes. `framing` returns the
+/// boundary and the media type of the parts of several ranges.
+///
+/// Several ranges are sent if they are at most [`RANGES_SENT`] when joined, and the body is no longer
+/// than the representation, its framing included. So a request for ranges never costs more than one
+/// for the whole, which else is the answer (RFC 9110 §14.2, §17.15).
+pub(crate) fn fulfil(
+    range: Option<&RangeOf>,
+    len: u64,
+    framing: impl FnOnce() -> (String, HeaderValue),
+) -> Plan {
+    let ranges = match range {
+        None => return Plan::Full,
+        Some(RangeOf::Coded(_, spec) | RangeOf::Identity(Ranges::One(spec))) => {
+            return match spec.resolve(len) {
+                Some(bytes) => Plan::Partial(bytes, len),
+                None => Plan::RangeNotSatisfiable(len),
+            };
+        }
+        Some(RangeOf::Identity(Ranges::Several(specs))) => join_ranges(specs, len),
+    };
+    match *ranges {
+        [] => Plan::RangeNotSatisfiable(len),
+        [only] => Plan::Partial(only, len),
+        _ if ranges.len() > RANGES_SENT => Plan::Full,
+        _ => {
+            let (boundary, part_type) = framing();
+            let multipart = Multipart::new(&boundary, &part_type, &ranges, len);
+            if multipart.len() <= len { Plan::Several(multipart) } else { Plan::Full }
+        }
     }
 }
 
@@ -180,7 +216,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::http::{Digest, http_date};
+    use crate::http::{ByteRange, Digest, RangeSpec, http_date};
 
     const CODINGS: [ContentCoding; 2] = [ContentCoding::BROTLI, ContentCoding::GZIP];
 
@@ -224,9 +260,9 @@ mod tests {
         intend_with(fields, |_, _| {})
     }
 
-    fn selected(intent: Intent) -> (Vec<String>, bool, Availability, Option<RangeSpec>) {
+    fn selected(intent: Intent) -> (Vec<String>, bool, Availability, Option<RangeOf>) {
         match intent {
-            Intent::Select(Selection { candidates, range, .. }) => {
+            Intent::Select(Selection { candidates, range }) => {
                 let codings = candidates.codings.iter().map(ToString::to_string).collect();
                 (codings, candidates.identity, candidates.availability, range)
             }
@@ -336,41 +372,71 @@ mod tests {
         assert!(matches!(intent, Intent::NotModified(None, _)));
     }
 
+    fn spec() -> RangeSpec {
+        RangeSpec::Int { first: 5, last: None }
+    }
+
+    /// Clients send Range with their usual Accept-Encoding. A stored coding made them join parts of
+    /// two representations.
     #[test]
-    fn range_needs_a_stored_representation_and_head_has_no_range() {
-        let fields = [(ACCEPT_ENCODING, "br"), (RANGE, "bytes=1-2")];
-        let (.., availability, range) = selected(intend_plain(&fields));
-        assert_eq!(availability, Availability::Stored);
-        assert!(range.is_some());
-        let head = intend_with(&fields, |head, _| head.method = &Method::HEAD);
-        assert_eq!(selected(head).3, None);
+    fn range_without_a_validator_is_of_identity_unless_that_is_refused() {
+        let range = (RANGE, "bytes=5-");
+        for accept in ["br", "gzip, br;q=0.5", "*", "identity;q=0.1, br"] {
+            let fields = [(ACCEPT_ENCODING, accept), range.clone()];
+            let intent = intend_plain(&fields);
+            let Intent::Select(selection) = &intent else { panic!("{intent:?}") };
+            assert_eq!(selection.candidates.detail, Some(Detail::Range), "{accept}");
+            let (codings, identity, _, of) = selected(intent);
+            assert!(codings.is_empty() && identity, "{accept}");
+            assert_eq!(of, Some(RangeOf::Identity(Ranges::One(spec()))));
+            let head = intend_with(&fields, |head, _| head.method = &Method::HEAD);
+            assert_eq!(selected(head).3, None);
+        }
+        let (codings, _, availability, of) =
+            selected(intend_plain(&[(ACCEPT_ENCODING, "br, identity;q=0"), range]));
+        assert_eq!((codings.join(" ").as_str(), availability), ("br", Availability::Begun));
+        assert_eq!(of, None, "identity is refused, so the range is ignored");
     }
 
     #[test]
-    fn if_range_selects_the_representation_that_it_names() {
+    fn if_range_names_the_representation_that_the_range_is_of() {
         let current = tags().coded(&ContentCoding::GZIP, &id()).to_string();
         let accept = (ACCEPT_ENCODING, "br, gzip");
-        let range = (RANGE, "bytes=5-");
-        let named = selected(intend_plain(&[accept.clone(), range.clone(), (IF_RANGE, &current)]));
-        assert_eq!(named.0, ["gzip"]);
-        assert!(named.3.is_some());
+        let ask = |range: &str, if_range: &str| {
+            let fields = [accept.clone(), (RANGE, range), (IF_RANGE, if_range)];
+            let (codings, identity, _, of) = selected(intend_plain(&fields));
+            assert!(identity);
+            (codings.join(" "), of)
+        };
+        let gzip = Some(RangeOf::Coded(ContentCoding::GZIP, spec()));
+        assert_eq!(ask("bytes=5-", &current), ("br gzip".into(), gzip), "or all of the best one");
+        assert_eq!(ask("bytes=5-,0-1", &current), ("br gzip".into(), None));
 
         let identity = tags().identity().to_string();
-        let named = selected(intend_plain(&[accept.clone(), range.clone(), (IF_RANGE, &identity)]));
-        assert!(named.0.is_empty() && named.1 && named.3.is_some());
-
         let date = http_date(modified());
-        let date = date.to_str().unwrap();
-        let named = selected(intend_plain(&[accept.clone(), range.clone(), (IF_RANGE, date)]));
-        assert!(named.0.is_empty() && named.3.is_some(), "a date counts for identity only");
+        for validator in [&*identity, date.to_str().unwrap()] {
+            let (codings, of) = ask("bytes=5-", validator);
+            assert_eq!((codings.as_str(), of), ("", Some(RangeOf::Identity(Ranges::One(spec())))));
+        }
 
         let old = tags().coded(&ContentCoding::GZIP, &EncoderId::derive(b"old", b"")).to_string();
-        let named = selected(intend_plain(&[accept, range, (IF_RANGE, &old)]));
+        let (codings, of) = ask("bytes=5-", &old);
         assert_eq!(
-            (named.0.len(), named.3),
-            (2, None),
+            (codings.as_str(), of),
+            ("br gzip", None),
             "a tag of other bytes gets all of the new ones"
         );
+    }
+
+    #[test]
+    fn date_in_if_range_counts_only_when_the_time_of_modification_is_known() {
+        let date = http_date(modified());
+        let fields = [(RANGE, "bytes=5-"), (IF_RANGE, date.to_str().unwrap())];
+        assert!(selected(intend_plain(&fields)).3.is_some());
+        let undated = intend_with(&fields, |_, facts| facts.last_modified = None);
+        assert_eq!(selected(undated).3, None);
+        let refused = [(ACCEPT_ENCODING, "br, identity;q=0"), fields[0].clone(), fields[1].clone()];
+        assert_eq!(selected(intend_plain(&refused)).3, None, "it counts for identity only");
     }
 
     #[test]
@@ -393,22 +459,27 @@ mod tests {
             let fields = [accept.clone(), range.clone(), (IF_MATCH, &*br), (IF_RANGE, if_range)];
             selected(intend_plain(&fields))
         };
-        let (codings, identity, _, spec) = ask(&gzip);
-        assert_eq!((codings.join(" ").as_str(), identity, spec), ("br", false, None));
-        let (codings, _, _, spec) = ask(&br);
-        assert!(codings == ["br"] && spec.is_some(), "the pinned representation may be resumed");
+        let (codings, identity, _, of) = ask(&gzip);
+        assert_eq!((codings.join(" ").as_str(), identity, of), ("br", false, None));
+        let (codings, _, _, of) = ask(&br);
+        assert!(codings == ["br"] && of.is_some(), "the pinned representation may be resumed");
     }
 
     #[test]
-    fn range_of_a_pinned_representation_falls_back_to_all_of_it() {
+    fn range_of_a_pinned_representation_is_of_its_bytes() {
         let current = tags().coded(&ContentCoding::GZIP, &id()).to_string();
         let accept = (ACCEPT_ENCODING, "br, gzip");
-        let intent = intend_plain(&[accept, (IF_MATCH, &current), (RANGE, "bytes=0-9")]);
-        let Intent::Select(selection) = intent else { panic!("{intent:?}") };
-        for candidates in [&selection.candidates, &selection.whole.unwrap()] {
-            assert_eq!(candidates.codings, [ContentCoding::GZIP]);
-            assert!(!candidates.identity);
-        }
+        let ask = |range: &str, tag: &str| {
+            let fields = [accept.clone(), (IF_MATCH, tag), (RANGE, range)];
+            let (codings, identity, _, of) = selected(intend_plain(&fields));
+            (codings.join(" "), identity, of)
+        };
+        let gzip = Some(RangeOf::Coded(ContentCoding::GZIP, spec()));
+        assert_eq!(ask("bytes=5-", &current), ("gzip".into(), false, gzip));
+        assert_eq!(ask("bytes=5-,0-1", &current), ("gzip".into(), false, None));
+        let identity = Some(RangeOf::Identity(Ranges::One(spec())));
+        let tag = tags().identity().to_string();
+        assert_eq!(ask("bytes=5-", &tag), (String::new(), true, identity));
     }
 
     #[test]
@@ -421,13 +492,61 @@ mod tests {
         assert_eq!((resumed.0.join(" ").as_str(), resumed.3), ("br", None));
     }
 
+    fn plan(range: &RangeOf, len: u64) -> Plan {
+        fulfil(Some(range), len, || ("0123".into(), HeaderValue::from_static("text/plain")))
+    }
+
     #[test]
     fn ranges_resolve_against_the_selected_representation() {
         let spec = RangeSpec::Int { first: 10, last: None };
-        let range = Some(spec);
-        assert_eq!(fulfil(range, Some(20)), Plan::Partial(ByteRange { first: 10, last: 19 }, 20));
-        assert_eq!(fulfil(range, Some(10)), Plan::RangeNotSatisfiable(10));
-        assert_eq!(fulfil(range, None), Plan::Full);
-        assert_eq!(fulfil(None, Some(10)), Plan::Full);
+        for range in
+            [RangeOf::Identity(Ranges::One(spec)), RangeOf::Coded(ContentCoding::GZIP, spec)]
+        {
+            let last_ten = ByteRange { first: 10, last: 19 };
+            assert_eq!(plan(&range, 20), Plan::Partial(last_ten, 20));
+            assert_eq!(plan(&range, 10), Plan::RangeNotSatisfiable(10));
+        }
+    }
+
+    fn several(ranges: impl IntoIterator<Item = (u64, u64)>) -> RangeOf {
+        let specs = ranges.into_iter();
+        let specs = specs.map(|(first, last)| RangeSpec::Int { first, last: Some(last) });
+        RangeOf::Identity(Ranges::Several(specs.collect()))
+    }
+
+    #[test]
+    fn several_ranges_are_joined_before_they_are_sent() {
+        match plan(&several([(20, 29), (0, 4), (5, 9), (5000, 5001)]), 1000) {
+            Plan::Several(multipart) => {
+                let parts = multipart.parts().iter();
+                let parts: Vec<_> = parts.map(|(_, range)| (range.first, range.last)).collect();
+                assert_eq!(parts, [(20, 29), (0, 9)]);
+            }
+            other => panic!("{other:?}"),
+        }
+        let one = ByteRange { first: 0, last: 9 };
+        assert_eq!(plan(&several([(5, 9), (0, 4)]), 1000), Plan::Partial(one, 1000));
+        assert_eq!(plan(&several([(0, 9), (1000, 2000)]), 1000), Plan::Partial(one, 1000));
+        let nothing = several([(1000, 1001), (2000, 2001)]);
+        assert_eq!(plan(&nothing, 1000), Plan::RangeNotSatisfiable(1000));
+    }
+
+    /// Overlapping ranges made Apache (CVE-2011-3192) and others send gigabytes for one file.
+    #[test]
+    fn several_ranges_never_cost_more_than_the_whole() {
+        let apart = |count: u64| several((0..count).map(|at| (at * 10, at * 10)));
+        assert!(matches!(plan(&apart(64), 100_000), Plan::Several(_)));
+        assert_eq!(plan(&apart(65), 100_000), Plan::Full);
+        let ranges = [ByteRange { first: 0, last: 9 }, ByteRange { first: 20, last: 29 }];
+        let part_type = HeaderValue::from_static("text/plain");
+        for len in 30..1000 {
+            let multipart = Multipart::new("0123", &part_type, &ranges, len);
+            let fits = multipart.len() <= len;
+            let expected = if fits { Plan::Several(multipart) } else { Plan::Full };
+            assert_eq!(plan(&several([(0, 9), (20, 29)]), len), expected);
+        }
+        let overlapping = several((0..1000).map(|at| (at, 99_999)));
+        let all = ByteRange { first: 0, last: 99_999 };
+        assert_eq!(plan(&overlapping, 100_000), Plan::Partial(all, 100_000));
     }
 }

@@ -1,5 +1,6 @@
 //! The response made of a selected representation.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 
 use http::header::{
@@ -18,12 +19,12 @@ use crate::body::{Body, Served};
 use crate::catalog::Resource;
 use crate::error::{Error, ErrorKind};
 use crate::http::{
-    CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward, RangeSpec,
-    RepresentationTags, content_range, http_date, unsatisfied_range,
+    CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward, RepresentationTags,
+    content_range, http_date, unsatisfied_range,
 };
 use crate::log;
 use crate::metrics::Outcome;
-use crate::representations::{Candidates, Coded, Identity, Selected};
+use crate::representations::{Candidates, Coded, Identity, RangeOf, Selected};
 use crate::sendfile::Connection;
 
 /// The request fields that distinguish a navigation.
@@ -240,7 +241,7 @@ pub(super) async fn respond(
     site: &Site,
     exchange: &Exchange<'_>,
     selected: Selected,
-    range: Option<RangeSpec>,
+    range: Option<&RangeOf>,
 ) -> Result<Option<Answered>, Error> {
     match selected {
         Selected::Coded(coded) => Ok(Some(respond_coded(site, exchange, &coded, range))),
@@ -264,7 +265,7 @@ fn respond_coded(
     site: &Site,
     exchange: &Exchange<'_>,
     coded: &Coded,
-    range: Option<RangeSpec>,
+    range: Option<&RangeOf>,
 ) -> Answered {
     let representations = &site.representations;
     let coding = &coded.codec.coding;
@@ -285,8 +286,11 @@ fn respond_coded(
         }
         _ => None,
     };
-    let plan = plan::fulfil(range, coded.len);
-    let mut response = head_of(site, exchange, &representation, plan);
+    let plan = match coded.len {
+        Some(len) => plan::fulfil(range, len, || framing(site, exchange)),
+        None => Plan::Full,
+    };
+    let mut response = head_of(site, exchange, &representation, &plan);
     if exchange.head.method == Method::GET {
         let connection = exchange.connection.as_ref();
         let (body, source_len) = match plan {
@@ -301,7 +305,7 @@ fn respond_coded(
                 let part = Some((bytes.first, bytes.len()));
                 (representations.coded_body(coded, part, connection), bytes.len())
             }
-            Plan::RangeNotSatisfiable(_) => (Body::empty(), 0),
+            Plan::Several(_) | Plan::RangeNotSatisfiable(_) => (Body::empty(), 0),
         };
         fill(&mut response, body.metered(representations.counters(), source_len));
     }
@@ -312,7 +316,7 @@ async fn respond_identity(
     site: &Site,
     exchange: &Exchange<'_>,
     detail: Option<Detail>,
-    range: Option<RangeSpec>,
+    range: Option<&RangeOf>,
 ) -> Result<Option<Answered>, Error> {
     let (resource, representations) = (&exchange.resource, &site.representations);
     let identity = match exchange.head.method == Method::GET {
@@ -331,13 +335,8 @@ async fn respond_identity(
             .filter(|_| exchange.is_negotiable())
             .map(|detail| CacheStatus::Forward(Forward::Bypass(detail))),
     };
-    let plan = plan::fulfil(range, Some(whole));
-    let mut response = head_of(site, exchange, &representation, plan);
-    let (at, len) = match plan {
-        Plan::Full => (0, whole),
-        Plan::Partial(bytes, _) => (bytes.first, bytes.len()),
-        Plan::RangeNotSatisfiable(_) => (0, 0),
-    };
+    let plan = plan::fulfil(range, whole, || framing(site, exchange));
+    let mut response = head_of(site, exchange, &representation, &plan);
     let kept = match &identity {
         Some(Identity::Bytes(_)) if resource.bytes.is_some() => Some(CachedBody::Resource),
         Some(Identity::Bytes(_)) => {
@@ -348,7 +347,17 @@ async fn respond_identity(
     };
     if let Some(identity) = identity {
         let connection = exchange.connection.as_ref();
-        let body = representations.identity_body(identity, at, len, connection);
+        let (body, len) = match &plan {
+            Plan::Full => (representations.identity_body(identity, 0, whole, connection), whole),
+            Plan::Partial(bytes, _) => {
+                let (at, len) = (bytes.first, bytes.len());
+                (representations.identity_body(identity, at, len, connection), len)
+            }
+            Plan::Several(multipart) => {
+                (representations.multipart_body(identity, multipart), multipart.content_len())
+            }
+            Plan::RangeNotSatisfiable(_) => (Body::empty(), 0),
+        };
         fill(&mut response, body.metered(representations.counters(), len));
     }
     Ok(Some(Answered { response, body: kept }))
@@ -359,15 +368,20 @@ fn head_of(
     site: &Site,
     exchange: &Exchange<'_>,
     representation: &Representation,
-    plan: Plan,
+    plan: &Plan,
 ) -> Response<Body> {
-    let (mut fields, status) = match plan {
+    let (mut fields, status) = match *plan {
         Plan::Full if exchange.is_not_found => not_found_fields(site, exchange, representation),
         Plan::Full => full_fields(site, exchange, representation),
         Plan::Partial(bytes, len) => {
             let mut fields = selected_fields(site, exchange, representation);
             fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
             fields.insert(CONTENT_RANGE, content_range(bytes, len));
+            (fields, StatusCode::PARTIAL_CONTENT)
+        }
+        Plan::Several(ref multipart) => {
+            let mut fields = selected_fields(site, exchange, representation);
+            fields.insert(CONTENT_LENGTH, HeaderValue::from(multipart.len()));
             (fields, StatusCode::PARTIAL_CONTENT)
         }
         Plan::RangeNotSatisfiable(len) => unsatisfied_fields(exchange, len),
@@ -377,6 +391,9 @@ fn head_of(
     }
     if status.is_success() {
         overrides(exchange, &mut fields);
+    }
+    if let Plan::Several(multipart) = plan {
+        fields.insert(CONTENT_TYPE, multipart.media_type().clone());
     }
     let outcome = outcome(status, representation.cache_status);
     finish(
@@ -388,6 +405,19 @@ fn head_of(
         representation.cache_status,
         outcome,
     )
+}
+
+/// Returns the boundary of a response with several ranges, and the media type of its parts.
+///
+/// The boundary must not occur in the parts (RFC 2046 §5.1.1), which are not searched for it: it is
+/// random and of this response alone, so that nobody can write a file that has it.
+fn framing(site: &Site, exchange: &Exchange<'_>) -> (String, HeaderValue) {
+    let random = || RandomState::new().build_hasher().finish();
+    let mut fields = path_fields(site, exchange);
+    overrides(exchange, &mut fields);
+    let media_type = fields.remove(CONTENT_TYPE);
+    let media_type = media_type.unwrap_or_else(|| exchange.resource.media_type.clone());
+    (format!("{:016x}{:016x}", random(), random()), media_type)
 }
 
 fn full_fields(
@@ -581,7 +611,7 @@ fn outcome(status: StatusCode, cache_status: Option<CacheStatus>) -> Outcome {
         Some(CacheStatus::Forward(Forward::Stored)) => Outcome::Miss,
         Some(CacheStatus::Forward(Forward::Collapsed)) => Outcome::Collapsed,
         Some(CacheStatus::Forward(Forward::Bypass(
-            Detail::Identity | Detail::Small | Detail::Unprofitable,
+            Detail::Identity | Detail::Range | Detail::Small | Detail::Unprofitable,
         )))
         | None => Outcome::Identity,
         Some(CacheStatus::Forward(Forward::Bypass(_))) => Outcome::Bypass,

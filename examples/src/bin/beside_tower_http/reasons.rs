@@ -157,7 +157,14 @@ static REASONS: &[Reason] = &[
     }),
     here("if-range", |case| case.has("if-range") && case.statuses() == Some((206, 200))),
     here("several-ranges", |case| {
-        case.range_is(|range| range.contains(',')) && case.statuses() == Some((416, 200))
+        case.range_is(|range| range.contains(','))
+            && matches!(case.statuses(), Some((416 | 200, 206)))
+    }),
+    here("range-of-the-file", |case| {
+        case.ours.status == 206
+            && case.theirs.field("content-encoding") != "-"
+            && case.ours.field("content-encoding") == "-"
+            && case.is_one_of(&["body", "content-encoding", "content-range"])
     }),
     here("ignored-range", |case| case.has("range") && case.statuses() == Some((416, 200))),
     here("valid-range", |case| case.has("range") && case.statuses() == Some((416, 206))),
@@ -193,7 +200,7 @@ static REASONS: &[Reason] = &[
             && case.theirs.field("content-encoding") == "-"
             && match case.ours.status.as_u16() {
                 200 => case.is_one_of(&["content-encoding", "content-length"]),
-                // A range of the coded bytes.
+                // A range of the coded bytes, by their tag.
                 206 => {
                     case.is_one_of(&["body", "content-encoding", "content-length", "content-range"])
                 }

@@ -27,17 +27,19 @@ use crate::fixture::stored::{PACK, entries, on_disk, root, service};
 /// A time longer than an open entry is trusted without a look at its file.
 const LOOK_AGAIN: Duration = Duration::from_millis(1100);
 
-/// A cache on disk whose only entry, of `source` in `x-pack`, was last used two hours ago.
-async fn old_entry(source: &[u8]) -> (TempDir, PathBuf) {
+/// A cache on disk whose only entry, of `source` in `x-pack`, was last used two hours ago. Also
+/// returns the tag of what it holds.
+async fn old_entry(source: &[u8]) -> (TempDir, PathBuf, String) {
     let directory = tempfile::tempdir().unwrap();
     let fill = service(&[("a.txt", source)], &on_disk(&directory));
-    assert_eq!(get(&fill, "/a.txt", &[PACK]).await.cache(), "stored");
+    let stored = get(&fill, "/a.txt", &[PACK]).await;
+    assert_eq!(stored.cache(), "stored");
     settled(&fill).await;
     let path = entries(&directory).pop().unwrap();
     let long_ago = SystemTime::now() - Duration::from_secs(2 * 3600);
     // The sync of the published entry may still be under way. It changes no time.
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
-    (directory, path)
+    (directory, path, stored.field("etag").to_owned())
 }
 
 fn is_reader() -> bool {
@@ -140,7 +142,7 @@ fn entry_touched_while_it_is_verified_is_not_damaged() {
     run(async {
         let source = hex(200_000, 1);
         for range in [true, false] {
-            let (directory, path) = old_entry(&source).await;
+            let (directory, path, tag) = old_entry(&source).await;
             let gate = Gate::new();
             let (held, first) = (Arc::clone(&gate), AtomicBool::new(true));
             let (touches, touched) = (Arc::new(AtomicU64::new(0)), AtomicU64::new(0));
@@ -159,7 +161,7 @@ fn entry_touched_while_it_is_verified_is_not_damaged() {
             let verifying = tokio::spawn({
                 let one = one.clone();
                 async move {
-                    let fields = [PACK, ("range", "bytes=10-99")];
+                    let fields = [PACK, ("range", "bytes=10-99"), ("if-range", &*tag)];
                     get(&one, "/a.txt", if range { &fields } else { &fields[..1] }).await
                 }
             });
@@ -183,15 +185,15 @@ fn crowd_after_a_restart_costs_no_entry() {
     run(async {
         let source = hex(1 << 20, 2);
         for _ in 0..8 {
-            let (directory, path) = old_entry(&source).await;
+            let (directory, path, tag) = old_entry(&source).await;
             let cache = on_disk(&directory);
             let service = service(&[("a.txt", &source)], &cache);
             let asking: Vec<_> = (0..24)
                 .map(|n| {
-                    let service = service.clone();
+                    let (service, tag) = (service.clone(), tag.clone());
                     tokio::spawn(async move {
                         let range = format!("bytes={}-{}", n * 1000, n * 1000 + 99);
-                        let fields = [PACK, ("range", &*range)];
+                        let fields = [PACK, ("range", &*range), ("if-range", &*tag)];
                         let fields = if n % 4 == 0 { &fields[..1] } else { &fields };
                         get(&service, "/a.txt", fields).await
                     })

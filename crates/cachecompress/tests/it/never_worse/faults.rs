@@ -58,7 +58,7 @@ fn restart_survives_every_failing_call() {
         files: vec![(A, large())],
         before: vec![Step::Get(A)],
         slow: true,
-        ..Scenario::new("restart", &[Step::Get(A), Step::Range(A), Step::Plain(A)])
+        ..Scenario::new("restart", &[Step::Get(A), Step::Resume(A), Step::Range(A), Step::Plain(A)])
     });
 }
 
@@ -66,7 +66,7 @@ fn restart_survives_every_failing_call() {
 fn stored_range_survives_every_failing_call() {
     run_all(&Scenario {
         before: vec![Step::Get(A)],
-        ..Scenario::new("stored range", &[Step::Range(A), Step::Get(A)])
+        ..Scenario::new("stored range", &[Step::Resume(A), Step::Range(A), Step::Get(A)])
     });
 }
 

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use cachecompress::codec::{Decoding, Encoder, Encoding, PIECE, Settings};
 use cachecompress::fs::{Disk, RealDisk};
 use cachecompress::{
-    Body, Cache, ContentCoding, Directory, Error, Memory, Preference, ServeCompressed, Source,
+    Body, Builder, Cache, ContentCoding, Directory, Error, Memory, Preference, ServeCompressed,
+    Source,
 };
 use cachecompress_test::cache_dir::{entries_on, is_whole};
 use cachecompress_test::gate::Gate;
@@ -65,6 +66,8 @@ pub(crate) enum Step {
     /// A GET that refuses identity.
     Insist(&'static str),
     Range(&'static str),
+    /// A range of the representation in our coding, by its tag.
+    Resume(&'static str),
     /// Four GETs at once, all of which arrive before the encode goes on.
     Crowd(&'static str),
     /// A GET whose first piece is read at once, and its rest when the encode has ended.
@@ -76,9 +79,8 @@ pub(crate) enum Step {
 impl Step {
     fn path(self) -> Option<&'static str> {
         match self {
-            Self::Get(path) | Self::Plain(path) | Self::Insist(path) | Self::Range(path) => {
-                Some(path)
-            }
+            Self::Get(path) | Self::Plain(path) | Self::Insist(path) => Some(path),
+            Self::Range(path) | Self::Resume(path) => Some(path),
             Self::Crowd(path) | Self::Growing(path) => Some(path),
             Self::Remove => None,
         }
@@ -256,6 +258,27 @@ impl Encoding for Idle {
     }
 }
 
+/// Creates a service with one coding.
+fn builder(source: Arc<dyn Source>, pack: Pack) -> Builder {
+    let built_in =
+        [ContentCoding::BROTLI, ContentCoding::ZSTD, ContentCoding::GZIP, ContentCoding::DEFLATE];
+    let idle: Arc<dyn Encoder> = Arc::new(Idle);
+    let builder =
+        built_in.into_iter().fold(ServeCompressed::builder(source), |builder, built_in| {
+            builder.encoder(built_in, Arc::clone(&idle))
+        });
+    builder.encoder(coding(), Arc::new(pack)).preference(Preference::List(vec![coding()]))
+}
+
+/// Returns the tag of the file `path` in our coding, as a service tells it that has no disk.
+async fn coded_tag(scenario: &Scenario, path: &str) -> String {
+    let memory = Memory::new().file(&path[1..], scenario.source(path).to_vec());
+    let service = builder(Arc::new(memory), scenario.pack.clone()).build().unwrap();
+    let unchanged = get(&service, path, &[PACK, ("if-none-match", "*")]).await;
+    assert_eq!(unchanged.status, 304);
+    unchanged.field("etag").to_owned()
+}
+
 /// A cache with a service on disks that may fail.
 struct World<'a> {
     scenario: &'a Scenario,
@@ -328,20 +351,7 @@ impl<'a> World<'a> {
         let cache = Cache::builder(ROOT).max_bytes(*bytes).max_entries(*entries).disk(disk);
         let cache = cache.build().unwrap();
         let pack = Pack { gate: Some(Arc::clone(&self.gate)), ..pack.clone() };
-        let built_in = [
-            ContentCoding::BROTLI,
-            ContentCoding::ZSTD,
-            ContentCoding::GZIP,
-            ContentCoding::DEFLATE,
-        ];
-        let idle: Arc<dyn Encoder> = Arc::new(Idle);
-        let builder =
-            built_in.into_iter().fold(ServeCompressed::builder(source), |builder, built_in| {
-                builder.encoder(built_in, Arc::clone(&idle))
-            });
-        let service = builder
-            .encoder(coding(), Arc::new(pack))
-            .preference(Preference::List(vec![coding()]))
+        let service = builder(source, pack)
             .cache(cache.clone())
             .revalidate(Duration::ZERO)
             .patience(LONG)
@@ -368,6 +378,12 @@ impl<'a> World<'a> {
                     answers.extend(self.crowd(path).await.into_iter().map(|answer| (step, answer)));
                 }
                 Step::Growing(path) => answers.push((step, self.growing(path).await)),
+                Step::Resume(path) => {
+                    self.gate.open_wide();
+                    let tag = coded_tag(self.scenario, path).await;
+                    let fields = [PACK, ("range", "bytes=100-299"), ("if-range", &*tag)];
+                    answers.push((step, get(self.service(), path, &fields).await));
+                }
                 Step::Get(path) | Step::Plain(path) | Step::Insist(path) | Step::Range(path) => {
                     self.gate.open_wide();
                     let fields = match step {
@@ -621,6 +637,8 @@ fn judge(scenario: &Scenario, trial: &Trial, step: Step, answer: &Answer) {
     }
     let (path, expected) = match step {
         Step::Range(path) => (path, 206),
+        // A coding that cannot be had makes the range one of nothing.
+        Step::Resume(path) => (path, if status == 206 { 206 } else { 200 }),
         Step::Insist(path) if status == 503 && !trial.is_harmless() => {
             return assert_eq!(answer.field("retry-after"), "1", "{path}");
         }
@@ -635,8 +653,12 @@ fn judge(scenario: &Scenario, trial: &Trial, step: Step, answer: &Answer) {
         return;
     };
     let source = scenario.source(path);
-    if let Step::Range(_) = step {
-        let whole = if answer.coding().is_empty() { source } else { &pack(source)[..] };
+    if status == 206 {
+        let (coding, whole) = match step {
+            Step::Resume(_) => ("x-pack", &pack(source)[..]),
+            _ => ("", source),
+        };
+        assert_eq!(answer.coding(), coding, "{step:?}");
         assert!(body[..] == whole[RANGE], "a range of something else: {:?}", answer.headers);
         return;
     }
