@@ -63,6 +63,9 @@ pub(crate) const LEAST_SAVING: u64 = 20;
 pub(crate) const FIRST_MODIFIED: Duration = Duration::from_secs(631_152_000);
 /// The number of resources that are kept between requests. It bounds their memory.
 pub(crate) const RESOURCES: usize = 65_536;
+/// The number of files whose digests are known by their fingerprints, at some 130 bytes each. A file with
+/// many names is hashed once as long as it is among them.
+pub(crate) const FILE_DIGESTS: usize = 16_384;
 /// The largest buffer of a source that is kept with its resource, in bytes. The source is asked
 /// again for a longer one, so that the memory of resources is bounded.
 pub(crate) const RESOURCE_BYTES: usize = 64 * 1024;

@@ -7,7 +7,9 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use super::brought;
+use super::file_digests::{FileDigests, Told};
 use super::hash::{self, Hashed};
+use super::load_error::LoadError;
 use super::path_set::PathSet;
 use super::resource::{DigestState, Resource, compressibility_of, type_of};
 use super::svgz::SvgzSource;
@@ -18,7 +20,7 @@ use crate::concurrency::thread_pool::{Limits, Priority, ThreadPool};
 use crate::concurrency::versioned::{Generation, Generations, Put, Versioned};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{DiskFile, Fingerprint};
-use crate::http::{Compressibility, Digest, MediaTypes, SourcePath, Text, look};
+use crate::http::{Compressibility, Digest, MediaTypes, Question, SourcePath, Text, look};
 use crate::limits::{
     HASH_FIRST_MAX, HASHERS, PAYLOAD_IN_MEMORY, READ_QUEUE, RESOURCES, SMALL_JOB, SPARE_HASHERS,
 };
@@ -48,6 +50,7 @@ struct Inner {
     hashes: SingleFlight<SourcePath, (), ()>,
     generations: Generations,
     resources: quick_cache::sync::Cache<SourcePath, Slot>,
+    digests: FileDigests,
     /// The paths whose files changed under a hash or an encode. The files go out without a tag
     /// until they have rested.
     unstable: PathSet,
@@ -78,23 +81,6 @@ struct Lookup {
     /// The time, in milliseconds of [`clock`].
     at: u64,
     generation: Generation,
-}
-
-/// The error of a lookup, which all requests that waited for it share.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct LoadError(Option<Arc<Error>>);
-
-impl LoadError {
-    /// Makes the error for one of these requests.
-    pub(crate) fn into_error(self) -> Error {
-        match self.0 {
-            Some(error) => {
-                let kind = error.kind();
-                Error::new(kind, "the source could not be read").with_cause(error)
-            }
-            None => Error::new(ErrorKind::Busy, "too much is being read from the source"),
-        }
-    }
 }
 
 /// A resource and the slot that newer lookups overwrite.
@@ -138,6 +124,7 @@ impl Catalog {
             hashes: SingleFlight::new(),
             generations: Generations::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
+            digests: FileDigests::default(),
             unstable: PathSet::default(),
         }))
     }
@@ -257,6 +244,9 @@ impl Catalog {
         }
         let generation = self.0.generations.begin();
         self.0.unstable.add(&resource.path, generation);
+        if let Some(fingerprint) = &resource.fingerprint {
+            self.0.digests.remove(fingerprint);
+        }
         resource.expire();
         // A lookup that began earlier and ends later must not bring the resource back.
         self.0.slot(&resource.path).put(generation, None);
@@ -367,7 +357,9 @@ impl Inner {
             return leader.finish((Loaded::File(Arc::clone(before), None), lookup), 0);
         }
         let len = file.content.len();
-        if len <= PAYLOAD_IN_MEMORY || file.digest.is_some() {
+        let question = type_of(&self.types, path, &file).question();
+        let is_told = self.told_digest(path, &file, question).is_some();
+        if len <= PAYLOAD_IN_MEMORY || is_told {
             self.finish_lookup(path, file, before.as_ref(), lookup, None, leader);
         } else if len > HASH_FIRST_MAX {
             let resource = self.answer_unhashed(path, file, before, lookup);
@@ -475,16 +467,15 @@ impl Inner {
             let media_type = (named.clone(), Text::Unknown);
             Resource::new(path, media_type, file, DigestState::Unstable, false, lookup.at, None)
         };
-        // While a path is unstable, the digest that its source brings is not trusted.
-        let told = file.digest.filter(|_| !self.unstable.contains(path));
+        let told = self.told_digest(path, &file, named.question());
         let hashed = match (&file.content, told) {
-            (Content::Bytes(bytes), digest) => {
-                let digest = digest.unwrap_or_else(|| Digest::of(bytes));
+            (Content::Bytes(bytes), told) => {
+                let digest = told.map_or_else(|| Digest::of(bytes), |(digest, _)| digest);
                 return Ok(known(&file, digest, look(named.question(), bytes), true));
             }
-            // The source brings the digest, so the bytes are not read.
-            (Content::File { .. }, Some(digest)) => {
-                return Ok(known(&file, digest, Text::Unknown, true));
+            // The bytes are not read.
+            (Content::File { .. }, Some((digest, text))) => {
+                return Ok(known(&file, digest, text, true));
             }
             (Content::File { file: content, fingerprint }, None) => {
                 let content = Arc::clone(content);
@@ -506,6 +497,9 @@ impl Inner {
         if let Some(buffer) = buffer {
             self.memory.insert((digest, None), buffer);
         }
+        if rested {
+            self.digests.insert(&file.content, Told { digest, question: named.question(), text });
+        }
         Ok(known(&file, digest, text, rested))
     }
 
@@ -523,6 +517,20 @@ impl Inner {
             Content::File { file, fingerprint } => begin(path, file, *fingerprint),
             Content::Bytes(_) => None,
         }
+    }
+
+    /// Returns the digest of `file` that is known without a hash, and the answer to `question`: by its
+    /// source, which answers nothing, or because the file was hashed under another name. While a path
+    /// is unstable, none is trusted.
+    fn told_digest(
+        &self,
+        path: &SourcePath,
+        file: &SourceFile,
+        question: Option<Question>,
+    ) -> Option<(Digest, Text)> {
+        let by_source = file.digest.map(|digest| (digest, Text::Unknown));
+        let told = by_source.or_else(|| self.digests.get(&file.content, question))?;
+        (!self.unstable.contains(path)).then_some(told)
     }
 
     /// Forgets the resource of a path that leads to no file any more.
@@ -595,9 +603,9 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::fs::{Disk as _, MemoryDisk};
-    use crate::source::Memory;
+    use crate::source::{Directory, Memory, Symlinks};
 
-    fn catalog(source: Memory) -> Catalog {
+    fn catalog(source: impl Source) -> Catalog {
         let readers = ThreadPool::new("test", Limits { threads: 2, spare: 0, queue: 16 });
         let types = MediaTypes::default();
         Catalog::new(
@@ -653,6 +661,39 @@ mod tests {
             tokio::join!(load, end).0
         });
         assert!(matches!(loaded, Ok(Loaded::File(..))), "{loaded:?}");
+    }
+
+    /// A symlink to `.` gave a file names without end, and each was hashed.
+    #[cfg(unix)]
+    #[test]
+    fn file_with_many_names_is_hashed_once() {
+        let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(package, dir.path().join("package")).unwrap();
+        std::os::unix::fs::symlink(".", dir.path().join("dot")).unwrap();
+        let source = Directory::new(dir.path()).unwrap().symlinks(Symlinks::Follow);
+        let catalog = catalog(source);
+        let load = |path: &str| {
+            let path = SourcePath::root().join(path);
+            let Ok(Loaded::File(resource, _)) = run(catalog.load(&path)) else { panic!("{path}") };
+            resource
+        };
+        let hashed = load("package/Cargo.toml");
+        let path = SourcePath::root().join("package/Cargo.toml");
+        let Ok(Found::File(file)) = catalog.0.source.lookup(&path) else { panic!("no file") };
+        let kept = catalog.0.digests.get(&file.content, Some(Question::Kind));
+        assert_eq!(kept, None, "nobody looked for this");
+        let question = type_of(&catalog.0.types, &path, &file).question();
+        let (digest, text) = catalog.0.digests.get(&file.content, question).expect("it is kept");
+        assert_eq!(Some(digest), hashed.digest());
+
+        // Another digest in its place shows that the file is not hashed again.
+        let planted = Digest::of(b"planted");
+        catalog.0.digests.insert(&file.content, Told { digest: planted, question, text });
+        let other = load("dot/dot/package/Cargo.toml");
+        assert_eq!(other.digest(), Some(planted));
+        catalog.mark_unstable(&other);
+        assert_eq!(load("dot/package/Cargo.toml").digest(), hashed.digest(), "it is not trusted");
     }
 
     #[test]
