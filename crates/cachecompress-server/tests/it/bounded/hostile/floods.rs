@@ -92,7 +92,7 @@ fn unknown_paths_leave_nothing_behind() {
     let before = server.memory().now;
     let request = |number: usize| {
         // Navigations, which are half of the requests, get the index. The others get 404.
-        let accept = if number.is_multiple_of(2) { "text/html" } else { "*/*" };
+        let accept = if number.is_multiple_of(2) { "text/html" } else { "image/png" };
         format!("GET /{number}/x HTTP/1.1\r\nHost: h\r\nAccept: {accept}\r\n\r\n")
     };
     pipeline(&server, 2, 100_000, request, |number, head, body| {
