@@ -5,12 +5,13 @@ use std::time::SystemTime;
 use http::request::Parts;
 use http::{Response, StatusCode};
 
+use super::exchange::Exchange;
 use super::fallback;
 use super::locate::{self, Located, Target};
 use super::navigation;
 use super::plan::{self, Facts, Head, Intent};
 use super::replay;
-use super::respond::{self, Answered, Exchange};
+use super::respond::{self, Answered};
 use super::response_cache::RequestKey;
 use super::site::{self, Site};
 use crate::body::Body;

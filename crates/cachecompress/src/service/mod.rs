@@ -3,6 +3,7 @@
 mod answer;
 mod builder;
 mod call;
+mod exchange;
 mod fallback;
 mod globs;
 mod headers;

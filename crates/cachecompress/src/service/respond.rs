@@ -1,6 +1,5 @@
 //! The response made of a selected representation.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 
 use http::header::{
@@ -10,25 +9,20 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::headers::OWN;
-use super::options::RequestOptions;
-use super::plan::{self, Head, Plan};
+use super::exchange::{Exchange, NAVIGATION, add_vary, framing, overrides, path_fields, vary};
+use super::plan::{self, Plan};
 use super::response_cache::CachedBody;
 use super::site::Site;
 use crate::body::{Body, Served};
-use crate::catalog::Resource;
 use crate::error::{Error, ErrorKind};
 use crate::http::{
-    CacheStatus, Compressibility, ContentCoding, Detail, EntityTag, Forward, RepresentationTags,
-    content_range, http_date, unsatisfied_range,
+    CacheStatus, ContentCoding, Detail, EntityTag, Forward, RepresentationTags, content_range,
+    http_date, unsatisfied_range,
 };
 use crate::log;
 use crate::metrics::Outcome;
 use crate::representations::{Candidates, Coded, Identity, RangeOf, Selected};
-use crate::sendfile::Connection;
 
-/// The request fields that distinguish a navigation.
-const NAVIGATION: &str = "Accept, Sec-Fetch-Mode";
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const ORIGINAL_LENGTH: HeaderName = HeaderName::from_static("x-original-content-length");
@@ -193,27 +187,6 @@ pub(super) fn deliver(site: &Site, method: &Method, response: Response<Body>) ->
         response.extensions_mut().insert(served);
     }
     response
-}
-
-/// A request and the resource that answers it.
-pub(super) struct Exchange<'a> {
-    pub(super) head: Head<'a>,
-    pub(super) options: Option<&'a RequestOptions>,
-    pub(super) connection: Option<Connection>,
-    /// Whether the response cache keeps a stored body for the next request of this kind.
-    pub(super) is_remembered: bool,
-    pub(super) resource: Arc<Resource>,
-    /// Whether the response depends on the request being a navigation.
-    pub(super) spa: bool,
-    /// Whether the resource is the page of a 404.
-    pub(super) is_not_found: bool,
-}
-
-impl Exchange<'_> {
-    /// Whether the resource is of a type that is ever encoded.
-    pub(super) fn is_negotiable(&self) -> bool {
-        self.resource.compressibility != Compressibility::Never
-    }
 }
 
 /// A response and the body to cache with it; `None` if it may not be replayed.
@@ -407,19 +380,6 @@ fn head_of(
     )
 }
 
-/// Returns the boundary of a response with several ranges, and the media type of its parts.
-///
-/// The boundary must not occur in the parts (RFC 2046 §5.1.1), which are not searched for it: it is
-/// random and of this response alone, so that nobody can write a file that has it.
-fn framing(site: &Site, exchange: &Exchange<'_>) -> (String, HeaderValue) {
-    let random = || RandomState::new().build_hasher().finish();
-    let mut fields = path_fields(site, exchange);
-    overrides(exchange, &mut fields);
-    let media_type = fields.remove(CONTENT_TYPE);
-    let media_type = media_type.unwrap_or_else(|| exchange.resource.media_type.clone());
-    (format!("{:016x}{:016x}", random(), random()), media_type)
-}
-
 fn full_fields(
     site: &Site,
     exchange: &Exchange<'_>,
@@ -559,32 +519,6 @@ fn finish(
     response
 }
 
-/// Collects the fields of the resource's path, and adds Vary.
-fn path_fields(site: &Site, exchange: &Exchange<'_>) -> HeaderMap {
-    let mut fields = site.rules.headers.fields(&exchange.resource.path);
-    add_vary(exchange, &mut fields);
-    fields
-}
-
-fn add_vary(exchange: &Exchange<'_>, fields: &mut HeaderMap) {
-    if exchange.is_negotiable() {
-        fields.append(VARY, vary(exchange.spa));
-    } else if exchange.spa {
-        fields.append(VARY, HeaderValue::from_static(NAVIGATION));
-    }
-}
-
-fn overrides(exchange: &Exchange<'_>, fields: &mut HeaderMap) {
-    let Some(options) = exchange.options else { return };
-    for (name, value) in options.headers.iter().filter(|(name, _)| !OWN.contains(name)) {
-        if name == VARY {
-            fields.append(name, value.clone());
-        } else {
-            fields.insert(name, value.clone());
-        }
-    }
-}
-
 /// Replaces the empty body of `response` by `body`, which takes over its [`Served`].
 fn fill(response: &mut Response<Body>, body: Body) {
     let served = response.body().shared_served().cloned();
@@ -592,14 +526,6 @@ fn fill(response: &mut Response<Body>, body: Body) {
         Some(served) => body.of(served),
         None => body,
     };
-}
-
-fn vary(spa: bool) -> HeaderValue {
-    HeaderValue::from_static(if spa {
-        "Accept-Encoding, Accept, Sec-Fetch-Mode"
-    } else {
-        "Accept-Encoding"
-    })
 }
 
 fn outcome(status: StatusCode, cache_status: Option<CacheStatus>) -> Outcome {

@@ -1,0 +1,86 @@
+//! A request with the resource that answers it, and the fields that follow from both.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::Arc;
+
+use http::header::{CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue};
+
+use super::headers::OWN;
+use super::options::RequestOptions;
+use super::plan::Head;
+use super::site::Site;
+use crate::catalog::Resource;
+use crate::http::Compressibility;
+use crate::sendfile::Connection;
+
+/// The request fields that distinguish a navigation.
+pub(super) const NAVIGATION: &str = "Accept, Sec-Fetch-Mode";
+
+/// A request and the resource that answers it.
+pub(super) struct Exchange<'a> {
+    pub(super) head: Head<'a>,
+    pub(super) options: Option<&'a RequestOptions>,
+    pub(super) connection: Option<Connection>,
+    /// Whether the response cache keeps a stored body for the next request of this kind.
+    pub(super) is_remembered: bool,
+    pub(super) resource: Arc<Resource>,
+    /// Whether the response depends on the request being a navigation.
+    pub(super) spa: bool,
+    /// Whether the resource is the page of a 404.
+    pub(super) is_not_found: bool,
+}
+
+impl Exchange<'_> {
+    /// Whether the resource is of a type that is ever encoded.
+    pub(super) fn is_negotiable(&self) -> bool {
+        self.resource.compressibility != Compressibility::Never
+    }
+}
+
+/// Collects the fields of the resource's path, and adds Vary.
+pub(super) fn path_fields(site: &Site, exchange: &Exchange<'_>) -> HeaderMap {
+    let mut fields = site.rules.headers.fields(&exchange.resource.path);
+    add_vary(exchange, &mut fields);
+    fields
+}
+
+pub(super) fn add_vary(exchange: &Exchange<'_>, fields: &mut HeaderMap) {
+    if exchange.is_negotiable() {
+        fields.append(VARY, vary(exchange.spa));
+    } else if exchange.spa {
+        fields.append(VARY, HeaderValue::from_static(NAVIGATION));
+    }
+}
+
+pub(super) fn overrides(exchange: &Exchange<'_>, fields: &mut HeaderMap) {
+    let Some(options) = exchange.options else { return };
+    for (name, value) in options.headers.iter().filter(|(name, _)| !OWN.contains(name)) {
+        if name == VARY {
+            fields.append(name, value.clone());
+        } else {
+            fields.insert(name, value.clone());
+        }
+    }
+}
+
+pub(super) fn vary(spa: bool) -> HeaderValue {
+    HeaderValue::from_static(if spa {
+        "Accept-Encoding, Accept, Sec-Fetch-Mode"
+    } else {
+        "Accept-Encoding"
+    })
+}
+
+/// Returns the boundary of a response with several ranges, and the media type of its parts.
+///
+/// The boundary must not occur in the parts (RFC 2046 §5.1.1), which are not searched for it: it is
+/// random and of this response alone, so that nobody can write a file that has it.
+pub(super) fn framing(site: &Site, exchange: &Exchange<'_>) -> (String, HeaderValue) {
+    let random = || RandomState::new().build_hasher().finish();
+    let mut fields = path_fields(site, exchange);
+    overrides(exchange, &mut fields);
+    let media_type = fields.remove(CONTENT_TYPE);
+    let media_type = media_type.unwrap_or_else(|| exchange.resource.media_type.clone());
+    (format!("{:016x}{:016x}", random(), random()), media_type)
+}
