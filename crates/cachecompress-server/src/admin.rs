@@ -214,6 +214,12 @@ impl Exposition<'_> {
             None,
             metrics.damaged_entries,
         )?;
+        self.gauge(
+            "cachecompress_cache_available",
+            "Whether the cache is in use (1), or its disk does not answer (0).",
+            None,
+            metrics.cache_available.into(),
+        )?;
         self.gauge("cachecompress_inflight", "Encodes under way.", None, metrics.inflight)?;
         self.gauge(
             "cachecompress_queue_length",

@@ -136,6 +136,9 @@ pub(crate) const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time for the admin listener's requests after that. They are answered at once.
 pub(crate) const ADMIN_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+/// The time for encodes to be given up after that. A cache's disk that hangs is noticed within two
+/// seconds.
+pub(crate) const ENCODES_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time for which a runtime waits for its blocking jobs after the last connection has ended. A
 /// disk that hangs holds a job up for ever.
 pub(crate) const RUNTIME_TIMEOUT: Duration = Duration::from_millis(500);

@@ -95,9 +95,10 @@ pub(crate) const UNSTABLE_MEMORY: u64 = 10 * 60 * 1000;
 
 // Threads
 
-/// The number of threads that read. Hanging reads get further ones, up to [`SPARE_READERS`].
+/// The number of threads that read a source, and of those that read a cache. Hanging reads get further
+/// ones, up to [`SPARE_READERS`].
 pub(crate) const READERS: usize = 4;
-/// The number of further threads that read while a source's disk hangs.
+/// The number of further threads that read while a disk hangs.
 pub(crate) const SPARE_READERS: usize = 60;
 /// The number of threads that hash files longer than [`PAYLOAD_IN_MEMORY`].
 pub(crate) const HASHERS: usize = 2;
@@ -257,6 +258,34 @@ pub(crate) const FORMAT_UNUSED: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The start of a `CACHEDIR.TAG` that is read to recognise it, in bytes. Ours is shorter.
 pub(crate) const TAG_START: usize = 512;
+
+/// The age of a call to a cache's disk from which on the disk counts as hanging. Requests go on to
+/// wait for no longer than their patience. A healthy disk needs 10 ms, and one under a burst of
+/// writes may need a second.
+pub(crate) const CALL_HANGS: Duration = Duration::from_secs(2);
+
+/// The age of a call from which on the end of a service tells of it.
+pub(crate) const CALL_LASTS: Duration = Duration::from_millis(250);
+
+/// The number of calls that may still hang when a cache is put to use again: one file may hang where
+/// all others answer. Each holds one of the cache's 64 threads.
+pub(crate) const HANGING_CALLS: usize = 16;
+
+/// The first pause before a disk is tried that answered and soon hung again. It doubles.
+pub(crate) const TRIAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such pause.
+pub(crate) const LONGEST_TRIAL_PAUSE: Duration = Duration::from_secs(60);
+
+/// The milliseconds after an outage from which on the next one is a new one.
+pub(crate) const CALMS_AFTER: u64 = 120 * 1000;
+
+/// The time for which the start waits for the cache's directory. A service is ready within two
+/// seconds.
+pub(crate) const START_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The time for which the drop of a cache waits until its files are closed.
+pub(crate) const CLOSE_PATIENCE: Duration = Duration::from_millis(500);
 
 // The file system
 

@@ -83,6 +83,8 @@ pub struct Metrics {
     pub evictions: u64,
     /// The number of entries that failed their checksum and were removed.
     pub damaged_entries: u64,
+    /// Whether the cache is in use. It is not while its disk does not answer.
+    pub cache_available: bool,
     /// The number of encodes under way, including those that wait for a thread.
     pub inflight: u64,
     /// The number of encodes that wait for a thread.

@@ -21,8 +21,8 @@ use crate::exit::Failure;
 use crate::fd_budget::FdBudget;
 use crate::flag_values::{Level, TypeRule};
 use crate::limits::{
-    ADMIN_DRAIN_TIMEOUT, DRAIN_TIMEOUT, LOG_ABORT_TIMEOUT, LOG_CLOSE_TIMEOUT, MEMORY_CACHE_BYTES,
-    RUNTIME_TIMEOUT,
+    ADMIN_DRAIN_TIMEOUT, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT, LOG_CLOSE_TIMEOUT,
+    MEMORY_CACHE_BYTES, RUNTIME_TIMEOUT,
 };
 use crate::listener::{Listeners, bind};
 use crate::log_queue::{LogQueue, LogThread};
@@ -247,7 +247,8 @@ async fn serve(
         tracing::warn!(connections = left, "not finished in time; closing them");
     }
     admin_drain.finish(ADMIN_DRAIN_TIMEOUT).await;
-    site.shutdown(Shutdown::Drop).await;
+    // An encode may wait for a source that hangs.
+    let _ = tokio::time::timeout(ENCODES_TIMEOUT, site.shutdown(Shutdown::Drop)).await;
     Ok(())
 }
 

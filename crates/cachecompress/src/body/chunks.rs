@@ -108,7 +108,10 @@ impl Chunks {
                 let _ = sender.send(result.map_err(error));
             });
             if !submitted {
-                // Without a thread, a wait here is better than a broken body.
+                // Without a thread, a wait here is better than a broken body. It must end, though.
+                if let Err(cause) = self.file.stat_nowait() {
+                    return Poll::Ready(Err(error(cause)));
+                }
                 let result = read(&*self.file, offset, len, look, |buffer, offset| {
                     self.file.read_at(buffer, offset)
                 });

@@ -20,6 +20,9 @@ use crate::sendfile::{Connection, Mapping};
 /// The body of a range of a file, or of several one after the other.
 #[derive(Debug)]
 pub(crate) struct FileBody {
+    /// The connection and the mapping whose pieces go out unread. Dropped before the file, whose
+    /// drop never waits where it must not.
+    mapped: Option<(Connection, Arc<Mapping>)>,
     chunks: Chunks,
     start: u64,
     at: u64,
@@ -28,8 +31,6 @@ pub(crate) struct FileBody {
     later: vec::IntoIter<Range<u64>>,
     later_len: u64,
     guard: Option<Box<Guard>>,
-    /// The connection and the mapping whose pieces go out unread.
-    mapped: Option<(Connection, Arc<Mapping>)>,
     /// Whether a piece was just given out, so that other connections come next.
     others_first: bool,
     failed: bool,

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 
+use super::breaker::Breaker;
 use super::eviction;
 use super::index::Amount;
 use super::layout::Layout;
 use super::state::State;
 use super::store::Cache;
+use crate::concurrency::may_wait;
 use crate::error::Error;
 use crate::fs::{Disk, MemoryDisk, RealDisk};
-use crate::limits::{CACHE_BYTES, CACHE_ENTRIES, MAINTAIN_EVERY, OPEN_ENTRIES};
+use crate::limits::{CACHE_BYTES, CACHE_ENTRIES, MAINTAIN_EVERY, OPEN_ENTRIES, START_PATIENCE};
 use crate::log;
 
 /// Builds a [`Cache`].
@@ -57,7 +59,7 @@ impl Cache {
     #[must_use]
     pub fn in_memory(max_bytes: u64) -> Self {
         let builder = Self::builder("/cache").disk(Arc::new(MemoryDisk::new()));
-        Self { state: builder.max_bytes(max_bytes).state(None) }
+        Self { state: builder.max_bytes(max_bytes).state(None, None) }
     }
 }
 
@@ -90,7 +92,8 @@ impl CacheBuilder {
     /// Opens the cache.
     ///
     /// A directory that cannot be created or written is no error. It is logged once, and the
-    /// services go on without compression until it can be.
+    /// services go on without compression until it can be. Likewise one whose disk hangs: this waits
+    /// for it for a second, and the cache is in use as soon as the disk answers.
     ///
     /// # Errors
     ///
@@ -100,12 +103,12 @@ impl CacheBuilder {
             return Err(Error::config("the cache's directory is an empty path; name one"));
         }
         let (maintenance, ended) = mpsc::channel();
-        let state = self.state(Some(maintenance));
+        let breaker = Arc::new(Breaker::new(self.root.clone()));
+        let state = self.state(Some(breaker), Some(maintenance));
         let cache = Cache { state: Arc::clone(&state) };
-        if let Err(error) = state.layout.create(&*state.disk) {
-            cache.warn_once(&error);
-        }
         let files = cache.files();
+        let (watched, trial) = (Arc::clone(&state.breaker), Arc::new(state.trial()));
+        start("cc-watch", move || watched.watch(&trial));
         let weak = Arc::downgrade(&state);
         let maintain = move || {
             while ended.recv_timeout(MAINTAIN_EVERY) == Err(RecvTimeoutError::Timeout) {
@@ -113,22 +116,52 @@ impl CacheBuilder {
                 eviction::maintain(&state);
             }
         };
+        let (opened, is_open) = mpsc::channel();
         start("cc-scan", move || {
+            Cache::open(&state);
+            let _ = opened.send(());
             eviction::maintain(&state);
             files.remove_unused_formats();
+            drop(state);
             start("cc-maintain", maintain);
         });
+        match is_open.recv_timeout(START_PATIENCE) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) => cache.state.breaker.warn_of_start(),
+            // There is no thread for it.
+            Err(RecvTimeoutError::Disconnected) => Cache::open(&cache.state),
+        }
         Ok(cache)
     }
 
-    fn state(self, maintenance: Option<mpsc::Sender<()>>) -> Arc<State> {
+    fn state(
+        self,
+        breaker: Option<Arc<Breaker>>,
+        maintenance: Option<mpsc::Sender<()>>,
+    ) -> Arc<State> {
         let layout = Layout::new(self.root);
-        Arc::new(State::new(self.disk, layout, self.bounds, self.open_entries, maintenance))
+        let (disk, bounds, open_entries) = (self.disk, self.bounds, self.open_entries);
+        Arc::new(State::new(disk, breaker, layout, bounds, open_entries, maintenance))
+    }
+}
+
+impl Cache {
+    /// Creates the directory, and puts the cache to use.
+    fn open(state: &Arc<State>) {
+        may_wait::allow();
+        if let Err(error) = state.layout.create(&state.trial_disk()) {
+            Self { state: Arc::clone(state) }.warn_once(&error);
+        }
+        state.breaker.answered();
     }
 }
 
 /// Starts a thread that reads the cache's directory.
 fn start(name: &str, work: impl FnOnce() + Send + 'static) {
+    let work = || {
+        may_wait::allow();
+        work();
+    };
     if let Err(error) = std::thread::Builder::new().name(name.to_owned()).spawn(work) {
         log::warn!(%error, "cannot start a thread that reads the cache's directory");
     }

@@ -1,6 +1,5 @@
 //! Makes room for new entries.
 
-use std::sync::atomic::Ordering;
 use std::{io, thread};
 
 use super::index::{Claim, Index};
@@ -148,8 +147,7 @@ pub(super) fn maintain(state: &State) {
         state.close_idle(MAINTAIN_EVERY);
     }
     // Set after the first scan, which holds the index for as long as it takes to fill it.
-    let is_local = state.disk.is_local(&state.layout.root);
-    state.is_local.store(is_local, Ordering::Relaxed);
+    state.breaker.set_local(state.disk.is_local(&state.layout.root));
 }
 
 /// Takes the right to evict, across processes and the threads of this one. One evicts at a time, or
@@ -175,6 +173,7 @@ pub(super) mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::super::{Cache, EntryWriter, Header, Key, Kind, WriteError};
+    use crate::concurrency::may_wait;
     use crate::fs::{Disk, MemoryDisk};
     use crate::http::{ContentCoding, Digest, EncoderId};
 
@@ -198,6 +197,7 @@ pub(super) mod tests {
 
     /// Opens the cache once more, as another process would.
     fn another(disk: &Arc<MemoryDisk>) -> Cache {
+        may_wait::allow();
         let disk = Arc::clone(disk) as Arc<dyn Disk>;
         Cache::builder("/cache").disk(disk).max_bytes(BOUND).build().unwrap()
     }

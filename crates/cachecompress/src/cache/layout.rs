@@ -93,11 +93,23 @@ impl Layout {
         disk.create_private_dir(&self.entries)?;
         disk.create_private_dir(&self.locks)?;
         let tag = disk.create_unnamed(&self.root)?;
+        tag.reserve(TAG.len() as u64)?;
         tag.write_all_at(TAG, 0)?;
         match tag.publish(&self.root.join(TAG_NAME)) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+impl Layout {
+    /// Makes calls of each kind that an encode makes, down to the medium.
+    pub(super) fn try_out(&self, disk: &dyn Disk) -> io::Result<()> {
+        self.create(disk)?;
+        disk.list(&self.entries)?;
+        let file = disk.create_unnamed(&self.entries)?;
+        file.write_all_at(TAG, 0)?;
+        file.sync()
     }
 }
 

@@ -4,9 +4,12 @@
 //! The cache knows neither sources nor codecs. It returns the entry of a digest, a coding and an
 //! encoder's id, or the right to write one. All handles of a [`Cache`] share one state.
 
+mod breaker;
 mod builder;
+mod closer;
 mod entry;
 mod eviction;
+mod guarded;
 mod index;
 mod key;
 mod layout;

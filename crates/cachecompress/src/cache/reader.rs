@@ -17,9 +17,10 @@ use crate::sendfile::Mapping;
 #[derive(Debug)]
 pub(crate) struct Entry {
     header: Header,
-    file: Arc<dyn DiskFile>,
-    /// The file as it is mapped to be sent from; `None` inside if it cannot be.
+    /// The file as it is mapped to be sent from; `None` inside if it cannot be. Dropped before the
+    /// file, whose drop never waits where it must not.
     mapping: OnceLock<Option<Arc<Mapping>>>,
+    file: Arc<dyn DiskFile>,
     payload_start: u64,
     payload_len: u64,
     /// The state of the file that was verified.
@@ -92,7 +93,7 @@ impl Entry {
         file: Arc<dyn DiskFile>,
         belongs: impl Fn(&Key) -> bool,
     ) -> Result<Self, ReadError> {
-        Self::verify_by(file, u64::MAX, belongs, read_full)
+        Self::verify_by(file, u64::MAX, belongs, |file| file.stat(), read_full)
     }
 
     /// As [`verify`](Self::verify), but only if the file is small and can be read without a wait.
@@ -102,17 +103,18 @@ impl Entry {
         belongs: impl Fn(&Key) -> bool,
     ) -> Option<Self> {
         let read = |file: &dyn DiskFile, buffer: &mut [u8], at| file.read_at_nowait(buffer, at);
-        Self::verify_by(file, VERIFY_NOWAIT, belongs, read).ok()
+        Self::verify_by(file, VERIFY_NOWAIT, belongs, |file| file.stat_nowait(), read).ok()
     }
 
     fn verify_by(
         file: Arc<dyn DiskFile>,
         most: u64,
         belongs: impl Fn(&Key) -> bool,
+        stat: impl Fn(&dyn DiskFile) -> io::Result<Stat>,
         read: impl Fn(&dyn DiskFile, &mut [u8], u64) -> io::Result<usize>,
     ) -> Result<Self, ReadError> {
         for _ in 0..VERIFY_TRIES {
-            let Stat { kind, fingerprint: before } = file.stat()?;
+            let Stat { kind, fingerprint: before } = stat(&*file)?;
             if kind != FileKind::Regular {
                 return Err(Damage::FileKind.into());
             }
@@ -121,7 +123,7 @@ impl Entry {
             }
             let read = |buffer: &mut [u8], at| read(&*file, buffer, at);
             let checked = check(before.size, &belongs, read);
-            if file.stat()?.fingerprint == before {
+            if stat(&*file)?.fingerprint == before {
                 let (header, start, len) = checked?;
                 return Ok(Self::trusted(header, file, start, len, before));
             }
@@ -156,8 +158,17 @@ impl Entry {
     }
 
     /// Whether the file is still in its verified state.
-    pub(crate) fn still_verified(&self) -> bool {
-        let same = self.file.stat().is_ok_and(|stat| stat.fingerprint == self.verified);
+    pub(super) fn still_verified(&self) -> bool {
+        self.is_verified(self.file.stat())
+    }
+
+    /// Whether the file is known to be still in its verified state, without a wait.
+    pub(crate) fn still_verified_nowait(&self) -> bool {
+        self.is_verified(self.file.stat_nowait())
+    }
+
+    fn is_verified(&self, stat: io::Result<Stat>) -> bool {
+        let same = stat.is_ok_and(|stat| stat.fingerprint == self.verified);
         if same {
             self.seen.store(clock(), Ordering::Relaxed);
         }
@@ -169,11 +180,9 @@ impl Entry {
     /// A touch is a write, and changes the inode, so that the entry is verified again. Hourly,
     /// neither is felt.
     pub(super) fn touch(&self) {
-        let every = u64::try_from(TOUCH_EVERY.as_millis()).unwrap_or(u64::MAX);
-        let now = clock();
         let before = self.touched.load(Ordering::Relaxed);
-        let due = before == 0 || now.saturating_sub(before) >= every;
-        if due && self.touched.swap(now.max(1), Ordering::Relaxed) == before {
+        let now = clock().max(1);
+        if self.is_touch_due() && self.touched.swap(now, Ordering::Relaxed) == before {
             let modified = self.file.stat().map(|stat| stat.fingerprint.modified_time());
             let age =
                 modified.map(|time| SystemTime::now().duration_since(time).unwrap_or_default());
@@ -181,6 +190,13 @@ impl Entry {
                 let _ = self.file.touch();
             }
         }
+    }
+
+    /// Whether a use is to be noted in the file's time again.
+    pub(super) fn is_touch_due(&self) -> bool {
+        let every = u64::try_from(TOUCH_EVERY.as_millis()).unwrap_or(u64::MAX);
+        let before = self.touched.load(Ordering::Relaxed);
+        before == 0 || clock().saturating_sub(before) >= every
     }
 
     /// The time of the file's last modification, when it was verified.
@@ -215,8 +231,9 @@ impl Entry {
 
     /// The file, mapped to be sent from, if it can be.
     pub(crate) fn mapping(&self) -> Option<&Arc<Mapping>> {
-        let map = || self.file.as_real().cloned().and_then(Mapping::new).map(Arc::new);
-        self.mapping.get_or_init(map).as_ref()
+        // Not remembered: the disk may become known as a local one later.
+        let file = self.file.as_real()?;
+        self.mapping.get_or_init(|| Mapping::new(Arc::clone(file)).map(Arc::new)).as_ref()
     }
 
     /// The payload's length in bytes.

@@ -7,14 +7,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use super::breaker::Breaker;
+use super::closer::Closer;
 use super::entry::Damage;
+use super::guarded::GuardedDisk;
 use super::index::{Amount, Claim, Index};
 use super::key::{Key, Name};
 use super::layout::{self, Layout};
 use super::reader::Entry;
+use crate::concurrency::may_wait;
 use crate::concurrency::sync::{Mutex, lock};
+use crate::concurrency::thread_pool::{Limits, ThreadPool};
 use crate::fs::{Disk, DiskFile, DiskLock, FileKind};
-use crate::limits::ENTRY_SHARE;
+use crate::limits::{CLOSE_PATIENCE, ENTRY_SHARE, READ_QUEUE, READERS, SPARE_READERS};
 use crate::log;
 
 /// The state that all handles of a cache share.
@@ -23,13 +28,18 @@ use crate::log;
 /// room by closing it.
 #[derive(Debug)]
 pub(super) struct State {
+    /// The disk, each of whose calls the breaker knows, but for a cache in memory.
     pub(super) disk: Arc<dyn Disk>,
+    /// The same disk, which no breaker knows.
+    pub(super) bare_disk: Arc<dyn Disk>,
+    pub(super) breaker: Arc<Breaker>,
+    closer: Arc<Closer>,
+    /// The threads of calls that may wait for the disk. No source's disk can hold them.
+    pub(super) threads: ThreadPool,
     pub(super) layout: Layout,
     pub(super) bounds: Amount,
     pub(super) index: Mutex<Index>,
     open: quick_cache::sync::Cache<Name, Arc<Entry>>,
-    /// Whether the directory is known to be local, so that [`Disk::open_nowait`] may be asked.
-    pub(super) is_local: AtomicBool,
     pub(super) evictions: AtomicU64,
     pub(super) damaged: AtomicU64,
     /// Whether other processes had the cache open at the last look.
@@ -45,21 +55,35 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Creates the state of a cache of which nothing is known yet.
+    /// Creates the state of a cache of which nothing is known yet. Without the breaker of a disk,
+    /// it is one in memory.
     pub(super) fn new(
         disk: Arc<dyn Disk>,
+        breaker: Option<Arc<Breaker>>,
         layout: Layout,
         bounds: Amount,
         open_entries: usize,
         maintenance: Option<mpsc::Sender<()>>,
     ) -> Self {
+        let limits = Limits { threads: READERS, spare: SPARE_READERS, queue: READ_QUEUE };
+        let in_memory = breaker.is_none();
+        let breaker = breaker.unwrap_or_else(|| Arc::new(Breaker::of_memory()));
+        let closer = Arc::new(Closer::new(&breaker));
+        let bare_disk = Arc::clone(&disk);
+        let disk = match in_memory {
+            true => disk,
+            false => Arc::new(GuardedDisk::new(disk, &breaker, &closer)),
+        };
         Self {
             disk,
+            bare_disk,
+            breaker,
+            closer,
+            threads: ThreadPool::new("cc-cache", limits),
             layout,
             bounds,
             index: Mutex::new(Index::new(bounds)),
             open: quick_cache::sync::Cache::new(open_entries),
-            is_local: AtomicBool::new(false),
             evictions: AtomicU64::new(0),
             damaged: AtomicU64::new(0),
             has_company: Mutex::new(true),
@@ -73,6 +97,22 @@ impl State {
     /// Whether a thread maintains the cache, which is for one on disk.
     pub(super) fn is_maintained(&self) -> bool {
         self.maintenance.is_some()
+    }
+
+    /// The disk, whose calls are made even while the breaker has the cache out of use.
+    pub(super) fn trial_disk(&self) -> GuardedDisk {
+        GuardedDisk::new(Arc::clone(&self.bare_disk), &self.breaker, &self.closer).trial()
+    }
+
+    /// A call that returns once the disk has answered.
+    pub(super) fn trial(&self) -> impl Fn() + Send + Sync + use<> {
+        let (disk, layout) = (self.trial_disk(), self.layout.clone());
+        move || {
+            // An error is an answer. The next writer meets it, too.
+            if let Err(error) = layout.try_out(&disk) {
+                log::debug!(%error, "the cache's disk fails");
+            }
+        }
     }
 
     /// Whether an entry of `bytes` bytes may be made at all.
@@ -227,5 +267,17 @@ impl State {
             }
         }
         removed
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.breaker.close();
+        self.open.clear();
+        *lock(&self.presence) = None;
+        if !may_wait::is_allowed() {
+            // The process may be about to end, and others look for the lock's file.
+            self.closer.settle(CLOSE_PATIENCE);
+        }
     }
 }

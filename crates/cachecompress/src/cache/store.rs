@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use super::breaker::Breaker;
 use super::entry::{Header, Kind};
 use super::key::Key;
 use super::maintenance::CacheFiles;
@@ -13,6 +14,7 @@ use super::reader::{Entry, ReadError};
 use super::state::State;
 use super::writer::{EntryWriter, KeyLock, WriteError};
 use crate::concurrency::sync::lock;
+use crate::concurrency::thread_pool::{Priority, ThreadPool};
 use crate::limits::{ENTRY_TRUSTED, TOUCH_EVERY};
 use crate::log::{self, EscapedPath};
 
@@ -47,16 +49,45 @@ impl Cache {
 
     /// Returns the entry for `key` if it is open already. Never waits for a disk.
     pub(crate) fn peek(&self, key: &Key) -> Option<Arc<Entry>> {
+        let state = &self.state;
+        if state.breaker.is_out() {
+            return None;
+        }
         let name = key.name();
-        let entry = self.state.opened(&name)?;
+        let entry = state.opened(&name)?;
         if !entry.seen_within(ENTRY_TRUSTED) {
-            // An `fstat` of the open file. Once a second is often enough to note the use, too.
-            if !entry.still_verified() {
+            // An `fstat` of the open file, where that cannot wait. Once a second is often enough to
+            // note the use, too.
+            if !entry.still_verified_nowait() {
                 return None;
             }
-            self.state.used(&name, &entry);
+            lock(&state.index).used(&name);
+            if entry.is_touch_due() {
+                let entry = Arc::clone(&entry);
+                state.threads.submit(Priority::Background, true, move || entry.touch());
+            }
         }
         Some(entry)
+    }
+
+    /// Whether the cache is in use: its disk answers.
+    pub(crate) fn is_available(&self) -> bool {
+        !self.state.breaker.is_out()
+    }
+
+    /// Waits until the cache is out of use, because its disk does not answer.
+    pub(crate) fn outage(&self) -> impl Future<Output = ()> + use<> {
+        self.state.breaker.outage()
+    }
+
+    /// Logs the oldest call to the disk that does not return, if there is one.
+    pub(crate) fn tell_hanging(&self) {
+        self.state.breaker.tell_hanging();
+    }
+
+    /// The threads of calls that may wait for the cache's disk.
+    pub(crate) fn threads(&self) -> &ThreadPool {
+        &self.state.threads
     }
 
     /// Returns the entry for `key`, verified. Blocks on the disk.
@@ -105,7 +136,7 @@ impl Cache {
     /// waiting for a disk. `None` says nothing.
     pub(crate) fn get_nowait(&self, key: &Key) -> Option<Arc<Entry>> {
         let state = &self.state;
-        if !state.is_local.load(Ordering::Relaxed) {
+        if state.breaker.is_out() || !state.breaker.is_local() {
             return None;
         }
         let name = key.name();
@@ -180,9 +211,9 @@ impl Cache {
         }
     }
 
-    /// Logs once that the cache does not work, and why.
+    /// Logs once that the cache does not work, and why. The breaker tells of an outage itself.
     pub(crate) fn warn_once(&self, error: &io::Error) {
-        if !self.state.warned.swap(true, Ordering::Relaxed) {
+        if !Breaker::is_refusal(error) && !self.state.warned.swap(true, Ordering::Relaxed) {
             let directory = EscapedPath(&self.state.layout.root);
             log::warn!(%error, "the cache in {directory} cannot be used; answers go out uncompressed");
         }
@@ -192,7 +223,7 @@ impl Cache {
     /// [`gc`](CacheFiles::gc).
     #[must_use]
     pub fn files(&self) -> CacheFiles {
-        CacheFiles::of(&self.state.disk, &self.state.layout)
+        CacheFiles::of(&self.state.bare_disk, &self.state.layout)
     }
 
     /// Returns the present figures.
@@ -221,10 +252,12 @@ mod tests {
 
     use super::super::eviction::tests::{key, write};
     use super::*;
+    use crate::concurrency::may_wait;
     use crate::fs::{Disk as _, RealDisk};
 
     /// Writes an entry and returns its path.
     fn written(cache: &Cache, content: u8, bytes: usize) -> PathBuf {
+        may_wait::allow();
         assert!(write(cache, content, bytes).is_ok());
         cache.state.layout.entry(&key(content).name())
     }
@@ -235,7 +268,7 @@ mod tests {
         let directory = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let cache = Cache::builder(directory.path()).build().unwrap();
         let begun = Instant::now();
-        while !cache.state.is_local.load(Ordering::Relaxed) {
+        while !cache.state.breaker.is_local() {
             assert!(begun.elapsed() < Duration::from_secs(20), "it is a local file system");
             std::thread::yield_now();
         }

@@ -1,6 +1,7 @@
 //! Thread pools, flights and locks, by which concurrent work runs and waits.
 
 pub(crate) mod cpu_time;
+pub(crate) mod may_wait;
 pub(crate) mod progress;
 pub(crate) mod singleflight;
 pub(crate) mod sync;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::concurrency::may_wait;
 use crate::concurrency::sync::clock;
 use crate::limits::STALL;
 use crate::log;
@@ -300,6 +301,7 @@ impl Shared {
     }
 
     fn work(self: &Arc<Self>, role: Role) {
+        may_wait::allow();
         if role == Role::Background {
             nice::lowest();
         }

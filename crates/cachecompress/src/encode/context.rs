@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::cache::{Cache, Key};
 use crate::catalog::Catalog;
-use crate::concurrency::thread_pool::ThreadPool;
 use crate::limits::{FAULTS, SPECULATIVE_FROM};
 use crate::memory_cache::MemoryCache;
 use crate::metrics::Counters;
@@ -16,7 +15,6 @@ pub(crate) struct JobContext {
     pub(super) catalog: Catalog,
     pub(super) cache: Cache,
     pub(super) memory: MemoryCache,
-    pub(super) readers: ThreadPool,
     pub(super) counters: Arc<Counters>,
     /// Whether every encode is decoded and compared with its source.
     pub(super) prove: bool,
@@ -40,7 +38,6 @@ impl JobContext {
         catalog: Catalog,
         cache: Cache,
         memory: MemoryCache,
-        readers: ThreadPool,
         counters: Arc<Counters>,
         prove: bool,
     ) -> Self {
@@ -48,7 +45,6 @@ impl JobContext {
             catalog,
             cache,
             memory,
-            readers,
             counters,
             prove,
             faults: quick_cache::sync::Cache::new(FAULTS),

@@ -122,7 +122,7 @@ impl Job {
     fn sync(&self, entry: &Arc<Entry>) {
         let (context, entry) = (Arc::clone(&self.context), Arc::downgrade(entry));
         // A slow medium would fill the queue of the encodes.
-        self.context.readers.submit(Priority::Background, true, move || {
+        self.context.cache.threads().submit(Priority::Background, true, move || {
             if let Some(entry) = entry.upgrade() {
                 context.cache.sync(&entry);
             }

@@ -13,6 +13,7 @@ use super::error::EncodeError;
 use crate::cache::Payload;
 use crate::codec::Proof;
 use crate::concurrency::cpu_time;
+use crate::concurrency::may_wait;
 use crate::concurrency::sync::{Mutex, lock};
 use crate::error::{Error, ErrorKind};
 use crate::fs::read_full;
@@ -157,6 +158,7 @@ pub(super) fn prove<'a>(
     let (sender, extents) = channel();
     thread::scope(|scope| {
         let run = move || {
+            may_wait::allow();
             let before = cpu_time::time();
             let run = |own: Roundtrip<'_>| own.run(&payload, &extents, given_up);
             let found = take().map_or(Ok(None), run);

@@ -121,7 +121,7 @@ impl EncodeScheduler {
         // A drop of the leader tells its followers, here and when a submission is refused. The share is
         // taken before the job waits for the cache's disk, which may hang.
         let Some(share) = inner.brought_bytes.take(&job.resource) else { return };
-        self.0.context.readers.submit(priority, small, move || match job.find() {
+        self.0.context.cache.threads().submit(priority, small, move || match job.find() {
             Ok(Some(entry)) => {
                 let (product, len) = job::stored(&entry);
                 leader.finish(product, len);
@@ -210,7 +210,7 @@ mod tests {
             source,
             MediaTypes::default(),
             Duration::ZERO,
-            readers.clone(),
+            readers,
             memory.clone(),
             |_, _| (),
         );
@@ -219,7 +219,7 @@ mod tests {
         let names = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(names));
         let cache = Cache::in_memory(1 << 20);
-        let context = JobContext::new(catalog, cache, memory, readers, counters, true);
+        let context = JobContext::new(catalog, cache, memory, counters, true);
         (EncodeScheduler::new(2, 16, context), resource)
     }
 

@@ -6,6 +6,9 @@ use std::{fmt, io};
 
 use super::stat::Stat;
 
+/// The operating system's own file, for those that hand it on.
+pub(crate) type SystemFile = std::fs::File;
+
 /// An open file.
 ///
 /// A source's files are only read: they need [`stat`](Self::stat) and [`read_at`](Self::read_at).
@@ -18,6 +21,17 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     ///
     /// As [`std::fs::File::metadata`].
     fn stat(&self) -> io::Result<Stat>;
+
+    /// As [`stat`](Self::stat), but only if that can wait for nothing but a disk of this machine. The
+    /// error is `WouldBlock` if it can, or if the platform cannot tell. Only for a file on a path
+    /// that [`is_local`](super::Disk::is_local).
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`, or as [`stat`](Self::stat).
+    fn stat_nowait(&self) -> io::Result<Stat> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 
     /// Reads at `offset` into `buffer`; returns the number of bytes, 0 at the end of the file.
     ///

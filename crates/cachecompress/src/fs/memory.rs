@@ -334,6 +334,10 @@ impl DiskFile for MemoryFile {
         Ok(self.inode.stat())
     }
 
+    fn stat_nowait(&self) -> io::Result<Stat> {
+        self.stat()
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let bytes = self.inode.bytes.read().unwrap_or_else(PoisonError::into_inner);
         let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));

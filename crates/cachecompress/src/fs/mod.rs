@@ -26,7 +26,7 @@ mod stat;
 
 pub use disk::Disk;
 pub use file::DiskFile;
-pub(crate) use file::read_full;
+pub(crate) use file::{SystemFile, read_full};
 pub use lock::DiskLock;
 pub use memory::MemoryDisk;
 pub use os::{PRIVATE_PREFIX, RealDisk};

@@ -26,7 +26,7 @@ impl Representations {
             return self.payload_body(entry, at, len, connection);
         }
         let payload = coded.product.payload.clone();
-        let threads = self.0.readers.clone();
+        let threads = self.0.cache.threads().clone();
         match (coded.len, &coded.progress) {
             (None, Some(progress)) => Body::growing(GrowingBody::new(progress, payload, threads)),
             (len, _) => {
@@ -59,7 +59,7 @@ impl Representations {
         let mut buffer = vec![0; usize::try_from(len).ok()?];
         let read = file.read_at_nowait(&mut buffer, start).ok()?;
         // Bytes that were overwritten in place since the last check must not stay in memory.
-        let whole = read == buffer.len() && entry.still_verified();
+        let whole = read == buffer.len() && entry.still_verified_nowait();
         whole.then(|| memory.insert(key, buffer.into()))
     }
 
@@ -85,7 +85,7 @@ impl Representations {
             return Body::bytes(Bytes::clone(&bytes));
         }
         let Payload { file, start } = entry.payload();
-        let chunks = Chunks::new(file, self.0.readers.clone());
+        let chunks = Chunks::new(file, self.0.cache.threads().clone());
         let body = FileBody::new(chunks, start + at, len, None);
         Body::file(match by_sendfile {
             Some((mapping, connection)) => body.mapped(connection, mapping),

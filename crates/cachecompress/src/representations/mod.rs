@@ -4,8 +4,11 @@ mod bodies;
 mod identity;
 mod select;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::cache::{Cache, Entry, Key};
@@ -60,7 +63,7 @@ struct Inner {
     scheduler: EncodeScheduler,
     cache: Cache,
     memory: MemoryCache,
-    /// The threads of reads that may wait for a disk.
+    /// The threads of reads that may wait for the source's disk.
     readers: ThreadPool,
     counters: Arc<Counters>,
     codecs: Codecs,
@@ -94,7 +97,6 @@ impl Representations {
             catalog.clone(),
             cache.clone(),
             memory.clone(),
-            readers.clone(),
             Arc::clone(&counters),
             config.prove,
         );
@@ -169,14 +171,17 @@ impl Representations {
         codec: &Codec,
         warming: &Warming,
     ) -> impl Future<Output = Result<u64, Failure>> + use<> {
+        let outage = self.0.cache.outage();
         let joined = self.0.scheduler.join_for(warming, resource, codec);
         async move {
             let Some((progress, _)) = joined else { return Err(Failure::SourceChanged) };
-            match Watch::new(&progress).until(Stage::ended).await {
-                Stage::Finished { shared, len } if shared.kept => Ok(len),
-                Stage::Finished { .. } => Err(Failure::Unprofitable),
-                Stage::Failed { why, .. } => Err(why),
-                Stage::Pending | Stage::Growing { .. } => Err(Failure::Dropped),
+            let mut watch = Watch::new(&progress);
+            match unless(outage, watch.until(Stage::ended)).await {
+                None => Err(Failure::Disk),
+                Some(Stage::Finished { shared, len }) if shared.kept => Ok(len),
+                Some(Stage::Finished { .. }) => Err(Failure::Unprofitable),
+                Some(Stage::Failed { why, .. }) => Err(why),
+                Some(Stage::Pending | Stage::Growing { .. }) => Err(Failure::Dropped),
             }
         }
     }
@@ -188,13 +193,14 @@ impl Representations {
             entry_bytes: cache.bytes,
             evictions: cache.evictions,
             damaged_entries: cache.damaged,
+            cache_available: self.0.cache.is_available(),
             inflight: self.0.scheduler.in_flight() as u64,
             queue_length: self.0.scheduler.queue_len() as u64,
             ..self.0.counters.snapshot()
         }
     }
 
-    /// The threads of reads that may wait for a disk.
+    /// The threads of reads that may wait for the source's disk.
     pub(crate) fn readers(&self) -> &ThreadPool {
         &self.0.readers
     }
@@ -204,8 +210,21 @@ impl Representations {
         self.0.scheduler.is_closing()
     }
 
-    /// Takes no more encodes. Lets running and waiting ones `finish`, or gives them up.
+    /// Takes no more encodes. Lets running and waiting ones `finish`, or gives them up. Does not wait
+    /// for a disk that hangs, but tells of the call.
     pub(crate) async fn shutdown(&self, finish: bool) {
-        self.0.scheduler.shutdown(finish).await;
+        let cache = &self.0.cache;
+        unless(cache.outage(), self.0.scheduler.shutdown(finish)).await;
+        cache.tell_hanging();
     }
+}
+
+/// Awaits `future`; `None` if the `outage` comes first.
+async fn unless<T>(outage: impl Future<Output = ()>, future: impl Future<Output = T>) -> Option<T> {
+    let (mut future, mut outage) = (pin!(future), pin!(outage));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => outage.as_mut().poll(cx).map(|()| None),
+    })
+    .await
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Representations;
+use super::{Representations, unless};
 use crate::body::{Product, Production};
 use crate::cache::{Entry, Key};
 use crate::catalog::{DigestState, Resource};
@@ -135,6 +135,9 @@ impl Representations {
             DigestState::Unstable => return identity(candidates, Some(Detail::Unsettled)),
             DigestState::Unhashed => return identity(candidates, Some(Detail::Unhashed)),
         };
+        if !self.0.cache.is_available() && !candidates.codings.is_empty() {
+            return identity(candidates, Some(Detail::Disk));
+        }
         // An endless patience has no deadline.
         let deadline = || Instant::now().checked_add(self.0.patience);
         let deadline = candidates.identity.then(deadline).flatten();
@@ -255,13 +258,13 @@ impl Representations {
             let Some((progress, part)) = joined else { return Err(Unobtained::Stale) };
             if part == Part::Abandoned {
                 let mut watch = Watch::new(&progress);
-                within(deadline, watch.until(Stage::ended)).await.ok_or(late)?;
+                self.within(deadline, late, watch.until(Stage::ended)).await?;
                 continue;
             }
             // A follower's source must still be the one that the flight reads.
             if part == Part::Follower {
                 let is_current = self.0.catalog.is_current(resource);
-                if !within(deadline, is_current).await.ok_or(late)? {
+                if !self.within(deadline, late, is_current).await? {
                     return Err(Unobtained::Stale);
                 }
             }
@@ -269,7 +272,7 @@ impl Representations {
                 candidates.availability == Availability::Begun && stage.available() > 0
             };
             let mut watch = Watch::new(&progress);
-            let stage = within(deadline, watch.until(enough)).await.ok_or(late)?;
+            let stage = self.within(deadline, late, watch.until(enough)).await?;
             return match stage {
                 Stage::Finished { shared, len } => {
                     Ok(Coded { len: Some(len), ..Coded::produced(codec, part, shared) })
@@ -317,19 +320,40 @@ impl Representations {
             Join::Follow(progress) => progress,
             Join::Lead(leader) => {
                 let progress = Arc::clone(leader.progress());
-                let (cache, key) = (self.0.cache.clone(), key.clone());
                 let small = source_len <= SMALL_JOB;
-                self.0.readers.submit(Priority::Foreground, small, move || match cache.get(&key) {
-                    Ok(entry) => leader.finish(entry, 0),
-                    Err(error) => cache.warn_once(&error),
+                let (cache, key) = (self.0.cache.clone(), key.clone());
+                self.0.cache.threads().submit(Priority::Foreground, small, move || {
+                    match cache.get(&key) {
+                        Ok(entry) => leader.finish(entry, 0),
+                        Err(error) => cache.warn_once(&error),
+                    }
                 });
                 progress
             }
         };
-        match Watch::new(&progress).until(Stage::ended).await {
-            Stage::Finished { shared, .. } => shared,
+        let mut watch = Watch::new(&progress);
+        match self.within(None, Detail::Disk, watch.until(Stage::ended)).await {
+            Ok(Stage::Finished { shared, .. }) => shared,
             _ => None,
         }
+    }
+}
+
+impl Representations {
+    /// Awaits `future`, until `deadline` if there is one, which is `late`. No longer than the
+    /// cache's disk answers.
+    async fn within<T>(
+        &self,
+        deadline: Option<Instant>,
+        late: Detail,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Detail> {
+        let awaited = unless(self.0.cache.outage(), future);
+        let output = match deadline {
+            Some(deadline) => timer::until(deadline, awaited).await.ok_or(late)?,
+            None => awaited.await,
+        };
+        output.ok_or(Detail::Disk)
     }
 }
 
@@ -376,14 +400,6 @@ fn detail_of(failure: Failure) -> Detail {
         Failure::SourceChanged => Detail::Unsettled,
         Failure::Unprofitable => Detail::Unprofitable,
         Failure::Encoder | Failure::Busy => Detail::Encoder,
-    }
-}
-
-/// Awaits `future`, until `deadline` if there is one.
-async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
-    match deadline {
-        Some(deadline) => timer::until(deadline, future).await,
-        None => Some(future.await),
     }
 }
 

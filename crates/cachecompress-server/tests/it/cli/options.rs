@@ -282,6 +282,7 @@ fn admin_listener_serves_health_readiness_and_metrics() {
         "cachecompress_entry_bytes",
         "cachecompress_evictions_total",
         "cachecompress_damaged_entries_total",
+        "cachecompress_cache_available",
         "cachecompress_inflight",
         "cachecompress_queue_length",
     ] {

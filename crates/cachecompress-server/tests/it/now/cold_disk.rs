@@ -159,7 +159,8 @@ fn serving_thread_never_waits_for_the_disk() {
             return;
         }
         let calls = traced(&server, &trace, request);
-        let readers = threads(&server, "cc-read");
+        let is_coded = request.target == coded.target;
+        let readers = threads(&server, if is_coded { "cc-cache" } else { "cc-read" });
         let ours = |call: &&Call| serving.contains(&call.thread);
         for call in calls.iter().filter(ours) {
             let waits = match call.name.as_str() {
@@ -170,7 +171,7 @@ fn serving_thread_never_waits_for_the_disk() {
         }
         let read: Vec<_> = calls.iter().filter(|call| readers.contains(&call.thread)).collect();
         assert!(!read.is_empty(), "nothing was read from the disk: {calls:#?}");
-        if request.target == coded.target {
+        if is_coded {
             let first = calls
                 .iter()
                 .filter(ours)

@@ -52,6 +52,10 @@ impl DiskFile for RealFile {
         platform::stat_file(&self.file)
     }
 
+    fn stat_nowait(&self) -> io::Result<Stat> {
+        self.stat()
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         platform::read_at(&self.file, buffer, offset)
     }

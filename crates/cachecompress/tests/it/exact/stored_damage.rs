@@ -43,7 +43,7 @@ async fn old_entry(source: &[u8]) -> (TempDir, PathBuf, String) {
 }
 
 fn is_reader() -> bool {
-    std::thread::current().name().is_some_and(|name| name.starts_with("cc-read"))
+    std::thread::current().name().is_some_and(|name| name.starts_with("cc-cache"))
 }
 
 #[test]

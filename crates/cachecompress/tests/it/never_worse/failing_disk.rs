@@ -330,7 +330,7 @@ fn disk_that_fills_up_in_mid_body_publishes_nothing() {
         }
         settled(&service).await;
         assert_eq!((entries(&memory), cache.stats().entries), (0, 0));
-        assert_eq!((disk.open_files(), disk.locks()), (0, 0));
+        until(|| (disk.open_files(), disk.locks()) == (0, 0)).await;
         let next = get(&service, "/a.txt", &[PACK]).await;
         assert_eq!((next.coding(), next.cache()), ("", "disk"), "full before the first byte");
         assert!(next.bytes() == source);
