@@ -8,7 +8,8 @@ use std::{fmt, io};
 
 use cachecompress::fs::{Disk, DiskFile, DiskLock, DiskRoot, Stat, Symlinks};
 
-/// A call of [`Disk`], [`DiskFile`] or [`DiskRoot`].
+/// A call of [`Disk`], [`DiskFile`] or [`DiskRoot`]. The last three can be watched and held, but do
+/// not fail and are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is named after its method")]
 pub enum Op {
@@ -35,6 +36,9 @@ pub enum Op {
     RootStat,
     RootOpen,
     RootList,
+    IsLocal,
+    FileClose,
+    LockRelease,
 }
 
 /// The error of a call that fails.
@@ -210,6 +214,12 @@ impl Faults {
         }
     }
 
+    /// Has the rule see a call that cannot fail.
+    fn see(&self, op: Op) {
+        let rule = Arc::clone(&lock(&self.rule));
+        let _ = rule(self.calls.load(Ordering::SeqCst), op);
+    }
+
     fn check(&self, op: Op) -> io::Result<()> {
         self.check_part(op)?.map_or(Ok(()), Err)
     }
@@ -245,6 +255,12 @@ impl Disk for FaultDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         self.faults.check(Op::Open)?;
         self.disk.open(path).map(|file| self.file(file, false))
+    }
+
+    /// Not local, so that no call is made by a thread that must not wait.
+    fn is_local(&self, _: &Path) -> bool {
+        self.faults.see(Op::IsLocal);
+        false
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -308,6 +324,7 @@ impl FaultLock {
 
 impl Drop for FaultLock {
     fn drop(&mut self) {
+        self.faults.see(Op::LockRelease);
         self.faults.held.locks.fetch_sub(usize::from(self.counts), Ordering::SeqCst);
     }
 }
@@ -327,6 +344,7 @@ impl FaultFile {
 
 impl Drop for FaultFile {
     fn drop(&mut self) {
+        self.faults.see(Op::FileClose);
         self.is_named();
         self.faults.held.files.fetch_sub(1, Ordering::SeqCst);
     }

@@ -27,10 +27,10 @@ pub(super) fn make_room(
     name: Name,
     bytes: u64,
 ) -> io::Result<Option<Claim>> {
-    let claim = lock(&state.index).claim(name, bytes);
+    let claim = state.index().claim(name, bytes);
     lock_of_name.announce(bytes)?;
     refresh(state);
-    if lock(&state.index).fits(state.bounds) {
+    if state.index().fits(state.bounds) {
         return Ok(Some(claim));
     }
     let made = match eviction_lock(state) {
@@ -55,7 +55,7 @@ fn shrink(state: &State) {
     let within = |index: &mut Index| {
         index.bytes() <= state.bounds.bytes && index.len() <= state.bounds.entries
     };
-    if within(&mut lock(&state.index)) {
+    if within(&mut state.index()) {
         return;
     }
     if let Some(_lock) = eviction_lock(state) {
@@ -73,7 +73,7 @@ fn evict_until(
     let (mut in_use, mut pauses) = (0, 0);
     loop {
         let (coldest, there) = {
-            let mut index = lock(&state.index);
+            let mut index = state.index();
             if enough(&mut index) {
                 return true;
             }
@@ -120,7 +120,7 @@ pub(super) fn with_room<T>(
             {
                 // Without the lock another process may evict too much, which is better than to fail.
                 let _lock = eviction_lock(state);
-                let Some((name, size)) = lock(&state.index).coldest(in_use) else {
+                let Some((name, size)) = state.index().coldest(in_use) else {
                     return Err(error);
                 };
                 match state.evict(&name)? {
@@ -143,7 +143,7 @@ fn is_full(error: &io::Error) -> bool {
 pub(super) fn maintain(state: &State) {
     scan(state, FILE_REST);
     shrink(state);
-    if lock(&state.index).per_cent(state.bounds) > CACHE_FULL {
+    if state.index().per_cent(state.bounds) > CACHE_FULL {
         state.close_idle(MAINTAIN_EVERY);
     }
     // Set after the first scan, which holds the index for as long as it takes to fill it.

@@ -26,7 +26,7 @@ pub(super) fn refresh(state: &State) {
         false => true,
     };
     *has_company = others.are_there || !known;
-    lock(&state.index).set_foreign(others.claims);
+    state.index().set_foreign(others.claims);
 }
 
 /// The other processes, as their locks tell of them.
@@ -55,7 +55,7 @@ fn others(state: &State) -> Others {
                 others.are_there = true;
                 is_held();
             }
-            LockName::Writer(name) if !lock(&state.index).is_claimed(&name) => {
+            LockName::Writer(name) if !state.index().is_claimed(&name) => {
                 let size = state.disk.stat(&path).map_or(0, |stat| stat.fingerprint.size);
                 if size > 0 && is_held() {
                     others.claims.bytes = others.claims.bytes.saturating_add(size);
@@ -97,7 +97,7 @@ fn try_scan(state: &State, rest: Duration) -> io::Result<()> {
     }
     // The oldest first, so that they are the first to be evicted.
     found.sort_unstable_by_key(|(modified, ..)| *modified);
-    let mut index = lock(&state.index);
+    let mut index = state.index();
     for (_, name, size) in found {
         if !index.contains(&name) {
             index.insert(name, size);
@@ -113,11 +113,11 @@ fn try_scan(state: &State, rest: Duration) -> io::Result<()> {
 /// Forgets the entries of a directory that is gone. It may have been created again since the
 /// directories were listed.
 fn forget_missing(state: &State, shard: u8) {
-    let known = lock(&state.index).in_shard(shard);
+    let known = state.index().in_shard(shard);
     if known.is_empty() || state.disk.stat(&state.layout.shard(shard)).is_ok() {
         return;
     }
-    lock(&state.index).scanned.remove(&shard);
+    state.index().scanned.remove(&shard);
     known.iter().for_each(|name| _ = state.forget(name));
 }
 
@@ -130,10 +130,10 @@ fn scan_shard(
 ) -> io::Result<()> {
     let path = state.layout.shard(shard);
     let (at, modified) = (nanos(SystemTime::now()), state.disk.stat(&path)?.fingerprint.modified);
-    if lock(&state.index).scanned.get(&shard).is_some_and(|last| last.vouches(modified, rest)) {
+    if state.index().scanned.get(&shard).is_some_and(|last| last.vouches(modified, rest)) {
         return Ok(());
     }
-    let mut gone = lock(&state.index).in_shard(shard);
+    let mut gone = state.index().in_shard(shard);
     let mut result = Ok(());
     for file in state.disk.list(&path)? {
         let Some(name) = file.to_str().and_then(Name::parse) else { continue };
@@ -147,7 +147,7 @@ fn scan_shard(
         }
     }
     gone.iter().for_each(|name| _ = state.forget(name));
-    let mut index = lock(&state.index);
+    let mut index = state.index();
     match &result {
         Ok(()) => drop(index.scanned.insert(shard, Scanned { modified, at })),
         Err(_) => drop(index.scanned.remove(&shard)),

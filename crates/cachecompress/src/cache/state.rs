@@ -1,6 +1,7 @@
 //! The state that all handles of a cache share: its index and its open entries.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,8 +16,8 @@ use super::index::{Amount, Claim, Index};
 use super::key::{Key, Name};
 use super::layout::{self, Layout};
 use super::reader::Entry;
-use crate::concurrency::may_wait;
-use crate::concurrency::sync::{Mutex, lock};
+use crate::concurrency::may_wait::{self, Forbidden};
+use crate::concurrency::sync::{Mutex, MutexGuard, lock};
 use crate::concurrency::thread_pool::{Limits, ThreadPool};
 use crate::fs::{Disk, DiskFile, DiskLock, FileKind};
 use crate::limits::{CLOSE_PATIENCE, ENTRY_SHARE, READ_QUEUE, READERS, SPARE_READERS};
@@ -38,7 +39,7 @@ pub(super) struct State {
     pub(super) threads: ThreadPool,
     pub(super) layout: Layout,
     pub(super) bounds: Amount,
-    pub(super) index: Mutex<Index>,
+    index: Mutex<Index>,
     open: quick_cache::sync::Cache<Name, Arc<Entry>>,
     pub(super) evictions: AtomicU64,
     pub(super) damaged: AtomicU64,
@@ -54,7 +55,33 @@ pub(super) struct State {
     maintenance: Option<mpsc::Sender<()>>,
 }
 
+/// The index, locked. Serving threads wait for it, so its holder must not wait for a disk: entries
+/// that are dropped meanwhile are closed by another thread.
+pub(super) struct LockedIndex<'a> {
+    index: MutexGuard<'a, Index>,
+    _must_not_wait: Forbidden,
+}
+
+impl Deref for LockedIndex<'_> {
+    type Target = Index;
+
+    fn deref(&self) -> &Index {
+        &self.index
+    }
+}
+
+impl DerefMut for LockedIndex<'_> {
+    fn deref_mut(&mut self) -> &mut Index {
+        &mut self.index
+    }
+}
+
 impl State {
+    /// Locks the index.
+    pub(super) fn index(&self) -> LockedIndex<'_> {
+        LockedIndex { _must_not_wait: may_wait::forbid(), index: lock(&self.index) }
+    }
+
     /// Creates the state of a cache of which nothing is known yet. Without the breaker of a disk,
     /// it is one in memory.
     pub(super) fn new(
@@ -142,7 +169,7 @@ impl State {
     /// Keeps a verified entry open, and counts it.
     pub(super) fn admit(&self, name: &Name, entry: Entry) -> Arc<Entry> {
         let entry = Arc::new(entry);
-        let mut index = lock(&self.index);
+        let mut index = self.index();
         if !index.contains(name) {
             index.insert(*name, entry.size());
         }
@@ -153,7 +180,7 @@ impl State {
 
     /// Keeps open an entry that was counted, unless it has been evicted meanwhile.
     pub(super) fn keep_open(&self, name: &Name, entry: &Arc<Entry>) {
-        let index = lock(&self.index);
+        let index = self.index();
         if index.contains(name) {
             self.open.insert(*name, Arc::clone(entry));
         }
@@ -161,7 +188,7 @@ impl State {
 
     /// Makes the entry `name` the last to be evicted.
     pub(super) fn used(&self, name: &Name, entry: &Entry) {
-        lock(&self.index).used(name);
+        self.index().used(name);
         entry.touch();
     }
 
@@ -175,7 +202,7 @@ impl State {
 
     /// Counts a published entry in place of its writer's claim.
     pub(super) fn count(&self, name: &Name, size: u64, claim: Claim) {
-        let mut index = lock(&self.index);
+        let mut index = self.index();
         index.insert(*name, size);
         drop(claim);
     }
@@ -194,7 +221,7 @@ impl State {
             self.evictions.fetch_add(1, Ordering::Relaxed);
             return gone;
         }
-        let index = &mut lock(&self.index);
+        let mut index = self.index();
         index.pass_over(name);
         if let Some(entry) = in_use
             && index.contains(name)
@@ -237,7 +264,7 @@ impl State {
     /// Closes and forgets an entry that is gone; returns its size. Its bytes count until its last
     /// reader closes it.
     pub(super) fn forget(&self, name: &Name) -> Option<u64> {
-        let mut index = lock(&self.index);
+        let mut index = self.index();
         if let Some(entry) = self.close(name) {
             index.linger(entry.file(), entry.size());
         }
@@ -260,7 +287,7 @@ impl State {
             removed => removed,
         };
         if let (Some(size), Ok(false) | Err(_)) = (size, &removed) {
-            let mut index = lock(&self.index);
+            let mut index = self.index();
             index.insert(*name, size);
             if removed.is_err() {
                 index.demote(name);

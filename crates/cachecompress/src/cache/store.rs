@@ -13,7 +13,6 @@ use super::maintenance::CacheFiles;
 use super::reader::{Entry, ReadError};
 use super::state::State;
 use super::writer::{EntryWriter, KeyLock, WriteError};
-use crate::concurrency::sync::lock;
 use crate::concurrency::thread_pool::{Priority, ThreadPool};
 use crate::limits::{ENTRY_TRUSTED, TOUCH_EVERY};
 use crate::log::{self, EscapedPath};
@@ -61,7 +60,7 @@ impl Cache {
             if !entry.still_verified_nowait() {
                 return None;
             }
-            lock(&state.index).used(&name);
+            state.index().used(&name);
             if entry.is_touch_due() {
                 let entry = Arc::clone(&entry);
                 state.threads.submit(Priority::Background, true, move || entry.touch());
@@ -148,7 +147,7 @@ impl Cache {
             return None;
         }
         let entry = state.admit(&name, entry);
-        lock(&state.index).used(&name);
+        state.index().used(&name);
         Some(entry)
     }
 
@@ -198,7 +197,7 @@ impl Cache {
 
     /// Makes `key`'s entry the first to be evicted, because nobody will ask for it again.
     pub(crate) fn demote(&self, key: &Key) {
-        lock(&self.state.index).demote(&key.name());
+        self.state.index().demote(&key.name());
     }
 
     /// Writes `entry` to the medium, and removes it if that fails. Blocks.
@@ -229,7 +228,7 @@ impl Cache {
     /// Returns the present figures.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        let index = lock(&self.state.index);
+        let index = self.state.index();
         CacheStats {
             entries: index.len(),
             bytes: index.bytes(),

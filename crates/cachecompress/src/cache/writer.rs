@@ -10,7 +10,6 @@ use super::key::Key;
 use super::layout::with_directory;
 use super::reader::{Entry, Payload};
 use super::state::State;
-use crate::concurrency::sync::lock;
 use crate::fs::{DiskFile, DiskLock};
 
 /// The exclusive right to write one key's entry, across processes, until it is dropped.
@@ -54,7 +53,7 @@ struct Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.published {
-            lock(&self.state.index).linger(&self.file, self.reserved);
+            self.state.index().linger(&self.file, self.reserved);
         }
     }
 }

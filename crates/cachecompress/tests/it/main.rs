@@ -36,6 +36,7 @@ mod once {
 
 /// Promise 3: no request waits for an encoder, or for a disk that it does not need.
 mod now {
+    mod hanging_cache;
     mod hanging_disk;
     mod nowait;
     mod patience;
