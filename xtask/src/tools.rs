@@ -12,12 +12,14 @@ use crate::command::{find_on_path, run, succeeds_quietly};
 use crate::{corpus, debian, workspace};
 
 /// The Debian packages of programs whose package has another name.
-const PACKAGES: [(&str, &[&str]); 5] = [
+const PACKAGES: [(&str, &[&str]); 7] = [
     ("chromedriver", &["chromium-driver"]),
     ("node", &["nodejs"]),
     ("python3", &["python3", "python3-venv"]),
     ("h2load", &["nghttp2-client"]),
     ("fincore", &["util-linux-extra"]),
+    ("fsfreeze", &["util-linux"]),
+    ("mke2fs", &["e2fsprogs"]),
 ];
 
 /// The tools that tests need.

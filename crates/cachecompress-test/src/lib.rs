@@ -2,7 +2,7 @@
 //!
 //! - Tests that run the program: [`server`] starts it, [`client`], [`http2`] and [`frames`] speak to
 //!   it, [`decode`] judges its answers, [`site`] makes its files, [`cache_dir`] reads and
-//!   [`damage`] breaks its cache.
+//!   [`damage`] breaks its cache, and `mount` mounts a disk that hangs.
 //! - Tests of the library: [`service`] is a client without a socket, [`pack`] an encoder to hold
 //!   and to break, [`gate`] holds threads, [`made`] makes up files, [`FaultDisk`] fails on demand,
 //!   [`PowerDisk`] loses power.
@@ -20,6 +20,8 @@ pub mod frames;
 pub mod gate;
 pub mod http2;
 pub mod made;
+#[cfg(unix)]
+pub mod mount;
 pub mod multipart;
 pub mod pack;
 pub mod server;

@@ -28,6 +28,7 @@ mod once {
 mod now {
     mod cold;
     mod cold_disk;
+    mod hung_cache;
 }
 
 /// Promise 4: a failure of the cache costs the compression and nothing else.

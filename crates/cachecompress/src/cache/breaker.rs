@@ -44,6 +44,10 @@ struct Calls {
     relapses: u32,
     /// The time at which the disk answered last after an outage.
     answered: Option<u64>,
+    /// Whether the disk has not answered since the start.
+    is_opening: bool,
+    /// Whether it was logged that the disk does not answer.
+    is_told: bool,
 }
 
 /// A call that has not returned.
@@ -109,7 +113,7 @@ impl Breaker {
     pub(super) fn new(root: PathBuf) -> Self {
         Self {
             root,
-            calls: Mutex::default(),
+            calls: Mutex::new(Calls { is_opening: true, ..Calls::default() }),
             changed: Condvar::new(),
             is_out: AtomicBool::new(true),
             is_local: AtomicBool::new(false),
@@ -241,6 +245,7 @@ impl Breaker {
     }
 
     fn warn_of(&self, hung: &Call) {
+        lock(&self.calls).is_told = true;
         let (cache, call, path) = (EscapedPath(&self.root), hung.name, EscapedPath(&hung.path));
         log::warn!(
             %call, %path,
@@ -269,9 +274,17 @@ impl Breaker {
                 return;
             }
         }
-        let again = lock(&self.calls).answered.replace(clock()).is_some();
+        let was_told = {
+            let mut calls = lock(&self.calls);
+            // The first answer ends no outage.
+            if !calls.is_opening {
+                calls.answered = Some(clock());
+            }
+            calls.is_opening = false;
+            std::mem::take(&mut calls.is_told)
+        };
         self.put_to_use();
-        if again {
+        if was_told {
             log::info!("the disk of the cache in {} answers again", EscapedPath(&self.root));
         }
     }
