@@ -12,7 +12,7 @@ use crate::command::{find_on_path, run, succeeds_quietly};
 use crate::{corpus, debian, workspace};
 
 /// The Debian packages of programs whose package has another name.
-const PACKAGES: [(&str, &[&str]); 7] = [
+const PACKAGES: [(&str, &[&str]); 8] = [
     ("chromedriver", &["chromium-driver"]),
     ("node", &["nodejs"]),
     ("python3", &["python3", "python3-venv"]),
@@ -20,6 +20,7 @@ const PACKAGES: [(&str, &[&str]); 7] = [
     ("fincore", &["util-linux-extra"]),
     ("fsfreeze", &["util-linux"]),
     ("mke2fs", &["e2fsprogs"]),
+    ("prlimit", &["util-linux"]),
 ];
 
 /// The tools that tests need.

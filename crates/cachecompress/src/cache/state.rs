@@ -51,6 +51,8 @@ pub(super) struct State {
     pub(super) evicting: Mutex<()>,
     /// Whether it was logged that the cache cannot be used.
     pub(super) warned: AtomicBool,
+    /// Whether it was logged that the process may not write files that are long enough.
+    pub(super) warned_of_length: AtomicBool,
     /// Ends the maintenance thread when the state is dropped.
     maintenance: Option<mpsc::Sender<()>>,
 }
@@ -117,6 +119,7 @@ impl State {
             presence: Mutex::new(None),
             evicting: Mutex::new(()),
             warned: AtomicBool::new(false),
+            warned_of_length: AtomicBool::new(false),
             maintenance,
         }
     }

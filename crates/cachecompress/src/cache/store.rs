@@ -212,6 +212,15 @@ impl Cache {
 
     /// Logs once that the cache does not work, and why. The breaker tells of an outage itself.
     pub(crate) fn warn_once(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            if !self.state.warned_of_length.swap(true, Ordering::Relaxed) {
+                log::warn!(
+                    "this process may write only short files (`ulimit -f`); answers that need a \
+                     longer one go out uncompressed"
+                );
+            }
+            return;
+        }
         if !Breaker::is_refusal(error) && !self.state.warned.swap(true, Ordering::Relaxed) {
             let directory = EscapedPath(&self.state.layout.root);
             log::warn!(%error, "the cache in {directory} cannot be used; answers go out uncompressed");

@@ -70,7 +70,7 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// If there is not enough room.
+    /// If there is not enough room; `FileTooLarge` if the process may not write so much.
     fn reserve(&self, _len: u64) -> io::Result<()> {
         only_read()
     }

@@ -332,3 +332,39 @@ fn cache_beneath_the_root_is_hidden_and_told() {
     let told = format!("the cache's directory {} lies in the served one", place.display());
     assert!(server.stderr().contains(&told), "{}", server.stderr());
 }
+
+/// The kernel ended the program by SIGXFSZ at the first file that was longer than `ulimit -f`: the
+/// reservation had succeeded.
+#[cfg(all(target_os = "linux", not(cachecompress_portable)))]
+#[test]
+fn limit_of_file_lengths_costs_long_codings_only() {
+    let Some(prlimit) = cachecompress_test::tools::require("prlimit") else { return };
+    let (short, long) = (site::text(1, 3_000), site::text(2, 400_000));
+    let site = Site::with("short.js", &short);
+    site.write("long.js", &long);
+    for (limit, is_stored) in [(150_000, true), (30_000, false), (0, false)] {
+        let through = format!("{} --fsize={limit}", prlimit.display());
+        let mut server = launch(&site).through(&through).start();
+        for name in ["long.js", "short.js"] {
+            let source = if name == "short.js" { &short } else { &long };
+            let request = Request::get(&format!("/{name}")).accept("gzip");
+            if is_stored && name == "short.js" {
+                assert_is(&server.until_hit(&request), source, "gzip");
+                continue;
+            }
+            for _ in 0..2 {
+                let response = server.fetch(&request);
+                assert_is(&response, source, "identity");
+                let status = Some("cachecompress; fwd=bypass; detail=disk");
+                assert_eq!(response.header("cache-status"), status, "{name} at {limit}");
+            }
+        }
+        server.until_idle();
+        assert!(
+            server.is_running() && server.stderr().contains("ulimit -f"),
+            "{}",
+            server.stderr()
+        );
+        server.stop();
+    }
+}

@@ -73,6 +73,8 @@ impl DiskFile for RealFile {
     }
 
     fn reserve(&self, len: u64) -> io::Result<()> {
+        // A reservation of any length succeeds, and the write behind the limit would not.
+        platform::may_be_long(len)?;
         preallocate::reserve(&self.file, len)
     }
 

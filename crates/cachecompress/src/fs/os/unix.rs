@@ -41,7 +41,18 @@ pub(super) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result
 
 /// Makes `file` `len` bytes long without taking room for it.
 pub(super) fn set_sparse_len(file: &File, len: u64) -> io::Result<()> {
+    may_be_long(len)?;
     file.set_len(len)
+}
+
+/// Fails as `FileTooLarge` if this process may not make a file `len` bytes long (RLIMIT_FSIZE). The
+/// call that does it nevertheless would end the process by a signal.
+pub(super) fn may_be_long(len: u64) -> io::Result<()> {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    if most.is_some_and(|most| len > most) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(())
 }
 
 /// Marks `file` as being in use until its description is closed, by a shared lock; `false` if
