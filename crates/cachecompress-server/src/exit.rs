@@ -61,7 +61,7 @@ pub(crate) fn code(outcome: Result<ExitStatus, Failure>) -> ExitCode {
         Ok(ExitStatus::Problems) => ExitCode::FAILURE,
         Ok(ExitStatus::Interrupted) => ExitCode::from(130),
         Err(failure) => {
-            last_words(format!("cachecompress: {}", Escaped(&failure)));
+            last_words(&format!("cachecompress: {}", Escaped(&failure)));
             ExitCode::from(match failure {
                 Failure::Usage(_) => 2,
                 Failure::Runtime(_) => 1,

@@ -21,15 +21,19 @@ impl Printer {
 }
 
 /// Writes a program's last sentence to stderr, and does not wait for ever: it may be a full pipe.
-pub(crate) fn last_words(sentence: String) {
+pub(crate) fn last_words(sentence: &str) {
+    // A closed stderr is no reason to panic: the exit code says enough.
+    let write = |sentence: &str| drop(writeln!(std::io::stderr(), "{sentence}"));
     let (written, done) = std::sync::mpsc::sync_channel(1);
+    let words = sentence.to_owned();
     let writer = std::thread::Builder::new().spawn(move || {
-        // A closed stderr is no reason to panic: the exit code says enough.
-        let _ = writeln!(std::io::stderr(), "{sentence}");
+        write(&words);
         let _ = written.send(());
     });
-    if writer.is_ok() {
-        let _ = done.recv_timeout(LOG_CLOSE_TIMEOUT);
+    match writer {
+        Ok(_) => drop(done.recv_timeout(LOG_CLOSE_TIMEOUT)),
+        // Threads may be what the sentence is about.
+        Err(_) => write(sentence),
     }
 }
 
