@@ -145,11 +145,15 @@ impl Disk for GuardedDisk {
 impl Watch {
     /// Drops `resource`, which closes it, where that may wait.
     fn close(&self, resource: impl Send + 'static, path: &mut PathBuf) {
-        if may_wait::is_allowed() {
-            let _running = self.breaker.running("close", path);
-            drop(resource);
+        let path = std::mem::take(path);
+        if may_wait::is_ours() {
+            let breaker = Arc::clone(&self.breaker);
+            may_wait::when_allowed(move || {
+                let _running = breaker.running("close", &path);
+                drop(resource);
+            });
         } else {
-            self.closer.close(Box::new(resource), std::mem::take(path));
+            self.closer.close(Box::new(resource), path);
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) struct State {
 }
 
 /// The index, locked. Serving threads wait for it, so its holder must not wait for a disk: entries
-/// that are dropped meanwhile are closed by another thread.
+/// that are dropped meanwhile are closed once it is unlocked.
 pub(super) struct LockedIndex<'a> {
     index: MutexGuard<'a, Index>,
     _must_not_wait: Forbidden,
@@ -305,7 +305,7 @@ impl Drop for State {
         self.breaker.close();
         self.open.clear();
         *lock(&self.presence) = None;
-        if !may_wait::is_allowed() {
+        if !may_wait::is_ours() {
             // The process may be about to end, and others look for the lock's file.
             self.closer.settle(CLOSE_PATIENCE);
         }
