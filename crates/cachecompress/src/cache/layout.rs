@@ -103,13 +103,30 @@ impl Layout {
 }
 
 impl Layout {
-    /// Makes calls of each kind that an encode makes, down to the medium.
-    pub(super) fn try_out(&self, disk: &dyn Disk) -> io::Result<()> {
-        self.create(disk)?;
-        disk.list(&self.entries)?;
-        let file = disk.create_unnamed(&self.entries)?;
-        file.write_all_at(TAG, 0)?;
-        file.sync()
+    /// Makes calls of all kinds, to see whether they return. An error is an answer, too.
+    pub(super) fn try_out(&self, disk: &dyn Disk) {
+        let _ = self.create(disk);
+        disk.is_local(&self.root);
+        let _ = disk.list(&self.entries);
+        let (lock, missing) = (self.locks.join("trial"), self.locks.join("trial-missing"));
+        let held = disk.try_lock(&lock).ok().flatten();
+        if let Some(held) = &held {
+            let _ = held.announce(TAG.len() as u64);
+        }
+        let _ = disk.remove_file(&missing);
+        let _ = disk.remove_unused(&missing);
+        if let Ok(file) = disk.create_unnamed(&self.entries) {
+            let _ = file.reserve(TAG.len() as u64).and_then(|()| file.write_all_at(TAG, 0));
+            let _ = file.set_len(1);
+            let _ = file.touch();
+            let _ = file.sync();
+        }
+        let tag = self.root.join(TAG_NAME);
+        let _ = disk.stat_link(&tag);
+        if let Ok(file) = disk.open(&tag) {
+            let _ = file.stat();
+            let _ = file.read_at(&mut [0], 0);
+        }
     }
 }
 

@@ -137,12 +137,7 @@ impl State {
     /// A call that returns once the disk has answered.
     pub(super) fn trial(&self) -> impl Fn() + Send + Sync + use<> {
         let (disk, layout) = (self.trial_disk(), self.layout.clone());
-        move || {
-            // An error is an answer. The next writer meets it, too.
-            if let Err(error) = layout.try_out(&disk) {
-                log::debug!(%error, "the cache's disk fails");
-            }
-        }
+        move || layout.try_out(&disk)
     }
 
     /// Whether an entry of `bytes` bytes may be made at all.
