@@ -140,7 +140,7 @@ impl Breaker {
         let mut outage = self.outage.subscribe();
         async move {
             if outage.wait_for(|is_out| *is_out).await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }

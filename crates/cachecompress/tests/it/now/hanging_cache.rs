@@ -1,6 +1,11 @@
 //! A cache whose disk hangs, which costs no more than the compression.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the test changes entries as another process may"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
