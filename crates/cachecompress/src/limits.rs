@@ -226,6 +226,10 @@ pub(crate) const VERIFY_TRIES: usize = 3;
 /// file system. Some file systems count times in units of two seconds.
 pub(crate) const FILE_REST: Duration = Duration::from_secs(2);
 
+/// The same age for a file whose time is a whole second: two units of the coarsest file system (FAT counts
+/// two seconds). Such a time may be that of any moment within its unit.
+pub(crate) const COARSE_REST: Duration = Duration::from_secs(4);
+
 /// The same age on a file system that takes its times from the kernel's clock: longer than two ticks
 /// of that clock are apart (10 ms at 100 Hz).
 pub(crate) const CLOCK_TICK: Duration = Duration::from_millis(20);

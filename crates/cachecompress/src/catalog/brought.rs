@@ -3,8 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::hash;
-use super::resource::{DigestState, Resource, type_of};
+use super::hash::{self, Outcome};
+use super::resource::{DigestState, Resource, Rest, type_of};
 use crate::concurrency::sync::clock;
 use crate::http::{Digest, MediaTypes, SourcePath, Text, look};
 use crate::limits::RESOURCE_BYTES;
@@ -28,7 +28,7 @@ pub(super) fn describe(
     mut file: SourceFile,
 ) -> io::Result<Resource> {
     let named = type_of(types, path, &file);
-    let (mut rested, mut read) = (true, None);
+    let (mut rest, mut read) = (Rest::ByTimes, None);
     let mut text = match &file.content {
         Content::Bytes(bytes) => look(named.question(), bytes),
         Content::File { .. } => Text::Unknown,
@@ -37,18 +37,19 @@ pub(super) fn describe(
         (_, Some(digest)) => DigestState::Known(digest),
         (Content::Bytes(bytes), None) => DigestState::Known(Digest::of(bytes)),
         (Content::File { file: content, fingerprint }, None) => {
-            let (fingerprint, hashed) = hash::hash(&**content, *fingerprint, named.question())?;
+            let question = named.question();
+            let (fingerprint, hashed) = hash::hash(&**content, *fingerprint, question, None)?;
             file.content = Content::File { file: Arc::clone(content), fingerprint };
             match hashed {
-                Some(hashed) => {
-                    (rested, read, text) = (hashed.rested, hashed.buffer, hashed.text);
+                Outcome::Hashed(hashed) => {
+                    (rest, read, text) = (hashed.rest, hashed.buffer, hashed.text);
                     DigestState::Known(hashed.digest)
                 }
-                None => DigestState::Unstable,
+                Outcome::Unstable => DigestState::Unstable,
             }
         }
     };
-    let mut resource = Resource::new(path, (named, text), &file, state, rested, clock(), None);
+    let mut resource = Resource::new(path, (named, text), &file, state, rest, clock(), None);
     resource.bytes = match &file.content {
         Content::Bytes(bytes) => Some(bytes.clone()),
         Content::File { .. } => read,

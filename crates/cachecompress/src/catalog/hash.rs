@@ -1,13 +1,21 @@
 //! The hash of a file that may change meanwhile.
 
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use super::resource::{Rest, Seen};
 use crate::fs::{DiskFile, Fingerprint, read_full};
 use crate::http::{Digest, Hasher, Question, Text, TextCheck};
-use crate::limits::{CLOCK_TICK, FILE_REST, HASH_BUFFER, HASH_TRIES, PAYLOAD_IN_MEMORY};
+use crate::limits::{CLOCK_TICK, HASH_BUFFER, HASH_TRIES, PAYLOAD_IN_MEMORY};
+
+/// The end of a hash.
+pub(super) enum Outcome {
+    Hashed(Hashed),
+    /// The file changes at every try, or its times cannot tell whether it does.
+    Unstable,
+}
 
 /// The digest of a file that did not change while it was hashed.
 pub(super) struct Hashed {
@@ -16,41 +24,48 @@ pub(super) struct Hashed {
     pub(super) text: Text,
     /// The file's bytes, if they are at most [`PAYLOAD_IN_MEMORY`].
     pub(super) buffer: Option<Bytes>,
-    /// Whether the file had rested before the hash.
-    pub(super) rested: bool,
+    /// The reason for which the file's state names its bytes.
+    pub(super) rest: Rest,
 }
 
-/// Hashes a file whose state was `fingerprint`, and answers `question`. Returns its state at the end,
-/// and `None` if it changes at every try.
+/// Hashes a file whose state was `fingerprint`, and answers `question`. Returns its state at the end, too.
+/// `seen` is the state in which the file was known before.
 pub(super) fn hash(
     file: &dyn DiskFile,
     mut fingerprint: Fingerprint,
     question: Option<Question>,
-) -> io::Result<(Fingerprint, Option<Hashed>)> {
+    seen: Option<Seen>,
+) -> io::Result<(Fingerprint, Outcome)> {
     for _ in 0..HASH_TRIES {
-        let began = let_tick_pass(fingerprint);
+        let now = SystemTime::now();
+        let steady = seen.filter(|seen| seen.is_steady(&fingerprint));
+        // In whole seconds a change during the hash, or between two pieces of it, would not show.
+        if fingerprint.is_coarse() && !fingerprint.names_bytes(now) && steady.is_none() {
+            return Ok((fingerprint, Outcome::Unstable));
+        }
+        let began = let_tick_pass(fingerprint, now);
         let hashed = hash_exactly(file, fingerprint.size, question)?;
         let after = file.stat()?.fingerprint;
         if let Some((digest, text, buffer)) = hashed
             && after == fingerprint
         {
-            let rested = fingerprint.rested(FILE_REST, began);
-            return Ok((after, Some(Hashed { digest, text, buffer, rested })));
+            let steady = steady.is_some_and(|seen| seen.digest.is_none_or(|seen| seen == digest));
+            let rest = Rest::of(&fingerprint, steady, began);
+            return Ok((after, Outcome::Hashed(Hashed { digest, text, buffer, rest })));
         }
         fingerprint = after;
     }
-    Ok((fingerprint, None))
+    Ok((fingerprint, Outcome::Unstable))
 }
 
 /// Waits until a later change of the file must show in its fingerprint, whose times are those of
 /// the kernel's ticks. Returns the time after the wait.
-fn let_tick_pass(fingerprint: Fingerprint) -> SystemTime {
-    let now = SystemTime::now();
-    if !fingerprint.rested(CLOCK_TICK, now) && fingerprint.rested(Duration::ZERO, now) {
-        std::thread::sleep(CLOCK_TICK);
-        return SystemTime::now();
+fn let_tick_pass(fingerprint: Fingerprint, now: SystemTime) -> SystemTime {
+    if fingerprint.rested(CLOCK_TICK, now) {
+        return now;
     }
-    now
+    std::thread::sleep(CLOCK_TICK);
+    now.checked_add(CLOCK_TICK).unwrap_or(now)
 }
 
 /// Hashes exactly `len` bytes; `None` if the file has another length by now. Also returns the

@@ -8,10 +8,10 @@ use std::{fmt, io};
 
 use super::brought;
 use super::file_digests::{FileDigests, Told};
-use super::hash::{self, Hashed};
+use super::hash::{self, Hashed, Outcome};
 use super::load_error::LoadError;
 use super::path_set::PathSet;
-use super::resource::{DigestState, Resource, compressibility_of, type_of};
+use super::resource::{DigestState, Resource, Rest, compressibility_of, type_of};
 use super::svgz::SvgzSource;
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::{Join, Leader, SingleFlight};
@@ -409,7 +409,8 @@ impl Inner {
     ) -> Arc<Resource> {
         let media_type = (type_of(&self.types, path, &file), Text::Unknown);
         let unhashed = DigestState::Unhashed;
-        let unhashed = Resource::new(path, media_type, &file, unhashed, false, lookup.at, None);
+        let rest = Rest::Awaited;
+        let unhashed = Resource::new(path, media_type, &file, unhashed, rest, lookup.at, None);
         let unhashed = Arc::new(unhashed);
         let slot = self.slot(path);
         // The result of a hash of this very file that ends now must stay.
@@ -459,37 +460,40 @@ impl Inner {
     ) -> io::Result<Resource> {
         let before = before.map(|before| &**before);
         let named = type_of(&self.types, path, &file);
-        let known = |file: &SourceFile, digest, text, rested| {
+        let seen = before.and_then(Resource::seen);
+        let known = |file: &SourceFile, digest, text, rest| {
             let media_type = (named.clone(), text);
-            Resource::with_digest(path, media_type, file, digest, rested, lookup.at, before)
+            Resource::with_digest(path, media_type, file, digest, rest, lookup.at, before)
+                .steady_as(seen)
         };
         let unstable = |file: &SourceFile| {
-            let media_type = (named.clone(), Text::Unknown);
-            Resource::new(path, media_type, file, DigestState::Unstable, false, lookup.at, None)
+            let (media_type, unstable) = ((named.clone(), Text::Unknown), DigestState::Unstable);
+            Resource::new(path, media_type, file, unstable, Rest::Awaited, lookup.at, None)
+                .steady_as(seen)
         };
         let told = self.told_digest(path, &file, named.question());
         let hashed = match (&file.content, told) {
             (Content::Bytes(bytes), told) => {
                 let digest = told.map_or_else(|| Digest::of(bytes), |(digest, _)| digest);
-                return Ok(known(&file, digest, look(named.question(), bytes), true));
+                return Ok(known(&file, digest, look(named.question(), bytes), Rest::ByTimes));
             }
             // The bytes are not read.
             (Content::File { .. }, Some((digest, text))) => {
-                return Ok(known(&file, digest, text, true));
+                return Ok(known(&file, digest, text, Rest::ByTimes));
             }
             (Content::File { file: content, fingerprint }, None) => {
-                let content = Arc::clone(content);
-                let (fingerprint, hashed) = hash::hash(&*content, *fingerprint, named.question())?;
+                let (content, question) = (Arc::clone(content), named.question());
+                let (fingerprint, hashed) = hash::hash(&*content, *fingerprint, question, seen)?;
                 file.content = Content::File { file: content, fingerprint };
                 hashed
             }
         };
-        let Some(Hashed { digest, text, buffer, rested }) = hashed else {
+        let Outcome::Hashed(Hashed { digest, text, buffer, rest }) = hashed else {
             self.unstable.add(path, lookup.generation);
             return Ok(unstable(&file));
         };
         if self.unstable.contains(path) {
-            if !rested {
+            if rest == Rest::Awaited {
                 return Ok(unstable(&file));
             }
             self.unstable.settle(path, lookup.generation);
@@ -497,10 +501,10 @@ impl Inner {
         if let Some(buffer) = buffer {
             self.memory.insert((digest, None), buffer);
         }
-        if rested {
+        if rest == Rest::ByTimes {
             self.digests.insert(&file.content, Told { digest, question: named.question(), text });
         }
-        Ok(known(&file, digest, text, rested))
+        Ok(known(&file, digest, text, rest))
     }
 
     /// Begins work beside the hash of a file whose type may be encoded.
@@ -694,6 +698,21 @@ mod tests {
         assert_eq!(other.digest(), Some(planted));
         catalog.mark_unstable(&other);
         assert_eq!(load("dot/package/Cargo.toml").digest(), hashed.digest(), "it is not trusted");
+    }
+
+    #[test]
+    fn endless_revalidate_takes_a_lookup_that_began_earlier() {
+        let mut catalog = catalog(Memory::new().file("a.txt", "text"));
+        Arc::get_mut(&mut catalog.0).unwrap().revalidate = Duration::MAX;
+        let path = SourcePath::root().join("a.txt");
+        let Join::Lead(early) = catalog.0.lookups.join_running(&path) else { panic!("one runs") };
+        let lookup = catalog.0.begin();
+        let loaded = run(async {
+            let load = catalog.resource(&path, || None);
+            let end = async { early.finish((Loaded::Directory, lookup), 0) };
+            tokio::join!(load, end).0
+        });
+        assert!(matches!(loaded, Ok(Loaded::Directory)), "{loaded:?}");
     }
 
     #[test]

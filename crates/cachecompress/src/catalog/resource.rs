@@ -35,8 +35,10 @@ pub(crate) struct Resource {
     pub(crate) bytes: Option<Bytes>,
     /// The state of the file that was hashed; `None` for bytes in memory.
     pub(crate) fingerprint: Option<Fingerprint>,
-    /// Whether the file had rested before it was hashed, so that its fingerprint names its bytes.
-    pub(crate) rested: bool,
+    /// The reason for which its fingerprint names its bytes.
+    rest: Rest,
+    /// The time since which the file was seen with this fingerprint, in milliseconds of [`clock`].
+    steady_since: u64,
     /// The content of a file that a handler brought. No path leads to it.
     pub(crate) brought: Option<Content>,
     /// The type that the name suggests, of which `media_type` is a case.
@@ -45,6 +47,46 @@ pub(crate) struct Resource {
     own_tag: Option<Arc<str>>,
     /// The time of the last lookup, in milliseconds of [`clock`].
     checked: AtomicU64,
+}
+
+/// The reason for which a file's fingerprint names its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// None: the last change was too short a time ago.
+    Awaited,
+    /// The last change was long before the hash.
+    ByTimes,
+    /// The last change lies in the future, but the file stayed as it is for as long by our own clock.
+    /// That holds until the present comes to the time of the change.
+    ByClock,
+}
+
+impl Rest {
+    /// The reason at the time `began` of a hash. A file is `steady` that was the same long before.
+    pub(super) fn of(fingerprint: &Fingerprint, steady: bool, began: SystemTime) -> Self {
+        match fingerprint.names_bytes(began) {
+            true => Self::ByTimes,
+            false if steady && fingerprint.is_of_the_future(began) => Self::ByClock,
+            false => Self::Awaited,
+        }
+    }
+}
+
+/// The state in which a file was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    fingerprint: Fingerprint,
+    pub(super) digest: Option<Digest>,
+    /// The time of the first sight, in milliseconds of [`clock`].
+    since: u64,
+}
+
+impl Seen {
+    /// Whether the file was seen with `fingerprint` so long ago that a change would have shown.
+    pub(super) fn is_steady(&self, fingerprint: &Fingerprint) -> bool {
+        let since = Duration::from_millis(clock().saturating_sub(self.since));
+        self.fingerprint == *fingerprint && since >= fingerprint.rest()
+    }
 }
 
 /// The knowledge of a resource's digest.
@@ -69,7 +111,7 @@ impl Resource {
         (named, text): (NamedType, Text),
         file: &SourceFile,
         state: DigestState,
-        rested: bool,
+        rest: Rest,
         checked: u64,
         replaced: Option<&Self>,
     ) -> Self {
@@ -109,7 +151,8 @@ impl Resource {
             brought: None,
             modified: file.modified,
             own_tag: file.entity_tag.clone(),
-            rested,
+            rest,
+            steady_since: clock(),
             checked: AtomicU64::new(checked),
         }
     }
@@ -120,7 +163,7 @@ impl Resource {
         media_type: (NamedType, Text),
         file: &SourceFile,
         digest: Digest,
-        rested: bool,
+        rest: Rest,
         checked: u64,
         before: Option<&Self>,
     ) -> Self {
@@ -132,8 +175,8 @@ impl Resource {
             Some(before) if before.digest().is_some() => (None, Some(before)),
             _ => (None, None),
         };
-        let mut resource =
-            Self::new(path, media_type, file, DigestState::Known(digest), rested, checked, other);
+        let known = DigestState::Known(digest);
+        let mut resource = Self::new(path, media_type, file, known, rest, checked, other);
         if let Some(same) = same {
             // The same bytes under an earlier date keep the later date.
             resource.last_modified =
@@ -141,6 +184,34 @@ impl Resource {
             resource.told = resource.last_modified.max(same.told);
         }
         resource
+    }
+
+    /// Returns the state in which the file was seen; `None` for bytes in memory.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        let (digest, since) = (self.digest(), self.steady_since);
+        self.fingerprint.map(|fingerprint| Seen { fingerprint, digest, since })
+    }
+
+    /// Takes over the time since which the file is as it is, if it was `seen` so.
+    pub(super) fn steady_as(mut self, seen: Option<Seen>) -> Self {
+        if let Some(seen) = seen.filter(|seen| self.fingerprint == Some(seen.fingerprint))
+            && (self.digest() == seen.digest || self.digest().is_none() || seen.digest.is_none())
+        {
+            self.steady_since = seen.since;
+        }
+        self
+    }
+
+    /// Whether its fingerprint names its bytes now.
+    pub(crate) fn has_rested(&self) -> bool {
+        match self.rest {
+            Rest::Awaited => false,
+            Rest::ByTimes => true,
+            Rest::ByClock => {
+                let now = SystemTime::now();
+                self.fingerprint.is_some_and(|fingerprint| fingerprint.is_of_the_future(now))
+            }
+        }
     }
 
     /// Copies the resource without its digest and without what its bytes told of its type. The copy is
@@ -191,7 +262,7 @@ impl Resource {
 
     /// Whether `file` has the bytes of this resource, by its fingerprint.
     pub(super) fn is_still(&self, file: &SourceFile) -> bool {
-        self.looks_like(file) && (self.rested || self.bytes.is_some())
+        self.looks_like(file) && (self.bytes.is_some() || self.has_rested())
     }
 
     /// Whether `file` looks unchanged. Unlike for [`is_still`](Self::is_still), a change within one
@@ -241,7 +312,7 @@ mod tests {
         let file = SourceFile::from_bytes(bytes).modified(modified);
         let digest = Digest::of(bytes.as_bytes());
         let (path, media_type) = (SourcePath::root().join("a"), (NamedType::Nameless, Text::Utf8));
-        Resource::with_digest(&path, media_type, &file, digest, true, 0, before)
+        Resource::with_digest(&path, media_type, &file, digest, Rest::ByTimes, 0, before)
     }
 
     fn last_modified(bytes: &'static str, modified: SystemTime) -> Option<SystemTime> {

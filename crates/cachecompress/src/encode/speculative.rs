@@ -19,7 +19,7 @@ use crate::concurrency::thread_pool::{Priority, ThreadPool};
 use crate::error::Error;
 use crate::fs::{DiskFile, Fingerprint};
 use crate::http::SourcePath;
-use crate::limits::{FILE_REST, SPECULATIVE_FROM, SPECULATIVE_ROOM};
+use crate::limits::{SPECULATIVE_FROM, SPECULATIVE_ROOM};
 
 /// Guesses the codec of a file that is not hashed yet.
 pub(crate) type Guess = Box<dyn FnOnce() -> Option<Codec> + Send>;
@@ -111,7 +111,7 @@ impl SpeculativeSlot {
             || !context.catalog.has_idle_hasher()
             || !context.cache.could_hold(verdict::max_payload(len))
             // A second change within a tick of the clock would leave the same fingerprint.
-            || !fingerprint.rested(FILE_REST, SystemTime::now())
+            || !fingerprint.names_bytes(SystemTime::now())
         {
             return None;
         }

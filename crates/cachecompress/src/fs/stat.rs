@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::limits::{COARSE_REST, FILE_REST};
+
 /// The kind and state of a file, as `stat` returns them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
@@ -50,6 +52,27 @@ impl Fingerprint {
     pub fn rested(&self, rest: Duration, now: SystemTime) -> bool {
         let rest = i128::try_from(rest.as_nanos()).unwrap_or(i128::MAX);
         self.changed.saturating_add(rest) <= nanos(now)
+    }
+
+    /// Whether the time of the last change is a whole second. A file system that counts in smaller units
+    /// hardly ever tells such a time, and users cannot set it.
+    pub(crate) fn is_coarse(&self) -> bool {
+        self.changed % 1_000_000_000 == 0
+    }
+
+    /// The age of the last change from which on this state names the file's bytes.
+    pub(crate) fn rest(&self) -> Duration {
+        if self.is_coarse() { COARSE_REST } else { FILE_REST }
+    }
+
+    /// Whether this state names the bytes that the file has at `now`.
+    pub(crate) fn names_bytes(&self, now: SystemTime) -> bool {
+        self.rested(self.rest(), now)
+    }
+
+    /// Whether the last change lies after `now`, by a clock that was set back or another machine's.
+    pub(crate) fn is_of_the_future(&self, now: SystemTime) -> bool {
+        !self.rested(Duration::ZERO, now)
     }
 
     /// The time of the last modification.

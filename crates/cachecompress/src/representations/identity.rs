@@ -1,6 +1,7 @@
 //! The identity representation, which is the bytes of a resource itself.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -124,14 +125,14 @@ fn without_digest(
         fingerprint = after.fingerprint;
     }
     // A file that goes out before its hash has not been seen to change.
-    let vouches = state == DigestState::Unhashed;
+    let vouches = state == DigestState::Unhashed && fingerprint.names_bytes(SystemTime::now());
     Identity::File { file, snapshot: Snapshot { fingerprint, vouches, digest: None } }
 }
 
 impl Identity {
     /// Makes identity of a hashed resource's file, in the state in which it was hashed.
     fn of_file(resource: &Resource, file: Arc<dyn DiskFile>, fingerprint: Fingerprint) -> Self {
-        let (vouches, digest) = (resource.rested, resource.digest());
+        let (vouches, digest) = (resource.has_rested(), resource.digest());
         Self::File { file, snapshot: Snapshot { fingerprint, vouches, digest } }
     }
 

@@ -24,6 +24,8 @@ mod exact {
     mod response_cache;
     mod stored_damage;
     mod story;
+    #[cfg(unix)]
+    mod timestamps;
 }
 
 /// Promise 2: a content is encoded once per coding and cache, and a file read once.
