@@ -104,8 +104,24 @@ pub(crate) const SPARE_READERS: usize = 60;
 pub(crate) const HASHERS: usize = 2;
 /// The number of further threads that hash while a source's disk hangs.
 pub(crate) const SPARE_HASHERS: usize = 14;
+/// The time that a lookup in the source may take before its request is answered with 503. The lookup goes
+/// on if others wait for it. A disk that sleeps wakes within it, and a mount that hangs takes for ever.
+pub(crate) const SOURCE_PATIENCE: Duration = Duration::from_secs(5);
+/// The least time that a request waits for its hash to begin, whatever its patience. A thread takes as
+/// long to wake on a busy machine.
+pub(crate) const HASH_BEGINS: Duration = Duration::from_millis(10);
+/// The bytes of a file for each millisecond that its hash lets later and shorter ones pass: 2 s for
+/// 256 MiB, ten times as long as the hash takes.
+pub(crate) const HASH_AGING: u64 = 128 * 1024;
 /// The number of reads, and of hashes, that may wait for a thread. It bounds their memory.
 pub(crate) const READ_QUEUE: usize = 16 * 1024;
+
+/// The share of a pool's free threads that the reads of one directory or device may hold: one in this
+/// many. With 64 threads that is 13, then 11 of a second one that hangs, then 8.
+pub(crate) const AREA_SHARE: usize = 4;
+/// The number of files and directories beneath a directory whose reads must run for the directory
+/// itself to count as an area. Fewer may each be a mount of its own.
+pub(crate) const AREA_BRANCHES: usize = 6;
 
 /// The time after which spare threads of a pool take waiting jobs, if the regular threads have
 /// taken none. A read that takes so long hangs.

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
-use crate::concurrency::thread_pool::{Priority, ThreadPool};
+use crate::concurrency::places::{Area, InArea, Places};
+use crate::concurrency::thread_pool::{Job, Priority, Refused, ThreadPool};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{DiskFile, Fingerprint};
 use crate::limits::READ_CHUNK;
@@ -19,7 +20,16 @@ use crate::limits::READ_CHUNK;
 pub(crate) struct Chunks {
     file: Arc<dyn DiskFile>,
     threads: ThreadPool,
-    pending: Option<oneshot::Receiver<Result<Chunk, Error>>>,
+    /// The places among which a source's reads take theirs, and the device of the file.
+    places: Option<(Places, u64)>,
+    pending: Option<Pending>,
+}
+
+/// A read on another thread. The job knows by the last part whether anybody waits for it.
+#[derive(Debug)]
+struct Pending {
+    receiver: oneshot::Receiver<Result<Chunk, Error>>,
+    _wanted: Arc<()>,
 }
 
 /// The bytes of one read.
@@ -32,7 +42,37 @@ pub(crate) struct Chunk {
 
 impl Chunks {
     pub(crate) fn new(file: Arc<dyn DiskFile>, threads: ThreadPool) -> Self {
-        Self { file, threads, pending: None }
+        Self { file, threads, places: None, pending: None }
+    }
+
+    /// Takes a place of `places` for each read of the file, which lies on `device`.
+    pub(crate) fn in_places(mut self, places: Places, device: u64) -> Self {
+        self.places = Some((places, device));
+        self
+    }
+
+    /// Queues a read.
+    fn submit(
+        &self,
+        read: impl FnOnce() -> Result<Chunk, Error> + Send + 'static,
+    ) -> Result<Pending, Refused> {
+        let (sender, receiver) = oneshot::channel();
+        let wanted = Arc::new(());
+        let mut job = Job::new(true, move || {
+            if !sender.is_closed() {
+                let _ = sender.send(read());
+            }
+        });
+        if let Some((places, device)) = &self.places {
+            let wanted = Arc::downgrade(&wanted);
+            job = job.on(InArea {
+                places: places.clone(),
+                area: Area::Device(*device),
+                is_wanted: move || wanted.strong_count() > 0,
+            });
+        }
+        self.threads.submit_job(Priority::Foreground, job)?;
+        Ok(Pending { receiver, _wanted: wanted })
     }
 
     /// A handle that keeps the file open.
@@ -53,9 +93,8 @@ impl Chunks {
             if are_there() {
                 return Poll::Ready(());
             }
-            let (sender, receiver) = oneshot::channel();
             let file = Arc::clone(&self.file);
-            let submitted = self.threads.submit(Priority::Foreground, true, move || {
+            let submitted = self.submit(move || {
                 let mut at = offset;
                 while at < offset + len {
                     let most = (offset + len - at).min(READ_CHUNK);
@@ -66,15 +105,15 @@ impl Chunks {
                         Err(_) => break,
                     }
                 }
-                let _ = sender.send(Ok(Chunk { bytes: Bytes::new(), after: None }));
+                Ok(Chunk { bytes: Bytes::new(), after: None })
             });
-            if !submitted {
-                return Poll::Ready(());
+            match submitted {
+                Ok(pending) => self.pending = Some(pending),
+                Err(_) => return Poll::Ready(()),
             }
-            self.pending = Some(receiver);
         }
-        if let Some(receiver) = &mut self.pending {
-            let _ = std::task::ready!(Pin::new(receiver).poll(cx));
+        if let Some(pending) = &mut self.pending {
+            let _ = std::task::ready!(Pin::new(&mut pending.receiver).poll(cx));
         }
         self.pending = None;
         Poll::Ready(())
@@ -100,27 +139,28 @@ impl Chunks {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return Poll::Ready(result.map_err(error)),
             }
-            let (sender, receiver) = oneshot::channel();
             let file = Arc::clone(&self.file);
-            let submitted = self.threads.submit(Priority::Foreground, true, move || {
+            let submitted = self.submit(move || {
                 let result =
                     read(&*file, offset, len, look, |buffer, offset| file.read_at(buffer, offset));
-                let _ = sender.send(result.map_err(error));
+                result.map_err(error)
             });
-            if !submitted {
+            match submitted {
+                Ok(pending) => self.pending = Some(pending),
                 // Without a thread, a wait here is better than a broken body. It must end, though.
-                if let Err(cause) = self.file.stat_nowait() {
-                    return Poll::Ready(Err(error(cause)));
+                Err(_) => {
+                    if let Err(cause) = self.file.stat_nowait() {
+                        return Poll::Ready(Err(error(cause)));
+                    }
+                    let result = read(&*self.file, offset, len, look, |buffer, offset| {
+                        self.file.read_at(buffer, offset)
+                    });
+                    return Poll::Ready(result.map_err(error));
                 }
-                let result = read(&*self.file, offset, len, look, |buffer, offset| {
-                    self.file.read_at(buffer, offset)
-                });
-                return Poll::Ready(result.map_err(error));
             }
-            self.pending = Some(receiver);
         }
-        let Some(receiver) = &mut self.pending else { return Poll::Pending };
-        let result = std::task::ready!(Pin::new(receiver).poll(cx));
+        let Some(pending) = &mut self.pending else { return Poll::Pending };
+        let result = std::task::ready!(Pin::new(&mut pending.receiver).poll(cx));
         self.pending = None;
         Poll::Ready(result.unwrap_or_else(|_| Err(error(io::ErrorKind::BrokenPipe.into()))))
     }

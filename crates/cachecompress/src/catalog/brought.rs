@@ -3,10 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::hash::{self, Outcome};
 use super::resource::{DigestState, Resource, Rest, type_of};
 use crate::concurrency::sync::clock;
-use crate::http::{Digest, MediaTypes, SourcePath, Text, look};
+use crate::http::{Digest, MediaTypes, NamedType, SourcePath, Text, look};
 use crate::limits::RESOURCE_BYTES;
 use crate::source::{Content, Found, SourceFile};
 
@@ -21,12 +23,14 @@ pub(super) fn is_quick(types: &MediaTypes, path: &SourcePath, file: &SourceFile)
     }
 }
 
-/// Describes `file` under the name `path`. Hashes the bytes, unless the file brings its digest.
+/// Describes `file` under the name `path`. Hashes the bytes while they are wanted, unless the file brings
+/// its digest. `None` if the hash was given up.
 pub(super) fn describe(
     types: &MediaTypes,
     path: &SourcePath,
     mut file: SourceFile,
-) -> io::Result<Resource> {
+    is_wanted: &dyn Fn() -> bool,
+) -> io::Result<Option<Resource>> {
     let named = type_of(types, path, &file);
     let (mut rest, mut read) = (Rest::ByTimes, None);
     let mut text = match &file.content {
@@ -38,7 +42,8 @@ pub(super) fn describe(
         (Content::Bytes(bytes), None) => DigestState::Known(Digest::of(bytes)),
         (Content::File { file: content, fingerprint }, None) => {
             let question = named.question();
-            let (fingerprint, hashed) = hash::hash(&**content, *fingerprint, question, None)?;
+            let (fingerprint, hashed) =
+                hash::hash(&**content, *fingerprint, question, None, is_wanted)?;
             file.content = Content::File { file: Arc::clone(content), fingerprint };
             match hashed {
                 Outcome::Hashed(hashed) => {
@@ -46,16 +51,34 @@ pub(super) fn describe(
                     DigestState::Known(hashed.digest)
                 }
                 Outcome::Unstable => DigestState::Unstable,
+                Outcome::GivenUp => return Ok(None),
             }
         }
     };
-    let mut resource = Resource::new(path, (named, text), &file, state, rest, clock(), None);
+    Ok(Some(resource(path, (named, text), file, state, rest, read)))
+}
+
+/// Describes `file` without reading it.
+pub(super) fn unhashed(types: &MediaTypes, path: &SourcePath, file: SourceFile) -> Resource {
+    let media_type = (type_of(types, path, &file), Text::Unknown);
+    resource(path, media_type, file, DigestState::Unhashed, Rest::Awaited, None)
+}
+
+fn resource(
+    path: &SourcePath,
+    media_type: (NamedType, Text),
+    file: SourceFile,
+    state: DigestState,
+    rest: Rest,
+    read: Option<Bytes>,
+) -> Resource {
+    let mut resource = Resource::new(path, media_type, &file, state, rest, clock(), None);
     resource.bytes = match &file.content {
         Content::Bytes(bytes) => Some(bytes.clone()),
         Content::File { .. } => read,
     };
     resource.brought = Some(file.content);
-    Ok(resource)
+    resource
 }
 
 /// Returns a brought file in its present state. Blocks on the disk.

@@ -15,6 +15,8 @@ pub(super) enum Outcome {
     Hashed(Hashed),
     /// The file changes at every try, or its times cannot tell whether it does.
     Unstable,
+    /// Nobody wants the digest any more.
+    GivenUp,
 }
 
 /// The digest of a file that did not change while it was hashed.
@@ -29,12 +31,14 @@ pub(super) struct Hashed {
 }
 
 /// Hashes a file whose state was `fingerprint`, and answers `question`. Returns its state at the end, too.
-/// `seen` is the state in which the file was known before.
+/// `seen` is the state in which the file was known before. The hash is given up between two buffers once
+/// it is not wanted.
 pub(super) fn hash(
     file: &dyn DiskFile,
     mut fingerprint: Fingerprint,
     question: Option<Question>,
     seen: Option<Seen>,
+    is_wanted: &dyn Fn() -> bool,
 ) -> io::Result<(Fingerprint, Outcome)> {
     for _ in 0..HASH_TRIES {
         let now = SystemTime::now();
@@ -44,7 +48,11 @@ pub(super) fn hash(
             return Ok((fingerprint, Outcome::Unstable));
         }
         let began = let_tick_pass(fingerprint, now);
-        let hashed = hash_exactly(file, fingerprint.size, question)?;
+        let hashed = match hash_exactly(file, fingerprint.size, question, is_wanted)? {
+            Read::GivenUp => return Ok((fingerprint, Outcome::GivenUp)),
+            Read::Exactly(digest, text, buffer) => Some((digest, text, buffer)),
+            Read::OtherLength => None,
+        };
         let after = file.stat()?.fingerprint;
         if let Some((digest, text, buffer)) = hashed
             && after == fingerprint
@@ -68,13 +76,22 @@ fn let_tick_pass(fingerprint: Fingerprint, now: SystemTime) -> SystemTime {
     now.checked_add(CLOCK_TICK).unwrap_or(now)
 }
 
-/// Hashes exactly `len` bytes; `None` if the file has another length by now. Also returns the
-/// bytes, if they are at most [`PAYLOAD_IN_MEMORY`].
+/// The end of one reading of a file.
+enum Read {
+    /// The digest, what the bytes tell of the type, and the bytes if they are at most
+    /// [`PAYLOAD_IN_MEMORY`].
+    Exactly(Digest, Text, Option<Bytes>),
+    OtherLength,
+    GivenUp,
+}
+
+/// Hashes exactly `len` bytes.
 fn hash_exactly(
     file: &dyn DiskFile,
     len: u64,
     question: Option<Question>,
-) -> io::Result<Option<(Digest, Text, Option<Bytes>)>> {
+    is_wanted: &dyn Fn() -> bool,
+) -> io::Result<Read> {
     let mut hasher = Hasher::new();
     let mut check = question.map(TextCheck::new);
     let room = if len <= PAYLOAD_IN_MEMORY { len + 1 } else { HASH_BUFFER };
@@ -88,17 +105,20 @@ fn hash_exactly(
             check.update(&buffer[..filled]);
         }
         if at > len {
-            return Ok(None);
+            return Ok(Read::OtherLength);
         }
         if filled < buffer.len() {
             break;
         }
+        if !is_wanted() {
+            return Ok(Read::GivenUp);
+        }
     }
     if at != len {
-        return Ok(None);
+        return Ok(Read::OtherLength);
     }
     buffer.truncate(usize::try_from(len.min(PAYLOAD_IN_MEMORY)).unwrap_or(0));
     let small = (len <= PAYLOAD_IN_MEMORY).then(|| Bytes::from(buffer));
     let text = check.map_or(Text::Unknown, TextCheck::finish);
-    Ok(Some((hasher.finish(), text, small)))
+    Ok(Read::Exactly(hasher.finish(), text, small))
 }

@@ -3,12 +3,16 @@
 mod brought;
 mod file_digests;
 mod hash;
+mod hash_queue;
 mod load_error;
 mod lookup;
 mod path_set;
+mod requests;
 mod resource;
 mod svgz;
 
+pub(crate) use hash_queue::Companion;
 pub(crate) use load_error::LoadError;
-pub(crate) use lookup::{Catalog, Companion, DuringHash, Held, Loaded};
+pub(crate) use lookup::{DuringHash, Loaded};
+pub(crate) use requests::{Catalog, Held};
 pub(crate) use resource::{DigestState, Resource};

@@ -19,6 +19,7 @@ pub(crate) struct Progress<T, F> {
 struct Watched<T, F> {
     stage: Stage<T, F>,
     demand: Demand,
+    watches: usize,
     next_watch: u64,
     /// The wakers by the number of their watch, so that the first to come is woken first.
     wakers: BTreeMap<u64, Waker>,
@@ -47,6 +48,12 @@ pub(crate) enum Stage<T, F> {
     Failed { why: F, committed: u64 },
 }
 
+impl<T, F> Watched<T, F> {
+    fn is_wanted(&self) -> bool {
+        self.watches > 0 || self.demand == Demand::Required
+    }
+}
+
 impl<T, F> Stage<T, F> {
     /// Counts the bytes that may be read.
     pub(crate) fn available(&self) -> u64 {
@@ -73,6 +80,7 @@ impl<T: Clone, F: Clone> Progress<T, F> {
         let state = Watched {
             stage: Stage::Pending,
             demand: Demand::Open,
+            watches: 0,
             next_watch: 0,
             wakers: BTreeMap::new(),
         };
@@ -88,6 +96,29 @@ impl<T: Clone, F: Clone> Progress<T, F> {
     /// Abandons the production, on behalf of its producer. Returns `false` if somebody requires it.
     pub(crate) fn abandon(&self) -> bool {
         self.settle(Demand::Abandoned) == Demand::Abandoned
+    }
+
+    /// Whether somebody watches the production, or requires it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        lock(&self.state).is_wanted()
+    }
+
+    /// Whether somebody watches the production.
+    pub(crate) fn is_watched(&self) -> bool {
+        lock(&self.state).watches > 0
+    }
+
+    /// Ends the production badly, unless it is wanted. Returns whether it has ended so: nobody can
+    /// [join](Watch::join) it any more.
+    pub(crate) fn fail_unless_wanted(&self, why: F) -> bool {
+        let mut state = lock(&self.state);
+        if state.is_wanted() {
+            return false;
+        }
+        if !state.stage.ended() {
+            state.stage = Stage::Failed { why, committed: state.stage.available() };
+        }
+        true
     }
 
     fn settle(&self, demand: Demand) -> Demand {
@@ -154,8 +185,15 @@ impl<T: Clone, F: Clone> Watch<T, F> {
         let mut state = lock(&progress.state);
         let id = state.next_watch;
         state.next_watch += 1;
+        state.watches += 1;
         drop(state);
         Self { progress: Arc::clone(progress), id }
+    }
+
+    /// Watches a production that has not ended. It is not given up from then on.
+    pub(crate) fn join(progress: &Arc<Progress<T, F>>) -> Option<Self> {
+        let watch = Self::new(progress);
+        (!progress.stage().ended()).then_some(watch)
     }
 
     /// Returns the stage as soon as it is `enough` or an end.
@@ -180,7 +218,12 @@ impl<T: Clone, F: Clone> Watch<T, F> {
 
 impl<T: Clone, F: Clone> Drop for Watch<T, F> {
     fn drop(&mut self) {
-        lock(&self.progress.state).wakers.remove(&self.id);
+        let mut state = lock(&self.progress.state);
+        state.watches -= 1;
+        let waker = state.wakers.remove(&self.id);
+        drop(state);
+        // A waker may own what waits for this lock.
+        drop(waker);
     }
 }
 
@@ -233,6 +276,21 @@ mod tests {
         progress.finish("file", 9);
         progress.commit(8);
         assert_eq!(progress.stage(), Stage::Failed { why: "disk", committed: 5 });
+    }
+
+    #[test]
+    fn production_fails_for_want_of_watchers_and_is_not_joined_then() {
+        let progress: Arc<Plain> = Progress::new();
+        let watch = Watch::join(&progress).unwrap();
+        assert!(!progress.fail_unless_wanted("nobody"));
+        drop(watch);
+        assert!(progress.fail_unless_wanted("nobody"));
+        assert_eq!(progress.stage(), Stage::Failed { why: "nobody", committed: 0 });
+        assert!(Watch::join(&progress).is_none());
+
+        let required: Arc<Plain> = Progress::new();
+        assert!(required.require());
+        assert!(!required.fail_unless_wanted("nobody"), "it is required");
     }
 
     #[test]

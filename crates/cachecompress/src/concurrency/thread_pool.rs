@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +29,10 @@ struct Shared {
     limits: Limits,
     state: Mutex<Lanes>,
     work: Condvar,
+    /// Whether the lack of threads was logged since a thread last started.
+    warned: AtomicBool,
+    #[cfg(test)]
+    lacks_threads: AtomicBool,
 }
 
 /// Thread priorities.
@@ -68,7 +73,10 @@ struct Lanes {
 /// The jobs of one priority, and the threads that take them.
 #[derive(Default)]
 struct Lane {
-    queue: VecDeque<Task>,
+    /// The waiting jobs, the first due first.
+    queue: VecDeque<Job>,
+    /// Jobs whose condition did not let them begin. One of them tries again whenever a job ends.
+    parked: VecDeque<Job>,
     running: usize,
     threads: usize,
     /// The number of threads that wait for work, but for the one that takes only small jobs.
@@ -81,6 +89,33 @@ struct Lane {
 }
 
 impl Lane {
+    fn waiting(&self) -> usize {
+        self.queue.len() + self.parked.len()
+    }
+
+    /// Inserts `job` after those that are due as early. Returns its place.
+    fn insert(&mut self, job: Job) -> usize {
+        let at = self.queue.partition_point(|other| other.due <= job.due);
+        self.queue.insert(at, job);
+        at
+    }
+
+    fn take_unwanted(&mut self) -> Vec<Job> {
+        let mut unwanted = Vec::new();
+        for queue in [&mut self.queue, &mut self.parked] {
+            for job in std::mem::take(queue) {
+                if job.is_wanted() { queue.push_back(job) } else { unwanted.push(job) }
+            }
+        }
+        unwanted
+    }
+
+    /// Lets a parked job try again. Returns `false` if there is none.
+    fn unpark(&mut self) -> bool {
+        let parked = self.parked.pop_front();
+        parked.map(|job| self.insert(job)).is_some()
+    }
+
     /// Returns the time until a spare thread may take waiting jobs; `None` if none wait.
     fn stalls_in(&self) -> Option<Duration> {
         let since = Duration::from_millis(clock().saturating_sub(self.taken));
@@ -108,9 +143,59 @@ pub(crate) enum Priority {
     Background,
 }
 
-struct Task {
+/// A condition under which a job begins. The pool asks it under its lock.
+pub(crate) trait Condition: Send + Sync {
+    /// Whether anybody wants the job. A full queue drops jobs that nobody wants.
+    fn is_wanted(&self) -> bool;
+    /// Takes the job's place among those that run. Without one, the job waits until another ends.
+    fn try_begin(&self) -> bool;
+    /// Gives the place back.
+    fn end(&self);
+}
+
+/// A job for a thread.
+pub(crate) struct Job {
     small: bool,
+    due: u64,
+    condition: Option<Box<dyn Condition>>,
     run: Box<dyn FnOnce() + Send>,
+}
+
+impl Job {
+    pub(crate) fn new(small: bool, run: impl FnOnce() + Send + 'static) -> Self {
+        Self { small, due: 0, condition: None, run: Box::new(run) }
+    }
+
+    /// Sets the job's place in the queue, before all that are due later.
+    pub(crate) fn due(mut self, due: u64) -> Self {
+        self.due = due;
+        self
+    }
+
+    pub(crate) fn on(mut self, condition: impl Condition + 'static) -> Self {
+        self.condition = Some(Box::new(condition));
+        self
+    }
+
+    /// Runs the job on the calling thread.
+    pub(crate) fn run(self) {
+        (self.run)();
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.condition.as_ref().is_none_or(|condition| condition.is_wanted())
+    }
+
+    fn try_begin(&self) -> bool {
+        self.condition.as_ref().is_none_or(|condition| condition.try_begin())
+    }
+}
+
+/// A job that the pool did not take.
+pub(crate) struct Refused {
+    pub(crate) job: Job,
+    /// Whether no thread can be had. Otherwise the queue is full, or the pool is closed.
+    pub(crate) lacks_thread: bool,
 }
 
 impl ThreadPool {
@@ -121,6 +206,9 @@ impl ThreadPool {
             limits,
             state: Mutex::default(),
             work: Condvar::new(),
+            warned: AtomicBool::new(false),
+            #[cfg(test)]
+            lacks_threads: AtomicBool::new(false),
         }))))
     }
 
@@ -132,32 +220,25 @@ impl ThreadPool {
         small: bool,
         run: impl FnOnce() + Send + 'static,
     ) -> bool {
+        self.submit_job(priority, Job::new(small, run)).is_ok()
+    }
+
+    /// Queues `job`, or returns it.
+    pub(crate) fn submit_job(&self, priority: Priority, job: Job) -> Result<(), Refused> {
         let shared = &self.0.0;
         let mut state = shared.lock();
-        // Jobs of the background take no place in the queue from requests.
-        let ahead = match priority {
-            Priority::Foreground => state.foreground.queue.len(),
-            Priority::Background => state.waiting(),
+        let unwanted = match state.ahead(priority) >= shared.limits.queue {
+            true => state.lane(priority).take_unwanted(),
+            false => Vec::new(),
         };
-        if state.closed || ahead >= shared.limits.queue {
-            return false;
-        }
-        let lane = state.lane(priority);
-        lane.queue.push_back(Task { small, run: Box::new(run) });
-        if lane.idle < lane.queue.len()
-            && let Err(error) = Shared::spawn_worker(shared, lane, priority, small)
-        {
-            log::error!(%error, "cannot start a thread for {}", shared.name);
-            if lane.threads == 0 {
-                let unrun = lane.queue.pop_back();
-                drop(state);
-                drop(unrun);
-                return false;
-            }
-        }
+        let result = shared.enqueue(&mut state, priority, job);
         drop(state);
-        shared.work.notify_all();
-        true
+        // A job may own the last handle of this pool.
+        drop(unwanted);
+        if result.is_ok() {
+            shared.work.notify_all();
+        }
+        result
     }
 
     /// Whether a thread could begin a large job at once.
@@ -187,6 +268,12 @@ impl ThreadPool {
         self.0.0.close();
     }
 
+    /// Lets no further thread start.
+    #[cfg(test)]
+    pub(crate) fn lack_threads(&self) {
+        self.0.0.lacks_threads.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until no job runs or waits.
     #[cfg(test)]
     fn drain(&self) {
@@ -204,8 +291,17 @@ impl Lanes {
         }
     }
 
+    /// Counts the jobs before which a job of this priority may not wait. Jobs of the background take no
+    /// place in the queue from requests.
+    fn ahead(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Foreground => self.foreground.waiting(),
+            Priority::Background => self.waiting(),
+        }
+    }
+
     fn waiting(&self) -> usize {
-        self.foreground.queue.len() + self.background.queue.len()
+        self.foreground.waiting() + self.background.waiting()
     }
 
     #[cfg(test)]
@@ -227,15 +323,23 @@ impl Role {
         }
     }
 
-    fn take(self, lane: &mut Lane) -> Option<Task> {
+    fn take(self, lane: &mut Lane) -> Option<Job> {
         if self == Self::Spare && lane.stalls_in() != Some(Duration::ZERO) {
             return None;
         }
-        let index = lane.queue.iter().position(|job| job.small || self != Self::ForegroundSmall)?;
-        if self != Self::Spare {
-            lane.taken = clock();
+        let takes = |job: &Job| job.small || self != Self::ForegroundSmall;
+        while let Some(job) =
+            lane.queue.iter().position(takes).and_then(|index| lane.queue.remove(index))
+        {
+            if job.try_begin() {
+                if self != Self::Spare {
+                    lane.taken = clock();
+                }
+                return Some(job);
+            }
+            lane.parked.push_back(job);
         }
-        lane.queue.remove(index)
+        None
     }
 }
 
@@ -247,19 +351,53 @@ impl Shared {
     fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let waited = std::mem::take(&mut state.foreground.queue);
-        let background = std::mem::take(&mut state.background.queue);
+        let clear = |lane: &mut Lane| [&mut lane.queue, &mut lane.parked].map(std::mem::take);
+        let waited = (clear(&mut state.foreground), clear(&mut state.background));
         drop(state);
         self.work.notify_all();
-        drop((waited, background));
+        drop(waited);
     }
 
+    fn enqueue(
+        self: &Arc<Self>,
+        state: &mut Lanes,
+        priority: Priority,
+        job: Job,
+    ) -> Result<(), Refused> {
+        if state.closed || state.ahead(priority) >= self.limits.queue {
+            return Err(Refused { job, lacks_thread: false });
+        }
+        let lane = state.lane(priority);
+        let small = job.small;
+        let at = lane.insert(job);
+        if lane.idle < lane.queue.len()
+            && Self::spawn_worker(self, lane, priority, small).is_err()
+            && lane.threads == 0
+            && let Some(job) = lane.queue.remove(at)
+        {
+            return Err(Refused { job, lacks_thread: true });
+        }
+        Ok(())
+    }
+
+    /// Starts a thread. Its failure is logged once, until another one starts.
     fn start(shared: &Arc<Self>, role: Role) -> std::io::Result<()> {
-        let shared = Arc::clone(shared);
-        thread::Builder::new()
-            .name(shared.name.to_owned())
-            .spawn(move || shared.work(role))
-            .map(drop)
+        let of_thread = Arc::clone(shared);
+        let thread = thread::Builder::new().name(shared.name.to_owned());
+        #[cfg(test)]
+        let thread = match shared.lacks_threads.load(Ordering::Relaxed) {
+            // No system has room for such a stack.
+            true => thread.stack_size(usize::MAX / 2),
+            false => thread,
+        };
+        let started = thread.spawn(move || of_thread.work(role)).map(drop);
+        let warned = shared.warned.swap(started.is_err(), Ordering::Relaxed);
+        if let Err(error) = &started
+            && !warned
+        {
+            log::error!(%error, "cannot start a thread for {}", shared.name);
+        }
+        started
     }
 
     /// Starts a thread for a `small` or a large job. If all regular threads run, starts a spare
@@ -314,13 +452,22 @@ impl Shared {
                 }
                 state.lane(role.priority()).running += 1;
                 drop(state);
+                let Job { condition, run, .. } = job;
                 // A job that panics drops its guards while it unwinds, which wakes waiting tasks.
                 // The thread lives on for other jobs.
-                if catch_unwind(AssertUnwindSafe(job.run)).is_err() {
+                if catch_unwind(AssertUnwindSafe(run)).is_err() {
                     log::error!("a job of {} panicked", self.name);
                 }
+                if let Some(condition) = &condition {
+                    condition.end();
+                }
+                drop(condition);
                 state = self.lock();
-                state.lane(role.priority()).running -= 1;
+                let lane = state.lane(role.priority());
+                lane.running -= 1;
+                if lane.unpark() {
+                    self.work.notify_all();
+                }
                 state.foreground.spare_idle += usize::from(role == Role::Spare);
             } else if state.closed {
                 if role == Role::Spare {
@@ -470,6 +617,122 @@ mod tests {
         while !pool.has_idle_worker(Priority::Foreground) {
             thread::yield_now();
         }
+    }
+
+    /// Holds the one thread of a pool until the returned sender is dropped.
+    fn hold(pool: &ThreadPool) -> mpsc::Sender<()> {
+        let (hold, held) = mpsc::channel::<()>();
+        let (sender, receiver) = mpsc::channel();
+        assert!(pool.submit(Priority::Foreground, false, move || {
+            sender.send(()).unwrap();
+            let _ = held.recv();
+        }));
+        receiver.recv_timeout(SOON).unwrap();
+        hold
+    }
+
+    #[test]
+    fn job_that_is_due_earlier_runs_first() {
+        let pool = pool(2, 16);
+        let hold = hold(&pool);
+        let order = Arc::new(Mutex::new(Vec::new()));
+        for due in [30, 10, 20, 10] {
+            let order = Arc::clone(&order);
+            let job = Job::new(false, move || order.lock().unwrap().push(due)).due(due);
+            assert!(pool.submit_job(Priority::Foreground, job).is_ok());
+        }
+        drop(hold);
+        pool.drain();
+        assert_eq!(*order.lock().unwrap(), [10, 10, 20, 30]);
+    }
+
+    /// A condition that lets one job run at a time.
+    #[derive(Clone, Default)]
+    struct OneAtATime {
+        runs: Arc<AtomicBool>,
+        is_unwanted: bool,
+    }
+
+    impl Condition for OneAtATime {
+        fn is_wanted(&self) -> bool {
+            !self.is_unwanted
+        }
+
+        fn try_begin(&self) -> bool {
+            !self.runs.swap(true, Ordering::SeqCst)
+        }
+
+        fn end(&self) {
+            self.runs.store(false, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn job_waits_for_its_condition_and_delays_no_other() {
+        let pool = pool(2, 16);
+        let one = OneAtATime::default();
+        let (hold, held) = mpsc::channel::<()>();
+        let (sender, receiver) = mpsc::channel();
+        let first = Job::new(true, move || {
+            let _ = held.recv();
+        })
+        .on(one.clone());
+        assert!(pool.submit_job(Priority::Foreground, first).is_ok());
+        while !one.runs.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        for name in ["second", "third"] {
+            let sender = sender.clone();
+            let job = Job::new(true, move || sender.send(name).unwrap()).on(one.clone());
+            assert!(pool.submit_job(Priority::Foreground, job).is_ok());
+        }
+        assert!(pool.submit(Priority::Foreground, true, move || sender.send("free").unwrap()));
+        assert_eq!(receiver.recv_timeout(SOON), Ok("free"));
+        assert!(receiver.recv_timeout(Duration::from_millis(50)).is_err());
+        drop(hold);
+        let mut next = [receiver.recv_timeout(SOON), receiver.recv_timeout(SOON)];
+        next.sort_unstable_by_key(|next| next.ok());
+        assert_eq!(next, [Ok("second"), Ok("third")]);
+    }
+
+    #[test]
+    fn full_queue_drops_jobs_that_nobody_wants() {
+        let pool = pool(2, 2);
+        let hold = hold(&pool);
+        let unwanted = OneAtATime { is_unwanted: true, ..OneAtATime::default() };
+        for _ in 0..5 {
+            let job = Job::new(false, || panic!("nobody wants it")).on(unwanted.clone());
+            assert!(pool.submit_job(Priority::Foreground, job).is_ok());
+        }
+        let job = || Job::new(false, || {});
+        assert!(pool.submit_job(Priority::Foreground, job()).is_ok());
+        assert!(pool.submit_job(Priority::Foreground, job()).is_ok());
+        assert!(pool.submit_job(Priority::Foreground, job()).is_err(), "both are wanted");
+        drop(hold);
+        pool.drain();
+    }
+
+    /// At the limit of a user's processes each long file cost a 503 and a line of the log.
+    #[test]
+    fn pool_without_a_thread_returns_the_job_and_with_one_runs_it() {
+        let pool = pool(4, 16);
+        pool.lack_threads();
+        let (sender, receiver) = mpsc::channel();
+        let of_first = sender.clone();
+        let job = Job::new(false, move || of_first.send("by the caller").unwrap());
+        let Err(refused) = pool.submit_job(Priority::Foreground, job) else { panic!("no thread") };
+        assert!(refused.lacks_thread);
+        refused.job.run();
+        assert_eq!(receiver.recv_timeout(SOON), Ok("by the caller"));
+        assert!(pool.0.0.warned.load(Ordering::Relaxed), "told once");
+
+        pool.0.0.lacks_threads.store(false, Ordering::Relaxed);
+        let hold = hold(&pool);
+        assert!(!pool.0.0.warned.load(Ordering::Relaxed), "the next lack is told again");
+        pool.lack_threads();
+        assert!(pool.submit(Priority::Foreground, false, move || sender.send("queued").unwrap()));
+        drop(hold);
+        assert_eq!(receiver.recv_timeout(SOON), Ok("queued"));
     }
 
     #[test]

@@ -196,6 +196,7 @@ mod tests {
     use crate::cache::Cache;
     use crate::catalog::{Catalog, Loaded};
     use crate::codec::Codecs;
+    use crate::concurrency::places::Places;
     use crate::http::{ContentCoding, MediaTypes, SourcePath};
     use crate::memory_cache::MemoryCache;
     use crate::metrics::Counters;
@@ -206,14 +207,9 @@ mod tests {
         let source = Arc::new(Memory::new().file("a.txt", "text ".repeat(1000)));
         let limits = Limits { threads: 2, spare: 0, queue: 16 };
         let (readers, memory) = (ThreadPool::new("test", limits), MemoryCache::new(0));
-        let catalog = Catalog::new(
-            source,
-            MediaTypes::default(),
-            Duration::ZERO,
-            readers,
-            memory.clone(),
-            |_, _| (),
-        );
+        let (ages, threads) = ((Duration::ZERO, Duration::MAX), (readers, Places::new(2)));
+        let source = (source as _, MediaTypes::default());
+        let catalog = Catalog::new(source, ages, threads, memory.clone(), |_, _| ());
         let path = SourcePath::root().join("a.txt");
         let Ok(Loaded::File(resource, _)) = run(catalog.load(&path)) else { panic!("no file") };
         let names = codecs.iter().map(|codec| codec.coding.as_str());

@@ -108,7 +108,9 @@ impl Representations {
                 Body::bytes(bytes.slice(at..at + len))
             }
             Identity::File { file, snapshot } => {
-                let chunks = Chunks::new(Arc::clone(&file), self.0.readers.clone());
+                let device = snapshot.fingerprint.device;
+                let chunks = Chunks::new(Arc::clone(&file), self.0.readers.clone())
+                    .in_places(self.0.places.clone(), device);
                 let connection = connection.filter(|_| len > PAYLOAD_IN_MEMORY);
                 if let Some(connection) = connection.filter(|_| self.0.sendfile_sources)
                     && let Some(mapping) = file.as_real().cloned().and_then(Mapping::new)

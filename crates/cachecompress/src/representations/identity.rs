@@ -7,8 +7,7 @@ use bytes::Bytes;
 
 use super::Representations;
 use crate::body::Snapshot;
-use crate::catalog::{Catalog, DigestState, Resource};
-use crate::concurrency::thread_pool::Priority;
+use crate::catalog::{Catalog, DigestState, LoadError, Resource};
 use crate::error::Error;
 use crate::fs::{DiskFile, Fingerprint, read_full};
 use crate::http::Digest;
@@ -42,13 +41,11 @@ impl Representations {
         if let Some(identity) = open_nowait(&inner.catalog, resource) {
             return Ok(identity);
         }
-        let (sender, receiver) = tokio::sync::oneshot::channel();
         let (catalog, memory) = (inner.catalog.clone(), inner.memory.clone());
         let resource = Arc::clone(resource);
-        inner.readers.submit(Priority::Foreground, true, move || {
-            let _ = sender.send(read(&catalog, &memory, &resource));
-        });
-        receiver.await.unwrap_or(Ok(Identity::Stale))
+        let path = resource.path.clone();
+        let read = inner.catalog.read(&path, move || read(&catalog, &memory, &resource)).await;
+        read.map_err(LoadError::into_error)?
     }
 
     /// Returns the bytes of `resource`, if memory has them.

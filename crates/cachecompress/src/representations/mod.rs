@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::cache::{Cache, Entry, Key};
 use crate::catalog::{Catalog, LoadError, Loaded, Resource};
 use crate::codec::{Codec, Codecs, Preference};
+use crate::concurrency::places::Places;
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::SingleFlight;
 use crate::concurrency::thread_pool::{Limits, ThreadPool};
@@ -65,6 +66,8 @@ struct Inner {
     memory: MemoryCache,
     /// The threads of reads that may wait for the source's disk.
     readers: ThreadPool,
+    /// The places of these threads, for reads of sources.
+    places: Places,
     counters: Arc<Counters>,
     codecs: Codecs,
     preference: Preference,
@@ -91,8 +94,9 @@ impl Representations {
                 codecs.iter().for_each(|codec| cache.demote(&encode::key(digest, len, codec)));
             }
         };
-        let catalog =
-            Catalog::new(source, types, revalidate, readers.clone(), memory.clone(), on_gone);
+        let places = Places::new(READERS + SPARE_READERS);
+        let (ages, threads) = ((revalidate, patience), (readers.clone(), places.clone()));
+        let catalog = Catalog::new((source, types), ages, threads, memory.clone(), on_gone);
         let context = JobContext::new(
             catalog.clone(),
             cache.clone(),
@@ -107,6 +111,7 @@ impl Representations {
             cache,
             memory,
             readers,
+            places,
             counters,
             codecs,
             preference,
@@ -143,9 +148,10 @@ impl Representations {
         &self,
         path: &SourcePath,
         guess: impl Fn() -> Option<Guess>,
+        needs_digest: impl FnOnce() -> bool,
     ) -> Result<Loaded, LoadError> {
         let during_hash = || guess().map(|guess| self.0.scheduler.during_hash(guess));
-        self.0.catalog.resource(path, during_hash).await
+        self.0.catalog.resource(path, during_hash, needs_digest).await
     }
 
     /// Whether `resource` is too large for the cache to take a coding of it. Warns of the first

@@ -81,7 +81,8 @@ pub(super) async fn answer_source(
         return Ok(respond::refuse(site, status));
     }
     let name = SourcePath::parse(name.as_bytes()).unwrap_or_else(SourcePath::root);
-    let described = site.representations.catalog().describe(name, file).await;
+    let described =
+        site.representations.catalog().describe(name, file, locate::needs_digest(parts)).await;
     let target = Target::from(described.map_err(LoadError::into_error)?);
     let response = answer_with(site, connection, parts, target, None).await?;
     Ok(response.unwrap_or_else(|| respond::refuse(site, StatusCode::SERVICE_UNAVAILABLE)))
@@ -156,7 +157,7 @@ async fn answer_exchange(
         if exchange.resource.brought.is_some() {
             break;
         }
-        match catalog.load(&exchange.resource.path).await.map_err(LoadError::into_error)? {
+        match catalog.reload(&exchange.resource.path).await.map_err(LoadError::into_error)? {
             Loaded::File(resource, _) => exchange.resource = resource,
             Loaded::Directory | Loaded::Nothing => return Ok(None),
         }

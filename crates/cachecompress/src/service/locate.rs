@@ -12,7 +12,7 @@ use super::site::Site;
 use crate::catalog::{Companion, LoadError, Loaded, Resource};
 use crate::encode::Guess;
 use crate::error::Error;
-use crate::http::{AcceptEncoding, PathError, RequestPath, SourcePath};
+use crate::http::{AcceptEncoding, ContentCoding, PathError, RequestPath, SourcePath};
 
 /// The target of a request's path.
 pub(super) enum Located {
@@ -117,7 +117,15 @@ async fn look_up_requested(site: &Site, path: &SourcePath, parts: &Parts) -> Res
 
 async fn look_up(site: &Site, path: &SourcePath, parts: &Parts) -> Result<Loaded, Error> {
     let guess = || guess_codec(site, parts);
-    site.representations.resource(path, guess).await.map_err(LoadError::into_error)
+    let found = site.representations.resource(path, guess, || needs_digest(parts)).await;
+    found.map_err(LoadError::into_error)
+}
+
+/// Whether a file without a digest cannot answer a request: it refuses identity, which is all that such
+/// a file has, or names a tag, which it cannot have.
+pub(super) fn needs_digest(parts: &Parts) -> bool {
+    let accept = AcceptEncoding::from_headers(&parts.headers);
+    !accept.accepts(&ContentCoding::IDENTITY) || parts.headers.contains_key(IF_MATCH)
 }
 
 /// Guesses the codec of a large file that is not hashed yet; `None` if this request is unlikely to

@@ -40,6 +40,7 @@ mod once {
 mod now {
     mod hanging_cache;
     mod hanging_disk;
+    mod hash_queue;
     mod nowait;
     mod patience;
     mod shutdown;

@@ -1,0 +1,164 @@
+//! The places of a pool's threads, of which one directory or device gets a bounded part.
+//!
+//! A read from a mount that hangs holds its thread until the mount answers. Nothing tells beforehand
+//! which directories lie on one mount. So each directory may hold a share of the threads that are
+//! still free, and a directory with several busy children may hold no more than that with all of them.
+
+use std::collections::HashSet;
+
+use crate::concurrency::sync::{Arc, Mutex, lock};
+use crate::concurrency::thread_pool::Condition;
+use crate::limits::{AREA_BRANCHES, AREA_SHARE};
+
+/// The part of a source that hangs as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Area {
+    /// The directories above a path of the source, whose device nobody knows yet.
+    Above(Box<[u8]>),
+    /// The device of an open file.
+    Device(u64),
+}
+
+/// The places of the threads of one pool. Cloned handles share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Places(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    threads: usize,
+    taken: Mutex<Vec<Area>>,
+}
+
+impl Places {
+    /// Creates the places of so many threads.
+    pub(crate) fn new(threads: usize) -> Self {
+        Self(Arc::new(Inner { threads, taken: Mutex::new(Vec::new()) }))
+    }
+
+    /// Takes a place for a read from `area`. Returns `false` if the area has enough of them.
+    pub(crate) fn take(&self, area: &Area) -> bool {
+        let mut taken = lock(&self.0.taken);
+        let free = self.0.threads.saturating_sub(taken.len());
+        let is_full = match area {
+            Area::Device(_) => {
+                let held = taken.iter().filter(|held| *held == area).count();
+                held > 0 && held * AREA_SHARE >= free
+            }
+            // Most lookups find few others.
+            Area::Above(_) if taken.len() < AREA_BRANCHES => false,
+            Area::Above(path) => areas_of(path).any(|within| {
+                let (held, branches) = count(&taken, within);
+                branches >= AREA_BRANCHES && held * AREA_SHARE >= free
+            }),
+        };
+        if !is_full {
+            taken.push(area.clone());
+        }
+        !is_full
+    }
+
+    /// Gives a place of `area` back.
+    pub(crate) fn give_back(&self, area: &Area) {
+        let mut taken = lock(&self.0.taken);
+        if let Some(at) = taken.iter().position(|held| held == area) {
+            taken.swap_remove(at);
+        }
+    }
+}
+
+/// The condition of a job that reads from an area: a place for it.
+pub(crate) struct InArea<W> {
+    pub(crate) places: Places,
+    pub(crate) area: Area,
+    /// Whether anybody wants the job.
+    pub(crate) is_wanted: W,
+}
+
+impl<W: Fn() -> bool + Send + Sync> Condition for InArea<W> {
+    fn is_wanted(&self) -> bool {
+        (self.is_wanted)()
+    }
+
+    fn try_begin(&self) -> bool {
+        self.places.take(&self.area)
+    }
+
+    fn end(&self) {
+        self.places.give_back(&self.area);
+    }
+}
+
+/// Iterates over the prefixes of `path` that name a directory above it, each with its slash. The root
+/// counts only for what lies directly in it: a site goes on beside the mounts in it.
+fn areas_of(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let root = (!path.contains(&b'/')).then_some(&path[..0]);
+    slashes.map(|(at, _)| &path[..=at]).chain(root)
+}
+
+/// Counts the places held beneath `directory`, and its children beneath which they are held.
+fn count(taken: &[Area], directory: &[u8]) -> (usize, usize) {
+    let below = taken.iter().filter_map(|area| match area {
+        Area::Above(path) => path.strip_prefix(directory),
+        Area::Device(_) => None,
+    });
+    let below: Vec<_> = match directory {
+        [] => below.filter(|path| !path.contains(&b'/')).collect(),
+        _ => below.collect(),
+    };
+    let children: HashSet<_> =
+        below.iter().map(|path| path.split(|byte| *byte == b'/').next()).collect();
+    (below.len(), children.len())
+}
+
+#[cfg(all(test, not(cachecompress_loom)))]
+mod tests {
+    use super::*;
+
+    fn above(path: &str) -> Area {
+        Area::Above(path.as_bytes().into())
+    }
+
+    /// Takes all places that `areas` get, and counts them.
+    fn take_all(places: &Places, areas: impl Iterator<Item = Area>) -> usize {
+        areas.filter(|area| places.take(area)).count()
+    }
+
+    #[test]
+    fn directory_gets_a_share_of_the_places_that_are_free() {
+        let places = Places::new(64);
+        assert_eq!(take_all(&places, (0..100).map(|at| above(&format!("dead/{at}")))), 13);
+        assert!(places.take(&above("css/site.css")), "another directory goes on");
+        assert!(places.take(&above("index.html")), "so does the root");
+        places.give_back(&above("dead/0"));
+        assert!(places.take(&above("dead/100")), "there is a place again");
+    }
+
+    #[test]
+    fn names_of_many_directories_on_one_mount_get_no_more_than_those_of_one() {
+        let places = Places::new(64);
+        assert_eq!(take_all(&places, (0..100).map(|at| above(&format!("dead/{at}/a")))), 13);
+        let places = Places::new(64);
+        let deep = (0..1000).map(|at| above(&format!("dead/{}/{}", at / 30, at % 30)));
+        assert!(take_all(&places, deep) < 50);
+        assert!(places.take(&above("css/site.css")));
+    }
+
+    #[test]
+    fn mount_beneath_a_directory_leaves_places_to_its_siblings() {
+        let places = Places::new(64);
+        for mount in ["a/dead", "a/gone", "a/lost"] {
+            assert!(take_all(&places, (0..100).map(|at| above(&format!("{mount}/{at}")))) > 4);
+        }
+        assert!(places.take(&above("a/b/site.css")));
+        assert!(places.take(&above("a/site.css")));
+    }
+
+    #[test]
+    fn device_gets_a_share_of_the_places_that_are_free() {
+        let places = Places::new(64);
+        assert_eq!(take_all(&places, (0..100).map(|_| Area::Device(1))), 13);
+        assert_eq!(take_all(&places, (0..100).map(|_| Area::Device(2))), 11);
+        assert!(places.take(&above("index.html")));
+    }
+}
