@@ -56,6 +56,13 @@ impl MadeFile {
         self
     }
 
+    /// Sets the device.
+    #[must_use]
+    pub fn device(mut self, device: u64) -> Self {
+        self.fingerprint.device = device;
+        self
+    }
+
     /// Sets the time of the last change, in nanoseconds since 1970.
     #[must_use]
     pub fn changed(mut self, time: i128) -> Self {

@@ -14,7 +14,7 @@ use cachecompress::{Cache, Error, Memory, ServeCompressed, Source, SourcePath};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::made::MadeFile;
 use cachecompress_test::pack::{Pack, coding};
-use cachecompress_test::service::{LONG, get, get_as, open, read, run, settled};
+use cachecompress_test::service::{LONG, get, get_as, head, open, read, run, settled};
 use cachecompress_test::site::hex;
 use cachecompress_test::wait::until;
 use cachecompress_test::{FaultDisk, Op};
@@ -168,6 +168,52 @@ fn client_that_leaves_gives_its_place_in_the_queue_up() {
         gate.open_wide();
         assert_eq!(get(&service, "/dead/last", &[]).await.status, 200);
         assert!(gate.arrived() < 30, "{} lookups were made for nobody", gate.arrived());
+    });
+}
+
+/// Two long files on two devices. The first byte of one passes a gate.
+#[derive(Debug)]
+struct TwoDevices([Arc<MadeFile>; 2]);
+
+impl Source for TwoDevices {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        let is_held = path.to_string_lossy() == "held.bin";
+        Ok(Found::File(self.0[usize::from(is_held)].source()))
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+/// Bodies that are read from a device that hangs held all threads as well.
+#[test]
+fn bodies_from_a_device_that_hangs_leave_threads_to_the_site() {
+    run(async {
+        let gate = Gate::new();
+        let file = |device| MadeFile::repeated(b'a', 300_000).device(device);
+        let held = file(2).held(Some(Arc::clone(&gate)));
+        let files = TwoDevices([Arc::new(file(1)), Arc::new(held)]);
+        let service = ServeCompressed::builder(files).patience(LONG).build().unwrap();
+        gate.open(1);
+        assert_ne!(get(&service, "/free.bin", &[]).await.field("etag"), "");
+        let hashed = head(&service, "/held.bin", &[]).await;
+        assert_ne!(hashed.field("etag"), "", "its hash has passed the gate");
+        let hung: Vec<_> = (0..100)
+            .map(|_| {
+                let service = service.clone();
+                tokio::spawn(async move { get(&service, "/held.bin", &[]).await })
+            })
+            .collect();
+        until(|| gate.arrived() > 5).await;
+        for _ in 0..5 {
+            assert_eq!(get(&service, "/free.bin", &[]).await.bytes().len(), 300_000);
+        }
+        assert!(gate.arrived() < 20, "{} threads hang", gate.arrived());
+        gate.open_wide();
+        for hung in hung {
+            assert_eq!(hung.await.unwrap().bytes().len(), 300_000);
+        }
     });
 }
 
