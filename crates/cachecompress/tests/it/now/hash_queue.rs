@@ -81,7 +81,8 @@ fn hashes_that_nobody_waits_for_are_given_up() {
         assert!(!other.field("etag").is_empty());
         let read = files.large_bytes_read();
         assert!(read < LARGE / 10, "{read} bytes were read for nobody");
-        assert!(gate.arrived() <= 2, "no further hash began");
+        // Spare threads begin further ones if the clients stay for a second, up to a device's share.
+        assert!(gate.arrived() <= 4, "{} hashes began", gate.arrived());
     });
 }
 
