@@ -25,7 +25,8 @@ pub(crate) struct Resource {
     pub(crate) state: DigestState,
     /// The tags of its representations; `None` without a digest.
     pub(crate) tags: Option<RepresentationTags>,
-    /// The time of its last modification; `None` if the file has none that says anything.
+    /// The time of its last modification, in the next second where dates of this second are another
+    /// content's; `None` if the file has none that says anything.
     pub(crate) last_modified: Option<SystemTime>,
     /// The latest such time that was told of the path, which other bytes must exceed.
     told: Option<SystemTime>,
@@ -104,8 +105,9 @@ impl Resource {
     /// [`clock`]) found.
     ///
     /// `replaced` is the resource with other bytes that stood at the path before. If the time of
-    /// modification has not advanced since, Last-Modified is the present time. A file with a time
-    /// before [`FIRST_MODIFIED`] has none, and nothing stands in for it.
+    /// modification has not advanced by a second since, Last-Modified is the present time, or the
+    /// next second if the present one was told before. A file with a time before
+    /// [`FIRST_MODIFIED`] has none, and nothing stands in for it.
     pub(super) fn new(
         path: &SourcePath,
         (named, text): (NamedType, Text),
@@ -126,9 +128,12 @@ impl Resource {
         let now = SystemTime::now();
         let dated = file.modified.filter(|modified| says_anything(*modified));
         let told_before = replaced.and_then(|replaced| replaced.told);
-        let last_modified = dated.map(|modified| match told_before {
-            Some(before) if modified <= before => now,
-            _ => modified.min(now),
+        let last_modified = dated.map(|modified| modified.min(now)).map(|modified| {
+            // A client that knows dates alone cannot tell apart two contents of one second.
+            match told_before.map(second_after) {
+                Some(next) if modified < next => now.max(next),
+                _ => modified,
+            }
         });
         Self {
             path: path.clone(),
@@ -214,6 +219,12 @@ impl Resource {
         }
     }
 
+    /// The time of Last-Modified in a response of this moment. RFC 9110 §8.8.2.1: none that is later
+    /// than Date.
+    pub(crate) fn last_modified_at(&self, now: SystemTime) -> Option<SystemTime> {
+        self.last_modified.filter(|modified| *modified <= now)
+    }
+
     /// Copies the resource without its digest and without what its bytes told of its type. The copy is
     /// to be looked up again at once.
     pub(super) fn unstable(&self) -> Self {
@@ -285,6 +296,13 @@ fn says_anything(modified: SystemTime) -> bool {
     since_1970.is_ok_and(|since| since >= FIRST_MODIFIED)
 }
 
+/// The beginning of the second after that of `time`, which lies after 1970.
+fn second_after(time: SystemTime) -> SystemTime {
+    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let next = Duration::from_secs(since_1970.as_secs().saturating_add(1));
+    SystemTime::UNIX_EPOCH.checked_add(next).unwrap_or(time)
+}
+
 /// Returns the media type of `file` as far as it is known without its bytes: its own, else that of its
 /// name.
 pub(super) fn type_of(types: &MediaTypes, path: &SourcePath, file: &SourceFile) -> NamedType {
@@ -354,6 +372,21 @@ mod tests {
         }
         let later = told + Duration::from_secs(5);
         assert_eq!(resource("c", later, Some(&undated)).last_modified, Some(later));
+    }
+
+    /// Two changes within a second had one date: a client with the first content got a 304 for the
+    /// second one.
+    #[test]
+    fn contents_of_one_second_have_dates_of_their_own() {
+        let first = resource("a", at(20_000 * DAY), None);
+        let second = resource("b", at(20_000 * DAY) + Duration::from_millis(400), Some(&first));
+        let third = resource("c", at(20_000 * DAY), Some(&second));
+        let dates = [&first, &second, &third].map(|resource| resource.last_modified.unwrap());
+        assert!(second_after(dates[0]) <= dates[1], "{dates:?}");
+        assert!(second_after(dates[1]) <= dates[2], "{dates:?}");
+        // The third date lies ahead, and is not told before its time.
+        assert_eq!(third.last_modified_at(dates[1]), None);
+        assert_eq!(third.last_modified_at(dates[2]), Some(dates[2]));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The response made of a selected representation.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION,
@@ -439,7 +440,7 @@ fn selected_fields(
     if let Some(tag) = &representation.tag {
         fields.insert(ETAG, tag.to_header_value());
     }
-    if let Some(modified) = exchange.resource.last_modified {
+    if let Some(modified) = exchange.resource.last_modified_at(SystemTime::now()) {
         fields.insert(LAST_MODIFIED, http_date(modified));
     }
     fields
@@ -479,7 +480,7 @@ pub(super) fn not_modified(
     if let Some(tag) = &tag {
         fields.insert(ETAG, tag.to_header_value());
     }
-    if let Some(modified) = resource.last_modified {
+    if let Some(modified) = resource.last_modified_at(SystemTime::now()) {
         fields.insert(LAST_MODIFIED, http_date(modified));
     }
     overrides(exchange, &mut fields);

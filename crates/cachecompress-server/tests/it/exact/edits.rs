@@ -72,6 +72,34 @@ fn edit_with_the_same_size_and_mtime_is_noticed() {
     }
 }
 
+/// A client with the second of three contents asked by its date, and got a 304 for the third (found
+/// by `wget -N` in `tests/clients`).
+#[test]
+fn changes_of_one_second_are_told_apart_by_date() {
+    let site = Site::with("app.js", b"one");
+    site.age("app.js");
+    let mtime = site.modified("app.js");
+    let server = start_with(&site, "--revalidate 0");
+    let replace = |bytes: &[u8]| {
+        site.write("app.new~", bytes);
+        site.set_modified("app.new~", mtime);
+        fs::rename(site.file("app.new~"), site.file("app.js")).unwrap();
+        let response = server.get("/app.js", "identity");
+        assert_eq!(response.body, bytes);
+        response.header("last-modified").map(str::to_owned)
+    };
+    assert!(server.get("/app.js", "identity").header("last-modified").is_some());
+    let mut dates: Vec<String> = Vec::new();
+    for bytes in [&b"two"[..], b"three", b"four"] {
+        let date = replace(bytes);
+        for earlier in &dates {
+            let request = Request::get("/app.js").header("if-modified-since", earlier);
+            assert_eq!(server.fetch(&request).status(), 200, "{earlier}, now {date:?}");
+        }
+        dates.extend(date);
+    }
+}
+
 #[test]
 fn edited_file_is_soon_compressed_again() {
     let old = site::text(2, 300_000);
