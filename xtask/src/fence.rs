@@ -15,7 +15,7 @@ const UPDATE: &str = "CACHECOMPRESS_TEST_FENCE_UPDATE";
 
 /// Builds the shipped program and counts; `update` records the figures.
 pub(crate) fn run(update: bool) -> ExitCode {
-    let tools = Tools::find_for("crates/cachecompress-server/tests/fence").install();
+    let tools = Tools::find_for(&["crates/cachecompress-server/tests/fence"]).install();
     if !build().ok {
         return ExitCode::FAILURE;
     }

@@ -1,6 +1,7 @@
 //! The project's chores, run as `cargo xtask`.
 
 mod bench;
+mod clients;
 mod command;
 mod corpus;
 mod debian;
@@ -38,6 +39,9 @@ Commands:
   soak --minutes N
                   crowds, edits, kills and damage at once, every body verified, for N minutes;
                   `test` includes a minute of it
+  clients         drives real clients (apt, pip, cargo, git, wget, curl, zsync, aria2, pyarrow, pandas,
+                  zarr, GDAL, ffmpeg, nginx) against the program; installs them where it may.
+                  `test` includes those that are installed in seconds
   bench [--quick] [--only NAME,...] [--turns N] [--report]
                   measures the server beside others, which it installs where it may, and writes
                   docs/performance.md. --quick writes to target/bench/quick, --report only writes
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
             }
         },
         ["bench", ..] => bench::run(&arguments[1..]),
+        ["clients"] => clients::run(),
         ["fence"] => fence::run(false),
         ["fence", "--update"] => fence::run(true),
         ["fence", ..] => refuse("`cargo xtask fence` takes `--update`, and nothing else."),
@@ -82,6 +87,7 @@ fn main() -> ExitCode {
             refuse(&format!("`cargo xtask test` knows no `{flag}`; its only flag is `--quick`."))
         }
         ["fuzz", ..] => refuse("`cargo xtask fuzz` takes `--seconds N`, and nothing else."),
+        ["clients", ..] => refuse("`cargo xtask clients` takes no arguments."),
         ["prose", ..] => refuse("`cargo xtask prose` takes no arguments."),
         [command, ..] => refuse(&format!("There is no chore `{command}`; try `cargo xtask help`.")),
     }

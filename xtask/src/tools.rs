@@ -12,7 +12,9 @@ use crate::command::{find_on_path, run, succeeds_quietly};
 use crate::{corpus, debian, workspace};
 
 /// The Debian packages of programs whose package has another name.
-const PACKAGES: [(&str, &[&str]); 8] = [
+const PACKAGES: [(&str, &[&str]); 15] = [
+    ("apt-get", &["apt"]),
+    ("aria2c", &["aria2"]),
     ("chromedriver", &["chromium-driver"]),
     ("node", &["nodejs"]),
     ("python3", &["python3", "python3-venv"]),
@@ -21,6 +23,11 @@ const PACKAGES: [(&str, &[&str]); 8] = [
     ("fsfreeze", &["util-linux"]),
     ("mke2fs", &["e2fsprogs"]),
     ("prlimit", &["util-linux"]),
+    ("dpkg-deb", &["dpkg"]),
+    ("zsyncmake", &["zsync"]),
+    ("ffprobe", &["ffmpeg"]),
+    ("gdal_translate", &["gdal-bin"]),
+    ("nginx", &["nginx-light"]),
 ];
 
 /// The tools that tests need.
@@ -31,18 +38,31 @@ pub(crate) struct Tools {
 
 /// A set of files, no program; see [`corpus`].
 const CORPUS: &str = "corpus";
-/// A package of PyPI, not of Debian.
-const REDBOT: &str = "redbot";
+/// Packages of PyPI, each set in a virtual environment: its name, the file of its packages, and a
+/// program that fails without them.
+const ENVIRONMENTS: [(&str, &str, &str); 2] = [
+    ("redbot", "tests/redbot/requirements.txt", "import redbot.resource, httplint"),
+    (
+        "pydata",
+        "tests/clients/requirements.txt",
+        "import aiohttp, fsspec, httpx, pandas, pyarrow.parquet, requests, zarr",
+    ),
+];
+
+/// The tests whose tools take minutes to install; `cargo xtask clients` alone runs them.
+pub(crate) const LARGE_CLIENTS: &str = "crates/cachecompress-server/tests/large_clients";
 
 impl Tools {
-    /// The tools that the tests of all crates need.
+    /// The tools that the tests of all crates need, but for [`LARGE_CLIENTS`].
     pub(crate) fn find() -> Self {
-        Self::find_for("crates")
+        let large = workspace::root().join(LARGE_CLIENTS);
+        Self { needed: needed(&workspace::root().join("crates"), |path| !path.starts_with(&large)) }
     }
 
-    /// The tools that the tests in one directory of the workspace need.
-    pub(crate) fn find_for(dir: &str) -> Self {
-        Self { needed: needed(&workspace::root().join(dir)) }
+    /// The tools that the tests in these directories of the workspace need.
+    pub(crate) fn find_for(dirs: &[&str]) -> Self {
+        let of_dir = |dir: &&str| needed(&workspace::root().join(dir), |_| true);
+        Self { needed: dirs.iter().flat_map(of_dir).collect() }
     }
 
     /// Installs the missing tools, as far as this machine allows.
@@ -55,10 +75,12 @@ impl Tools {
         if let Err(sentence) = self.install_programs() {
             println!("    {sentence}");
         }
-        if self.lacks(REDBOT)
-            && let Err(sentence) = install_redbot()
-        {
-            println!("    redbot: {sentence}");
+        for (name, requirements, _) in ENVIRONMENTS {
+            if self.lacks(name)
+                && let Err(sentence) = install_environment(name, requirements)
+            {
+                println!("    {name}: {sentence}");
+            }
         }
         if self.lacks(CORPUS)
             && let Err(sentence) = corpus::fetch(&corpus_dir())
@@ -92,8 +114,10 @@ impl Tools {
     /// Installs the Debian packages of the missing programs, also of those that other tools need.
     fn install_programs(&self) -> Result<(), String> {
         let mut programs: Vec<&str> = self.needed.iter().map(String::as_str).collect();
-        programs.retain(|name| self.lacks(name) && ![CORPUS, REDBOT].contains(name));
-        if self.lacks(REDBOT) && find_on_path("python3").is_none() {
+        programs.retain(|name| self.lacks(name));
+        let lacks_environment = programs.iter().any(|name| imports_of(name).is_some());
+        programs.retain(|name| *name != CORPUS && imports_of(name).is_none());
+        if lacks_environment && find_on_path("python3").is_none() {
             programs.push("python3");
         }
         if self.lacks(CORPUS) && find_on_path("npm").is_none() {
@@ -106,17 +130,27 @@ impl Tools {
 
 /// The path of a tool, if it is installed.
 fn find(name: &str) -> Option<PathBuf> {
-    match name {
-        CORPUS => Some(corpus_dir()).filter(|dir| corpus::is_complete(dir)),
-        REDBOT => Some(redbot_python()).filter(|python| has_redbot(python)),
-        program => find_on_path(program),
+    if name == CORPUS {
+        return Some(corpus_dir()).filter(|dir| corpus::is_complete(dir));
     }
+    match imports_of(name) {
+        Some(imports) => Some(python_of(name))
+            .filter(|python| succeeds_quietly(Command::new(python).args(["-c", imports]))),
+        None => find_on_path(name),
+    }
+}
+
+/// The program that fails without a virtual environment's packages, if `name` is one.
+fn imports_of(name: &str) -> Option<&'static str> {
+    ENVIRONMENTS.iter().find(|(known, ..)| *known == name).map(|(.., imports)| *imports)
 }
 
 fn advice(name: &str) -> String {
     match name {
         CORPUS => "install npm, and run this again".into(),
-        REDBOT => "install python3 and python3-venv, and run this again".into(),
+        name if imports_of(name).is_some() => {
+            "install python3 and python3-venv, and run this again".into()
+        }
         program => format!("apt-get install {}", packages_of(program).join(" ")),
     }
 }
@@ -126,13 +160,13 @@ fn packages_of(program: &str) -> Vec<&str> {
     known.map_or_else(|| vec![program], |(_, packages)| packages.to_vec())
 }
 
-/// The names in the calls of `require("name")` in the sources under `dir`, and `corpus` where one
-/// calls for that.
-fn needed(dir: &Path) -> BTreeSet<String> {
+/// The names in the calls of `require("name")` in the sources under `dir` that `counts` selects, and
+/// `corpus` where one calls for that.
+fn needed(dir: &Path, counts: impl Fn(&Path) -> bool) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for path in workspace::files_under(dir, "rs") {
         // The definition of `require` is no request.
-        if path.ends_with("cachecompress-test/src/tools.rs") {
+        if path.ends_with("cachecompress-test/src/tools.rs") || !counts(&path) {
             continue;
         }
         names.extend(requests(&fs::read_to_string(&path).unwrap_or_default()));
@@ -147,23 +181,19 @@ fn requests(source: &str) -> BTreeSet<String> {
     names.chain(corpus).collect()
 }
 
-fn redbot_python() -> PathBuf {
-    workspace::target_dir().join("tools/redbot/bin/python")
+fn python_of(environment: &str) -> PathBuf {
+    workspace::target_dir().join("tools").join(environment).join("bin/python")
 }
 
-fn has_redbot(python: &Path) -> bool {
-    succeeds_quietly(Command::new(python).args(["-c", "import redbot.resource, httplint"]))
-}
-
-/// Makes a virtual environment with the packages that `tests/redbot/requirements.txt` pins.
-fn install_redbot() -> Result<(), String> {
-    let dir = workspace::target_dir().join("tools/redbot");
+/// Makes a virtual environment with the packages that the file `requirements` pins.
+fn install_environment(name: &str, requirements: &str) -> Result<(), String> {
+    let dir = workspace::target_dir().join("tools").join(name);
     let dir = dir.to_string_lossy();
     let venv = ["python3", "-m", "venv", "--clear", &dir];
     // Debian's python3 comes without the module that puts pip into a virtual environment.
     run(&venv).or_else(|_| debian::install(&["python3-venv"]).and_then(|()| run(&venv)))?;
-    let requirements = workspace::root().join("tests/redbot/requirements.txt");
-    let python = redbot_python();
+    let requirements = workspace::root().join(requirements);
+    let python = python_of(name);
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
     let words = [&[&*python.to_string_lossy()], &install[..], &[&*requirements.to_string_lossy()]];
     run(&words.concat())
@@ -191,7 +221,6 @@ mod tests {
     #[test]
     fn packages_of_names_the_package_where_it_differs() {
         assert_eq!(packages_of("python3"), ["python3", "python3-venv"]);
-        assert_eq!(packages_of("nginx"), ["nginx"]);
         assert_eq!(packages_of("chromium"), ["chromium"]);
         assert_eq!(advice("node"), "apt-get install nodejs");
     }
@@ -199,8 +228,13 @@ mod tests {
     #[test]
     fn find_sees_the_requests_of_this_workspace() {
         let tools = Tools::find();
-        for name in [CORPUS, REDBOT, "chromium", "brotli", "valgrind"] {
+        for name in [CORPUS, "redbot", "chromium", "brotli", "valgrind", "zsync"] {
             assert!(tools.needed.contains(name), "{name} in {:?}", tools.needed);
+        }
+        let large = Tools::find_for(&[LARGE_CLIENTS]);
+        for name in ["pydata", "ffmpeg", "gdal_translate"] {
+            assert!(!tools.needed.contains(name), "{name} in {:?}", tools.needed);
+            assert!(large.needed.contains(name), "{name} in {:?}", large.needed);
         }
     }
 }

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 ///
 /// A test that gets `None` returns. The places of the search are the variable
 /// `CACHECOMPRESS_TEST_<TOOL>`, the installations of earlier `cargo xtask test` runs, and the
-/// `PATH`. `redbot` is the Python that has the packages `redbot` and `httplint`.
+/// `PATH`. `redbot` and `pydata` are Pythons with the packages of `tests/redbot/requirements.txt` and
+/// `tests/clients/requirements.txt`.
 ///
 /// # Panics
 ///
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 #[track_caller]
 pub fn require(tool: &str) -> Option<PathBuf> {
     let installed = match tool {
-        "redbot" => Some(target_dir().join("tools/redbot/bin/python")),
+        "redbot" | "pydata" => Some(target_dir().join(format!("tools/{tool}/bin/python"))),
         _ => None,
     };
     found(tool, installed.filter(|path| path.exists()).or_else(|| on_path(tool)))
