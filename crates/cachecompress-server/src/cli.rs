@@ -8,7 +8,9 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::exit::Failure;
-use crate::flag_values::{self, CacheControl, Codings, Level, ListenAddress, LogTarget, TypeRule};
+use crate::flag_values::{
+    self, CacheControl, Codings, Globs, Level, ListenAddress, LogTarget, TypeRule,
+};
 use crate::limits;
 
 /// A static file server that compresses every file once, on its first request, and keeps the
@@ -201,10 +203,20 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_SPA")]
     pub(crate) spa: bool,
 
-    /// Let clients keep files with a fingerprint in their name (app.3f9c2b1a.js) for a year:
+    /// Let clients keep files with a hash in their name (app.3f9c2b1a.js) for a year:
     /// `Cache-Control: public, max-age=31536000, immutable`
+    ///
+    /// A hash is told by the name, by the directory (/_next/static/, /_astro/, /_app/immutable/,
+    /// /_nuxt/), or by the other files in its directory. In doubt there is none.
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_IMMUTABLE")]
     pub(crate) immutable: bool,
+
+    /// Let clients keep the files that match GLOB for a year, such as 'assets/**'; may be repeated
+    ///
+    /// * stops at a slash, ** does not.
+    #[arg(long, value_name = "GLOB", value_parser = flag_values::globs)]
+    #[arg(env = "CACHECOMPRESS_IMMUTABLE_PATHS")]
+    pub(crate) immutable_paths: Vec<Globs>,
 
     /// Send the uncompressed length as X-Original-Content-Length, for progress displays
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_ORIGINAL_LENGTH")]

@@ -47,6 +47,10 @@ pub(crate) struct TypeRule {
     pub(crate) media_type: HeaderValue,
 }
 
+/// `--immutable-paths GLOB`: one or several globs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Globs(pub(crate) Vec<String>);
+
 /// `--cache-control VALUE|off`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CacheControl {
@@ -197,6 +201,24 @@ pub(crate) fn type_rule(text: &str) -> Result<TypeRule, String> {
     }
 }
 
+/// Parses globs separated by commas. A comma within braces belongs to its glob: `*.{js,css}`.
+pub(crate) fn globs(text: &str) -> Result<Globs, String> {
+    let mut depth = 0_usize;
+    let parts = text.split(|c: char| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    let globs: Vec<String> = parts.map(|glob| glob.trim().to_owned()).collect();
+    if globs.iter().any(String::is_empty) {
+        return Err("write globs of paths: 'assets/**', 'img/*.{png,webp}'".to_owned());
+    }
+    Ok(Globs(globs))
+}
+
 /// Parses `off`, or a value that may stand in a header.
 pub(crate) fn cache_control(text: &str) -> Result<CacheControl, String> {
     let text = text.trim();
@@ -330,6 +352,16 @@ mod tests {
         assert_eq!(type_rule(&format!("txt={latin}")), Ok(rule("txt", latin)));
         for bad in ["", "usdz", "usdz=", "=a/b", ".=a/b", "a/b=c/d", "x=text", "x=/y", "x=a b/c"] {
             assert!(type_rule(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn globs_keep_the_commas_of_their_braces() {
+        let split = |text: &str| globs(text).map(|Globs(globs)| globs);
+        assert_eq!(split("a/**, b.{js,{c,m}}ss,c").unwrap(), ["a/**", "b.{js,{c,m}}ss", "c"]);
+        assert_eq!(split("[").unwrap(), ["["], "the library judges it");
+        for bad in ["", ",", "a,"] {
+            assert!(globs(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -81,6 +81,13 @@ pub(crate) const SVGZ_FILE: u64 = 4 << 20;
 pub(crate) const SVGZ_DECODED: u64 = 16 << 20;
 /// The bytes of decoded `.svgz` files that are kept, so that they are not decoded at every look.
 pub(crate) const SVGZ_KEPT: u64 = 32 << 20;
+/// The number of names in a directory that are looked at for evidence of hashes.
+pub(crate) const SIBLINGS: usize = 2_000;
+/// The number of directories whose evidence is kept.
+pub(crate) const SIBLING_DIRECTORIES: usize = 4_096;
+/// The milliseconds for which the evidence of a directory holds. A deployment that has just begun has
+/// few files.
+pub(crate) const SIBLINGS_TRUSTED: u64 = 60_000;
 /// The number of times that a file which changes meanwhile is hashed. Then it is unstable.
 pub(crate) const HASH_TRIES: usize = 3;
 /// The number of times that a small file without a digest is read until two readings agree. Then it

@@ -166,6 +166,9 @@ fn build_site(
     for Level { coding, level } in &config.levels {
         builder = builder.level(coding.clone(), *level);
     }
+    for glob in &config.immutable_paths {
+        builder = builder.immutable_paths(glob.clone());
+    }
     for TypeRule { name, media_type } in &config.types {
         builder = builder.media_type(name.clone(), media_type.clone());
     }

@@ -12,6 +12,7 @@ use super::hash_queue::{Companion, HashQueue, Hashing, Key, Run};
 use super::load_error::LoadError;
 use super::path_set::PathSet;
 use super::resource::{DigestState, Resource, Rest, compressibility_of, type_of};
+use super::siblings::SiblingEvidence;
 use super::svgz::SvgzSource;
 use crate::concurrency::places::{Area, InArea, Places};
 use crate::concurrency::singleflight::{Leader, SingleFlight};
@@ -30,6 +31,7 @@ use crate::source::{Content, Found, Source, SourceFile};
 pub(super) struct Inner {
     pub(super) source: SvgzSource,
     pub(super) types: Arc<MediaTypes>,
+    pub(super) siblings: SiblingEvidence,
     pub(super) revalidate: Duration,
     /// The time that a request waits for its hash to begin.
     pub(super) patience: Duration,
@@ -97,6 +99,9 @@ impl Inner {
         match self.source.lookup_nowait(path)? {
             Found::File(file) => {
                 let before = self.known(path).filter(|before| before.is_still(&file))?;
+                if self.siblings.is_missing(&before) {
+                    return None;
+                }
                 before.confirm(lookup.at);
                 Some(Loaded::File(before, None))
             }
@@ -149,6 +154,7 @@ impl Inner {
         };
         let before = self.known(path);
         if let Some(before) = before.as_ref().filter(|before| before.is_still(&file)) {
+            self.siblings.ask(&self.source, before);
             before.confirm(lookup.at);
             let loaded = Loaded::File(Arc::clone(before), None);
             return leader.finish((Looked::Loaded(loaded), lookup), 0);
@@ -208,6 +214,7 @@ impl Inner {
         during_hash: Option<DuringHash>,
     ) -> Looked {
         let unhashed = found.unhashed(&self.types);
+        self.siblings.ask(&self.source, &unhashed);
         let priority = match need {
             Need::Watched => Priority::Foreground,
             Need::Always => Priority::Background,
@@ -224,6 +231,7 @@ impl Inner {
     /// known or the hash runs.
     fn answer_unhashed(self: &Arc<Self>, found: LargeFile<'_>) -> Arc<Resource> {
         let unhashed = found.unhashed(&self.types);
+        self.siblings.ask(&self.source, &unhashed);
         let key = found.key();
         // The result of a hash of this very file that ends now must stay.
         let suffices = |held: &Arc<Resource>| match held.state {
@@ -386,6 +394,7 @@ impl Inner {
         resource: Resource,
         lookup: Lookup,
     ) -> Arc<Resource> {
+        self.siblings.ask(&self.source, &resource);
         let resource = Arc::new(resource);
         if let Some(before) = before.filter(|before| before.digest() != resource.digest()) {
             self.tell_gone(before);

@@ -9,6 +9,7 @@ mod lookup;
 mod path_set;
 mod requests;
 mod resource;
+mod siblings;
 mod svgz;
 
 pub(crate) use hash_queue::Companion;

@@ -11,6 +11,7 @@ use super::load_error::LoadError;
 use super::lookup::{DuringHash, Inner, Loaded, Looked, Lookup, Need, Slot};
 use super::path_set::PathSet;
 use super::resource::{DigestState, Resource};
+use super::siblings::SiblingEvidence;
 use super::svgz::SvgzSource;
 use crate::concurrency::places::Places;
 use crate::concurrency::progress::{Progress, Stage, Watch};
@@ -30,7 +31,8 @@ use crate::source::{Found, Source, SourceFile};
 /// share it.
 ///
 /// A lookup runs on a thread of `readers`, one at a time for a path. A long hash runs on a thread
-/// of its own pool, one at a time for a state of a file. The result of a lookup never overwrites that of one that began later.
+/// of its own pool, one at a time for a state of a file. The result of a lookup never overwrites that
+/// of one that began later.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalog(Arc<Inner>);
 
@@ -56,7 +58,7 @@ impl Held {
 
 impl Catalog {
     pub(crate) fn new(
-        (source, types): (Arc<dyn Source>, MediaTypes),
+        (source, types, asks_names): (Arc<dyn Source>, MediaTypes, bool),
         (revalidate, patience): (Duration, Duration),
         (readers, places): (ThreadPool, Places),
         memory: MemoryCache,
@@ -66,6 +68,7 @@ impl Catalog {
         Self(Arc::new(Inner {
             source: SvgzSource::new(source, Arc::clone(&types)),
             types,
+            siblings: SiblingEvidence::new(asks_names),
             revalidate,
             patience,
             readers,
@@ -359,7 +362,7 @@ mod tests {
         let readers = ThreadPool::new("test", Limits { threads: 2, spare: 0, queue: 16 });
         let ages = (Duration::ZERO, Duration::MAX);
         let threads = (readers, Places::new(2));
-        let source = (Arc::new(source) as _, MediaTypes::default());
+        let source = (Arc::new(source) as _, MediaTypes::default(), false);
         Catalog::new(source, ages, threads, MemoryCache::new(0), |_, _| ())
     }
 

@@ -1,7 +1,7 @@
 //! A resource, which describes a file of the source as a lookup saw it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -10,10 +10,10 @@ use http::HeaderValue;
 use crate::concurrency::sync::clock;
 use crate::fs::Fingerprint;
 use crate::http::{
-    Compressibility, Digest, MediaTypes, NamedType, RepresentationTags, SourcePath, Text,
-    compressibility,
+    Compressibility, ContentName, Digest, MediaTypes, NamedType, RepresentationTags, SourcePath,
+    Text, compressibility,
 };
-use crate::limits::{FIRST_MODIFIED, RESOURCE_BYTES};
+use crate::limits::{FIRST_MODIFIED, RESOURCE_BYTES, SIBLINGS_TRUSTED};
 use crate::source::{Content, SourceFile};
 
 /// A file of the source in its state at the last lookup.
@@ -48,6 +48,11 @@ pub(crate) struct Resource {
     own_tag: Option<Arc<str>>,
     /// The time of the last lookup, in milliseconds of [`clock`].
     checked: AtomicU64,
+    content_name: ContentName,
+    /// Whether the files beside it vouch for the hash in its name.
+    vouched_for: AtomicBool,
+    /// The time at which they were asked, in milliseconds of [`clock`]; 0 for never.
+    siblings_asked: AtomicU64,
 }
 
 /// The reason for which a file's fingerprint names its bytes.
@@ -159,6 +164,9 @@ impl Resource {
             rest,
             steady_since: clock(),
             checked: AtomicU64::new(checked),
+            content_name: ContentName::of(path),
+            vouched_for: AtomicBool::new(false),
+            siblings_asked: AtomicU64::new(0),
         }
     }
 
@@ -240,8 +248,35 @@ impl Resource {
             brought: self.brought.clone(),
             own_tag: self.own_tag.clone(),
             checked: AtomicU64::new(0),
+            // A file that changes has no hash in its name.
+            content_name: ContentName::No,
+            vouched_for: AtomicBool::new(false),
+            siblings_asked: AtomicU64::new(0),
             ..*self
         }
+    }
+
+    /// Whether the name has a hash of the content, by itself or by the files beside it.
+    pub(crate) fn is_named_by_content(&self) -> bool {
+        match self.content_name {
+            ContentName::Yes => true,
+            ContentName::Perhaps => self.vouched_for.load(Ordering::Relaxed),
+            ContentName::No => false,
+        }
+    }
+
+    /// Whether the files beside it could tell more, and were not asked lately.
+    pub(super) fn asks_siblings(&self) -> bool {
+        let asked = self.siblings_asked.load(Ordering::Relaxed);
+        self.content_name == ContentName::Perhaps
+            && !self.vouched_for.load(Ordering::Relaxed)
+            && (asked == 0 || clock().saturating_sub(asked) > SIBLINGS_TRUSTED)
+    }
+
+    /// Notes what the files beside it tell.
+    pub(super) fn note_siblings(&self, vouched_for: bool) {
+        self.vouched_for.store(vouched_for, Ordering::Relaxed);
+        self.siblings_asked.store(clock().max(1), Ordering::Relaxed);
     }
 
     pub(crate) fn digest(&self) -> Option<Digest> {

@@ -110,6 +110,10 @@ impl Source for SvgzSource {
         }
     }
 
+    fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
+        self.source.names(directory, most)
+    }
+
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
         self.source.paths()
     }

@@ -208,7 +208,7 @@ mod tests {
         let limits = Limits { threads: 2, spare: 0, queue: 16 };
         let (readers, memory) = (ThreadPool::new("test", limits), MemoryCache::new(0));
         let (ages, threads) = ((Duration::ZERO, Duration::MAX), (readers, Places::new(2)));
-        let source = (source as _, MediaTypes::default());
+        let source = (source as _, MediaTypes::default(), false);
         let catalog = Catalog::new(source, ages, threads, memory.clone(), |_, _| ());
         let path = SourcePath::root().join("a.txt");
         let Ok(Loaded::File(resource, _)) = run(catalog.load(&path)) else { panic!("no file") };

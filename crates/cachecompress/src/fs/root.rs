@@ -99,4 +99,15 @@ pub trait DiskRoot: fmt::Debug + Send + Sync {
     ///
     /// As [`open`](Self::open).
     fn list(&self, path: &Path, symlinks: Symlinks) -> io::Result<Vec<OsString>>;
+
+    /// As [`list`](Self::list), but at most `most` names, whichever come first.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    fn list_some(&self, path: &Path, symlinks: Symlinks, most: usize) -> io::Result<Vec<OsString>> {
+        let mut names = self.list(path, symlinks)?;
+        names.truncate(most);
+        Ok(names)
+    }
 }

@@ -74,6 +74,12 @@ impl SourcePath {
         std::str::from_utf8(&name[dot + 1..]).ok().filter(|extension| !extension.is_empty())
     }
 
+    /// The path of the directory in which this path lies; the root for the root.
+    pub(crate) fn parent(&self) -> Self {
+        let slash = self.0.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        Self(self.0[..slash].into())
+    }
+
     /// The path of `name` below this one, such as that of a directory's index file.
     ///
     /// `name` may hold several segments. A segment that may not stand in a path is left out, so the

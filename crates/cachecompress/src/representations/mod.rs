@@ -36,6 +36,8 @@ pub(crate) use select::{Availability, Candidates, Coded, RangeOf, Selected, Sele
 pub(crate) struct Config {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) types: MediaTypes,
+    /// Whether anybody asks for hashes in names.
+    pub(crate) asks_names: bool,
     pub(crate) cache: Cache,
     pub(crate) codecs: Codecs,
     pub(crate) preference: Preference,
@@ -96,7 +98,13 @@ impl Representations {
         };
         let places = Places::new(READERS + SPARE_READERS);
         let (ages, threads) = ((revalidate, patience), (readers.clone(), places.clone()));
-        let catalog = Catalog::new((source, types), ages, threads, memory.clone(), on_gone);
+        let catalog = Catalog::new(
+            (source, types, config.asks_names),
+            ages,
+            threads,
+            memory.clone(),
+            on_gone,
+        );
         let context = JobContext::new(
             catalog.clone(),
             cache.clone(),

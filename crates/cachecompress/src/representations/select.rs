@@ -423,6 +423,7 @@ mod tests {
     async fn representations(patience: Duration) -> (Representations, Arc<Resource>) {
         let representations = Representations::new(Config {
             types: MediaTypes::default(),
+            asks_names: false,
             source: Arc::new(Memory::new().file("a.txt", "text ".repeat(1000))),
             cache: Cache::in_memory(1 << 20),
             codecs: Codecs::new().unwrap(),

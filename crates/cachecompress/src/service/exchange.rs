@@ -40,7 +40,8 @@ impl Exchange<'_> {
 
 /// Collects the fields of the resource's path, and adds Vary.
 pub(super) fn path_fields(site: &Site, exchange: &Exchange<'_>) -> HeaderMap {
-    let mut fields = site.rules.headers.fields(&exchange.resource.path);
+    let resource = &exchange.resource;
+    let mut fields = site.rules.headers.fields(&resource.path, resource.is_named_by_content());
     add_vary(exchange, &mut fields);
     fields
 }

@@ -128,6 +128,7 @@ impl Settings {
         let config = Config {
             source: self.source,
             types,
+            asks_names: rules.headers.immutable,
             cache,
             codecs,
             preference: self.preference,

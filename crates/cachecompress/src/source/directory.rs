@@ -258,6 +258,15 @@ impl Source for Directory {
         lies_within
     }
 
+    fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
+        let path = fs::path_from_bytes(directory.as_bytes())?;
+        if self.is_hidden(directory) {
+            return None;
+        }
+        let names = self.root().root.list_some(path, self.symlinks, most).ok()?;
+        Some(names.iter().filter_map(|name| Some(fs::name_to_bytes(name)?.into())).collect())
+    }
+
     /// Descends 64 directories deep at most. A directory that can be reached in several ways,
     /// through symlinks, is listed once, which also ends every circle. A file that vanishes
     /// meanwhile or may not be read is left out.

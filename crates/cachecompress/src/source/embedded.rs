@@ -147,6 +147,14 @@ impl Source for Embedded {
         })
     }
 
+    fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
+        Some(match &self.files {
+            Files::Fixed(tree) => tree.names(directory, most),
+            #[cfg(feature = "rust-embed")]
+            Files::RustEmbed(assets) => assets.names().names(directory, most),
+        })
+    }
+
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
         let mut paths: Vec<SourcePath> = match &self.files {
             Files::Fixed(tree) => tree.paths().collect(),

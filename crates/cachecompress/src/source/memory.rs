@@ -48,6 +48,10 @@ impl Source for Memory {
         Ok(self.0.lookup(path))
     }
 
+    fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
+        Some(self.0.names(directory, most))
+    }
+
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
         Ok(self.0.paths().collect())
     }

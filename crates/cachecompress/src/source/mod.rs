@@ -61,6 +61,15 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Returns the names of files that lie in `directory` itself, at most `most` of them in any order.
+    ///
+    /// They are the evidence of [`Builder::immutable`](crate::Builder::immutable) for names that alone
+    /// say too little. The names of directories may be among them. It may block on the disk. `None`, the
+    /// default, says nothing.
+    fn names(&self, _directory: &SourcePath, _most: usize) -> Option<Vec<Box<[u8]>>> {
+        None
+    }
+
     /// Lists all files, sorted, for warming a cache. [`lookup`](Self::lookup) finds each of them.
     ///
     /// # Errors
@@ -247,6 +256,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn hide_directory(&self, directory: &Path) -> bool {
         (**self).hide_directory(directory)
+    }
+
+    fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
+        (**self).names(directory, most)
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

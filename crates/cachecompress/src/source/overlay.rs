@@ -72,6 +72,12 @@ impl Source for Overlay {
         hides.count() > 0
     }
 
+    /// Returns the names of all layers. A layer that says nothing adds none.
+    fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
+        let layers = self.layers.iter().filter_map(|layer| layer.names(directory, most));
+        Some(layers.flatten().take(most).collect())
+    }
+
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
         let mut all = BTreeSet::<SourcePath>::new();
         for layer in &self.layers {

@@ -39,6 +39,19 @@ impl<T> Tree<T> {
         next.is_some_and(|(next, _)| next.starts_with(&prefix))
     }
 
+    /// Returns at most `most` names of files in `directory`.
+    pub(super) fn names(&self, directory: &SourcePath, most: usize) -> Vec<Box<[u8]>> {
+        let prefix = match directory.is_root() {
+            true => Vec::new(),
+            false => [directory.as_bytes(), b"/"].concat(),
+        };
+        let beneath = self.0.range(prefix.clone().into_boxed_slice()..).map(|(path, _)| path);
+        // Long lists of files further below are not looked through.
+        let names = beneath.map_while(|path| path.strip_prefix(&*prefix)).take(4 * most);
+        let names = names.filter(|name| !name.contains(&b'/')).take(most);
+        names.map(Box::from).collect()
+    }
+
     pub(super) fn paths(&self) -> impl Iterator<Item = SourcePath> {
         self.0.keys().filter_map(|path| SourcePath::parse(path))
     }

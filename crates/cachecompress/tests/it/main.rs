@@ -81,6 +81,7 @@ mod plain_http {
 /// The service as an application embeds it.
 mod embedding {
     mod brought;
+    mod content_names;
     mod fields;
     mod paths;
     mod service;

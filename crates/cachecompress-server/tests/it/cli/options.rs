@@ -40,7 +40,14 @@ fn fingerprinted_names_are_immutable_with_the_flag() {
     for name in immutable.iter().chain(&others) {
         site.write(name, &site::text(3, 1000));
     }
-    let server = start_with(&site, "--immutable");
+    site.write("assets/index-DiwrgTda.css", &site::text(4, 1000));
+    for name in ["config-Prod2024.js", "assets/theme-Dark2024.css"] {
+        site.write(name, &site::text(5, 1000));
+    }
+    let server = start_with(&site, "--immutable --immutable-paths exact/*.{js,css},more/**");
+    for name in ["exact/a.js", "exact/deep/a.js", "more/deep/a.js"] {
+        site.write(name, &site::text(6, 1000));
+    }
     let control = |name: &str| {
         let response = server.get(&format!("/{name}"), "gzip");
         assert_eq!(response.head.all("cache-control").len(), 1, "{name}");
@@ -51,6 +58,16 @@ fn fingerprinted_names_are_immutable_with_the_flag() {
     }
     for name in others {
         assert_eq!(control(name), "no-cache", "{name}");
+    }
+    for (name, expected) in [
+        ("assets/index-DiwrgTda.css", "public, max-age=31536000, immutable"),
+        ("config-Prod2024.js", "no-cache"),
+        ("assets/theme-Dark2024.css", "no-cache"),
+        ("exact/a.js", "public, max-age=31536000, immutable"),
+        ("exact/deep/a.js", "no-cache"),
+        ("more/deep/a.js", "public, max-age=31536000, immutable"),
+    ] {
+        assert_eq!(control(name), expected, "{name}");
     }
     let missing = server.get("/gone.3f9c2b1a.js", "gzip");
     assert_eq!(missing.status(), 404);

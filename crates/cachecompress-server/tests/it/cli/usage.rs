@@ -37,6 +37,7 @@ fn bad_flag_is_named_and_ends_with_2() {
         ("--level", "zstd=23"),
         ("--level", "zstd"),
         ("--level", "lzma=3"),
+        ("--immutable-paths", ""),
         ("--type", "usdz"),
         ("--type", "usdz=model"),
         ("--type", "=a/b"),

@@ -129,6 +129,12 @@ impl DiskRoot for RealRoot {
         let dir = Dir::from_std_file(opened.ok_or(io::ErrorKind::NotADirectory)?);
         dir.entries()?.map(|entry| entry.map(|entry| entry.file_name())).collect()
     }
+
+    fn list_some(&self, path: &Path, symlinks: Symlinks, most: usize) -> io::Result<Vec<OsString>> {
+        let opened = self.open_file(path, symlinks)?;
+        let dir = Dir::from_std_file(opened.ok_or(io::ErrorKind::NotADirectory)?);
+        dir.entries()?.take(most).map(|entry| entry.map(|entry| entry.file_name())).collect()
+    }
 }
 
 /// Looks at the opened file, which may be another than the one looked at before.

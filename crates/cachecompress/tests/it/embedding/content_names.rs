@@ -1,0 +1,179 @@
+//! Names that carry a hash of their content, and names that only look so.
+//!
+//! The files of `content_names` hold names alone. A heading names the package they are from; a line
+//! `+ DIRECTORY/` begins names with a hash, or of a directory that a framework owns, and `- DIRECTORY/`
+//! names without one that lie beside them.
+
+#![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+
+use cachecompress::{Directory, Memory, Overlay, ServeCompressed, Source};
+use cachecompress_test::service::{get, head, run};
+use cachecompress_test::site::Site;
+
+const TUNED: &str = include_str!("content_names/tuned.txt");
+const HELD_OUT: &str = include_str!("content_names/held-out.txt");
+const LOOKALIKES: &str = include_str!("content_names/lookalikes.txt");
+
+const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+
+/// The files of one package.
+#[derive(Default)]
+struct Build {
+    package: &'static str,
+    /// Paths, and whether they have a hash.
+    files: Vec<(String, bool)>,
+}
+
+fn builds(corpus: &'static str) -> Vec<Build> {
+    let mut builds = Vec::new();
+    let (mut directory, mut is_hashed) = ("", true);
+    for line in corpus.lines() {
+        if let Some(package) = line.strip_prefix("# ") {
+            builds.push(Build { package, ..Build::default() });
+            continue;
+        }
+        let heading = line.strip_prefix("+ ").map(|directory| (directory, true));
+        let heading = heading.or_else(|| Some((line.strip_prefix("- ")?, false)));
+        match heading {
+            Some(heading) => (directory, is_hashed) = heading,
+            None => {
+                let path = format!("{directory}{line}");
+                let path = path.trim_start_matches('/').to_owned();
+                builds.last_mut().unwrap().files.push((path, is_hashed));
+            }
+        }
+    }
+    builds
+}
+
+fn service(source: impl Source) -> ServeCompressed {
+    ServeCompressed::builder(source).immutable(true).build().unwrap()
+}
+
+fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Memory {
+    names.into_iter().fold(Memory::new(), |files, name| files.file(name, ""))
+}
+
+async fn is_immutable(service: &ServeCompressed, path: &str) -> bool {
+    let answer = head(service, &format!("/{}", path.replace('%', "%25")), &[]).await;
+    assert_eq!(answer.status, 200, "{path}");
+    answer.field("cache-control") == IMMUTABLE
+}
+
+/// Returns the share of hashed names that are recognised, of how many, and the names that are
+/// recognised wrongly.
+async fn judge(corpus: &'static str) -> (f64, usize, Vec<String>) {
+    let (mut all, mut recognised, mut wrong) = (0, 0, Vec::new());
+    for Build { package, files } in builds(corpus) {
+        let service = service(of_names(files.iter().map(|(path, _)| &**path)));
+        let (mut of_package, mut found) = (0, 0);
+        for (path, is_hashed) in files {
+            let is_immutable = is_immutable(&service, &path).await;
+            if is_hashed {
+                of_package += 1;
+                found += usize::from(is_immutable);
+            } else if is_immutable {
+                wrong.push(format!("{package} {path}"));
+            }
+        }
+        eprintln!("{found} of {of_package}: {package}");
+        all += of_package;
+        recognised += found;
+    }
+    eprintln!("{recognised} of {all}");
+    (recognised as f64 / all as f64, all, wrong)
+}
+
+#[test]
+fn hashed_names_of_real_builds_are_recognised() {
+    run(async {
+        for (corpus, least) in [(TUNED, 1_000), (HELD_OUT, 2_000)] {
+            let (share, all, wrong) = judge(corpus).await;
+            assert!(all >= least && share >= 0.95, "{share} of {all}");
+            assert!(wrong.is_empty(), "{wrong:?}");
+        }
+    });
+}
+
+#[test]
+fn name_that_only_looks_like_one_is_never_immutable() {
+    run(async {
+        let names: Vec<&str> = LOOKALIKES.lines().filter(|line| !line.starts_with('#')).collect();
+        assert!(names.len() >= 500, "{}", names.len());
+        let alone: Vec<String> =
+            names.iter().enumerate().map(|(at, name)| format!("{at}/{name}")).collect();
+        let all = names.iter().copied().chain(alone.iter().map(|path| &**path));
+        let service = service(of_names(all.clone()));
+        for path in all {
+            assert!(!is_immutable(&service, path).await, "{path}");
+        }
+    });
+}
+
+/// A service whose directories are those of a site, of a program, and of an overlay.
+#[test]
+fn siblings_vouch_for_a_name_in_every_source() {
+    const ASSETS: &[&str] = &[
+        "assets/index-DiwrgTda.css",
+        "assets/index-BxY12abC.js",
+        "assets/vendor-k3Zq9_xB.js",
+        "assets/inter-CzSvvTDa.woff2",
+    ];
+    let site = Site::new();
+    for path in ASSETS {
+        site.write(path, b"x");
+    }
+    let alone =
+        of_names(["assets/index-DiwrgTda.css", "assets/inter-CzSvvTDa.woff2", "index.html"]);
+    run(async {
+        let directory = || Directory::new(site.path()).unwrap();
+        let overlay = Overlay::new().layer(Memory::new().file("a", "")).layer(directory());
+        for service in
+            [service(directory()), service(of_names(ASSETS.iter().copied())), service(overlay)]
+        {
+            for path in ASSETS {
+                assert!(is_immutable(&service, path).await, "{path}");
+                let warm = get(&service, &format!("/{path}"), &[]).await;
+                assert_eq!(warm.field("cache-control"), IMMUTABLE);
+            }
+        }
+        let service = service(alone);
+        for path in ["assets/index-DiwrgTda.css", "assets/inter-CzSvvTDa.woff2", "index.html"] {
+            assert!(!is_immutable(&service, path).await, "{path} alone");
+        }
+    });
+}
+
+#[test]
+fn frameworks_own_their_directories() {
+    run(async {
+        let owned = [
+            "_next/static/k3Zq9/_buildManifest.js",
+            "base/_next/static/chunks/main.js",
+            "_astro/page.css",
+            "_app/immutable/entry/start.js",
+            "_nuxt/entry.js",
+            "_nuxt/builds/meta/1.json",
+            "static/js/main.8b7f2c3d.chunk.css",
+            "static/media/logo.8b7f2c3d.svg",
+            "_expo/static/js/web/entry-0123456789abcdef0123456789abcdef.js",
+        ];
+        let others = [
+            "_next/static/development/_buildManifest.js",
+            "_next/static/page.html",
+            "_next/data/a.json",
+            "_app/version.json",
+            "_nuxt/builds/latest.json",
+            "static/js/main.js",
+            "static/media/config-Prod2024.png",
+            "media/logo.8b7f2c3d.svg",
+        ];
+        let service = service(of_names(owned.into_iter().chain(others)));
+        for path in owned {
+            assert!(is_immutable(&service, path).await, "{path}");
+        }
+        for path in others {
+            assert!(!is_immutable(&service, path).await, "{path}");
+        }
+    });
+}
