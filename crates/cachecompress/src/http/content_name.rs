@@ -87,8 +87,9 @@ impl Siblings {
                 if is_code && one.may_be_hash() {
                     count.matching += 1;
                     count.random += usize::from(one.is_random());
-                    let first = count.stems.entry(one.before).or_insert(one.hash);
-                    count.paired |= *first != one.hash;
+                    let end = &name[stem.len()..];
+                    let (hash, first) = *count.stems.entry(one.before).or_insert((one.hash, end));
+                    count.paired |= hash != one.hash && first != end;
                 }
                 if matches!(one.shape, Shape::Hex(12..)) && one.is_random() {
                     let twin = twin(name, stem, one.hash);
@@ -124,9 +125,10 @@ struct Count<'a> {
     matching: usize,
     /// Those of them whose hash is hardly words.
     random: usize,
-    /// The hash of one script or style for each name before it.
-    stems: HashMap<&'a str, &'a str>,
-    /// Whether two scripts or styles differ in nothing but hash and extension.
+    /// The hash and the extension of one script or style for each name before it.
+    stems: HashMap<&'a str, (&'a str, &'a str)>,
+    /// Whether a script and a style differ in hash and extension, and in nothing else. Who writes names
+    /// gives both the same.
     paired: bool,
     /// All files with a long one.
     long: usize,
@@ -141,18 +143,14 @@ impl Count<'_> {
     /// characters, and 46 to 67 % of those hashes are hardly words. The rest has no digit, or few.
     fn shows(&self, shape: Shape, all: usize) -> bool {
         let Self { matching, random, paired, long, twins, .. } = *self;
-        match shape {
-            Shape::Hex(_) => {
-                random >= 3 && 3 * random >= all
-                    || random >= 2 && matching == all
-                    || twins >= 2 && twins == long
-            }
+        let is_pair = random >= 1 && matching == all && paired;
+        let is_shown = match shape {
+            Shape::Hex(_) => random >= 3 && 3 * random >= all || twins >= 2 && twins == long,
             Shape::Eight(_) | Shape::WholeEight => {
-                let most = 4 * matching >= 3 * all;
-                let is_pair = random >= 1 && matching == all && paired;
-                most && (random >= 2 && 4 * random >= matching || is_pair)
+                random >= 3 && 4 * random >= matching && 4 * matching >= 3 * all
             }
-        }
+        };
+        is_pair || is_shown
     }
 }
 

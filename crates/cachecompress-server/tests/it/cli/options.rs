@@ -35,7 +35,14 @@ fn unknown_navigations_get_the_index_with_spa() {
 #[test]
 fn fingerprinted_names_are_immutable_with_the_flag() {
     let site = Site::new();
-    let immutable = ["app.3f9c2b1a.js", "assets/index-BxY12abC.js", "assets/index-BxY12abC.css"];
+    let immutable = [
+        "app.3f9c2b1a.js",
+        "assets/index-BxY12abC.js",
+        "assets/vendor-k3Zq9_xB.js",
+        "assets/page-D4x_9kQz.css",
+        "assets/inter-C2S99t-D.woff2",
+        "main.8b7f2c3d.chunk.css",
+    ];
     let others = ["app.js", "index.html", "jquery-3.7.1.js", "some-component.js", "app.min.js"];
     for name in immutable.iter().chain(&others) {
         site.write(name, &site::text(3, 1000));

@@ -144,6 +144,26 @@ fn siblings_vouch_for_a_name_in_every_source() {
     });
 }
 
+/// A small application has a script and a style. Names that people number differ in the number, too.
+#[test]
+fn pair_of_script_and_style_vouches_for_itself() {
+    run(async {
+        for (pair, expected) in [
+            (["assets/index-DiwrgTda.css", "assets/index-BxY12abC.js"], true),
+            (["assets/main.8b7f2c3d.css", "assets/main.1a2b3c4d.js"], true),
+            (["assets/sku-XR1200Bk.js", "assets/sku-QX50AWDs.js"], false),
+            (["assets/menu-Pizza4U2.js", "assets/plan-OKR26Q2b.js"], false),
+            (["assets/index-BxY12abC.css", "assets/index-BxY12abC.js"], false),
+            (["assets/hex-00ff00aa.css", "assets/hex-1e3a8aff.css"], false),
+        ] {
+            let service = service(of_names(pair));
+            for path in pair {
+                assert_eq!(is_immutable(&service, path).await, expected, "{path}");
+            }
+        }
+    });
+}
+
 #[test]
 fn frameworks_own_their_directories() {
     run(async {
