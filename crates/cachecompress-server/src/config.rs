@@ -150,6 +150,11 @@ fn cache_choice(
             let because = format!("{shown}, the default, cannot be written; set --cache-dir");
             CacheChoice::Memory { because: because.into() }
         }
+        Some(dir) if is_default && is_root_elsewhere(&dir) => {
+            let shown = EscapedPath(&dir);
+            let because = format!("{shown}, the default, is another user's; set --cache-dir");
+            CacheChoice::Memory { because: because.into() }
+        }
         Some(dir) => CacheChoice::Disk { dir, max_bytes },
         None => CacheChoice::Memory { because: HOMELESS.into() },
     }
@@ -165,6 +170,19 @@ fn can_be_written(dir: &Path) -> bool {
     let permitted = |dir: &Path| access(dir, Access::WRITE_OK | Access::EXEC_OK);
     let there = dir.ancestors().map(permitted).find(|there| *there != Err(Errno::NOENT));
     there.is_some_and(|permitted| permitted.is_ok())
+}
+
+/// Whether this process is root's and `dir`, or what there is of it, is not, as where `sudo` keeps
+/// HOME. The other user could not write what root makes there.
+#[cfg(unix)]
+fn is_root_elsewhere(dir: &Path) -> bool {
+    let owner = dir.ancestors().find_map(|dir| rustix::fs::stat(dir).ok());
+    rustix::process::geteuid().is_root() && owner.is_some_and(|owner| owner.st_uid != 0)
+}
+
+#[cfg(not(unix))]
+fn is_root_elsewhere(_: &Path) -> bool {
+    false
 }
 
 /// Takes it for granted: on this system every user has a place of their own.
@@ -214,6 +232,26 @@ mod tests {
         assert!(matches!(cache_choice(7, None, || None), CacheChoice::Memory { .. }));
         assert!(matches!(cache_choice(0, Some("/c".into()), user), CacheChoice::Memory { .. }));
         assert!(!home.path().join(".cache").exists(), "nothing is created by the choice");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn default_of_another_user_gives_way_to_memory_when_root_runs() {
+        use rustix::fs::{Uid, chown};
+
+        let home = tempfile::tempdir().unwrap();
+        if !rustix::process::geteuid().is_root()
+            || chown(home.path(), Some(Uid::from_raw(4711)), None).is_err()
+        {
+            return; // only root can give a directory away
+        }
+        let user = || Some(home.path().join(".cache"));
+        let CacheChoice::Memory { because } = cache_choice(7, None, user) else {
+            panic!("root in another user's home");
+        };
+        assert!(because.contains("is another user's"), "{because}");
+        let named = cache_choice(7, Some(home.path().join("named")), user);
+        assert!(matches!(named, CacheChoice::Disk { .. }));
     }
 
     #[cfg(unix)]
