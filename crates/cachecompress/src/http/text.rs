@@ -1,5 +1,7 @@
 //! Whether bytes are text in UTF-8, found piece by piece.
 
+use memchr::{memchr, memchr3};
+
 /// The result of a look at the bytes of a file, as far as its media type depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Text {
@@ -68,8 +70,8 @@ impl TextCheck {
     /// Takes one block. Returns whether the text may still be UTF-8.
     fn take(&mut self, block: &[u8]) -> bool {
         let refused = match self.question {
-            Question::Encoding => has(block, |byte| byte == 0),
-            Question::Kind => has(block, is_control),
+            Question::Encoding => memchr(0, block).is_some(),
+            Question::Kind => has_control(block),
         };
         if refused {
             return false;
@@ -86,7 +88,7 @@ impl TextCheck {
         }
         self.is_ascii = self.is_ascii && block.is_ascii();
         // Only a text that is ASCII so far can turn out to be shifted.
-        self.shifts = self.is_ascii && (self.shifts || has(block, is_shift));
+        self.shifts = self.is_ascii && (self.shifts || has_shift(block));
         true
     }
 
@@ -117,19 +119,19 @@ pub(crate) fn look(question: Option<Question>, bytes: &[u8]) -> Text {
     check.finish()
 }
 
-/// Whether any byte is `wanted`. It goes through all of them, which the compiler turns into vectors.
-fn has(bytes: &[u8], wanted: impl Fn(u8) -> bool) -> bool {
-    bytes.iter().fold(false, |found, byte| found | wanted(*byte))
-}
-
-fn is_control(byte: u8) -> bool {
-    (byte < b' ') & !matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r') | (byte == 0x7f)
+/// Whether a byte is a control character that text has none of. It goes through all of them, which the
+/// compiler turns into vectors.
+fn has_control(bytes: &[u8]) -> bool {
+    let is_control = |byte: u8| {
+        (byte < b' ') & !matches!(byte, b'\t' | b'\n' | b'\x0c' | b'\r') | (byte == 0x7f)
+    };
+    bytes.iter().fold(false, |found, byte| found | is_control(*byte))
 }
 
 /// Whether a byte is ESC, SO or SI, by which encodings of seven bits change their alphabet (ISO/IEC
 /// 2022).
-fn is_shift(byte: u8) -> bool {
-    matches!(byte, 0x1b | 0x0e | 0x0f)
+fn has_shift(bytes: &[u8]) -> bool {
+    memchr3(0x1b, 0x0e, 0x0f, bytes).is_some()
 }
 
 #[cfg(test)]
@@ -207,7 +209,7 @@ mod tests {
                 prop_assert_eq!(check.finish(), look(Some(question), &bytes));
             }
             let utf8 = std::str::from_utf8(&bytes).is_ok() && !bytes.contains(&0);
-            let shifted = bytes.is_ascii() && bytes.iter().any(|byte| is_shift(*byte));
+            let shifted = bytes.is_ascii() && bytes.iter().any(|byte| matches!(byte, 0x1b | 0x0e | 0x0f));
             prop_assert_eq!(encoding(&bytes) == Text::Utf8, utf8 && !shifted);
         }
     }
