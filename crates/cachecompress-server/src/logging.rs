@@ -70,7 +70,7 @@ fn subscriber(
 }
 
 /// Leaves out warnings and errors of a kind that comes too often: a fault of ours that clients can
-/// repeat shall not fill a disk. Those that are left out count as lost lines.
+/// repeat shall not fill a disk. Messages that are left out count as lost lines.
 struct KindLimit {
     /// For each line of code that sends messages, those of a minute.
     kinds: Mutex<HashMap<Identifier, Window>>,

@@ -67,9 +67,10 @@ impl Signals {
     }
 }
 
-/// The signals that would end the process and shall not: SIGHUP, by which log rotation asks for
-/// files to be reopened, and SIGXFSZ, which a write beyond the limit of a file's size (`ulimit -f`)
-/// sends beside its error.
+/// The signals that would end the process and shall not.
+///
+/// Log rotation asks by SIGHUP for files to be reopened. A write beyond the limit of a file's size
+/// (`ulimit -f`) sends SIGXFSZ beside its error.
 pub(crate) struct HarmlessSignals {
     #[cfg(unix)]
     hangups: unix::Signal,

@@ -1,7 +1,7 @@
 //! The library's messages to the application's log.
 //!
-//! Clients and those who name files have a say in messages: a path with a newline forges a line, one
-//! with an escape steers the terminal of its reader, and a request that fails fills a disk when it is
+//! Clients and the names of files have a say in messages. A path with a newline forges a line, and one
+//! with an escape steers the terminal of its reader. A request that fails fills a disk when it is
 //! repeated. Every message therefore goes through the macros of this module. They escape all of it,
 //! and let a few warnings and errors of each kind through in a minute.
 

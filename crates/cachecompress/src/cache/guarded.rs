@@ -13,8 +13,8 @@ use crate::fs::{Disk, DiskFile, DiskLock, DiskRoot, Stat, SystemFile};
 /// A disk whose calls fail while the breaker has the cache out of use. Files that are open by then
 /// go on being used.
 ///
-/// A file or a lock that is dropped on a thread that must not wait is closed by another one: a close
-/// waits for a network, and for a disk if the file has no name any more.
+/// A thread that must not wait leaves the close of a file or a lock to another one. A close waits for a
+/// network, and for a disk if the file has no name any more.
 #[derive(Clone, Debug)]
 pub(super) struct GuardedDisk {
     disk: Arc<dyn Disk>,
@@ -99,7 +99,7 @@ impl Disk for GuardedDisk {
         Ok(self.file(self.disk.open_nowait(path)?, path))
     }
 
-    /// What was found last, if the disk may not be asked now.
+    /// Returns the last answer, if the disk may not be asked now.
     fn is_local(&self, path: &Path) -> bool {
         let asked = self.call("statfs", path, |disk| Ok(disk.is_local(path)));
         asked.unwrap_or_else(|_| self.watch.breaker.is_local())

@@ -358,9 +358,10 @@ impl Inner {
         }
     }
 
-    /// Returns the digest of `file` that is known without a hash, and the answer to `question`: by its
-    /// source, which answers nothing, or because the file was hashed under another name. While a path
-    /// is unstable, none is trusted.
+    /// Returns the digest of `file` that is known without a hash, and the answer to `question`.
+    ///
+    /// The source knows the digest and no answer, or the file was hashed under another name. While a
+    /// path is unstable, neither is trusted.
     fn told_digest(
         &self,
         path: &SourcePath,

@@ -63,7 +63,7 @@ pub(super) enum Rest {
     /// The last change was long before the hash.
     ByTimes,
     /// The last change lies in the future, but the file stayed as it is for as long by our own clock.
-    /// That holds until the present comes to the time of the change.
+    /// This holds until the present comes to the time of the change.
     ByClock,
 }
 

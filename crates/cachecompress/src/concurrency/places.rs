@@ -2,7 +2,7 @@
 //!
 //! A read from a mount that hangs holds its thread until the mount answers. Nothing tells beforehand
 //! which directories lie on one mount. So each directory may hold a share of the threads that are
-//! still free, and a directory with several busy children may hold no more than that with all of them.
+//! still free. A directory with several busy children may hold no more with all of them.
 
 use std::collections::HashSet;
 

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::SourcePath;
 
-/// What a path tells about a hash in its name.
+/// The hint of a path at a hash in its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentName {
     /// There is none.
@@ -72,8 +72,9 @@ impl ContentName {
 impl Siblings {
     /// Collects the evidence of the `names` in a directory.
     ///
-    /// A shape counts if most scripts and styles have it and enough of them are hardly words, or if every
-    /// file with a long hexadecimal hash stands beside one without it, as Django and Phoenix leave them.
+    /// A shape counts if most scripts and styles have it and enough of them are hardly words. A long
+    /// hexadecimal hash also counts if every file with one stands beside one without it, as Django and
+    /// Phoenix leave them.
     pub(crate) fn of<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let names: HashSet<&str> =
             names.into_iter().filter_map(|name| std::str::from_utf8(name).ok()).collect();
@@ -127,8 +128,8 @@ struct Count<'a> {
     random: usize,
     /// The hash and the extension of one script or style for each name before it.
     stems: HashMap<&'a str, (&'a str, &'a str)>,
-    /// Whether a script and a style differ in hash and extension, and in nothing else. Who writes names
-    /// gives both the same.
+    /// Whether a script and a style differ in hash and extension, and in nothing else. People who
+    /// write names give both the same.
     paired: bool,
     /// All files with a long one.
     long: usize,
@@ -139,8 +140,8 @@ struct Count<'a> {
 impl Count<'_> {
     /// Whether the files show that names of `shape` have a hash, among `all` scripts and styles.
     ///
-    /// In the builds that were looked at, 84 to 96 % of all scripts and styles may have a hash of eight
-    /// characters, and 46 to 67 % of those hashes are hardly words. The rest has no digit, or few.
+    /// In the builds of the corpus, 84 to 96 % of all scripts and styles may have a hash of eight
+    /// characters. 46 to 67 % of those hashes are hardly words. The rest has no digit, or few.
     fn shows(&self, shape: Shape, all: usize) -> bool {
         let Self { matching, random, paired, long, twins, .. } = *self;
         let is_pair = random >= 1 && matching == all && paired;

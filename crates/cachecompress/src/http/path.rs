@@ -215,9 +215,12 @@ impl RequestPath {
     ///
     /// # Errors
     ///
-    /// [`PathError::Malformed`] if anything in the path is malformed; else [`PathError::Outside`] if
-    /// it leads out of the source; else [`PathError::Nowhere`] if no source can have such a path, or
-    /// if it does not begin with a slash (`*`).
+    /// The first of these that holds:
+    ///
+    /// - [`PathError::Malformed`] if anything in the path is malformed;
+    /// - [`PathError::Outside`] if it leads out of the source;
+    /// - [`PathError::Nowhere`] if no source can have such a path, or if it does not begin with a slash
+    ///   (`*`).
     pub(crate) fn parse(raw: &str) -> Result<Self, PathError> {
         let resolved = resolve_dots(raw)?;
         let mut path = Vec::with_capacity(resolved.len());

@@ -444,8 +444,9 @@ impl<F> Builder<F> {
     /// - all files in `_next/static/`, `_astro/`, `_app/immutable/` and `_nuxt/`, and those with a likely
     ///   hash in `static/js/`, `static/css/`, `static/media/`, `_expo/static/` and `_build/assets/`;
     /// - files with 8 characters of base64url, base36 or base32, or 8 and more hexadecimal digits, if
-    ///   most scripts and styles in the same directory have the same and three and more of those are no
-    ///   words, or if a script and a style have one name and two hashes (Vite, Rollup, Angular, webpack);
+    ///   their directory shows it (Vite, Rollup, Angular, webpack). Most scripts and styles in it have
+    ///   the same, and three and more of those are no words. Or a script and a style have one name and
+    ///   two hashes;
     /// - files with 12 and more hexadecimal digits, if the directory has each of them without those, too
     ///   (Django, Phoenix).
     ///

@@ -75,7 +75,7 @@ pub(super) fn vary(spa: bool) -> HeaderValue {
 
 /// Returns the boundary of a response with several ranges, and the media type of its parts.
 ///
-/// The boundary must not occur in the parts (RFC 2046 §5.1.1), which are not searched for it: it is
+/// The boundary must not occur in the parts (RFC 2046 §5.1.1), which are not searched for it. It is
 /// random and of this response alone, so that nobody can write a file that has it.
 pub(super) fn framing(site: &Site, exchange: &Exchange<'_>) -> (String, HeaderValue) {
     let random = || RandomState::new().build_hasher().finish();

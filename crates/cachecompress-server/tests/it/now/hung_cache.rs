@@ -94,7 +94,7 @@ fn server_starts_when_its_cache_hangs() {
     }
 }
 
-/// The end waited for the disk. What waits in the kernel cannot be ended, but all else can.
+/// The end waited for the disk. A thread in the kernel cannot be ended, but all else can.
 #[test]
 fn sigterm_closes_all_sockets_when_the_cache_hangs() {
     for mount in Kind::ALL.into_iter().filter_map(HangingMount::new) {
