@@ -61,6 +61,10 @@ pub(crate) const LEAST_SAVING: u64 = 20;
 /// constants so that archives are reproducible: Bazel 0, Nix and OSTree 1, zip 1980-01-01, Gradle
 /// 1980-02-01, npm 1985-10-26.
 pub(crate) const FIRST_MODIFIED: Duration = Duration::from_secs(631_152_000);
+
+/// The time before a date from which on it counts as told. A request that found a resource at the end of
+/// a second may tell a date of the next one, while other bytes are found.
+pub(crate) const DATE_NEAR: Duration = Duration::from_secs(1);
 /// The number of resources that are kept between requests. It bounds their memory.
 pub(crate) const RESOURCES: usize = 65_536;
 /// The number of files whose digests are known by their fingerprints, at some 130 bytes each. A file with

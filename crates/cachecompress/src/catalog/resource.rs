@@ -13,7 +13,7 @@ use crate::http::{
     Compressibility, ContentName, Digest, MediaTypes, NamedType, RepresentationTags, SourcePath,
     Text, compressibility,
 };
-use crate::limits::{FIRST_MODIFIED, RESOURCE_BYTES, SIBLINGS_TRUSTED};
+use crate::limits::{DATE_NEAR, FIRST_MODIFIED, RESOURCE_BYTES, SIBLINGS_TRUSTED};
 use crate::source::{Content, SourceFile};
 
 /// A file of the source in its state at the last lookup.
@@ -28,8 +28,8 @@ pub(crate) struct Resource {
     /// The time of its last modification, in the next second where dates of this second are another
     /// content's; `None` if the file has none that says anything.
     pub(crate) last_modified: Option<SystemTime>,
-    /// The latest such time that was told of the path, which other bytes must exceed.
-    told: Option<SystemTime>,
+    /// The latest such time of the path's earlier contents that a response may have told.
+    told_before: Option<SystemTime>,
     pub(crate) media_type: HeaderValue,
     pub(crate) compressibility: Compressibility,
     /// The bytes, if the source holds them in memory.
@@ -132,7 +132,7 @@ impl Resource {
         };
         let now = SystemTime::now();
         let dated = file.modified.filter(|modified| says_anything(*modified));
-        let told_before = replaced.and_then(|replaced| replaced.told);
+        let told_before = replaced.and_then(|replaced| replaced.told_by(now));
         let last_modified = dated.map(|modified| modified.min(now)).map(|modified| {
             // A client that knows dates alone cannot tell apart two contents of one second.
             match told_before.map(second_after) {
@@ -146,7 +146,7 @@ impl Resource {
             state,
             tags,
             last_modified,
-            told: last_modified.max(told_before),
+            told_before,
             compressibility: compressibility_of(&media_type),
             media_type,
             named,
@@ -194,7 +194,7 @@ impl Resource {
             // The same bytes under an earlier date keep the later date.
             resource.last_modified =
                 resource.last_modified.map(|own| own.max(same.last_modified.unwrap_or(own)));
-            resource.told = resource.last_modified.max(same.told);
+            resource.told_before = same.told_by(SystemTime::now());
         }
         resource
     }
@@ -231,6 +231,15 @@ impl Resource {
     /// than Date.
     pub(crate) fn last_modified_at(&self, now: SystemTime) -> Option<SystemTime> {
         self.last_modified.filter(|modified| *modified <= now)
+    }
+
+    /// The latest date that a response may have told of the path, if other bytes are found `now`. A date
+    /// that lies further ahead was never told: if it counted, many changes in a second would move the
+    /// date of the last one far ahead.
+    fn told_by(&self, now: SystemTime) -> Option<SystemTime> {
+        // A request may still hold this resource for a moment.
+        let near = now + DATE_NEAR;
+        self.last_modified.filter(|modified| *modified <= near).max(self.told_before)
     }
 
     /// Copies the resource without its digest and without what its bytes told of its type. The copy is
@@ -422,6 +431,18 @@ mod tests {
         // The third date lies ahead, and is not told before its time.
         assert_eq!(third.last_modified_at(dates[1]), None);
         assert_eq!(third.last_modified_at(dates[2]), Some(dates[2]));
+    }
+
+    /// Each of many changes within a second moved the date by one more second.
+    #[test]
+    fn many_contents_of_one_second_have_a_date_near_the_present() {
+        let mut last = resource("a", at(20_000 * DAY), None);
+        let contents = ["b", "c", "d", "e", "f", "g", "h", "i", "j", "k"];
+        for bytes in contents {
+            last = resource(bytes, at(20_000 * DAY), Some(&last));
+        }
+        let near = SystemTime::now() + Duration::from_secs(2);
+        assert!(last.last_modified.is_some_and(|modified| modified <= near), "{last:?}");
     }
 
     #[test]

@@ -112,6 +112,7 @@ pub(super) async fn not_found(
         connection: site::connection_of(connection, parts.version, &parts.extensions),
         is_remembered: false,
         resource: target.resource,
+        found: SystemTime::now(),
         spa: varies,
         is_not_found: true,
     };
@@ -138,6 +139,7 @@ async fn answer_with(
         connection: site::connection_of(connection, parts.version, &parts.extensions),
         is_remembered: key.as_ref().is_some_and(|key| !key.is_conditional()),
         resource,
+        found: SystemTime::now(),
         spa,
         is_not_found: false,
     };
@@ -158,7 +160,10 @@ async fn answer_exchange(
             break;
         }
         match catalog.reload(&exchange.resource.path).await.map_err(LoadError::into_error)? {
-            Loaded::File(resource, _) => exchange.resource = resource,
+            Loaded::File(resource, _) => {
+                exchange.resource = resource;
+                exchange.found = SystemTime::now();
+            }
             Loaded::Directory | Loaded::Nothing => return Ok(None),
         }
     }
@@ -205,7 +210,7 @@ fn intend(site: &Site, exchange: &Exchange<'_>) -> Intent {
         exceeds_cache,
         codings: &codings,
         current: &|coding| representations.codecs().get(coding).map(|codec| codec.id(resource.len)),
-        now: SystemTime::now(),
+        now: exchange.found,
     };
     plan::intend(exchange.head, &facts)
 }

@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::header::{CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
@@ -25,6 +26,9 @@ pub(super) struct Exchange<'a> {
     /// Whether the response cache keeps a stored body for the next request of this kind.
     pub(super) is_remembered: bool,
     pub(super) resource: Arc<Resource>,
+    /// The time at which the resource was found. A date that was not due then is not told, however
+    /// long the response takes.
+    pub(super) found: SystemTime,
     /// Whether the response depends on the request being a navigation.
     pub(super) spa: bool,
     /// Whether the resource is the page of a 404.

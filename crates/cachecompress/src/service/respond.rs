@@ -1,7 +1,6 @@
 //! The response made of a selected representation.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION,
@@ -440,7 +439,7 @@ fn selected_fields(
     if let Some(tag) = &representation.tag {
         fields.insert(ETAG, tag.to_header_value());
     }
-    if let Some(modified) = exchange.resource.last_modified_at(SystemTime::now()) {
+    if let Some(modified) = exchange.resource.last_modified_at(exchange.found) {
         fields.insert(LAST_MODIFIED, http_date(modified));
     }
     fields
@@ -480,7 +479,7 @@ pub(super) fn not_modified(
     if let Some(tag) = &tag {
         fields.insert(ETAG, tag.to_header_value());
     }
-    if let Some(modified) = resource.last_modified_at(SystemTime::now()) {
+    if let Some(modified) = resource.last_modified_at(exchange.found) {
         fields.insert(LAST_MODIFIED, http_date(modified));
     }
     overrides(exchange, &mut fields);
