@@ -154,7 +154,7 @@ async fn answer_exchange(
     let catalog = site.representations.catalog();
     for _ in 0..LOOKUP_TRIES {
         if let Some(answered) = try_answer(site, &exchange).await? {
-            return Ok(Some(replay::remember(site, &exchange.resource, key, answered)));
+            return Ok(Some(replay::remember(site, &exchange, key, answered)));
         }
         if exchange.resource.brought.is_some() {
             break;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use http::{Request, Response, StatusCode};
 
+use super::exchange::Exchange;
 use super::respond::Answered;
 use super::response_cache::{BorrowedKey, CachedBody, CachedResponse, RequestKey};
 use super::site::{Site, connection_of};
 use crate::body::Body;
-use crate::catalog::Resource;
 use crate::concurrency::sync::clock;
 use crate::sendfile::Connection;
 
@@ -44,15 +44,19 @@ pub(super) fn replay<B>(
     Some(response)
 }
 
-/// Caches a response under `key`, if it may be replayed.
+/// Caches a response under `key`, if it may be replayed. One whose date is not told yet may not: the
+/// date is due within the response's lifetime.
 pub(super) fn remember(
     site: &Site,
-    resource: &Arc<Resource>,
+    exchange: &Exchange<'_>,
     key: Option<RequestKey>,
     answered: Answered,
 ) -> Response<Body> {
     let Answered { response, body } = answered;
+    let resource = &exchange.resource;
+    let is_dated = resource.last_modified_at(exchange.found) == resource.last_modified;
     if let Some(body) = body
+        && is_dated
         && let Some(key) = key
         && (!key.is_conditional() || response.status() == StatusCode::NOT_MODIFIED)
         && let Some(served) = response.body().shared_served().cloned()

@@ -214,6 +214,27 @@ async fn replayed_response_equals_the_first() {
     }
 }
 
+/// A replay lacked the date for up to a second after its time had come.
+#[tokio::test]
+async fn response_whose_date_is_not_told_yet_is_not_cached() {
+    const REVALIDATE: Duration = Duration::from_millis(300);
+    let site = Site::new(&[("a.txt", b"0")]);
+    let service = site.builder().revalidate(REVALIDATE).build().unwrap();
+    get(&service, "/a.txt", &[]).await;
+    // The last of three contents of a second has none.
+    for content in 1.. {
+        site.replace("a.txt", content.to_string().as_bytes());
+        tokio::time::sleep(REVALIDATE).await;
+        let answer = get(&service, "/a.txt", &[]).await;
+        let is_dated = !answer.field("last-modified").is_empty();
+        let is_cached = is_cached(&service, "/a.txt", &[]);
+        assert!(is_dated || !is_cached, "{content}");
+        if !is_dated {
+            break;
+        }
+    }
+}
+
 /// Requests keep the files' responses warm all the while. Every request that begins `revalidate`
 /// after an edit must see it.
 #[tokio::test]

@@ -1,11 +1,11 @@
 //! Two services over one site give the same responses, though only one remembers them.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
-#![allow(clippy::disallowed_methods, reason = "edits files as people do")]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "edits files as people do")]
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cachecompress::{Directory, Metrics, ServeCompressed};
 use cachecompress_test::service::{Answer, LONG, read, request, run, send, settled};
@@ -89,6 +89,8 @@ struct World {
     dir: TempDir,
     services: [ServeCompressed; 2],
     tags: Vec<String>,
+    /// The number of writes so far.
+    writes: u64,
 }
 
 impl World {
@@ -105,18 +107,29 @@ impl World {
             }
             builder.build().unwrap()
         });
-        let world = Self { dir, services, tags: Vec::new() };
+        let mut world = Self { dir, services, tags: Vec::new(), writes: 0 };
         for (seed, file) in FILES.into_iter().enumerate() {
             let bytes =
                 if file == "picture.png" { random(1, 5000) } else { hex(3000, seed as u64) };
-            fs::write(world.file(file), bytes).unwrap();
+            world.write(file, &bytes);
         }
-        fs::write(world.file("long.css"), hex(200_000, 1)).unwrap();
+        world.write("long.css", &hex(200_000, 1));
         world
     }
 
     fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Writes the file under a date of its own. With the present time as its date it would depend on
+    /// the second in which each service notices it.
+    fn write(&mut self, file: &str, bytes: &[u8]) {
+        let new = self.file("new");
+        fs::write(&new, bytes).unwrap();
+        self.writes += 1;
+        let date = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000 + self.writes);
+        fs::File::options().append(true).open(&new).unwrap().set_modified(date).unwrap();
+        fs::rename(new, self.file(file)).unwrap();
     }
 
     async fn take(&mut self, step: &Step) {
@@ -127,9 +140,7 @@ impl World {
                 }
             }
             Step::Write(file, seed, len) => {
-                let new = self.file("new");
-                fs::write(&new, hex(*len, *seed)).unwrap();
-                fs::rename(new, self.file(file)).unwrap();
+                self.write(file, &hex(*len, *seed));
                 tokio::time::sleep(REVALIDATE).await;
             }
             Step::Remove(file) => {
