@@ -298,7 +298,27 @@ struct Seen {
     tag: String,
     coding: String,
     source: Vec<u8>,
+    /// Last-Modified; empty if it was not told yet.
     modified: String,
+}
+
+/// The model's knowledge of a file's date, which is not told before its time.
+struct Dated {
+    /// The content at this server's last request for it; `None` if there was no file.
+    content: Option<Vec<u8>>,
+    /// Its date, if it was told.
+    date: Option<u64>,
+    /// The last second that may be the date of an earlier content. Until it is over, this content may
+    /// have no date.
+    earlier: u64,
+}
+
+impl Dated {
+    /// The last second that may be the date of this or an earlier content, when another one is found
+    /// in the second `now`.
+    fn latest(&self, now: u64) -> u64 {
+        self.date.unwrap_or(self.earlier + 1).min(now + 1)
+    }
 }
 
 /// A site, its server, and the model's knowledge of them.
@@ -315,7 +335,7 @@ struct World {
     /// Contents and codings whose encodes must still be stored.
     stored: HashSet<(Vec<u8>, String)>,
     /// Each file's content and date at this server's last request for it.
-    dates: HashMap<&'static str, (Vec<u8>, u64)>,
+    dates: HashMap<&'static str, Dated>,
 }
 
 impl World {
@@ -380,7 +400,6 @@ impl World {
             Step::Delete(file) => {
                 let _ = fs::remove_file(self.site.join(file));
                 self.files.remove(file);
-                self.dates.remove(file);
             }
             Step::Ask(ask) => self.ask(ask).await,
             Step::Restart { room } => {
@@ -451,16 +470,22 @@ impl World {
         fields.extend(ask.range.map(|range| ("range", range.to_owned())));
 
         // An answer without any condition has the present date.
+        let probed = now();
         let probe = self.send("HEAD", ask.file, &[]).await;
-        let modified = probe.field("last-modified").to_owned();
+        let modified = date(&probe);
         let answer = self.send(ask.method, ask.file, &fields).await;
         let Some(source) = self.files.get(ask.file).cloned() else {
             assert_eq!((probe.status.as_u16(), answer.status.as_u16()), (404, 404));
+            if let Some(dated) = self.dates.get_mut(ask.file) {
+                let earlier = dated.latest(now());
+                *dated = Dated { content: None, date: None, earlier };
+            }
             return;
         };
         assert_eq!(probe.status, 200);
-        self.check_date(ask.file, &source, seconds(&modified));
-        let exchange = Exchange { ask, accept, condition, if_range, modified, source, fields };
+        self.check_date(ask.file, &source, modified, probed);
+        let exchange =
+            Exchange { ask, accept, condition, if_range, modified, probed, source, fields };
         exchange.check_status(&answer, self.is_tight());
         exchange.check_fields(&answer);
         self.check_body(&exchange, &answer).await;
@@ -473,6 +498,8 @@ impl World {
         fields: &mut Vec<(&'static str, String)>,
     ) -> (Expected, Expected) {
         let ago = |ago| self.ago(ago);
+        // A client without a date asks by none.
+        let dated = |n| ago(n).filter(|seen| !seen.modified.is_empty());
         let mut add = |name, value: String| fields.push((name, value));
         let condition = match ask.condition {
             Condition::None => None,
@@ -492,7 +519,7 @@ impl World {
                 add("if-match", seen.tag.clone());
                 Expected::Match(seen)
             }),
-            Condition::ModifiedSince(n) => ago(n).map(|seen| {
+            Condition::ModifiedSince(n) => dated(n).map(|seen| {
                 add("if-modified-since", seen.modified.clone());
                 Expected::Date(seen.modified)
             }),
@@ -503,7 +530,7 @@ impl World {
                 add("if-range", seen.tag.clone());
                 Expected::Tag(seen)
             }),
-            IfRange::Date(n) => ago(n).map(|seen| {
+            IfRange::Date(n) => dated(n).map(|seen| {
                 add("if-range", seen.modified.clone());
                 Expected::Date(seen.modified)
             }),
@@ -558,16 +585,22 @@ impl World {
         self.seen.push(Seen { tag, coding, source, modified });
     }
 
-    /// Checks that another content has a later date, or that a date cannot tell them apart.
-    fn check_date(&mut self, file: &'static str, source: &[u8], date: u64) {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        assert!(date <= now, "a date in the future");
-        let before = self.dates.insert(file, (source.to_vec(), date));
-        if let Some((_, before)) = before.filter(|(content, _)| content != source) {
-            // A date has a resolution of one second.
-            let too_soon = before + 2 > now;
-            assert!(date > before || too_soon, "changed, and its date is not");
-        }
+    /// Checks that another content has a later date, and that only a date which has to be later than
+    /// the present is missing. The request was sent in the second `sent`.
+    fn check_date(&mut self, file: &'static str, source: &[u8], date: Option<u64>, sent: u64) {
+        let content = Some(source.to_vec());
+        assert!(date.is_none_or(|date| date <= now()), "a date in the future");
+        let earlier = match self.dates.get(file) {
+            None => 0,
+            Some(same) if same.content == content => same.earlier,
+            Some(other) => {
+                let later = date.zip(other.date).is_none_or(|(date, before)| date > before);
+                assert!(later, "changed, and its date is not");
+                other.latest(now())
+            }
+        };
+        assert!(date.is_some() || sent <= earlier, "no date, and none that it has to wait for");
+        self.dates.insert(file, Dated { content, date, earlier });
     }
 
     fn remember(&mut self, tag: &str, bytes: &[u8]) {
@@ -609,10 +642,22 @@ struct Exchange<'a> {
     accept: &'a Accept,
     condition: Expected,
     if_range: Expected,
-    /// The present date of the file.
-    modified: String,
+    /// The present date of the file; `None` if it is not told yet.
+    modified: Option<u64>,
+    /// The second in which it was asked for.
+    probed: u64,
     source: Vec<u8>,
     fields: Vec<(&'static str, String)>,
+}
+
+/// The present second.
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// The Last-Modified of an answer.
+fn date(answer: &Answer) -> Option<u64> {
+    Some(answer.field("last-modified")).filter(|date| !date.is_empty()).map(seconds)
 }
 
 /// Parses a date independently of the library.
@@ -683,7 +728,10 @@ impl Exchange<'_> {
                 of(&[304]);
                 return assert_eq!(answer.field("etag"), seen.tag);
             }
-            Expected::Date(date) if seconds(&self.modified) <= seconds(date) => return of(&[304]),
+            // A date that is not told yet is later than any that was.
+            Expected::Date(date) if self.modified.is_some_and(|own| own <= seconds(date)) => {
+                return of(&[304]);
+            }
             _ => {}
         }
         let identity = !self.negotiable() || self.accept.identity;
@@ -735,7 +783,7 @@ impl Exchange<'_> {
             }
             Expected::Tag(seen) => of_coding(&seen.coding),
             // A date counts only for identity, and only if it is older than a second.
-            Expected::Date(date) if seconds(date) == seconds(&self.modified) => None,
+            Expected::Date(date) if Some(seconds(date)) == self.modified => None,
             Expected::Date(_) => Some(false),
             _ => match pinned {
                 Some(pinned) => of_coding(&pinned.coding),
@@ -751,7 +799,11 @@ impl Exchange<'_> {
         }
         if [200, 206, 304].contains(&status) {
             assert!(answer.field("etag").starts_with('"'), "no strong tag: {:?}", answer.headers);
-            assert_eq!(answer.field("last-modified"), self.modified);
+            match (self.modified, date(answer)) {
+                // Its time has come since.
+                (None, Some(date)) => assert!(date > self.probed, "{date} was not told before"),
+                (modified, date) => assert_eq!(date, modified),
+            }
         }
         let varies = self.negotiable() && [200, 206, 304, 406, 416].contains(&status);
         assert_eq!(answer.field("vary"), if varies { "Accept-Encoding" } else { "" });
