@@ -93,8 +93,12 @@ fn changes_of_one_second_are_told_apart_by_date() {
     for bytes in [&b"two"[..], b"three", b"four"] {
         let date = replace(bytes);
         for earlier in &dates {
-            let request = Request::get("/app.js").header("if-modified-since", earlier);
-            assert_eq!(server.fetch(&request).status(), 200, "{earlier}, now {date:?}");
+            let ask = |field| Request::get("/app.js").header(field, earlier);
+            let status = |request: &Request| server.fetch(request).status();
+            assert_eq!(status(&ask("if-modified-since")), 200, "{earlier}, now {date:?}");
+            assert_eq!(status(&ask("if-unmodified-since")), 412, "{earlier}, now {date:?}");
+            let part = ask("if-range").header("range", "bytes=0-0");
+            assert_eq!(status(&part), 200, "{earlier}, now {date:?}");
         }
         dates.extend(date);
     }
