@@ -86,8 +86,9 @@ async fn judge(pack: Pack, place: Place, prove: bool, source: &[u8]) {
         Err(error) => assert!(gave_up && error.kind() == ErrorKind::Aborted, "{what}: {error}"),
         Ok(_) => assert_eq!((after.coding(), after.cache()), ("", "encoder"), "{what}"),
     }
-    // One try begins at most two encodings, of a sample and of the source.
-    let allowed = begun..=begun + 2 * usize::from(gave_up);
+    // One try begins at most two encodings, of a sample and of the source. If the proof on another
+    // thread was fast enough to let a byte out, the failure is confirmed by as many.
+    let allowed = begun..=begun + 4 * usize::from(gave_up);
     assert!(allowed.contains(&pack.begun()), "{what}: {} after a restart", pack.begun());
 }
 
