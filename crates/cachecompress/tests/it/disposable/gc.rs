@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::ops::ControlFlow;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -357,10 +357,10 @@ fn gc_survives_a_directory_that_vanishes_or_fails_at_any_moment() {
     let mut cases = 0;
     let (directory, populated) = run(populated(2));
     let good = snapshot(&populated);
-    let root = directory.path().join("copy");
     for gone in [true, false] {
         for call in 0.. {
-            let _ = fs::remove_dir_all(&root);
+            // A late call of an earlier case reaches no other one.
+            let root = directory.path().join(format!("copy {gone} {call}"));
             for (path, bytes) in good.iter().filter(|(path, _)| path.is_file()) {
                 let copy = root.join(path.strip_prefix(&populated).unwrap());
                 fs::create_dir_all(copy.parent().unwrap()).unwrap();
@@ -373,7 +373,15 @@ fn gc_survives_a_directory_that_vanishes_or_fails_at_any_moment() {
             let (disk, target) = (FaultDisk::new(RealDisk), root.clone());
             disk.fail(move |number, _| {
                 if number == call && gone {
-                    fs::remove_dir_all(&target).unwrap();
+                    // Another thread may remove a file of the directory, or make one, meanwhile.
+                    while let Err(error) = fs::remove_dir_all(&target) {
+                        let kind = error.kind();
+                        let is_raced = [io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty];
+                        assert!(is_raced.contains(&kind), "{error}");
+                        if !target.exists() {
+                            break;
+                        }
+                    }
                     return None;
                 }
                 (number == call).then(|| std::io::Error::other("an error of the disk"))
@@ -392,6 +400,7 @@ fn gc_survives_a_directory_that_vanishes_or_fails_at_any_moment() {
             }
             assert!(gone || all[1].exists(), "at {call}: a good entry was removed");
             cases += 1;
+            let _ = fs::remove_dir_all(&root);
             if disk.calls() < call {
                 break;
             }
