@@ -132,6 +132,25 @@ impl Hanging {
         assert_eq!(head(&self.service, &format!("/{stored}"), &[gzip]).await.status, 200);
         self.ask(&format!("cold{}-short.txt", round % CROWD), &[gzip]).await;
     }
+
+    /// Whether the cache is out of use, before and after three requests. Each of them must tell so.
+    async fn is_out_of_use(&mut self, call: Op) -> bool {
+        if self.service.metrics().cache_available {
+            return false;
+        }
+        let gzip = ("accept-encoding", "gzip");
+        let cold = format!("cold{}-short.txt", CROWD + 1);
+        let stored = self.ask("0.txt", &[gzip]).await;
+        let encoded = self.ask(&cold, &[gzip]).await;
+        let insists = [("accept-encoding", "gzip, identity;q=0")];
+        let refused = get(&self.service, &format!("/{cold}"), &insists).await;
+        if self.service.metrics().cache_available {
+            return false;
+        }
+        assert_eq!((&*stored, &*encoded), ("disk", "disk"), "{call:?}");
+        assert_eq!(refused.status, 503, "{call:?}");
+        true
+    }
 }
 
 /// Asks for a file until the answer is stored.
@@ -163,19 +182,11 @@ async fn case(call: Op) {
     damage(directory.path());
     let is_long = LONG_CALLS.contains(&call);
     let mut round = 0;
-    while hanging.gate.arrived() == 0 || !is_long && hanging.service.metrics().cache_available {
+    // On a busy machine another call may last as if it hung, so that the cache comes back once more.
+    while hanging.gate.arrived() == 0 || !is_long && !hanging.is_out_of_use(call).await {
         hanging.round(round).await;
         round += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    if !is_long {
-        let gzip = ("accept-encoding", "gzip");
-        assert_eq!(hanging.ask("0.txt", &[gzip]).await, "disk", "{call:?}");
-        let cold = format!("cold{}-short.txt", CROWD + 1);
-        assert_eq!(hanging.ask(&cold, &[gzip]).await, "disk", "{call:?}");
-        let insists = [("accept-encoding", "gzip, identity;q=0")];
-        let refused = get(&hanging.service, &format!("/{cold}"), &insists).await;
-        assert_eq!(refused.status, 503, "{call:?}");
     }
     hanging.hangs.store(false, Ordering::SeqCst);
     hanging.gate.open_wide();
