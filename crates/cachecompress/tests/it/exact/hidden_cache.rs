@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use cachecompress::source::Overlay;
 use cachecompress::{Cache, Directory, Memory, ServeCompressed, Source, Symlinks};
-use cachecompress_test::service::{get, get_as, run, settled};
+use cachecompress_test::service::{LONG, get, get_as, run, settled};
 use tempfile::TempDir;
 
 /// A root with a file, and with ways to the cache that shall lie in it.
@@ -58,7 +58,8 @@ fn cache_beneath_the_root_is_hidden_whatever_leads_to_it() {
                     false => Arc::new(directory),
                 };
                 let listed = Arc::clone(&source);
-                let service = ServeCompressed::builder(source).cache(cache).build().unwrap();
+                let service =
+                    ServeCompressed::builder(source).cache(cache).patience(LONG).build().unwrap();
                 assert_hidden(&service, &root.path().join("cache")).await;
                 let listed: Vec<_> = listed.paths().unwrap();
                 assert_eq!(listed, ["a.txt".parse().unwrap()], "it is not warmed either");
