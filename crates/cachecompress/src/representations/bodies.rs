@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::Representations;
 use super::identity::Identity;
 use super::select::Coded;
-use crate::body::{Body, Chunks, FileBody, GrowingBody, MultipartBody};
+use crate::body::{Body, Chunks, FileBody, GrowingBody, MultipartBody, Snapshot};
 use crate::cache::{Entry, Payload};
+use crate::fs::DiskFile;
 use crate::http::Multipart;
 use crate::limits::{PAYLOAD_IN_MEMORY, SENDFILE_ABOVE};
 use crate::sendfile::{Connection, Mapping};
@@ -108,9 +109,7 @@ impl Representations {
                 Body::bytes(bytes.slice(at..at + len))
             }
             Identity::File { file, snapshot } => {
-                let device = snapshot.fingerprint.device;
-                let chunks = Chunks::new(Arc::clone(&file), self.0.readers.clone())
-                    .in_places(self.0.places.clone(), device);
+                let chunks = self.source_chunks(Arc::clone(&file), &snapshot);
                 let connection = connection.filter(|_| len > PAYLOAD_IN_MEMORY);
                 if let Some(connection) = connection.filter(|_| self.0.sendfile_sources)
                     && let Some(mapping) = file.as_real().cloned().and_then(Mapping::new)
@@ -129,12 +128,18 @@ impl Representations {
         Body::multipart(match identity {
             Identity::Bytes(bytes) => MultipartBody::of_bytes(multipart, &bytes),
             Identity::File { file, snapshot } => {
-                let chunks = Chunks::new(file, self.0.readers.clone());
+                let chunks = self.source_chunks(file, &snapshot);
                 // With `--sendfile all`, sources are never overwritten in place.
                 let snapshot = (!self.0.sendfile_sources).then_some(snapshot);
                 MultipartBody::of_file(multipart, chunks, snapshot)
             }
             Identity::Stale => return Body::empty(),
         })
+    }
+
+    /// Reads chunks of a source's file, in the places of its device.
+    fn source_chunks(&self, file: Arc<dyn DiskFile>, snapshot: &Snapshot) -> Chunks {
+        let places = self.0.places.clone();
+        Chunks::new(file, self.0.readers.clone()).in_places(places, snapshot.fingerprint.device)
     }
 }

@@ -189,32 +189,37 @@ impl Source for TwoDevices {
 /// Bodies that are read from a device that hangs held all threads as well.
 #[test]
 fn bodies_from_a_device_that_hangs_leave_threads_to_the_site() {
-    run(async {
-        let gate = Gate::new();
-        let file = |device| MadeFile::repeated(b'a', 300_000).device(device);
-        let held = file(2).held(Some(Arc::clone(&gate)));
-        let files = TwoDevices([Arc::new(file(1)), Arc::new(held)]);
-        let service = ServeCompressed::builder(files).patience(LONG).build().unwrap();
-        gate.open(1);
-        assert_ne!(get(&service, "/free.bin", &[]).await.field("etag"), "");
-        let hashed = head(&service, "/held.bin", &[]).await;
-        assert_ne!(hashed.field("etag"), "", "its hash has passed the gate");
-        let hung: Vec<_> = (0..100)
-            .map(|_| {
-                let service = service.clone();
-                tokio::spawn(async move { get(&service, "/held.bin", &[]).await })
-            })
-            .collect();
-        until(|| gate.arrived() > 5).await;
-        for _ in 0..5 {
-            assert_eq!(get(&service, "/free.bin", &[]).await.bytes().len(), 300_000);
-        }
-        assert!(gate.arrived() < 20, "{} threads hang", gate.arrived());
-        gate.open_wide();
-        for hung in hung {
-            assert_eq!(hung.await.unwrap().bytes().len(), 300_000);
-        }
-    });
+    for (range, parts) in [("", 300_000), ("bytes=0-9,-9", 19)] {
+        run(async move {
+            let gate = Gate::new();
+            let file = |device| MadeFile::repeated(b'a', 300_000).device(device);
+            let held = file(2).held(Some(Arc::clone(&gate)));
+            let files = TwoDevices([Arc::new(file(1)), Arc::new(held)]);
+            let service = ServeCompressed::builder(files).patience(LONG).build().unwrap();
+            gate.open(1);
+            assert_ne!(get(&service, "/free.bin", &[]).await.field("etag"), "");
+            let hashed = head(&service, "/held.bin", &[]).await;
+            assert_ne!(hashed.field("etag"), "", "its hash has passed the gate");
+            let hung: Vec<_> = (0..100)
+                .map(|_| {
+                    let service = service.clone();
+                    let fields = [("range", range)];
+                    tokio::spawn(async move { get(&service, "/held.bin", &fields).await })
+                })
+                .collect();
+            until(|| gate.arrived() > 5).await;
+            for _ in 0..5 {
+                assert_eq!(get(&service, "/free.bin", &[]).await.bytes().len(), 300_000);
+            }
+            assert!(gate.arrived() < 20, "{} threads hang", gate.arrived());
+            gate.open_wide();
+            for hung in hung {
+                let answer = hung.await.unwrap();
+                let bytes = answer.bytes().iter().filter(|byte| **byte == b'a').count();
+                assert!((parts..parts + 100).contains(&bytes), "{range}: {bytes}");
+            }
+        });
+    }
 }
 
 /// Threads that may hang read the stored bytes that are not in memory. The serving thread never
