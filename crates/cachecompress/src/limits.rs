@@ -83,6 +83,9 @@ pub(crate) const SVGZ_FILE: u64 = 4 << 20;
 /// The largest length of a decoded `.svgz` file, in bytes. It bounds what a bomb costs; a gzip of 4 MiB
 /// can hold 4 GiB. Drawings that people make have a tenth of it at most.
 pub(crate) const SVGZ_DECODED: u64 = 16 << 20;
+/// The number of `.svgz` files that are decoded at once, each of another device. With all of them the
+/// memory is some 200 MiB at worst, and a few KiB for drawings that people make.
+pub(crate) const SVGZ_AT_ONCE: usize = 8;
 /// The bytes of decoded `.svgz` files that are kept, so that they are not decoded at every look.
 pub(crate) const SVGZ_KEPT: u64 = 32 << 20;
 /// The number of names in a directory that are looked at for evidence of hashes.

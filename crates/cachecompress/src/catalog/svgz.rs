@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::fs::{Fingerprint, read_full};
 use crate::http::{MediaTypes, SourcePath};
 use crate::limits::{
-    FILE_REST, PAYLOAD_OVERHEAD, SVGZ_DECODED, SVGZ_FILE, SVGZ_KEPT, USUAL_PAYLOAD,
+    FILE_REST, PAYLOAD_OVERHEAD, SVGZ_AT_ONCE, SVGZ_DECODED, SVGZ_FILE, SVGZ_KEPT, USUAL_PAYLOAD,
 };
 use crate::source::{Content, Found, Source, SourceFile};
 
@@ -22,12 +22,13 @@ use crate::source::{Content, Found, Source, SourceFile};
 ///
 /// - A file that is longer than [`SVGZ_FILE`], decodes to more than [`SVGZ_DECODED`] or is damaged
 ///   stays what it is. So does one whose media type the source or the site names itself.
-/// - One file is decoded at a time, which bounds the memory.
+/// - One file of a device is decoded at a time, and [`SVGZ_AT_ONCE`] in all, which bounds the memory.
 pub(super) struct SvgzSource {
     source: Arc<dyn Source>,
     types: Arc<MediaTypes>,
     kept: Cache<SourcePath, Arc<Decoded>, ByLength>,
-    decoding: Mutex<()>,
+    /// By device: one that hangs holds up those that share its lock, and not all.
+    decoding: [Mutex<()>; SVGZ_AT_ONCE],
 }
 
 /// The result for a file of one state.
@@ -57,7 +58,8 @@ impl SvgzSource {
     pub(super) fn new(source: Arc<dyn Source>, types: Arc<MediaTypes>) -> Self {
         let items = usize::try_from(SVGZ_KEPT / USUAL_PAYLOAD).unwrap_or(usize::MAX);
         let kept = Cache::with_weighter(items, SVGZ_KEPT, ByLength);
-        Self { source, types, kept, decoding: Mutex::new(()) }
+        let decoding = std::array::from_fn(|_| Mutex::new(()));
+        Self { source, types, kept, decoding }
     }
 
     /// Whether `file` is to be decoded, by its name.
@@ -76,7 +78,7 @@ impl SvgzSource {
         }
         let state = State::of(&file);
         let svg = {
-            let _one_at_a_time = lock(&self.decoding);
+            let _one_at_a_time = lock(self.lock_of(&file));
             read(&file).and_then(|bytes| unpack(&bytes))
         };
         let result = svg_of(svg.clone(), &file);
@@ -84,6 +86,11 @@ impl SvgzSource {
             self.kept.insert(path.clone(), Arc::new(Decoded { state, svg }));
         }
         result
+    }
+
+    fn lock_of(&self, file: &SourceFile) -> &Mutex<()> {
+        let device = file.content.fingerprint().map_or(0, |fingerprint| fingerprint.device);
+        &self.decoding[(device % SVGZ_AT_ONCE as u64) as usize]
     }
 
     /// Returns what is known of `file` from an earlier decoding.

@@ -2,7 +2,7 @@
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -18,6 +18,8 @@ use cachecompress_test::service::{LONG, get, get_as, head, open, read, run, sett
 use cachecompress_test::site::hex;
 use cachecompress_test::wait::until;
 use cachecompress_test::{FaultDisk, Op};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// A number above that of readers and of hashers in normal operation.
 const HUNG: usize = 12;
@@ -220,6 +222,40 @@ fn bodies_from_a_device_that_hangs_leave_threads_to_the_site() {
             }
         });
     }
+}
+
+/// Files of `.svgz`, each read by its lookup. Those beneath `dead` lie on a device that hangs.
+#[derive(Debug)]
+struct Drawings(Arc<Gate>);
+
+impl Source for Drawings {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        let is_held = path.to_string_lossy().starts_with("dead");
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        gzip.write_all(b"<svg/>").unwrap();
+        let file = MadeFile::new(gzip.finish().unwrap()).device(1 + u64::from(is_held));
+        Ok(Found::File(Arc::new(file.held(is_held.then(|| Arc::clone(&self.0)))).source()))
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+/// One file is decoded at a time, and one whose device hung held all others up.
+#[test]
+fn svgz_on_a_device_that_hangs_delays_no_other() {
+    run(async {
+        let gate = Gate::new();
+        let source = Drawings(Arc::clone(&gate));
+        let service = ServeCompressed::builder(source).patience(LONG).build().unwrap();
+        let hanging = service.clone();
+        let hung = tokio::spawn(async move { get(&hanging, "/dead/a.svgz", &[]).await });
+        until(|| gate.arrived() > 0).await;
+        assert_eq!(get(&service, "/b.svgz", &[]).await.bytes(), b"<svg/>");
+        gate.open_wide();
+        assert_eq!(hung.await.unwrap().bytes(), b"<svg/>");
+    });
 }
 
 /// Threads that may hang read the stored bytes that are not in memory. The serving thread never
