@@ -62,10 +62,11 @@ impl SvgzSource {
         Self { source, types, kept, decoding }
     }
 
-    /// Whether `file` is to be decoded, by its name.
+    /// Whether `file` is to be decoded, by its name and length.
     pub(super) fn is_svgz(&self, path: &SourcePath, file: &SourceFile) -> bool {
         let has_end = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svgz"));
-        has_end && file.media_type.is_none() && !self.types.names(path)
+        let is_short = file.content.len() <= SVGZ_FILE;
+        has_end && is_short && file.media_type.is_none() && !self.types.names(path)
     }
 
     /// Returns the SVG that `file` holds, or `file` itself. Blocks on the disk.
@@ -79,7 +80,9 @@ impl SvgzSource {
         let state = State::of(&file);
         let svg = {
             let _one_at_a_time = lock(self.lock_of(&file));
-            read(&file).and_then(|bytes| unpack(&bytes))
+            // A failure passes, unlike damage, so nothing is kept of it.
+            let Some(bytes) = read(&file) else { return file };
+            unpack(&bytes)
         };
         let result = svg_of(svg.clone(), &file);
         if let Some(state) = state {
@@ -164,9 +167,9 @@ fn svg_of(svg: Option<Bytes>, file: &SourceFile) -> SourceFile {
     decoded
 }
 
-/// Reads `file` as a whole; `None` if it is too long, or changes meanwhile.
+/// Reads `file` as a whole; `None` if that fails, or the file changes meanwhile.
 fn read(file: &SourceFile) -> Option<Bytes> {
-    let len = usize::try_from(file.content.len()).ok().filter(|len| *len as u64 <= SVGZ_FILE)?;
+    let len = usize::try_from(file.content.len()).ok()?;
     match &file.content {
         Content::Bytes(bytes) => Some(bytes.clone()),
         Content::File { file, fingerprint } => {

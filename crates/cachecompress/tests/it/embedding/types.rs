@@ -3,10 +3,14 @@
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cachecompress::source::SourceFile;
-use cachecompress::{Builder, Directory, Embedded, Memory, Overlay, ServeCompressed, Source};
+use cachecompress::source::{Found, SourceFile};
+use cachecompress::{
+    Builder, Directory, Embedded, Error, Memory, Overlay, ServeCompressed, Source, SourcePath,
+};
+use cachecompress_test::made::MadeFile;
 use cachecompress_test::service::{LONG, get, get_as, head, read, request, run};
 use cachecompress_test::site::Site;
 use flate2::write::GzEncoder;
@@ -223,6 +227,36 @@ fn svgz_that_is_damaged_or_a_bomb_goes_out_as_it_is() {
             assert_eq!(answer.field("content-type"), "image/svg+xml");
             assert_eq!(answer.bytes(), text.as_bytes());
         }
+    });
+}
+
+/// A drawing of which one read fails.
+#[derive(Debug)]
+struct Drawing(Arc<MadeFile>);
+
+impl Source for Drawing {
+    fn lookup(&self, _: &SourcePath) -> Result<Found, Error> {
+        Ok(Found::File(self.0.source()))
+    }
+
+    fn paths(&self) -> Result<Vec<SourcePath>, Error> {
+        Ok(Vec::new())
+    }
+}
+
+/// It was taken for damaged until it changed.
+#[test]
+fn svgz_that_could_not_be_read_once_is_decoded_at_the_next_look() {
+    let file = Arc::new(MadeFile::new(gzipped(b"<svg/>")));
+    file.break_once();
+    let service = builder(Drawing(file)).revalidate(Duration::ZERO).build().unwrap();
+    run(async {
+        let _ = get(&service, "/a.svgz", &[]).await;
+        let answer = get(&service, "/a.svgz", &[]).await;
+        assert_eq!(
+            (answer.field("content-type"), answer.bytes()),
+            ("image/svg+xml", &b"<svg/>"[..])
+        );
     });
 }
 
