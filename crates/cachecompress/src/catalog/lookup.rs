@@ -456,6 +456,7 @@ impl LargeFile<'_> {
         let media_type = (type_of(types, self.path, &self.file), Text::Unknown);
         let (unhashed, at) = (DigestState::Unhashed, self.lookup.at);
         let rest = Rest::Awaited;
-        Arc::new(Resource::new(self.path, media_type, &self.file, unhashed, rest, at, None))
+        let unhashed = Resource::new(self.path, media_type, &self.file, unhashed, rest, at, None);
+        Arc::new(unhashed.dated_after(self.before.as_deref()))
     }
 }

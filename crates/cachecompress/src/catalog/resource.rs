@@ -180,13 +180,17 @@ impl Resource {
         checked: u64,
         before: Option<&Self>,
     ) -> Self {
+        let is_same = |before: &Self| match before.digest() {
+            Some(before) => before == digest,
+            None => before.fingerprint == file.content.fingerprint(),
+        };
         let (same, other) = match before {
+            Some(before) if before.state == DigestState::Unstable => (None, None),
             // Bytes without a time may have come after others with one.
-            Some(before) if before.digest() == Some(digest) && before.last_modified.is_some() => {
+            Some(before) if is_same(before) && before.last_modified.is_some() => {
                 (Some(before), None)
             }
-            Some(before) if before.digest().is_some() => (None, Some(before)),
-            _ => (None, None),
+            before => (None, before),
         };
         let known = DigestState::Known(digest);
         let mut resource = Self::new(path, media_type, file, known, rest, checked, other);
@@ -197,6 +201,23 @@ impl Resource {
             resource.told_before = same.told_by(SystemTime::now());
         }
         resource
+    }
+
+    /// Takes the date of a file whose bytes are not known away, unless it has advanced since the
+    /// resource `before`. Other bytes may have had the same date or a later one.
+    pub(super) fn dated_after(mut self, before: Option<&Self>) -> Self {
+        let Some(before) = before else { return self };
+        if self.fingerprint == before.fingerprint {
+            self.last_modified = before.last_modified;
+            self.told_before = before.told_before;
+            return self;
+        }
+        let told = before.told_by(SystemTime::now());
+        if let Some(told) = told {
+            self.last_modified = self.last_modified.filter(|own| *own >= second_after(told));
+        }
+        self.told_before = told;
+        self
     }
 
     /// Returns the state in which the file was seen; `None` for bytes in memory.

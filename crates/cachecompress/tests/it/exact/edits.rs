@@ -3,7 +3,7 @@
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use cachecompress::source::SourceFile;
 use cachecompress::{Memory, ServeCompressed};
@@ -114,6 +114,29 @@ fn request_after_a_creation_finds_it_during_an_older_lookup() {
         let (_, [first, second]) = edit_during_a_lookup(None, "new").await;
         assert!([200, 404].contains(&first.status.as_u16()));
         assert_eq!(second.status, 200, "it asked when it was there");
+    });
+}
+
+/// A huge file with an earlier date than its predecessor, by an install that preserves dates, was a
+/// 304 by date until its hash had ended.
+#[test]
+fn date_of_the_file_before_says_nothing_of_one_that_is_not_hashed() {
+    run(async {
+        let later = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let source = Edited::new(Some(SourceFile::from_bytes("before").modified(later)));
+        source.lookups.open_wide();
+        let service = always_looks(&source);
+        let date = get(&service, "/a.txt", &[]).await.field("last-modified").to_owned();
+        assert_eq!(date, "Tue, 14 Nov 2023 22:13:20 GMT");
+        let gate = Gate::new();
+        source.edit(made(b'a', HUGE, Some(Arc::clone(&gate))).source());
+        let since = [("if-modified-since", &*date)];
+        for round in 0..3 {
+            let answer = head(&service, "/a.txt", &since).await;
+            assert_eq!((answer.status.as_u16(), answer.cache()), (200, "unhashed"), "{round}");
+            assert_eq!(answer.field("last-modified"), "");
+        }
+        gate.open_wide();
     });
 }
 
