@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use crate::concurrency::sync::{Arc, Mutex, lock};
-use crate::concurrency::thread_pool::Condition;
+use crate::concurrency::thread_pool::{Condition, Obstacle};
 use crate::limits::{AREA_BRANCHES, AREA_SHARE};
 
 /// The part of a source that hangs as a whole.
@@ -35,26 +35,37 @@ impl Places {
         Self(Arc::new(Inner { threads, taken: Mutex::new(Vec::new()) }))
     }
 
-    /// Takes a place for a read from `area`. Returns `false` if the area has enough of them.
-    pub(crate) fn take(&self, area: &Area) -> bool {
+    /// Takes a place for a read from `area`. Fails with the name of the area that has enough of them.
+    pub(crate) fn take(&self, area: &Area) -> Result<(), Obstacle> {
         let mut taken = lock(&self.0.taken);
+        match self.full(&taken, area) {
+            Some(full) => Err(full),
+            None => {
+                taken.push(area.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns the name of the area around `area` that has enough places.
+    fn full(&self, taken: &[Area], area: &Area) -> Option<Obstacle> {
         let free = self.0.threads.saturating_sub(taken.len());
-        let is_full = match area {
-            Area::Device(_) => {
+        match area {
+            Area::Device(device) => {
                 let held = taken.iter().filter(|held| *held == area).count();
-                held > 0 && held * AREA_SHARE >= free
+                // No directory's name ends so.
+                let name = || [&device.to_be_bytes()[..], b":"].concat().into();
+                (held > 0 && held * AREA_SHARE >= free).then(name)
             }
             // Most lookups find few others.
-            Area::Above(_) if taken.len() < AREA_BRANCHES => false,
-            Area::Above(path) => areas_of(path).any(|within| {
-                let (held, branches) = count(&taken, within);
-                branches >= AREA_BRANCHES && held * AREA_SHARE >= free
-            }),
-        };
-        if !is_full {
-            taken.push(area.clone());
+            Area::Above(_) if taken.len() < AREA_BRANCHES => None,
+            Area::Above(path) => areas_of(path)
+                .find(|within| {
+                    let (held, branches) = count(taken, within);
+                    branches >= AREA_BRANCHES && held * AREA_SHARE >= free
+                })
+                .map(Into::into),
         }
-        !is_full
     }
 
     /// Gives a place of `area` back.
@@ -79,7 +90,11 @@ impl<W: Fn() -> bool + Send + Sync> Condition for InArea<W> {
         (self.is_wanted)()
     }
 
-    fn try_begin(&self) -> bool {
+    fn obstacle(&self) -> Option<Obstacle> {
+        self.places.full(&lock(&self.places.0.taken), &self.area)
+    }
+
+    fn try_begin(&self) -> Result<(), Obstacle> {
         self.places.take(&self.area)
     }
 
@@ -121,17 +136,17 @@ mod tests {
 
     /// Takes all places that `areas` get, and counts them.
     fn take_all(places: &Places, areas: impl Iterator<Item = Area>) -> usize {
-        areas.filter(|area| places.take(area)).count()
+        areas.filter(|area| places.take(area).is_ok()).count()
     }
 
     #[test]
     fn directory_gets_a_share_of_the_places_that_are_free() {
         let places = Places::new(64);
         assert_eq!(take_all(&places, (0..100).map(|at| above(&format!("dead/{at}")))), 13);
-        assert!(places.take(&above("css/site.css")), "another directory goes on");
-        assert!(places.take(&above("index.html")), "so does the root");
+        assert!(places.take(&above("css/site.css")).is_ok(), "another directory goes on");
+        assert!(places.take(&above("index.html")).is_ok(), "so does the root");
         places.give_back(&above("dead/0"));
-        assert!(places.take(&above("dead/100")), "there is a place again");
+        assert!(places.take(&above("dead/100")).is_ok(), "there is a place again");
     }
 
     #[test]
@@ -141,7 +156,7 @@ mod tests {
         let places = Places::new(64);
         let deep = (0..1000).map(|at| above(&format!("dead/{}/{}", at / 30, at % 30)));
         assert!(take_all(&places, deep) < 50);
-        assert!(places.take(&above("css/site.css")));
+        assert!(places.take(&above("css/site.css")).is_ok());
     }
 
     #[test]
@@ -150,8 +165,8 @@ mod tests {
         for mount in ["a/dead", "a/gone", "a/lost"] {
             assert!(take_all(&places, (0..100).map(|at| above(&format!("{mount}/{at}")))) > 4);
         }
-        assert!(places.take(&above("a/b/site.css")));
-        assert!(places.take(&above("a/site.css")));
+        assert!(places.take(&above("a/b/site.css")).is_ok());
+        assert!(places.take(&above("a/site.css")).is_ok());
     }
 
     #[test]
@@ -159,6 +174,6 @@ mod tests {
         let places = Places::new(64);
         assert_eq!(take_all(&places, (0..100).map(|_| Area::Device(1))), 13);
         assert_eq!(take_all(&places, (0..100).map(|_| Area::Device(2))), 11);
-        assert!(places.take(&above("index.html")));
+        assert!(places.take(&above("index.html")).is_ok());
     }
 }

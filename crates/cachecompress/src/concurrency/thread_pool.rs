@@ -1,7 +1,7 @@
 //! A pool of the library's own threads, which start with the first job and end with the last
 //! handle.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -75,8 +75,9 @@ struct Lanes {
 struct Lane {
     /// The waiting jobs, the first due first.
     queue: VecDeque<Job>,
-    /// Jobs whose condition did not let them begin. One of them tries again whenever a job ends.
-    parked: VecDeque<Job>,
+    /// Jobs whose condition did not let them begin, by what stood in their way. One of each kind tries
+    /// again whenever a job ends, and so whenever the way may be free.
+    parked: BTreeMap<Obstacle, VecDeque<Job>>,
     running: usize,
     threads: usize,
     /// The number of threads that wait for work, but for the one that takes only small jobs.
@@ -90,7 +91,7 @@ struct Lane {
 
 impl Lane {
     fn waiting(&self) -> usize {
-        self.queue.len() + self.parked.len()
+        self.queue.len() + self.parked.values().map(VecDeque::len).sum::<usize>()
     }
 
     /// Inserts `job` after those that are due as early. Returns its place.
@@ -102,18 +103,41 @@ impl Lane {
 
     fn take_unwanted(&mut self) -> Vec<Job> {
         let mut unwanted = Vec::new();
-        for queue in [&mut self.queue, &mut self.parked] {
+        for queue in std::iter::once(&mut self.queue).chain(self.parked.values_mut()) {
             for job in std::mem::take(queue) {
                 if job.is_wanted() { queue.push_back(job) } else { unwanted.push(job) }
             }
         }
+        self.parked.retain(|_, jobs| !jobs.is_empty());
         unwanted
     }
 
-    /// Lets a parked job try again. Returns `false` if there is none.
+    fn park(&mut self, obstacle: Obstacle, job: Job) {
+        self.parked.entry(obstacle).or_default().push_back(job);
+    }
+
+    /// Lets a parked job of each kind try again. Returns `false` if none may begin.
     fn unpark(&mut self) -> bool {
-        let parked = self.parked.pop_front();
-        parked.map(|job| self.insert(job)).is_some()
+        let mut any = false;
+        for obstacle in self.parked.keys().cloned().collect::<Vec<_>>() {
+            while let Some(job) = self.parked.get_mut(&obstacle).and_then(VecDeque::pop_front) {
+                match job.obstacle() {
+                    None => {
+                        self.insert(job);
+                        any = true;
+                        break;
+                    }
+                    Some(same) if same == obstacle => {
+                        self.parked.entry(same).or_default().push_front(job);
+                        break;
+                    }
+                    // The next one may begin.
+                    Some(other) => self.park(other, job),
+                }
+            }
+        }
+        self.parked.retain(|_, jobs| !jobs.is_empty());
+        any
     }
 
     /// Returns the time until a spare thread may take waiting jobs; `None` if none wait.
@@ -143,12 +167,22 @@ pub(crate) enum Priority {
     Background,
 }
 
+/// The name of what keeps jobs from their beginning.
+pub(crate) type Obstacle = Box<[u8]>;
+
 /// A condition under which a job begins. The pool asks it under its lock.
 pub(crate) trait Condition: Send + Sync {
     /// Whether anybody wants the job. A full queue drops jobs that nobody wants.
     fn is_wanted(&self) -> bool;
+    /// Returns what keeps the job from its beginning. All jobs with this obstacle may begin once it is
+    /// out of the way, unless they have another one.
+    fn obstacle(&self) -> Option<Obstacle>;
     /// Takes the job's place among those that run. Without one, the job waits until another ends.
-    fn try_begin(&self) -> bool;
+    ///
+    /// # Errors
+    ///
+    /// The job's [`obstacle`](Self::obstacle).
+    fn try_begin(&self) -> Result<(), Obstacle>;
     /// Gives the place back.
     fn end(&self);
 }
@@ -186,8 +220,12 @@ impl Job {
         self.condition.as_ref().is_none_or(|condition| condition.is_wanted())
     }
 
-    fn try_begin(&self) -> bool {
-        self.condition.as_ref().is_none_or(|condition| condition.try_begin())
+    fn obstacle(&self) -> Option<Obstacle> {
+        self.condition.as_ref().and_then(|condition| condition.obstacle())
+    }
+
+    fn try_begin(&self) -> Result<(), Obstacle> {
+        self.condition.as_ref().map_or(Ok(()), |condition| condition.try_begin())
     }
 }
 
@@ -331,13 +369,15 @@ impl Role {
         while let Some(job) =
             lane.queue.iter().position(takes).and_then(|index| lane.queue.remove(index))
         {
-            if job.try_begin() {
-                if self != Self::Spare {
-                    lane.taken = clock();
+            match job.try_begin() {
+                Ok(()) => {
+                    if self != Self::Spare {
+                        lane.taken = clock();
+                    }
+                    return Some(job);
                 }
-                return Some(job);
+                Err(obstacle) => lane.park(obstacle, job),
             }
-            lane.parked.push_back(job);
         }
         None
     }
@@ -351,7 +391,8 @@ impl Shared {
     fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let clear = |lane: &mut Lane| [&mut lane.queue, &mut lane.parked].map(std::mem::take);
+        let clear =
+            |lane: &mut Lane| (std::mem::take(&mut lane.queue), std::mem::take(&mut lane.parked));
         let waited = (clear(&mut state.foreground), clear(&mut state.background));
         drop(state);
         self.work.notify_all();
@@ -463,9 +504,9 @@ impl Shared {
                 }
                 drop(condition);
                 state = self.lock();
-                let lane = state.lane(role.priority());
-                lane.running -= 1;
-                if lane.unpark() {
+                state.lane(role.priority()).running -= 1;
+                // Jobs of both priorities take the same places.
+                if state.foreground.unpark() | state.background.unpark() {
                     self.work.notify_all();
                 }
                 state.foreground.spare_idle += usize::from(role == Role::Spare);
@@ -649,6 +690,7 @@ mod tests {
     /// A condition that lets one job run at a time.
     #[derive(Clone, Default)]
     struct OneAtATime {
+        name: &'static [u8],
         runs: Arc<AtomicBool>,
         is_unwanted: bool,
     }
@@ -658,8 +700,15 @@ mod tests {
             !self.is_unwanted
         }
 
-        fn try_begin(&self) -> bool {
-            !self.runs.swap(true, Ordering::SeqCst)
+        fn obstacle(&self) -> Option<Obstacle> {
+            self.runs.load(Ordering::SeqCst).then(|| self.name.into())
+        }
+
+        fn try_begin(&self) -> Result<(), Obstacle> {
+            match self.runs.swap(true, Ordering::SeqCst) {
+                true => Err(self.name.into()),
+                false => Ok(()),
+            }
         }
 
         fn end(&self) {
@@ -693,6 +742,36 @@ mod tests {
         let mut next = [receiver.recv_timeout(SOON), receiver.recv_timeout(SOON)];
         next.sort_unstable_by_key(|next| next.ok());
         assert_eq!(next, [Ok("second"), Ok("third")]);
+    }
+
+    /// A hung mount's reads waited in front of those of a directory beside it, which never began once
+    /// the last of them had ended.
+    #[test]
+    fn job_begins_when_its_condition_allows_it_although_others_wait_in_front() {
+        let pool = pool(2, 64);
+        let hung = OneAtATime { name: b"hung", ..OneAtATime::default() };
+        hung.runs.store(true, Ordering::SeqCst);
+        for _ in 0..5 {
+            let job = Job::new(true, || panic!("its condition does not allow it"));
+            assert!(pool.submit_job(Priority::Foreground, job.on(hung.clone())).is_ok());
+        }
+        for priority in [Priority::Foreground, Priority::Background] {
+            let one = OneAtATime { name: b"one", ..OneAtATime::default() };
+            let (hold, held) = mpsc::channel::<()>();
+            let first = Job::new(true, move || _ = held.recv()).on(one.clone());
+            assert!(pool.submit_job(Priority::Foreground, first).is_ok());
+            while !one.runs.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            let (sender, receiver) = mpsc::channel();
+            let second = Job::new(true, move || sender.send(()).unwrap()).on(one);
+            assert!(pool.submit_job(priority, second).is_ok());
+            while pool.0.0.lock().lane(priority).queue.iter().next().is_some() {
+                thread::yield_now();
+            }
+            drop(hold);
+            receiver.recv_timeout(SOON).expect("the first one has ended");
+        }
     }
 
     #[test]
