@@ -295,8 +295,13 @@ pub(crate) const TAG_START: usize = 512;
 
 /// The age of a call to a cache's disk from which on the disk counts as hanging. Requests go on to
 /// wait for no longer than their patience. A healthy disk needs 10 ms, and one under a burst of
-/// writes may need a second.
+/// writes may need a second for a read.
 pub(crate) const CALL_HANGS: Duration = Duration::from_secs(2);
+
+/// The same age for a call that changes something. No stored entry waits for it, and a healthy disk may
+/// hold it up for seconds: a journal's commit, pages that are written faster than the disk takes them,
+/// the removal of a long file.
+pub(crate) const WRITE_HANGS: Duration = Duration::from_secs(10);
 
 /// The age of a call from which on the end of a service tells of it.
 pub(crate) const CALL_LASTS: Duration = Duration::from_millis(250);

@@ -13,6 +13,7 @@ use crate::concurrency::may_wait;
 use crate::concurrency::sync::{Mutex, MutexGuard, clock, lock};
 use crate::limits::{
     CALL_HANGS, CALL_LASTS, CALMS_AFTER, HANGING_CALLS, LONGEST_TRIAL_PAUSE, TRIAL_PAUSE,
+    WRITE_HANGS,
 };
 use crate::log::{self, EscapedPath};
 
@@ -38,6 +39,8 @@ struct Calls {
     counts_from: u64,
     /// Whether the watching thread waits for a call.
     is_idle: bool,
+    /// Whether a write may take no longer than a read.
+    is_hurried: bool,
     /// Whether the cache is closed, so that nobody watches any more.
     is_closed: bool,
     /// The trials in a row after which the disk soon hung again.
@@ -77,13 +80,23 @@ impl Call {
     fn age(&self) -> Duration {
         Duration::from_millis(clock().saturating_sub(self.since))
     }
+
+    /// The age from which on the call hangs.
+    fn most(&self, is_hurried: bool) -> Duration {
+        match self.name {
+            "open" | "stat" | "fstat" | "statfs" | "read" | "readdir" => CALL_HANGS,
+            _ if is_hurried => CALL_HANGS,
+            _ => WRITE_HANGS,
+        }
+    }
 }
 
 impl Calls {
-    /// The oldest call that counts.
-    fn oldest(&self) -> Option<&Call> {
-        let counted = |(number, call): &(&u64, &Call)| **number >= self.counts_from && call.counts;
-        self.running.iter().find(counted).map(|(_, call)| call)
+    /// The call that hangs first of those that count, and the time until it does.
+    fn first_to_hang(&self) -> Option<(Duration, &Call)> {
+        let counted = self.running.range(self.counts_from..).filter(|(_, call)| call.counts);
+        let left = |call: &Call| call.most(self.is_hurried).saturating_sub(call.age());
+        counted.map(|(_, call)| (left(call), call)).min_by_key(|(left, _)| *left)
     }
 
     fn hanging(&self) -> usize {
@@ -197,13 +210,14 @@ impl Breaker {
     pub(super) fn watch(self: &Arc<Self>, trial: &Arc<impl Fn() + Send + Sync + 'static>) {
         let mut calls = lock(&self.calls);
         while !calls.is_closed {
-            let age = calls.oldest().filter(|_| !self.is_out()).map(Call::age);
-            match age {
-                Some(age) if age >= CALL_HANGS => {
+            let left = calls.first_to_hang().filter(|_| !self.is_out()).map(|(left, _)| left);
+            match left {
+                Some(Duration::ZERO) => {
                     self.trip(calls, trial);
                     calls = lock(&self.calls);
                 }
-                Some(age) => calls = self.wait(calls, CALL_HANGS - age),
+                // A call that begins meanwhile may hang sooner.
+                Some(left) => calls = self.wait(calls, left.min(CALL_HANGS)),
                 None => {
                     calls.is_idle = true;
                     calls = self.changed.wait(calls).unwrap_or_else(PoisonError::into_inner);
@@ -221,7 +235,7 @@ impl Breaker {
         mut calls: MutexGuard<'_, Calls>,
         trial: &Arc<impl Fn() + Send + Sync + 'static>,
     ) {
-        let hung = calls.oldest().cloned();
+        let hung = calls.first_to_hang().map(|(_, call)| call.clone());
         let pause = calls.pause();
         self.is_out.store(true, Ordering::Relaxed);
         drop(calls);
@@ -320,6 +334,12 @@ impl Breaker {
                 hung.age().as_secs()
             );
         }
+    }
+
+    /// Lets a write take no longer than a read from now on, because somebody waits for the end.
+    pub(super) fn hurry(&self) {
+        lock(&self.calls).is_hurried = true;
+        self.changed.notify_all();
     }
 
     /// Ends the watch.

@@ -103,7 +103,8 @@ impl Layout {
 }
 
 impl Layout {
-    /// Makes calls of all kinds, to see whether they return. An error is an answer, too.
+    /// Makes calls of all kinds that requests wait for, to see whether they return. An error is an
+    /// answer, too.
     pub(super) fn try_out(&self, disk: &dyn Disk) {
         let _ = self.create(disk);
         disk.is_local(&self.root);
@@ -119,7 +120,6 @@ impl Layout {
             let _ = file.reserve(TAG.len() as u64).and_then(|()| file.write_all_at(TAG, 0));
             let _ = file.set_len(1);
             let _ = file.touch();
-            let _ = file.sync();
         }
         let tag = self.root.join(TAG_NAME);
         let _ = disk.stat_link(&tag);

@@ -79,6 +79,11 @@ impl Cache {
         self.state.breaker.outage()
     }
 
+    /// Takes the cache out of use when a write takes as long as a read may, from now on.
+    pub(crate) fn hurry(&self) {
+        self.state.breaker.hurry();
+    }
+
     /// Logs the oldest call to the disk that does not return, if there is one.
     pub(crate) fn tell_hanging(&self) {
         self.state.breaker.tell_hanging();

@@ -228,6 +228,7 @@ impl Representations {
     /// for a disk that hangs, but tells of the call.
     pub(crate) async fn shutdown(&self, finish: bool) {
         let cache = &self.0.cache;
+        cache.hurry();
         unless(cache.outage(), self.0.scheduler.shutdown(finish)).await;
         cache.tell_hanging();
     }

@@ -222,6 +222,62 @@ fn cache_that_hangs_in_any_call_costs_the_coding_only() {
     }
 }
 
+/// A write that a busy disk held up for two seconds had everything go out uncompressed.
+#[test]
+fn slow_write_costs_no_stored_entry() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let mut writing = Hanging::new(Op::FileWrite, directory.path()).await;
+        writing.hangs.store(true, Ordering::SeqCst);
+        let cold = "cold0-short.txt";
+        assert_eq!(writing.ask(cold, &[("accept-encoding", "gzip")]).await, "patience");
+        until(|| writing.gate.arrived() > 0).await;
+        // Longer than a read may take.
+        tokio::time::sleep(Duration::from_millis(3000)).await;
+        assert!(writing.service.metrics().cache_available);
+        hits(&writing.service, "0.txt").await;
+        writing.gate.open_wide();
+        hits(&writing.service, cold).await;
+    });
+}
+
+/// The trial of a disk ended with an `fdatasync`, which waits for all that others have written.
+#[test]
+fn slow_sync_prolongs_no_outage() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let [reads, touches, syncs] = [Gate::new(), Gate::new(), Gate::new()];
+        let hangs = Arc::new(AtomicBool::new(false));
+        let gates = [&reads, &touches, &syncs].map(Arc::clone);
+        let is_held = Arc::clone(&hangs);
+        let disk = FaultDisk::watched(RealDisk, move |op| match op {
+            Op::Open if is_held.swap(false, Ordering::SeqCst) => gates[0].pass(),
+            // Only a trial touches a file here.
+            Op::FileTouch => gates[1].pass(),
+            Op::FileSync => gates[2].pass(),
+            _ => {}
+        });
+        let cache = Cache::builder(directory.path()).disk(Arc::new(disk)).open_entries(2);
+        let service = ServeCompressed::builder(site()).cache(cache.build().unwrap());
+        let service = service.memory_cache(0).build().unwrap();
+        for at in 0..STORED {
+            hits(&service, &format!("{at}.txt")).await;
+        }
+        hangs.store(true, Ordering::SeqCst);
+        while hangs.load(Ordering::SeqCst) {
+            for at in 0..STORED {
+                get_as(&service, &format!("/{at}.txt"), "gzip").await;
+            }
+        }
+        until(|| touches.arrived() > 0).await;
+        assert!(!service.metrics().cache_available);
+        touches.open_wide();
+        until(|| service.metrics().cache_available).await;
+        reads.open_wide();
+        syncs.open_wide();
+    });
+}
+
 /// A service whose cache hung at the start accepted nothing, for as long as it hung.
 #[test]
 fn cache_that_hangs_at_its_opening_is_in_use_once_it_is_there() {
