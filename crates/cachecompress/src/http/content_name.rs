@@ -23,9 +23,13 @@ pub(crate) enum ContentName {
 /// The evidence of the names in one directory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Siblings {
-    /// The shapes of hashes that files here have.
-    shapes: HashSet<Shape>,
+    /// The shapes of hashes that files here have, and the traits of those.
+    shapes: HashMap<Shape, Traits>,
 }
+
+/// Whether a hash has small letters, has capitals, and stands behind `.` or `-`: esbuild's have no small
+/// letters, and webpack's are behind a dot.
+type Traits = [bool; 4];
 
 /// The place and the alphabet of a hash in a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +63,8 @@ impl ContentName {
         let Some((stem, kind)) = asset(name) else { return Self::No };
         let candidates = candidates(stem);
         let is_certain = kind == Kind::Code && candidates.iter().any(Candidate::suffices);
-        if is_certain || is_half_owned(directories) && candidates.iter().any(Candidate::is_likely) {
+        let is_half_owned = is_half_owned(directories, kind);
+        if is_certain || is_half_owned && candidates.iter().any(Candidate::is_likely) {
             return Self::Yes;
         }
         match candidates.iter().any(Candidate::may_be_hash) {
@@ -87,6 +92,9 @@ impl Siblings {
                 let count = counts.entry(one.shape).or_default();
                 if is_code && one.may_be_hash() {
                     count.matching += 1;
+                    for (count, has) in count.traits.iter_mut().zip(one.traits()) {
+                        *count += usize::from(has);
+                    }
                     count.random += usize::from(one.is_random());
                     let end = &name[stem.len()..];
                     let (hash, first) = *count.stems.entry(one.before).or_insert((one.hash, end));
@@ -99,21 +107,32 @@ impl Siblings {
                 }
             }
         }
-        let mut shapes: HashSet<Shape> = counts
+        let mut shapes: HashMap<Shape, Traits> = counts
             .into_iter()
-            .filter_map(|(shape, count)| count.shows(shape, all).then_some(shape))
+            .filter(|(shape, count)| count.shows(*shape, all))
+            .map(|(shape, count)| (shape, count.usual_traits()))
             .collect();
-        if shapes.iter().any(|shape| matches!(shape, Shape::Eight(_))) {
-            shapes.insert(Shape::WholeEight);
+        let eights = shapes.iter().filter(|(shape, _)| matches!(shape, Shape::Eight(_)));
+        let all_traits = eights
+            .map(|(_, traits)| *traits)
+            .reduce(|one, other| std::array::from_fn(|at| one[at] || other[at]));
+        if let Some(traits) = all_traits {
+            shapes.insert(Shape::WholeEight, traits);
         }
         Self { shapes }
     }
 
-    /// Whether the file `name`, which stands among them, has a hash in its name.
+    /// Whether the file `name`, which stands among them, has a hash in its name, with no trait that
+    /// theirs seldom have.
     pub(crate) fn vouch_for(&self, name: &[u8]) -> bool {
         let asset = std::str::from_utf8(name).ok().and_then(asset);
         asset.is_some_and(|(stem, _)| {
-            let known = |one: &Candidate<'_>| self.shapes.contains(&one.shape);
+            let known = |one: &Candidate<'_>| {
+                let usual = self.shapes.get(&one.shape);
+                usual.is_some_and(|usual| {
+                    one.traits().iter().zip(usual).all(|(has, may)| *may || !has)
+                })
+            };
             candidates(stem).iter().any(|one| known(one) && one.may_be_hash())
         })
     }
@@ -126,6 +145,8 @@ struct Count<'a> {
     matching: usize,
     /// Those of them whose hash is hardly words.
     random: usize,
+    /// Those that have each trait.
+    traits: [usize; 4],
     /// The hash and the extension of one script or style for each name before it.
     stems: HashMap<&'a str, (&'a str, &'a str)>,
     /// Whether a script and a style differ in hash and extension, and in nothing else. People who
@@ -138,6 +159,11 @@ struct Count<'a> {
 }
 
 impl Count<'_> {
+    /// The traits that more than a quarter of the files have: a name does not vouch for its own.
+    fn usual_traits(&self) -> Traits {
+        self.traits.map(|having| self.matching == 0 || 4 * having > self.matching)
+    }
+
     /// Whether the files show that names of `shape` have a hash, among `all` scripts and styles.
     ///
     /// In the builds of the corpus, 84 to 96 % of all scripts and styles may have a hash of eight
@@ -212,12 +238,13 @@ fn is_owned(directories: &[&[u8]], name: &str) -> bool {
         })
 }
 
-/// Whether a framework puts hashed files in the last of the `directories`, though others may do so
-/// without a hash.
-fn is_half_owned(directories: &[&[u8]]) -> bool {
-    // Create React App; SolidStart; Expo.
-    matches!(directories, [.., b"static", b"js" | b"css" | b"media"] | [.., b"_build", b"assets"])
-        || directories.windows(2).any(|pair| pair == [&b"_expo"[..], b"static"])
+/// Whether Create React App, and builds that look like its own, put hashed files of `kind` in the last
+/// of the `directories`, though others may do so without a hash.
+fn is_half_owned(directories: &[&[u8]], kind: Kind) -> bool {
+    match kind {
+        Kind::Code => matches!(directories, [.., b"static", b"js" | b"css"]),
+        Kind::Media => matches!(directories, [.., b"static", b"media"]),
+    }
 }
 
 /// Reads the end of `stem` as a hash in each way that is possible.
@@ -275,13 +302,21 @@ impl Candidate<'_> {
         }
     }
 
-    /// Whether it counts in a directory that tools use.
+    /// Whether it counts in a directory that tools use, which put it behind a dot. People write `-`.
     fn is_likely(&self) -> bool {
-        match self.shape {
-            Shape::Hex(_) => self.may_be_hash() && self.is_random(),
-            Shape::Eight(_) => self.may_be_hash(),
-            Shape::WholeEight => false,
-        }
+        let is_hex = matches!(self.shape, Shape::Hex(_));
+        self.before.ends_with('.') && self.may_be_hash() && (!is_hex || self.is_random())
+    }
+
+    fn traits(&self) -> Traits {
+        let has = |of: fn(&u8) -> bool| self.hash.as_bytes().iter().any(of);
+        let behind = self.before.bytes().last();
+        [
+            has(u8::is_ascii_lowercase),
+            has(u8::is_ascii_uppercase),
+            behind == Some(b'.'),
+            behind == Some(b'-'),
+        ]
     }
 
     /// Whether it counts among files that have hashes of its shape.

@@ -442,7 +442,7 @@ impl<F> Builder<F> {
     /// - scripts and styles with 16 or more hexadecimal digits, or 8 behind a dot, before the extension,
     ///   and esbuild's chunks. `.chunk`, `.bundle`, `.entry`, `.lean`, `.min` and `.map` may follow;
     /// - all files in `_next/static/`, `_astro/`, `_app/immutable/` and `_nuxt/`, and those with a likely
-    ///   hash in `static/js/`, `static/css/`, `static/media/`, `_expo/static/` and `_build/assets/`;
+    ///   hash behind a dot in `static/js/`, `static/css/` and `static/media/`;
     /// - files with 8 characters of base64url, base36 or base32, or 8 and more hexadecimal digits, if
     ///   their directory shows it (Vite, Rollup, Angular, webpack). Most scripts and styles in it have
     ///   the same, and three and more of those are no words. Or a script and a style have one name and
@@ -450,7 +450,9 @@ impl<F> Builder<F> {
     /// - files with 12 and more hexadecimal digits, if the directory has each of them without those, too
     ///   (Django, Phoenix).
     ///
-    /// Of 2,966 hashed names of 27 packages 95 % are recognised, and none of 800 names that look alike.
+    /// Of 2,599 hashed names of builds that no rule was tuned on, 82 % are recognised: in most builds nine
+    /// of ten, and few where a hash is the whole name. Of 1,766 other names there none counts. A name such
+    /// as `camera-EOS5DMk4.js` does, if it stands singly among hashed ones.
     /// A word and a number (`Winter24`) and names of pages (`.html`) never count. The directory is read on
     /// a thread of the library, at most once a minute, by [`Source::names`].
     /// [`immutable_paths("assets/**")`](Self::immutable_paths) has all files of a directory.
