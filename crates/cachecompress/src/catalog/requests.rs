@@ -89,6 +89,11 @@ impl Catalog {
         &self.0.source
     }
 
+    /// Whether the site itself names the media type of `path`.
+    pub(crate) fn names_type(&self, path: &SourcePath) -> bool {
+        self.0.types.own(path).is_some()
+    }
+
     /// Whether a thread could begin a hash at once.
     pub(crate) fn has_idle_hasher(&self) -> bool {
         self.0.hashes.has_idle_worker()

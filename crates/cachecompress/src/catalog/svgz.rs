@@ -21,7 +21,7 @@ use crate::source::{Content, Found, Source, SourceFile};
 /// those of any file.
 ///
 /// - A file that is longer than [`SVGZ_FILE`], decodes to more than [`SVGZ_DECODED`] or is damaged
-///   stays what it is. So does one whose media type the source or the site names itself.
+///   stays what it is. So does one to which the source or the site gives another media type than SVG's.
 /// - One file of a device is decoded at a time, and [`SVGZ_AT_ONCE`] in all, which bounds the memory.
 pub(super) struct SvgzSource {
     source: Arc<dyn Source>,
@@ -66,7 +66,8 @@ impl SvgzSource {
     pub(super) fn is_svgz(&self, path: &SourcePath, file: &SourceFile) -> bool {
         let has_end = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("svgz"));
         let is_short = file.content.len() <= SVGZ_FILE;
-        has_end && is_short && file.media_type.is_none() && !self.types.names(path)
+        let is_svg = self.types.own(path).is_none_or(|own| own == "image/svg+xml");
+        has_end && is_short && file.media_type.is_none() && is_svg
     }
 
     /// Returns the SVG that `file` holds, or `file` itself. Blocks on the disk.

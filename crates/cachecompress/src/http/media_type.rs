@@ -81,9 +81,9 @@ impl MediaTypes {
         }
     }
 
-    /// Whether the site names the type of `path` itself.
-    pub(crate) fn names(&self, path: &SourcePath) -> bool {
-        self.own_type(path.file_name()).is_some()
+    /// Returns the type that the site itself names for `path`.
+    pub(crate) fn own(&self, path: &SourcePath) -> Option<&HeaderValue> {
+        self.own_type(path.file_name())
     }
 
     fn own_type(&self, name: &[u8]) -> Option<&HeaderValue> {

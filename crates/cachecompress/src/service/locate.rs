@@ -69,8 +69,11 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
 
 /// Finds the index for a page that the source lacks, if the site is an application of a single page.
 async fn spa_index(site: &Site, parts: &Parts) -> Result<Located, Error> {
+    let catalog = site.representations.catalog();
+    let is_typed = |path| RequestPath::parse(path).is_ok_and(|path| catalog.names_type(&path.path));
     if site.rules.spa
         && is_navigation(parts.uri.path(), &parts.headers)
+        && !is_typed(parts.uri.path())
         && let Some(target) = index_of(site, &SourcePath::root(), parts, true).await?
     {
         return Ok(Located::File(target));

@@ -447,6 +447,11 @@ fn navigation_to_a_path_of_no_file_gets_the_index() {
             );
         }
         assert_eq!(get(&service, "/%zz", &[("accept", "text/html")]).await.status, 400);
+        let files = Memory::new().file("index.html", "app");
+        let typed = ServeCompressed::builder(files).spa(true).media_type("v9", "text/x-own");
+        let typed = typed.build().unwrap();
+        assert_eq!(get(&typed, "/v1.2", &html).await.bytes(), b"app");
+        assert_eq!(get(&typed, "/gone.v9", &html).await.status, 404, "the site knows its type");
     });
 }
 

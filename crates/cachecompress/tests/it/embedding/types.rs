@@ -195,6 +195,12 @@ fn svgz_is_the_svg_that_it_holds() {
         let named = builder(Directory::new(site.path()).unwrap()).media_type("svgz", "image/x");
         let answer = get(&named.build().unwrap(), "/a.svgz", &[]).await;
         assert_eq!((answer.field("content-type"), answer.bytes()), ("image/x", &*file));
+        // Operators of Apache and nginx name this type, and mean the decoded file.
+        let named = builder(Directory::new(site.path()).unwrap());
+        let named = named.media_type("svgz", "image/svg+xml").build().unwrap();
+        let answer = get_as(&named, "/a.svgz", "gzip").await;
+        assert_eq!((answer.field("content-type"), answer.coding()), ("image/svg+xml", "gzip"));
+        assert!(answer.decoded() == svg.as_bytes());
     });
 }
 
