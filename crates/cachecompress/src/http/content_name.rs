@@ -40,6 +40,8 @@ enum Shape {
     WholeEight,
     /// So many hexadecimal digits.
     Hex(usize),
+    /// The same as the whole name.
+    WholeHex(usize),
 }
 
 /// One way to read the end of a name as a hash.
@@ -79,10 +81,12 @@ impl Siblings {
     ///
     /// A shape counts if most scripts and styles have it and enough of them are hardly words. A long
     /// hexadecimal hash also counts if every file with one stands beside one without it, as Django and
-    /// Phoenix leave them.
+    /// Phoenix leave them. Names that are nothing but one need signs of a build.
     pub(crate) fn of<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let names: HashSet<&str> =
             names.into_iter().filter_map(|name| std::str::from_utf8(name).ok()).collect();
+        let has_manifest =
+            ["asset-manifest.json", "manifest.json"].iter().any(|m| names.contains(m));
         let (mut all, mut counts) = (0, HashMap::<Shape, Count<'_>>::new());
         for name in &names {
             let Some((stem, kind)) = asset(name) else { continue };
@@ -90,15 +94,14 @@ impl Siblings {
             all += usize::from(is_code);
             for one in candidates(stem) {
                 let count = counts.entry(one.shape).or_default();
-                if is_code && one.may_be_hash() {
-                    count.matching += 1;
-                    for (count, has) in count.traits.iter_mut().zip(one.traits()) {
-                        *count += usize::from(has);
-                    }
-                    count.random += usize::from(one.is_random());
+                let is_whole = matches!(one.shape, Shape::WholeHex(_));
+                if is_whole && !is_beside_code(name) {
                     let end = &name[stem.len()..];
-                    let (hash, first) = *count.stems.entry(one.before).or_insert((one.hash, end));
-                    count.paired |= hash != one.hash && first != end;
+                    count.shared |= *count.ends.entry(one.hash).or_insert(end) != end;
+                }
+                count.built |= has_manifest || is_beside_code(name);
+                if (is_code || is_whole && kind == Kind::Font) && one.may_be_hash() {
+                    count.add(&one, &name[stem.len()..]);
                 }
                 if matches!(one.shape, Shape::Hex(12..)) && one.is_random() {
                     let twin = twin(name, stem, one.hash);
@@ -152,13 +155,31 @@ struct Count<'a> {
     /// Whether a script and a style differ in hash and extension, and in nothing else. People who
     /// write names give both the same.
     paired: bool,
+    /// The first extension for each name that is nothing but a hash.
+    ends: HashMap<&'a str, &'a str>,
+    /// Whether two files have one such name, and only their extensions differ. An id gives both its
+    /// name, and a hash of content does not.
+    shared: bool,
+    /// Whether a build has left a manifest, a map or a licence text.
+    built: bool,
     /// All files with a long one.
     long: usize,
     /// Those of them that stand beside a file without it.
     twins: usize,
 }
 
-impl Count<'_> {
+impl<'a> Count<'a> {
+    /// Counts a file that is evidence, with the `end` of its name.
+    fn add(&mut self, one: &Candidate<'a>, end: &'a str) {
+        self.matching += 1;
+        for (count, has) in self.traits.iter_mut().zip(one.traits()) {
+            *count += usize::from(has);
+        }
+        self.random += usize::from(one.is_random());
+        let (hash, first) = *self.stems.entry(one.before).or_insert((one.hash, end));
+        self.paired |= hash != one.hash && first != end;
+    }
+
     /// The traits that more than a quarter of the files have: a name does not vouch for its own.
     fn usual_traits(&self) -> Traits {
         self.traits.map(|having| self.matching == 0 || 4 * having > self.matching)
@@ -168,10 +189,17 @@ impl Count<'_> {
     ///
     /// In the builds of the corpus, 84 to 96 % of all scripts and styles may have a hash of eight
     /// characters. 46 to 67 % of those hashes are hardly words. The rest has no digit, or few.
+    ///
+    /// A directory of nothing but `<32 digits>.js` may hold a script for each customer, which changes.
+    /// A build has files of other kinds, or leaves a manifest. Images may be most of what users upload.
     fn shows(&self, shape: Shape, all: usize) -> bool {
         let Self { matching, random, paired, long, twins, .. } = *self;
         let is_pair = random >= 1 && matching == all && paired;
         let is_shown = match shape {
+            Shape::WholeHex(_) => {
+                let is_most = 2 * matching >= self.ends.len() && 2 * random >= matching;
+                return random >= 3 && is_most && !self.shared && (paired || self.built);
+            }
             Shape::Hex(_) => random >= 3 && 3 * random >= all || twins >= 2 && twins == long,
             Shape::Eight(_) | Shape::WholeEight => {
                 random >= 3 && 4 * random >= matching && 4 * matching >= 3 * all
@@ -186,7 +214,9 @@ impl Count<'_> {
 enum Kind {
     /// Scripts and styles, which people do not upload under random names.
     Code,
-    /// Images, fonts and data.
+    /// Fonts, which are seldom uploaded either.
+    Font,
+    /// Images and data.
     Media,
 }
 
@@ -197,8 +227,9 @@ fn asset(name: &str) -> Option<(&str, Kind)> {
     let (mut stem, extension) = name.rsplit_once('.')?;
     let kind = match extension {
         "js" | "mjs" | "cjs" | "css" | "wasm" => Kind::Code,
-        "woff" | "woff2" | "ttf" | "otf" | "eot" | "svg" | "png" | "jpg" | "jpeg" | "gif"
-        | "webp" | "avif" | "ico" | "mp3" | "mp4" | "webm" | "ogg" | "json" => Kind::Media,
+        "woff" | "woff2" | "ttf" | "otf" | "eot" => Kind::Font,
+        "svg" | "png" | "jpg" | "jpeg" | "gif" | "webp" | "avif" | "ico" | "mp3" | "mp4"
+        | "webm" | "ogg" | "json" => Kind::Media,
         _ => return None,
     };
     let marks = ["chunk", "bundle", "entry", "min", "lean", "module", "async"];
@@ -243,7 +274,7 @@ fn is_owned(directories: &[&[u8]], name: &str) -> bool {
 fn is_half_owned(directories: &[&[u8]], kind: Kind) -> bool {
     match kind {
         Kind::Code => matches!(directories, [.., b"static", b"js" | b"css"]),
-        Kind::Media => matches!(directories, [.., b"static", b"media"]),
+        Kind::Font | Kind::Media => matches!(directories, [.., b"static", b"media"]),
     }
 }
 
@@ -263,12 +294,23 @@ fn candidates(stem: &str) -> Vec<Candidate<'_>> {
         let shape = Shape::Eight(before.as_bytes()[before.len() - 1]);
         found.push(Candidate { shape, hash, before });
     }
+    // Rolldown puts a digit behind the hash of some chunks. Capitals alone would be esbuild's.
+    if let Some(hash) = stem.strip_prefix("chunk-").and_then(|hash| hash.strip_suffix('2'))
+        && is_eight(hash)
+        && hash.bytes().any(|byte| byte.is_ascii_lowercase())
+    {
+        found.push(Candidate { shape: Shape::Eight(b'-'), hash, before: "chunk-" });
+    }
     let hash = stem.rsplit(['.', '-']).next().unwrap_or(stem);
     let is_hex = hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if (8..=128).contains(&hash.len()) && is_hex && !hash.bytes().all(|byte| byte.is_ascii_digit())
     {
         let before = &stem[..stem.len() - hash.len()];
         found.push(Candidate { shape: Shape::Hex(hash.len()), hash, before });
+        // MongoDB's ids have 24 digits.
+        if before.is_empty() && hash.len() >= 16 && hash.len() != 24 {
+            found.push(Candidate { shape: Shape::WholeHex(hash.len()), hash, before });
+        }
     }
     found
 }
@@ -280,7 +322,7 @@ impl Candidate<'_> {
         match self.shape {
             Shape::Hex(len) => self.is_random() && (len >= 16 || self.before.ends_with('.')),
             Shape::Eight(_) => self.is_esbuild_chunk(),
-            Shape::WholeEight => false,
+            Shape::WholeEight | Shape::WholeHex(_) => false,
         }
     }
 
@@ -294,10 +336,8 @@ impl Candidate<'_> {
     /// Whether it is hardly words and numbers.
     fn is_random(&self) -> bool {
         match self.shape {
-            Shape::Hex(_) => {
-                let digits = self.hash.bytes().filter(u8::is_ascii_digit).count();
-                self.before.len() >= 2 && runs(self.hash) >= 3 && digits >= 2
-            }
+            Shape::Hex(_) => self.before.len() >= 2 && is_random_hex(self.hash),
+            Shape::WholeHex(_) => is_random_hex(self.hash) && !is_uuid(self.hash),
             Shape::Eight(_) | Shape::WholeEight => is_random(self.hash) || self.is_esbuild_chunk(),
         }
     }
@@ -321,7 +361,7 @@ impl Candidate<'_> {
 
     /// Whether it counts among files that have hashes of its shape.
     fn may_be_hash(&self) -> bool {
-        let Shape::Hex(_) = self.shape else {
+        let (Shape::Hex(_) | Shape::WholeHex(_)) = self.shape else {
             return !is_words(self.hash, 1) && !is_pairs(self.hash);
         };
         let letters = self.hash.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -332,6 +372,17 @@ impl Candidate<'_> {
             && digits.bytes().all(|b| b.is_ascii_digit());
         runs(self.hash) >= 2 && !is_word && !is_date
     }
+}
+
+/// Whether hexadecimal digits are hardly a word and a number.
+fn is_random_hex(hash: &str) -> bool {
+    runs(hash) >= 3 && hash.bytes().filter(u8::is_ascii_digit).count() >= 2
+}
+
+/// Whether hexadecimal digits have the version and the variant of a UUID, as one hash in eight has.
+fn is_uuid(hash: &str) -> bool {
+    let at = |at: usize| hash.as_bytes()[at];
+    hash.len() == 32 && matches!(at(12), b'1'..=b'8') && matches!(at(16), b'8' | b'9' | b'a' | b'b')
 }
 
 /// Whether eight characters are hardly words and numbers.

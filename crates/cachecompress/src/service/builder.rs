@@ -447,12 +447,13 @@ impl<F> Builder<F> {
     ///   their directory shows it (Vite, Rollup, Angular, webpack). Most scripts and styles in it have
     ///   the same, and three and more of those are no words. Or a script and a style have one name and
     ///   two hashes;
+    /// - files whose whole name is 16 or more hexadecimal digits, if three scripts, styles or fonts beside
+    ///   them have as many, and these are of several kinds, or a map or `manifest.json` shows a build;
     /// - files with 12 and more hexadecimal digits, if the directory has each of them without those, too
     ///   (Django, Phoenix).
     ///
-    /// Of 2,599 hashed names of builds that no rule was tuned on, 82 % are recognised: in most builds nine
-    /// of ten, and few where a hash is the whole name. Of 1,766 other names there none counts. A name such
-    /// as `camera-EOS5DMk4.js` does, if it stands singly among hashed ones.
+    /// Of 775 hashed names of builds that no rule was tuned on, 93.5 % are recognised. Of 825 other names
+    /// there none counts. A name such as `camera-EOS5DMk4.js` does, if it stands singly among hashed ones.
     /// A word and a number (`Winter24`) and names of pages (`.html`) never count. The directory is read on
     /// a thread of the library, at most once a minute, by [`Source::names`].
     /// [`immutable_paths("assets/**")`](Self::immutable_paths) has all files of a directory.
