@@ -105,6 +105,13 @@ impl HangingMount {
         hang
     }
 
+    /// Ends the daemon of a FUSE file system. Every call then fails with ENOTCONN.
+    pub fn die(&mut self) {
+        let daemon = self.daemon.as_mut().expect("a FUSE file system");
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+    }
+
     fn freeze(&self, how: &str) -> bool {
         succeeds(Command::new(&self.fsfreeze).arg(how).arg(self.path()))
     }

@@ -28,6 +28,7 @@ mod once {
 mod now {
     mod cold;
     mod cold_disk;
+    mod dead_source;
     mod hung_cache;
 }
 
