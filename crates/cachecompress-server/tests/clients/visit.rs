@@ -98,11 +98,18 @@ impl<'a> Visit<'a> {
     /// as otherwise it tried less than its test is about. Nobody else asks for ranges.
     #[track_caller]
     pub(crate) fn assert_asked_for_ranges(&self, name: &str) {
-        eventually(&format!("206 in the log for {name}"), || {
+        let begun = Instant::now();
+        loop {
             let log = fs::read_to_string(self.log).unwrap();
-            let is_part = |line: &str| line.contains(name) && line.contains("\" 206 ");
-            log.lines().any(is_part).then_some(())
-        });
+            let of_name: Vec<&str> = log.lines().filter(|line| line.contains(name)).collect();
+            if of_name.iter().any(|line| line.contains("\" 206 ")) {
+                return;
+            }
+            let by_others = |line: &&&str| !line.contains("\"-\" \"-\"");
+            let asked: Vec<_> = of_name.iter().filter(by_others).collect();
+            assert!(begun.elapsed() < PATIENCE, "{:?}: no 206 of {name}: {asked:#?}", self.state);
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The URL of a path that begins with a slash.
