@@ -48,6 +48,7 @@ fn apt_uses_a_pooled_repository() {
 
 /// Updates twice, downloads a package, and continues a broken download of it.
 fn update_and_download(visit: &Visit<'_>, apt: &Path, version: &str, of: &str) {
+    visit.until_dated(of);
     run(visit, apt, &["update"]);
     let second = text(&run(visit, apt, &["update"]));
     assert!(second.contains("Hit:") && !second.contains("Get:"), "{:?}: {second}", visit.state);

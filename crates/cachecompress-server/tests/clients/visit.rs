@@ -180,6 +180,17 @@ impl<'a> Visit<'a> {
             });
         }
     }
+
+    /// Waits until the server tells the time of a file. A new file with the old bytes is told from the
+    /// old one by nothing else.
+    pub(crate) fn until_dated(&self, name: &str) {
+        let request = Request::get(&target(self.site, &self.site.file(name))).method("HEAD");
+        let date = httpdate::fmt_http_date(self.site.modified(name));
+        eventually(&format!("the date of {name}"), || {
+            let told = self.server.fetch(&request);
+            (told.header("last-modified") == Some(&*date)).then_some(())
+        });
+    }
 }
 
 /// Runs a program that makes a part of a site, in `directory`, and asserts that it succeeds.
