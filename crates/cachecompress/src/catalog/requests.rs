@@ -273,7 +273,7 @@ impl Catalog {
         {
             return Ok(looked);
         }
-        // That lookup began too early. It has ended, so the next one begins late enough.
+        // The lookup began too early. It has ended, so the next one begins late enough.
         ended(self.join_lookup(path, Need::Watched, during_hash)).await.map(|(looked, _)| looked)
     }
 

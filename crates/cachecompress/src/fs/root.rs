@@ -12,7 +12,7 @@ use super::stat::Stat;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Symlinks {
-    /// Those whose target lies in the root, be it written relative or absolute.
+    /// Symlinks whose target lies in the root, be it written relative or absolute.
     #[default]
     Within,
     /// All of them. A lookup may leave the root, for trees of links as Bazel, Nix and package managers

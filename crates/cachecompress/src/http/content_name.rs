@@ -144,11 +144,11 @@ impl Siblings {
 /// The files of one directory that have a hash of one shape.
 #[derive(Debug, Default)]
 struct Count<'a> {
-    /// Scripts and styles that may have one.
+    /// The number of scripts and styles that may have one.
     matching: usize,
-    /// Those of them whose hash is hardly words.
+    /// The number of them whose hash is hardly words.
     random: usize,
-    /// Those that have each trait.
+    /// The number of them with each trait.
     traits: [usize; 4],
     /// The hash and the extension of one script or style for each name before it.
     stems: HashMap<&'a str, (&'a str, &'a str)>,
@@ -162,9 +162,9 @@ struct Count<'a> {
     shared: bool,
     /// Whether a build has left a manifest, a map or a licence text.
     built: bool,
-    /// All files with a long one.
+    /// The number of files with a long one.
     long: usize,
-    /// Those of them that stand beside a file without it.
+    /// The number of them that stand beside a file without it.
     twins: usize,
 }
 
