@@ -9,8 +9,9 @@ use cachecompress::source::Found;
 use cachecompress::{Error, ServeCompressed, Source, SourcePath};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::made::MadeFile;
-use cachecompress_test::service::{LONG, get, get_as, head, read, request, run};
+use cachecompress_test::service::{Answer, LONG, get, get_as, head, read, request, run};
 use cachecompress_test::wait::until;
+use tokio::task::JoinHandle;
 
 const SHORT: Duration = Duration::from_millis(30);
 const LARGE: u64 = 250 << 20;
@@ -57,6 +58,12 @@ fn service(files: &Arc<Files>, patience: Duration) -> ServeCompressed {
     builder.revalidate(Duration::ZERO).build().unwrap()
 }
 
+/// Asks for the hash of a large file, on a task of its own.
+fn ask(service: &ServeCompressed, at: u64) -> JoinHandle<Answer> {
+    let service = service.clone();
+    tokio::spawn(async move { head(&service, &format!("/{at}"), &[]).await })
+}
+
 /// 23 requests of a client that left had 5.7 GB hashed before any other file over 1 MiB.
 #[test]
 fn hashes_that_nobody_waits_for_are_given_up() {
@@ -64,12 +71,7 @@ fn hashes_that_nobody_waits_for_are_given_up() {
         let gate = Gate::new();
         let files = Files::new(23, &gate);
         let service = service(&files, LONG);
-        let leaving: Vec<_> = (0..23)
-            .map(|at| {
-                let service = service.clone();
-                tokio::spawn(async move { head(&service, &format!("/{at}"), &[]).await })
-            })
-            .collect();
+        let leaving: Vec<_> = (0..23).map(|at| ask(&service, at)).collect();
         until(|| gate.arrived() > 0).await;
         tokio::time::sleep(SHORT).await;
         for leaving in leaving {
@@ -92,11 +94,7 @@ fn hash_goes_on_while_one_of_its_clients_stays() {
         let gate = Gate::new();
         let files = Files::new(1, &gate);
         let service = service(&files, LONG);
-        let ask = || {
-            let service = service.clone();
-            tokio::spawn(async move { head(&service, "/0", &[]).await })
-        };
-        let (leaving, staying) = (ask(), ask());
+        let (leaving, staying) = (ask(&service, 0), ask(&service, 0));
         until(|| gate.arrived() > 0).await;
         tokio::time::sleep(SHORT).await;
         leaving.abort();
@@ -115,10 +113,7 @@ fn file_goes_out_without_a_tag_when_its_hash_does_not_begin_within_patience() {
         let gate = Gate::new();
         let files = Files::new(1, &gate);
         let service = service(&files, SHORT);
-        let first = {
-            let service = service.clone();
-            tokio::spawn(async move { head(&service, "/0", &[]).await })
-        };
+        let first = ask(&service, 0);
         until(|| gate.arrived() > 0).await;
         let answer = get_as(&service, "/a.txt", "gzip").await;
         assert_eq!((answer.status.as_u16(), answer.cache()), (200, "unhashed"));
@@ -133,7 +128,7 @@ fn file_goes_out_without_a_tag_when_its_hash_does_not_begin_within_patience() {
             })
             .into();
         tokio::time::sleep(SHORT * 3).await;
-        assert!(!waiting.iter().any(tokio::task::JoinHandle::is_finished));
+        assert!(!waiting.iter().any(JoinHandle::is_finished));
         assert!(!first.is_finished(), "a hash that has begun is waited for");
         gate.open_wide();
         assert_ne!(first.await.unwrap().field("etag"), "");
@@ -152,10 +147,7 @@ fn hash_is_made_in_the_background_when_its_client_did_not_wait() {
         let gate = Gate::new();
         let files = Files::new(1, &gate);
         let service = service(&files, SHORT);
-        let _first = {
-            let service = service.clone();
-            tokio::spawn(async move { head(&service, "/0", &[]).await })
-        };
+        let _first = ask(&service, 0);
         until(|| gate.arrived() > 0).await;
         assert_eq!(
             head(&service, "/a.txt", &[("accept-encoding", "gzip")]).await.cache(),
@@ -173,10 +165,7 @@ fn brought_file_goes_out_without_a_tag_when_its_hash_does_not_begin_within_patie
         let gate = Gate::new();
         let files = Files::new(1, &gate);
         let service = service(&files, SHORT);
-        let _first = {
-            let service = service.clone();
-            tokio::spawn(async move { head(&service, "/0", &[]).await })
-        };
+        let _first = ask(&service, 0);
         until(|| gate.arrived() > 0).await;
         let (parts, ()) = request("GET", "/", &[]).into_parts();
         let answer = read(service.serve_source("b.txt", files.medium.source(), &parts).await).await;
