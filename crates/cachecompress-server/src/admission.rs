@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::mem;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,6 +19,7 @@ use tower_service::Service as _;
 use crate::access_log::AccessLog;
 use crate::deadlines::RunningRequest;
 use crate::limits::PERMIT_TIMEOUT;
+use crate::peer::Peer;
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
 /// A body of the site's or a local reply's, with its request's guards.
@@ -31,8 +32,8 @@ pub(crate) struct Admission {
     pub(crate) site: ServeCompressed,
     /// The log in which every response gets a line.
     pub(crate) log: Option<AccessLog>,
-    /// The client's address.
-    pub(crate) client: IpAddr,
+    /// The client.
+    pub(crate) peer: Peer,
     /// A permit for each request that may run, because each may hold a file open.
     pub(crate) permits: Arc<Semaphore>,
     /// The most header fields of a request. HTTP/1's are counted by hyper as well.
@@ -60,7 +61,7 @@ impl Admission {
         running: RunningRequest,
     ) -> AdmissionFuture {
         let mut guards = RequestGuards::new(running);
-        guards.line = self.log.as_ref().map(|log| Box::new(log.begin(self.client, &request)));
+        guards.line = self.log.as_ref().map(|log| Box::new(log.begin(self.peer.address, &request)));
         guards.permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         match guards.permit {
             Some(_) => self.forward(request, guards),

@@ -10,19 +10,20 @@ use etcetera::BaseStrategy as _;
 use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs};
+use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs, SiteArgs};
 use crate::connection::ConnectionLimits;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
 use crate::flag_values::{CacheControl, Level, ListenAddress, LogTarget, TypeRule};
 use crate::printer::EscapedPath;
+use crate::tables::SiteTables;
 
 const HOMELESS: &str = "there is no home directory to keep a cache in; set --cache-dir";
 
 /// The configuration of `serve`.
 #[derive(Debug)]
 pub(crate) struct ServeConfig {
-    pub(crate) dir: PathBuf,
+    pub(crate) site: SiteConfig,
     pub(crate) listen: Vec<ListenAddress>,
     pub(crate) admin: Option<ListenAddress>,
     pub(crate) cache: CacheChoice,
@@ -35,13 +36,6 @@ pub(crate) struct ServeConfig {
     pub(crate) revalidate: Duration,
     pub(crate) patience: Duration,
     pub(crate) prove: bool,
-    pub(crate) cache_control: Option<HeaderValue>,
-    pub(crate) symlinks: Symlinks,
-    pub(crate) types: Vec<TypeRule>,
-    pub(crate) spa: bool,
-    pub(crate) immutable: bool,
-    pub(crate) immutable_paths: Vec<String>,
-    pub(crate) original_length: bool,
     pub(crate) queue: usize,
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_open_files: Option<usize>,
@@ -49,6 +43,23 @@ pub(crate) struct ServeConfig {
     pub(crate) access_log: Option<LogTarget>,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
+}
+
+/// The configuration of one site.
+#[derive(Debug)]
+pub(crate) struct SiteConfig {
+    /// The directory that is served.
+    pub(crate) root: PathBuf,
+    pub(crate) symlinks: Symlinks,
+    pub(crate) cache_control: Option<HeaderValue>,
+    pub(crate) types: Vec<TypeRule>,
+    pub(crate) spa: bool,
+    pub(crate) immutable: bool,
+    pub(crate) immutable_paths: Vec<String>,
+    pub(crate) original_length: bool,
+    /// The tables of the configuration file.
+    #[allow(dead_code, reason = "each table is read by the commit that brings its rules")]
+    pub(crate) tables: SiteTables,
 }
 
 /// The place where compressed files are kept.
@@ -65,7 +76,7 @@ impl ServeConfig {
     pub(crate) fn resolve(args: ServeArgs) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
-            dir: args.dir,
+            site: SiteConfig::resolve(args.site, SiteTables::default()),
             listen: args.listen,
             admin: args.admin,
             cache: cache_choice(args.cache_size, args.cache.cache_dir, user_cache_dir),
@@ -78,16 +89,6 @@ impl ServeConfig {
             revalidate: args.revalidate,
             patience: args.patience,
             prove: args.prove,
-            cache_control: match args.cache_control {
-                CacheControl::Off => None,
-                CacheControl::Value(value) => Some(value),
-            },
-            symlinks: args.symlinks.into(),
-            types: args.types,
-            spa: args.spa,
-            immutable: args.immutable,
-            immutable_paths: args.immutable_paths.into_iter().flat_map(|globs| globs.0).collect(),
-            original_length: args.original_length,
             queue: count(args.queue),
             max_connections: args.max_connections.map(count),
             max_open_files: args.max_open_files.map(count),
@@ -104,6 +105,25 @@ impl ServeConfig {
             access_log: args.access_log,
             log_level: args.log_level.into(),
             log_format: args.log_format,
+        }
+    }
+}
+
+impl SiteConfig {
+    fn resolve(args: SiteArgs, tables: SiteTables) -> Self {
+        Self {
+            root: args.dir,
+            symlinks: args.symlinks.into(),
+            cache_control: match args.cache_control {
+                CacheControl::Off => None,
+                CacheControl::Value(value) => Some(value),
+            },
+            types: args.types,
+            spa: args.spa,
+            immutable: args.immutable,
+            immutable_paths: args.immutable_paths.into_iter().flat_map(|globs| globs.0).collect(),
+            original_length: args.original_length,
+            tables,
         }
     }
 }

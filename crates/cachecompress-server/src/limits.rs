@@ -1,7 +1,7 @@
 //! Every threshold of the program, once, with its unit and its reason.
 //!
 //! The operator's table of them is in `docs/security.md`. The defaults of flags stand at the flags
-//! in `cli.rs`, where `--help` reads them. Where no measurement is named, none set the number.
+//! in `cli/`, where `--help` reads them. Where no measurement is named, none set the number.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cachecompress::sendfile::Stream;
-use cachecompress::{Cache, Directory, ErrorKind, ServeCompressed, Shutdown};
+use cachecompress::{Cache, Directory, ServeCompressed, Shutdown};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -19,17 +19,18 @@ use crate::config::{CacheChoice, ServeConfig};
 use crate::connection::HttpServer;
 use crate::exit::Failure;
 use crate::fd_budget::FdBudget;
-use crate::flag_values::{Level, TypeRule};
+use crate::flag_values::Level;
 use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT, LOG_CLOSE_TIMEOUT,
     MEMORY_CACHE_BYTES, RUNTIME_TIMEOUT,
 };
 use crate::listener::{Listeners, bind};
 use crate::log_queue::{LogQueue, LogThread};
+use crate::peer::Peer;
 use crate::printer::{EscapedPath, Printer};
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
 use crate::workers::Workers;
-use crate::{listener, logging};
+use crate::{listener, logging, site};
 
 /// The logs of the program, each with the thread that writes it.
 #[derive(Clone)]
@@ -94,7 +95,7 @@ fn run_logged(
     printer: Printer,
 ) -> Result<(), Failure> {
     let budget = FdBudget::new(config.threads, config.max_connections, config.max_open_files);
-    let source = open_directory(config)?;
+    let source = site::open(&config.site)?;
     let workers = Workers::start(config.threads).map_err(few)?;
     let access = config.access_log.clone().map(AccessLog::start).transpose()?;
     logs.access = access.map(|(log, thread)| (log, Arc::new(thread)));
@@ -117,20 +118,6 @@ fn deaf(error: io::Error) -> Failure {
     Failure::Runtime(format!("cannot listen for signals: {error}"))
 }
 
-fn open_directory(config: &ServeConfig) -> Result<Directory, Failure> {
-    let opened = Directory::new(&config.dir);
-    opened.map(|directory| directory.symlinks(config.symlinks)).map_err(|error| {
-        let dir = EscapedPath(&config.dir);
-        let reason = match error.kind() {
-            ErrorKind::NotFound => "there is no such directory".to_owned(),
-            _ => error.to_string(),
-        };
-        Failure::Runtime(format!(
-            "cannot serve {dir}: {reason}; name a directory: `cachecompress serve DIR`"
-        ))
-    })
-}
-
 fn build_site(
     config: &ServeConfig,
     source: Directory,
@@ -150,7 +137,7 @@ fn build_site(
             Cache::in_memory(MEMORY_CACHE_BYTES)
         }
     };
-    let mut builder = ServeCompressed::builder(source)
+    let builder = ServeCompressed::builder(source)
         .cache(cache)
         .memory_cache(config.memory_cache)
         .sendfile_sources(config.sendfile == Sendfile::All)
@@ -159,23 +146,12 @@ fn build_site(
         .queue(config.queue)
         .revalidate(config.revalidate)
         .patience(config.patience)
-        .prove(config.prove)
-        .spa(config.spa)
-        .immutable(config.immutable)
-        .original_length(config.original_length);
-    for Level { coding, level } in &config.levels {
-        builder = builder.level(coding.clone(), *level);
-    }
-    for glob in &config.immutable_paths {
-        builder = builder.immutable_paths(glob.clone());
-    }
-    for TypeRule { name, media_type } in &config.types {
-        builder = builder.media_type(name.clone(), media_type.clone());
-    }
-    if let Some(value) = &config.cache_control {
-        builder = builder.default_cache_control(value.clone());
-    }
-    builder.build().map_err(Failure::from)
+        .prove(config.prove);
+    let builder = config
+        .levels
+        .iter()
+        .fold(builder, |builder, Level { coding, level }| builder.level(coding.clone(), *level));
+    site::apply(builder, &config.site).build().map_err(Failure::from)
 }
 
 /// Binds the site's addresses and the admin listener's.
@@ -213,7 +189,7 @@ async fn serve(
         move |client: SocketAddr, stream: &Stream| Admission {
             site: if sendfile { site.on(stream.connection()) } else { site.clone() },
             log: log.clone(),
-            client: client.ip(),
+            peer: Peer { address: client.ip() },
             permits: Arc::clone(&permits),
             max_headers,
         }
