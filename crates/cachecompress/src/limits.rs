@@ -95,6 +95,9 @@ pub(crate) const SIBLING_DIRECTORIES: usize = 4_096;
 /// The milliseconds for which the evidence of a directory holds. A deployment that has just begun has
 /// few files.
 pub(crate) const SIBLINGS_TRUSTED: u64 = 60_000;
+/// The longest file whose name is compared with its content, in bytes. It is read once more for that, at
+/// 0.4 GB/s.
+pub(crate) const NAME_HASH_MAX: u64 = 16 << 20;
 /// The number of times that a file which changes meanwhile is hashed. Then it is unstable.
 pub(crate) const HASH_TRIES: usize = 3;
 /// The number of times that a small file without a digest is read until two readings agree. Then it

@@ -49,7 +49,7 @@ pub(crate) struct Resource {
     /// The time of the last lookup, in milliseconds of [`clock`].
     checked: AtomicU64,
     content_name: ContentName,
-    /// Whether the files beside it vouch for the hash in its name.
+    /// Whether the files beside it vouch for the hash in its name, or its content does.
     vouched_for: AtomicBool,
     /// The time at which they were asked, in milliseconds of [`clock`]; 0 for never.
     siblings_asked: AtomicU64,
@@ -286,7 +286,7 @@ impl Resource {
         }
     }
 
-    /// Whether the name has a hash of the content, by itself or by the files beside it.
+    /// Whether the name has a hash of the content, by itself, by the files beside it or by the content.
     pub(crate) fn is_named_by_content(&self) -> bool {
         match self.content_name {
             ContentName::Yes => true,
@@ -303,7 +303,12 @@ impl Resource {
             && (asked == 0 || clock().saturating_sub(asked) > SIBLINGS_TRUSTED)
     }
 
-    /// Notes what the files beside it tell.
+    /// Whether nobody was asked yet.
+    pub(super) fn was_never_asked(&self) -> bool {
+        self.siblings_asked.load(Ordering::Relaxed) == 0
+    }
+
+    /// Notes what the files beside it tell, or its content.
     pub(super) fn note_siblings(&self, vouched_for: bool) {
         self.vouched_for.store(vouched_for, Ordering::Relaxed);
         self.siblings_asked.store(clock().max(1), Ordering::Relaxed);

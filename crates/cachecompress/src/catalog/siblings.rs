@@ -1,14 +1,16 @@
-//! The evidence of the files beside a file for a hash in its name.
+//! The evidence for a hash in a file's name: the files beside it, and its own content.
 
+use std::io;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 
 use super::resource::Resource;
 use crate::concurrency::sync::clock;
-use crate::http::{Siblings, SourcePath};
-use crate::limits::{SIBLING_DIRECTORIES, SIBLINGS, SIBLINGS_TRUSTED};
-use crate::source::Source;
+use crate::fs::read_full;
+use crate::http::{ContentHash, Hasher, Siblings, SourcePath};
+use crate::limits::{HASH_BUFFER, NAME_HASH_MAX, SIBLING_DIRECTORIES, SIBLINGS, SIBLINGS_TRUSTED};
+use crate::source::{Content, Found, Source};
 
 /// The evidence of each directory, kept for a while.
 pub(super) struct SiblingEvidence {
@@ -27,8 +29,8 @@ impl SiblingEvidence {
         self.known.is_some() && resource.asks_siblings()
     }
 
-    /// Asks the files beside `resource` whether its name has a hash, if that is not known. Blocks on the
-    /// disk.
+    /// Asks the files beside `resource` whether its name has a hash, then its content, if that is not
+    /// known. Blocks on the disk.
     pub(super) fn ask(&self, source: &dyn Source, resource: &Resource) {
         let Some(known) = self.known.as_ref().filter(|_| resource.asks_siblings()) else { return };
         let directory = resource.path.parent();
@@ -42,6 +44,48 @@ impl SiblingEvidence {
                 siblings
             }
         };
-        resource.note_siblings(siblings.vouch_for(resource.path.file_name()));
+        let file_name = resource.path.file_name();
+        let is_named_by_content = siblings.vouch_for(file_name)
+            || resource.was_never_asked() && is_hash_of_content(source, resource);
+        resource.note_siblings(is_named_by_content);
     }
+}
+
+/// Whether the name of `resource` has a hash of its content, which is read once more for that.
+fn is_hash_of_content(source: &dyn Source, resource: &Resource) -> bool {
+    let (Some(digest), Some(mut hash)) = (resource.digest(), ContentHash::new(&resource.path))
+    else {
+        return false;
+    };
+    if resource.len > NAME_HASH_MAX {
+        return false;
+    }
+    // The name speaks of the bytes that the digest names, not of those that the file has by now.
+    let mut read = Hasher::new();
+    let update = |bytes: &[u8]| {
+        read.update(bytes);
+        hash.update(bytes);
+    };
+    let Ok(Found::File(file)) = source.lookup(&resource.path) else { return false };
+    read_all(&file.content, update).is_ok() && read.finish() == digest && hash.agrees(&digest)
+}
+
+fn read_all(content: &Content, mut update: impl FnMut(&[u8])) -> io::Result<()> {
+    let file = match content {
+        Content::Bytes(bytes) => {
+            update(bytes);
+            return Ok(());
+        }
+        Content::File { file, .. } => file,
+    };
+    let (mut buffer, mut at) = (vec![0; HASH_BUFFER as usize], 0);
+    while at <= NAME_HASH_MAX {
+        let filled = read_full(&**file, &mut buffer, at)?;
+        update(&buffer[..filled]);
+        at += filled as u64;
+        if filled < buffer.len() {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -7,14 +7,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::SourcePath;
+use super::{ContentHash, SourcePath};
 
 /// The hint of a path at a hash in its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentName {
     /// There is none.
     No,
-    /// There may be one. The files beside it can tell.
+    /// There may be one. The files beside it can tell, or the content.
     Perhaps,
     /// There is one.
     Yes,
@@ -25,6 +25,8 @@ pub(crate) enum ContentName {
 pub(crate) struct Siblings {
     /// The shapes of hashes that files here have, and the traits of those.
     shapes: HashMap<Shape, Traits>,
+    /// The names before a hash that differs among the files that share them.
+    shared: HashSet<Box<str>>,
 }
 
 /// Whether a hash has small letters, has capitals, and stands behind `.` or `-`: esbuild's have no small
@@ -62,16 +64,20 @@ impl ContentName {
         if is_owned(directories, name) {
             return Self::Yes;
         }
-        let Some((stem, kind)) = asset(name) else { return Self::No };
+        let by_content = match ContentHash::new(path) {
+            Some(_) => Self::Perhaps,
+            None => Self::No,
+        };
+        let Some((stem, kind)) = asset(name) else { return by_content };
         let candidates = candidates(stem);
         let is_certain = kind == Kind::Code && candidates.iter().any(Candidate::suffices);
         let is_half_owned = is_half_owned(directories, kind);
         if is_certain || is_half_owned && candidates.iter().any(Candidate::is_likely) {
             return Self::Yes;
         }
-        match candidates.iter().any(Candidate::may_be_hash) {
-            true => Self::Perhaps,
-            false => Self::No,
+        match candidates.is_empty() {
+            true => by_content,
+            false => Self::Perhaps,
         }
     }
 }
@@ -88,11 +94,16 @@ impl Siblings {
         let has_manifest =
             ["asset-manifest.json", "manifest.json"].iter().any(|m| names.contains(m));
         let (mut all, mut counts) = (0, HashMap::<Shape, Count<'_>>::new());
+        let mut families = HashMap::<_, Family<'_>>::new();
         for name in &names {
             let Some((stem, kind)) = asset(name) else { continue };
             let is_code = kind == Kind::Code && !is_beside_code(name);
             all += usize::from(is_code);
             for one in candidates(stem) {
+                if !one.before.is_empty() {
+                    let family = families.entry((one.shape, one.before)).or_default();
+                    family.add(&one, &name[stem.len()..]);
+                }
                 let count = counts.entry(one.shape).or_default();
                 let is_whole = matches!(one.shape, Shape::WholeHex(_));
                 if is_whole && !is_beside_code(name) {
@@ -100,6 +111,7 @@ impl Siblings {
                     count.shared |= *count.ends.entry(one.hash).or_insert(end) != end;
                 }
                 count.built |= has_manifest || is_beside_code(name);
+                count.shaped += usize::from(is_code);
                 if (is_code || is_whole && kind == Kind::Font) && one.may_be_hash() {
                     count.add(&one, &name[stem.len()..]);
                 }
@@ -122,7 +134,8 @@ impl Siblings {
         if let Some(traits) = all_traits {
             shapes.insert(Shape::WholeEight, traits);
         }
-        Self { shapes }
+        let shared = families.iter().filter(|(_, family)| family.differs());
+        Self { shapes, shared: shared.map(|((_, before), _)| (*before).into()).collect() }
     }
 
     /// Whether the file `name`, which stands among them, has a hash in its name, with no trait that
@@ -136,14 +149,47 @@ impl Siblings {
                     one.traits().iter().zip(usual).all(|(has, may)| *may || !has)
                 })
             };
-            candidates(stem).iter().any(|one| known(one) && one.may_be_hash())
+            let may_be = |one: &Candidate<'_>| {
+                one.may_be_hash() || self.shared.contains(one.before) && !is_long_words(one.hash)
+            };
+            candidates(stem).iter().any(|one| known(one) && may_be(one))
         })
+    }
+}
+
+/// The files of one directory with the same name before a hash of one shape.
+#[derive(Debug, Default)]
+struct Family<'a> {
+    /// The hash and the extension of each.
+    members: Vec<(&'a str, &'a str)>,
+    /// The number of them whose hash may be nothing else.
+    hashes: usize,
+}
+
+impl<'a> Family<'a> {
+    fn add(&mut self, one: &Candidate<'a>, end: &'a str) {
+        self.members.push((one.hash, end));
+        self.hashes += usize::from(one.may_be_hash());
+    }
+
+    /// Whether the files differ as builds make them: `index-DiwrgTda.css` beside `index-BwOPSdeb.js` and no
+    /// other, or a chunk among others. So a hash among them may look like words.
+    fn differs(&self) -> bool {
+        let count = |of: fn(&(&'a str, &'a str)) -> &'a str| {
+            self.members.iter().map(of).collect::<HashSet<_>>().len()
+        };
+        let all = self.members.len();
+        let is_one_of_each =
+            all >= 2 && count(|(hash, _)| hash) == all && count(|(_, end)| end) == all;
+        self.hashes >= 3 || self.hashes >= 1 && is_one_of_each
     }
 }
 
 /// The files of one directory that have a hash of one shape.
 #[derive(Debug, Default)]
 struct Count<'a> {
+    /// The number of scripts and styles that have one, or words that are as long.
+    shaped: usize,
     /// The number of scripts and styles that may have one.
     matching: usize,
     /// The number of them whose hash is hardly words.
@@ -193,7 +239,7 @@ impl<'a> Count<'a> {
     /// A directory of nothing but `<32 digits>.js` may hold a script for each customer, which changes.
     /// A build has files of other kinds, or leaves a manifest. Images may be most of what users upload.
     fn shows(&self, shape: Shape, all: usize) -> bool {
-        let Self { matching, random, paired, long, twins, .. } = *self;
+        let Self { shaped, matching, random, paired, long, twins, .. } = *self;
         let is_pair = random >= 1 && matching == all && paired;
         let is_shown = match shape {
             Shape::WholeHex(_) => {
@@ -202,7 +248,10 @@ impl<'a> Count<'a> {
             }
             Shape::Hex(_) => random >= 3 && 3 * random >= all || twins >= 2 && twins == long,
             Shape::Eight(_) | Shape::WholeEight => {
-                random >= 3 && 4 * random >= matching && 4 * matching >= 3 * all
+                random >= 3
+                    && 4 * random >= matching
+                    && 3 * matching >= 2 * shaped
+                    && 4 * shaped >= 3 * all
             }
         };
         is_pair || is_shown
@@ -404,6 +453,12 @@ fn is_words(hash: &str, lone: usize) -> bool {
     let is_word = |token: &&str| token.len() > 1 && token.as_bytes()[0].is_ascii_alphabetic();
     tokens(hash).filter(is_word).all(is_pronounceable)
         && (lone_letters(hash) <= lone || chunks(hash) <= 3)
+}
+
+/// Whether all words in `hash` have three letters and more: `TeamPage`, `Dark2024`.
+fn is_long_words(hash: &str) -> bool {
+    let is_word = |token: &&str| token.as_bytes()[0].is_ascii_alphabetic();
+    tokens(hash).filter(is_word).all(|word| word.len() >= 3)
 }
 
 /// Whether `hash` is letters with numbers: `C6H12O6`, `h1h2h3h4`.

@@ -9,6 +9,7 @@
 mod accept_encoding;
 mod cache_status;
 mod coding;
+mod content_hash;
 mod content_name;
 mod digest;
 mod field;
@@ -24,6 +25,7 @@ pub(crate) use accept_encoding::AcceptEncoding;
 pub use cache_status::{CacheStatus, Detail, Forward};
 pub(crate) use coding::EncoderId;
 pub use coding::{ContentCoding, InvalidCoding};
+pub(crate) use content_hash::ContentHash;
 pub(crate) use content_name::{ContentName, Siblings};
 pub use digest::Digest;
 pub(crate) use digest::Hasher;
