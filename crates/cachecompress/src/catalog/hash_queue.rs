@@ -44,9 +44,15 @@ pub(super) type Run =
 /// up, also while it runs. The hash of a request that went on without it moves to the background.
 #[derive(Debug)]
 pub(super) struct HashQueue {
+    threads: HashThreads,
+    flights: SingleFlight<Key, State, LoadError>,
+}
+
+/// The threads that hash, for the queues of several catalogs. Cloned handles share them.
+#[derive(Clone, Debug)]
+pub(super) struct HashThreads {
     pool: ThreadPool,
     places: Places,
-    flights: SingleFlight<Key, State, LoadError>,
 }
 
 type Flight = Progress<State, LoadError>;
@@ -84,19 +90,24 @@ impl std::fmt::Debug for HashJob {
     }
 }
 
-impl HashQueue {
+impl HashThreads {
     pub(super) fn new() -> Self {
         let limits = Limits { threads: HASHERS, spare: SPARE_HASHERS, queue: READ_QUEUE };
         Self {
             pool: ThreadPool::new("cc-hash", limits),
             places: Places::new(HASHERS + SPARE_HASHERS),
-            flights: SingleFlight::new(),
         }
+    }
+}
+
+impl HashQueue {
+    pub(super) fn new(threads: HashThreads) -> Self {
+        Self { threads, flights: SingleFlight::new() }
     }
 
     /// Whether a thread could begin a hash at once.
     pub(super) fn has_idle_worker(&self) -> bool {
-        self.pool.has_idle_worker(Priority::Foreground)
+        self.threads.pool.has_idle_worker(Priority::Foreground)
     }
 
     /// Joins the hash of `key`, or queues the one that `run` makes. In the background nobody waits for
@@ -197,7 +208,7 @@ impl HashQueue {
             return None;
         }
         let condition = InArea {
-            places: self.places.clone(),
+            places: self.threads.places.clone(),
             area: Area::Device(job.device),
             is_wanted: {
                 let job = Arc::clone(&job);
@@ -209,7 +220,7 @@ impl HashQueue {
             let job = Arc::clone(&job);
             move || job.run(priority)
         });
-        match self.pool.submit_job(priority, queued.due(due).on(condition)) {
+        match self.threads.pool.submit_job(priority, queued.due(due).on(condition)) {
             Ok(()) => None,
             Err(refused) => {
                 job.is_in_front.store(false, Ordering::SeqCst);

@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use std::{fmt, io};
 
-use super::file_digests::{FileDigests, Told};
+use super::context::LookupContext;
+use super::file_digests::Told;
 use super::hash::{self, Hashed, Outcome};
 use super::hash_queue::{Companion, HashQueue, Hashing, Key, Run};
 use super::load_error::LoadError;
@@ -14,17 +15,16 @@ use super::path_set::PathSet;
 use super::resource::{DigestState, Resource, Rest, compressibility_of, type_of};
 use super::siblings::SiblingEvidence;
 use super::svgz::SvgzSource;
-use crate::concurrency::places::{Area, InArea, Places};
+use crate::concurrency::places::{Area, InArea};
 use crate::concurrency::singleflight::{Leader, SingleFlight};
 use crate::concurrency::sync::clock;
-use crate::concurrency::thread_pool::{Job, Priority, Refused, ThreadPool};
+use crate::concurrency::thread_pool::{Job, Priority, Refused};
 use crate::concurrency::versioned::{Generation, Generations, Put, Versioned};
 use crate::error::Error;
 use crate::fs::{DiskFile, Fingerprint};
 use crate::http::{Compressibility, Digest, MediaTypes, Question, SourcePath, Text, look};
 use crate::limits::{HASH_FIRST_MAX, PAYLOAD_IN_MEMORY};
 use crate::log;
-use crate::memory_cache::MemoryCache;
 use crate::source::{Content, Found, Source, SourceFile};
 
 /// The state of a catalog, which its lookups share.
@@ -35,18 +35,15 @@ pub(super) struct Inner {
     pub(super) revalidate: Duration,
     /// The time that a request waits for its hash to begin.
     pub(super) patience: Duration,
-    pub(super) readers: ThreadPool,
-    pub(super) places: Places,
-    pub(super) memory: MemoryCache,
-    /// Takes digest and length in bytes of each content that its path no longer leads to.
-    pub(super) on_gone: Box<dyn Fn(Digest, u64) + Send + Sync>,
+    pub(super) context: LookupContext,
+    /// The number of the catalog among those of its context.
+    pub(super) number: u64,
     pub(super) lookups: SingleFlight<SourcePath, (Looked, Lookup), LoadError>,
     pub(super) hashes: HashQueue,
     /// Counts the files that handlers brought.
     pub(super) calls: AtomicU64,
     pub(super) generations: Generations,
     pub(super) resources: quick_cache::sync::Cache<SourcePath, Slot>,
-    pub(super) digests: FileDigests,
     /// The paths whose files changed under a hash or an encode. The files go out without a tag
     /// until they have rested.
     pub(super) unstable: PathSet,
@@ -121,10 +118,11 @@ impl Inner {
         read: impl FnOnce() + Send + 'static,
         is_wanted: impl Fn() -> bool + Send + Sync + 'static,
     ) {
-        let (places, area) = (self.places.clone(), Area::Above(path.as_bytes().into()));
+        let area = Area::Above { source: self.number, path: path.as_bytes().into() };
+        let places = self.context.places.clone();
         let job = Job::new(true, read).on(InArea { places, area, is_wanted });
         if let Err(Refused { job, lacks_thread: true }) =
-            self.readers.submit_job(Priority::Foreground, job)
+            self.context.readers.submit_job(Priority::Foreground, job)
         {
             // A wait here is better than no answer.
             job.run();
@@ -334,10 +332,11 @@ impl Inner {
             self.unstable.settle(path, lookup.generation);
         }
         if let Some(buffer) = buffer {
-            self.memory.insert((digest, None), buffer);
+            self.context.memory.insert((digest, None), buffer);
         }
         if rest == Rest::ByTimes {
-            self.digests.insert(&file.content, Told { digest, question: named.question(), text });
+            let told = Told { digest, question: named.question(), text };
+            self.context.digests.insert(&file.content, told);
         }
         Ok(Some(known(&file, digest, text, rest)))
     }
@@ -369,7 +368,7 @@ impl Inner {
         question: Option<Question>,
     ) -> Option<(Digest, Text)> {
         let by_source = file.digest.map(|digest| (digest, Text::Unknown));
-        let told = by_source.or_else(|| self.digests.get(&file.content, question))?;
+        let told = by_source.or_else(|| self.context.digests.get(&file.content, question))?;
         (!self.unstable.contains(path)).then_some(told)
     }
 
@@ -406,7 +405,7 @@ impl Inner {
 
     fn tell_gone(&self, gone: &Resource) {
         if let Some(digest) = gone.digest() {
-            (self.on_gone)(digest, gone.len);
+            (self.context.on_gone)(digest, gone.len);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::brought;
-use super::file_digests::FileDigests;
+use super::context::LookupContext;
 use super::hash_queue::{HashQueue, Key, Run};
 use super::load_error::LoadError;
 use super::lookup::{DuringHash, Inner, Loaded, Looked, Lookup, Need, Slot};
@@ -13,18 +13,16 @@ use super::path_set::PathSet;
 use super::resource::{DigestState, Resource};
 use super::siblings::SiblingEvidence;
 use super::svgz::SvgzSource;
-use crate::concurrency::places::Places;
 use crate::concurrency::progress::{Progress, Stage, Watch};
 use crate::concurrency::singleflight::{Join, SingleFlight};
 use crate::concurrency::sync::clock;
-use crate::concurrency::thread_pool::{Priority, ThreadPool};
+use crate::concurrency::thread_pool::Priority;
 use crate::concurrency::timer;
 use crate::concurrency::versioned::Generations;
 use crate::error::{Error, ErrorKind};
 use crate::fs::Fingerprint;
-use crate::http::{Digest, MediaTypes, SourcePath};
+use crate::http::{MediaTypes, SourcePath};
 use crate::limits::{RESOURCES, SOURCE_PATIENCE};
-use crate::memory_cache::MemoryCache;
 use crate::source::{Found, Source, SourceFile};
 
 /// The catalog of one source, which finds and keeps the resources of its paths. Cloned handles
@@ -60,9 +58,7 @@ impl Catalog {
     pub(crate) fn new(
         (source, types, asks_names): (Arc<dyn Source>, MediaTypes, bool),
         (revalidate, patience): (Duration, Duration),
-        (readers, places): (ThreadPool, Places),
-        memory: MemoryCache,
-        on_gone: impl Fn(Digest, u64) + Send + Sync + 'static,
+        context: &LookupContext,
     ) -> Self {
         let types = Arc::new(types);
         Self(Arc::new(Inner {
@@ -71,18 +67,20 @@ impl Catalog {
             siblings: SiblingEvidence::new(asks_names),
             revalidate,
             patience,
-            readers,
-            places,
-            memory,
-            on_gone: Box::new(on_gone),
+            number: context.number(),
             lookups: SingleFlight::new(),
-            hashes: HashQueue::new(),
+            hashes: HashQueue::new(context.hash_threads.clone()),
             calls: AtomicU64::new(0),
             generations: Generations::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
-            digests: FileDigests::default(),
             unstable: PathSet::default(),
+            context: context.clone(),
         }))
+    }
+
+    /// The number of the catalog among those of its context.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
     }
 
     pub(crate) fn source(&self) -> &dyn Source {
@@ -240,7 +238,7 @@ impl Catalog {
         let generation = self.0.generations.begin();
         self.0.unstable.add(&resource.path, generation);
         if let Some(fingerprint) = &resource.fingerprint {
-            self.0.digests.remove(fingerprint);
+            self.0.context.digests.remove(fingerprint);
         }
         resource.expire();
         // A lookup that began earlier and ends later must not bring the resource back.
@@ -358,17 +356,15 @@ mod tests {
     use super::super::lookup::LargeFile;
     use super::super::resource::type_of;
     use super::*;
-    use crate::concurrency::thread_pool::Limits;
     use crate::fs::{Disk as _, MemoryDisk};
-    use crate::http::Question;
+    use crate::http::{Digest, Question};
+    use crate::memory_cache::MemoryCache;
     use crate::source::{Content, Directory, Memory, Symlinks};
 
     fn catalog(source: impl Source) -> Catalog {
-        let readers = ThreadPool::new("test", Limits { threads: 2, spare: 0, queue: 16 });
-        let ages = (Duration::ZERO, Duration::MAX);
-        let threads = (readers, Places::new(2));
         let source = (Arc::new(source) as _, MediaTypes::default(), false);
-        Catalog::new(source, ages, threads, MemoryCache::new(0), |_, _| ())
+        let context = LookupContext::new(MemoryCache::new(0), |_, _| ());
+        Catalog::new(source, (Duration::ZERO, Duration::MAX), &context)
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -434,19 +430,48 @@ mod tests {
         let hashed = load("package/Cargo.toml");
         let path = SourcePath::root().join("package/Cargo.toml");
         let Ok(Found::File(file)) = catalog.0.source.lookup(&path) else { panic!("no file") };
-        let kept = catalog.0.digests.get(&file.content, Some(Question::Kind));
+        let kept = catalog.0.context.digests.get(&file.content, Some(Question::Kind));
         assert_eq!(kept, None, "nobody looked for this");
         let question = type_of(&catalog.0.types, &path, &file).question();
-        let (digest, text) = catalog.0.digests.get(&file.content, question).expect("it is kept");
+        let (digest, text) =
+            catalog.0.context.digests.get(&file.content, question).expect("it is kept");
         assert_eq!(Some(digest), hashed.digest());
 
         // Another digest in its place shows that the file is not hashed again.
         let planted = Digest::of(b"planted");
-        catalog.0.digests.insert(&file.content, Told { digest: planted, question, text });
+        catalog.0.context.digests.insert(&file.content, Told { digest: planted, question, text });
         let other = load("dot/dot/package/Cargo.toml");
         assert_eq!(other.digest(), Some(planted));
         catalog.mark_unstable(&other);
         assert_eq!(load("dot/package/Cargo.toml").digest(), hashed.digest(), "it is not trusted");
+    }
+
+    /// A reload of the configuration hashed every file anew.
+    #[test]
+    fn file_is_hashed_once_by_the_catalogs_of_one_context() {
+        let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let context = LookupContext::new(MemoryCache::new(0), |_, _| ());
+        let catalog = || {
+            let source = Arc::new(Directory::new(package).unwrap());
+            let source = (source as _, MediaTypes::default(), false);
+            Catalog::new(source, (Duration::ZERO, Duration::MAX), &context)
+        };
+        let path = SourcePath::root().join("Cargo.toml");
+        let load = |catalog: &Catalog| {
+            let Ok(Loaded::File(resource, _)) = run(catalog.load(&path)) else { panic!("no file") };
+            resource
+        };
+        let (first, second) = (catalog(), catalog());
+        load(&first);
+        let Ok(Found::File(file)) = first.0.source.lookup(&path) else { panic!("no file") };
+        let question = type_of(&first.0.types, &path, &file).question();
+        let (_, text) = context.digests.get(&file.content, question).expect("it is kept");
+
+        // Another digest in its place shows that the file is not hashed again.
+        let planted = Digest::of(b"planted");
+        context.digests.insert(&file.content, Told { digest: planted, question, text });
+        assert_eq!(load(&second).digest(), Some(planted));
+        assert_ne!(first.number(), second.number());
     }
 
     #[test]

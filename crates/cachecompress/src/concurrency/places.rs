@@ -13,8 +13,12 @@ use crate::limits::{AREA_BRANCHES, AREA_SHARE};
 /// The part of a source that hangs as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Area {
-    /// The directories above a path of the source, whose device nobody knows yet.
-    Above(Box<[u8]>),
+    /// The directories above a path of a source, whose devices nobody knows yet.
+    Above {
+        /// The number of the source among those that share the threads.
+        source: u64,
+        path: Box<[u8]>,
+    },
     /// The device of an open file.
     Device(u64),
 }
@@ -58,13 +62,14 @@ impl Places {
                 (held > 0 && held * AREA_SHARE >= free).then(name)
             }
             // Most lookups find few others.
-            Area::Above(_) if taken.len() < AREA_BRANCHES => None,
-            Area::Above(path) => areas_of(path)
+            Area::Above { .. } if taken.len() < AREA_BRANCHES => None,
+            Area::Above { source, path } => areas_of(path)
                 .find(|within| {
-                    let (held, branches) = count(taken, within);
+                    let (held, branches) = count(taken, *source, within);
                     branches >= AREA_BRANCHES && held * AREA_SHARE >= free
                 })
-                .map(Into::into),
+                // Directories of two sources may have one name.
+                .map(|within| [&source.to_be_bytes()[..], within].concat().into()),
         }
     }
 
@@ -111,11 +116,12 @@ fn areas_of(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     slashes.map(|(at, _)| &path[..=at]).chain(root)
 }
 
-/// Counts the places held beneath `directory`, and its children beneath which they are held.
-fn count(taken: &[Area], directory: &[u8]) -> (usize, usize) {
+/// Counts the places held beneath `directory` of `source`, and its children beneath which they are
+/// held.
+fn count(taken: &[Area], source: u64, directory: &[u8]) -> (usize, usize) {
     let below = taken.iter().filter_map(|area| match area {
-        Area::Above(path) => path.strip_prefix(directory),
-        Area::Device(_) => None,
+        Area::Above { source: held, path } if *held == source => path.strip_prefix(directory),
+        Area::Above { .. } | Area::Device(_) => None,
     });
     let below: Vec<_> = match directory {
         [] => below.filter(|path| !path.contains(&b'/')).collect(),
@@ -131,7 +137,7 @@ mod tests {
     use super::*;
 
     fn above(path: &str) -> Area {
-        Area::Above(path.as_bytes().into())
+        Area::Above { source: 0, path: path.as_bytes().into() }
     }
 
     /// Takes all places that `areas` get, and counts them.
@@ -147,6 +153,16 @@ mod tests {
         assert!(places.take(&above("index.html")).is_ok(), "so does the root");
         places.give_back(&above("dead/0"));
         assert!(places.take(&above("dead/100")).is_ok(), "there is a place again");
+    }
+
+    #[test]
+    fn directories_of_one_name_in_two_sources_have_places_of_their_own() {
+        let places = Places::new(64);
+        assert_eq!(take_all(&places, (0..100).map(|at| above(&format!("css/{at}")))), 13);
+        let other = |at| Area::Above { source: 1, path: format!("css/{at}").into_bytes().into() };
+        assert_eq!(take_all(&places, (0..100).map(other)), 11);
+        let waits = [above("css/100"), other(100)].map(|area| places.take(&area).unwrap_err());
+        assert_ne!(waits[0], waits[1], "they do not wait for each other");
     }
 
     #[test]

@@ -1,18 +1,16 @@
-//! The state that the encode jobs of one service share.
+//! The state that all encode jobs of an engine share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use crate::cache::{Cache, Key};
-use crate::catalog::Catalog;
 use crate::limits::{FAULTS, SPECULATIVE_FROM};
 use crate::memory_cache::MemoryCache;
 use crate::metrics::Counters;
 
-/// The parts of a service that an encode job uses.
+/// The parts of an engine that an encode job uses.
 #[derive(Debug)]
 pub(crate) struct JobContext {
-    pub(super) catalog: Catalog,
     pub(super) cache: Cache,
     pub(super) memory: MemoryCache,
     pub(super) counters: Arc<Counters>,
@@ -35,14 +33,12 @@ const CANCELLED: u8 = 2;
 
 impl JobContext {
     pub(crate) fn new(
-        catalog: Catalog,
         cache: Cache,
         memory: MemoryCache,
         counters: Arc<Counters>,
         prove: bool,
     ) -> Self {
         Self {
-            catalog,
             cache,
             memory,
             counters,

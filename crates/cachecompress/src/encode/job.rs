@@ -14,7 +14,7 @@ use super::verdict;
 use super::warming::Interest;
 use crate::body::{Product, Production};
 use crate::cache::{Entry, EntryWriter, Header, Key, KeyLock, Kind, WriteError};
-use crate::catalog::Resource;
+use crate::catalog::{Catalog, Resource};
 use crate::codec::{Codec, Proof};
 use crate::concurrency::cpu_time;
 use crate::concurrency::singleflight::Leader;
@@ -30,6 +30,8 @@ pub(super) type EncodeLeader = Leader<Key, Product, Failure>;
 /// The encode of one representation.
 pub(super) struct Job {
     pub(super) context: Arc<JobContext>,
+    /// The catalog of the source that the encode reads.
+    pub(super) catalog: Catalog,
     pub(super) resource: Arc<Resource>,
     pub(super) digest: Digest,
     pub(super) codec: Codec,
@@ -113,7 +115,7 @@ impl Job {
 
     fn fail(&self, leader: EncodeLeader, failure: Failure) {
         if failure == Failure::SourceChanged {
-            self.context.catalog.mark_unstable(&self.resource);
+            self.catalog.mark_unstable(&self.resource);
         }
         leader.fail(failure);
     }
@@ -251,7 +253,7 @@ impl Job {
         if let Some(bytes) = self.context.memory.get(&(self.digest, None)) {
             return Ok(SourceReader::Bytes(bytes::Bytes::clone(&bytes)));
         }
-        let Ok(Found::File(file)) = self.context.catalog.reopen(&self.resource) else {
+        let Ok(Found::File(file)) = self.catalog.reopen(&self.resource) else {
             return Err(Failure::SourceChanged);
         };
         match file.content {

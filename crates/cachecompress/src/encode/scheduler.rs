@@ -1,4 +1,4 @@
-//! The encoder of a service, which runs one flight for each representation on its own threads.
+//! The encoder of an engine, which runs one flight for each representation on its own threads.
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::verdict;
 use super::warming::{Interest, Warming};
 use crate::body::{Product, Production};
 use crate::cache::Key;
-use crate::catalog::{Companion, DuringHash, Resource};
+use crate::catalog::{Catalog, Companion, DuringHash, Resource};
 use crate::codec::Codec;
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::{Join, SingleFlight};
@@ -56,15 +56,15 @@ impl EncodeScheduler {
         }))
     }
 
-    /// Joins the flight that encodes `resource` by `codec`, or begins it; `None` without a digest.
-    /// A client that `insists` refuses identity.
+    /// Joins the flight that encodes the bytes of `resource`, of whatever catalog, by `codec`, or begins
+    /// it; `None` without a digest. A client that `insists` refuses identity.
     pub(crate) fn join(
         &self,
-        resource: &Arc<Resource>,
+        (catalog, resource): (&Catalog, &Arc<Resource>),
         codec: &Codec,
         insists: bool,
     ) -> Option<(Arc<Production>, Part)> {
-        let (progress, part) = self.join_or_lead(resource, codec, insists, None)?;
+        let (progress, part) = self.join_or_lead((catalog, resource), codec, insists, None)?;
         let part = match part {
             Part::Follower if !progress.require() => Part::Abandoned,
             part => part,
@@ -77,15 +77,15 @@ impl EncodeScheduler {
     pub(crate) fn join_for(
         &self,
         warming: &Warming,
-        resource: &Arc<Resource>,
+        (catalog, resource): (&Catalog, &Arc<Resource>),
         codec: &Codec,
     ) -> Option<(Arc<Production>, Part)> {
-        self.join_or_lead(resource, codec, false, Some(warming.interest()))
+        self.join_or_lead((catalog, resource), codec, false, Some(warming.interest()))
     }
 
     fn join_or_lead(
         &self,
-        resource: &Arc<Resource>,
+        (catalog, resource): (&Catalog, &Arc<Resource>),
         codec: &Codec,
         insists: bool,
         warming: Option<Interest>,
@@ -94,9 +94,10 @@ impl EncodeScheduler {
         match self.0.flights.join(&verdict::key(digest, resource.len, codec)) {
             Join::Lead(leader) => {
                 let progress = Arc::clone(leader.progress());
-                let (resource, codec) = (Arc::clone(resource), codec.clone());
-                let context = Arc::clone(&self.0.context);
-                self.lead(Job { context, resource, digest, codec, insists, warming }, leader);
+                let (catalog, resource) = (catalog.clone(), Arc::clone(resource));
+                let (context, codec) = (Arc::clone(&self.0.context), codec.clone());
+                let job = Job { context, catalog, resource, digest, codec, insists, warming };
+                self.lead(job, leader);
                 Some((progress, Part::Leader))
             }
             Join::Follow(progress) => {
@@ -109,8 +110,7 @@ impl EncodeScheduler {
     /// Looks the entry of `job` up, and encodes it if it is not stored.
     fn lead(&self, job: Job, leader: EncodeLeader) {
         let inner = Arc::clone(&self.0);
-        let begun =
-            inner.speculative.find(&job.resource.path, job.resource.fingerprint, &job.codec);
+        let begun = inner.speculative.find(&job.catalog, &job.resource, &job.codec);
         // An encode that was requested before the shutdown is still begun.
         let is_closing = inner.context.is_closing();
         let small = job.is_small();
@@ -142,12 +142,13 @@ impl EncodeScheduler {
         });
     }
 
-    /// Begins an encode beside the hash of a large file, by the codec that `guess` names.
-    pub(crate) fn during_hash(&self, guess: Guess) -> DuringHash {
-        let inner = Arc::clone(&self.0);
+    /// Begins an encode beside the hash of a large file of `catalog`, by the codec that `guess` names.
+    pub(crate) fn during_hash(&self, catalog: &Catalog, guess: Guess) -> DuringHash {
+        let (inner, catalog) = (Arc::clone(&self.0), catalog.clone());
         Box::new(move |path, file, fingerprint| {
             let Inner { context, pool, speculative, .. } = &*inner;
-            let begun = speculative.begin(context, pool, path, (file, fingerprint), guess)?;
+            let found = (catalog, path.clone(), fingerprint);
+            let begun = speculative.begin(context, pool, found, file, guess)?;
             Some(begun as Companion)
         })
     }
@@ -194,29 +195,27 @@ mod tests {
 
     use super::*;
     use crate::cache::Cache;
-    use crate::catalog::{Catalog, Loaded};
+    use crate::catalog::{Loaded, LookupContext};
     use crate::codec::Codecs;
-    use crate::concurrency::places::Places;
     use crate::http::{ContentCoding, MediaTypes, SourcePath};
     use crate::memory_cache::MemoryCache;
     use crate::metrics::Counters;
     use crate::source::Memory;
 
     /// A scheduler over one file of text, and what its catalog knows of that.
-    fn scheduler(codecs: &Codecs) -> (EncodeScheduler, Arc<Resource>) {
+    fn scheduler(codecs: &Codecs) -> (EncodeScheduler, Catalog, Arc<Resource>) {
         let source = Arc::new(Memory::new().file("a.txt", "text ".repeat(1000)));
-        let limits = Limits { threads: 2, spare: 0, queue: 16 };
-        let (readers, memory) = (ThreadPool::new("test", limits), MemoryCache::new(0));
-        let (ages, threads) = ((Duration::ZERO, Duration::MAX), (readers, Places::new(2)));
         let source = (source as _, MediaTypes::default(), false);
-        let catalog = Catalog::new(source, ages, threads, memory.clone(), |_, _| ());
+        let memory = MemoryCache::new(0);
+        let lookups = LookupContext::new(memory.clone(), |_, _| ());
+        let catalog = Catalog::new(source, (Duration::ZERO, Duration::MAX), &lookups);
         let path = SourcePath::root().join("a.txt");
         let Ok(Loaded::File(resource, _)) = run(catalog.load(&path)) else { panic!("no file") };
         let names = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(names));
         let cache = Cache::in_memory(1 << 20);
-        let context = JobContext::new(catalog, cache, memory, counters, true);
-        (EncodeScheduler::new(2, 16, context), resource)
+        let context = JobContext::new(cache, memory, counters, true);
+        (EncodeScheduler::new(2, 16, context), catalog, resource)
     }
 
     fn run<T>(future: impl Future<Output = T>) -> T {
@@ -236,8 +235,8 @@ mod tests {
     fn first_join_leads_and_the_next_one_finds_the_entry() {
         let codecs = Codecs::new().unwrap();
         let codec = codecs.get(&ContentCoding::GZIP).unwrap();
-        let (scheduler, resource) = scheduler(&codecs);
-        let join = || scheduler.join(&resource, codec, false).unwrap();
+        let (scheduler, catalog, resource) = scheduler(&codecs);
+        let join = || scheduler.join((&catalog, &resource), codec, false).unwrap();
         let (first, part) = join();
         assert_eq!(part, Part::Leader);
         let Stage::Finished { shared, len } = ended(&scheduler, &first) else { panic!("none") };
@@ -252,10 +251,10 @@ mod tests {
     fn closed_scheduler_finds_entries_and_begins_no_encode() {
         let codecs = Codecs::new().unwrap();
         let (gzip, br) = (&ContentCoding::GZIP, &ContentCoding::BROTLI);
-        let (scheduler, resource) = scheduler(&codecs);
+        let (scheduler, catalog, resource) = scheduler(&codecs);
         let end = |coding| {
             let codec = codecs.get(coding).unwrap();
-            let joined = scheduler.join(&resource, codec, false);
+            let joined = scheduler.join((&catalog, &resource), codec, false);
             ended(&scheduler, &joined.unwrap().0)
         };
         assert!(matches!(end(gzip), Stage::Finished { .. }));
@@ -270,8 +269,8 @@ mod tests {
         let codecs = Codecs::new().unwrap();
         let codec = codecs.get(&ContentCoding::GZIP).unwrap();
         for _ in 0..20 {
-            let (scheduler, resource) = scheduler(&codecs);
-            let joined = scheduler.join(&resource, codec, false);
+            let (scheduler, catalog, resource) = scheduler(&codecs);
+            let joined = scheduler.join((&catalog, &resource), codec, false);
             drop(scheduler);
             let end = run(Watch::new(&joined.unwrap().0).until(Stage::ended));
             assert!(matches!(end, Stage::Finished { .. }), "{end:?}");

@@ -12,6 +12,7 @@ use super::context::JobContext;
 use super::pipeline::Pipeline;
 use super::source_reader::SourceReader;
 use super::verdict;
+use crate::catalog::{Catalog, Resource};
 use crate::codec::Codec;
 use crate::concurrency::cpu_time;
 use crate::concurrency::sync::{Mutex, lock};
@@ -27,6 +28,8 @@ pub(crate) type Guess = Box<dyn FnOnce() -> Option<Codec> + Send>;
 /// A speculative encode. It runs until it is taken or dropped.
 #[derive(Debug)]
 pub(super) struct Speculative {
+    /// The number of the catalog that `path` is of.
+    catalog: u64,
     path: SourcePath,
     fingerprint: Fingerprint,
     codec: Codec,
@@ -69,14 +72,15 @@ impl SpeculativeSlot {
     /// Finds the encode of this file by `codec`, if it runs.
     pub(super) fn find(
         &self,
-        path: &SourcePath,
-        fingerprint: Option<Fingerprint>,
+        catalog: &Catalog,
+        resource: &Resource,
         codec: &Codec,
     ) -> Option<Arc<Speculative>> {
         let speculative = lock(&self.taken).upgrade()?;
         let len = speculative.fingerprint.size;
-        let is_same = speculative.path == *path
-            && Some(speculative.fingerprint) == fingerprint
+        let is_same = speculative.catalog == catalog.number()
+            && speculative.path == resource.path
+            && Some(speculative.fingerprint) == resource.fingerprint
             && (&speculative.codec.coding, speculative.codec.id(len))
                 == (&codec.coding, codec.id(len));
         is_same.then_some(speculative)
@@ -100,15 +104,15 @@ impl SpeculativeSlot {
         &self,
         context: &Arc<JobContext>,
         encoders: &ThreadPool,
-        path: &SourcePath,
-        (file, fingerprint): (&Arc<dyn DiskFile>, Fingerprint),
+        (catalog, path, fingerprint): (Catalog, SourcePath, Fingerprint),
+        file: &Arc<dyn DiskFile>,
         guess: Guess,
     ) -> Option<Arc<Speculative>> {
         let len = fingerprint.size;
         if len < SPECULATIVE_FROM
             || context.is_closing()
             || !encoders.has_idle_worker(Priority::Foreground)
-            || !context.catalog.has_idle_hasher()
+            || !catalog.has_idle_hasher()
             || !context.cache.could_hold(verdict::max_payload(len))
             // A second change within a tick of the clock would leave the same fingerprint.
             || !fingerprint.names_bytes(SystemTime::now())
@@ -119,7 +123,8 @@ impl SpeculativeSlot {
         let (sender, receiver) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
         let speculative = Arc::new(Speculative {
-            path: path.clone(),
+            catalog: catalog.number(),
+            path,
             fingerprint,
             codec: codec.clone(),
             stop: Arc::clone(&stop),
@@ -185,6 +190,7 @@ mod tests {
     fn speculative() -> Arc<Speculative> {
         let codecs = CodecsBuilder::default().build().unwrap();
         Arc::new(Speculative {
+            catalog: 0,
             path: SourcePath::root(),
             fingerprint: Fingerprint { device: 0, inode: 0, size: 0, modified: 0, changed: 0 },
             codec: codecs.iter().next().unwrap().clone(),

@@ -27,7 +27,7 @@ impl Representations {
             return self.payload_body(entry, at, len, connection);
         }
         let payload = coded.product.payload.clone();
-        let threads = self.0.cache.threads().clone();
+        let threads = self.0.engine.cache.threads().clone();
         match (coded.len, &coded.progress) {
             (None, Some(progress)) => Body::growing(GrowingBody::new(progress, payload, threads)),
             (len, _) => {
@@ -46,7 +46,7 @@ impl Representations {
     /// Returns the payload of `entry`, if it is not too long for memory, and memory has it or a read
     /// needs no wait.
     fn payload_in_memory(&self, entry: &Entry) -> Option<Arc<Bytes>> {
-        let memory = &self.0.memory;
+        let memory = &self.0.engine.memory;
         let len = entry.payload_len();
         if len > PAYLOAD_IN_MEMORY || !memory.keep_any() {
             return None;
@@ -86,7 +86,7 @@ impl Representations {
             return Body::bytes(Bytes::clone(&bytes));
         }
         let Payload { file, start } = entry.payload();
-        let chunks = Chunks::new(file, self.0.cache.threads().clone());
+        let chunks = Chunks::new(file, self.0.engine.cache.threads().clone());
         let body = FileBody::new(chunks, start + at, len, None);
         Body::file(match by_sendfile {
             Some((mapping, connection)) => body.mapped(connection, mapping),
@@ -139,7 +139,8 @@ impl Representations {
 
     /// Reads chunks of a source's file, in the places of its device.
     fn source_chunks(&self, file: Arc<dyn DiskFile>, snapshot: &Snapshot) -> Chunks {
-        let places = self.0.places.clone();
-        Chunks::new(file, self.0.readers.clone()).in_places(places, snapshot.fingerprint.device)
+        let places = self.0.engine.lookups.places().clone();
+        Chunks::new(file, self.0.engine.lookups.readers().clone())
+            .in_places(places, snapshot.fingerprint.device)
     }
 }

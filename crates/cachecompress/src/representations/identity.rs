@@ -41,7 +41,7 @@ impl Representations {
         if let Some(identity) = open_nowait(&inner.catalog, resource) {
             return Ok(identity);
         }
-        let (catalog, memory) = (inner.catalog.clone(), inner.memory.clone());
+        let (catalog, memory) = (inner.catalog.clone(), inner.engine.memory.clone());
         let resource = Arc::clone(resource);
         let path = resource.path.clone();
         let read = inner.catalog.read(&path, move || read(&catalog, &memory, &resource)).await;
@@ -50,7 +50,7 @@ impl Representations {
 
     /// Returns the bytes of `resource`, if memory has them.
     pub(crate) fn identity_payload(&self, resource: &Resource) -> Option<Arc<Bytes>> {
-        resource.digest().and_then(|digest| self.0.memory.get(&(digest, None)))
+        resource.digest().and_then(|digest| self.0.engine.memory.get(&(digest, None)))
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Representations, unless};
+use super::Representations;
+use super::engine::unless;
 use crate::body::{Product, Production};
 use crate::cache::{Entry, Key};
 use crate::catalog::{DigestState, Resource};
@@ -135,7 +136,7 @@ impl Representations {
             DigestState::Unstable => return identity(candidates, Some(Detail::Unsettled)),
             DigestState::Unhashed => return identity(candidates, Some(Detail::Unhashed)),
         };
-        if !self.0.cache.is_available() && !candidates.codings.is_empty() {
+        if !self.0.engine.cache.is_available() && !candidates.codings.is_empty() {
             return identity(candidates, Some(Detail::Disk));
         }
         // An endless patience has no deadline.
@@ -156,7 +157,7 @@ impl Representations {
                 }
                 Known::Nothing => {}
             }
-            if let Some(entry) = self.0.cache.get_nowait(&key)
+            if let Some(entry) = self.0.engine.cache.get_nowait(&key)
                 && encode::judge(&entry, resource.len, !candidates.identity).is_ok()
             {
                 return coded(Coded::stored(codec, &entry));
@@ -185,7 +186,7 @@ impl Representations {
     /// Iterates over the codecs of the candidates, each with its place among them.
     fn codecs_of(&self, candidates: &Candidates) -> impl Iterator<Item = (usize, &Codec)> {
         let codings = candidates.codings.iter().enumerate();
-        codings.filter_map(|(index, coding)| Some((index, self.0.codecs.get(coding)?)))
+        codings.filter_map(|(index, coding)| Some((index, self.0.engine.codecs.get(coding)?)))
     }
 
     fn second_best(
@@ -224,8 +225,8 @@ impl Representations {
 
     /// Looks `key` up in memory, for a request that accepts identity or `insists` on a coding.
     fn known(&self, key: &Key, source_len: u64, insists: bool) -> Known {
-        let cache = &self.0.cache;
-        if self.0.scheduler.is_faulty(key) {
+        let cache = &self.0.engine.cache;
+        if self.0.engine.scheduler.is_faulty(key) {
             return Known::Verdict(Failure::Encoder);
         }
         if let Some(entry) = cache.peek(key) {
@@ -254,7 +255,7 @@ impl Representations {
             Availability::Begun => Detail::Patience,
         };
         loop {
-            let joined = self.0.scheduler.join(resource, codec, insists);
+            let joined = self.0.engine.scheduler.join((&self.0.catalog, resource), codec, insists);
             let Some((progress, part)) = joined else { return Err(Unobtained::Stale) };
             if part == Part::Abandoned {
                 let mut watch = Watch::new(&progress);
@@ -299,14 +300,14 @@ impl Representations {
     /// Finds the stored representation in `coding`, for a range of it. Waits until the entry is
     /// verified, whatever patience says: the client has a part of it already.
     async fn stored(&self, resource: &Resource, coding: &ContentCoding) -> Option<Coded> {
-        let (digest, codec) = (resource.digest()?, self.0.codecs.get(coding)?);
+        let (digest, codec) = (resource.digest()?, self.0.engine.codecs.get(coding)?);
         let key = encode::key(digest, resource.len, codec);
         match self.known(&key, resource.len, true) {
             Known::Entry(entry) => return Some(Coded::stored(codec, &entry)),
             Known::Verdict(_) => return None,
             Known::Nothing => {}
         }
-        let entry = match self.0.cache.get_nowait(&key) {
+        let entry = match self.0.engine.cache.get_nowait(&key) {
             Some(entry) => entry,
             None => self.fetch(&key, resource.len).await?,
         };
@@ -316,13 +317,13 @@ impl Representations {
 
     /// Looks `key` up on the disk.
     async fn fetch(&self, key: &Key, source_len: u64) -> Option<Arc<Entry>> {
-        let progress = match self.0.fetches.join(key) {
+        let progress = match self.0.engine.fetches.join(key) {
             Join::Follow(progress) => progress,
             Join::Lead(leader) => {
                 let progress = Arc::clone(leader.progress());
                 let small = source_len <= SMALL_JOB;
-                let (cache, key) = (self.0.cache.clone(), key.clone());
-                self.0.cache.threads().submit(Priority::Foreground, small, move || {
+                let (cache, key) = (self.0.engine.cache.clone(), key.clone());
+                self.0.engine.cache.threads().submit(Priority::Foreground, small, move || {
                     match cache.get(&key) {
                         Ok(entry) => leader.finish(entry, 0),
                         Err(error) => cache.warn_once(&error),
@@ -348,7 +349,7 @@ impl Representations {
         late: Detail,
         future: impl Future<Output = T>,
     ) -> Result<T, Detail> {
-        let awaited = unless(self.0.cache.outage(), future);
+        let awaited = unless(self.0.engine.cache.outage(), future);
         let output = match deadline {
             Some(deadline) => timer::until(deadline, awaited).await.ok_or(late)?,
             None => awaited.await,
@@ -413,7 +414,7 @@ mod tests {
     use crate::catalog::Loaded;
     use crate::codec::{Codecs, Preference};
     use crate::http::{MediaTypes, SourcePath};
-    use crate::representations::Config;
+    use crate::representations::{Config, Engine, EngineConfig};
     use crate::source::Memory;
 
     const GZIP: ContentCoding = ContentCoding::GZIP;
@@ -421,21 +422,24 @@ mod tests {
 
     /// Representations of one file of text, and its resource.
     async fn representations(patience: Duration) -> (Representations, Arc<Resource>) {
-        let representations = Representations::new(Config {
-            types: MediaTypes::default(),
-            asks_names: false,
-            source: Arc::new(Memory::new().file("a.txt", "text ".repeat(1000))),
+        let engine = Engine::new(EngineConfig {
             cache: Cache::in_memory(1 << 20),
             codecs: Codecs::new().unwrap(),
-            preference: Preference::Auto,
             encode_threads: 2,
             queue: 16,
             prove: true,
+            memory_bytes: 0,
+        });
+        let config = Config {
+            types: MediaTypes::default(),
+            asks_names: false,
+            source: Arc::new(Memory::new().file("a.txt", "text ".repeat(1000))),
+            preference: Preference::Auto,
             revalidate: Duration::ZERO,
             patience,
             sendfile_sources: false,
-            memory_bytes: 0,
-        });
+        };
+        let representations = Representations::new(config, Arc::new(engine));
         let loaded = representations.catalog().load(&SourcePath::root().join("a.txt")).await;
         let Ok(Loaded::File(resource, _)) = loaded else { panic!("{loaded:?}") };
         (representations, resource)
@@ -476,7 +480,7 @@ mod tests {
             let (representations, resource) = representations(Duration::ZERO).await;
             let insisting = candidates(&[GZIP], false).into();
             coded(representations.select(&resource, &insisting).await);
-            representations.shutdown(true).await;
+            representations.engine().shutdown(true).await;
             let selection = candidates(&[BROTLI, GZIP], true).into();
             let second = coded(representations.select(&resource, &selection).await);
             assert_eq!((second.codec.coding, second.is_best), (GZIP, false));

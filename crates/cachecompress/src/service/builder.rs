@@ -1,6 +1,7 @@
 //! The builder of a service.
 
-use std::sync::Arc;
+mod engine;
+
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -8,10 +9,9 @@ use http::{HeaderName, HeaderValue};
 use super::fallback::{Fallback, NoFallback};
 use super::serve_compressed::ServeCompressed;
 use super::settings::{FieldRule, Settings};
-use crate::cache::Cache;
-use crate::codec::{Encoder, Preference};
+use crate::codec::Preference;
 use crate::error::Error;
-use crate::http::{ContentCoding, SourcePath};
+use crate::http::SourcePath;
 use crate::source::Source;
 
 /// Builds a [`ServeCompressed`]. Every setting has a default; [`build`](Self::build) checks them.
@@ -88,14 +88,6 @@ impl Builder {
 }
 
 impl<F> Builder<F> {
-    /// Sets the cache that keeps encoded files.
-    ///
-    /// Default: [`Cache::in_memory`] with 64 MiB.
-    pub fn cache(mut self, cache: Cache) -> Self {
-        self.settings.cache = Some(cache);
-        self
-    }
-
     /// Sets the codings that are offered, and their order among those that a request weighs
     /// equally (RFC 9110 §12.5.3).
     ///
@@ -103,60 +95,6 @@ impl<F> Builder<F> {
     /// [`Preference::Auto`].
     pub fn preference(mut self, preference: Preference) -> Self {
         self.settings.preference = preference;
-        self
-    }
-
-    /// Sets the level of a built-in coding.
-    ///
-    /// [`build`](Self::build) fails for a level that the coding does not have, and for a coding
-    /// that [`encoder`](Self::encoder) replaces. Defaults: br 5, zstd 3, gzip 6, deflate 6.
-    pub fn level(mut self, coding: ContentCoding, level: i32) -> Self {
-        self.settings.levels.push((coding, level));
-        self
-    }
-
-    /// Adds an encoder for a coding.
-    ///
-    /// - A coding of your own goes before the built-in ones, in the order of registration.
-    /// - The encoder of a built-in coding takes the place of the built-in encoder.
-    ///
-    /// Default: the built-in encoders of the enabled features.
-    pub fn encoder(mut self, coding: ContentCoding, encoder: Arc<dyn Encoder>) -> Self {
-        self.settings.encoders.push((None, coding, encoder));
-        self
-    }
-
-    /// Adds an encoder as [`encoder`](Self::encoder) does, at the place right before the coding
-    /// `before`.
-    ///
-    /// [`build`](Self::build) fails if `before` has no encoder.
-    pub fn encoder_before(
-        mut self,
-        before: ContentCoding,
-        coding: ContentCoding,
-        encoder: Arc<dyn Encoder>,
-    ) -> Self {
-        self.settings.encoders.push((Some(before), coding, encoder));
-        self
-    }
-
-    /// Sets the number of threads that encode for requests.
-    ///
-    /// - There are at least 2. One of them takes only sources up to 1 MiB.
-    /// - As many threads again, at the lowest priority, encode for [`warm`](ServeCompressed::warm).
-    /// - A thread beside each of them proves a source of more than 1 MiB.
-    ///
-    /// Default: half the cores.
-    pub fn encode_threads(mut self, threads: usize) -> Self {
-        self.settings.encode_threads = Some(threads);
-        self
-    }
-
-    /// Sets the number of encodes that may wait for a thread, at least 1.
-    ///
-    /// A request whose encode finds no place gets identity (`detail=queue`). Default: 1,024.
-    pub fn queue(mut self, jobs: usize) -> Self {
-        self.settings.queue = jobs;
         self
     }
 
@@ -191,26 +129,6 @@ impl<F> Builder<F> {
     /// Default: 50 ms.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.settings.patience = patience;
-        self
-    }
-
-    /// Sets whether every encode is decoded and compared with its source before it is published.
-    ///
-    /// Default: `true`.
-    pub fn prove(mut self, prove: bool) -> Self {
-        self.settings.prove = prove;
-        self
-    }
-
-    /// Sets the number of bytes of small bodies and of whole responses that are kept in memory.
-    ///
-    /// - Three quarters hold bodies of up to 256 KiB each. A request for one of them needs no file.
-    /// - One quarter holds responses, each for at most 1 s.
-    /// - Zero keeps none.
-    ///
-    /// Default: 64 MiB.
-    pub fn memory_cache(mut self, bytes: u64) -> Self {
-        self.settings.memory_cache = bytes;
         self
     }
 
@@ -561,6 +479,7 @@ impl<F> Builder<F> {
     /// - a level that its coding does not have, or of a coding whose encoder is replaced;
     /// - an encoder for `identity` or `*`, or before a coding that has no encoder;
     /// - a preference for a coding that has no encoder;
+    /// - a setting that belongs to the service that [`share`](Self::share) names;
     /// - a malformed glob, field or media type, or a field that follows from the representation;
     /// - a path of a file that no file can have, or an index name that is no file name.
     ///

@@ -22,10 +22,23 @@ use crate::cache::Entry;
 use crate::catalog::Held;
 use crate::limits::{CACHED_RESPONSE_LIFETIME, CACHED_RESPONSE_OVERHEAD};
 
-/// The cached responses, bounded in bytes. The least useful ones are evicted.
-pub(super) struct ResponseCache(
-    Option<quick_cache::sync::Cache<RequestKey, Arc<CachedResponse>, ByLength>>,
-);
+/// The cached responses of one site, in a room that is bounded in bytes and that other sites may share.
+/// The least useful ones are evicted.
+#[derive(Clone)]
+pub(super) struct ResponseCache {
+    responses: Option<Arc<Responses>>,
+    /// The number of the site among those that share the room.
+    site: u64,
+}
+
+type Responses = quick_cache::sync::Cache<OfSite<RequestKey>, Arc<CachedResponse>, ByLength>;
+
+/// A key of one of the sites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct OfSite<K> {
+    site: u64,
+    key: K,
+}
 
 /// The parts of a request that its response may depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,24 +93,31 @@ impl CachedBody {
 }
 
 impl ResponseCache {
-    /// Creates a cache of at most `bytes` bytes; zero keeps nothing.
-    pub(super) fn new(bytes: u64) -> Self {
+    /// Creates a cache of at most `bytes` bytes for the site of this number; zero keeps nothing.
+    pub(super) fn new(bytes: u64, site: u64) -> Self {
         let room = usize::try_from(bytes / CACHED_RESPONSE_OVERHEAD).unwrap_or(usize::MAX);
-        Self((room > 0).then(|| quick_cache::sync::Cache::with_weighter(room, bytes, ByLength)))
+        let responses = || Arc::new(Responses::with_weighter(room, bytes, ByLength));
+        Self { responses: (room > 0).then(responses), site }
+    }
+
+    /// Returns the cache of another site in the same room.
+    pub(super) fn of_site(&self, site: u64) -> Self {
+        Self { responses: self.responses.clone(), site }
     }
 
     /// Finds the response to a request of this key, if it is still valid at `now`, in milliseconds
     /// of [`clock`](crate::concurrency::sync::clock).
     pub(super) fn get(&self, key: &BorrowedKey<'_>, now: u64) -> Option<Arc<CachedResponse>> {
-        let cached = self.0.as_ref()?.get(key)?;
+        let key = OfSite { site: self.site, key: *key };
+        let cached = self.responses.as_ref()?.get(&key)?;
         let lifetime = CACHED_RESPONSE_LIFETIME.min(cached.held.fresh);
         let holds = now.saturating_sub(cached.made) < lifetime && cached.held.is_fresh(now);
         holds.then_some(cached)
     }
 
     pub(super) fn insert(&self, key: RequestKey, response: CachedResponse) {
-        if let Some(responses) = &self.0 {
-            responses.insert(key, Arc::new(response));
+        if let Some(responses) = &self.responses {
+            responses.insert(OfSite { site: self.site, key }, Arc::new(response));
         }
     }
 }
@@ -174,17 +194,17 @@ impl Hash for RequestKey {
     }
 }
 
-impl quick_cache::Equivalent<RequestKey> for BorrowedKey<'_> {
-    fn equivalent(&self, key: &RequestKey) -> bool {
-        *self == key.borrowed()
+impl quick_cache::Equivalent<OfSite<RequestKey>> for OfSite<BorrowedKey<'_>> {
+    fn equivalent(&self, other: &OfSite<RequestKey>) -> bool {
+        self.site == other.site && self.key == other.key.borrowed()
     }
 }
 
 #[derive(Clone, Debug)]
 struct ByLength;
 
-impl quick_cache::Weighter<RequestKey, Arc<CachedResponse>> for ByLength {
-    fn weight(&self, key: &RequestKey, _: &Arc<CachedResponse>) -> u64 {
+impl quick_cache::Weighter<OfSite<RequestKey>, Arc<CachedResponse>> for ByLength {
+    fn weight(&self, OfSite { key, .. }: &OfSite<RequestKey>, _: &Arc<CachedResponse>) -> u64 {
         let fields = [key.accept_encoding.as_deref(), key.if_none_match.as_deref()];
         let key = key.path.len() + fields.into_iter().flatten().map(<[u8]>::len).sum::<usize>();
         CACHED_RESPONSE_OVERHEAD + key as u64
@@ -193,7 +213,7 @@ impl quick_cache::Weighter<RequestKey, Arc<CachedResponse>> for ByLength {
 
 impl fmt::Debug for ResponseCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kept = self.0.as_ref().map_or(0, quick_cache::sync::Cache::len);
+        let kept = self.responses.as_ref().map_or(0, |responses| responses.len());
         f.debug_struct("ResponseCache").field("kept", &kept).finish()
     }
 }

@@ -8,6 +8,7 @@ use http::{Request, Response};
 
 use super::fallback::{Fallback, NoFallback};
 use super::response_cache::BorrowedKey;
+use super::settings::Shared;
 use super::site::Site;
 use super::warm::{self, WarmOptions, WarmProgress, WarmSummary, Warmed};
 use super::{answer, respond};
@@ -237,10 +238,17 @@ impl<F> ServeCompressed<F> {
         respond::deliver(site, &parts.method, response)
     }
 
-    /// Returns the present metrics.
+    /// The parts that other services may share.
+    pub(super) fn shared(&self) -> Shared {
+        let site = &self.site;
+        let engine = Arc::clone(site.representations.engine());
+        Shared { engine, response_cache: site.response_cache.clone() }
+    }
+
+    /// Returns the present metrics, of all services that [share](crate::Builder::share) the cache.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        self.site.representations.metrics()
+        self.site.representations.engine().metrics()
     }
 
     /// Lists all files of the source that are not [excluded](crate::Builder::exclude). Blocks on the
@@ -313,7 +321,7 @@ impl<F> ServeCompressed<F> {
         Ok(warm::warm(&self.site, paths, codings.as_deref(), progress).await)
     }
 
-    /// Ends all encoding.
+    /// Ends all encoding, also that of services that [share](crate::Builder::share) the cache.
     ///
     /// The service goes on with stored representations and with identity.
     ///
@@ -326,6 +334,6 @@ impl<F> ServeCompressed<F> {
     /// }
     /// ```
     pub async fn shutdown(&self, mode: Shutdown) {
-        self.site.representations.shutdown(mode == Shutdown::Finish).await;
+        self.site.representations.engine().shutdown(mode == Shutdown::Finish).await;
     }
 }

@@ -18,23 +18,25 @@ use crate::limits::{
     HIDE_PATIENCE, RESPONSE_SHARE,
 };
 use crate::log::{self, EscapedPath};
-use crate::representations::{Config, Representations};
+use crate::representations::{Config, Engine, EngineConfig, Representations};
 use crate::source::Source;
 
 /// The settings of a [`Builder`](super::Builder), unchecked.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) source: Arc<dyn Source>,
+    /// The parts of another service that this one uses in place of its own.
+    pub(super) shared: Option<Shared>,
     pub(super) cache: Option<Cache>,
     pub(super) encoders: Vec<(Option<ContentCoding>, ContentCoding, Arc<dyn Encoder>)>,
     pub(super) levels: Vec<(ContentCoding, i32)>,
     pub(super) preference: Preference,
     pub(super) encode_threads: Option<usize>,
-    pub(super) queue: usize,
+    pub(super) queue: Option<usize>,
     pub(super) revalidate: Duration,
     pub(super) patience: Duration,
-    pub(super) prove: bool,
-    pub(super) memory_cache: u64,
+    pub(super) prove: Option<bool>,
+    pub(super) memory_cache: Option<u64>,
     pub(super) sendfile_sources: bool,
     pub(super) fields: Vec<FieldRule>,
     pub(super) media_types: Vec<(String, Result<HeaderValue, http::Error>)>,
@@ -46,6 +48,13 @@ pub(super) struct Settings {
     pub(super) default_cache_control: Option<Result<HeaderValue, http::Error>>,
     pub(super) headers: HeaderRules,
     pub(super) rules: AnswerRules,
+}
+
+/// The parts of a service that others may share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) engine: Arc<Engine>,
+    pub(super) response_cache: ResponseCache,
 }
 
 /// A field for the paths of a glob, as the embedder named it.
@@ -60,16 +69,17 @@ impl Settings {
     pub(super) fn new(source: impl Source) -> Self {
         Self {
             source: Arc::new(source),
+            shared: None,
             cache: None,
             encoders: Vec::new(),
             levels: Vec::new(),
             preference: Preference::Auto,
             encode_threads: None,
-            queue: DEFAULT_QUEUE,
+            queue: None,
             revalidate: DEFAULT_REVALIDATE,
             patience: DEFAULT_PATIENCE,
-            prove: true,
-            memory_cache: DEFAULT_MEMORY,
+            prove: None,
+            memory_cache: None,
             sendfile_sources: false,
             fields: Vec::new(),
             media_types: Vec::new(),
@@ -86,9 +96,9 @@ impl Settings {
 
     /// Checks the settings and makes the site.
     pub(super) fn build(mut self) -> Result<Site, Error> {
-        let codecs = codecs(&self.levels, self.encoders)?;
+        let (engine, response_cache) = self.engine()?;
         if let Preference::List(list) = &self.preference
-            && let Some(missing) = list.iter().find(|coding| codecs.get(coding).is_none())
+            && let Some(missing) = list.iter().find(|coding| engine.codecs().get(coding).is_none())
         {
             let message = format!(
                 "there is no encoder for the coding \"{missing}\"; register one or leave it out"
@@ -121,30 +131,58 @@ impl Settings {
         if let Some(path) = self.not_found {
             rules.not_found = Some(file_path(&path)?);
         }
-        let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
-        let cache = self.cache.unwrap_or_else(|| Cache::in_memory(DEFAULT_CACHE));
         let types = media_types(self.media_types)?;
-        hide_cache(&self.source, &cache);
+        hide_cache(&self.source, engine.cache());
         let config = Config {
             source: self.source,
             types,
             asks_names: rules.headers.immutable,
-            cache,
-            codecs,
             preference: self.preference,
-            encode_threads: self.encode_threads.unwrap_or_else(half).max(2),
-            queue: self.queue,
-            prove: self.prove,
             revalidate: self.revalidate,
             patience: self.patience,
             sendfile_sources: self.sendfile_sources,
-            memory_bytes: self.memory_cache - self.memory_cache / RESPONSE_SHARE,
         };
-        Ok(Site {
-            representations: Representations::new(config),
-            rules,
-            response_cache: ResponseCache::new(self.memory_cache / RESPONSE_SHARE),
-        })
+        let representations = Representations::new(config, engine);
+        let site = representations.catalog().number();
+        Ok(Site { representations, rules, response_cache: response_cache.of_site(site) })
+    }
+
+    /// Makes the engine, or takes the one that is shared.
+    fn engine(&mut self) -> Result<(Arc<Engine>, ResponseCache), Error> {
+        if let Some(Shared { engine, response_cache }) = self.shared.take() {
+            return match self.set_of_engine() {
+                Some(setting) => Err(Error::config(format!(
+                    "`{setting}` belongs to the service that `share` names; set it there"
+                ))),
+                None => Ok((engine, response_cache)),
+            };
+        }
+        let codecs = codecs(&self.levels, std::mem::take(&mut self.encoders))?;
+        let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
+        let memory = self.memory_cache.unwrap_or(DEFAULT_MEMORY);
+        let engine = Engine::new(EngineConfig {
+            cache: self.cache.take().unwrap_or_else(|| Cache::in_memory(DEFAULT_CACHE)),
+            codecs,
+            encode_threads: self.encode_threads.unwrap_or_else(half).max(2),
+            queue: self.queue.unwrap_or(DEFAULT_QUEUE),
+            prove: self.prove.unwrap_or(true),
+            memory_bytes: memory - memory / RESPONSE_SHARE,
+        });
+        Ok((Arc::new(engine), ResponseCache::new(memory / RESPONSE_SHARE, 0)))
+    }
+
+    /// Returns the name of a setting of the engine that was set.
+    fn set_of_engine(&self) -> Option<&'static str> {
+        let settings = [
+            ("cache", self.cache.is_some()),
+            ("encoder", !self.encoders.is_empty()),
+            ("level", !self.levels.is_empty()),
+            ("encode_threads", self.encode_threads.is_some()),
+            ("queue", self.queue.is_some()),
+            ("prove", self.prove.is_some()),
+            ("memory_cache", self.memory_cache.is_some()),
+        ];
+        settings.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
     }
 }
 

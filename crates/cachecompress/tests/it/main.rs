@@ -33,6 +33,7 @@ mod once {
     mod earlier_format;
     mod flights;
     mod hashes;
+    mod shared;
     mod stored;
 }
 
