@@ -2,6 +2,7 @@
 
 mod engine;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -236,6 +237,33 @@ impl<F> Builder<F> {
     /// Default: nothing is hidden but what the source hides.
     pub fn exclude(mut self, glob: impl Into<String>) -> Self {
         self.settings.excluded.push(glob.into());
+        self
+    }
+
+    /// Hides the file `path` of the disk under every name by which the source reaches it.
+    ///
+    /// - Symlinks and hard links to it lead nowhere either, nor does a file that takes its place.
+    /// - It is for what must not get out wherever it lies: a configuration, keys, passwords. For paths of
+    ///   the source there is [`exclude`](Self::exclude).
+    /// - It may be called for several files. A relative path is resolved against the current directory.
+    /// - A copy of the file is another file.
+    ///
+    /// ```
+    /// use cachecompress::{Directory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap();
+    /// let service = ServeCompressed::builder(Directory::new("site")?)
+    ///     .hide_file("site/server.toml")
+    ///     .build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Default: none.
+    pub fn hide_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.hidden_files.push(path.into());
         self
     }
 

@@ -1,6 +1,6 @@
 //! The settings of a service, and their check.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -42,6 +42,7 @@ pub(super) struct Settings {
     pub(super) media_types: Vec<(String, Result<HeaderValue, http::Error>)>,
     pub(super) immutable_paths: Vec<String>,
     pub(super) excluded: Vec<String>,
+    pub(super) hidden_files: Vec<PathBuf>,
     pub(super) index: Vec<String>,
     pub(super) only: Option<String>,
     pub(super) not_found: Option<String>,
@@ -85,6 +86,7 @@ impl Settings {
             media_types: Vec::new(),
             immutable_paths: Vec::new(),
             excluded: Vec::new(),
+            hidden_files: Vec::new(),
             index: vec!["index.html".to_owned()],
             only: None,
             not_found: None,
@@ -132,6 +134,7 @@ impl Settings {
             rules.not_found = Some(file_path(&path)?);
         }
         let types = media_types(self.media_types)?;
+        self.hidden_files.iter().for_each(|file| self.source.hide_file(file));
         hide_cache(&self.source, engine.cache());
         let config = Config {
             source: self.source,

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::hidden_files::HiddenFiles;
 use super::refused_links::RefusedLinks;
 use super::{Found, Source, SourceFile};
 use crate::error::{Error, ErrorKind};
@@ -18,7 +19,8 @@ use crate::limits::DIRECTORY_DEPTH;
 ///   [`symlinks`](Self::symlinks)).
 /// - Names that start with a dot are hidden, but for `/.well-known/` (see
 ///   [`dotfiles`](Self::dotfiles)).
-/// - The directory of the service's cache is hidden, if it lies beneath.
+/// - The directory of the service's cache is hidden, if it lies beneath. So is each file of
+///   [`Builder::hide_file`](crate::Builder::hide_file), under all of its names.
 /// - FIFOs, devices and sockets are never opened.
 /// - A file that exists and cannot be read is an error, not a missing one.
 /// - The directory may be replaced as a whole, by `rm -rf dist && build` or by changing a
@@ -45,6 +47,7 @@ pub struct Directory {
     symlinks: Symlinks,
     refused: RefusedLinks,
     hidden: RwLock<Vec<Hidden>>,
+    hidden_files: HiddenFiles,
 }
 
 /// A directory beneath the root that is not part of the site.
@@ -93,6 +96,7 @@ impl Directory {
             symlinks: Symlinks::Within,
             refused: RefusedLinks::default(),
             hidden: RwLock::default(),
+            hidden_files: HiddenFiles::default(),
         })
     }
 
@@ -154,6 +158,11 @@ impl Directory {
         hidden.iter().any(lies_in)
     }
 
+    /// Whether the file `name`, just opened in the state `found`, is hidden.
+    fn is_hidden_file(&self, name: &Path, found: &Fingerprint) -> bool {
+        self.hidden_files.contain(name, found, |path| self.disk.stat(path)).unwrap_or(true)
+    }
+
     fn hides_any(&self) -> bool {
         !self.hidden.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
@@ -203,7 +212,10 @@ impl Source for Directory {
         }
         match self.root().root.open(name, self.symlinks) {
             Ok((Stat { kind: FileKind::Regular, fingerprint }, Some(file))) => {
-                Ok(found(file, fingerprint))
+                Ok(match self.is_hidden_file(name, &fingerprint) {
+                    true => Found::Nothing,
+                    false => found(file, fingerprint),
+                })
             }
             Ok((Stat { kind: FileKind::Directory, .. }, _)) => Ok(Found::Directory),
             Ok(_) => Ok(Found::Nothing),
@@ -236,7 +248,11 @@ impl Source for Directory {
         }
         match opened {
             Ok((Stat { kind: FileKind::Regular, fingerprint }, Some(file))) => {
-                Some(found(file, fingerprint))
+                let stat = |path: &Path| self.disk.stat_nowait(path);
+                match self.hidden_files.contain(name, &fingerprint, stat).ok()? {
+                    true => Some(Found::Nothing),
+                    false => Some(found(file, fingerprint)),
+                }
             }
             Ok((Stat { kind: FileKind::Other, .. }, _)) => Some(Found::Nothing),
             Err(error) if fs::leads_nowhere(&error) => Some(Found::Nothing),
@@ -256,6 +272,10 @@ impl Source for Directory {
             hidden.push(Hidden { named, real });
         }
         lies_within
+    }
+
+    fn hide_file(&self, file: &Path) {
+        self.hidden_files.add(&self.path, file);
     }
 
     fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
@@ -323,7 +343,11 @@ impl Walk<'_> {
             return Ok(());
         }
         match self.root.open(name, self.source.symlinks) {
-            Ok((Stat { kind: FileKind::Regular, .. }, _)) => self.paths.push(path),
+            Ok((Stat { kind: FileKind::Regular, fingerprint }, _)) => {
+                if !self.source.is_hidden_file(name, &fingerprint) {
+                    self.paths.push(path);
+                }
+            }
             Ok((Stat { kind: FileKind::Directory, fingerprint }, _)) => {
                 if depth < DIRECTORY_DEPTH && self.seen.insert(fingerprint.identity()) {
                     self.descend(name, path.as_bytes(), depth + 1)?;

@@ -3,6 +3,7 @@
 
 mod directory;
 mod embedded;
+mod hidden_files;
 mod memory;
 mod overlay;
 mod refused_links;
@@ -60,6 +61,14 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     fn hide_directory(&self, _directory: &Path) -> bool {
         false
     }
+
+    /// Hides a file under every name that leads to it, symlinks and hard links among them, also after
+    /// another file has taken its place. [`Builder::build`](crate::Builder::build) calls it for each file
+    /// of [`Builder::hide_file`](crate::Builder::hide_file), before the first lookup.
+    ///
+    /// From then on the file is [`Found::Nothing`]. To do nothing, the default, is right for sources that
+    /// read no directory.
+    fn hide_file(&self, _file: &Path) {}
 
     /// Returns the names of files that lie in `directory` itself, at most `most` of them in any order.
     ///
@@ -256,6 +265,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn hide_directory(&self, directory: &Path) -> bool {
         (**self).hide_directory(directory)
+    }
+
+    fn hide_file(&self, file: &Path) {
+        (**self).hide_file(file);
     }
 
     fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {

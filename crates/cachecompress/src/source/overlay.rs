@@ -72,6 +72,10 @@ impl Source for Overlay {
         hides.count() > 0
     }
 
+    fn hide_file(&self, file: &Path) {
+        self.layers.iter().for_each(|layer| layer.hide_file(file));
+    }
+
     /// Returns the names of all layers. A layer that says nothing adds none.
     fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
         let layers = self.layers.iter().filter_map(|layer| layer.names(directory, most));

@@ -20,6 +20,7 @@ mod exact {
     mod edits;
     mod encoders;
     mod hidden_cache;
+    mod hidden_files;
     mod links;
     mod response_cache;
     mod stored_damage;

@@ -80,3 +80,17 @@ fn cache_beside_the_root_hides_nothing() {
         assert_eq!(get(&service, "/cache/b.txt", &[]).await.bytes(), *b"b");
     });
 }
+
+#[test]
+fn cache_beneath_the_root_of_a_second_service_is_hidden_there() {
+    run(async {
+        let (first, second) = (tempfile::tempdir().unwrap(), root());
+        std::fs::write(first.path().join("b.txt"), "b").unwrap();
+        let cache = Cache::builder(second.path().join("cache")).build().unwrap();
+        let first = Directory::new(first.path()).unwrap();
+        let first = ServeCompressed::builder(first).cache(cache).patience(LONG).build().unwrap();
+        let directory = Directory::new(second.path()).unwrap();
+        let service = ServeCompressed::builder(directory).share(&first).patience(LONG);
+        assert_hidden(&service.build().unwrap(), &second.path().join("cache")).await;
+    });
+}
