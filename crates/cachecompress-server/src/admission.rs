@@ -1,4 +1,5 @@
-//! The admission of requests, before the site sees them: permits, Host, and the target's form.
+//! The admission of requests, before a site sees them: permits, Host, the site by it, and the target's
+//! form.
 
 use std::convert::Infallible;
 use std::mem;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use cachecompress::sendfile::Connection;
 use cachecompress::{Body, ResponseFuture, ServeCompressed};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body_util::{Either, Full};
@@ -19,25 +21,54 @@ use tower_service::Service as _;
 use crate::access_log::AccessLog;
 use crate::deadlines::RunningRequest;
 use crate::limits::PERMIT_TIMEOUT;
+use crate::live::{Live, LiveSlot};
 use crate::peer::Peer;
+use crate::sites::Site;
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
 /// A body of the site's or a local reply's, with its request's guards.
 pub(crate) type SiteBody = TrackedBody<Either<Body, Full<Bytes>>>;
 
-/// Stands before the site and decides which requests reach it. Each connection has its own.
+/// Stands before the sites and decides which requests reach them. Each connection has its own.
 #[derive(Clone)]
 pub(crate) struct Admission {
-    /// The site.
-    pub(crate) site: ServeCompressed,
+    /// What is in force.
+    live: LiveSlot,
+    /// The first site at the time of the connection, for this connection. While it is in force, its
+    /// requests need no copy of it.
+    first: ServeCompressed,
+    /// The generation of that site.
+    generation: u64,
+    /// The connection, to which files may go by `sendfile`.
+    connection: Connection,
+    /// The log in which every response gets a line.
+    log: Option<AccessLog>,
+    /// The client.
+    peer: Peer,
+    /// A permit for each request that may run, because each may hold a file open.
+    permits: Arc<Semaphore>,
+}
+
+/// The parts of [`Admission`] that all connections share.
+#[derive(Clone)]
+pub(crate) struct Admissions {
+    pub(crate) live: LiveSlot,
     /// The log in which every response gets a line.
     pub(crate) log: Option<AccessLog>,
-    /// The client.
-    pub(crate) peer: Peer,
     /// A permit for each request that may run, because each may hold a file open.
     pub(crate) permits: Arc<Semaphore>,
-    /// The most header fields of a request. HTTP/1's are counted by hyper as well.
-    pub(crate) max_headers: usize,
+}
+
+impl Admissions {
+    /// Makes the admission of a connection, which belongs to `peer`.
+    pub(crate) fn of(&self, connection: Connection, peer: Peer) -> Admission {
+        let Self { live, log, permits } = self.clone();
+        let now = live.load();
+        let (site, generation) = (&now.sites.first().service, now.generation);
+        let first = if now.sendfile { site.on(connection.clone()) } else { site.clone() };
+        drop(now);
+        Admission { live, first, generation, connection, log, peer, permits }
+    }
 }
 
 /// A response that the server gives by itself, without the site.
@@ -49,6 +80,8 @@ pub(crate) enum LocalReply {
     ServerOptions,
     /// 431.
     TooManyFields,
+    /// 421: the connection was made for a host of another site.
+    Misdirected,
     /// 503: other requests have had all permits for too long.
     Busy,
 }
@@ -69,15 +102,38 @@ impl Admission {
         }
     }
 
-    /// Passes `request` on to the site, if it is well-formed.
+    /// Passes `request` on to its site, if it is well-formed.
     fn forward<B>(&self, mut request: Request<B>, guards: RequestGuards) -> AdmissionFuture {
-        let admitted = match request.headers().len() > self.max_headers {
-            true => Err(LocalReply::TooManyFields),
-            false => admit(&mut request),
-        };
-        match admitted {
-            Ok(()) => AdmissionFuture::Site((&self.site).call(request), guards),
+        let live = self.live.load();
+        match self.choose(&live, &mut request) {
+            Ok(site) => AdmissionFuture::Site(self.call(&live, site, request), guards),
             Err(reply) => AdmissionFuture::Local(reply, guards),
+        }
+    }
+
+    /// Checks `request` and chooses its site.
+    fn choose<'a, B>(
+        &self,
+        live: &'a Live,
+        request: &mut Request<B>,
+    ) -> Result<&'a Site, LocalReply> {
+        // HTTP/1's fields are counted by hyper as well.
+        if request.headers().len() > live.max_headers {
+            return Err(LocalReply::TooManyFields);
+        }
+        check_host(request.version(), request.uri(), request.headers())?;
+        let site = live.sites.choose(request, &self.peer).ok_or(LocalReply::Misdirected)?;
+        reduce_target(request)?;
+        Ok(site)
+    }
+
+    fn call<B>(&self, live: &Live, site: &Site, request: Request<B>) -> ResponseFuture {
+        if live.generation == self.generation && live.sites.is_first(site) {
+            return (&self.first).call(request);
+        }
+        match live.sendfile {
+            true => (&site.service.on(self.connection.clone())).call(request),
+            false => (&site.service).call(request),
         }
     }
 
@@ -132,6 +188,10 @@ impl LocalReply {
                 let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
                 explain(&mut response, status, "too many header fields");
             }
+            Self::Misdirected => {
+                let sentence = "this connection was made for another site";
+                explain(&mut response, StatusCode::MISDIRECTED_REQUEST, sentence);
+            }
             Self::Busy => {
                 let sentence = "too many requests at once; try again";
                 explain(&mut response, StatusCode::SERVICE_UNAVAILABLE, sentence);
@@ -155,9 +215,8 @@ fn explain(response: &mut Response<Full<Bytes>>, status: StatusCode, sentence: &
     *response.body_mut() = Full::from(format!("{sentence}\n"));
 }
 
-/// Checks a request and reduces its target to path and query (RFC 9112 §3.2.1).
-fn admit<B>(request: &mut Request<B>) -> Result<(), LocalReply> {
-    check_host(request.version(), request.uri(), request.headers())?;
+/// Reduces the target of a request to path and query (RFC 9112 §3.2.1).
+fn reduce_target<B>(request: &mut Request<B>) -> Result<(), LocalReply> {
     if request.method() == Method::CONNECT {
         // The target is an authority; the site answers with the methods that it has.
         *request.uri_mut() = Uri::from_static("/");
@@ -263,6 +322,11 @@ fn origin_form(uri: &Uri) -> Option<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn admit<B>(request: &mut Request<B>) -> Result<(), LocalReply> {
+        check_host(request.version(), request.uri(), request.headers())?;
+        reduce_target(request)
+    }
 
     fn parts(version: Version, target: &str, hosts: &[&str]) -> Request<()> {
         let mut request = Request::builder().version(version).uri(target);

@@ -23,7 +23,10 @@ const HOMELESS: &str = "there is no home directory to keep a cache in; set --cac
 /// The configuration of `serve`.
 #[derive(Debug)]
 pub(crate) struct ServeConfig {
-    pub(crate) site: SiteConfig,
+    /// The sites, one at least. Requests for unknown hosts get the first.
+    pub(crate) sites: Vec<SiteConfig>,
+    /// The files that no site serves: the configuration, keys, passwords.
+    pub(crate) files_in_force: Vec<PathBuf>,
     pub(crate) listen: Vec<ListenAddress>,
     pub(crate) admin: Option<ListenAddress>,
     pub(crate) cache: CacheChoice,
@@ -76,7 +79,8 @@ impl ServeConfig {
     pub(crate) fn resolve(args: ServeArgs) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self {
-            site: SiteConfig::resolve(args.site, SiteTables::default()),
+            sites: vec![SiteConfig::resolve(args.site, SiteTables::default())],
+            files_in_force: Vec::new(),
             listen: args.listen,
             admin: args.admin,
             cache: cache_choice(args.cache_size, args.cache.cache_dir, user_cache_dir),
@@ -106,6 +110,38 @@ impl ServeConfig {
             log_level: args.log_level.into(),
             log_format: args.log_format,
         }
+    }
+}
+
+impl ServeConfig {
+    /// Returns the flags whose values differ from those of `started` and hold until the next start.
+    pub(crate) fn fixed_since(&self, started: &Self) -> Vec<&'static str> {
+        let cache_dir = |config: &Self| match &config.cache {
+            CacheChoice::Disk { dir, .. } => Some(dir.clone()),
+            CacheChoice::Memory { .. } => None,
+        };
+        let cache_size = |config: &Self| match config.cache {
+            CacheChoice::Disk { max_bytes, .. } => max_bytes,
+            CacheChoice::Memory { .. } => 0,
+        };
+        let flags = [
+            ("cache-dir", cache_dir(self) != cache_dir(started)),
+            ("cache-size", cache_size(self) != cache_size(started)),
+            ("listen", self.listen != started.listen),
+            ("admin", self.admin != started.admin),
+            ("memory-cache", self.memory_cache != started.memory_cache),
+            ("level", self.levels != started.levels),
+            ("threads", self.threads != started.threads),
+            ("encode-threads", self.encode_threads != started.encode_threads),
+            ("queue", self.queue != started.queue),
+            ("prove", self.prove != started.prove),
+            ("max-connections", self.max_connections != started.max_connections),
+            ("max-open-files", self.max_open_files != started.max_open_files),
+            ("access-log", self.access_log != started.access_log),
+            ("log-level", self.log_level != started.log_level),
+            ("log-format", self.log_format != started.log_format),
+        ];
+        flags.into_iter().filter_map(|(flag, differs)| differs.then_some(flag)).collect()
     }
 }
 

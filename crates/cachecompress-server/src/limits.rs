@@ -18,6 +18,11 @@ pub(crate) const MAX_COUNT_PER_CONNECTION: i64 = 10_000;
 /// memory.
 pub(crate) const HEADER_BYTES: RangeInclusive<u32> = 8 << 10..=1 << 20;
 
+// --- Sites ---------------------------------------------------------------------------------------
+
+/// The most bytes of a host's name (RFC 1035 §2.3.4). A longer one is no site's.
+pub(crate) const HOST_BYTES: usize = 255;
+
 // --- Open files ----------------------------------------------------------------------------------
 
 /// Descriptors that the process asks for. Shells allow 1,024 for the sake of `select`, which this

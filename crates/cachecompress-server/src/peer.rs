@@ -7,4 +7,17 @@ use std::net::IpAddr;
 pub(crate) struct Peer {
     /// The client's address.
     pub(crate) address: IpAddr,
+    /// Whether the client speaks TLS.
+    #[allow(dead_code, reason = "rules that hold under TLS only will ask for it")]
+    pub(crate) secure: bool,
+    /// The host for which the client was shown a certificate (SNI), in lower case.
+    #[allow(dead_code, reason = "sites by host will compare it with a request's host")]
+    pub(crate) server_name: Option<String>,
+}
+
+impl Peer {
+    /// A client of which only its address is known.
+    pub(crate) fn at(address: IpAddr) -> Self {
+        Self { address, secure: false, server_name: None }
+    }
 }

@@ -87,17 +87,17 @@ impl HarmlessSignals {
         })
     }
 
-    /// Spawns a task that calls `reopen` at each SIGHUP, also for one that has come already.
-    pub(crate) fn on_hangup(self, reopen: impl Fn() + Send + 'static) {
+    /// Spawns a task that calls `hang_up` at each SIGHUP, also for one that has come already.
+    pub(crate) fn on_hangup(self, hang_up: impl Fn() + Send + 'static) {
         #[cfg(unix)]
         tokio::spawn(async move {
             let mut hangups = self.hangups;
             while hangups.recv().await.is_some() {
-                reopen();
+                hang_up();
             }
         });
         #[cfg(not(unix))]
-        let _ = reopen;
+        let _ = hang_up;
     }
 }
 

@@ -1,33 +1,73 @@
 //! One site: its directory, and the rules for its answers.
 
-use cachecompress::{Builder, Directory, ErrorKind};
+use cachecompress::{Builder, Directory, ErrorKind, ServeCompressed};
 
-use crate::config::SiteConfig;
+use crate::cli::Sendfile;
+use crate::config::{ServeConfig, SiteConfig};
 use crate::exit::Failure;
 use crate::flag_values::TypeRule;
 use crate::printer::EscapedPath;
 
-/// Opens the directory of a site.
+/// Opens a site of `config`, with the cache, the threads and the memory of `engine`.
 ///
 /// # Errors
 ///
-/// [`Failure::Runtime`] if there is none.
-pub(crate) fn open(config: &SiteConfig) -> Result<Directory, Failure> {
-    let opened = Directory::new(&config.root);
-    opened.map(|directory| directory.symlinks(config.symlinks)).map_err(|error| {
-        let dir = EscapedPath(&config.root);
+/// [`Failure::Runtime`] if there is no such directory, [`Failure::Usage`] if a rule is wrong. With
+/// several sites the sentence has the site's hosts.
+pub(crate) fn open(
+    engine: &ServeCompressed,
+    config: &ServeConfig,
+    site: &SiteConfig,
+) -> Result<ServeCompressed, Failure> {
+    let directory = open_directory(site)?;
+    let builder = ServeCompressed::builder(directory)
+        .share(engine)
+        .sendfile_sources(config.sendfile == Sendfile::All)
+        .preference(config.preference.clone())
+        .revalidate(config.revalidate)
+        .patience(config.patience);
+    let files = config.files_in_force.iter();
+    let builder = files.fold(builder, Builder::hide_file);
+    apply(builder, site).build().map_err(|error| {
+        match (Failure::from(error), &*site.tables.hosts) {
+            (Failure::Usage(sentence), [host, ..]) => {
+                Failure::Usage(format!("the site of {host}: {sentence}"))
+            }
+            (failure, _) => failure,
+        }
+    })
+}
+
+/// Finds out whether a site can be opened.
+///
+/// # Errors
+///
+/// [`Failure::Runtime`] if there is no such directory.
+pub(crate) fn check(site: &SiteConfig) -> Result<(), Failure> {
+    open_directory(site).map(drop)
+}
+
+fn open_directory(site: &SiteConfig) -> Result<Directory, Failure> {
+    let opened = Directory::new(&site.root);
+    opened.map(|directory| directory.symlinks(site.symlinks)).map_err(|error| {
+        let dir = EscapedPath(&site.root);
         let reason = match error.kind() {
             ErrorKind::NotFound => "there is no such directory".to_owned(),
             _ => error.to_string(),
         };
-        Failure::Runtime(format!(
-            "cannot serve {dir}: {reason}; name a directory: `cachecompress serve DIR`"
-        ))
+        Failure::Runtime(match &*site.tables.hosts {
+            [] => {
+                format!("cannot serve {dir}: {reason}; name a directory: `cachecompress serve DIR`")
+            }
+            [host, ..] => format!(
+                "cannot serve {dir}, the `root` of the site of {host}: {reason}; name a directory"
+            ),
+        })
     })
 }
 
 /// Adds the rules of a site to the builder of its service.
-pub(crate) fn apply(mut builder: Builder, config: &SiteConfig) -> Builder {
+fn apply(mut builder: Builder, config: &SiteConfig) -> Builder {
     builder =
         builder.spa(config.spa).immutable(config.immutable).original_length(config.original_length);
     for glob in &config.immutable_paths {

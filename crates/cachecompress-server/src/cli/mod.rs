@@ -38,7 +38,7 @@ pub(crate) enum Command {
 }
 
 /// The cache's place, which every command has.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct CacheArgs {
     /// Directory for compressed files [default: the user's cache directory + /cachecompress]
     ///
@@ -50,7 +50,7 @@ pub(crate) struct CacheArgs {
 }
 
 /// The flags of `verify`, as they were given.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(args_override_self = true)]
 #[command(after_help = "Changes nothing, and may run beside servers. stdout has a line for each \
     damaged entry, PATH: DAMAGE, and a summary as its last line; on a terminal, stderr shows the \
@@ -63,7 +63,7 @@ pub(crate) struct VerifyArgs {
 }
 
 /// The flags of `gc`, as they were given.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(args_override_self = true)]
 #[command(after_help = "May run beside servers: nothing that one of them needs is removed. It \
     removes damaged entries, locks and unfinished files of servers that were killed, strange \
@@ -82,14 +82,14 @@ pub(crate) struct GcArgs {
 }
 
 /// The flags of `serve`, as they were given.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 #[command(args_override_self = true)]
 #[command(after_help = "Every flag can also be set in the environment, by the variable in its \
     description; lists are separated by commas, switches are on or off. A flag wins over its \
     variable.\n\nSIGTERM or SIGINT ends the server: it stops accepting, finishes what runs within \
     10 seconds and exits with 0. A second signal ends it at once, with 128 + the signal's number. \
-    SIGHUP reopens the access log file.\n\nExit codes: 0 ended by a signal, 1 something could not \
-    be opened, bound or read, 2 wrong usage.")]
+    SIGHUP reopens the access log file and reloads the configuration.\n\nExit codes: 0 ended by a \
+    signal, 1 something could not be opened, bound or read, 2 wrong usage.")]
 pub(crate) struct ServeArgs {
     /// Address and port to listen on; may be repeated
     ///

@@ -8,7 +8,7 @@ use crate::flag_values::{self, CacheControl, Globs, TypeRule};
 
 /// The flags of one site, as they were given. In the configuration file they are also keys of
 /// `[[sites]]`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct SiteArgs {
     /// The directory whose files are served
     #[arg(value_name = "DIR", default_value = ".", env = "CACHECOMPRESS_DIR")]

@@ -5,29 +5,29 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cachecompress::Shutdown;
 use cachecompress::sendfile::Stream;
-use cachecompress::{Cache, Directory, ServeCompressed, Shutdown};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, AdminConnections};
-use crate::admission::Admission;
-use crate::cli::{Sendfile, ServeArgs};
-use crate::config::{CacheChoice, ServeConfig};
+use crate::admission::Admissions;
+use crate::cli::ServeArgs;
+use crate::config::ServeConfig;
 use crate::connection::HttpServer;
 use crate::exit::Failure;
 use crate::fd_budget::FdBudget;
-use crate::flag_values::Level;
 use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT, LOG_CLOSE_TIMEOUT,
-    MEMORY_CACHE_BYTES, RUNTIME_TIMEOUT,
+    RUNTIME_TIMEOUT,
 };
 use crate::listener::{Listeners, bind};
+use crate::live::{ReadConfig, Reload, Reloader};
 use crate::log_queue::{LogQueue, LogThread};
 use crate::peer::Peer;
-use crate::printer::{EscapedPath, Printer};
+use crate::printer::Printer;
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
 use crate::workers::Workers;
 use crate::{listener, logging, site};
@@ -52,9 +52,8 @@ impl Logs {
 
     /// Reopens the access log, after its file was renamed.
     fn reopen(&self) {
-        match &self.access {
-            Some((log, _)) => log.queue().reopen(),
-            None => tracing::info!("SIGHUP: there is no access log to reopen"),
+        if let Some((log, _)) = &self.access {
+            log.queue().reopen();
         }
     }
 
@@ -71,7 +70,8 @@ impl Logs {
 ///
 /// If the directory, an address, a log or a runtime cannot be had. Nothing was served then.
 pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
-    let config = ServeConfig::resolve(args);
+    let read = move || Ok(ServeConfig::resolve(args.clone()));
+    let config = Arc::new(read()?);
     // Signals and the admin listener have a runtime that no request holds up.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(few)?;
@@ -82,27 +82,32 @@ pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     };
     let (queue, thread) = logging::start(config.log_level, config.log_format).map_err(few)?;
     let mut logs = Logs { access: None, stderr: (queue, Arc::new(thread)) };
-    let outcome = run_logged(&config, runtime, signals, &mut logs, printer);
+    let outcome = run_logged(&config, Box::new(read), runtime, signals, &mut logs, printer);
     logs.close(LOG_CLOSE_TIMEOUT);
     outcome
 }
 
 fn run_logged(
-    config: &ServeConfig,
+    config: &Arc<ServeConfig>,
+    read: ReadConfig,
     runtime: Runtime,
     signals: HarmlessSignals,
     logs: &mut Logs,
     printer: Printer,
 ) -> Result<(), Failure> {
     let budget = FdBudget::new(config.threads, config.max_connections, config.max_open_files);
-    let source = site::open(&config.site)?;
+    config.sites.iter().try_for_each(site::check)?;
     let workers = Workers::start(config.threads).map_err(few)?;
     let access = config.access_log.clone().map(AccessLog::start).transpose()?;
     logs.access = access.map(|(log, thread)| (log, Arc::new(thread)));
     let outcome = runtime.block_on(async {
-        let reopened = logs.clone();
-        signals.on_hangup(move || reopened.reopen());
-        serve(config, budget, source, &workers, logs, printer).await
+        let (reopened, hung_up) = (logs.clone(), Arc::new(Notify::new()));
+        let reload = Reload { read, asked: Arc::clone(&hung_up) };
+        signals.on_hangup(move || {
+            reopened.reopen();
+            hung_up.notify_one();
+        });
+        serve(config, budget, reload, &workers, logs, printer).await
     });
     // Requests that did not finish in time are dropped here, and write their lines.
     workers.end();
@@ -118,42 +123,6 @@ fn deaf(error: io::Error) -> Failure {
     Failure::Runtime(format!("cannot listen for signals: {error}"))
 }
 
-fn build_site(
-    config: &ServeConfig,
-    source: Directory,
-    budget: FdBudget,
-) -> Result<ServeCompressed, Failure> {
-    let cache = match &config.cache {
-        CacheChoice::Disk { dir, max_bytes } => {
-            tracing::info!(dir = %EscapedPath(dir), max_bytes, "keeping compressed files on disk");
-            let cache = Cache::builder(dir).max_bytes(*max_bytes).open_entries(budget.entries);
-            cache.build().map_err(Failure::from)?
-        }
-        CacheChoice::Memory { because } => {
-            tracing::warn!(
-                "keeping compressed files in memory only, up to {} MiB: {because}",
-                MEMORY_CACHE_BYTES >> 20
-            );
-            Cache::in_memory(MEMORY_CACHE_BYTES)
-        }
-    };
-    let builder = ServeCompressed::builder(source)
-        .cache(cache)
-        .memory_cache(config.memory_cache)
-        .sendfile_sources(config.sendfile == Sendfile::All)
-        .preference(config.preference.clone())
-        .encode_threads(config.encode_threads)
-        .queue(config.queue)
-        .revalidate(config.revalidate)
-        .patience(config.patience)
-        .prove(config.prove);
-    let builder = config
-        .levels
-        .iter()
-        .fold(builder, |builder, Level { coding, level }| builder.level(coding.clone(), *level));
-    site::apply(builder, &config.site).build().map_err(Failure::from)
-}
-
 /// Binds the site's addresses and the admin listener's.
 fn bind_all(config: &ServeConfig) -> Result<(Vec<Listeners>, Vec<Listeners>), Failure> {
     let all: Vec<_> = config.listen.iter().chain(&config.admin).cloned().collect();
@@ -166,41 +135,33 @@ fn bind_all(config: &ServeConfig) -> Result<(Vec<Listeners>, Vec<Listeners>), Fa
 
 /// Serves on all addresses until a signal comes, then drains the connections.
 async fn serve(
-    config: &ServeConfig,
+    config: &Arc<ServeConfig>,
     budget: FdBudget,
-    source: Directory,
+    reload: Reload,
     workers: &Workers,
     logs: &Logs,
     printer: Printer,
 ) -> Result<(), Failure> {
     // Nothing is announced while something is still missing.
     let (site_listeners, admin_listeners) = bind_all(config)?;
-    let site = build_site(config, source, budget)?;
+    let reloader = Reloader::start(Arc::clone(config), budget.entries)?;
+    let engine = reloader.engine().clone();
     let mut signals = Signals::install().map_err(deaf)?;
-    let log = logs.access.as_ref().map(|(log, _)| log.clone());
-
-    let server = HttpServer::new(config.limits);
+    let admissions = Admissions {
+        live: reloader.live(),
+        log: logs.access.as_ref().map(|(log, _)| log.clone()),
+        permits: Arc::new(Semaphore::new(budget.requests)),
+    };
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
     let limit = Arc::new(Semaphore::new(budget.connections));
-    let admission = {
-        let (site, max_headers) = (site.clone(), config.limits.headers);
-        let permits = Arc::new(Semaphore::new(budget.requests));
-        let sendfile = config.sendfile != Sendfile::Off;
-        move |client: SocketAddr, stream: &Stream| Admission {
-            site: if sendfile { site.on(stream.connection()) } else { site.clone() },
-            log: log.clone(),
-            peer: Peer { address: client.ip() },
-            permits: Arc::clone(&permits),
-            max_headers,
-        }
-    };
     for Listeners { address, sockets } in site_listeners {
         printer.line(format_args!("listening on http://{address}"));
         for (socket, worker) in sockets.into_iter().zip(workers.runtimes()) {
-            let (server, admission) = (server.clone(), admission.clone());
-            let serve = move |stream, peer, draining| {
+            let admissions = admissions.clone();
+            let serve = move |stream, peer: SocketAddr, draining| {
                 let stream = Stream::from(stream);
-                let (server, admission) = (server.clone(), admission(peer, &stream));
+                let server = admissions.live.load().server.clone();
+                let admission = admissions.of(stream.connection(), Peer::at(peer.ip()));
                 async move {
                     let respond = move |request, running| admission.respond(request, running);
                     server.serve(stream, respond, draining).await;
@@ -210,11 +171,14 @@ async fn serve(
             worker.spawn(listener::accept(socket, limit, site_drain.subscribe(), serve));
         }
     }
-    let admin = Arc::new(Admin::new(site.clone(), logs.queues()));
+    let server = HttpServer::new(config.limits);
+    let admin = Arc::new(Admin::new(engine.clone(), logs.queues()));
     let connections = Arc::new(AdminConnections::new(budget.admin));
     for listeners in admin_listeners {
         serve_admin(listeners, &admin, &server, &connections, &admin_drain, printer);
     }
+
+    tokio::spawn(reload.run(reloader));
 
     let signal = signals.next().await;
     let seconds = DRAIN_TIMEOUT.as_secs();
@@ -227,7 +191,7 @@ async fn serve(
     }
     admin_drain.finish(ADMIN_DRAIN_TIMEOUT).await;
     // An encode may wait for a source that hangs.
-    let _ = tokio::time::timeout(ENCODES_TIMEOUT, site.shutdown(Shutdown::Drop)).await;
+    let _ = tokio::time::timeout(ENCODES_TIMEOUT, engine.shutdown(Shutdown::Drop)).await;
     Ok(())
 }
 

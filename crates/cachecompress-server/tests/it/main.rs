@@ -63,6 +63,7 @@ mod cli {
     mod logs;
     mod options;
     mod program;
+    mod reload;
     mod usage;
     mod workers;
 }

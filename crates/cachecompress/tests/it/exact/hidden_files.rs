@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cachecompress::source::Overlay;
-use cachecompress::{Directory, Memory, ServeCompressed, Source, Symlinks};
+use cachecompress::{Builder, Directory, Memory, ServeCompressed, Source, Symlinks};
 use cachecompress_test::service::{get, run};
 use tempfile::TempDir;
 
@@ -19,7 +19,7 @@ const SECRET: &str = "token = \"hunter2\"\n";
 fn service(root: &Path, hidden: &[&Path]) -> ServeCompressed {
     let source = Directory::new(root).unwrap().symlinks(Symlinks::Follow);
     let builder = ServeCompressed::builder(source).revalidate(Duration::ZERO);
-    hidden.iter().fold(builder, |builder, file| builder.hide_file(file)).build().unwrap()
+    hidden.iter().fold(builder, Builder::hide_file).build().unwrap()
 }
 
 /// A directory with a site, a file that is hidden, and names of the latter in the site.

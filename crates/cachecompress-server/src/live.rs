@@ -1,0 +1,333 @@
+//! The part of the configuration that a reload replaces, as a whole and at once.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use cachecompress::{Cache, Memory, ServeCompressed};
+use tokio::sync::Notify;
+
+use crate::cli::Sendfile;
+use crate::config::{CacheChoice, ServeConfig};
+use crate::connection::HttpServer;
+use crate::exit::Failure;
+use crate::flag_values::Level;
+use crate::limits::MEMORY_CACHE_BYTES;
+use crate::printer::{Escaped, EscapedPath};
+use crate::sites::Sites;
+
+/// The sites, and the limits of new connections.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Counts the reloads before it.
+    pub(crate) generation: u64,
+    pub(crate) sites: Sites,
+    pub(crate) server: HttpServer,
+    /// The most header fields of a request.
+    pub(crate) max_headers: usize,
+    /// Whether connections are given to the sites, for `sendfile`.
+    pub(crate) sendfile: bool,
+}
+
+/// The slot of what is in force. A request takes what it finds there, and ends by it.
+pub(crate) type LiveSlot = Arc<ArcSwap<Live>>;
+
+/// The owner of what is in force, which replaces it.
+pub(crate) struct Reloader {
+    engine: ServeCompressed,
+    live: LiveSlot,
+    /// The configuration of the start.
+    started: Arc<ServeConfig>,
+}
+
+impl Live {
+    fn open(
+        engine: &ServeCompressed,
+        config: &ServeConfig,
+        generation: u64,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            generation,
+            sites: Sites::open(engine, config)?,
+            server: HttpServer::new(config.limits),
+            max_headers: config.limits.headers,
+            sendfile: config.sendfile != Sendfile::Off,
+        })
+    }
+}
+
+impl Reloader {
+    /// Opens the sites of `config`, with a cache that keeps so many `entries` open.
+    ///
+    /// # Errors
+    ///
+    /// If the cache or a site cannot be opened.
+    pub(crate) fn start(config: Arc<ServeConfig>, entries: usize) -> Result<Self, Failure> {
+        let engine = engine(&config, entries)?;
+        let live = Live::open(&engine, &config, 0)?;
+        Ok(Self { engine, live: Arc::new(ArcSwap::from_pointee(live)), started: config })
+    }
+
+    /// The slot of what is in force.
+    pub(crate) fn live(&self) -> LiveSlot {
+        Arc::clone(&self.live)
+    }
+
+    /// The service whose cache, threads and counters all sites share, those of later reloads too. It has
+    /// no file.
+    pub(crate) fn engine(&self) -> &ServeCompressed {
+        &self.engine
+    }
+
+    /// Puts `config` into force. Returns the settings that differ and wait for the next start.
+    ///
+    /// Requests that have begun, and their bodies, end by what was in force before. So do the time limits
+    /// of connections that there are. It blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start). Nothing has changed then.
+    pub(crate) fn reload(&self, config: &ServeConfig) -> Result<Vec<&'static str>, Failure> {
+        let generation = self.live.load().generation + 1;
+        let live = Live::open(&self.engine, config, generation)?;
+        self.live.store(Arc::new(live));
+        Ok(config.fixed_since(&self.started))
+    }
+
+    /// Reads the configuration and puts it into force, and logs what came of it.
+    fn reload_and_tell(&self, read: impl Fn() -> Result<ServeConfig, Failure>) {
+        match read().and_then(|config| self.reload(&config)) {
+            Ok(fixed) => {
+                let sites = self.live.load().sites.len();
+                tracing::info!(sites, "reloaded the configuration");
+                if !fixed.is_empty() {
+                    let flags = fixed.join(", ");
+                    tracing::warn!(flags, "changes of these take effect at the next start");
+                }
+            }
+            Err(failure) => {
+                tracing::error!("cannot reload: {}; nothing has changed", Escaped(&failure));
+            }
+        }
+    }
+}
+
+/// A function that reads the configuration anew.
+pub(crate) type ReadConfig = Box<dyn Fn() -> Result<ServeConfig, Failure> + Send + Sync>;
+
+/// The reloads, each when it is asked for.
+pub(crate) struct Reload {
+    pub(crate) read: ReadConfig,
+    /// Asks for one. Those that are asked for while one runs are one more.
+    pub(crate) asked: Arc<Notify>,
+}
+
+impl Reload {
+    /// Reloads for as long as the runtime runs.
+    pub(crate) async fn run(self, reloader: Reloader) {
+        let (read, reloader) = (Arc::new(self.read), Arc::new(reloader));
+        loop {
+            self.asked.notified().await;
+            let (read, reloader) = (Arc::clone(&read), Arc::clone(&reloader));
+            // A disk may hang.
+            let reload = move || reloader.reload_and_tell(&**read);
+            if let Err(error) = tokio::task::spawn_blocking(reload).await {
+                tracing::error!(%error, "a reload failed");
+            }
+        }
+    }
+}
+
+/// Builds the cache, the threads and the memory that all sites share.
+fn engine(config: &ServeConfig, entries: usize) -> Result<ServeCompressed, Failure> {
+    let cache = match &config.cache {
+        CacheChoice::Disk { dir, max_bytes } => {
+            tracing::info!(dir = %EscapedPath(dir), max_bytes, "keeping compressed files on disk");
+            let cache = Cache::builder(dir).max_bytes(*max_bytes).open_entries(entries);
+            cache.build().map_err(Failure::from)?
+        }
+        CacheChoice::Memory { because } => {
+            tracing::warn!(
+                "keeping compressed files in memory only, up to {} MiB: {because}",
+                MEMORY_CACHE_BYTES >> 20
+            );
+            Cache::in_memory(MEMORY_CACHE_BYTES)
+        }
+    };
+    let builder = ServeCompressed::builder(Memory::new())
+        .cache(cache)
+        .memory_cache(config.memory_cache)
+        .encode_threads(config.encode_threads)
+        .queue(config.queue)
+        .prove(config.prove);
+    let levels = config.levels.iter();
+    let builder = levels
+        .fold(builder, |builder, Level { coding, level }| builder.level(coding.clone(), *level));
+    builder.build().map_err(Failure::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use bytes::Bytes;
+    use cachecompress::Body;
+    use clap::Parser;
+    use http::{Request, Response};
+    use http_body_util::BodyExt as _;
+    use tempfile::TempDir;
+    use tower_service::Service as _;
+
+    use super::*;
+    use crate::cli::ServeArgs;
+    use crate::config::SiteConfig;
+    use crate::peer::Peer;
+    use crate::tables::SiteTables;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    /// A site of these hosts over `dir`, as these flags have it.
+    fn site(dir: &Path, hosts: &[&str], flags: &str) -> SiteConfig {
+        let config = config(dir, flags);
+        let tables = SiteTables {
+            hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+            ..SiteTables::default()
+        };
+        SiteConfig { tables, ..config.sites.into_iter().next().unwrap() }
+    }
+
+    fn config(dir: &Path, flags: &str) -> ServeConfig {
+        let dir = dir.to_str().unwrap();
+        let arguments =
+            ["serve", dir, "--cache-size", "0"].into_iter().chain(flags.split_whitespace());
+        ServeConfig::resolve(Command::parse_from(arguments).serve)
+    }
+
+    fn with_sites(flags: &str, sites: Vec<SiteConfig>) -> ServeConfig {
+        ServeConfig { sites, ..config(Path::new("."), flags) }
+    }
+
+    /// A directory with `a.txt`, which has the bytes `text`.
+    fn directory(text: &str) -> TempDir {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.txt"), text).unwrap();
+        directory
+    }
+
+    async fn get(live: &Live, host: &str) -> Response<Body> {
+        let request = Request::get("/a.txt").header("host", host).body(()).unwrap();
+        let peer = Peer::at([127, 0, 0, 1].into());
+        let site = live.sites.choose(&request, &peer).unwrap();
+        let Ok(response) = (&site.service).call(request).await;
+        response
+    }
+
+    async fn text(live: &Live, host: &str) -> Bytes {
+        get(live, host).await.into_body().collect().await.unwrap().to_bytes()
+    }
+
+    #[tokio::test]
+    async fn reload_replaces_sites_and_rules_for_later_requests() {
+        let (one, two) = (directory("one"), directory("two"));
+        let of_one = || site(one.path(), &["one.example"], "--cache-control no-store");
+        let started = with_sites("", vec![of_one(), site(two.path(), &["two.example"], "")]);
+        let reloader = Reloader::start(Arc::new(started), 16).unwrap();
+        let before = reloader.live().load_full();
+        assert_eq!(text(&before, "two.example:80").await, "two");
+        assert_eq!(text(&before, "unknown").await, "one");
+        assert_eq!(get(&before, "unknown").await.headers()["cache-control"], "no-store");
+
+        let sites = vec![site(two.path(), &["two.example"], ""), of_one()];
+        let fixed = reloader.reload(&with_sites("--revalidate 3s", sites)).unwrap();
+        assert_eq!(fixed, Vec::<&str>::new());
+        let after = reloader.live().load_full();
+        assert_eq!(text(&after, "unknown").await, "two");
+        assert_eq!(get(&after, "unknown").await.headers()["cache-control"], "no-cache");
+        assert_eq!(text(&after, "ONE.example.").await, "one");
+        assert_eq!(text(&before, "unknown").await, "one", "a request that has begun");
+        let counted: u64 = reloader.engine().metrics().requests.iter().map(|(_, n)| n).sum();
+        assert_eq!(counted, 7, "all count together");
+    }
+
+    #[tokio::test]
+    async fn reload_with_a_mistake_changes_nothing_and_names_the_site() {
+        let one = directory("one");
+        let of_one = || site(one.path(), &["one.example"], "");
+        let started = with_sites("", vec![of_one()]);
+        let reloader = Reloader::start(Arc::new(started), 16).unwrap();
+        let missing = one.path().join("missing");
+        for (second, reason) in [
+            (
+                site(&missing, &["two.example"], ""),
+                "missing, the `root` of the site of two.example",
+            ),
+            (site(one.path(), &["one.example"], ""), "`one.example` is a host of two sites"),
+            (site(one.path(), &[], ""), "site 2 of `[[sites]]` has no `hosts`"),
+            (site(one.path(), &["a:80"], ""), "leave the port out"),
+            (
+                site(one.path(), &["two.example"], "--immutable-paths a{b"),
+                "the site of two.example",
+            ),
+        ] {
+            let failure = reloader.reload(&with_sites("", vec![of_one(), second])).unwrap_err();
+            assert!(failure.to_string().contains(reason), "{failure}");
+            assert_eq!(reloader.live().load().generation, 0);
+        }
+        assert_eq!(text(&reloader.live().load_full(), "one.example").await, "one");
+    }
+
+    #[test]
+    fn reload_tells_of_the_flags_that_wait_for_the_next_start() {
+        let one = directory("one");
+        let reloader = Reloader::start(Arc::new(config(one.path(), "")), 16).unwrap();
+        for (flags, fixed) in [
+            (
+                "--patience 3s --codings gzip --header-timeout 3s --max-headers 7 --sendfile off",
+                &[][..],
+            ),
+            ("--listen 127.0.0.1:1 --threads 3", &["listen", "threads"]),
+            ("--memory-cache 1MB --queue 3 --level br=3", &["memory-cache", "level", "queue"]),
+        ] {
+            assert_eq!(reloader.reload(&config(one.path(), flags)).unwrap(), fixed, "{flags}");
+        }
+        let live = reloader.live().load_full();
+        assert_eq!((live.generation, live.max_headers, live.sendfile), (3, 100, true));
+    }
+
+    #[test]
+    fn request_on_a_connection_for_another_site_is_misdirected() {
+        let one = directory("one");
+        let of = |hosts: &[&str]| site(one.path(), hosts, "");
+        let started = with_sites("", vec![of(&["a.example"]), of(&["b.example", "*.b.example"])]);
+        let reloader = Reloader::start(Arc::new(started), 16).unwrap();
+        let live = reloader.live().load_full();
+        let first = live.sites.first();
+        for (server_name, target, host, is_first) in [
+            (None, "/", Some("b.example"), Some(false)),
+            (None, "/", None, Some(true)),
+            (Some("b.example"), "/", Some("B.example:443"), Some(false)),
+            (Some("b.example"), "/", Some("www.b.example"), Some(false)),
+            (Some("b.example"), "https://b.example/", None, Some(false)),
+            (Some("b.example"), "https://b.example/", Some("a.example"), Some(false)),
+            (Some("b.example"), "/", Some("a.example"), None),
+            (Some("b.example"), "https://a.example/", None, None),
+            (Some("a.example"), "/", Some("b.example"), None),
+            (Some("unknown"), "/", Some("a.example"), Some(true)),
+            (Some("unknown"), "/", Some("b.example"), None),
+            (Some("b.example"), "/", None, None),
+        ] {
+            let mut request = Request::get(target);
+            if let Some(host) = host {
+                request = request.header("host", host);
+            }
+            let server_name = server_name.map(Into::into);
+            let peer = Peer { server_name, secure: true, ..Peer::at([127, 0, 0, 1].into()) };
+            let chosen = live.sites.choose(&request.body(()).unwrap(), &peer);
+            let found = chosen.map(|site| std::ptr::eq(site, first));
+            assert_eq!(found, is_first, "{peer:?} {target} {host:?}");
+        }
+    }
+}

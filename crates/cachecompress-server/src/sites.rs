@@ -1,0 +1,75 @@
+//! The sites, and the choice of one for a request.
+
+use cachecompress::ServeCompressed;
+use http::{Request, header};
+
+use crate::config::ServeConfig;
+use crate::exit::Failure;
+use crate::hosts::Hosts;
+use crate::peer::Peer;
+use crate::site;
+
+/// All sites, of which there is one at least. Their services share one engine.
+#[derive(Debug)]
+pub(crate) struct Sites {
+    sites: Vec<Site>,
+    hosts: Hosts,
+    have_one: bool,
+}
+
+/// One site.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) service: ServeCompressed,
+}
+
+impl Sites {
+    /// Opens the sites of `config`, with the cache, the threads and the memory of `engine`.
+    ///
+    /// # Errors
+    ///
+    /// If a site's directory cannot be opened, or a rule or a host is wrong. The sentence names the site.
+    pub(crate) fn open(engine: &ServeCompressed, config: &ServeConfig) -> Result<Self, Failure> {
+        let hosts = config.sites.iter().map(|site| &*site.tables.hosts);
+        let hosts = Hosts::new(hosts).map_err(Failure::Usage)?;
+        let sites = config
+            .sites
+            .iter()
+            .map(|site| site::open(engine, config, site).map(|service| Site { service }));
+        let sites: Vec<_> = sites.collect::<Result<_, _>>()?;
+        Ok(Self { have_one: sites.len() == 1 || hosts.have_one_site(), sites, hosts })
+    }
+
+    /// Counts the sites.
+    pub(crate) fn len(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// Returns the first site.
+    pub(crate) fn first(&self) -> &Site {
+        &self.sites[0]
+    }
+
+    /// Whether `site`, one of these, is the first.
+    pub(crate) fn is_first(&self, site: &Site) -> bool {
+        std::ptr::eq(site, self.first())
+    }
+
+    /// Chooses the site of `request`, by its host; `None` if the connection was made for a host of
+    /// another site. Its certificate is that one's, and the request is misdirected (RFC 9110 §15.5.20).
+    pub(crate) fn choose<B>(&self, request: &Request<B>, peer: &Peer) -> Option<&Site> {
+        if self.have_one {
+            return Some(self.first());
+        }
+        // RFC 9112 §3.2.2: a target that is a URL goes before Host.
+        let host = match request.uri().authority() {
+            Some(authority) => Some(authority.as_str().as_bytes()),
+            None => request.headers().get(header::HOST).map(header::HeaderValue::as_bytes),
+        };
+        let site = host.map_or(0, |host| self.hosts.site_of(host));
+        match &peer.server_name {
+            Some(name) if self.hosts.site_of(name.as_bytes()) != site => None,
+            _ => Some(&self.sites[site]),
+        }
+    }
+}
