@@ -369,6 +369,7 @@ mod log;
 mod memory_cache;
 mod metrics;
 mod representations;
+mod rules;
 #[cfg(feature = "sendfile")]
 pub mod sendfile;
 #[cfg(not(feature = "sendfile"))]

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use http::header::{CONTENT_TYPE, VARY};
 use http::{HeaderMap, HeaderValue};
 
-use super::headers::OWN;
 use super::options::RequestOptions;
 use super::plan::Head;
 use super::site::Site;
 use crate::catalog::Resource;
 use crate::http::Compressibility;
+use crate::rules::headers::OWN;
 use crate::sendfile::Connection;
 
 /// The request fields that distinguish a navigation.

@@ -5,8 +5,6 @@ mod builder;
 mod call;
 mod exchange;
 mod fallback;
-mod globs;
-mod headers;
 mod locate;
 mod navigation;
 mod options;

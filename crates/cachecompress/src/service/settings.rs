@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::headers::HeaderRules;
 use super::response_cache::ResponseCache;
 use super::site::{AnswerRules, Site};
 use crate::cache::Cache;
@@ -19,6 +18,7 @@ use crate::limits::{
 };
 use crate::log::{self, EscapedPath};
 use crate::representations::{Config, Engine, EngineConfig, Representations};
+use crate::rules::headers::HeaderRules;
 use crate::source::Source;
 
 /// The settings of a [`Builder`](super::Builder), unchecked.

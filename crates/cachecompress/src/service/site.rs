@@ -2,11 +2,11 @@
 
 use http::{Extensions, Version};
 
-use super::globs::Globs;
-use super::headers::HeaderRules;
 use super::response_cache::ResponseCache;
 use crate::http::SourcePath;
 use crate::representations::Representations;
+use crate::rules::globs::Globs;
+use crate::rules::headers::HeaderRules;
 use crate::sendfile::Connection;
 
 /// The state that all clones of a service share.

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("concurrency", &[]),
     ("fs", &["concurrency"]),
     ("http", &[]),
+    ("rules", &["http"]),
     ("sendfile", &["concurrency"]),
     ("source", &["http", "fs"]),
     ("codec", &["http"]),

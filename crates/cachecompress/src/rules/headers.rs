@@ -14,7 +14,7 @@ use crate::http::SourcePath;
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
 /// Fields that follow from the representation. No rule may contradict them.
-pub(super) const OWN: [HeaderName; 5] =
+pub(crate) const OWN: [HeaderName; 5] =
     [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, TRANSFER_ENCODING];
 
 /// Header fields by path. A rule that is added later wins.

@@ -7,11 +7,11 @@ use crate::http::SourcePath;
 
 /// A set of paths by globs. `*` stops at a slash, `**` does not.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Globs(Vec<GlobMatcher>);
+pub(crate) struct Globs(Vec<GlobMatcher>);
 
 impl Globs {
     /// Adds the paths that match `glob`.
-    pub(super) fn add(&mut self, glob: &str) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, glob: &str) -> Result<(), Error> {
         self.0.push(matcher(glob, false)?);
         Ok(())
     }
@@ -20,7 +20,7 @@ impl Globs {
     ///
     /// Case does not count where the usual file systems ignore it: another spelling leads to the
     /// same file there.
-    pub(super) fn add_tree(&mut self, glob: &str) -> Result<(), Error> {
+    pub(crate) fn add_tree(&mut self, glob: &str) -> Result<(), Error> {
         let ignore_case = cfg!(any(windows, target_vendor = "apple"));
         let glob = glob.strip_suffix('/').unwrap_or(glob);
         for glob in [Some(glob), glob.strip_suffix("/**")].into_iter().flatten() {
@@ -29,12 +29,12 @@ impl Globs {
         Ok(())
     }
 
-    pub(super) fn contains(&self, path: &SourcePath) -> bool {
+    pub(crate) fn contains(&self, path: &SourcePath) -> bool {
         !self.0.is_empty() && self.matches(&path.to_string_lossy())
     }
 
     /// Whether the set has `path` or a directory in which it lies.
-    pub(super) fn covers(&self, path: &SourcePath) -> bool {
+    pub(crate) fn covers(&self, path: &SourcePath) -> bool {
         if self.0.is_empty() {
             return false;
         }
@@ -51,7 +51,7 @@ impl Globs {
 /// Compiles a glob over paths. A leading slash means nothing.
 ///
 /// A glob with an empty segment, or with `.` or `..`, is refused, as no path matches it.
-pub(super) fn matcher(glob: &str, ignore_case: bool) -> Result<GlobMatcher, Error> {
+pub(crate) fn matcher(glob: &str, ignore_case: bool) -> Result<GlobMatcher, Error> {
     let pattern = glob.strip_prefix('/').unwrap_or(glob);
     if pattern.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
         let message = format!(

@@ -1,0 +1,4 @@
+//! A site's rules: pure functions from a path to fields and other answers.
+
+pub(crate) mod globs;
+pub(crate) mod headers;
