@@ -11,6 +11,7 @@ use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs, SiteArgs};
+use crate::config_file::InForce;
 use crate::connection::ConnectionLimits;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
@@ -75,12 +76,18 @@ pub(crate) enum CacheChoice {
 }
 
 impl ServeConfig {
-    /// Resolves `args`, with the defaults that depend on the machine.
-    pub(crate) fn resolve(args: ServeArgs) -> Self {
+    /// Resolves what is `in_force`, with the defaults that depend on the machine.
+    ///
+    /// # Errors
+    ///
+    /// If values do not go together.
+    pub(crate) fn resolve(in_force: &InForce) -> Result<Self, Failure> {
+        let args: ServeArgs = in_force.args()?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self {
-            sites: vec![SiteConfig::resolve(args.site, SiteTables::default())],
-            files_in_force: Vec::new(),
+        let sites = in_force.sites()?.into_iter();
+        Ok(Self {
+            sites: sites.map(|(args, tables)| SiteConfig::resolve(args, tables)).collect(),
+            files_in_force: in_force.files_in_force(),
             listen: args.listen,
             admin: args.admin,
             cache: cache_choice(args.cache_size, args.cache.cache_dir, user_cache_dir),
@@ -109,7 +116,7 @@ impl ServeConfig {
             access_log: args.access_log,
             log_level: args.log_level.into(),
             log_format: args.log_format,
-        }
+        })
     }
 }
 

@@ -5,13 +5,16 @@ use std::process::ExitCode;
 
 use cachecompress::{Error, ErrorKind};
 
+use crate::config_file::Mistakes;
 use crate::printer::{Escaped, last_words};
 
 /// A command's failure, as one sentence for people.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Failure {
     /// The command line or the environment is wrong: exit code 2.
     Usage(String),
+    /// The configuration file is wrong: exit code 2.
+    Mistakes(Mistakes),
     /// The machine refuses something: exit code 1.
     Runtime(String),
 }
@@ -40,8 +43,10 @@ impl ExitStatus {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Usage(sentence) | Self::Runtime(sentence)) = self;
-        f.write_str(sentence)
+        match self {
+            Self::Usage(sentence) | Self::Runtime(sentence) => f.write_str(sentence),
+            Self::Mistakes(mistakes) => mistakes.fmt(f),
+        }
     }
 }
 
@@ -61,9 +66,12 @@ pub(crate) fn code(outcome: Result<ExitStatus, Failure>) -> ExitCode {
         Ok(ExitStatus::Problems) => ExitCode::FAILURE,
         Ok(ExitStatus::Interrupted) => ExitCode::from(130),
         Err(failure) => {
+            if let Failure::Mistakes(mistakes) = &failure {
+                mistakes.report().lines().for_each(|line| last_words(&Escaped(line).to_string()));
+            }
             last_words(&format!("cachecompress: {}", Escaped(&failure)));
             ExitCode::from(match failure {
-                Failure::Usage(_) => 2,
+                Failure::Usage(_) | Failure::Mistakes(_) => 2,
                 Failure::Runtime(_) => 1,
             })
         }

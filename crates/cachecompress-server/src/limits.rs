@@ -18,6 +18,13 @@ pub(crate) const MAX_COUNT_PER_CONNECTION: i64 = 10_000;
 /// memory.
 pub(crate) const HEADER_BYTES: RangeInclusive<u32> = 8 << 10..=1 << 20;
 
+// --- The configuration file ----------------------------------------------------------------------
+
+/// Bytes of a configuration file that are read. Thousands of redirects are a few hundred KiB.
+pub(crate) const CONFIG_BYTES: u64 = 1 << 20;
+/// Mistakes of a configuration file that are shown. Further ones often follow from these.
+pub(crate) const SHOWN_MISTAKES: usize = 20;
+
 // --- Sites ---------------------------------------------------------------------------------------
 
 /// The most bytes of a host's name (RFC 1035 §2.3.4). A longer one is no site's.

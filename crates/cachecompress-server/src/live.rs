@@ -167,27 +167,21 @@ fn engine(config: &ServeConfig, entries: usize) -> Result<ServeCompressed, Failu
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
     use std::path::Path;
 
     use bytes::Bytes;
     use cachecompress::Body;
-    use clap::Parser;
     use http::{Request, Response};
     use http_body_util::BodyExt as _;
     use tempfile::TempDir;
     use tower_service::Service as _;
 
     use super::*;
-    use crate::cli::ServeArgs;
     use crate::config::SiteConfig;
+    use crate::config_file;
     use crate::peer::Peer;
     use crate::tables::SiteTables;
-
-    #[derive(Parser)]
-    struct Command {
-        #[command(flatten)]
-        serve: ServeArgs,
-    }
 
     /// A site of these hosts over `dir`, as these flags have it.
     fn site(dir: &Path, hosts: &[&str], flags: &str) -> SiteConfig {
@@ -201,9 +195,10 @@ mod tests {
 
     fn config(dir: &Path, flags: &str) -> ServeConfig {
         let dir = dir.to_str().unwrap();
-        let arguments =
-            ["serve", dir, "--cache-size", "0"].into_iter().chain(flags.split_whitespace());
-        ServeConfig::resolve(Command::parse_from(arguments).serve)
+        let arguments = ["cachecompress", "serve", dir, "--cache-size", "0"].into_iter();
+        let arguments = arguments.chain(flags.split_whitespace()).map(OsString::from);
+        let in_force = config_file::resolve(&arguments.collect::<Vec<_>>(), None).unwrap();
+        ServeConfig::resolve(&in_force).unwrap()
     }
 
     fn with_sites(flags: &str, sites: Vec<SiteConfig>) -> ServeConfig {

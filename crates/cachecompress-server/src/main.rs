@@ -8,6 +8,7 @@ mod admission;
 mod cli;
 mod commands;
 mod config;
+mod config_file;
 mod connection;
 mod deadlines;
 mod exit;
@@ -37,5 +38,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    exit::code(cli::parse().and_then(commands::run))
+    exit::code(commands::run(&std::env::args_os().collect::<Vec<_>>()))
 }

@@ -2,10 +2,10 @@
 
 mod site;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::TypedValueParser as _;
+use clap::builder::{TypedValueParser as _, ValueHint};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -20,7 +20,8 @@ pub(crate) use site::{SiteArgs, Symlinks};
 #[derive(Debug, Parser)]
 #[command(name = "cachecompress", version, max_term_width = 100, disable_help_subcommand = true)]
 #[command(after_help = "Every flag can also be set in the environment: --cache-size is \
-    CACHECOMPRESS_CACHE_SIZE. A flag wins over its variable.")]
+    CACHECOMPRESS_CACHE_SIZE. It is a key of the configuration file, too. A flag wins over its \
+    variable, and that over the file.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -35,10 +36,53 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Remove damaged and orphaned files and other formats from the cache
     Gc(GcArgs),
+    /// Check, print or describe the configuration file
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+/// The commands under `config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Read the configuration file as `serve` would, and list all of its mistakes
+    #[command(after_help = "Exit codes: 0 there is no mistake, 1 there are some, or the file \
+        cannot be read, 2 wrong usage.")]
+    Check(Box<ServeArgs>),
+    /// Print what is in force, and whether a flag, a variable, the file or a default says so
+    ///
+    /// The output is a configuration file with the same effect. It takes the flags of `serve`.
+    #[command(after_help = "Exit codes: 0 done, 1 the file cannot be read, 2 the file is wrong, \
+        or wrong usage.")]
+    Print(Box<ServeArgs>),
+    /// Print the JSON Schema of the configuration file, for editors
+    Schema,
+}
+
+/// The configuration file, which every command has that needs some of it.
+#[derive(Args, Debug)]
+pub(crate) struct ConfigFileArgs {
+    /// The configuration file [default: cachecompress.toml in the working directory, if there is
+    /// one]
+    ///
+    /// It is TOML, and every flag of `serve` is a key of it, spelled alike: cache-size = "1GiB".
+    /// Switches are true or false, flags that may be repeated are arrays. Paths in it count from
+    /// its directory.
+    #[arg(long, value_name = "FILE", env = "CACHECOMPRESS_CONFIG")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl ConfigFileArgs {
+    /// The file that is named.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
 }
 
 /// The cache's place, which every command has.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Debug)]
 pub(crate) struct CacheArgs {
     /// Directory for compressed files [default: the user's cache directory + /cachecompress]
     ///
@@ -46,11 +90,12 @@ pub(crate) struct CacheArgs {
     /// written, the files are served uncompressed; where the default cannot be written, up to 64 MiB
     /// of compressed files are kept in memory.
     #[arg(long, value_name = "PATH", env = "CACHECOMPRESS_CACHE_DIR")]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) cache_dir: Option<PathBuf>,
 }
 
 /// The flags of `verify`, as they were given.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Debug)]
 #[command(args_override_self = true)]
 #[command(after_help = "Changes nothing, and may run beside servers. stdout has a line for each \
     damaged entry, PATH: DAMAGE, and a summary as its last line; on a terminal, stderr shows the \
@@ -59,11 +104,14 @@ pub(crate) struct CacheArgs {
     or could not be read, 2 wrong usage or no cache there, 130 interrupted.")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
+    pub(crate) config: ConfigFileArgs,
+
+    #[command(flatten)]
     pub(crate) cache: CacheArgs,
 }
 
 /// The flags of `gc`, as they were given.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Debug)]
 #[command(args_override_self = true)]
 #[command(after_help = "May run beside servers: nothing that one of them needs is removed. It \
     removes damaged entries, locks and unfinished files of servers that were killed, strange \
@@ -74,6 +122,9 @@ pub(crate) struct VerifyArgs {
     usage or no cache there, 130 interrupted.")]
 pub(crate) struct GcArgs {
     #[command(flatten)]
+    pub(crate) config: ConfigFileArgs,
+
+    #[command(flatten)]
     pub(crate) cache: CacheArgs,
 
     /// Only print the removals; locks are left out, because to try a lock is to take it
@@ -82,7 +133,7 @@ pub(crate) struct GcArgs {
 }
 
 /// The flags of `serve`, as they were given.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Debug)]
 #[command(args_override_self = true)]
 #[command(after_help = "Every flag can also be set in the environment, by the variable in its \
     description; lists are separated by commas, switches are on or off. A flag wins over its \
@@ -100,6 +151,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "ADDR", value_parser = flag_values::address, value_delimiter = ',')]
     #[arg(default_value = "127.0.0.1:8080", env = "CACHECOMPRESS_LISTEN")]
     pub(crate) listen: Vec<ListenAddress>,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigFileArgs,
 
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
@@ -250,7 +304,7 @@ pub(crate) struct ServeArgs {
     /// up loses lines rather than delay a request, and says so on stderr. SIGHUP reopens the file.
     #[arg(long, value_name = "FILE|-", value_parser = flag_values::log_target)]
     #[arg(verbatim_doc_comment)]
-    #[arg(env = "CACHECOMPRESS_ACCESS_LOG")]
+    #[arg(env = "CACHECOMPRESS_ACCESS_LOG", value_hint = ValueHint::FilePath)]
     pub(crate) access_log: Option<LogTarget>,
 
     /// Address and port for /healthz, /readyz and /metrics, written as for --listen [default: off]
@@ -299,23 +353,19 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Parses the process's arguments and environment.
+/// The end of a program whose command line clap did not take.
 ///
-/// `None`: help or version was wanted, and has been printed.
+/// `Ok`: help or version was wanted, and has been printed.
 ///
 /// # Errors
 ///
 /// [`Failure::Usage`] with clap's explanation as one sentence.
-pub(crate) fn parse() -> Result<Option<Cli>, Failure> {
-    let error = match Cli::try_parse() {
-        Ok(cli) => return Ok(Some(cli)),
-        Err(error) => error,
-    };
+pub(crate) fn explain(error: &clap::Error) -> Result<(), Failure> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             // A closed stdout (`| head`) is no failure.
             let _ = error.print();
-            Ok(None)
+            Ok(())
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Err(Failure::Usage(
@@ -337,7 +387,8 @@ fn one_sentence(explanation: &str) -> String {
         parts.push(line.strip_prefix("tip: ").unwrap_or(line));
     }
     let given = std::env::args().nth(1).unwrap_or_default();
-    let command = ["verify", "gc"].into_iter().find(|name| *name == given).unwrap_or("serve");
+    let command =
+        ["verify", "gc", "config"].into_iter().find(|name| *name == given).unwrap_or("serve");
     format!("{}; see `cachecompress {command} --help`", parts.join("; "))
 }
 

@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
+use clap::builder::ValueHint;
 use clap::{Args, ValueEnum};
 
 use crate::flag_values::{self, CacheControl, Globs, TypeRule};
 
 /// The flags of one site, as they were given. In the configuration file they are also keys of
 /// `[[sites]]`.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Debug)]
 pub(crate) struct SiteArgs {
     /// The directory whose files are served
     #[arg(value_name = "DIR", default_value = ".", env = "CACHECOMPRESS_DIR")]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) dir: PathBuf,
 
     /// The Cache-Control header where nothing more specific is set; off sends none

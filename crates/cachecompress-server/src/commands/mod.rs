@@ -1,20 +1,43 @@
 //! The commands, one per file.
 
+mod config;
 mod gc;
 mod progress_bar;
 mod serve;
 mod verify;
 
-use crate::cli::{Cli, Command};
+use std::ffi::OsString;
+
+use clap::Parser as _;
+
+use crate::cli::{self, Cli, Command};
+use crate::config_file;
 use crate::exit::{ExitStatus, Failure};
 use crate::printer::Printer;
 
-/// Runs the given command. `None`: help or version has been printed already.
-pub(crate) fn run(cli: Option<Cli>) -> Result<ExitStatus, Failure> {
-    match cli.map(|cli| cli.command) {
-        None => Ok(ExitStatus::Success),
-        Some(Command::Serve(args)) => serve::run(*args, Printer).map(|()| ExitStatus::Success),
-        Some(Command::Verify(args)) => verify::run(args, Printer),
-        Some(Command::Gc(args)) => gc::run(args, Printer),
+/// Runs the command that `arguments` name, the program's own name first.
+///
+/// # Errors
+///
+/// If the arguments, the environment or the configuration file are wrong, or the command fails.
+pub(crate) fn run(arguments: &[OsString]) -> Result<ExitStatus, Failure> {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return cli::explain(&error).map(|()| ExitStatus::Success),
+    };
+    match cli.command {
+        Command::Serve(args) => {
+            let in_force = config_file::resolve(arguments, args.config.file())?;
+            serve::run(&in_force, Printer).map(|()| ExitStatus::Success)
+        }
+        Command::Verify(args) => {
+            let in_force = config_file::resolve(arguments, args.config.file())?;
+            verify::run(in_force.args()?, Printer)
+        }
+        Command::Gc(args) => {
+            let in_force = config_file::resolve(arguments, args.config.file())?;
+            gc::run(in_force.args()?, Printer)
+        }
+        Command::Config { command } => config::run(command, arguments, Printer),
     }
 }

@@ -14,8 +14,8 @@ use tokio::sync::{Notify, Semaphore};
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, AdminConnections};
 use crate::admission::Admissions;
-use crate::cli::ServeArgs;
 use crate::config::ServeConfig;
+use crate::config_file::{self, InForce};
 use crate::connection::HttpServer;
 use crate::exit::Failure;
 use crate::fd_budget::FdBudget;
@@ -27,7 +27,7 @@ use crate::listener::{Listeners, bind};
 use crate::live::{ReadConfig, Reload, Reloader};
 use crate::log_queue::{LogQueue, LogThread};
 use crate::peer::Peer;
-use crate::printer::Printer;
+use crate::printer::{EscapedPath, Printer};
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
 use crate::workers::Workers;
 use crate::{listener, logging, site};
@@ -69,9 +69,10 @@ impl Logs {
 /// # Errors
 ///
 /// If the directory, an address, a log or a runtime cannot be had. Nothing was served then.
-pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
-    let read = move || Ok(ServeConfig::resolve(args.clone()));
-    let config = Arc::new(read()?);
+pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<(), Failure> {
+    let config = Arc::new(ServeConfig::resolve(in_force)?);
+    let (arguments, file) = in_force.sources();
+    let read = move || ServeConfig::resolve(&config_file::resolve(&arguments, file.as_deref())?);
     // Signals and the admin listener have a runtime that no request holds up.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(few)?;
@@ -82,6 +83,9 @@ pub(crate) fn run(args: ServeArgs, printer: Printer) -> Result<(), Failure> {
     };
     let (queue, thread) = logging::start(config.log_level, config.log_format).map_err(few)?;
     let mut logs = Logs { access: None, stderr: (queue, Arc::new(thread)) };
+    if let Some(file) = in_force.file().filter(|_| in_force.is_found) {
+        tracing::info!(file = %EscapedPath(file), "found a configuration in the working directory");
+    }
     let outcome = run_logged(&config, Box::new(read), runtime, signals, &mut logs, printer);
     logs.close(LOG_CLOSE_TIMEOUT);
     outcome

@@ -60,6 +60,7 @@ mod plain_http {
 
 /// The operator's side of the program: flags, exit codes, sockets, signals, logs.
 mod cli {
+    mod config;
     mod logs;
     mod options;
     mod program;
