@@ -62,6 +62,9 @@ impl GivenTables {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeaderTable {
+    /// The file and the line of the rule.
+    #[serde(skip)]
+    pub(crate) place: String,
     /// The paths, such as /assets/**. * stays in a segment, ** crosses.
     #[serde(rename = "for")]
     pub(crate) paths: String,
@@ -85,6 +88,9 @@ pub(crate) struct HeaderTable {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RedirectTable {
+    /// The file and the line of the rule.
+    #[serde(skip)]
+    pub(crate) place: String,
     /// The path, such as /blog/* or /news/:year.
     pub(crate) from: String,
     /// The target, in which :splat and the names of placeholders are replaced.

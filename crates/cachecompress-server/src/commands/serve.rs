@@ -86,6 +86,9 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<(), Failure> {
     if let Some(file) = in_force.file().filter(|_| in_force.is_found) {
         tracing::info!(file = %EscapedPath(file), "found a configuration in the working directory");
     }
+    if in_force.is_root_of_all_sites() {
+        tracing::warn!("DIR wins over the roots of all [[sites]] of the file");
+    }
     let outcome = run_logged(&config, Box::new(read), runtime, signals, &mut logs, printer);
     logs.close(LOG_CLOSE_TIMEOUT);
     outcome

@@ -14,6 +14,7 @@ use super::nearest::unknown_key;
 use super::table_keys;
 use super::value::{excerpt, texts};
 use crate::limits::SHOWN_MISTAKES;
+use crate::printer::EscapedPath;
 use crate::tables::GivenTables;
 
 /// The outermost array of tables, one for each site.
@@ -45,6 +46,8 @@ pub(crate) struct Given {
 #[derive(Clone, Debug)]
 pub(crate) struct GivenFlag {
     pub(crate) texts: Vec<OsString>,
+    /// The place of the key, in bytes of the file.
+    pub(crate) span: Range<usize>,
     pub(crate) line: usize,
 }
 
@@ -221,7 +224,7 @@ impl Reader<'_> {
         }
         let texts = texts(key, value, self.source, &mut self.mistakes);
         let (line, _) = self.source.position(name.span().start);
-        given.flags.insert(key.id().to_owned(), GivenFlag { texts, line });
+        given.flags.insert(key.id().to_owned(), GivenFlag { texts, span: name.span(), line });
     }
 
     fn unknown(&self, name: &Spanned<DeString<'_>>, level: Level) -> Mistake {
@@ -254,7 +257,7 @@ impl Reader<'_> {
         for _ in 0..SHOWN_MISTAKES {
             let value = Spanned::new(0..0, DeValue::Table(tables.clone()));
             let error = match GivenTables::deserialize(ValueDeserializer::from(value)) {
-                Ok(given) => return given,
+                Ok(given) => return self.with_places(given, &tables),
                 Err(error) => error,
             };
             let span = error.span().unwrap_or(0..0);
@@ -278,6 +281,25 @@ impl Reader<'_> {
             }
         }
         GivenTables::default()
+    }
+
+    /// Tells each rule its place.
+    fn with_places(&self, mut given: GivenTables, tables: &DeTable<'_>) -> GivenTables {
+        let places = |name: &str| {
+            let rules = tables.get(name).and_then(|rules| rules.get_ref().as_array());
+            let rules = rules.into_iter().flatten();
+            rules.map(|rule| {
+                let path = EscapedPath(self.source.path());
+                format!("{path}:{}", self.source.position(rule.span().start).0)
+            })
+        };
+        for (rule, place) in given.headers.iter_mut().flatten().zip(places("headers")) {
+            rule.place = place;
+        }
+        for (rule, place) in given.redirects.iter_mut().flatten().zip(places("redirects")) {
+            rule.place = place;
+        }
+        given
     }
 
     fn mistake(

@@ -20,6 +20,10 @@ use crate::tables::SiteTables;
 /// The file that is read from the working directory where no other is named.
 const DEFAULT_FILE: &str = "cachecompress.toml";
 
+/// Flags that need another one, by clap's names.
+const TOGETHER: &[(&str, &str)] =
+    &[("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("redirect_from", "tls_cert")];
+
 /// The configuration that is in force, and where each part of it comes from.
 #[derive(Debug)]
 pub(crate) struct InForce {
@@ -76,7 +80,9 @@ pub(crate) fn resolve(arguments: &[OsString], named: Option<&Path>) -> Result<In
     }
     let is_found = document.is_some() && named.is_none();
     let arguments = arguments.to_vec();
-    Ok(InForce { keys, document, is_found, tables, sites, arguments, matches })
+    let in_force = InForce { keys, document, is_found, tables, sites, arguments, matches };
+    in_force.check_together()?;
+    Ok(in_force)
 }
 
 /// Parses the command line, with what the `levels` of the file give as defaults. A later level
@@ -182,6 +188,44 @@ impl InForce {
     /// named now: one that is gone is a failure then, and does not bring the defaults into force.
     pub(crate) fn sources(&self) -> (Vec<OsString>, Option<PathBuf>) {
         (self.arguments.clone(), self.file().map(PathBuf::from))
+    }
+
+    /// Checks that keys of the file have those that they need.
+    fn check_together(&self) -> Result<(), Failure> {
+        let Some(document) = &self.document else { return Ok(()) };
+        let top = [(&self.matches, &document.top)].into_iter();
+        let sites = self.sites.iter().map(|site| &site.matches).zip(&document.sites);
+        let mut mistakes = Vec::new();
+        for (matches, given) in top.chain(sites) {
+            for (id, other) in TOGETHER {
+                let keys = self.keys.iter().find(|key| key.id() == *id);
+                let other = self.keys.iter().find(|key| key.id() == *other);
+                let (Some(key), Some(other), Some(flag)) = (keys, other, given.flags.get(*id))
+                else {
+                    continue;
+                };
+                let from_file = matches!(origin(matches, key, Some(flag)), Origin::File { .. });
+                if from_file && !flag.texts.is_empty() && raw(matches, other).is_empty() {
+                    mistakes.push(Mistake {
+                        span: flag.span.clone(),
+                        found: format!("`{key}` is set and `{other}` is not"),
+                        allowed: format!("write both `{key}` and `{other}`, or none"),
+                    });
+                }
+            }
+        }
+        match mistakes.as_slice() {
+            [] => Ok(()),
+            _ => Err(Failure::Mistakes(Mistakes::new(document.source.clone(), mistakes))),
+        }
+    }
+
+    /// Whether the command line or the environment names a root, which then is that of all sites.
+    pub(crate) fn is_root_of_all_sites(&self) -> bool {
+        let root = self.keys.iter().find(|key| key.name == "root");
+        let source = root.and_then(|key| self.matches.value_source(key.id()));
+        let is_named = matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable));
+        is_named && self.sites.len() > 1
     }
 
     /// The file that was read.
