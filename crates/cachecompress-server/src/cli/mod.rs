@@ -136,11 +136,12 @@ pub(crate) struct GcArgs {
 #[derive(Args, Debug)]
 #[command(args_override_self = true)]
 #[command(after_help = "Every flag can also be set in the environment, by the variable in its \
-    description; lists are separated by commas, switches are on or off. A flag wins over its \
-    variable.\n\nSIGTERM or SIGINT ends the server: it stops accepting, finishes what runs within \
-    10 seconds and exits with 0. A second signal ends it at once, with 128 + the signal's number. \
-    SIGHUP reopens the access log file and reloads the configuration.\n\nExit codes: 0 ended by a \
-    signal, 1 something could not be opened, bound or read, 2 wrong usage.")]
+    description, or in the configuration file; in variables, lists are separated by commas and \
+    switches are on or off. A flag wins over its variable, and that over the file.\n\nSIGTERM or \
+    SIGINT ends the server: it stops accepting, finishes what runs within 10 seconds and exits with \
+    0. A second signal ends it at once, with 128 + the signal's number. SIGHUP reopens the access \
+    log file and reloads the configuration.\n\nExit codes: 0 ended by a signal, 1 something could \
+    not be opened, bound or read, 2 wrong usage, or a mistake in the configuration file.")]
 pub(crate) struct ServeArgs {
     /// Address and port to listen on; may be repeated
     ///

@@ -13,6 +13,7 @@ use super::mistake::{Mistake, Mistakes, SourceText};
 use super::nearest::unknown_key;
 use super::table_keys;
 use super::value::{excerpt, texts};
+use crate::hosts;
 use crate::limits::SHOWN_MISTAKES;
 use crate::printer::EscapedPath;
 use crate::tables::GivenTables;
@@ -129,7 +130,13 @@ impl Reader<'_> {
                 self.mistake(element.span(), "a host is a text", "write \"example.org\"");
                 continue;
             };
-            let host = host.to_ascii_lowercase();
+            let host = match hosts::host(host) {
+                Ok(host) => host,
+                Err(allowed) => {
+                    self.mistake(element.span(), "this is no host", allowed);
+                    continue;
+                }
+            };
             if others.iter().flat_map(|site| &site.hosts).chain(&hosts).any(|other| *other == host)
             {
                 let found = format!("the host `{host}` stands there twice");

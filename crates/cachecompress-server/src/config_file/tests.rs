@@ -299,6 +299,7 @@ fn mistake_in_a_file_is_one_sentence() {
     is_wrong("sites = 1", &["[[sites]]"]);
     is_wrong("[[sites]]\nhosts = []", &["list of hosts"]);
     is_wrong("[[sites]]\nhosts = [\"a\"]\n[[sites]]\nhosts = [\"A\"]", &["`a` stands there twice"]);
+    is_wrong("[[sites]]\nhosts = [\"a:80\"]", &[":2:10", "leave the port out"]);
     is_wrong(
         "[[headers]]\nfor = \"a\"\nvalues = { a = 1 }",
         &["write a text, or an array of texts"],

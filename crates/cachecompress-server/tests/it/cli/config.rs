@@ -183,3 +183,45 @@ fn example_of_the_documentation_has_no_mistake() {
     let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     assert_ends(&check(example.as_bytes()), 0, "no mistake");
 }
+
+#[cfg(unix)]
+#[test]
+fn sighup_reads_the_file_again_and_a_wrong_one_changes_nothing() {
+    use rustix::process::Signal;
+
+    let site = Site::with("index.html", b"x");
+    let write = |text: &str| site.write("c.toml", text.as_bytes());
+    write("cache-control = \"max-age=1\"\n");
+    let server = launch(&site).args("--log-level info --config").arg(site.file("c.toml")).start();
+    let cache_control = || server.get("/", "identity").header("cache-control").map(str::to_owned);
+    let told = |words: &str| {
+        eventually(words, || server.stderr().contains(words).then_some(()));
+    };
+    assert_eq!(cache_control().as_deref(), Some("max-age=1"));
+
+    write("cache-control = \"max-age=2\"\nthreads = 7\n");
+    server.signal(Signal::HUP);
+    told("at the next start");
+    assert!(server.stderr().contains("threads"), "{}", server.stderr());
+    assert_eq!(cache_control().as_deref(), Some("max-age=2"));
+
+    write("cache-control = \"max-age=3\"\n\nlisen = 5\n");
+    server.signal(Signal::HUP);
+    told("c.toml:3:1: unknown key `lisen`: did you mean `listen`?; nothing has changed");
+    assert_eq!(cache_control().as_deref(), Some("max-age=2"));
+
+    fs::remove_file(site.file("c.toml")).unwrap();
+    server.signal(Signal::HUP);
+    told("there is no such file; nothing has changed");
+    assert_eq!(cache_control().as_deref(), Some("max-age=2"));
+}
+
+#[test]
+fn configuration_is_not_served_from_the_site() {
+    let site = Site::with("index.html", b"x");
+    site.write("c.toml", b"threads = 2\n");
+    site.write("other.toml", b"public");
+    let server = launch(&site).arg("--config").arg(site.file("c.toml")).start();
+    assert_eq!(server.get("/other.toml", "identity").status(), 200);
+    assert_eq!(server.get("/c.toml", "identity").status(), 404);
+}
