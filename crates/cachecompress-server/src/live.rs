@@ -13,6 +13,7 @@ use crate::exit::Failure;
 use crate::flag_values::Level;
 use crate::limits::MEMORY_CACHE_BYTES;
 use crate::printer::{Escaped, EscapedPath};
+use crate::site;
 use crate::sites::Sites;
 
 /// The sites, and the limits of new connections.
@@ -62,7 +63,7 @@ impl Reloader {
     ///
     /// If the cache or a site cannot be opened.
     pub(crate) fn start(config: Arc<ServeConfig>, entries: usize) -> Result<Self, Failure> {
-        let engine = engine(&config, entries)?;
+        let engine = engine(&config, cache(&config, entries)?)?;
         let live = Live::open(&engine, &config, 0)?;
         Ok(Self { engine, live: Arc::new(ArcSwap::from_pointee(live)), started: config })
     }
@@ -137,22 +138,37 @@ impl Reload {
     }
 }
 
-/// Builds the cache, the threads and the memory that all sites share.
-fn engine(config: &ServeConfig, entries: usize) -> Result<ServeCompressed, Failure> {
-    let cache = match &config.cache {
+/// Finds the mistakes that only show when a site is opened: directories and rules.
+pub(crate) fn check(config: &ServeConfig) -> Vec<Failure> {
+    match engine(config, Cache::in_memory(0)) {
+        Ok(engine) => {
+            let opened = config.sites.iter().map(|site| site::open(&engine, config, site));
+            opened.filter_map(Result::err).collect()
+        }
+        Err(failure) => vec![failure],
+    }
+}
+
+/// Opens the cache that all sites share.
+fn cache(config: &ServeConfig, entries: usize) -> Result<Cache, Failure> {
+    match &config.cache {
         CacheChoice::Disk { dir, max_bytes } => {
             tracing::info!(dir = %EscapedPath(dir), max_bytes, "keeping compressed files on disk");
             let cache = Cache::builder(dir).max_bytes(*max_bytes).open_entries(entries);
-            cache.build().map_err(Failure::from)?
+            cache.build().map_err(Failure::from)
         }
         CacheChoice::Memory { because } => {
             tracing::warn!(
                 "keeping compressed files in memory only, up to {} MiB: {because}",
                 MEMORY_CACHE_BYTES >> 20
             );
-            Cache::in_memory(MEMORY_CACHE_BYTES)
+            Ok(Cache::in_memory(MEMORY_CACHE_BYTES))
         }
-    };
+    }
+}
+
+/// Builds the threads and the memory that all sites share.
+fn engine(config: &ServeConfig, cache: Cache) -> Result<ServeCompressed, Failure> {
     let builder = ServeCompressed::builder(Memory::new())
         .cache(cache)
         .memory_cache(config.memory_cache)

@@ -7,6 +7,7 @@ use crate::cli::ConfigCommand;
 use crate::config::ServeConfig;
 use crate::config_file::{self, Keys};
 use crate::exit::{ExitStatus, Failure};
+use crate::live;
 use crate::printer::{Escaped, EscapedPath, Printer};
 
 /// Runs the command under `config` that `arguments` name.
@@ -51,16 +52,17 @@ fn check(
         let sentence = "there is no configuration to check; name one with --config FILE";
         return Err(Failure::Usage(sentence.to_owned()));
     };
-    match ServeConfig::resolve(&in_force) {
-        Ok(_) => {
-            printer.line(format_args!("{} has no mistakes", EscapedPath(file)));
-            Ok(ExitStatus::Success)
-        }
-        Err(failure) => {
-            printer.line(format_args!("{}: {}", EscapedPath(file), Escaped(failure)));
-            Ok(ExitStatus::Problems)
-        }
+    let failures = match ServeConfig::resolve(&in_force) {
+        Ok(config) => live::check(&config),
+        Err(failure) => vec![failure],
+    };
+    for failure in &failures {
+        printer.line(format_args!("{}: {}", EscapedPath(file), Escaped(failure)));
     }
+    if failures.is_empty() {
+        printer.line(format_args!("{} has no mistakes", EscapedPath(file)));
+    }
+    Ok(ExitStatus::of(false, failures.len() as u64))
 }
 
 fn print_lines(text: &str, printer: Printer) {

@@ -150,7 +150,7 @@ impl Key {
     }
 
     /// Whether the flag may stand without a value, as `--spa`.
-    fn takes_no_value(&self) -> bool {
+    pub(crate) fn takes_no_value(&self) -> bool {
         self.arg.get_num_args().is_some_and(|count| count.min_values() == 0)
     }
 

@@ -156,7 +156,7 @@ fn value(key: &Key, texts: &[OsString]) -> Option<Value> {
     }
     let text = texts.pop()?;
     let parsed = match key.numbers() {
-        _ if key.is_switch() => switch(&text).ok().map(Value::Boolean),
+        _ if key.is_switch() || key.takes_no_value() => switch(&text).ok().map(Value::Boolean),
         Numbers::Whole if !key.has_units() => text.trim().parse().ok().map(Value::Integer),
         Numbers::Fractions => text.trim().parse().ok().map(Value::Float),
         _ => None,

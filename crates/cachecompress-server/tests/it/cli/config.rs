@@ -112,6 +112,16 @@ fn check_lists_all_mistakes_and_ends_with_1() {
 }
 
 #[test]
+fn check_finds_the_mistakes_that_show_when_sites_are_opened() {
+    let output = check(
+        b"immutable-paths = [\"a{b\"]\n[[sites]]\nhosts = [\"a\"]\nroot = \"none\"\n\
+        [[sites]]\nhosts = [\"b\"]\n",
+    );
+    assert_ends(&output, 1, "none, the `root` of the site of a: there is no such directory");
+    assert_ends(&output, 1, "the site of b: ");
+}
+
+#[test]
 fn serve_verify_and_gc_refuse_a_wrong_file_with_2() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("c.toml"), "\n threads = 0").unwrap();
@@ -181,7 +191,11 @@ fn example_of_the_documentation_has_no_mistake() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/config.md");
     let page = fs::read_to_string(page).unwrap();
     let example = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    assert_ends(&check(example.as_bytes()), 0, "no mistake");
+    let site = Site::with("c.toml", example.as_bytes());
+    site.write("dist/index.html", b"x");
+    site.write("app/index.html", b"x");
+    let arguments = ["config", "check", "--config", "c.toml"];
+    assert_ends(&run(site.path(), &arguments, &[]), 0, "no mistake");
 }
 
 #[cfg(unix)]
