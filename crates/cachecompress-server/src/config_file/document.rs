@@ -166,18 +166,19 @@ impl Reader<'_> {
                 self.mistakes.push(mistake);
             }
         }
+        let mut known = DeTable::new();
         for (name, value) in &tables {
             let text = name.get_ref().as_ref();
-            let (line, _) = self.source.position(name.span().start);
-            given.table_lines.insert(text.to_owned(), line);
-            if let Some(schema) = table_keys::schema(text) {
-                let place = format!(" in `{text}`");
-                table_keys::find_unknown(schema, value, &place, &mut self.mistakes);
+            given.table_lines.insert(text.to_owned(), self.source.line(name.span().start));
+            let place = format!(" in `{text}`");
+            if let Some(schema) = table_keys::schema(text)
+                && let Some(value) =
+                    table_keys::without_unknown(schema, value, &place, &mut self.mistakes)
+            {
+                known.insert(name.clone(), value);
             }
         }
-        if self.mistakes.is_empty() {
-            given.tables = self.tables(tables);
-        }
+        given.tables = self.tables(known);
         given
     }
 
@@ -230,7 +231,7 @@ impl Reader<'_> {
             return self.mistake(name.span(), found, "write it above all [[sites]]");
         }
         let texts = texts(key, value, self.source, &mut self.mistakes);
-        let (line, _) = self.source.position(name.span().start);
+        let line = self.source.line(name.span().start);
         given.flags.insert(key.id().to_owned(), GivenFlag { texts, span: name.span(), line });
     }
 
@@ -297,7 +298,7 @@ impl Reader<'_> {
             let rules = rules.into_iter().flatten();
             rules.map(|rule| {
                 let path = EscapedPath(self.source.path());
-                format!("{path}:{}", self.source.position(rule.span().start).0)
+                format!("{path}:{}", self.source.line(rule.span().start))
             })
         };
         for (rule, place) in given.headers.iter_mut().flatten().zip(places("headers")) {

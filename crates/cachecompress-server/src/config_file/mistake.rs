@@ -14,6 +14,8 @@ use crate::printer::EscapedPath;
 pub(crate) struct SourceText {
     path: PathBuf,
     text: String,
+    /// The offset of each line.
+    lines: Vec<usize>,
 }
 
 impl SourceText {
@@ -22,7 +24,9 @@ impl SourceText {
         if text.starts_with('\u{feff}') {
             text.drain(..'\u{feff}'.len_utf8());
         }
-        Self { path, text }
+        let ends = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        let lines = std::iter::once(0).chain(ends).collect();
+        Self { path, text, lines }
     }
 
     /// The file's path.
@@ -45,16 +49,17 @@ impl SourceText {
         self.text.get(span).unwrap_or_default()
     }
 
+    /// The line of the byte at `offset`, counted from 1.
+    pub(crate) fn line(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset)
+    }
+
     /// The line and the column of the byte at `offset`, counted from 1, the column in characters.
     pub(crate) fn position(&self, offset: usize) -> (usize, usize) {
-        let mut end = offset.min(self.text.len());
-        while !self.text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let before = &self.text[..end];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        (line, before[line_start..].chars().count() + 1)
+        let line = self.line(offset);
+        let start = self.lines[line - 1];
+        let before = self.text[start..].char_indices().take_while(|(at, _)| start + at < offset);
+        (line, before.count() + 1)
     }
 
     /// The nearest span that annotates whole characters.

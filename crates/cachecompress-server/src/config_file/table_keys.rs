@@ -71,30 +71,33 @@ pub(crate) fn names(table: &str) -> Vec<&'static str> {
     properties.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
 }
 
-/// Adds a mistake for each key of `value` that the struct of the `schema` does not have.
-pub(crate) fn find_unknown(
+/// Adds a mistake for each key of `value` that the struct of the `schema` does not have. Returns the
+/// value without the rules that have such a key, if any of it is left.
+pub(crate) fn without_unknown<'i>(
     schema: &Value,
-    value: &Spanned<DeValue<'_>>,
+    value: &Spanned<DeValue<'i>>,
     place: &str,
     mistakes: &mut Vec<Mistake>,
-) {
+) -> Option<Spanned<DeValue<'i>>> {
     match value.get_ref() {
         DeValue::Array(elements) => {
-            let Some(items) = schema.get("items") else { return };
-            for element in elements {
-                find_unknown(items, element, place, mistakes);
-            }
+            let Some(items) = schema.get("items") else { return Some(value.clone()) };
+            let known =
+                elements.iter().filter_map(|rule| without_unknown(items, rule, place, mistakes));
+            Some(Spanned::new(value.span(), DeValue::Array(known.collect())))
         }
         DeValue::Table(table) => {
-            let Some(properties) = properties(schema) else { return };
+            let Some(properties) = properties(schema) else { return Some(value.clone()) };
+            let before = mistakes.len();
             for (name, _) in table {
                 if !properties.contains_key(name.get_ref().as_ref()) {
                     let known = properties.keys().map(String::as_str);
                     mistakes.push(unknown_key(name, place, known));
                 }
             }
+            (mistakes.len() == before).then(|| value.clone())
         }
-        _ => {}
+        _ => Some(value.clone()),
     }
 }
 
