@@ -216,7 +216,8 @@
 //! - [`Builder::default_cache_control`] sets one for all files.
 //! - [`Builder::immutable`] marks names that carry a hash (`app.3f9c2b1a.js`) as good for a year, and
 //!   [`Builder::immutable_paths`] those that match a glob.
-//! - [`Builder::header`] adds any field by path glob.
+//! - [`Builder::header`] adds any field by path glob, and [`Builder::header_rule`] rules that set and
+//!   unset several. [`HeaderRule`] has presets for security, and says which responses have its fields.
 //! - [`RequestOptions::header`] adds any field to one response.
 //!
 //! ```
@@ -384,6 +385,7 @@ pub use codec::Preference;
 pub use error::{Error, ErrorKind};
 pub use http::{CacheStatus, ContentCoding, Detail, Digest, Forward, InvalidCoding, SourcePath};
 pub use metrics::{EncodeMetrics, Metrics, Outcome};
+pub use rules::HeaderRule;
 pub use service::{
     Builder, Fallback, NoFallback, RequestOptions, ResponseFuture, ServeCompressed, Shutdown,
     WarmOptions, WarmProgress, WarmSummary, Warmed, is_navigation,

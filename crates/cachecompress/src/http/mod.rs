@@ -34,7 +34,7 @@ pub(crate) use media_type::{
 };
 pub(crate) use multipart::Multipart;
 pub use path::SourcePath;
-pub(crate) use path::{PathError, RequestPath};
+pub(crate) use path::{PathError, RequestPath, encode};
 pub(crate) use preconditions::{Evaluation, IfRange, Preconditions, Validators, http_date};
 pub(crate) use range::{
     ByteRange, RangeSpec, Ranges, content_range, join_ranges, parse_range, unsatisfied_range,

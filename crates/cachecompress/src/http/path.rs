@@ -358,7 +358,7 @@ fn escape(text: &[u8]) -> Option<u8> {
 
 /// Appends `text`, percent-encoding all bytes but unreserved characters, sub-delims (RFC 3986 §2),
 /// those of `allowed`, and existing escapes.
-fn encode(text: &str, allowed: &[u8], encoded: &mut String) {
+pub(crate) fn encode(text: &str, allowed: &[u8], encoded: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let bytes = text.as_bytes();
     for (at, byte) in bytes.iter().copied().enumerate() {

@@ -1,6 +1,6 @@
 //! Globs over the paths of a source.
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{Glob, GlobBuilder, GlobMatcher};
 
 use crate::error::Error;
 use crate::http::SourcePath;
@@ -48,10 +48,33 @@ impl Globs {
     }
 }
 
+/// Compiles the globs of a header rule, as in `netlify.toml`: `/*` at the end is `/**`, `dir/**` is
+/// `dir` as well, and `/` is the root. A slash at either end means nothing.
+pub(crate) fn tree(glob: &str) -> Result<Vec<Glob>, Error> {
+    if glob == "/" {
+        return Ok(vec![build("", "/", false)?]);
+    }
+    let pattern = glob.strip_prefix('/').unwrap_or(glob);
+    let pattern = pattern.strip_suffix('/').unwrap_or(pattern);
+    let root = match pattern {
+        "*" | "**" => Some(""),
+        _ => pattern.strip_suffix("/*").or_else(|| pattern.strip_suffix("/**")),
+    };
+    match root {
+        Some("") => Ok(vec![build("", glob, false)?, compile("**", false)?]),
+        Some(root) => Ok(vec![compile(root, false)?, compile(&format!("{root}/**"), false)?]),
+        None => Ok(vec![compile(glob, false)?]),
+    }
+}
+
+fn matcher(glob: &str, ignore_case: bool) -> Result<GlobMatcher, Error> {
+    Ok(compile(glob, ignore_case)?.compile_matcher())
+}
+
 /// Compiles a glob over paths. A leading slash means nothing.
 ///
 /// A glob with an empty segment, or with `.` or `..`, is refused, as no path matches it.
-pub(crate) fn matcher(glob: &str, ignore_case: bool) -> Result<GlobMatcher, Error> {
+fn compile(glob: &str, ignore_case: bool) -> Result<Glob, Error> {
     let pattern = glob.strip_prefix('/').unwrap_or(glob);
     if pattern.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
         let message = format!(
@@ -59,14 +82,13 @@ pub(crate) fn matcher(glob: &str, ignore_case: bool) -> Result<GlobMatcher, Erro
         );
         return Err(Error::config(message));
     }
-    GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .case_insensitive(ignore_case)
-        .build()
-        .map(|glob| glob.compile_matcher())
-        .map_err(|error| {
-            Error::config(format!("\"{glob}\" is no glob for paths")).with_cause(error)
-        })
+    build(pattern, glob, ignore_case)
+}
+
+fn build(pattern: &str, glob: &str, ignore_case: bool) -> Result<Glob, Error> {
+    GlobBuilder::new(pattern).literal_separator(true).case_insensitive(ignore_case).build().map_err(
+        |error| Error::config(format!("\"{glob}\" is no glob for paths")).with_cause(error),
+    )
 }
 
 #[cfg(test)]

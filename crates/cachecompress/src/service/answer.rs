@@ -37,7 +37,7 @@ pub(super) async fn answer(
         Located::File(target) => {
             // The index answers a path that may lead to a file a moment later.
             let key = key.filter(|_| !target.spa);
-            answer_with(site, connection, parts, target, key).await
+            answer_with(site, connection, parts, target, Some(parts.uri.path()), key).await
         }
         Located::Redirect(location) => Ok(Some(respond::redirect(site, &location))),
         Located::Malformed => Ok(Some(respond::refuse(site, StatusCode::BAD_REQUEST))),
@@ -60,7 +60,7 @@ pub(super) async fn answer_file(
         None => None,
     };
     let response = match found {
-        Some(target) => answer_with(site, connection, parts, target, None).await?,
+        Some(target) => answer_with(site, connection, parts, target, None, None).await?,
         None => None,
     };
     match response {
@@ -84,7 +84,7 @@ pub(super) async fn answer_source(
     let described =
         site.representations.catalog().describe(name, file, locate::needs_digest(parts)).await;
     let target = Target::from(described.map_err(LoadError::into_error)?);
-    let response = answer_with(site, connection, parts, target, None).await?;
+    let response = answer_with(site, connection, parts, target, None, None).await?;
     Ok(response.unwrap_or_else(|| respond::refuse(site, StatusCode::SERVICE_UNAVAILABLE)))
 }
 
@@ -108,6 +108,7 @@ pub(super) async fn not_found(
     };
     let exchange = Exchange {
         head,
+        requested: Some(parts.uri.path()),
         options: parts.extensions.get(),
         connection: site::connection_of(connection, parts.version, &parts.extensions),
         is_remembered: false,
@@ -130,11 +131,13 @@ async fn answer_with(
     connection: Option<&Connection>,
     parts: &Parts,
     target: Target,
+    requested: Option<&str>,
     key: Option<RequestKey>,
 ) -> Result<Option<Response<Body>>, Error> {
     let Target { resource, spa, _companion } = target;
     let exchange = Exchange {
         head: Head { method: &parts.method, version: parts.version, headers: &parts.headers },
+        requested,
         options: parts.extensions.get(),
         connection: site::connection_of(connection, parts.version, &parts.extensions),
         is_remembered: key.as_ref().is_some_and(|key| !key.is_conditional()),

@@ -9,10 +9,11 @@ use http::{HeaderName, HeaderValue};
 
 use super::fallback::{Fallback, NoFallback};
 use super::serve_compressed::ServeCompressed;
-use super::settings::{FieldRule, Settings};
+use super::settings::Settings;
 use crate::codec::Preference;
 use crate::error::Error;
 use crate::http::SourcePath;
+use crate::rules::HeaderRule;
 use crate::source::Source;
 
 /// Builds a [`ServeCompressed`]. Every setting has a default; [`build`](Self::build) checks them.
@@ -341,13 +342,7 @@ impl<F> Builder<F> {
 
     /// Sends a field with every file whose path matches `glob`.
     ///
-    /// - `*` stops at a slash, `**` does not.
-    /// - The last match for a field's name wins.
-    /// - It goes out with a 200 and a 206, and with a 304 if RFC 9110 §15.4.5 has it there. A 416 has
-    ///   none, not even those of CORS.
-    /// - [`build`](Self::build) fails for a malformed glob, name or value.
-    /// - `build` fails for `Content-Encoding`, `Content-Length`, `Content-Range`, `ETag` and
-    ///   `Transfer-Encoding`, which follow from the representation.
+    /// It is a [`header_rule`](Self::header_rule) of one field.
     ///
     /// ```
     /// use cachecompress::{Memory, ServeCompressed};
@@ -364,18 +359,21 @@ impl<F> Builder<F> {
     /// ```
     ///
     /// Default: no field.
-    pub fn header<N, V>(mut self, glob: impl Into<String>, name: N, value: V) -> Self
+    pub fn header<N, V>(self, glob: impl Into<String>, name: N, value: V) -> Self
     where
         N: TryInto<HeaderName>,
         N::Error: Into<http::Error>,
         V: TryInto<HeaderValue>,
         V::Error: Into<http::Error>,
     {
-        self.settings.fields.push(FieldRule {
-            glob: glob.into(),
-            name: name.try_into().map_err(Into::into),
-            value: value.try_into().map_err(Into::into),
-        });
+        self.header_rule(HeaderRule::new(glob).set(name, value))
+    }
+
+    /// Adds a rule for the fields of responses, behind those that are there.
+    ///
+    /// [`build`](Self::build) fails for a malformed rule. Default: no rule.
+    pub fn header_rule(mut self, rule: HeaderRule) -> Self {
+        self.settings.header_rules.push(rule);
         self
     }
 

@@ -16,6 +16,7 @@ use super::serve_compressed::ServeCompressed;
 use super::site::Site;
 use super::{answer, replay, respond};
 use crate::body::Body;
+use crate::rules::headers::RulePaths;
 use crate::sendfile::Connection;
 
 /// The future of a response to one request.
@@ -94,13 +95,15 @@ impl<B> Service<Request<B>> for &ServeCompressed<NoFallback> {
             Err(key) => key,
         };
         let (site, connection) = (Arc::clone(&self.site), self.connection.clone());
+        let over_tls = self.over_tls;
         let (parts, _body) = request.into_parts();
         ResponseFuture::later(async move {
             let response = match reply(&site, connection.as_ref(), &parts, key).await {
                 Some(response) => response,
                 None => answer::not_found(&site, connection.as_ref(), &parts).await,
             };
-            Ok(respond::deliver(&site, &parts.method, response))
+            let paths = RulePaths::of(parts.uri.path());
+            Ok(respond::deliver(&site, over_tls, &parts.method, paths, response))
         })
     }
 }
@@ -149,6 +152,7 @@ where
             Err(key) => key,
         };
         let (site, connection) = (Arc::clone(&self.site), self.connection.clone());
+        let over_tls = self.over_tls;
         let (service, status) = (self.fallback.service(), self.fallback.status());
         let (parts, body) = request.into_parts();
         ResponseFuture::later(async move {
@@ -156,7 +160,8 @@ where
                 && respond::status_of_method(&parts.method).is_some();
             if !falls_back && let Some(reply) = reply(&site, connection.as_ref(), &parts, key).await
             {
-                return Ok(respond::deliver(&site, &parts.method, reply));
+                let paths = RulePaths::of(parts.uri.path());
+                return Ok(respond::deliver(&site, over_tls, &parts.method, paths, reply));
             }
             let method = parts.method.clone();
             let request = Request::from_parts(parts, body);
@@ -170,8 +175,11 @@ impl<F> ServeCompressed<F> {
     /// The cached response to a request, or the key, if there is one, to cache its answer under.
     fn replay<B>(&self, request: &Request<B>) -> Result<Response<Body>, Option<RequestKey>> {
         let key = BorrowedKey::new(request).ok_or(None)?;
+        let paths = RulePaths::of(request.uri().path());
         let replayed = replay::replay(&self.site, self.connection.as_ref(), request, &key);
-        let deliver = |response| respond::deliver(&self.site, request.method(), response);
+        let deliver = |response| {
+            respond::deliver(&self.site, self.over_tls, request.method(), paths, response)
+        };
         replayed.map(deliver).ok_or_else(|| Some(key.to_owned()))
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::options::RequestOptions;
 use super::plan::Head;
 use super::site::Site;
 use crate::catalog::Resource;
 use crate::http::Compressibility;
-use crate::rules::headers::OWN;
+use crate::rules::headers::{OWN, RulePaths};
 use crate::sendfile::Connection;
 
 /// The request fields that distinguish a navigation.
@@ -21,6 +21,8 @@ pub(super) const NAVIGATION: &str = "Accept, Sec-Fetch-Mode";
 /// A request and the resource that answers it.
 pub(super) struct Exchange<'a> {
     pub(super) head: Head<'a>,
+    /// The request's path, if it counts for rules.
+    pub(super) requested: Option<&'a str>,
     pub(super) options: Option<&'a RequestOptions>,
     pub(super) connection: Option<Connection>,
     /// Whether the response cache keeps a stored body for the next request of this kind.
@@ -40,12 +42,18 @@ impl Exchange<'_> {
     pub(super) fn is_negotiable(&self) -> bool {
         self.resource.compressibility != Compressibility::Never
     }
+
+    /// The paths that rules are matched against. A brought file may have none.
+    pub(super) fn paths(&self) -> RulePaths<'_> {
+        let file = Some(&self.resource.path).filter(|path| !path.is_root());
+        RulePaths { requested: self.requested, file }
+    }
 }
 
-/// Collects the fields of the resource's path, and adds Vary.
-pub(super) fn path_fields(site: &Site, exchange: &Exchange<'_>) -> HeaderMap {
+/// Collects the default fields of the resource's path, and adds Vary.
+pub(super) fn default_fields(site: &Site, exchange: &Exchange<'_>) -> HeaderMap {
     let resource = &exchange.resource;
-    let mut fields = site.rules.headers.fields(&resource.path, resource.is_named_by_content());
+    let mut fields = site.rules.headers.defaults(&resource.path, resource.is_named_by_content());
     add_vary(exchange, &mut fields);
     fields
 }
@@ -58,9 +66,15 @@ pub(super) fn add_vary(exchange: &Exchange<'_>, fields: &mut HeaderMap) {
     }
 }
 
-pub(super) fn overrides(exchange: &Exchange<'_>, fields: &mut HeaderMap) {
+/// Sets the fields of the request's own options that `may_set` admits.
+pub(super) fn overrides(
+    exchange: &Exchange<'_>,
+    fields: &mut HeaderMap,
+    may_set: impl Fn(&HeaderName) -> bool,
+) {
     let Some(options) = exchange.options else { return };
-    for (name, value) in options.headers.iter().filter(|(name, _)| !OWN.contains(name)) {
+    let own = options.headers.iter().filter(|(name, _)| !OWN.contains(name) && may_set(name));
+    for (name, value) in own {
         if name == VARY {
             fields.append(name, value.clone());
         } else {
@@ -83,9 +97,9 @@ pub(super) fn vary(spa: bool) -> HeaderValue {
 /// random and of this response alone, so that nobody can write a file that has it.
 pub(super) fn framing(site: &Site, exchange: &Exchange<'_>) -> (String, HeaderValue) {
     let random = || RandomState::new().build_hasher().finish();
-    let mut fields = path_fields(site, exchange);
-    overrides(exchange, &mut fields);
-    let media_type = fields.remove(CONTENT_TYPE);
-    let media_type = media_type.unwrap_or_else(|| exchange.resource.media_type.clone());
+    let own = exchange.options.and_then(|options| options.headers.get(CONTENT_TYPE)).cloned();
+    let media_type = own
+        .or_else(|| site.rules.headers.content_type(exchange.paths()))
+        .unwrap_or_else(|| exchange.resource.media_type.clone());
     (format!("{:016x}{:016x}", random(), random()), media_type)
 }

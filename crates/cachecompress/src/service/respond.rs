@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
-use super::exchange::{Exchange, NAVIGATION, add_vary, framing, overrides, path_fields, vary};
+use super::exchange::{Exchange, NAVIGATION, add_vary, default_fields, framing, overrides, vary};
 use super::plan::{self, Plan};
 use super::response_cache::CachedBody;
 use super::site::Site;
@@ -22,6 +22,7 @@ use crate::http::{
 use crate::log;
 use crate::metrics::Outcome;
 use crate::representations::{Candidates, Coded, Identity, RangeOf, Selected};
+use crate::rules::headers::{ResponseKind, RulePaths};
 
 const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -178,9 +179,24 @@ pub(super) fn without_body_for_head(method: &Method, response: Response<Body>) -
     response.map(|body| body.emptied(has_length))
 }
 
-/// Finishes a response of the service's own: drops the body for HEAD, and exposes its `Served`.
-pub(super) fn deliver(site: &Site, method: &Method, response: Response<Body>) -> Response<Body> {
+/// Finishes a response of the service's own: drops the body for HEAD and fields that are for TLS,
+/// applies rules to a response without a file, and exposes its `Served`.
+///
+/// A response with a file has had the rules for its file by then, also if it is a copy.
+pub(super) fn deliver(
+    site: &Site,
+    over_tls: bool,
+    method: &Method,
+    paths: RulePaths<'_>,
+    response: Response<Body>,
+) -> Response<Body> {
     let mut response = without_body_for_head(method, response);
+    if response.body().served().is_none_or(|served| served.source_len.is_none()) {
+        site.rules.headers.apply(ResponseKind::Other, paths, response.headers_mut());
+    }
+    if !over_tls {
+        site.rules.headers.keep_plain(response.headers_mut());
+    }
     if site.rules.exposes_served
         && let Some(served) = response.body().served().cloned()
     {
@@ -344,7 +360,7 @@ fn head_of(
     plan: &Plan,
 ) -> Response<Body> {
     let (mut fields, status) = match *plan {
-        Plan::Full if exchange.is_not_found => not_found_fields(site, exchange, representation),
+        Plan::Full if exchange.is_not_found => not_found_fields(exchange, representation),
         Plan::Full => full_fields(site, exchange, representation),
         Plan::Partial(bytes, len) => {
             let mut fields = selected_fields(site, exchange, representation);
@@ -362,8 +378,15 @@ fn head_of(
     if site.rules.nosniff {
         fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
+    add_cache_status(site, &mut fields, representation.cache_status);
+    let kind = match plan {
+        Plan::Full if exchange.is_not_found => ResponseKind::Page,
+        Plan::RangeNotSatisfiable(_) => ResponseKind::Other,
+        _ => ResponseKind::File,
+    };
+    site.rules.headers.apply(kind, exchange.paths(), &mut fields);
     if status.is_success() {
-        overrides(exchange, &mut fields);
+        overrides(exchange, &mut fields, |_| true);
     }
     if let Plan::Several(multipart) = plan {
         fields.insert(CONTENT_TYPE, multipart.media_type().clone());
@@ -403,11 +426,10 @@ fn full_fields(
 /// Collects the fields of a 404 with a page. It has no validator, as it is no representation of the
 /// target (RFC 9110 §8.8).
 fn not_found_fields(
-    site: &Site,
     exchange: &Exchange<'_>,
     representation: &Representation,
 ) -> (HeaderMap, StatusCode) {
-    let mut fields = site.rules.headers.fields_of_page(&exchange.resource.path);
+    let mut fields = HeaderMap::new();
     fields.insert(CACHE_CONTROL, NO_CACHE);
     add_vary(exchange, &mut fields);
     add_content_fields(exchange, representation, &mut fields);
@@ -433,7 +455,7 @@ fn selected_fields(
     exchange: &Exchange<'_>,
     representation: &Representation,
 ) -> HeaderMap {
-    let mut fields = path_fields(site, exchange);
+    let mut fields = default_fields(site, exchange);
     add_content_fields(exchange, representation, &mut fields);
     fields.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     if let Some(tag) = &representation.tag {
@@ -450,9 +472,7 @@ fn add_content_fields(
     representation: &Representation,
     fields: &mut HeaderMap,
 ) {
-    if !fields.contains_key(CONTENT_TYPE) {
-        fields.insert(CONTENT_TYPE, exchange.resource.media_type.clone());
-    }
+    fields.insert(CONTENT_TYPE, exchange.resource.media_type.clone());
     if !representation.coding.is_identity()
         && let Ok(coding) = HeaderValue::from_str(representation.coding.as_str())
     {
@@ -475,41 +495,41 @@ pub(super) fn not_modified(
         None => tags.map(RepresentationTags::identity),
     };
     let tag = tag.or_else(likely);
-    let mut fields = path_fields(site, exchange);
+    let mut fields = default_fields(site, exchange);
     if let Some(tag) = &tag {
         fields.insert(ETAG, tag.to_header_value());
     }
     if let Some(modified) = resource.last_modified_at(exchange.found) {
         fields.insert(LAST_MODIFIED, http_date(modified));
     }
-    overrides(exchange, &mut fields);
-    let mut kept = HeaderMap::new();
-    for name in [CACHE_CONTROL, CONTENT_LOCATION, ETAG, EXPIRES, LAST_MODIFIED, VARY] {
-        for value in fields.get_all(&name) {
-            kept.append(&name, value.clone());
-        }
-    }
+    let status = exchange.is_negotiable().then_some(CacheStatus::Hit);
+    add_cache_status(site, &mut fields, status);
+    site.rules.headers.apply(ResponseKind::NotModified, exchange.paths(), &mut fields);
+    let own = [CACHE_CONTROL, CONTENT_LOCATION, EXPIRES, LAST_MODIFIED, VARY];
+    overrides(exchange, &mut fields, |name| own.contains(name));
     let named = tag.as_ref().zip(tags).and_then(|(tag, tags)| tags.recognise(tag));
     let coding = named.map_or(ContentCoding::IDENTITY, |named| named.coding);
-    let status = exchange.is_negotiable().then_some(CacheStatus::Hit);
     let outcome = Outcome::NotModified;
     let not_modified = StatusCode::NOT_MODIFIED;
-    let response = finish(site, exchange, not_modified, kept, coding, status, outcome);
+    let response = finish(site, exchange, not_modified, fields, coding, status, outcome);
     Answered { response, body: Some(CachedBody::Empty) }
+}
+
+fn add_cache_status(site: &Site, fields: &mut HeaderMap, cache_status: Option<CacheStatus>) {
+    if let Some(cache_status) = cache_status.filter(|_| site.rules.cache_status) {
+        fields.insert(CACHE_STATUS, cache_status.to_header_value());
+    }
 }
 
 fn finish(
     site: &Site,
     exchange: &Exchange<'_>,
     status: StatusCode,
-    mut fields: HeaderMap,
+    fields: HeaderMap,
     coding: ContentCoding,
     cache_status: Option<CacheStatus>,
     outcome: Outcome,
 ) -> Response<Body> {
-    if let Some(cache_status) = cache_status.filter(|_| site.rules.cache_status) {
-        fields.insert(CACHE_STATUS, cache_status.to_header_value());
-    }
     site.representations.counters().request(outcome);
     let source_len = Some(exchange.resource.len);
     let served = Served { coding, cache_status, source_len, outcome: Some(outcome) };

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 
 use super::fallback::{Fallback, NoFallback};
 use super::response_cache::BorrowedKey;
@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::fs;
 use crate::http::SourcePath;
 use crate::metrics::Metrics;
+use crate::rules::headers::{ResponseKind, RulePaths};
 use crate::sendfile::Connection;
 use crate::source::{Directory, Found, Source as _, SourceFile};
 
@@ -42,6 +43,8 @@ pub struct ServeCompressed<F = NoFallback> {
     pub(super) site: Arc<Site>,
     /// The connection on which the requests come.
     pub(super) connection: Option<Connection>,
+    /// Whether the requests came over TLS.
+    pub(super) over_tls: bool,
     pub(super) fallback: F,
 }
 
@@ -118,22 +121,22 @@ impl ServeCompressed {
     ///
     /// [`Builder::fallback`](crate::Builder::fallback) says how. Default: no fallback.
     pub fn fallback<S>(self, service: S) -> ServeCompressed<Fallback<S>> {
-        let Self { site, connection, .. } = self;
-        ServeCompressed { site, connection, fallback: Fallback::new(service) }
+        let Self { site, connection, over_tls, .. } = self;
+        ServeCompressed { site, connection, over_tls, fallback: Fallback::new(service) }
     }
 
     /// As [`fallback`](Self::fallback), but every response of `service` becomes a 404.
     ///
     /// The service gets the request without its conditions and its range.
     pub fn not_found_service<S>(self, service: S) -> ServeCompressed<Fallback<S>> {
-        let Self { site, connection, .. } = self;
-        ServeCompressed { site, connection, fallback: Fallback::not_found(service) }
+        let Self { site, connection, over_tls, .. } = self;
+        ServeCompressed { site, connection, over_tls, fallback: Fallback::not_found(service) }
     }
 }
 
 impl<F> ServeCompressed<F> {
     pub(super) fn from_parts(site: Site, fallback: F) -> Self {
-        Self { site: Arc::new(site), connection: None, fallback }
+        Self { site: Arc::new(site), connection: None, over_tls: false, fallback }
     }
 
     /// Returns the same service for the requests of one connection.
@@ -146,6 +149,49 @@ impl<F> ServeCompressed<F> {
         F: Clone,
     {
         Self { connection: Some(connection), ..self.clone() }
+    }
+
+    /// Returns the same service for requests that came over TLS, or for those that did not.
+    ///
+    /// Only responses over TLS have the `Strict-Transport-Security` of
+    /// [`HeaderRule::security`](crate::HeaderRule::security) (RFC 6797 §7.2). A proxy in front that ends
+    /// TLS and says so counts, too. Default: `false`.
+    ///
+    /// ```
+    /// use cachecompress::{HeaderRule, Memory, ServeCompressed};
+    /// use http::Request;
+    /// use tower::ServiceExt as _;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let service = ServeCompressed::builder(Memory::new().file("a.txt", "a"))
+    ///     .header_rule(HeaderRule::new("/**").security(true))
+    ///     .build()?;
+    /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+    /// for over_tls in [true, false] {
+    ///     let service = service.clone().over_tls(over_tls);
+    ///     let response = service.oneshot(Request::get("/a.txt").body(())?).await?;
+    ///     assert_eq!(response.headers().contains_key("strict-transport-security"), over_tls);
+    /// }
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn over_tls(mut self, over_tls: bool) -> Self {
+        self.over_tls = over_tls;
+        self
+    }
+
+    /// Applies the rules that are [`always`](crate::HeaderRule::always) to the fields of a response that
+    /// a layer around the service gives in its place, such as a 401.
+    ///
+    /// `path` is that of the request's URI.
+    pub fn apply_header_rules(&self, path: &str, fields: &mut HeaderMap) {
+        let paths = RulePaths::of(path);
+        self.site.rules.headers.apply(ResponseKind::Other, paths, fields);
+        if !self.over_tls {
+            self.site.rules.headers.keep_plain(fields);
+        }
     }
 
     /// Answers a request as [`call`](tower_service::Service::call) does, but returns errors.
@@ -169,7 +215,8 @@ impl<F> ServeCompressed<F> {
             Some(response) => response,
             None => answer::not_found(site, connection, &parts).await,
         };
-        Ok(respond::deliver(site, &parts.method, response))
+        let paths = RulePaths::of(parts.uri.path());
+        Ok(respond::deliver(site, self.over_tls, &parts.method, paths, response))
     }
 
     /// Answers a request with the file `path` of the source, for handlers that choose the file
@@ -203,7 +250,9 @@ impl<F> ServeCompressed<F> {
         let site = &*self.site;
         let answer = answer::answer_file(site, self.connection.as_ref(), parts, path).await;
         let response = answer.unwrap_or_else(|error| respond::failed(site, &error));
-        respond::deliver(site, &parts.method, response)
+        let file = SourcePath::parse(path.as_bytes());
+        let paths = RulePaths { requested: None, file: file.as_ref() };
+        respond::deliver(site, self.over_tls, &parts.method, paths, response)
     }
 
     /// Answers a request with `file`, which the handler has or makes, in place of one of the source.
@@ -218,7 +267,7 @@ impl<F> ServeCompressed<F> {
     /// ```
     /// use cachecompress::source::SourceFile;
     /// use cachecompress::{Body, ServeCompressed};
-    /// use http::{Request, Response};
+    /// use http::{HeaderMap, Request, Response};
     ///
     /// /// A handler for reports that are kept in a database.
     /// async fn report(service: &ServeCompressed, request: Request<()>, csv: String) -> Response<Body> {
@@ -235,7 +284,9 @@ impl<F> ServeCompressed<F> {
         let (site, connection) = (&*self.site, self.connection.as_ref());
         let answer = answer::answer_source(site, connection, parts, name, file.into()).await;
         let response = answer.unwrap_or_else(|error| respond::failed(site, &error));
-        respond::deliver(site, &parts.method, response)
+        let file = SourcePath::parse(name.as_bytes());
+        let paths = RulePaths { requested: None, file: file.as_ref() };
+        respond::deliver(site, self.over_tls, &parts.method, paths, response)
     }
 
     /// The parts that other services may share.

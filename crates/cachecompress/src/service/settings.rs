@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
 use super::response_cache::ResponseCache;
 use super::site::{AnswerRules, Site};
@@ -18,6 +18,7 @@ use crate::limits::{
 };
 use crate::log::{self, EscapedPath};
 use crate::representations::{Config, Engine, EngineConfig, Representations};
+use crate::rules::HeaderRule;
 use crate::rules::headers::HeaderRules;
 use crate::source::Source;
 
@@ -38,7 +39,7 @@ pub(super) struct Settings {
     pub(super) prove: Option<bool>,
     pub(super) memory_cache: Option<u64>,
     pub(super) sendfile_sources: bool,
-    pub(super) fields: Vec<FieldRule>,
+    pub(super) header_rules: Vec<HeaderRule>,
     pub(super) media_types: Vec<(String, Result<HeaderValue, http::Error>)>,
     pub(super) immutable_paths: Vec<String>,
     pub(super) excluded: Vec<String>,
@@ -58,14 +59,6 @@ pub(super) struct Shared {
     pub(super) response_cache: ResponseCache,
 }
 
-/// A field for the paths of a glob, as the embedder named it.
-#[derive(Debug)]
-pub(super) struct FieldRule {
-    pub(super) glob: String,
-    pub(super) name: Result<HeaderName, http::Error>,
-    pub(super) value: Result<HeaderValue, http::Error>,
-}
-
 impl Settings {
     pub(super) fn new(source: impl Source) -> Self {
         Self {
@@ -82,7 +75,7 @@ impl Settings {
             prove: None,
             memory_cache: None,
             sendfile_sources: false,
-            fields: Vec::new(),
+            header_rules: Vec::new(),
             media_types: Vec::new(),
             immutable_paths: Vec::new(),
             excluded: Vec::new(),
@@ -107,11 +100,7 @@ impl Settings {
             );
             return Err(Error::config(message));
         }
-        for FieldRule { glob, name, value } in self.fields {
-            let name = name.map_err(|error| bad_field(&glob, error))?;
-            let value = value.map_err(|error| bad_field(&glob, error))?;
-            self.headers.add(&glob, name, value)?;
-        }
+        self.headers.compile(self.header_rules)?;
         for glob in self.immutable_paths {
             self.headers.immutable_paths.add(&glob)?;
         }
@@ -220,10 +209,6 @@ fn media_types(own: Vec<(String, Result<HeaderValue, http::Error>)>) -> Result<M
         types.add(&name, value)?;
     }
     Ok(types)
-}
-
-fn bad_field(glob: &str, error: http::Error) -> Error {
-    Error::config(format!("the field for \"{glob}\" is malformed")).with_cause(error)
 }
 
 fn file_path(path: &str) -> Result<SourcePath, Error> {

@@ -85,6 +85,7 @@ mod embedding {
     mod brought;
     mod content_names;
     mod fields;
+    mod header_rules;
     mod paths;
     mod service;
     mod types;
