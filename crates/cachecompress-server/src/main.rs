@@ -25,6 +25,7 @@ mod peer;
 mod printer;
 mod shutdown;
 mod site;
+mod site_rules;
 mod sites;
 mod tables;
 mod tracked_body;
