@@ -79,5 +79,9 @@ fn apply(mut builder: Builder, config: &SiteConfig) -> Builder {
     if let Some(value) = &config.cache_control {
         builder = builder.default_cache_control(value.clone());
     }
+    // Those of `_headers` come first.
+    for table in &config.tables.headers {
+        builder = builder.header_rule(table.rule());
+    }
     builder
 }

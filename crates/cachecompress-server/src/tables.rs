@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use cachecompress::HeaderRule;
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -82,6 +83,21 @@ pub(crate) struct HeaderTable {
     /// Whether the usual fields for security are added.
     #[serde(default, skip_serializing_if = "is_off")]
     pub(crate) security: bool,
+    /// Whether the pages are isolated from other origins.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub(crate) isolate: bool,
+}
+
+impl HeaderTable {
+    /// The rule of the table.
+    pub(crate) fn rule(&self) -> HeaderRule {
+        let rule = HeaderRule::new(&*self.paths)
+            .always(self.always)
+            .security(self.security)
+            .isolate(self.isolate);
+        let rule = self.values.iter().fold(rule, |rule, (name, value)| rule.set(&**name, &**value));
+        self.unset.iter().fold(rule, |rule, name| rule.unset(&**name))
+    }
 }
 
 /// `[[redirects]]`: a redirect, or a rewrite.
