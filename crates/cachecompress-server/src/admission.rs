@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tower_service::Service as _;
 
 use crate::access_log::AccessLog;
+use crate::cors::{self, Grant};
 use crate::deadlines::RunningRequest;
 use crate::limits::PERMIT_TIMEOUT;
 use crate::live::{Live, LiveSlot};
@@ -66,6 +67,7 @@ impl Admissions {
         let now = live.load();
         let (site, generation) = (&now.sites.first().service, now.generation);
         let first = if now.sendfile { site.on(connection.clone()) } else { site.clone() };
+        let first = first.over_tls(peer.secure);
         drop(now);
         Admission { live, first, generation, connection, log, peer, permits }
     }
@@ -82,6 +84,8 @@ pub(crate) enum LocalReply {
     TooManyFields,
     /// 421: the connection was made for a host of another site.
     Misdirected,
+    /// 204 to a preflight, with these fields.
+    Preflight(HeaderMap),
     /// 503: other requests have had all permits for too long.
     Busy,
 }
@@ -105,10 +109,35 @@ impl Admission {
     /// Passes `request` on to its site, if it is well-formed.
     fn forward<B>(&self, mut request: Request<B>, guards: RequestGuards) -> AdmissionFuture {
         let live = self.live.load();
-        match self.choose(&live, &mut request) {
-            Ok(site) => AdmissionFuture::Site(self.call(&live, site, request), guards),
-            Err(reply) => AdmissionFuture::Local(reply, guards),
+        let chosen = self.choose(&live, &mut request);
+        let chosen = chosen.and_then(|site| preflight(site, &request).map(|()| site));
+        match chosen {
+            Ok(site) => {
+                let grant = site.grant(request.headers());
+                AdmissionFuture::Site(self.call(&live, site, request), guards, grant)
+            }
+            Err(reply) => self.reply(&live, &reply, &request, guards),
         }
+    }
+
+    /// Answers `request` without its site, but by the site's rules. A request that has no site has those
+    /// of the first.
+    fn reply<B>(
+        &self,
+        live: &Live,
+        reply: &LocalReply,
+        request: &Request<B>,
+        guards: RequestGuards,
+    ) -> AdmissionFuture {
+        let site = live.sites.choose(request, &self.peer).unwrap_or(live.sites.first());
+        let mut response = reply.response();
+        let fields = response.headers_mut();
+        let service = site.service.clone().over_tls(self.peer.secure);
+        service.apply_header_rules(request.uri().path(), fields);
+        if let Some(grant) = site.grant(request.headers()) {
+            grant.add_to(fields);
+        }
+        AdmissionFuture::Local(response, guards)
     }
 
     /// Checks `request` and chooses its site.
@@ -131,10 +160,11 @@ impl Admission {
         if live.generation == self.generation && live.sites.is_first(site) {
             return (&self.first).call(request);
         }
-        match live.sendfile {
-            true => (&site.service.on(self.connection.clone())).call(request),
-            false => (&site.service).call(request),
-        }
+        let service = match live.sendfile {
+            true => site.service.on(self.connection.clone()),
+            false => site.service.clone(),
+        };
+        (&service.over_tls(self.peer.secure)).call(request)
     }
 
     /// Waits for a permit and passes `request` on then.
@@ -145,7 +175,10 @@ impl Admission {
             guards.permit = timeout(PERMIT_TIMEOUT, permit).await.ok().and_then(Result::ok);
             match guards.permit {
                 Some(_) => admission.forward(request, guards).await,
-                None => AdmissionFuture::Local(LocalReply::Busy, guards).await,
+                None => {
+                    let live = admission.live.load_full();
+                    admission.reply(&live, &LocalReply::Busy, &request, guards).await
+                }
             }
         }))
     }
@@ -155,9 +188,9 @@ impl Admission {
 #[allow(clippy::large_enum_variant, reason = "the large one is what saves the allocation")]
 pub(crate) enum AdmissionFuture {
     /// The site's response, which may be ready at once.
-    Site(ResponseFuture, RequestGuards),
+    Site(ResponseFuture, RequestGuards, Option<Grant>),
     /// The server's own response.
-    Local(LocalReply, RequestGuards),
+    Local(Response<Full<Bytes>>, RequestGuards),
     /// The request waits for its permit.
     Waiting(Pin<Box<dyn Future<Output = Result<Response<SiteBody>, Infallible>> + Send>>),
 }
@@ -167,12 +200,15 @@ impl Future for AdmissionFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(match self.get_mut() {
-            Self::Site(site, guards) => {
-                let Ok(response) = ready!(Pin::new(site).poll(cx));
+            Self::Site(site, guards, grant) => {
+                let Ok(mut response) = ready!(Pin::new(site).poll(cx));
+                if let Some(grant) = grant {
+                    grant.add_to(response.headers_mut());
+                }
                 mem::take(guards).attach(response, Body::served, Either::Left)
             }
-            Self::Local(reply, guards) => {
-                mem::take(guards).attach(reply.response(), |_| None, Either::Right)
+            Self::Local(response, guards) => {
+                mem::take(guards).attach(mem::take(response), |_| None, Either::Right)
             }
             Self::Waiting(answer) => return answer.as_mut().poll(cx),
         }))
@@ -198,6 +234,10 @@ impl LocalReply {
                 let seconds = HeaderValue::from(PERMIT_TIMEOUT.as_secs());
                 response.headers_mut().insert(header::RETRY_AFTER, seconds);
             }
+            Self::Preflight(fields) => {
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                *response.headers_mut() = fields.clone();
+            }
             Self::ServerOptions => {
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 let methods = HeaderValue::from_static("GET, HEAD, OPTIONS");
@@ -213,6 +253,18 @@ fn explain(response: &mut Response<Full<Bytes>>, status: StatusCode, sentence: &
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, text);
     *response.body_mut() = Full::from(format!("{sentence}\n"));
+}
+
+/// Answers a preflight in place of `site`.
+fn preflight<B>(site: &Site, request: &Request<B>) -> Result<(), LocalReply> {
+    let is_one = cors::is_preflight(request.method(), request.headers());
+    match site.cors.as_ref().filter(|_| is_one) {
+        Some(cors) => {
+            let grant = cors.grant(request.headers());
+            Err(LocalReply::Preflight(grant.preflight(request.headers())))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Reduces the target of a request to path and query (RFC 9112 §3.2.1).

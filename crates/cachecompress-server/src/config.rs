@@ -13,6 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs, SiteArgs};
 use crate::config_file::InForce;
 use crate::connection::ConnectionLimits;
+use crate::cors::Cors;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
 use crate::flag_values::{CacheControl, Level, ListenAddress, LogTarget, TypeRule};
@@ -57,6 +58,7 @@ pub(crate) struct SiteConfig {
     pub(crate) symlinks: Symlinks,
     pub(crate) cache_control: Option<HeaderValue>,
     pub(crate) types: Vec<TypeRule>,
+    pub(crate) cors: Option<Cors>,
     pub(crate) spa: bool,
     pub(crate) immutable: bool,
     pub(crate) immutable_paths: Vec<String>,
@@ -162,6 +164,7 @@ impl SiteConfig {
                 CacheControl::Value(value) => Some(value),
             },
             types: args.types,
+            cors: Cors::new(args.cors),
             spa: args.spa,
             immutable: args.immutable,
             immutable_paths: args.immutable_paths.into_iter().flat_map(|globs| globs.0).collect(),

@@ -142,6 +142,13 @@ pub(crate) const LOG_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// The time between two tries to write to a non-blocking pipe that is full.
 pub(crate) const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
+// --- Cross-origin requests ------------------------------------------------------------------------
+
+/// The time for which a browser keeps the answer to a preflight. Chromium keeps none for longer.
+pub(crate) const CORS_MAX_AGE: Duration = Duration::from_secs(7200);
+/// Bytes of the fields that a preflight is told it may use. Its own list is copied up to here.
+pub(crate) const CORS_REQUESTED_HEADERS: usize = 1024;
+
 // --- Shutdown ------------------------------------------------------------------------------------
 
 /// The time for requests under way to finish after the first signal.

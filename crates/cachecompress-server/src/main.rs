@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod config_file;
 mod connection;
+mod cors;
 mod deadlines;
 mod exit;
 mod fd_budget;

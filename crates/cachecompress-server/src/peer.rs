@@ -8,7 +8,6 @@ pub(crate) struct Peer {
     /// The client's address.
     pub(crate) address: IpAddr,
     /// Whether the client speaks TLS.
-    #[allow(dead_code, reason = "rules that hold under TLS only will ask for it")]
     pub(crate) secure: bool,
     /// The host for which the client was shown a certificate (SNI), in lower case.
     #[allow(dead_code, reason = "sites by host will compare it with a request's host")]

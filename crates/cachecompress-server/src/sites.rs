@@ -1,9 +1,10 @@
 //! The sites, and the choice of one for a request.
 
 use cachecompress::ServeCompressed;
-use http::{Request, header};
+use http::{HeaderMap, Request, header};
 
-use crate::config::ServeConfig;
+use crate::config::{ServeConfig, SiteConfig};
+use crate::cors::{Cors, Grant};
 use crate::exit::Failure;
 use crate::hosts::Hosts;
 use crate::peer::Peer;
@@ -21,6 +22,14 @@ pub(crate) struct Sites {
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) service: ServeCompressed,
+    pub(crate) cors: Option<Cors>,
+}
+
+impl Site {
+    /// Tells what a request with these fields may do, if the site has rules for that.
+    pub(crate) fn grant(&self, headers: &HeaderMap) -> Option<Grant> {
+        self.cors.as_ref().map(|cors| cors.grant(headers))
+    }
 }
 
 impl Sites {
@@ -32,11 +41,11 @@ impl Sites {
     pub(crate) fn open(engine: &ServeCompressed, config: &ServeConfig) -> Result<Self, Failure> {
         let hosts = config.sites.iter().map(|site| &*site.tables.hosts);
         let hosts = Hosts::new(hosts).map_err(Failure::Usage)?;
-        let sites = config
-            .sites
-            .iter()
-            .map(|site| site::open(engine, config, site).map(|service| Site { service }));
-        let sites: Vec<_> = sites.collect::<Result<_, _>>()?;
+        let open = |site: &SiteConfig| {
+            let service = site::open(engine, config, site)?;
+            Ok(Site { service, cors: site.cors.clone() })
+        };
+        let sites: Vec<_> = config.sites.iter().map(open).collect::<Result<_, Failure>>()?;
         Ok(Self { have_one: sites.len() == 1 || hosts.have_one_site(), sites, hosts })
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::ValueHint;
 use clap::{Args, ValueEnum};
 
+use crate::cors::{self, Origin};
 use crate::flag_values::{self, CacheControl, Globs, TypeRule};
 
 /// The flags of one site, as they were given. In the configuration file they are also keys of
@@ -37,6 +38,15 @@ pub(crate) struct SiteArgs {
     #[arg(long = "type", value_name = "EXT=TYPE", value_parser = flag_values::type_rule)]
     #[arg(value_delimiter = ',', env = "CACHECOMPRESS_TYPE")]
     pub(crate) types: Vec<TypeRule>,
+
+    /// Let scripts of pages of another ORIGIN read the files: https://app.example.com, or * for all;
+    /// may be repeated
+    ///
+    /// Preflights are answered before authentication. A header rule that names
+    /// Access-Control-Allow-Origin wins.
+    #[arg(long, value_name = "ORIGIN", value_parser = cors::origin, value_delimiter = ',')]
+    #[arg(env = "CACHECOMPRESS_CORS")]
+    pub(crate) cors: Vec<Origin>,
 
     /// Answer requests for unknown pages with /index.html, for single-page applications
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_SPA")]

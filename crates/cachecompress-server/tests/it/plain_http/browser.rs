@@ -58,6 +58,42 @@ fn browser_decodes_the_page_under_a_redirected_path() {
     assert_eq!(server.get("/deep/er", "br").status(), 301);
 }
 
+/// A script of one site reads files of another, which names the first one's origin. The field that it
+/// sends needs a preflight, and the entity tag that it reads has to be exposed.
+#[test]
+fn script_reads_a_site_of_another_origin_that_allows_it() {
+    let Some(chromium) = require("chromium") else { return };
+    let (home, files) = (Site::new(), Site::with("a.txt", b"read"));
+    let home_server = start(&home);
+    let origin = format!("http://{}", home_server.address());
+    let allowing = start_with(&files, &format!("--cors {origin}"));
+    let refusing = start_with(&files, "--cors https://other.example");
+    let script = format!(
+        "<!doctype html><p id=told></p><script>\
+         const ask = async (url, init) => {{\
+           try {{ const r = await fetch(url, init);\
+             return `${{r.status}} ${{await r.text()}} ${{r.headers.get('etag') ? 'tag' : '-'}}`;\
+           }} catch (error) {{ return error.name; }} }};\
+         (async () => {{\
+           const told = [];\
+           const known = {{headers: {{'if-none-match': '\"x\"', 'x-own': '1'}}}};\
+           for (const url of ['http://{0}/a.txt', 'http://{1}/a.txt'])\
+             for (const init of [{{}}, known, {{method: 'HEAD'}}]) told.push(await ask(url, init));\
+           told.push(await ask('http://{0}/none'));\
+           document.getElementById('told').textContent = told.join('|') + '|';\
+         }})();</script>",
+        allowing.address(),
+        refusing.address(),
+    );
+    home.write("page.html", script.as_bytes());
+    let profile = TempDir::with_prefix("profile-").unwrap();
+    let page = visit(&chromium, profile.path(), &format!("{origin}/page.html"));
+    let told = between(&page, "<p id=\"told\">", "</p>");
+    let refused = "TypeError|TypeError|TypeError|";
+    let expected = format!("200 read tag|200 read tag|200  tag|{refused}404 404 Not Found\n -|");
+    assert_eq!(told, expected, "{}", allowing.stderr());
+}
+
 fn visit_twice(chromium: &Path, server: &Server, target: &str) {
     let profile = TempDir::with_prefix("profile-").unwrap();
     let url = format!("http://{}{target}", server.address());
