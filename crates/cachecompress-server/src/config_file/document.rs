@@ -11,6 +11,7 @@ use toml::de::{DeArray, DeString, DeTable, DeValue, ValueDeserializer};
 use super::key::{Key, Keys};
 use super::mistake::{Mistake, Mistakes, SourceText};
 use super::nearest::unknown_key;
+use super::rules::judge_headers;
 use super::table_keys;
 use super::value::{excerpt, texts};
 use crate::hosts;
@@ -291,21 +292,21 @@ impl Reader<'_> {
         GivenTables::default()
     }
 
-    /// Tells each rule its place.
-    fn with_places(&self, mut given: GivenTables, tables: &DeTable<'_>) -> GivenTables {
-        let places = |name: &str| {
+    /// Tells each rule its place, and judges it.
+    fn with_places(&mut self, mut given: GivenTables, tables: &DeTable<'_>) -> GivenTables {
+        let rules = |name: &str| {
             let rules = tables.get(name).and_then(|rules| rules.get_ref().as_array());
-            let rules = rules.into_iter().flatten();
-            rules.map(|rule| {
-                let path = EscapedPath(self.source.path());
-                format!("{path}:{}", self.source.line(rule.span().start))
-            })
+            rules.into_iter().flatten()
         };
-        for (rule, place) in given.headers.iter_mut().flatten().zip(places("headers")) {
-            rule.place = place;
+        let path = EscapedPath(self.source.path());
+        let place =
+            |rule: &Spanned<DeValue<'_>>| format!("{path}:{}", self.source.line(rule.span().start));
+        for (table, rule) in given.headers.iter_mut().flatten().zip(rules("headers")) {
+            table.place = place(rule);
+            judge_headers(table, rule, &mut self.mistakes);
         }
-        for (rule, place) in given.redirects.iter_mut().flatten().zip(places("redirects")) {
-            rule.place = place;
+        for (table, rule) in given.redirects.iter_mut().flatten().zip(rules("redirects")) {
+            table.place = place(rule);
         }
         given
     }

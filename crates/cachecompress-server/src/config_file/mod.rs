@@ -10,6 +10,7 @@ mod mistake;
 mod nearest;
 mod print;
 mod resolve;
+mod rules;
 mod schema;
 mod table_keys;
 #[cfg(test)]

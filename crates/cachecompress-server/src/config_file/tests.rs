@@ -26,6 +26,7 @@ const SAMPLES: &[&str] = &[
     ".usdz=a/b",
     "127.0.0.1:81",
     "/x",
+    "https://a.example",
     "a.example",
     "10.0.0.0/8",
 ];
@@ -167,7 +168,7 @@ fn printed_configuration_has_the_same_effect() {
     let keys = Keys::of_serve();
     keys.iter().for_each(|key| text.push_str(&sample(key)));
     text.push_str("error-pages = { 404 = \"/lost.html\" }\nsite-rules.strict = true\n");
-    text.push_str("[[headers]]\nfor = \"/**\"\nvalues = { A = \"\\\"\\n\", b = [\"c\", \"d\"] }\n");
+    text.push_str("[[headers]]\nfor = \"/**\"\nvalues = { A = \"\\\"#\", b = [\"c\", \"d\"] }\n");
     text.push_str("[[redirects]]\nfrom = \"/a\"\nto = \"/b\"\nstatus = 308\n");
     text.push_str("[[sites]]\nhosts = [\"a\"]\nroot = \"a\"\n");
     keys.iter()
@@ -310,6 +311,19 @@ fn mistake_in_a_file_is_one_sentence() {
     is_wrong(&"[".repeat(4000), &["no TOML"]);
     is_wrong(&format!("root = {}1{}", "[".repeat(4000), "]".repeat(4000)), &["no TOML"]);
     is_wrong(&"a.".repeat(4000), &["no TOML"]);
+}
+
+#[test]
+fn header_rule_is_judged_where_it_stands() {
+    let values = "[[headers]]\nfor = \"/**\"\nvalues = { X = \"y\", ";
+    assert_mistake("[[headers]]\nfor = \"a{b\"", &[":2:7: these are no paths", "no glob"]);
+    let own = format!("{values}Content-Length = \"5\" }}");
+    assert_mistake(&own, &[":3:21: the field `Content-Length`", "follows from the bytes"]);
+    assert_mistake(&format!("{values}\"a b\" = \"\" }}"), &[":3:21: the field `a b`"]);
+    let unset = "[[headers]]\nfor = \"/**\"\nunset = [\"Server\", \"ETag\"]";
+    assert_mistake(unset, &[":3:20: this field cannot be left out"]);
+    let two = format!("{own}\n{unset}");
+    assert!(mistakes(&two).to_string().ends_with("(and 1 more)"), "{}", mistakes(&two).report());
 }
 
 #[test]
