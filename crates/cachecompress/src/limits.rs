@@ -136,6 +136,9 @@ pub(crate) const READ_QUEUE: usize = 16 * 1024;
 /// The share of a pool's free threads that the reads of one directory or device may hold: one in this
 /// many. With 64 threads that is 13, then 11 of a second one that hangs, then 8.
 pub(crate) const AREA_SHARE: usize = 4;
+/// The share of a pool's threads that the lookups of one source may hold: three in this many. A source
+/// that hangs in all of its directories leaves the rest to others that share the threads.
+pub(crate) const SOURCE_SHARE: usize = 4;
 /// The number of files and directories beneath a directory whose reads must run for the directory
 /// itself to count as an area. Fewer may each be a mount of its own.
 pub(crate) const AREA_BRANCHES: usize = 6;

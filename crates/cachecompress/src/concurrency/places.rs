@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use crate::concurrency::sync::{Arc, Mutex, lock};
 use crate::concurrency::thread_pool::{Condition, Obstacle};
-use crate::limits::{AREA_BRANCHES, AREA_SHARE};
+use crate::limits::{AREA_BRANCHES, AREA_SHARE, SOURCE_SHARE};
 
 /// The part of a source that hangs as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,10 @@ impl Places {
             }
             // Most lookups find few others.
             Area::Above { .. } if taken.len() < AREA_BRANCHES => None,
+            Area::Above { source, .. } if self.is_held(taken, *source) => {
+                // No directory's name ends so either.
+                Some([&source.to_be_bytes()[..], b"\0"].concat().into())
+            }
             Area::Above { source, path } => areas_of(path)
                 .find(|within| {
                     let (held, branches) = count(taken, *source, within);
@@ -71,6 +75,12 @@ impl Places {
                 // Directories of two sources may have one name.
                 .map(|within| [&source.to_be_bytes()[..], within].concat().into()),
         }
+    }
+
+    /// Whether `source` has its share of all threads.
+    fn is_held(&self, taken: &[Area], source: u64) -> bool {
+        let is_its = |area: &&Area| matches!(area, Area::Above { source: of, .. } if *of == source);
+        taken.iter().filter(is_its).count() * SOURCE_SHARE >= self.0.threads * (SOURCE_SHARE - 1)
     }
 
     /// Gives a place of `area` back.
@@ -163,6 +173,18 @@ mod tests {
         assert_eq!(take_all(&places, (0..100).map(other)), 11);
         let waits = [above("css/100"), other(100)].map(|area| places.take(&area).unwrap_err());
         assert_ne!(waits[0], waits[1], "they do not wait for each other");
+    }
+
+    /// Many mounts that hung in one site held up the lookups of all.
+    #[test]
+    fn source_that_hangs_everywhere_leaves_a_quarter_of_the_threads_to_others() {
+        let places = Places::new(64);
+        let dead = (0..10_000).map(|at| above(&format!("mount{}/{}", at / 30, at % 30)));
+        assert_eq!(take_all(&places, dead), 48);
+        let other = Area::Above { source: 1, path: b"css/site.css".as_slice().into() };
+        assert!(places.take(&other).is_ok());
+        places.give_back(&above("mount0/0"));
+        assert!(places.take(&above("index.html")).is_ok(), "there is a place again");
     }
 
     #[test]
