@@ -38,6 +38,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Whether a `Host` line is added.
     pub host: bool,
+    /// The host that is asked for; `None` for the server's address.
+    pub authority: Option<String>,
 }
 
 /// The sign of a body's end.
@@ -104,6 +106,7 @@ impl Request {
             version: "HTTP/1.1",
             headers: Vec::new(),
             host: true,
+            authority: None,
         }
     }
 
@@ -152,6 +155,13 @@ impl Request {
         self
     }
 
+    /// Asks for this host, in place of the server's address.
+    #[must_use]
+    pub fn to_host(mut self, authority: &str) -> Self {
+        self.authority = Some(authority.into());
+        self
+    }
+
     /// Replaces the method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
@@ -164,6 +174,7 @@ impl Request {
     pub fn to_bytes(&self, authority: &str) -> Vec<u8> {
         let mut text = format!("{} {} {}\r\n", self.method, self.target, self.version);
         if self.host {
+            let authority = self.authority.as_deref().unwrap_or(authority);
             text.push_str(&format!("host: {authority}\r\n"));
         }
         for (name, value) in &self.headers {

@@ -99,7 +99,7 @@ async fn exchange(response: h2::client::ResponseFuture, method: String) -> io::R
 fn to_http2(address: SocketAddr, request: &Request) -> io::Result<http::Request<()>> {
     let uri = http::Uri::builder()
         .scheme("http")
-        .authority(address.to_string())
+        .authority(request.authority.clone().unwrap_or_else(|| address.to_string()))
         .path_and_query(request.target.as_str())
         .build()
         .map_err(other)?;

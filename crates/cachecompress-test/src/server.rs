@@ -32,7 +32,8 @@ pub struct Launch {
     program: PathBuf,
     /// Another program, with arguments, that becomes this one.
     through: Vec<OsString>,
-    site: PathBuf,
+    /// The directory; `None` if a configuration file names it.
+    site: Option<PathBuf>,
     cache: Option<PathBuf>,
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
@@ -56,11 +57,17 @@ impl Launch {
         Self {
             program: program.into(),
             through: Vec::new(),
-            site: site.into(),
+            site: Some(site.into()),
             cache: None,
             arguments: Vec::new(),
             environment: Vec::new(),
         }
+    }
+
+    /// Serves by the configuration `file` with `program`.
+    #[must_use]
+    pub fn by_file(program: impl Into<PathBuf>, file: &Path) -> Self {
+        Self { site: None, ..Self::new(program, Path::new("")) }.arg("--config").arg(file)
     }
 
     /// Uses this cache directory, which the test keeps.
@@ -132,7 +139,7 @@ impl Launch {
         let mut child = command(Path::new(first))
             .args(words)
             .arg("serve")
-            .arg(&self.site)
+            .args(&self.site)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn"])
             .arg("--cache-dir")
             .arg(cache)

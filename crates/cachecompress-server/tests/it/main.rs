@@ -66,6 +66,7 @@ mod cli {
     mod options;
     mod program;
     mod reload;
+    mod sites;
     mod usage;
     mod workers;
 }
