@@ -1,12 +1,13 @@
 //! One site: its directory, and the rules for its answers.
 
-use cachecompress::{Builder, Directory, ErrorKind, ServeCompressed};
+use cachecompress::{Builder, Directory, ErrorKind, HeaderRule, ServeCompressed};
 
 use crate::cli::Sendfile;
 use crate::config::{ServeConfig, SiteConfig};
 use crate::exit::Failure;
 use crate::flag_values::TypeRule;
 use crate::printer::EscapedPath;
+use crate::tables::HeaderTable;
 
 /// Opens a site of `config`, with the cache, the threads and the memory of `engine`.
 ///
@@ -28,7 +29,7 @@ pub(crate) fn open(
         .patience(config.patience);
     let files = config.files_in_force.iter();
     let builder = files.fold(builder, Builder::hide_file);
-    apply(builder, site).build().map_err(|error| {
+    apply(builder, site)?.build().map_err(|error| {
         match (Failure::from(error), &*site.tables.hosts) {
             (Failure::Usage(sentence), [host, ..]) => {
                 Failure::Usage(format!("the site of {host}: {sentence}"))
@@ -42,8 +43,9 @@ pub(crate) fn open(
 ///
 /// # Errors
 ///
-/// [`Failure::Runtime`] if there is no such directory.
+/// [`Failure::Runtime`] if there is no such directory, [`Failure::Usage`] if a rule is wrong.
 pub(crate) fn check(site: &SiteConfig) -> Result<(), Failure> {
+    header_rules(site)?;
     open_directory(site).map(drop)
 }
 
@@ -67,7 +69,7 @@ fn open_directory(site: &SiteConfig) -> Result<Directory, Failure> {
 }
 
 /// Adds the rules of a site to the builder of its service.
-fn apply(mut builder: Builder, config: &SiteConfig) -> Builder {
+fn apply(mut builder: Builder, config: &SiteConfig) -> Result<Builder, Failure> {
     builder =
         builder.spa(config.spa).immutable(config.immutable).original_length(config.original_length);
     for glob in &config.immutable_paths {
@@ -80,8 +82,10 @@ fn apply(mut builder: Builder, config: &SiteConfig) -> Builder {
         builder = builder.default_cache_control(value.clone());
     }
     // Those of `_headers` come first.
-    for table in &config.tables.headers {
-        builder = builder.header_rule(table.rule());
-    }
-    builder
+    Ok(header_rules(config)?.into_iter().fold(builder, Builder::header_rule))
+}
+
+fn header_rules(site: &SiteConfig) -> Result<Vec<HeaderRule>, Failure> {
+    let rules = site.tables.headers.iter().map(HeaderTable::rule);
+    rules.collect::<Result<_, _>>().map_err(Failure::Usage)
 }

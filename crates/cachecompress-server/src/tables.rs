@@ -89,14 +89,22 @@ pub(crate) struct HeaderTable {
 }
 
 impl HeaderTable {
-    /// The rule of the table.
-    pub(crate) fn rule(&self) -> HeaderRule {
+    /// Makes the rule of the table.
+    ///
+    /// # Errors
+    ///
+    /// A sentence with the file and the line if the rule is wrong.
+    pub(crate) fn rule(&self) -> Result<HeaderRule, String> {
         let rule = HeaderRule::new(&*self.paths)
             .always(self.always)
             .security(self.security)
             .isolate(self.isolate);
         let rule = self.values.iter().fold(rule, |rule, (name, value)| rule.set(&**name, &**value));
-        self.unset.iter().fold(rule, |rule, name| rule.unset(&**name))
+        let rule = self.unset.iter().fold(rule, |rule, name| rule.unset(&**name));
+        match rule.check() {
+            Ok(()) => Ok(rule),
+            Err(error) => Err(format!("{}: {error}", self.place)),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ const SAMPLES: &[&str] = &[
     "https://a.example",
     "a.example",
     "10.0.0.0/8",
+    "https://a.example",
 ];
 
 fn parse(text: &str) -> Result<Document, Mistakes> {
