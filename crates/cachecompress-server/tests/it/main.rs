@@ -52,6 +52,7 @@ mod disposable {
 mod plain_http {
     mod browser;
     mod cors;
+    mod header_rules;
     mod messages;
     mod negotiation;
     mod paths;
