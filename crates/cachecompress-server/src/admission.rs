@@ -40,8 +40,8 @@ pub(crate) struct Admission {
     first: ServeCompressed,
     /// The generation of that site.
     generation: u64,
-    /// The connection, to which files may go by `sendfile`.
-    connection: Connection,
+    /// The connection, if files may go to it by `sendfile`.
+    connection: Option<Connection>,
     /// The log in which every response gets a line.
     log: Option<AccessLog>,
     /// The client.
@@ -62,11 +62,14 @@ pub(crate) struct Admissions {
 
 impl Admissions {
     /// Makes the admission of a connection, which belongs to `peer`.
-    pub(crate) fn of(&self, connection: Connection, peer: Peer) -> Admission {
+    pub(crate) fn of(&self, connection: Option<Connection>, peer: Peer) -> Admission {
         let Self { live, log, permits } = self.clone();
         let now = live.load();
         let (site, generation) = (&now.sites.first().service, now.generation);
-        let first = if now.sendfile { site.on(connection.clone()) } else { site.clone() };
+        let first = match &connection {
+            Some(connection) if now.sendfile => site.on(connection.clone()),
+            _ => site.clone(),
+        };
         let first = first.over_tls(peer.secure);
         drop(now);
         Admission { live, first, generation, connection, log, peer, permits }
@@ -160,9 +163,9 @@ impl Admission {
         if live.generation == self.generation && live.sites.is_first(site) {
             return (&self.first).call(request);
         }
-        let service = match live.sendfile {
-            true => site.service.on(self.connection.clone()),
-            false => site.service.clone(),
+        let service = match &self.connection {
+            Some(connection) if live.sendfile => site.service.on(connection.clone()),
+            _ => site.service.clone(),
         };
         (&service.over_tls(self.peer.secure)).call(request)
     }

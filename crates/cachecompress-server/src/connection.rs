@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use cachecompress::sendfile::Stream;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -25,6 +24,7 @@ use crate::limits::{
 };
 use crate::shutdown::Draining;
 use crate::tracked_body::TrackedBody;
+use crate::transport::Transport;
 use crate::wake_flag::WakeFlag;
 
 /// The limits of one connection.
@@ -79,11 +79,11 @@ impl HttpServer {
         Self { builder, timeouts }
     }
 
-    /// Serves `stream` with `respond` until its client leaves or exceeds a timeout. Once `draining`
+    /// Serves `transport` with `respond` until its client leaves or exceeds a timeout. Once `draining`
     /// begins, the connection ends after the requests that have come are answered.
     pub(crate) async fn serve<F, B>(
         &self,
-        stream: Stream,
+        transport: Transport,
         respond: impl Fn(Request<Incoming>, RunningRequest) -> F,
         mut draining: Draining,
     ) where
@@ -92,8 +92,8 @@ impl HttpServer {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let activity = Arc::new(Activity::default());
-        let io =
-            TokioIo::new(MeteredStream::new(stream, Arc::clone(&activity), self.timeouts.write));
+        let stream = MeteredStream::new(transport, Arc::clone(&activity), self.timeouts.write);
+        let io = TokioIo::new(stream);
         let requests = Arc::clone(&activity);
         let service = service_fn(move |request: Request<Incoming>| {
             let running = requests.begin(!request.body().is_end_stream());

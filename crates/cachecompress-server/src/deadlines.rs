@@ -12,15 +12,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use cachecompress::sendfile::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::limits::{
-    DISCARD_BUFFER, DISCARD_BYTES, DISCARD_TIMEOUT, DRAIN_LINGER, LONGEST_TICK,
-    LONGEST_WRITE_TIMEOUT, SHORTEST_TICK, SHORTEST_WRITE_TIMEOUT, TICKS_PER_TIMEOUT,
+    DISCARD_BUFFER, DISCARD_BYTES, DISCARD_TIMEOUT, DRAIN_LINGER, LONGEST_TICK, SHORTEST_TICK,
+    TICKS_PER_TIMEOUT,
 };
+use crate::transport::Transport;
 
 /// The bytes that begin an HTTP/2 connection (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -114,7 +114,7 @@ impl Drop for RunningRequest {
 /// A connection's socket, which counts its reads and writes and discards leftovers at the end.
 #[derive(Debug)]
 pub(crate) struct MeteredStream {
-    stream: Stream,
+    stream: Transport,
     activity: Arc<Activity>,
     /// The bytes of HTTP/2's preface that have come; `None` once it is known whether it comes.
     preface: Option<usize>,
@@ -123,19 +123,11 @@ pub(crate) struct MeteredStream {
 }
 
 impl MeteredStream {
-    /// Meters `stream`. On Linux the kernel gives it up when its client takes nothing for as long
-    /// as `write_timeout`: only the kernel sees how much of the socket's queue a client takes.
-    pub(crate) fn new(stream: Stream, activity: Arc<Activity>, write_timeout: Duration) -> Self {
-        // Without it the connection is only slower.
-        let _ = stream.as_ref().set_nodelay(true);
-        #[cfg(target_os = "linux")]
-        {
-            let timeout = write_timeout.clamp(SHORTEST_WRITE_TIMEOUT, LONGEST_WRITE_TIMEOUT);
-            let set = socket2::SockRef::from(stream.as_ref()).set_tcp_user_timeout(Some(timeout));
-            activity.kernel_watches.store(set.is_ok(), Ordering::Relaxed);
-        }
-        #[cfg(not(target_os = "linux"))]
-        let _ = write_timeout;
+    /// Meters `stream`. On Linux the kernel gives a TCP connection up when its client takes nothing
+    /// for as long as `write_timeout`: only the kernel sees how much of the socket's queue a client
+    /// takes.
+    pub(crate) fn new(stream: Transport, activity: Arc<Activity>, write_timeout: Duration) -> Self {
+        activity.kernel_watches.store(stream.set_up(write_timeout), Ordering::Relaxed);
         Self { stream, activity, preface: Some(0), shut: false, discarded: 0 }
     }
 
@@ -240,7 +232,7 @@ impl AsyncWrite for MeteredStream {
 impl Drop for MeteredStream {
     fn drop(&mut self) {
         if self.activity.reset.load(Ordering::Relaxed) {
-            let _ = self.stream.as_ref().set_zero_linger();
+            self.stream.reset_at_end();
         }
     }
 }
@@ -389,7 +381,7 @@ mod tests {
         let (socket, _) = listener.accept().await.unwrap();
         let activity = Arc::new(Activity::default());
         let timeout = Duration::from_secs(60);
-        (MeteredStream::new(Stream::from(socket), Arc::clone(&activity), timeout), activity, client)
+        (MeteredStream::new(socket.into(), Arc::clone(&activity), timeout), activity, client)
     }
 
     /// Uses up the task's budget, as a client's flood does.
@@ -403,7 +395,8 @@ mod tests {
     async fn leftovers_are_discarded_after_the_budget_is_used_up() {
         let (mut metered, _activity, mut client) = connected().await;
         client.write_all(b"something more").await.unwrap();
-        metered.stream.as_ref().readable().await.unwrap();
+        let Transport::Tcp(stream) = &metered.stream else { panic!("a TCP connection") };
+        stream.as_ref().readable().await.unwrap();
         poll_fn(|cx| {
             use_up_the_budget(cx);
             assert!(metered.poll_discard(cx).is_pending());

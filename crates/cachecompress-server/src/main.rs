@@ -30,6 +30,7 @@ mod site_rules;
 mod sites;
 mod tables;
 mod tracked_body;
+mod transport;
 mod wake_flag;
 mod workers;
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cachecompress::Shutdown;
-use cachecompress::sendfile::Stream;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
@@ -29,6 +28,7 @@ use crate::log_queue::{LogQueue, LogThread};
 use crate::peer::Peer;
 use crate::printer::{EscapedPath, Printer};
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
+use crate::transport::Transport;
 use crate::workers::Workers;
 use crate::{listener, logging, site};
 
@@ -166,12 +166,12 @@ async fn serve(
         for (socket, worker) in sockets.into_iter().zip(workers.runtimes()) {
             let admissions = admissions.clone();
             let serve = move |stream, peer: SocketAddr, draining| {
-                let stream = Stream::from(stream);
+                let transport = Transport::from(stream);
                 let server = admissions.live.load().server.clone();
-                let admission = admissions.of(stream.connection(), Peer::at(peer.ip()));
+                let admission = admissions.of(transport.sendfile(), Peer::at(peer.ip()));
                 async move {
                     let respond = move |request, running| admission.respond(request, running);
-                    server.serve(stream, respond, draining).await;
+                    server.serve(transport, respond, draining).await;
                 }
             };
             let limit = Arc::clone(&limit);
