@@ -21,6 +21,7 @@ use tower_service::Service as _;
 use crate::access_log::AccessLog;
 use crate::cors::{self, Grant};
 use crate::deadlines::RunningRequest;
+use crate::https_redirect::{HttpsRedirect, Location};
 use crate::limits::PERMIT_TIMEOUT;
 use crate::live::{Live, LiveSlot};
 use crate::peer::Peer;
@@ -48,6 +49,8 @@ pub(crate) struct Admission {
     peer: Peer,
     /// A permit for each request that may run, because each may hold a file open.
     permits: Arc<Semaphore>,
+    /// The redirects to HTTPS, if the connection is for nothing else.
+    to_https: Option<HttpsRedirect>,
 }
 
 /// The parts of [`Admission`] that all connections share.
@@ -58,12 +61,14 @@ pub(crate) struct Admissions {
     pub(crate) log: Option<AccessLog>,
     /// A permit for each request that may run, because each may hold a file open.
     pub(crate) permits: Arc<Semaphore>,
+    /// The redirects to HTTPS, for connections that are for nothing else.
+    pub(crate) to_https: Option<HttpsRedirect>,
 }
 
 impl Admissions {
     /// Makes the admission of a connection, which belongs to `peer`.
     pub(crate) fn of(&self, connection: Option<Connection>, peer: Peer) -> Admission {
-        let Self { live, log, permits } = self.clone();
+        let Self { live, log, permits, to_https } = self.clone();
         let now = live.load();
         let (site, generation) = (&now.sites.first().service, now.generation);
         let first = match &connection {
@@ -72,7 +77,7 @@ impl Admissions {
         };
         let first = first.over_tls(peer.secure);
         drop(now);
-        Admission { live, first, generation, connection, log, peer, permits }
+        Admission { live, first, generation, connection, log, peer, permits, to_https }
     }
 }
 
@@ -89,6 +94,8 @@ pub(crate) enum LocalReply {
     Misdirected,
     /// 204 to a preflight, with these fields.
     Preflight(HeaderMap),
+    /// 301 or 308, to HTTPS.
+    ToHttps(Location),
     /// 503: other requests have had all permits for too long.
     Busy,
 }
@@ -154,6 +161,11 @@ impl Admission {
             return Err(LocalReply::TooManyFields);
         }
         check_host(request.version(), request.uri(), request.headers())?;
+        if let Some(to_https) = self.to_https
+            && let Some(location) = to_https.of(request).map_err(LocalReply::BadRequest)?
+        {
+            return Err(LocalReply::ToHttps(location));
+        }
         let site = live.sites.choose(request, &self.peer).ok_or(LocalReply::Misdirected)?;
         reduce_target(request)?;
         Ok(site)
@@ -240,6 +252,10 @@ impl LocalReply {
             Self::Preflight(fields) => {
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 *response.headers_mut() = fields.clone();
+            }
+            Self::ToHttps(Location { status, location }) => {
+                *response.status_mut() = *status;
+                response.headers_mut().insert(header::LOCATION, location.clone());
             }
             Self::ServerOptions => {
                 *response.status_mut() = StatusCode::NO_CONTENT;

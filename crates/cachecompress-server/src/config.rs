@@ -10,7 +10,7 @@ use etcetera::BaseStrategy as _;
 use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs, SiteArgs};
+use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs, SiteArgs, TlsArgs};
 use crate::config_file::InForce;
 use crate::connection::ConnectionLimits;
 use crate::cors::Cors;
@@ -19,6 +19,7 @@ use crate::exit::Failure;
 use crate::flag_values::{CacheControl, Level, ListenAddress, LogTarget, TypeRule};
 use crate::printer::EscapedPath;
 use crate::tables::SiteTables;
+use crate::tls::TlsFiles;
 
 const HOMELESS: &str = "there is no home directory to keep a cache in; set --cache-dir";
 
@@ -30,6 +31,8 @@ pub(crate) struct ServeConfig {
     /// The files that no site serves: the configuration, keys, passwords.
     pub(crate) files_in_force: Vec<PathBuf>,
     pub(crate) listen: Vec<ListenAddress>,
+    /// The addresses that redirect to HTTPS.
+    pub(crate) redirect_from: Vec<ListenAddress>,
     pub(crate) admin: Option<ListenAddress>,
     pub(crate) cache: CacheChoice,
     pub(crate) memory_cache: u64,
@@ -63,6 +66,8 @@ pub(crate) struct SiteConfig {
     pub(crate) immutable: bool,
     pub(crate) immutable_paths: Vec<String>,
     pub(crate) original_length: bool,
+    /// The files of the site's certificate.
+    pub(crate) tls: Option<TlsFiles>,
     /// The tables of the configuration file.
     #[allow(dead_code, reason = "each table is read by the commit that brings its rules")]
     pub(crate) tables: SiteTables,
@@ -87,10 +92,17 @@ impl ServeConfig {
         let args: ServeArgs = in_force.args()?;
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let sites = in_force.sites()?.into_iter();
+        let sites = sites.map(|(args, tables)| SiteConfig::resolve(args, tables));
+        let sites = sites.collect::<Result<Vec<_>, _>>()?;
+        if !args.redirect_from.is_empty() && sites.iter().all(|site| site.tls.is_none()) {
+            let missing = "--redirect-from needs HTTPS: add --tls-cert and --tls-key";
+            return Err(Failure::Usage(missing.into()));
+        }
         Ok(Self {
-            sites: sites.map(|(args, tables)| SiteConfig::resolve(args, tables)).collect(),
+            sites,
             files_in_force: in_force.files_in_force(),
             listen: args.listen,
+            redirect_from: args.redirect_from,
             admin: args.admin,
             cache: cache_choice(args.cache_size, args.cache.cache_dir, user_cache_dir),
             memory_cache: args.memory_cache,
@@ -122,7 +134,26 @@ impl ServeConfig {
     }
 }
 
+/// The files that the flags of a certificate name; `None` without them.
+fn tls_files(args: &TlsArgs) -> Result<Option<TlsFiles>, Failure> {
+    let missing = |sentence: &str| Err(Failure::Usage(sentence.to_owned()));
+    match (&args.tls_cert, &args.tls_key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => {
+            let (cert, key) = (cert.clone(), key.clone());
+            Ok(Some(TlsFiles { cert, key }))
+        }
+        (Some(_), None) => missing("--tls-cert needs the key of the certificate: add --tls-key"),
+        (None, Some(_)) => missing("--tls-key needs the certificate of the key: add --tls-cert"),
+    }
+}
+
 impl ServeConfig {
+    /// The certificates of the sites, each with the hosts of its site.
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = (&[String], &TlsFiles)> {
+        self.sites.iter().filter_map(|site| Some((&*site.tables.hosts, site.tls.as_ref()?)))
+    }
+
     /// Returns the flags whose values differ from those of `started` and hold until the next start.
     pub(crate) fn fixed_since(&self, started: &Self) -> Vec<&'static str> {
         let cache_dir = |config: &Self| match &config.cache {
@@ -133,10 +164,13 @@ impl ServeConfig {
             CacheChoice::Disk { max_bytes, .. } => max_bytes,
             CacheChoice::Memory { .. } => 0,
         };
+        let has_tls = |config: &Self| config.certificates().next().is_some();
         let flags = [
             ("cache-dir", cache_dir(self) != cache_dir(started)),
             ("cache-size", cache_size(self) != cache_size(started)),
             ("listen", self.listen != started.listen),
+            ("redirect-from", self.redirect_from != started.redirect_from),
+            ("tls-cert", has_tls(self) != has_tls(started)),
             ("admin", self.admin != started.admin),
             ("memory-cache", self.memory_cache != started.memory_cache),
             ("level", self.levels != started.levels),
@@ -155,8 +189,9 @@ impl ServeConfig {
 }
 
 impl SiteConfig {
-    fn resolve(args: SiteArgs, tables: SiteTables) -> Self {
-        Self {
+    fn resolve(args: SiteArgs, tables: SiteTables) -> Result<Self, Failure> {
+        Ok(Self {
+            tls: tls_files(&args.tls)?,
             root: args.dir,
             symlinks: args.symlinks.into(),
             cache_control: match args.cache_control {
@@ -170,7 +205,7 @@ impl SiteConfig {
             immutable_paths: args.immutable_paths.into_iter().flat_map(|globs| globs.0).collect(),
             original_length: args.original_length,
             tables,
-        }
+        })
     }
 }
 

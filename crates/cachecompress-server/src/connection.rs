@@ -1,4 +1,4 @@
-//! One connection, HTTP/1.1 or HTTP/2 with prior knowledge, from its first byte to its last.
+//! One connection, HTTP/1.1 or HTTP/2, with or without TLS, from its first byte to its last.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -16,13 +16,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
 use crate::deadlines::{
-    Activity, Deadlines, MeteredStream, RunningRequest, TimeoutAction, Timeouts,
+    Activity, Deadlines, MeteredStream, Preface, RunningRequest, TimeoutAction, Timeouts,
 };
 use crate::h2_stall::StreamExecutor;
 use crate::limits::{
     HYPER_HEADERS, LOCAL_RESETS, PENDING_RESETS, REQUEST_WINDOW_BYTES, STREAM_BUFFER_BYTES,
 };
+use crate::peer::Peer;
 use crate::shutdown::Draining;
+use crate::tls::{ClientStream, Handshake, Tls};
 use crate::tracked_body::TrackedBody;
 use crate::transport::Transport;
 use crate::wake_flag::WakeFlag;
@@ -42,8 +44,14 @@ pub(crate) struct ConnectionLimits {
 
 /// Serves connections within their limits.
 #[derive(Clone, Debug)]
-pub(crate) struct HttpServer {
-    builder: auto::Builder<StreamExecutor>,
+pub(crate) struct HttpServer(Arc<Builders>);
+
+#[derive(Debug)]
+struct Builders {
+    /// For connections without TLS, where HTTP/2 comes with prior knowledge.
+    either: auto::Builder<StreamExecutor>,
+    http1: auto::Builder<StreamExecutor>,
+    http2: auto::Builder<StreamExecutor>,
     timeouts: Timeouts,
 }
 
@@ -76,31 +84,58 @@ impl HttpServer {
             // No keep-alive pings: their answers would wait behind all that a slow client has yet
             // to take.
             .max_local_error_reset_streams(LOCAL_RESETS);
-        Self { builder, timeouts }
+        let (http1, http2) = (builder.clone().http1_only(), builder.clone().http2_only());
+        Self(Arc::new(Builders { either: builder, http1, http2, timeouts }))
     }
 
-    /// Serves `transport` with `respond` until its client leaves or exceeds a timeout. Once `draining`
-    /// begins, the connection ends after the requests that have come are answered.
-    pub(crate) async fn serve<F, B>(
+    /// Comes to terms with the client on TLS, if there is any, and on the version of HTTP. Returns
+    /// the name by which the client chose a certificate, too. `None`: there are no such terms.
+    async fn open(
+        &self,
+        socket: MeteredStream,
+        tls: Option<&Tls>,
+        activity: &Arc<Activity>,
+    ) -> Option<(&auto::Builder<StreamExecutor>, ClientStream, Option<String>)> {
+        let preface = |possible| Preface::new(Arc::clone(activity), possible);
+        let Some(tls) = tls else {
+            return Some((&self.0.either, ClientStream::plain(socket, preface(true)), None));
+        };
+        let Handshake { stream, is_http2, server_name } = tls.accept(socket).await?;
+        let builder = if is_http2 { &self.0.http2 } else { &self.0.http1 };
+        Some((builder, ClientStream::tls(stream, preface(is_http2)), server_name))
+    }
+
+    /// Serves `transport` until its client leaves or exceeds a timeout, with `tls` if there is one.
+    /// Once `draining` begins, the connection ends after the requests that have come are answered.
+    ///
+    /// `respond` makes what answers the requests of `peer`, as whom the handshake shows it.
+    pub(crate) async fn serve<R, F, B>(
         &self,
         transport: Transport,
-        respond: impl Fn(Request<Incoming>, RunningRequest) -> F,
+        tls: Option<&Tls>,
+        mut peer: Peer,
+        respond: impl FnOnce(Peer) -> R,
         mut draining: Draining,
     ) where
+        R: Fn(Request<Incoming>, RunningRequest) -> F,
         F: Future<Output = Result<Response<TrackedBody<B>>, Infallible>> + Send + 'static,
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let activity = Arc::new(Activity::default());
-        let stream = MeteredStream::new(transport, Arc::clone(&activity), self.timeouts.write);
-        let io = TokioIo::new(stream);
+        let mut deadlines = Deadlines::new(self.0.timeouts, Arc::clone(&activity));
+        let socket = MeteredStream::new(transport, Arc::clone(&activity), self.0.timeouts.write);
+        let opened = self.open(socket, tls, &activity);
+        let opened = in_time(opened, &mut deadlines, &mut draining).await;
+        let Some(Some((builder, stream, server_name))) = opened else { return };
+        (peer.secure, peer.server_name) = (tls.is_some(), server_name);
+        let respond = respond(peer);
         let requests = Arc::clone(&activity);
         let service = service_fn(move |request: Request<Incoming>| {
             let running = requests.begin(!request.body().is_end_stream());
             respond(request, running)
         });
-        let mut connection = pin!(self.builder.serve_connection(io, service));
-        let mut deadlines = Deadlines::new(self.timeouts, Arc::clone(&activity));
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         let mut drain_begun = pin!(draining.begun());
         let (mut woken, mut told) = (WakeFlag::default(), false);
         loop {
@@ -138,6 +173,31 @@ impl HttpServer {
                 connection.as_mut().graceful_shutdown();
                 told = true;
             }
+        }
+    }
+}
+
+/// Takes a `step` that comes before HTTP, within the deadlines of its connection. `None`: it took
+/// too long.
+async fn in_time<T>(
+    step: impl Future<Output = T>,
+    deadlines: &mut Deadlines,
+    draining: &mut Draining,
+) -> Option<T> {
+    let mut step = pin!(step);
+    loop {
+        tokio::select! {
+            biased;
+            action = poll_fn(|cx| deadlines.poll_next(cx)) => match action {
+                TimeoutAction::Wait => {}
+                TimeoutAction::End => deadlines.end(),
+                TimeoutAction::Close => {
+                    tracing::debug!("a connection ends because its client takes too long");
+                    return None;
+                }
+            },
+            () = draining.begun(), if !deadlines.is_ending() => deadlines.end(),
+            done = step.as_mut() => return Some(done),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use std::{fmt, mem};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
@@ -111,15 +112,60 @@ impl Drop for RunningRequest {
     }
 }
 
+/// Looks for HTTP/2's preface in what a client sends first.
+#[derive(Debug)]
+pub(crate) struct Preface {
+    activity: Arc<Activity>,
+    /// The bytes of the preface that have come; `None` once it is known whether it comes.
+    seen: Option<usize>,
+}
+
+impl Preface {
+    /// A look that records the preface in `activity`, if it is `possible` at all.
+    pub(crate) fn new(activity: Arc<Activity>, possible: bool) -> Self {
+        Self { activity, seen: possible.then_some(0) }
+    }
+
+    /// Looks at the next bytes.
+    pub(crate) fn look(&mut self, bytes: &[u8]) {
+        let Some(seen) = self.seen else { return };
+        let wanted = &PREFACE[seen..];
+        let length = wanted.len().min(bytes.len());
+        let matches = wanted[..length] == bytes[..length];
+        let whole = matches && length == wanted.len();
+        if whole {
+            self.activity.http2.store(true, Ordering::Relaxed);
+        }
+        self.seen = (matches && !whole).then_some(seen + length);
+    }
+}
+
 /// A connection's socket, which counts its reads and writes and discards leftovers at the end.
 #[derive(Debug)]
 pub(crate) struct MeteredStream {
     stream: Transport,
     activity: Arc<Activity>,
-    /// The bytes of HTTP/2's preface that have come; `None` once it is known whether it comes.
-    preface: Option<usize>,
+    /// Whether the first byte is yet to come, and must not be plain HTTP's.
+    expects_tls: bool,
     shut: bool,
     discarded: usize,
+}
+
+/// A first byte that is plain HTTP's where TLS is expected.
+#[derive(Debug)]
+struct PlainHttp;
+
+impl fmt::Display for PlainHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a plain HTTP request instead of TLS")
+    }
+}
+
+impl std::error::Error for PlainHttp {}
+
+/// Whether a read failed because a client speaks plain HTTP where TLS is expected.
+pub(crate) fn is_plain_http(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|error| error.is::<PlainHttp>())
 }
 
 impl MeteredStream {
@@ -128,19 +174,12 @@ impl MeteredStream {
     /// takes.
     pub(crate) fn new(stream: Transport, activity: Arc<Activity>, write_timeout: Duration) -> Self {
         activity.kernel_watches.store(stream.set_up(write_timeout), Ordering::Relaxed);
-        Self { stream, activity, preface: Some(0), shut: false, discarded: 0 }
+        Self { stream, activity, expects_tls: false, shut: false, discarded: 0 }
     }
 
-    fn look_for_preface(&mut self, bytes: &[u8]) {
-        let Some(seen) = self.preface else { return };
-        let wanted = &PREFACE[seen..];
-        let length = wanted.len().min(bytes.len());
-        let matches = wanted[..length] == bytes[..length];
-        let whole = matches && length == wanted.len();
-        if whole {
-            self.activity.http2.store(true, Ordering::Relaxed);
-        }
-        self.preface = (matches && !whole).then_some(seen + length);
+    /// Lets the first read fail if a client speaks plain HTTP ([`is_plain_http`]).
+    pub(crate) fn expect_tls(&mut self) {
+        self.expects_tls = true;
     }
 
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -188,7 +227,10 @@ impl AsyncRead for MeteredStream {
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         let new = &buffer.filled()[before..];
         count_up(&self.activity.received, new.len());
-        self.look_for_preface(new);
+        // A method is of capital letters, and no record of TLS begins with one.
+        if mem::take(&mut self.expects_tls) && new.first().is_some_and(u8::is_ascii_uppercase) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, PlainHttp)));
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -94,6 +94,15 @@ pub(crate) const PENDING_RESETS: usize = 20;
 /// (RUSTSEC-2024-0003).
 pub(crate) const LOCAL_RESETS: usize = 128;
 
+// --- TLS -----------------------------------------------------------------------------------------
+
+/// The most bytes of a file with certificates or a key. A chain with its key takes some 10 KiB; a
+/// device or a log that is named by mistake has no end.
+pub(crate) const TLS_FILE_BYTES: u64 = 1 << 20;
+/// The time between two looks at the files of certificates. A look reads them, which takes some
+/// 50 us a pair, and a renewal is in force so much later.
+pub(crate) const TLS_FILES_INTERVAL: Duration = Duration::from_secs(2);
+
 // --- Deadlines of a connection -------------------------------------------------------------------
 
 /// The shortest write timeout that the kernel takes, which counts in milliseconds. It takes 0 for its

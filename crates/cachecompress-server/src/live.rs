@@ -15,6 +15,7 @@ use crate::limits::MEMORY_CACHE_BYTES;
 use crate::printer::{Escaped, EscapedPath};
 use crate::site;
 use crate::sites::Sites;
+use crate::tls::Tls;
 
 /// The sites, and the limits of new connections.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub(crate) type LiveSlot = Arc<ArcSwap<Live>>;
 pub(crate) struct Reloader {
     engine: ServeCompressed,
     live: LiveSlot,
+    tls: Option<Tls>,
     /// The configuration of the start.
     started: Arc<ServeConfig>,
 }
@@ -61,16 +63,22 @@ impl Reloader {
     ///
     /// # Errors
     ///
-    /// If the cache or a site cannot be opened.
+    /// If the cache, a site or a certificate cannot be opened.
     pub(crate) fn start(config: Arc<ServeConfig>, entries: usize) -> Result<Self, Failure> {
         let engine = engine(&config, cache(&config, entries)?)?;
         let live = Live::open(&engine, &config, 0)?;
-        Ok(Self { engine, live: Arc::new(ArcSwap::from_pointee(live)), started: config })
+        let tls = Tls::open(config.certificates())?;
+        Ok(Self { engine, live: Arc::new(ArcSwap::from_pointee(live)), tls, started: config })
     }
 
     /// The slot of what is in force.
     pub(crate) fn live(&self) -> LiveSlot {
         Arc::clone(&self.live)
+    }
+
+    /// TLS, if there are certificates.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// The service whose cache, threads and counters all sites share, those of later reloads too. It has
@@ -90,7 +98,13 @@ impl Reloader {
     pub(crate) fn reload(&self, config: &ServeConfig) -> Result<Vec<&'static str>, Failure> {
         let generation = self.live.load().generation + 1;
         let live = Live::open(&self.engine, config, generation)?;
+        // TLS as such begins and ends with the program.
+        let tls = self.tls.as_ref().filter(|_| config.certificates().next().is_some());
+        let certificates = tls.map(|tls| tls.read(config.certificates())).transpose()?;
         self.live.store(Arc::new(live));
+        if let Some((tls, certificates)) = tls.zip(certificates) {
+            tls.replace(certificates);
+        }
         Ok(config.fixed_since(&self.started))
     }
 

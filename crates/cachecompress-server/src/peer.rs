@@ -10,7 +10,6 @@ pub(crate) struct Peer {
     /// Whether the client speaks TLS.
     pub(crate) secure: bool,
     /// The host for which the client was shown a certificate (SNI), in lower case.
-    #[allow(dead_code, reason = "sites by host will compare it with a request's host")]
     pub(crate) server_name: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! The command line: flags, their environment variables and their help.
 
 mod site;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::flag_values::{self, Codings, Level, ListenAddress, LogTarget};
 use crate::limits;
 
 pub(crate) use site::{SiteArgs, Symlinks};
+pub(crate) use tls::TlsArgs;
 
 /// A static file server that compresses every file once, on its first request, and keeps the
 /// result on disk.
@@ -140,18 +142,27 @@ pub(crate) struct GcArgs {
     switches are on or off. A flag wins over its variable, and that over the file.\n\nSIGTERM or \
     SIGINT ends the server: it stops accepting, finishes what runs within 10 seconds and exits with \
     0. A second signal ends it at once, with 128 + the signal's number. SIGHUP reopens the access \
-    log file and reloads the configuration.\n\nExit codes: 0 ended by a signal, 1 something could \
+    log file and reloads the configuration and the certificates.\n\nExit codes: 0 ended by a signal, 1 something could \
     not be opened, bound or read, 2 wrong usage, or a mistake in the configuration file.")]
 pub(crate) struct ServeArgs {
     /// Address and port to listen on; may be repeated
     ///
     /// :PORT stands for all addresses of the machine, a name such as localhost:PORT for all that it
     /// has. Port 0 lets the system choose. Each bound address is printed to stdout as
-    /// `listening on http://ADDRESS:PORT`. [::]:PORT takes IPv4 as well, unless IPv4 addresses of
+    /// `listening on http://ADDRESS:PORT`, or https. [::]:PORT takes IPv4 as well, unless IPv4 addresses of
     /// the same port are listed beside it.
     #[arg(long, value_name = "ADDR", value_parser = flag_values::address, value_delimiter = ',')]
     #[arg(default_value = "127.0.0.1:8080", env = "CACHECOMPRESS_LISTEN")]
     pub(crate) listen: Vec<ListenAddress>,
+
+    /// Address and port that send plain HTTP to HTTPS, written as for --listen; may be repeated
+    ///
+    /// GET and HEAD get a 301, other methods a 308, to the same host and path at the port of the
+    /// first --listen address. /.well-known/acme-challenge/ is served from the site, for proofs to
+    /// certificate authorities.
+    #[arg(long, value_name = "ADDR", value_parser = flag_values::address, value_delimiter = ',')]
+    #[arg(env = "CACHECOMPRESS_REDIRECT_FROM")]
+    pub(crate) redirect_from: Vec<ListenAddress>,
 
     #[command(flatten)]
     pub(crate) config: ConfigFileArgs,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::ValueHint;
 use clap::{Args, ValueEnum};
 
+use super::tls::TlsArgs;
 use crate::cors::{self, Origin};
 use crate::flag_values::{self, CacheControl, Globs, TypeRule};
 
@@ -70,6 +71,9 @@ pub(crate) struct SiteArgs {
     /// Send the uncompressed length as X-Original-Content-Length, for progress displays
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_ORIGINAL_LENGTH")]
     pub(crate) original_length: bool,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
 }
 
 /// `--symlinks`: the symlinks that are followed.

@@ -18,6 +18,7 @@ use crate::config_file::{self, InForce};
 use crate::connection::HttpServer;
 use crate::exit::Failure;
 use crate::fd_budget::FdBudget;
+use crate::flag_values::ListenAddress;
 use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT, LOG_CLOSE_TIMEOUT,
     RUNTIME_TIMEOUT,
@@ -27,8 +28,8 @@ use crate::live::{ReadConfig, Reload, Reloader};
 use crate::log_queue::{LogQueue, LogThread};
 use crate::peer::Peer;
 use crate::printer::{EscapedPath, Printer};
+use crate::public_listener::PublicListener;
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
-use crate::transport::Transport;
 use crate::workers::Workers;
 use crate::{listener, logging, site};
 
@@ -130,14 +131,26 @@ fn deaf(error: io::Error) -> Failure {
     Failure::Runtime(format!("cannot listen for signals: {error}"))
 }
 
-/// Binds the site's addresses and the admin listener's.
-fn bind_all(config: &ServeConfig) -> Result<(Vec<Listeners>, Vec<Listeners>), Failure> {
-    let all: Vec<_> = config.listen.iter().chain(&config.admin).cloned().collect();
-    let site = config.listen.iter().map(|address| bind(address, &all, "--listen", config.threads));
-    let admin = config.admin.iter().map(|address| bind(address, &all, "--admin", 1));
-    let (site, admin): (Vec<_>, Vec<_>) =
-        (site.collect::<Result<_, _>>()?, admin.collect::<Result<_, _>>()?);
-    Ok((site.into_iter().flatten().collect(), admin.into_iter().flatten().collect()))
+/// The listening sockets by what they are for.
+struct Bound {
+    site: Vec<Listeners>,
+    redirect: Vec<Listeners>,
+    admin: Vec<Listeners>,
+}
+
+/// Binds the addresses of the site, the redirects and the admin listener.
+fn bind_all(config: &ServeConfig) -> Result<Bound, Failure> {
+    let ServeConfig { listen, redirect_from, admin, threads, .. } = config;
+    let all: Vec<_> = listen.iter().chain(redirect_from).chain(admin).cloned().collect();
+    let each = |wanted: &[ListenAddress], flag, threads| -> Result<Vec<Listeners>, Failure> {
+        let bound = wanted.iter().map(|address| bind(address, &all, flag, threads));
+        Ok(bound.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    };
+    Ok(Bound {
+        site: each(listen, "--listen", *threads)?,
+        redirect: each(redirect_from, "--redirect-from", *threads)?,
+        admin: each(admin.as_slice(), "--admin", 1)?,
+    })
 }
 
 /// Serves on all addresses until a signal comes, then drains the connections.
@@ -150,41 +163,41 @@ async fn serve(
     printer: Printer,
 ) -> Result<(), Failure> {
     // Nothing is announced while something is still missing.
-    let (site_listeners, admin_listeners) = bind_all(config)?;
+    let bound = bind_all(config)?;
     let reloader = Reloader::start(Arc::clone(config), budget.entries)?;
     let engine = reloader.engine().clone();
     let mut signals = Signals::install().map_err(deaf)?;
-    let admissions = Admissions {
-        live: reloader.live(),
-        log: logs.access.as_ref().map(|(log, _)| log.clone()),
-        permits: Arc::new(Semaphore::new(budget.requests)),
-    };
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
-    let limit = Arc::new(Semaphore::new(budget.connections));
-    for Listeners { address, sockets } in site_listeners {
-        printer.line(format_args!("listening on http://{address}"));
-        for (socket, worker) in sockets.into_iter().zip(workers.runtimes()) {
-            let admissions = admissions.clone();
-            let serve = move |stream, peer: SocketAddr, draining| {
-                let transport = Transport::from(stream);
-                let server = admissions.live.load().server.clone();
-                let admission = admissions.of(transport.sendfile(), Peer::at(peer.ip()));
-                async move {
-                    let respond = move |request, running| admission.respond(request, running);
-                    server.serve(transport, respond, draining).await;
-                }
-            };
-            let limit = Arc::clone(&limit);
-            worker.spawn(listener::accept(socket, limit, site_drain.subscribe(), serve));
-        }
+    let port = bound.site.first().map_or(0, |first| first.address.port());
+    let listener = PublicListener {
+        admissions: Admissions {
+            live: reloader.live(),
+            log: logs.access.as_ref().map(|(log, _)| log.clone()),
+            permits: Arc::new(Semaphore::new(budget.requests)),
+            to_https: None,
+        },
+        tls: reloader.tls().cloned(),
+        limit: Arc::new(Semaphore::new(budget.connections)),
+    };
+    for Listeners { address, sockets } in bound.site {
+        printer.line(format_args!("listening on {}://{address}", listener.scheme()));
+        listener.start(sockets, workers, &site_drain);
+    }
+    let redirect = listener.redirecting(port);
+    for Listeners { address, sockets } in bound.redirect {
+        printer.line(format_args!("redirecting from http://{address}"));
+        redirect.start(sockets, workers, &site_drain);
     }
     let server = HttpServer::new(config.limits);
     let admin = Arc::new(Admin::new(engine.clone(), logs.queues()));
     let connections = Arc::new(AdminConnections::new(budget.admin));
-    for listeners in admin_listeners {
+    for listeners in bound.admin {
         serve_admin(listeners, &admin, &server, &connections, &admin_drain, printer);
     }
 
+    if let Some(tls) = reloader.tls() {
+        tokio::spawn(tls.clone().renew());
+    }
     tokio::spawn(reload.run(reloader));
 
     let signal = signals.next().await;
@@ -216,12 +229,13 @@ fn serve_admin(
     // Nothing waits here: the oldest connection makes room.
     let limit = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
     let (admin, server, connections) = (Arc::clone(admin), server.clone(), Arc::clone(connections));
-    let serve = move |stream: TcpStream, _, draining| {
+    let serve = move |stream: TcpStream, client: SocketAddr, draining| {
         let (server, admin, place) = (server.clone(), Arc::clone(&admin), connections.enter());
         async move {
-            let respond = move |request, running| Arc::clone(&admin).answer(request, running);
+            let respond = |_| move |request, running| Arc::clone(&admin).answer(request, running);
+            let peer = Peer::at(client.ip());
             tokio::select! {
-                () = server.serve(stream.into(), respond, draining) => {}
+                () = server.serve(stream.into(), None, peer, respond, draining) => {}
                 () = place.lost() => tracing::debug!("an old admin connection makes room"),
             }
         }

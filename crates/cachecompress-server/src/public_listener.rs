@@ -1,0 +1,64 @@
+//! The listeners of the site and of the redirects to HTTPS.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use socket2::Socket;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::admission::Admissions;
+use crate::https_redirect::HttpsRedirect;
+use crate::listener::accept;
+use crate::peer::Peer;
+use crate::shutdown::{Drain, Draining};
+use crate::tls::Tls;
+use crate::transport::Transport;
+use crate::workers::Workers;
+
+/// The connections to one address have this in common.
+#[derive(Clone)]
+pub(crate) struct PublicListener {
+    pub(crate) admissions: Admissions,
+    /// The certificates, if the listener speaks TLS.
+    pub(crate) tls: Option<Tls>,
+    /// A permit for each connection.
+    pub(crate) limit: Arc<Semaphore>,
+}
+
+impl PublicListener {
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The same without TLS, to send clients to HTTPS at `port`.
+    pub(crate) fn redirecting(self, port: u16) -> Self {
+        let to_https = Some(HttpsRedirect { port });
+        Self { admissions: Admissions { to_https, ..self.admissions }, tls: None, ..self }
+    }
+
+    /// Accepts connections from `sockets`, one for each of the `workers`, until `drain` begins.
+    pub(crate) fn start(&self, sockets: Vec<Socket>, workers: &Workers, drain: &Drain) {
+        for (socket, worker) in sockets.into_iter().zip(workers.runtimes()) {
+            let (limit, draining) = (Arc::clone(&self.limit), drain.subscribe());
+            let listener = Arc::new(self.clone());
+            let serve = move |stream, client: SocketAddr, draining| {
+                Arc::clone(&listener).serve(stream, Peer::at(client.ip()), draining)
+            };
+            worker.spawn(accept(socket, limit, draining, serve));
+        }
+    }
+
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: Peer, draining: Draining) {
+        let transport = Transport::from(stream);
+        let server = self.admissions.live.load().server.clone();
+        // TLS needs the bytes of a file, not the file.
+        let sendfile = transport.sendfile().filter(|_| self.tls.is_none());
+        let respond = |peer| {
+            let admission = self.admissions.of(sendfile, peer);
+            move |request, running| admission.respond(request, running)
+        };
+        server.serve(transport, self.tls.as_ref(), peer, respond, draining).await;
+    }
+}
