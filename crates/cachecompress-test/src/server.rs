@@ -45,6 +45,7 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     admin: SocketAddr,
+    redirect: Option<SocketAddr>,
     stderr: Arc<Mutex<String>>,
     /// The directory to remove after the server's end. `None` if the test brought its own.
     own_cache: Option<Arc<TempDir>>,
@@ -153,8 +154,8 @@ impl Launch {
         let stderr = collect(child.stderr.take().expect("a pipe was asked for"));
         let lines = lines(child.stdout.take().expect("a pipe was asked for"));
         match addresses(&lines) {
-            Ok((address, admin)) => {
-                Server { launch: self, child, address, admin, stderr, own_cache }
+            Ok(Addresses { site: address, admin, redirect }) => {
+                Server { launch: self, child, address, admin, redirect, stderr, own_cache }
             }
             Err(why) => {
                 let _ = child.kill();
@@ -201,20 +202,30 @@ pub fn output(command: &mut Command) -> Output {
     child.wait_with_output().expect("the output")
 }
 
-fn addresses(lines: &Receiver<String>) -> Result<(SocketAddr, SocketAddr), String> {
+/// The addresses that a server has printed.
+struct Addresses {
+    site: SocketAddr,
+    admin: SocketAddr,
+    redirect: Option<SocketAddr>,
+}
+
+fn addresses(lines: &Receiver<String>) -> Result<Addresses, String> {
     let end = Instant::now() + PATIENCE;
-    let (mut address, mut admin) = (None, None);
+    let (mut site, mut redirect) = (None, None);
     loop {
-        if let (Some(address), Some(admin)) = (address, admin) {
-            return Ok((address, admin));
-        }
         let left = end.saturating_duration_since(Instant::now());
         let line = lines.recv_timeout(left).map_err(|error| error.to_string())?;
-        let parse = |text: &str| text.trim().trim_end_matches('/').parse().ok();
-        if let Some(text) = line.strip_prefix("listening on http://") {
-            address = address.or(parse(text));
-        } else if let Some(text) = line.strip_prefix("admin on http://") {
-            admin = parse(text);
+        let Some((what, url)) = line.split_once(" http") else { continue };
+        let address = url.trim_start_matches('s').trim_start_matches("://").parse().ok();
+        match what {
+            "listening on" => site = site.or(address),
+            "redirecting from" => redirect = redirect.or(address),
+            // The last line.
+            "admin on" => {
+                let (Some(site), Some(admin)) = (site, address) else { continue };
+                return Ok(Addresses { site, admin, redirect });
+            }
+            _ => {}
         }
     }
 }
@@ -258,6 +269,16 @@ impl Server {
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// The address of the first `--redirect-from`.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    #[must_use]
+    pub fn redirect(&self) -> SocketAddr {
+        self.redirect.expect("--redirect-from")
     }
 
     /// The program's process id.

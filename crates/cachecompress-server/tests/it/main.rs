@@ -60,6 +60,17 @@ mod plain_http {
     mod redbot;
 }
 
+/// TLS: what it adds, and the promises that hold over it as well.
+#[cfg(unix)]
+mod tls {
+    mod clients;
+    mod endings;
+    mod handshakes;
+    pub(crate) mod pki;
+    mod redirect;
+    mod renewal;
+}
+
 /// The operator's side of the program: flags, exit codes, sockets, signals, logs.
 mod cli {
     mod config;

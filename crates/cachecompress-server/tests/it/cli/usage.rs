@@ -151,3 +151,63 @@ fn sigterm_and_sigint_end_an_idle_server_with_0() {
         assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn certificate_that_cannot_be_used_is_named_with_its_flag() {
+    use crate::tls::pki::Authority;
+
+    let site = Site::with("index.html", b"x");
+    let site = site.path().to_str().unwrap();
+    let authority = Authority::new();
+    let [one, other] = ["one", "other"].map(|name| authority.issue(name, &["localhost"]));
+    let [cert, key] = [&one.cert, &one.key].map(|path| path.to_str().unwrap());
+    let made = |name: &str, text: &[u8]| {
+        let path = authority.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let missing = authority.path().join("missing.pem");
+    let missing = missing.to_str().unwrap();
+    let pem = fs::read_to_string(cert).unwrap();
+    let broken = made("broken.pem", pem.replace('M', "A").as_bytes());
+    let cut = made("cut.pem", &pem.as_bytes()[..pem.len() / 2]);
+    let encrypted =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMII=\n-----END ENCRYPTED PRIVATE KEY-----";
+    let encrypted = made("encrypted.pem", encrypted.as_bytes());
+    let legacy = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMII=\n";
+    let legacy = made("legacy.pem", legacy.as_bytes());
+    let weak = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----";
+    let weak = made("weak.pem", weak.as_bytes());
+    let huge = made("huge.pem", &vec![b'x'; (1 << 20) + 1]);
+    let directory = authority.path().to_str().unwrap();
+    let other_key = other.key.to_str().unwrap();
+    for (cert, key, code, named, why) in [
+        (Some(cert), None, 2, "--tls-key", "--tls-cert needs"),
+        (None, Some(key), 2, "--tls-cert", "--tls-key needs"),
+        (Some(missing), Some(key), 1, "--tls-cert", "there is no such file"),
+        (Some(cert), Some(missing), 1, "--tls-key", "there is no such file"),
+        (Some(directory), Some(key), 1, "--tls-cert", directory),
+        (Some(&huge), Some(key), 1, "--tls-cert", "larger than 1 MiB"),
+        (Some(key), Some(key), 1, "--tls-cert", "it has no certificate"),
+        (Some(&cut), Some(key), 1, "--tls-cert", "it is no PEM file"),
+        (Some(&broken), Some(key), 1, "--tls-cert", "broken"),
+        (Some(cert), Some(cert), 1, "--tls-key", "it has no private key"),
+        (Some(cert), Some(&encrypted), 1, "--tls-key", "it is encrypted"),
+        (Some(cert), Some(&legacy), 1, "--tls-key", "it is encrypted"),
+        (Some(cert), Some(&weak), 1, "--tls-key", "of no known kind"),
+        (Some(cert), Some(other_key), 1, "--tls-key", "it is not the key of the certificate in"),
+    ] {
+        let mut arguments = vec!["serve", site, "--listen", "127.0.0.1:0"];
+        arguments.extend(cert.iter().flat_map(|cert| ["--tls-cert", cert]));
+        arguments.extend(key.iter().flat_map(|key| ["--tls-key", key]));
+        assert_refused(&arguments, &[], code, named);
+        assert_refused(&arguments, &[], code, why);
+    }
+    assert_refused(
+        &["serve", site, "--redirect-from", ":0"],
+        &[],
+        2,
+        "--redirect-from needs HTTPS",
+    );
+}

@@ -13,9 +13,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use crate::common::*;
+use crate::tls::pki::Authority;
 
 /// Flags that keep the browser to the page: no user interface, no requests to its makers.
-const FLAGS: [&str; 12] = [
+const FLAGS: [&str; 13] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -26,6 +27,8 @@ const FLAGS: [&str; 12] = [
     "--disable-sync",
     "--no-first-run",
     "--no-proxy-server",
+    // The console goes to stderr.
+    "--enable-logging=stderr",
     // The page's own clock stands still while a request is under way. The timer on which the page
     // reports follows it.
     "--virtual-time-budget=10000",
@@ -41,7 +44,25 @@ const PLAIN: [&str; 1] = ["pixels.png"];
 fn browser_decodes_the_page_and_revalidates_it() {
     let Some(chromium) = require("chromium") else { return };
     let server = Launch::new(PROGRAM, &example_site()).args(PATIENT).start();
-    visit_twice(&chromium, &server, "/");
+    visit_twice(&chromium, &server, None, "/");
+}
+
+/// The browser agrees on HTTP/2 by itself, and has nothing to complain of in its console.
+#[test]
+fn browser_decodes_the_page_over_https_and_http_2() {
+    let Some(chromium) = require("chromium") else { return };
+    let authority = Authority::new();
+    let pair = authority.issue("site", &["127.0.0.1"]);
+    let log = authority.path().join("log");
+    let server = Launch::new(PROGRAM, &example_site()).args(PATIENT);
+    let server = server.arg("--tls-cert").arg(&pair.cert).arg("--tls-key").arg(&pair.key);
+    let server = server.arg("--access-log").arg(&log).start();
+    visit_twice(&chromium, &server, Some(&pair.pin), "/");
+    let log = eventually("the log's lines", || {
+        let log = fs::read_to_string(&log).unwrap();
+        (log.lines().count() > CODED.len()).then_some(log)
+    });
+    assert!(log.lines().all(|line| line.contains(" HTTP/2.0\" ")), "{log}");
 }
 
 /// Every reference of a page under a prefix has to be relative, and so has the redirect from the
@@ -54,7 +75,7 @@ fn browser_decodes_the_page_under_a_redirected_path() {
         site.write(&format!("deep/er{inside}"), &fs::read(path).unwrap());
     }
     let server = start(&site);
-    visit_twice(&chromium, &server, "/deep/er");
+    visit_twice(&chromium, &server, None, "/deep/er");
     assert_eq!(server.get("/deep/er", "br").status(), 301);
 }
 
@@ -87,16 +108,19 @@ fn script_reads_a_site_of_another_origin_that_allows_it() {
     );
     home.write("page.html", script.as_bytes());
     let profile = TempDir::with_prefix("profile-").unwrap();
-    let page = visit(&chromium, profile.path(), &format!("{origin}/page.html"));
+    let page = visit(&chromium, profile.path(), None, &format!("{origin}/page.html"));
     let told = between(&page, "<p id=\"told\">", "</p>");
     let refused = "TypeError|TypeError|TypeError|";
     let expected = format!("200 read tag|200 read tag|200  tag|{refused}404 404 Not Found\n -|");
     assert_eq!(told, expected, "{}", allowing.stderr());
 }
 
-fn visit_twice(chromium: &Path, server: &Server, target: &str) {
+/// Visits `target` with an empty profile, then again. With a certificate's `pin` over HTTPS.
+fn visit_twice(chromium: &Path, server: &Server, pin: Option<&str>, target: &str) {
     let profile = TempDir::with_prefix("profile-").unwrap();
-    let url = format!("http://{}{target}", server.address());
+    let scheme = if pin.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}{target}", server.address());
+    let visit_until_told = |chromium, profile, url| visit_until_told(chromium, profile, pin, url);
     let files = CODED.len() + PLAIN.len();
 
     let page = visit_until_told(chromium, profile.path(), &url);
@@ -120,23 +144,26 @@ fn visit_twice(chromium: &Path, server: &Server, target: &str) {
 
 /// Visits the page until it has its report. A browser on a busy machine may end before that. The
 /// next visit revalidates the loaded files, and loads the others.
-fn visit_until_told(chromium: &Path, profile: &Path, url: &str) -> String {
-    let mut page = visit(chromium, profile, url);
+fn visit_until_told(chromium: &Path, profile: &Path, pin: Option<&str>, url: &str) -> String {
+    let mut page = visit(chromium, profile, pin, url);
     for _ in 0..2 {
         if !rows(&page).is_empty() {
             break;
         }
         println!("the browser ended before the page had told anything");
-        page = visit(chromium, profile, url);
+        page = visit(chromium, profile, pin, url);
     }
+    let log = fs::read_to_string(profile.join("log")).unwrap();
+    assert!(!log.contains(":CONSOLE"), "{url}: {log}");
     page
 }
 
 /// Visits the page by a new browser with this profile. Returns the page as HTML.
-fn visit(chromium: &Path, profile: &Path, url: &str) -> String {
+fn visit(chromium: &Path, profile: &Path, pin: Option<&str>, url: &str) -> String {
     let (page, log) = (profile.join("page.html"), profile.join("log"));
     let child = Command::new(chromium)
         .args(FLAGS)
+        .args(pin.map(|pin| format!("--ignore-certificate-errors-spki-list={pin}")))
         .arg(format!("--user-data-dir={}", profile.join("profile").display()))
         .arg(url)
         .stdin(Stdio::null())
