@@ -16,6 +16,7 @@ mod field;
 mod media_type;
 mod multipart;
 mod path;
+mod path_segments;
 mod preconditions;
 mod range;
 mod text;
@@ -34,7 +35,8 @@ pub(crate) use media_type::{
 };
 pub(crate) use multipart::Multipart;
 pub use path::SourcePath;
-pub(crate) use path::{PathError, RequestPath, encode};
+pub(crate) use path::{PathError, RequestPath, encode, encode_bytes};
+pub(crate) use path_segments::{PathSegment, PathSegments, decode_leniently, is_dot_segment};
 pub(crate) use preconditions::{Evaluation, IfRange, Preconditions, Validators, http_date};
 pub(crate) use range::{
     ByteRange, RangeSpec, Ranges, content_range, join_ranges, parse_range, unsatisfied_range,

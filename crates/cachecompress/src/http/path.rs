@@ -280,7 +280,7 @@ impl RequestPath {
 }
 
 /// Resolves the dot segments of a request's path; borrows a path that has none.
-fn resolve_dots(raw: &str) -> Result<Cow<'_, str>, PathError> {
+pub(super) fn resolve_dots(raw: &str) -> Result<Cow<'_, str>, PathError> {
     let has_dots = raw.split('/').any(|segment| Dots::of(segment).is_some());
     if !has_dots || !raw.starts_with('/') {
         return Ok(Cow::Borrowed(raw));
@@ -304,14 +304,14 @@ fn resolve_dots(raw: &str) -> Result<Cow<'_, str>, PathError> {
 }
 
 /// A dot segment (RFC 3986 §3.3).
-enum Dots {
+pub(super) enum Dots {
     Same,
     Parent,
 }
 
 impl Dots {
     /// Recognises a dot segment in every spelling; `None` for any other segment.
-    fn of(segment: &str) -> Option<Self> {
+    pub(super) fn of(segment: &str) -> Option<Self> {
         let mut rest = segment.as_bytes();
         let mut dots = 0;
         while dots < 3 && !rest.is_empty() {
@@ -330,7 +330,7 @@ impl Dots {
 }
 
 /// Appends the percent-decoded `segment` (RFC 3986 §2.1).
-fn decode(segment: &str, decoded: &mut Vec<u8>) -> Result<(), PathError> {
+pub(super) fn decode(segment: &str, decoded: &mut Vec<u8>) -> Result<(), PathError> {
     let mut rest = segment.as_bytes();
     while let [first, after @ ..] = rest {
         let byte = if *first == b'%' {
@@ -350,7 +350,7 @@ fn decode(segment: &str, decoded: &mut Vec<u8>) -> Result<(), PathError> {
 }
 
 /// Decodes the two hexadecimal digits at the start of `text`.
-fn escape(text: &[u8]) -> Option<u8> {
+pub(super) fn escape(text: &[u8]) -> Option<u8> {
     let [high, low, ..] = text else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()
@@ -359,20 +359,34 @@ fn escape(text: &[u8]) -> Option<u8> {
 /// Appends `text`, percent-encoding all bytes but unreserved characters, sub-delims (RFC 3986 §2),
 /// those of `allowed`, and existing escapes.
 pub(crate) fn encode(text: &str, allowed: &[u8], encoded: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let bytes = text.as_bytes();
     for (at, byte) in bytes.iter().copied().enumerate() {
         let stands = byte.is_ascii_alphanumeric()
             || b"-._~!$&'()*+,;=".contains(&byte)
             || allowed.contains(&byte)
             || (byte == b'%' && escape(&bytes[at + 1..]).is_some());
-        if stands {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            encoded.push(char::from(HEX[usize::from(byte >> 4)]));
-            encoded.push(char::from(HEX[usize::from(byte & 15)]));
-        }
+        push_encoded(byte, stands, encoded);
+    }
+}
+
+/// Appends `bytes`, percent-encoding all but unreserved characters (RFC 3986 §2.3) and those of
+/// `allowed`.
+pub(crate) fn encode_bytes(bytes: &[u8], allowed: &[u8], encoded: &mut String) {
+    for byte in bytes.iter().copied() {
+        let stands =
+            byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || allowed.contains(&byte);
+        push_encoded(byte, stands, encoded);
+    }
+}
+
+fn push_encoded(byte: u8, stands: bool, encoded: &mut String) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    if stands {
+        encoded.push(char::from(byte));
+    } else {
+        encoded.push('%');
+        encoded.push(char::from(HEX[usize::from(byte >> 4)]));
+        encoded.push(char::from(HEX[usize::from(byte & 15)]));
     }
 }
 

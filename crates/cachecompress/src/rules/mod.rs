@@ -4,5 +4,6 @@ pub(crate) mod globs;
 mod header_rule;
 pub(crate) mod headers;
 mod pattern;
+pub(crate) mod redirects;
 
 pub use header_rule::HeaderRule;

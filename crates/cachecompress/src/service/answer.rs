@@ -11,6 +11,7 @@ use super::locate::{self, Located, Target};
 use super::navigation;
 use super::plan::{self, Facts, Head, Intent};
 use super::replay;
+use super::reroute;
 use super::respond::{self, Answered};
 use super::response_cache::RequestKey;
 use super::site::{self, Site};
@@ -33,13 +34,19 @@ pub(super) async fn answer(
     if let Some(status) = respond::status_of_method(&parts.method) {
         return Ok(Some(respond::refuse(site, status)));
     }
-    match locate::locate(site, parts).await? {
+    match reroute::locate(site, parts).await? {
         Located::File(target) => {
-            // The index answers a path that may lead to a file a moment later.
-            let key = key.filter(|_| !target.spa);
+            // The index answers a path that may lead to a file a moment later. The key has no query.
+            let key = key.filter(|_| !target.spa && !reroute::depends_on_query(site, parts));
             answer_with(site, connection, parts, target, Some(parts.uri.path()), key).await
         }
-        Located::Redirect(location) => Ok(Some(respond::redirect(site, &location))),
+        Located::Redirect(location) => {
+            Ok(Some(respond::redirect(site, StatusCode::MOVED_PERMANENTLY, &location)))
+        }
+        Located::Moved(status, location) => Ok(Some(respond::redirect(site, status, &location))),
+        Located::Refused(status, page) => {
+            Ok(Some(refuse_with(site, connection, parts, status, page).await))
+        }
         Located::Malformed => Ok(Some(respond::refuse(site, StatusCode::BAD_REQUEST))),
         Located::Nothing => Ok(None),
     }
@@ -96,18 +103,42 @@ pub(super) async fn not_found(
     parts: &Parts,
 ) -> Response<Body> {
     let varies = site.rules.spa && navigation::may_be_page(parts.uri.path());
-    let plain = || respond::not_found(site, None, varies);
-    let Some(page) = &site.rules.not_found else { return plain() };
+    let Some(page) = &site.rules.not_found else { return respond::not_found(site, None, varies) };
+    match locate::locate_file(site, page, parts).await {
+        Ok(Some(target)) => not_found_page(site, connection, parts, target, varies).await,
+        Ok(None) => respond::not_found(site, None, varies),
+        Err(error) => respond::without_page(site, &error, varies),
+    }
+}
+
+/// Answers a request by the error of a rule, with the rule's page or that of every 404.
+async fn refuse_with(
+    site: &Site,
+    connection: Option<&Connection>,
+    parts: &Parts,
+    status: StatusCode,
+    page: Option<Target>,
+) -> Response<Body> {
+    let mut response = match page {
+        Some(page) => not_found_page(site, connection, parts, page, false).await,
+        None if status == StatusCode::NOT_FOUND => not_found(site, connection, parts).await,
+        None => respond::refuse(site, status),
+    };
+    *response.status_mut() = status;
+    response
+}
+
+async fn not_found_page(
+    site: &Site,
+    connection: Option<&Connection>,
+    parts: &Parts,
+    target: Target,
+    varies: bool,
+) -> Response<Body> {
     let mut headers = parts.headers.clone();
     fallback::make_unconditional(&mut headers);
-    let head = Head { method: &parts.method, version: parts.version, headers: &headers };
-    let target = match locate::locate_file(site, page, parts).await {
-        Ok(Some(target)) => target,
-        Ok(None) => return plain(),
-        Err(error) => return respond::without_page(site, &error, varies),
-    };
     let exchange = Exchange {
-        head,
+        head: Head { method: &parts.method, version: parts.version, headers: &headers },
         requested: Some(parts.uri.path()),
         options: parts.extensions.get(),
         connection: site::connection_of(connection, parts.version, &parts.extensions),
@@ -119,7 +150,7 @@ pub(super) async fn not_found(
     };
     match answer_exchange(site, exchange, None).await {
         Ok(Some(response)) => response,
-        Ok(None) => plain(),
+        Ok(None) => respond::not_found(site, None, varies),
         Err(error) => respond::without_page(site, &error, varies),
     }
 }

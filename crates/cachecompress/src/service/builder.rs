@@ -14,6 +14,7 @@ use crate::codec::Preference;
 use crate::error::Error;
 use crate::http::SourcePath;
 use crate::rules::HeaderRule;
+use crate::rules::redirects::Redirect;
 use crate::source::Source;
 
 /// Builds a [`ServeCompressed`]. Every setting has a default; [`build`](Self::build) checks them.
@@ -207,6 +208,23 @@ impl<F> Builder<F> {
     /// Default: a short text.
     pub fn not_found(mut self, path: impl Into<String>) -> Self {
         self.settings.not_found = Some(path.into());
+        self
+    }
+
+    /// Adds a rule that answers the requests of a path with a redirect, another file or an error.
+    ///
+    /// - The first rule that matches counts. One with [`force`](Redirect::force) goes before files;
+    ///   another answers if the path leads nowhere, before [`spa`](Self::spa) and a fallback.
+    /// - A redirect has a short text with a link. A 301 and a 308 are sent with `Cache-Control:
+    ///   no-cache`, as a rule may change.
+    /// - A rewrite has the type, the validators and the fields of its file. One that leads nowhere is a
+    ///   404. It reaches no path that [`exclude`](Self::exclude) hides.
+    /// - [`build`](Self::build) fails for what [`Redirect::check`] refuses, and for rules without
+    ///   placeholders that lead in a ring.
+    ///
+    /// Default: none.
+    pub fn redirect(mut self, rule: Redirect) -> Self {
+        self.settings.redirects.push(rule);
         self
     }
 
@@ -507,6 +525,7 @@ impl<F> Builder<F> {
     /// - a preference for a coding that has no encoder;
     /// - a setting that belongs to the service that [`share`](Self::share) names;
     /// - a malformed glob, field or media type, or a field that follows from the representation;
+    /// - a redirect that is wrong by itself, or a ring of them;
     /// - a path of a file that no file can have, or an index name that is no file name.
     ///
     /// The error of an encoder of your own that fails on a sample.

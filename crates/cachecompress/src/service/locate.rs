@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::Method;
 use http::header::{ACCEPT_ENCODING, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE};
 use http::request::Parts;
+use http::{Method, StatusCode};
 
 use super::navigation::is_navigation;
 use super::options::RequestOptions;
@@ -18,6 +18,10 @@ use crate::http::{AcceptEncoding, ContentCoding, PathError, RequestPath, SourceP
 pub(super) enum Located {
     File(Target),
     Redirect(String),
+    /// A redirect of the site's rules, with its status and its `Location`.
+    Moved(StatusCode, String),
+    /// An error of the site's rules, with its page.
+    Refused(StatusCode, Option<Target>),
     Malformed,
     Nothing,
 }
@@ -37,7 +41,7 @@ impl From<Arc<Resource>> for Target {
     }
 }
 
-/// Finds the resource, the redirect or the error to which a request's path leads.
+/// Finds the resource, the redirect or the error to which a request's path leads by itself.
 pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error> {
     if let Some(only) = &site.rules.only {
         let target = locate_file(site, only, parts).await?;
@@ -45,8 +49,7 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
     }
     let request = match RequestPath::parse(parts.uri.path()) {
         Ok(request) => request,
-        Err(PathError::Nowhere) => return spa_index(site, parts).await,
-        Err(PathError::Outside) => return Ok(Located::Nothing),
+        Err(PathError::Nowhere | PathError::Outside) => return Ok(Located::Nothing),
         Err(PathError::Malformed) => return Ok(Located::Malformed),
     };
     if request.directory {
@@ -64,11 +67,34 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
             Loaded::Nothing => {}
         }
     }
-    spa_index(site, parts).await
+    Ok(Located::Nothing)
+}
+
+/// Finds the page at `request`, with a slash at its end or without, for a rule that leads there.
+pub(super) async fn locate_page(
+    site: &Site,
+    request: &RequestPath,
+    parts: &Parts,
+) -> Result<Option<Target>, Error> {
+    if !request.path.is_root()
+        && let Loaded::File(resource, _companion) =
+            look_up_requested(site, &request.path, parts).await?
+    {
+        return Ok(Some(Target { resource, spa: false, _companion }));
+    }
+    index_of(site, &request.path, parts, false).await
+}
+
+/// Whether a request's path has a page, with a slash at its end or without.
+pub(super) async fn has_page(site: &Site, parts: &Parts) -> Result<bool, Error> {
+    match RequestPath::parse(parts.uri.path()) {
+        Ok(request) => Ok(locate_page(site, &request, parts).await?.is_some()),
+        Err(_) => Ok(false),
+    }
 }
 
 /// Finds the index for a page that the source lacks, if the site is an application of a single page.
-async fn spa_index(site: &Site, parts: &Parts) -> Result<Located, Error> {
+pub(super) async fn spa_index(site: &Site, parts: &Parts) -> Result<Located, Error> {
     let catalog = site.representations.catalog();
     let is_typed = |path| RequestPath::parse(path).is_ok_and(|path| catalog.names_type(&path.path));
     if site.rules.spa

@@ -10,6 +10,7 @@ mod navigation;
 mod options;
 pub(crate) mod plan;
 mod replay;
+mod reroute;
 mod respond;
 mod response_cache;
 mod serve_compressed;

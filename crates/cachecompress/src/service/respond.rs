@@ -55,7 +55,7 @@ pub(super) fn refuse(site: &Site, status: StatusCode) -> Response<Body> {
         StatusCode::NO_CONTENT | StatusCode::METHOD_NOT_ALLOWED => {
             fields.insert(ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
         }
-        StatusCode::NOT_FOUND => {
+        StatusCode::NOT_FOUND | StatusCode::GONE => {
             fields.insert(CACHE_CONTROL, NO_CACHE);
         }
         StatusCode::SERVICE_UNAVAILABLE => {
@@ -105,9 +105,9 @@ pub(super) fn failed(site: &Site, error: &Error) -> Response<Body> {
     refuse(site, status)
 }
 
-/// 301, which every client follows, with a link for people. A cache keeps it only if it asks each
-/// time, because the directory may become a file.
-pub(super) fn redirect(site: &Site, location: &str) -> Response<Body> {
+/// Builds a redirect with a link for people. A cache keeps one that is permanent only if it asks each
+/// time, because the directory may become a file, and the rule another.
+pub(super) fn redirect(site: &Site, status: StatusCode, location: &str) -> Response<Body> {
     let Ok(field) = HeaderValue::from_str(location) else {
         return refuse(site, StatusCode::NOT_FOUND);
     };
@@ -116,9 +116,11 @@ pub(super) fn redirect(site: &Site, location: &str) -> Response<Body> {
         "<!doctype html>\n<title>Moved</title>\n<p>This page is at <a href=\"{link}\">{link}</a>.\n"
     );
     let mut response = brief(site, "text/html; charset=utf-8", page, None);
-    *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+    *response.status_mut() = status;
     response.headers_mut().insert(LOCATION, field);
-    response.headers_mut().insert(CACHE_CONTROL, NO_CACHE);
+    if matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT) {
+        response.headers_mut().insert(CACHE_CONTROL, NO_CACHE);
+    }
     response
 }
 

@@ -20,6 +20,7 @@ use crate::log::{self, EscapedPath};
 use crate::representations::{Config, Engine, EngineConfig, Representations};
 use crate::rules::HeaderRule;
 use crate::rules::headers::HeaderRules;
+use crate::rules::redirects::{Redirect, Redirects};
 use crate::source::Source;
 
 /// The settings of a [`Builder`](super::Builder), unchecked.
@@ -47,6 +48,7 @@ pub(super) struct Settings {
     pub(super) index: Vec<String>,
     pub(super) only: Option<String>,
     pub(super) not_found: Option<String>,
+    pub(super) redirects: Vec<Redirect>,
     pub(super) default_cache_control: Option<Result<HeaderValue, http::Error>>,
     pub(super) headers: HeaderRules,
     pub(super) rules: AnswerRules,
@@ -83,6 +85,7 @@ impl Settings {
             index: vec!["index.html".to_owned()],
             only: None,
             not_found: None,
+            redirects: Vec::new(),
             default_cache_control: None,
             headers: HeaderRules::default(),
             rules: AnswerRules::default(),
@@ -112,6 +115,7 @@ impl Settings {
         }
         let mut rules = self.rules;
         rules.headers = self.headers;
+        rules.redirects = Redirects::new(&self.redirects)?;
         for glob in self.excluded {
             rules.excluded.add_tree(&glob)?;
         }

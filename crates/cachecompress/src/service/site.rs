@@ -7,6 +7,7 @@ use crate::http::SourcePath;
 use crate::representations::Representations;
 use crate::rules::globs::Globs;
 use crate::rules::headers::HeaderRules;
+use crate::rules::redirects::Redirects;
 use crate::sendfile::Connection;
 
 /// The state that all clones of a service share.
@@ -21,6 +22,7 @@ pub(super) struct Site {
 #[derive(Clone, Debug)]
 pub(super) struct AnswerRules {
     pub(super) headers: HeaderRules,
+    pub(super) redirects: Redirects,
     /// The file names that are tried for a directory, in order.
     pub(super) index: Vec<String>,
     pub(super) spa: bool,
@@ -43,6 +45,7 @@ impl Default for AnswerRules {
     fn default() -> Self {
         Self {
             headers: HeaderRules::default(),
+            redirects: Redirects::default(),
             index: Vec::new(),
             spa: false,
             only: None,

@@ -87,6 +87,7 @@ mod embedding {
     mod fields;
     mod header_rules;
     mod paths;
+    mod redirects;
     mod service;
     mod types;
 }
