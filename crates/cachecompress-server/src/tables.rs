@@ -95,16 +95,21 @@ impl HeaderTable {
     ///
     /// A sentence with the file and the line if the rule is wrong.
     pub(crate) fn rule(&self) -> Result<HeaderRule, String> {
+        let rule = self.unchecked();
+        match rule.check() {
+            Ok(()) => Ok(rule),
+            Err(error) => Err(format!("{}: {error}", self.place)),
+        }
+    }
+
+    /// Makes the rule of the table, right or wrong.
+    pub(crate) fn unchecked(&self) -> HeaderRule {
         let rule = HeaderRule::new(&*self.paths)
             .always(self.always)
             .security(self.security)
             .isolate(self.isolate);
         let rule = self.values.iter().fold(rule, |rule, (name, value)| rule.set(&**name, &**value));
-        let rule = self.unset.iter().fold(rule, |rule, name| rule.unset(&**name));
-        match rule.check() {
-            Ok(()) => Ok(rule),
-            Err(error) => Err(format!("{}: {error}", self.place)),
-        }
+        self.unset.iter().fold(rule, |rule, name| rule.unset(&**name))
     }
 }
 
