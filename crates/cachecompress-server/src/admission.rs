@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::mem;
 use std::net::Ipv6Addr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -36,11 +36,8 @@ pub(crate) type SiteBody = TrackedBody<Either<Body, Full<Bytes>>>;
 pub(crate) struct Admission {
     /// What is in force.
     live: LiveSlot,
-    /// The first site at the time of the connection, for this connection. While it is in force, its
-    /// requests need no copy of it.
-    first: ServeCompressed,
-    /// The generation of that site.
-    generation: u64,
+    /// The site of the last request. Requests for it need no copy of its service.
+    bound: Arc<Mutex<BoundSite>>,
     /// The connection, if files may go to it by `sendfile`.
     connection: Option<Connection>,
     /// The log in which every response gets a line.
@@ -70,14 +67,26 @@ impl Admissions {
     pub(crate) fn of(&self, connection: Option<Connection>, peer: Peer) -> Admission {
         let Self { live, log, permits, to_https } = self.clone();
         let now = live.load();
-        let (site, generation) = (&now.sites.first().service, now.generation);
-        let first = match &connection {
-            Some(connection) if now.sendfile => site.on(connection.clone()),
-            _ => site.clone(),
+        let bound = BoundSite::new(&now, now.sites.first(), connection.as_ref(), &peer);
+        let bound = Arc::new(Mutex::new(bound));
+        Admission { live, bound, connection, log, peer, permits, to_https }
+    }
+}
+
+/// The service of a site, for one connection.
+struct BoundSite {
+    service: ServeCompressed,
+    /// The generation of the sites, and the site's number among them.
+    of: (u64, usize),
+}
+
+impl BoundSite {
+    fn new(live: &Live, site: &Site, connection: Option<&Connection>, peer: &Peer) -> Self {
+        let service = match connection {
+            Some(connection) if live.sendfile => site.service.on(connection.clone()),
+            _ => site.service.clone(),
         };
-        let first = first.over_tls(peer.secure);
-        drop(now);
-        Admission { live, first, generation, connection, log, peer, permits, to_https }
+        Self { service: service.over_tls(peer.secure), of: (live.generation, site.number) }
     }
 }
 
@@ -119,27 +128,32 @@ impl Admission {
     /// Passes `request` on to its site, if it is well-formed.
     fn forward<B>(&self, mut request: Request<B>, guards: RequestGuards) -> AdmissionFuture {
         let live = self.live.load();
-        let chosen = self.choose(&live, &mut request);
-        let chosen = chosen.and_then(|site| preflight(site, &request).map(|()| site));
+        // The target tells the host over HTTP/2, until it is reduced.
+        let site = live.sites.choose(&request, &self.peer);
+        let chosen = self
+            .check(&live, &mut request)
+            .and_then(|()| site.ok_or(LocalReply::Misdirected))
+            .and_then(|site| preflight(site, &request).map(|()| site));
         match chosen {
             Ok(site) => {
                 let grant = site.grant(request.headers());
                 AdmissionFuture::Site(self.call(&live, site, request), guards, grant)
             }
-            Err(reply) => self.reply(&live, &reply, &request, guards),
+            Err(reply) => {
+                let site = site.unwrap_or(live.sites.first());
+                self.reply(site, &reply, &request, guards)
+            }
         }
     }
 
-    /// Answers `request` without its site, but by the site's rules. A request that has no site has those
-    /// of the first.
+    /// Answers `request` in place of its `site`, but by the site's rules.
     fn reply<B>(
         &self,
-        live: &Live,
+        site: &Site,
         reply: &LocalReply,
         request: &Request<B>,
         guards: RequestGuards,
     ) -> AdmissionFuture {
-        let site = live.sites.choose(request, &self.peer).unwrap_or(live.sites.first());
         let mut response = reply.response();
         let fields = response.headers_mut();
         let service = site.service.clone().over_tls(self.peer.secure);
@@ -150,12 +164,8 @@ impl Admission {
         AdmissionFuture::Local(response, guards)
     }
 
-    /// Checks `request` and chooses its site.
-    fn choose<'a, B>(
-        &self,
-        live: &'a Live,
-        request: &mut Request<B>,
-    ) -> Result<&'a Site, LocalReply> {
+    /// Checks the head of a request, and reduces its target.
+    fn check<B>(&self, live: &Live, request: &mut Request<B>) -> Result<(), LocalReply> {
         // HTTP/1's fields are counted by hyper as well.
         if request.headers().len() > live.max_headers {
             return Err(LocalReply::TooManyFields);
@@ -166,20 +176,15 @@ impl Admission {
         {
             return Err(LocalReply::ToHttps(location));
         }
-        let site = live.sites.choose(request, &self.peer).ok_or(LocalReply::Misdirected)?;
-        reduce_target(request)?;
-        Ok(site)
+        reduce_target(request)
     }
 
     fn call<B>(&self, live: &Live, site: &Site, request: Request<B>) -> ResponseFuture {
-        if live.generation == self.generation && live.sites.is_first(site) {
-            return (&self.first).call(request);
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        if bound.of != (live.generation, site.number) {
+            *bound = BoundSite::new(live, site, self.connection.as_ref(), &self.peer);
         }
-        let service = match &self.connection {
-            Some(connection) if live.sendfile => site.service.on(connection.clone()),
-            _ => site.service.clone(),
-        };
-        (&service.over_tls(self.peer.secure)).call(request)
+        (&bound.service).call(request)
     }
 
     /// Waits for a permit and passes `request` on then.
@@ -192,7 +197,9 @@ impl Admission {
                 Some(_) => admission.forward(request, guards).await,
                 None => {
                     let live = admission.live.load_full();
-                    admission.reply(&live, &LocalReply::Busy, &request, guards).await
+                    let site = live.sites.choose(&request, &admission.peer);
+                    let site = site.unwrap_or(live.sites.first());
+                    admission.reply(site, &LocalReply::Busy, &request, guards).await
                 }
             }
         }))

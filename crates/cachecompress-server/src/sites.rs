@@ -21,6 +21,8 @@ pub(crate) struct Sites {
 /// One site.
 #[derive(Debug)]
 pub(crate) struct Site {
+    /// Its number among the sites, from 0.
+    pub(crate) number: usize,
     pub(crate) service: ServeCompressed,
     pub(crate) cors: Option<Cors>,
 }
@@ -41,11 +43,12 @@ impl Sites {
     pub(crate) fn open(engine: &ServeCompressed, config: &ServeConfig) -> Result<Self, Failure> {
         let hosts = config.sites.iter().map(|site| &*site.tables.hosts);
         let hosts = Hosts::new(hosts).map_err(Failure::Usage)?;
-        let open = |site: &SiteConfig| {
+        let open = |(number, site): (usize, &SiteConfig)| {
             let service = site::open(engine, config, site)?;
-            Ok(Site { service, cors: site.cors.clone() })
+            Ok(Site { number, service, cors: site.cors.clone() })
         };
-        let sites: Vec<_> = config.sites.iter().map(open).collect::<Result<_, Failure>>()?;
+        let sites = config.sites.iter().enumerate().map(open);
+        let sites: Vec<_> = sites.collect::<Result<_, Failure>>()?;
         Ok(Self { have_one: sites.len() == 1 || hosts.have_one_site(), sites, hosts })
     }
 
@@ -57,11 +60,6 @@ impl Sites {
     /// Returns the first site.
     pub(crate) fn first(&self) -> &Site {
         &self.sites[0]
-    }
-
-    /// Whether `site`, one of these, is the first.
-    pub(crate) fn is_first(&self, site: &Site) -> bool {
-        std::ptr::eq(site, self.first())
     }
 
     /// Chooses the site of `request`, by its host; `None` if the connection was made for a host of

@@ -135,6 +135,62 @@ fn reload_changes_the_sites_of_connections_that_there_are() {
     }
 }
 
+/// Each connection kept the sites of its beginning, with their open roots, for as long as it lived.
+#[cfg(target_os = "linux")]
+#[test]
+fn connections_that_go_on_keep_no_earlier_sites() {
+    const ROUNDS: usize = 12;
+    let dir = sites();
+    let server = start(&dir);
+    let mut kept = Vec::new();
+    let ask = |connection: &mut Connection| {
+        connection.send(&Request::get("/").to_host("two.example")).unwrap();
+        assert!(connection.receive("GET").unwrap().body == page("two"));
+    };
+    let mut before = 0;
+    for round in 0..ROUNDS {
+        let mut connection = Connection::open(server.address()).unwrap();
+        ask(&mut connection);
+        kept.push(connection);
+        if round == 1 {
+            before = server.descriptors();
+        }
+        reload(&server);
+    }
+    // The sites of a few reloads may still be on their way out.
+    let most = before + (ROUNDS - 2) + 6;
+    eventually("the sites of before to go", || {
+        kept.iter_mut().for_each(ask);
+        (server.descriptors() <= most).then_some(())
+    });
+}
+
+/// A preflight over HTTP/2 was answered by the rules of the first site.
+#[test]
+fn replies_of_the_program_have_the_rules_of_the_site() {
+    let dir = sites();
+    let file = fs::read_to_string(dir.path().join("c.toml")).unwrap();
+    configure(
+        &dir,
+        &file.replace("root = \"two\"\n", "root = \"two\"\ncors = [\"https://a.example\"]\n"),
+    );
+    let server = start(&dir);
+    for protocol in BOTH {
+        for (host, allowed) in
+            [("one.example", None), ("www.two.example", Some("https://a.example"))]
+        {
+            let preflight = Request::new("OPTIONS", "/same.js")
+                .to_host(host)
+                .header("origin", "https://a.example")
+                .header("access-control-request-method", "GET");
+            let answer = server.fetch_over(protocol, &preflight);
+            assert_eq!(answer.status(), 204);
+            let origin = answer.header("access-control-allow-origin");
+            assert_eq!(origin, allowed, "{host} over {protocol:?}");
+        }
+    }
+}
+
 /// Answers of a mixture of two configurations.
 #[test]
 fn answers_during_reloads_are_of_one_configuration() {
