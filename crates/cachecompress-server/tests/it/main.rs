@@ -69,6 +69,7 @@ mod tls {
     pub(crate) mod pki;
     mod redirect;
     mod renewal;
+    mod sites;
 }
 
 /// The operator's side of the program: flags, exit codes, sockets, signals, logs.

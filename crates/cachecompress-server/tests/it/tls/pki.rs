@@ -111,7 +111,16 @@ pub(crate) struct TlsClient(pub(crate) StreamOwned<ClientConnection, TcpStream>)
 impl TlsClient {
     /// Connects and shakes hands as with `localhost`.
     pub(crate) fn connect(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
-        let name = ServerName::try_from("localhost").unwrap();
+        Self::connect_as("localhost", address, config)
+    }
+
+    /// Connects and shakes hands as with `name`.
+    pub(crate) fn connect_as(
+        name: &str,
+        address: SocketAddr,
+        config: &Arc<ClientConfig>,
+    ) -> io::Result<Self> {
+        let name = ServerName::try_from(name.to_owned()).unwrap();
         let session = ClientConnection::new(Arc::clone(config), name).unwrap();
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
