@@ -18,12 +18,19 @@ const WAITING: [&str; 4] = ["epoll_wait", "futex", "write", "sched_yield"];
 
 /// The calls of one request of each kind.
 pub(crate) fn count(stage: &Stage, strace: &Path) -> Vec<Calls> {
+    let of = [false, true].map(|ruled| of_a_server(stage, strace, ruled));
+    stage.kinds.iter().map(|kind| of[usize::from(kind.ruled)][kind.name].clone()).collect()
+}
+
+/// The calls of the requests to a server that is `ruled` or not, by the names of their kinds.
+fn of_a_server(stage: &Stage, strace: &Path, ruled: bool) -> HashMap<&'static str, Calls> {
+    let kinds = || stage.kinds.iter().filter(move |kind| kind.ruled == ruled);
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("strace");
     // With `-D` the server is the child, and strace ends with it.
     let through = format!("{} -D -f -s 64 -o {} --", strace.display(), log.display());
-    let mut server = stage.launch().through(&through).start();
-    for kind in &stage.kinds {
+    let mut server = stage.launch(ruled).through(&through).start();
+    for kind in kinds() {
         let mut asker = warm(&server, kind);
         for batch in 0..=BATCHES {
             // The target of this request in the log marks the beginning of a batch.
@@ -43,7 +50,7 @@ pub(crate) fn count(stage: &Stage, strace: &Path) -> Vec<Calls> {
         let log = std::fs::read_to_string(&log).unwrap();
         log.lines().any(is_end).then_some(log)
     });
-    stage.kinds.iter().map(|kind| of_a_request(&log, kind, &threads)).collect()
+    kinds().map(|kind| (kind.name, of_a_request(&log, kind, &threads))).collect()
 }
 
 fn mark(kind: &Kind, batch: usize) -> String {

@@ -35,7 +35,7 @@ fn of_a_run(stage: &Stage, valgrind: &Path, kind: &Kind, count: usize) -> BTreeM
     let out = directory.path().join("out");
     let options = "--tool=callgrind --separate-threads=yes --callgrind-out-file=";
     let through = format!("{} {options}{}", valgrind.display(), out.display());
-    let mut server = stage.launch().through(&through).start();
+    let mut server = stage.launch(kind.ruled).through(&through).start();
     let mut asker = warm(&server, kind);
     asker.ask(count);
     server.stop();

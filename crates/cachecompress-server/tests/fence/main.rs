@@ -40,6 +40,9 @@ fn requests_cost_what_the_table_says() {
         (kind.name.to_owned(), Cost { instructions, rough: kind.shared, calls })
     }));
     println!("{found}");
+    let dear = stage::RULED.iter().filter_map(|(ruled, plain)| found.exceeds(ruled, plain));
+    let dear: Vec<_> = dear.collect();
+    assert!(dear.is_empty(), "{}", dear.join("\n"));
     if std::env::var_os("CACHECOMPRESS_TEST_FENCE_UPDATE").is_some() {
         found.write();
         return;

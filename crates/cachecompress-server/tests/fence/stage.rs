@@ -5,6 +5,38 @@ use super::common::{Connection, Launch, PATIENT, Path, Request, Server, Site, ev
 /// A browser's Accept-Encoding.
 const ACCEPT: &str = "gzip, deflate, br, zstd";
 
+/// The kinds of requests to a site with many rules, and those that they must not cost more than.
+pub(super) const RULED: [(&str, &str); 2] =
+    [("small-ruled", "small"), ("same-ruled", "not-modified")];
+
+/// The host of the last site.
+const LAST_HOST: &str = "site-19.example";
+
+/// A configuration of 20 sites over one directory, the last of which has 50 header rules and 500
+/// redirects. Two of the rules match the files, and change nothing in the length of the responses.
+fn many_rules(root: &Path) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for site in 0..20 {
+        writeln!(text, "[[sites]]\nhosts = [\"site-{site}.example\"]\nroot = {root:?}").unwrap();
+    }
+    for rule in 0..48 {
+        let (paths, field) = (format!("/section-{rule}/*/page-*.html"), "x-section");
+        writeln!(text, "[[sites.headers]]\nfor = \"{paths}\"\nvalues = {{ {field} = \"1\" }}")
+            .unwrap();
+    }
+    for paths in ["/**", "/*.js"] {
+        writeln!(text, "[[sites.headers]]\nfor = \"{paths}\"").unwrap();
+        text.push_str("values = { cache-control = \"no-cache\" }\n");
+    }
+    for rule in 0..500 {
+        let paths = if rule % 2 == 0 { "page" } else { ":name/*" };
+        writeln!(text, "[[sites.redirects]]\nfrom = \"/old-{rule}/{paths}\"").unwrap();
+        writeln!(text, "to = \"/new-{rule}\"\nstatus = 301").unwrap();
+    }
+    text
+}
+
 /// A kind of request whose costs are fenced in.
 pub(super) struct Kind {
     pub(super) name: &'static str,
@@ -13,6 +45,8 @@ pub(super) struct Kind {
     /// Whether the client's speed changes the number of instructions, as the server waits for a
     /// full socket. Only the system calls are counted then, at their fewest.
     pub(super) paced: bool,
+    /// Whether the server has many sites, and these have many rules.
+    pub(super) ruled: bool,
     /// Whether another thread has a part in the answer. The number of waits is then a matter of
     /// luck, within bounds.
     pub(super) shared: bool,
@@ -21,6 +55,8 @@ pub(super) struct Kind {
 /// A site, and a cache that has all of it, so that a watched program encodes nothing.
 pub(super) struct Stage {
     site: Site,
+    /// The configuration file with the rules.
+    rules: tempfile::NamedTempFile,
     cache: tempfile::TempDir,
     program: std::path::PathBuf,
     pub(super) kinds: Vec<Kind>,
@@ -41,12 +77,15 @@ impl Stage {
         let tag = small.etag().to_owned();
         server.until_idle();
         server.stop();
-        Self { site, cache, program: program.into(), kinds: kinds(&tag) }
+        let rules = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(rules.path(), many_rules(site.path())).unwrap();
+        Self { site, rules, cache, program: program.into(), kinds: kinds(&tag) }
     }
 
-    /// Makes the settings of a start of the program under watch.
-    pub(super) fn launch(&self) -> Launch {
-        launch(&self.program, &self.site, self.cache.path())
+    /// Makes the settings of a start of the program under watch, for kinds that are `ruled` or not.
+    pub(super) fn launch(&self, ruled: bool) -> Launch {
+        let launch = launch(&self.program, &self.site, self.cache.path());
+        if ruled { launch.arg("--config").arg(self.rules.path()) } else { launch }
     }
 }
 
@@ -57,11 +96,22 @@ fn launch(program: &Path, site: &Site, cache: &Path) -> Launch {
 
 fn kinds(tag: &str) -> Vec<Kind> {
     let small = || Request::get("/small.js").accept(ACCEPT);
-    let kind = |name, request, status| Kind { name, request, status, paced: false, shared: false };
+    let kind = |name, request, status| Kind {
+        name,
+        request,
+        status,
+        paced: false,
+        ruled: false,
+        shared: false,
+    };
+    let of_a_site = |request: Request| request.without_host().header("host", LAST_HOST);
+    let ruled = |name, request, status| Kind { ruled: true, ..kind(name, request, status) };
     vec![
         kind("small", small(), 200),
         Kind { paced: true, ..kind("large", Request::get("/large.js").accept(ACCEPT), 200) },
         kind("not-modified", small().header("if-none-match", tag), 304),
+        ruled(RULED[0].0, of_a_site(small()), 200),
+        ruled(RULED[1].0, of_a_site(small().header("if-none-match", tag)), 304),
         // Requests of the following kinds are negotiated and assembled each time.
         kind("head", small().method("HEAD"), 200),
         kind("range", small().range("bytes=100-299"), 206),

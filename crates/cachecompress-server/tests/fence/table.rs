@@ -46,6 +46,19 @@ impl Table {
         std::fs::write(place(), self.to_string()).expect("the table of costs");
     }
 
+    /// Complains if the request `name` costs more than the request `limit` and [`TOLERANCE`].
+    pub(crate) fn exceeds(&self, name: &str, limit: &str) -> Option<String> {
+        let cost = |name: &str| {
+            let (_, cost) = self.costs.iter().find(|(known, _)| known == name)?;
+            cost.instructions
+        };
+        let (Some(now), Some(most)) = (cost(name), cost(limit)) else {
+            return Some(format!("{name} or {limit} is not counted"));
+        };
+        (now * 100 > most * (100 + TOLERANCE))
+            .then(|| format!("{name}: {now} instructions, over 5 % more than {most} of {limit}"))
+    }
+
     /// Lists the differences from `reference`.
     pub(crate) fn held_against(&self, reference: &Self) -> Vec<String> {
         let known: BTreeMap<_, _> =
@@ -176,6 +189,14 @@ fn table_is_read_as_it_was_written() {
     assert_eq!(table.with, "rustc 1");
     assert_eq!(table.to_string().parse(), Ok(table));
     assert_eq!("a few".parse::<Table>(), Err("a few".to_owned()));
+}
+
+#[test]
+fn table_compares_two_requests() {
+    let table = table("a 1000\nb 1050\nc 1051\nd -");
+    assert_eq!(table.exceeds("b", "a"), None);
+    assert!(table.exceeds("c", "a").is_some_and(|told| told.contains("1051")));
+    assert!(table.exceeds("d", "a").is_some() && table.exceeds("e", "a").is_some());
 }
 
 #[test]
