@@ -8,7 +8,7 @@
 //!   [`PowerDisk`] loses power.
 //! - Suites: [`disk`] and [`source`] hold every implementation of a trait to its promises.
 //! - Both: [`wait`] waits for conditions, [`tools`] finds programs, [`multipart`] reads the bodies of
-//!   several ranges.
+//!   several ranges, [`page_paths`] has the table of clean URLs.
 
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
@@ -24,6 +24,7 @@ pub mod made;
 pub mod mount;
 pub mod multipart;
 pub mod pack;
+pub mod page_paths;
 pub mod server;
 pub mod service;
 pub mod site;

@@ -385,8 +385,8 @@ pub use codec::Preference;
 pub use error::{Error, ErrorKind};
 pub use http::{CacheStatus, ContentCoding, Detail, Digest, Forward, InvalidCoding, SourcePath};
 pub use metrics::{EncodeMetrics, Metrics, Outcome};
-pub use rules::HeaderRule;
 pub use rules::redirects::Redirect;
+pub use rules::{CleanUrls, HeaderRule, TrailingSlash};
 pub use service::{
     Builder, Fallback, NoFallback, RequestOptions, ResponseFuture, ServeCompressed, Shutdown,
     WarmOptions, WarmProgress, WarmSummary, Warmed, is_navigation,

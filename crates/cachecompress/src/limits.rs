@@ -121,6 +121,12 @@ pub(crate) const SPARE_READERS: usize = 60;
 pub(crate) const HASHERS: usize = 2;
 /// The number of further threads that hash while a source's disk hangs.
 pub(crate) const SPARE_HASHERS: usize = 14;
+/// The time that the page of a server's error may take. The error comes of a source that fails, and its
+/// page is of that source.
+pub(crate) const ERROR_PAGE_PATIENCE: Duration = Duration::from_secs(1);
+/// The number of directories whose nearest page of a 404 is remembered. A request for a missing path then
+/// costs no lookup for the page in any directory above it, but for those that are over.
+pub(crate) const NEAREST_PAGES: usize = 1024;
 /// The time that a lookup in the source may take before its request is answered with 503. The lookup goes
 /// on if others wait for it. A disk that sleeps wakes within it, and a mount that hangs takes for ever.
 pub(crate) const SOURCE_PATIENCE: Duration = Duration::from_secs(5);

@@ -83,6 +83,11 @@ impl Catalog {
         self.0.number
     }
 
+    /// The time for which a lookup counts.
+    pub(crate) fn revalidate(&self) -> Duration {
+        self.0.revalidate
+    }
+
     pub(crate) fn source(&self) -> &dyn Source {
         &self.0.source
     }

@@ -189,8 +189,8 @@ pub(crate) struct RequestPath {
     pub path: SourcePath,
     /// Whether the request asks for a directory: its path is the root or ends in a slash.
     pub directory: bool,
-    /// The last segment as the client wrote it; empty for a directory.
-    last: Box<str>,
+    /// The path as the client wrote it, without dot segments.
+    written: Box<str>,
 }
 
 /// The reason why a request's path leads to nothing.
@@ -225,7 +225,6 @@ impl RequestPath {
         let resolved = resolve_dots(raw)?;
         let mut path = Vec::with_capacity(resolved.len());
         let mut nowhere = !resolved.is_empty() && !resolved.starts_with('/');
-        let mut last = "";
         for segment in resolved.split('/').filter(|segment| !segment.is_empty()) {
             if !path.is_empty() {
                 path.push(b'/');
@@ -233,14 +232,30 @@ impl RequestPath {
             let start = path.len();
             decode(segment, &mut path)?;
             nowhere |= !is_segment(&path[start..]);
-            last = segment;
         }
         if nowhere {
             return Err(PathError::Nowhere);
         }
         let directory = resolved.is_empty() || resolved.ends_with('/');
-        let last = if directory { Box::default() } else { last.into() };
-        Ok(Self { path: SourcePath(path.into()), directory, last })
+        Ok(Self { path: SourcePath(path.into()), directory, written: resolved.into() })
+    }
+
+    /// Decodes a path as [`parse`](Self::parse) does, also one that no source can have. Its segments
+    /// are joined by slashes, without one at either end.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse), but never [`PathError::Nowhere`].
+    pub(crate) fn decoded(raw: &str) -> Result<Vec<u8>, PathError> {
+        let resolved = resolve_dots(raw)?;
+        let mut path = Vec::with_capacity(resolved.len());
+        for segment in resolved.split('/').filter(|segment| !segment.is_empty()) {
+            if !path.is_empty() {
+                path.push(b'/');
+            }
+            decode(segment, &mut path)?;
+        }
+        Ok(path)
     }
 
     /// Returns the decoded last segment of a path, also of one that no source can have; empty for a
@@ -257,19 +272,46 @@ impl RequestPath {
         Ok(decoded)
     }
 
-    /// Returns the `Location` (RFC 9110 §10.2.2) that adds the missing slash to a directory's path.
+    /// Returns the `Location` (RFC 9110 §10.2.2) of `target`, with a slash at its end if it is a
+    /// `directory`. `target` lies beside the request's path, is that path, or contains it.
     ///
-    /// - `./name/`, with `?` and the query if there is one. It is relative to the request, so it
-    ///   never leads to another site, and survives a stripped prefix.
-    /// - Every byte that may not stand in a URI is percent-encoded.
-    /// - `./` for a request that has the slash already.
+    /// - It begins with `./` or `../` and is relative to the request, so it never leads to another
+    ///   site, and survives a stripped prefix.
+    /// - `?` and the query follow, if there is one.
+    /// - Segments that the request has are spelled as there. Every byte that may not stand in a URI
+    ///   is percent-encoded.
     #[must_use]
-    pub(crate) fn directory_location(&self, query: Option<&str>) -> String {
-        let mut location = String::with_capacity(4 + self.last.len() + query.map_or(0, str::len));
-        location.push_str("./");
-        if !self.last.is_empty() {
-            encode(&self.last, b":@", &mut location);
-            location.push('/');
+    pub(crate) fn location(
+        &self,
+        target: &SourcePath,
+        directory: bool,
+        query: Option<&str>,
+    ) -> String {
+        // Empty segments count for a client that resolves the location.
+        let written: Vec<&str> = self.written.split('/').skip(1).collect();
+        let named = written.iter().enumerate().filter(|(_, segment)| !segment.is_empty());
+        let named: Vec<usize> = named.map(|(at, _)| at).collect();
+        let depth = target.segments().count();
+        let is_own = target.segments().eq(self.path.segments().take(depth));
+        // The directory in which the client resolves the location has this many segments.
+        let base = written.len().saturating_sub(1);
+        let mut location = String::new();
+        let mut climb_to = |kept: usize| match base.saturating_sub(kept) {
+            0 => location.push_str("./"),
+            up => location.push_str(&"../".repeat(up)),
+        };
+        let last = depth.checked_sub(1).and_then(|last| named.get(last)).copied();
+        match last {
+            Some(at) if is_own && directory && base > at => climb_to(at + 1),
+            Some(at) => {
+                climb_to(at);
+                match is_own {
+                    true => encode(written[at], b":@", &mut location),
+                    false => encode_bytes(target.file_name(), b"!$&'()*+,;=:@", &mut location),
+                }
+                location.push_str(if directory { "/" } else { "" });
+            }
+            None => climb_to(named.first().copied().unwrap_or(base)),
         }
         if let Some(query) = query {
             location.push('?');
@@ -414,7 +456,44 @@ mod tests {
     }
 
     fn location(raw: &str, query: Option<&str>) -> String {
-        RequestPath::parse(raw).unwrap().directory_location(query)
+        let parsed = RequestPath::parse(raw).unwrap();
+        parsed.location(&parsed.path, true, query)
+    }
+
+    /// The path that a client asks for next, by RFC 3986 §5.2.
+    fn resolved(raw: &str, location: &str) -> String {
+        let base = &raw[..raw.rfind('/').map_or(0, |slash| slash + 1)];
+        let base = if base.is_empty() { "/" } else { base };
+        format!("{base}{}", location.split('?').next().unwrap())
+    }
+
+    #[test]
+    fn location_leads_beside_a_path_and_above_it() {
+        for (raw, target, directory, location) in [
+            ("/x/a", "x/a", true, "./a/"),
+            ("/x/a/", "x/a", false, "../a"),
+            ("/x/a//", "x/a", false, "../../a"),
+            ("/x/a%41/", "x/aA", false, "../a%41"),
+            ("/x/a.html", "x/a", false, "./a"),
+            ("/x/a.html", "x/a", true, "./a/"),
+            ("/x/a.html/", "x/a", false, "../a"),
+            ("/x/a%2Eb%25.html", "x/a.b%", false, "./a.b%25"),
+            ("/x/index.html", "x", true, "./"),
+            ("/x/index.html/", "x", true, "../"),
+            ("/x/index.html", "x", false, "../x"),
+            ("/x//index.html", "x", false, "../../x"),
+            ("/x//index.html", "x", true, "../"),
+            ("/index.html", "", true, "./"),
+            ("//index.html", "", true, "./"),
+            ("/index", "", true, "./"),
+            ("/index/", "", true, "../"),
+            ("//evil.example/", "evil.example", false, "../evil.example"),
+            ("/y/../x:y/", "x:y", false, "../x:y"),
+        ] {
+            let parsed = RequestPath::parse(raw).unwrap();
+            let target = SourcePath::parse(target.as_bytes()).unwrap();
+            assert_eq!(parsed.location(&target, directory, None), location, "{raw}");
+        }
     }
 
     #[test]
@@ -630,16 +709,19 @@ mod tests {
             if let Ok(parsed) = RequestPath::parse(&raw) {
                 let again = SourcePath::parse(parsed.path.as_bytes());
                 prop_assert_eq!(again.as_ref(), Some(&parsed.path));
-                let location = parsed.directory_location(Some(&query));
-                prop_assert!(location.starts_with("./"));
-                let may_stand = |b: u8| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b);
-                let all_may_stand = location.bytes().all(may_stand);
-                prop_assert!(all_may_stand);
-                let path = location.split('?').next().unwrap();
-                let asked = RequestPath::parse(&path[1..]).unwrap();
-                prop_assert!(asked.directory);
-                if !parsed.directory {
-                    prop_assert_eq!(asked.path.as_bytes(), parsed.path.file_name());
+                let (own, parent) = (&parsed.path, parsed.path.parent());
+                let renamed = (!own.is_root()).then(|| parent.try_join(b"%2f n\xff").unwrap());
+                for target in [own, &parent].into_iter().chain(&renamed) {
+                    for directory in [true, target.is_root()] {
+                        let location = parsed.location(target, directory, Some(&query));
+                        prop_assert!(location.starts_with("./") || location.starts_with("../"));
+                        let may_stand = |b: u8| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b);
+                        let all_may_stand = location.bytes().all(may_stand);
+                        prop_assert!(all_may_stand);
+                        let asked = RequestPath::parse(&resolved(&raw, &location)).unwrap();
+                        prop_assert_eq!(&asked.path, target);
+                        prop_assert_eq!(asked.directory, directory);
+                    }
                 }
             }
         }

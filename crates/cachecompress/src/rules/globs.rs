@@ -35,10 +35,15 @@ impl Globs {
 
     /// Whether the set has `path` or a directory in which it lies.
     pub(crate) fn covers(&self, path: &SourcePath) -> bool {
+        self.covers_bytes(path.as_bytes())
+    }
+
+    /// As [`covers`](Self::covers), also for a path that no source can have.
+    pub(crate) fn covers_bytes(&self, path: &[u8]) -> bool {
         if self.0.is_empty() {
             return false;
         }
-        let text = path.to_string_lossy();
+        let text = String::from_utf8_lossy(path);
         let parents = text.match_indices('/').map(|(end, _)| &text[..end]);
         parents.chain([&*text]).any(|path| self.matches(path))
     }

@@ -5,10 +5,8 @@ use std::time::SystemTime;
 use http::request::Parts;
 use http::{Response, StatusCode};
 
-use super::exchange::Exchange;
-use super::fallback;
+use super::exchange::{Exchange, OwnPage};
 use super::locate::{self, Located, Target};
-use super::navigation;
 use super::plan::{self, Facts, Head, Intent};
 use super::replay;
 use super::reroute;
@@ -45,7 +43,11 @@ pub(super) async fn answer(
         }
         Located::Moved(status, location) => Ok(Some(respond::redirect(site, status, &location))),
         Located::Refused(status, page) => {
-            Ok(Some(refuse_with(site, connection, parts, status, page).await))
+            let mut response = respond::refuse(site, status);
+            if let Some(page) = page {
+                response.extensions_mut().insert(OwnPage(page.resource));
+            }
+            Ok(Some(response))
         }
         Located::Malformed => Ok(Some(respond::refuse(site, StatusCode::BAD_REQUEST))),
         Located::Nothing => Ok(None),
@@ -70,10 +72,7 @@ pub(super) async fn answer_file(
         Some(target) => answer_with(site, connection, parts, target, None, None).await?,
         None => None,
     };
-    match response {
-        Some(response) => Ok(response),
-        None => Ok(not_found(site, connection, parts).await),
-    }
+    Ok(response.unwrap_or_else(|| not_found(site, parts)))
 }
 
 /// Answers a request with `file`, which is none of the source, under `name`.
@@ -95,64 +94,9 @@ pub(super) async fn answer_source(
     Ok(response.unwrap_or_else(|| respond::refuse(site, StatusCode::SERVICE_UNAVAILABLE)))
 }
 
-/// Answers a request whose path leads nowhere by a 404, with the page for it if there is one that can
-/// be sent.
-pub(super) async fn not_found(
-    site: &Site,
-    connection: Option<&Connection>,
-    parts: &Parts,
-) -> Response<Body> {
-    let varies = site.rules.spa && navigation::may_be_page(parts.uri.path());
-    let Some(page) = &site.rules.not_found else { return respond::not_found(site, None, varies) };
-    match locate::locate_file(site, page, parts).await {
-        Ok(Some(target)) => not_found_page(site, connection, parts, target, varies).await,
-        Ok(None) => respond::not_found(site, None, varies),
-        Err(error) => respond::without_page(site, &error, varies),
-    }
-}
-
-/// Answers a request by the error of a rule, with the rule's page or that of every 404.
-async fn refuse_with(
-    site: &Site,
-    connection: Option<&Connection>,
-    parts: &Parts,
-    status: StatusCode,
-    page: Option<Target>,
-) -> Response<Body> {
-    let mut response = match page {
-        Some(page) => not_found_page(site, connection, parts, page, false).await,
-        None if status == StatusCode::NOT_FOUND => not_found(site, connection, parts).await,
-        None => respond::refuse(site, status),
-    };
-    *response.status_mut() = status;
-    response
-}
-
-async fn not_found_page(
-    site: &Site,
-    connection: Option<&Connection>,
-    parts: &Parts,
-    target: Target,
-    varies: bool,
-) -> Response<Body> {
-    let mut headers = parts.headers.clone();
-    fallback::make_unconditional(&mut headers);
-    let exchange = Exchange {
-        head: Head { method: &parts.method, version: parts.version, headers: &headers },
-        requested: Some(parts.uri.path()),
-        options: parts.extensions.get(),
-        connection: site::connection_of(connection, parts.version, &parts.extensions),
-        is_remembered: false,
-        resource: target.resource,
-        found: SystemTime::now(),
-        spa: varies,
-        is_not_found: true,
-    };
-    match answer_exchange(site, exchange, None).await {
-        Ok(Some(response)) => response,
-        Ok(None) => respond::not_found(site, None, varies),
-        Err(error) => respond::without_page(site, &error, varies),
-    }
+/// Answers a request whose path leads nowhere by a 404.
+pub(super) fn not_found(site: &Site, parts: &Parts) -> Response<Body> {
+    respond::not_found(site, site.rules.spa.varies(parts.uri.path()))
 }
 
 /// Answers a request with the resource to which its path leads; `None` if the resource is gone by
@@ -175,12 +119,14 @@ async fn answer_with(
         resource,
         found: SystemTime::now(),
         spa,
-        is_not_found: false,
+        page_of: None,
     };
     answer_exchange(site, exchange, key).await
 }
 
-async fn answer_exchange(
+/// Answers an exchange; `None` if its resource is gone by now. The response is cached under `key` if it
+/// may be replayed.
+pub(super) async fn answer_exchange(
     site: &Site,
     mut exchange: Exchange<'_>,
     key: Option<RequestKey>,
@@ -214,9 +160,6 @@ async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answe
         }
         Intent::PreconditionFailed => {
             return Ok(Some(respond::refuse(site, StatusCode::PRECONDITION_FAILED).into()));
-        }
-        Intent::NotAcceptable if exchange.is_not_found => {
-            return Ok(Some(respond::not_found(site, Some(exchange), false).into()));
         }
         Intent::NotAcceptable => return Ok(Some(respond::not_acceptable(site, exchange).into())),
         Intent::Select(selection) => selection,

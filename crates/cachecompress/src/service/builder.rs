@@ -12,7 +12,6 @@ use super::serve_compressed::ServeCompressed;
 use super::settings::Settings;
 use crate::codec::Preference;
 use crate::error::Error;
-use crate::http::SourcePath;
 use crate::rules::HeaderRule;
 use crate::rules::redirects::Redirect;
 use crate::source::Source;
@@ -21,7 +20,7 @@ use crate::source::Source;
 #[derive(Debug)]
 #[must_use]
 pub struct Builder<F = NoFallback> {
-    settings: Settings,
+    pub(super) settings: Settings,
     fallback: F,
 }
 
@@ -151,63 +150,11 @@ impl<F> Builder<F> {
         self
     }
 
-    /// Sets whether the index answers requests for pages that the source lacks, for single-page
-    /// applications.
-    ///
-    /// - The status is 200.
-    /// - [`is_navigation`](crate::is_navigation) tells which requests these are. A path without a dot
-    ///   in its last segment is a page's for all who accept HTML. A missing `.js` stays a 404.
-    /// - Where the answer depends on them, `Vary` names `Accept` and `Sec-Fetch-Mode`.
-    /// - A path of a directory is a redirect to its slash, as ever.
-    ///
-    /// ```
-    /// use cachecompress::{Memory, ServeCompressed};
-    ///
-    /// # fn main() -> Result<(), cachecompress::Error> {
-    /// let files = Memory::new().file("index.html", "<div id=app>").file("app.js", "run()");
-    /// let service = ServeCompressed::builder(files).spa(true).build()?;
-    /// # let _ = service;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// Default: `false`.
-    pub fn spa(mut self, spa: bool) -> Self {
-        self.settings.rules.spa = spa;
-        self
-    }
-
     /// Sets whether the fallback also gets requests with methods other than GET and HEAD.
     ///
     /// Without a fallback, or without this, they are 405, and `OPTIONS` is 204. Default: `false`.
     pub fn call_fallback_on_method_not_allowed(mut self, call: bool) -> Self {
         self.settings.rules.other_methods_fall_back = call;
-        self
-    }
-
-    /// Makes the file `path` of the source the page of every 404.
-    ///
-    /// - The page is compressed and cached as any file. It is sent without validators and `Expires` and
-    ///   with `Cache-Control: no-cache`, as every 404 is, but with the other fields that
-    ///   [`header`](Self::header) sets for its path.
-    /// - A page that cannot be read when it is needed leaves a plain 404.
-    /// - A fallback goes before it.
-    /// - [`build`](Self::build) fails for a `path` that cannot be a file's.
-    ///
-    /// ```
-    /// use cachecompress::{Memory, ServeCompressed};
-    ///
-    /// # fn main() -> Result<(), cachecompress::Error> {
-    /// let files = Memory::new().file("index.html", "Welcome").file("404.html", "Nothing here");
-    /// let service = ServeCompressed::builder(files).not_found("404.html").build()?;
-    /// # let _ = service;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// Default: a short text.
-    pub fn not_found(mut self, path: impl Into<String>) -> Self {
-        self.settings.not_found = Some(path.into());
         self
     }
 
@@ -225,37 +172,6 @@ impl<F> Builder<F> {
     /// Default: none.
     pub fn redirect(mut self, rule: Redirect) -> Self {
         self.settings.redirects.push(rule);
-        self
-    }
-
-    /// Hides the paths that match `glob` and all paths beneath them from requests.
-    ///
-    /// - `*` stops at a slash, `**` does not.
-    /// - A hidden path leads nowhere, however a request spells it, and also as an index or with
-    ///   [`spa`](Self::spa). A link with another name in the same directory is another path.
-    /// - A glob begins at the source's root: `index.html` is that file alone, `**/index.html` all.
-    /// - [`ServeCompressed::serve`], [`not_found`](Self::not_found) and [`only`](Self::only) still
-    ///   reach it.
-    /// - Case counts, but on macOS and Windows.
-    /// - [`build`](Self::build) fails for a malformed glob, and for one that no path can match.
-    ///
-    /// ```
-    /// use cachecompress::{Directory, ServeCompressed};
-    ///
-    /// # fn main() -> Result<(), cachecompress::Error> {
-    /// # std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap();
-    /// let service = ServeCompressed::builder(Directory::new("site")?)
-    ///     .exclude("index.html") // a template, which a handler fills in
-    ///     .exclude("**/*.map")
-    ///     .build()?;
-    /// # let _ = service;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// Default: nothing is hidden but what the source hides.
-    pub fn exclude(mut self, glob: impl Into<String>) -> Self {
-        self.settings.excluded.push(glob.into());
         self
     }
 
@@ -283,42 +199,6 @@ impl<F> Builder<F> {
     /// Default: none.
     pub fn hide_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.settings.hidden_files.push(path.into());
-        self
-    }
-
-    /// Answers every request with the file `path` of the source, whatever the request's path is.
-    ///
-    /// [`build`](Self::build) fails for a `path` that cannot be a file's. Default: the request's
-    /// path chooses.
-    pub fn only(mut self, path: impl Into<String>) -> Self {
-        self.settings.only = Some(path.into());
-        self
-    }
-
-    pub(super) fn only_path(mut self, path: SourcePath) -> Self {
-        self.settings.rules.only = Some(path);
-        self
-    }
-
-    /// Sets the file names that are tried for a directory, in order.
-    ///
-    /// An empty list serves no index. [`build`](Self::build) fails for a name with a slash.
-    ///
-    /// ```
-    /// use cachecompress::{Memory, ServeCompressed};
-    ///
-    /// # fn main() -> Result<(), cachecompress::Error> {
-    /// let files = Memory::new().file("docs/index.htm", "The docs");
-    /// let service =
-    ///     ServeCompressed::builder(files).index(["index.html", "index.htm"]).build()?;
-    /// # let _ = service;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// Default: `index.html`.
-    pub fn index(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.settings.index = names.into_iter().map(Into::into).collect();
         self
     }
 

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use tower_service::Service;
 
+use super::error_pages::{self, Delivery};
 use super::fallback::{self, Fallback, NoFallback};
 use super::response_cache::{BorrowedKey, RequestKey};
 use super::serve_compressed::ServeCompressed;
@@ -98,12 +99,10 @@ impl<B> Service<Request<B>> for &ServeCompressed<NoFallback> {
         let over_tls = self.over_tls;
         let (parts, _body) = request.into_parts();
         ResponseFuture::later(async move {
-            let response = match reply(&site, connection.as_ref(), &parts, key).await {
-                Some(response) => response,
-                None => answer::not_found(&site, connection.as_ref(), &parts).await,
-            };
-            let paths = RulePaths::of(parts.uri.path());
-            Ok(respond::deliver(&site, over_tls, &parts.method, paths, response))
+            let reply = reply(&site, connection.as_ref(), &parts, key).await;
+            let response = reply.unwrap_or_else(|| answer::not_found(&site, &parts));
+            let how = Delivery::of(connection.as_ref(), over_tls, &parts);
+            Ok(error_pages::deliver(&site, how, response).await)
         })
     }
 }
@@ -160,8 +159,8 @@ where
                 && respond::status_of_method(&parts.method).is_some();
             if !falls_back && let Some(reply) = reply(&site, connection.as_ref(), &parts, key).await
             {
-                let paths = RulePaths::of(parts.uri.path());
-                return Ok(respond::deliver(&site, over_tls, &parts.method, paths, reply));
+                let how = Delivery::of(connection.as_ref(), over_tls, &parts);
+                return Ok(error_pages::deliver(&site, how, reply).await);
             }
             let method = parts.method.clone();
             let request = Request::from_parts(parts, body);

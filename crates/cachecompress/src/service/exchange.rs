@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::header::{CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::options::RequestOptions;
 use super::plan::Head;
@@ -33,9 +33,13 @@ pub(super) struct Exchange<'a> {
     pub(super) found: SystemTime,
     /// Whether the response depends on the request being a navigation.
     pub(super) spa: bool,
-    /// Whether the resource is the page of a 404.
-    pub(super) is_not_found: bool,
+    /// The status of the error whose page the resource is.
+    pub(super) page_of: Option<StatusCode>,
 }
+
+/// The page of an error that a rule names, in the extensions of the error until it is delivered.
+#[derive(Clone)]
+pub(super) struct OwnPage(pub(super) Arc<Resource>);
 
 impl Exchange<'_> {
     /// Whether the resource is of a type that is ever encoded.

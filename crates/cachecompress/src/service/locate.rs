@@ -13,6 +13,7 @@ use crate::catalog::{Companion, LoadError, Loaded, Resource};
 use crate::encode::Guess;
 use crate::error::Error;
 use crate::http::{AcceptEncoding, ContentCoding, PathError, RequestPath, SourcePath};
+use crate::rules::page_paths::{Kind, Kinds, PageAnswer, Unknown};
 
 /// The target of a request's path.
 pub(super) enum Located {
@@ -52,22 +53,86 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
         Err(PathError::Nowhere | PathError::Outside) => return Ok(Located::Nothing),
         Err(PathError::Malformed) => return Ok(Located::Malformed),
     };
-    if request.directory {
-        if let Some(target) = index_of(site, &request.path, parts, false).await? {
-            return Ok(Located::File(target));
+    let found = page_of(site, &request.path, request.directory, parts).await?;
+    match found {
+        Page::File(target) => Ok(Located::File(target)),
+        Page::Redirect(target, directory) => {
+            Ok(Located::Redirect(request.location(&target, directory, parts.uri.query())))
         }
-    } else {
-        match look_up_requested(site, &request.path, parts).await? {
-            Loaded::File(resource, _companion) => {
-                return Ok(Located::File(Target { resource, spa: false, _companion }));
-            }
-            Loaded::Directory => {
-                return Ok(Located::Redirect(request.directory_location(parts.uri.query())));
-            }
-            Loaded::Nothing => {}
+        Page::Nothing => Ok(Located::Nothing),
+    }
+}
+
+/// The steps of redirects to a page and the page itself, at most.
+const REDIRECT_STEPS: usize = 3;
+
+/// The page at a path, by the rules for those.
+enum Page {
+    File(Target),
+    Redirect(SourcePath, bool),
+    Nothing,
+}
+
+/// The targets of the paths that were looked up for one request.
+#[derive(Default)]
+struct LookedUp {
+    /// The first one stands by itself, for most requests have no other.
+    first: Option<(SourcePath, Loaded)>,
+    others: Vec<(SourcePath, Loaded)>,
+}
+
+impl LookedUp {
+    fn add(&mut self, path: SourcePath, loaded: Loaded) {
+        match &self.first {
+            None => self.first = Some((path, loaded)),
+            Some(_) => self.others.push((path, loaded)),
         }
     }
-    Ok(Located::Nothing)
+
+    fn take(self, path: &SourcePath) -> Option<Loaded> {
+        let mut all = self.first.into_iter().chain(self.others);
+        all.find(|(known, _)| known == path).map(|(_, loaded)| loaded)
+    }
+}
+
+impl Kinds for LookedUp {
+    fn known(&self, path: &SourcePath) -> Option<Kind> {
+        let (_, loaded) = self.first.iter().chain(&self.others).find(|(known, _)| known == path)?;
+        Some(match loaded {
+            Loaded::File(..) => Kind::File,
+            Loaded::Directory => Kind::Directory,
+            Loaded::Nothing => Kind::Nothing,
+        })
+    }
+}
+
+/// Finds the page at a path of a request, which has a slash at its end if it is for a `directory`.
+async fn page_of(
+    site: &Site,
+    path: &SourcePath,
+    directory: bool,
+    parts: &Parts,
+) -> Result<Page, Error> {
+    let mut looked_up = LookedUp::default();
+    let answer = loop {
+        match site.rules.pages.answer(path, directory, &looked_up) {
+            Ok(answer) => break answer,
+            Err(Unknown(path)) => {
+                let loaded = look_up_requested(site, &path, parts).await?;
+                looked_up.add(path, loaded);
+            }
+        }
+    };
+    Ok(match answer {
+        PageAnswer::Redirect(target, directory) => Page::Redirect(target, directory),
+        PageAnswer::Nothing => Page::Nothing,
+        PageAnswer::Serve(file) => match looked_up.take(&file) {
+            Some(Loaded::File(resource, _companion)) => {
+                Page::File(Target { resource, spa: false, _companion })
+            }
+            Some(Loaded::Directory | Loaded::Nothing) | None => Page::Nothing,
+        },
+    })
 }
 
 /// Finds the page at `request`, with a slash at its end or without, for a rule that leads there.
@@ -76,13 +141,15 @@ pub(super) async fn locate_page(
     request: &RequestPath,
     parts: &Parts,
 ) -> Result<Option<Target>, Error> {
-    if !request.path.is_root()
-        && let Loaded::File(resource, _companion) =
-            look_up_requested(site, &request.path, parts).await?
-    {
-        return Ok(Some(Target { resource, spa: false, _companion }));
+    let (mut path, mut directory) = (request.path.clone(), request.directory);
+    for _ in 0..REDIRECT_STEPS {
+        match page_of(site, &path, directory, parts).await? {
+            Page::File(target) => return Ok(Some(target)),
+            Page::Redirect(target, has_slash) => (path, directory) = (target, has_slash),
+            Page::Nothing => break,
+        }
     }
-    index_of(site, &request.path, parts, false).await
+    Ok(None)
 }
 
 /// Whether a request's path has a page, with a slash at its end or without.
@@ -93,18 +160,25 @@ pub(super) async fn has_page(site: &Site, parts: &Parts) -> Result<bool, Error> 
     }
 }
 
-/// Finds the index for a page that the source lacks, if the site is an application of a single page.
+/// Finds the page of an application of a single page for a path that the source lacks.
 pub(super) async fn spa_index(site: &Site, parts: &Parts) -> Result<Located, Error> {
     let catalog = site.representations.catalog();
+    let path = parts.uri.path();
     let is_typed = |path| RequestPath::parse(path).is_ok_and(|path| catalog.names_type(&path.path));
-    if site.rules.spa
-        && is_navigation(parts.uri.path(), &parts.headers)
-        && !is_typed(parts.uri.path())
-        && let Some(target) = index_of(site, &SourcePath::root(), parts, true).await?
-    {
-        return Ok(Located::File(target));
+    if !site.rules.spa.varies(path) || !is_navigation(path, &parts.headers) || is_typed(path) {
+        return Ok(Located::Nothing);
     }
-    Ok(Located::Nothing)
+    let target = match &site.rules.spa.page {
+        Some(page) => locate_file(site, page, parts).await?,
+        None => match page_of(site, &SourcePath::root(), true, parts).await? {
+            Page::File(target) => Some(target),
+            Page::Redirect(..) | Page::Nothing => None,
+        },
+    };
+    Ok(match target {
+        Some(target) => Located::File(Target { spa: true, ..target }),
+        None => Located::Nothing,
+    })
 }
 
 /// Finds the file `path` of the source. `path` is no request's path, so there is neither an index
@@ -120,20 +194,9 @@ pub(super) async fn locate_file(
     })
 }
 
-async fn index_of(
-    site: &Site,
-    directory: &SourcePath,
-    parts: &Parts,
-    spa: bool,
-) -> Result<Option<Target>, Error> {
-    for name in &site.rules.index {
-        if let Loaded::File(resource, _companion) =
-            look_up_requested(site, &directory.join(name), parts).await?
-        {
-            return Ok(Some(Target { resource, spa, _companion }));
-        }
-    }
-    Ok(None)
+/// Whether a path that a request chose is that of a directory.
+pub(super) async fn is_directory(site: &Site, path: &SourcePath, parts: &Parts) -> bool {
+    matches!(look_up_requested(site, path, parts).await, Ok(Loaded::Directory))
 }
 
 /// Looks up a path that a request chose.

@@ -3,11 +3,13 @@
 mod answer;
 mod builder;
 mod call;
+mod error_pages;
 mod exchange;
 mod fallback;
 mod locate;
 mod navigation;
 mod options;
+mod path_settings;
 pub(crate) mod plan;
 mod replay;
 mod reroute;

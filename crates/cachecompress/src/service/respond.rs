@@ -40,14 +40,12 @@ pub(super) fn status_of_method(method: &Method) -> Option<StatusCode> {
 /// Counts and builds a response that needs no resource. An error has a short text for people as its
 /// body. The fields are those that the status requires.
 pub(super) fn refuse(site: &Site, status: StatusCode) -> Response<Body> {
-    let is_error = status.is_client_error() || status.is_server_error();
-    let outcome = is_error.then_some(Outcome::Error);
-    if let Some(outcome) = outcome {
-        site.representations.counters().request(outcome);
-    }
-    let mut response = match is_error {
-        true => brief(site, "text/plain; charset=utf-8", format!("{status}\n"), outcome),
-        false => Response::new(Body::empty().of(Arc::new(served_nothing(outcome)))),
+    let mut response = match status.is_client_error() || status.is_server_error() {
+        true => {
+            site.representations.counters().request(Outcome::Error);
+            short_text(site, status)
+        }
+        false => Response::new(Body::empty().of(Arc::new(served_nothing(None)))),
     };
     *response.status_mut() = status;
     let fields = response.headers_mut();
@@ -63,6 +61,14 @@ pub(super) fn refuse(site: &Site, status: StatusCode) -> Response<Body> {
         }
         _ => {}
     }
+    response
+}
+
+/// Builds an error with its name as a text for people.
+fn short_text(site: &Site, status: StatusCode) -> Response<Body> {
+    let text = format!("{status}\n");
+    let mut response = brief(site, "text/plain; charset=utf-8", text, Some(Outcome::Error));
+    *response.status_mut() = status;
     response
 }
 
@@ -140,32 +146,30 @@ fn escape_html(text: &str) -> String {
     escaped
 }
 
-/// 404 with a short text, in place of the page of `exchange` if there is one.
+/// 404 with a short text.
 ///
-/// In SPA mode the choice between this and the index may depend on Accept, hence Vary.
-pub(super) fn not_found(
-    site: &Site,
-    exchange: Option<&Exchange<'_>>,
-    varies: bool,
-) -> Response<Body> {
+/// In SPA mode the choice between this and the page may depend on Accept, hence Vary.
+pub(super) fn not_found(site: &Site, varies: bool) -> Response<Body> {
     let mut response = refuse(site, StatusCode::NOT_FOUND);
-    match exchange {
-        Some(exchange) => add_vary(exchange, response.headers_mut()),
-        None if varies => {
-            response.headers_mut().insert(VARY, HeaderValue::from_static(NAVIGATION));
-        }
-        None => {}
+    if varies {
+        response.headers_mut().insert(VARY, HeaderValue::from_static(NAVIGATION));
     }
     response
 }
 
-/// 404 with a short text, as the page cannot be read.
-pub(super) fn without_page(site: &Site, error: &Error, varies: bool) -> Response<Body> {
-    log::error!(%error, "the page of a 404 cannot be sent");
-    not_found(site, None, varies)
+/// An error with a short text, as its page cannot be had in a coding that the client accepts. The error
+/// itself is counted already.
+fn without_page(site: &Site, exchange: &Exchange<'_>, status: StatusCode) -> Response<Body> {
+    let mut response = short_text(site, status);
+    response.headers_mut().insert(CACHE_CONTROL, NO_CACHE);
+    add_vary(exchange, response.headers_mut());
+    response
 }
 
 pub(super) fn not_acceptable(site: &Site, exchange: &Exchange<'_>) -> Response<Body> {
+    if let Some(status) = exchange.page_of {
+        return without_page(site, exchange, status);
+    }
     let mut response = refuse(site, StatusCode::NOT_ACCEPTABLE);
     response.headers_mut().insert(VARY, vary(exchange.spa));
     response
@@ -245,10 +249,10 @@ pub(super) async fn respond(
             }))
         }
         Selected::Stale => Ok(None),
-        Selected::Unavailable if exchange.is_not_found => {
-            Ok(Some(not_found(site, Some(exchange), false).into()))
-        }
-        Selected::Unavailable => Ok(Some(refuse(site, StatusCode::SERVICE_UNAVAILABLE).into())),
+        Selected::Unavailable => Ok(Some(Answered::from(match exchange.page_of {
+            Some(status) => without_page(site, exchange, status),
+            None => refuse(site, StatusCode::SERVICE_UNAVAILABLE),
+        }))),
     }
 }
 
@@ -354,7 +358,7 @@ async fn respond_identity(
     Ok(Some(Answered { response, body: kept }))
 }
 
-/// Builds the head of a 200, 206 or 416, or that of a 404 with a page.
+/// Builds the head of a 200, 206 or 416, or that of an error with a page.
 fn head_of(
     site: &Site,
     exchange: &Exchange<'_>,
@@ -362,8 +366,10 @@ fn head_of(
     plan: &Plan,
 ) -> Response<Body> {
     let (mut fields, status) = match *plan {
-        Plan::Full if exchange.is_not_found => not_found_fields(exchange, representation),
-        Plan::Full => full_fields(site, exchange, representation),
+        Plan::Full => match exchange.page_of {
+            Some(status) => error_fields(exchange, representation, status),
+            None => full_fields(site, exchange, representation),
+        },
         Plan::Partial(bytes, len) => {
             let mut fields = selected_fields(site, exchange, representation);
             fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
@@ -382,7 +388,7 @@ fn head_of(
     }
     add_cache_status(site, &mut fields, representation.cache_status);
     let kind = match plan {
-        Plan::Full if exchange.is_not_found => ResponseKind::Page,
+        Plan::Full if exchange.page_of.is_some() => ResponseKind::Page,
         Plan::RangeNotSatisfiable(_) => ResponseKind::Other,
         _ => ResponseKind::File,
     };
@@ -425,11 +431,12 @@ fn full_fields(
     (fields, StatusCode::OK)
 }
 
-/// Collects the fields of a 404 with a page. It has no validator, as it is no representation of the
+/// Collects the fields of an error with a page. It has no validator, as it is no representation of the
 /// target (RFC 9110 §8.8).
-fn not_found_fields(
+fn error_fields(
     exchange: &Exchange<'_>,
     representation: &Representation,
+    status: StatusCode,
 ) -> (HeaderMap, StatusCode) {
     let mut fields = HeaderMap::new();
     fields.insert(CACHE_CONTROL, NO_CACHE);
@@ -438,7 +445,7 @@ fn not_found_fields(
     if let Some(len) = representation.len {
         fields.insert(CONTENT_LENGTH, HeaderValue::from(len));
     }
-    (fields, StatusCode::NOT_FOUND)
+    (fields, status)
 }
 
 /// Collects the fields of a 416, which has none of those that are meant for the file's bytes.
@@ -532,7 +539,10 @@ fn finish(
     cache_status: Option<CacheStatus>,
     outcome: Outcome,
 ) -> Response<Body> {
-    site.representations.counters().request(outcome);
+    // An error is counted before its page is looked for.
+    if exchange.page_of.is_none() {
+        site.representations.counters().request(outcome);
+    }
     let source_len = Some(exchange.resource.len);
     let served = Served { coding, cache_status, source_len, outcome: Some(outcome) };
     let mut response = Response::new(Body::empty().of(Arc::new(served)));
@@ -551,7 +561,7 @@ fn fill(response: &mut Response<Body>, body: Body) {
 }
 
 fn outcome(status: StatusCode, cache_status: Option<CacheStatus>) -> Outcome {
-    if status.is_client_error() {
+    if status.is_client_error() || status.is_server_error() {
         return Outcome::Error;
     }
     match cache_status {

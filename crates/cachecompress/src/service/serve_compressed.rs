@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 
+use super::error_pages::{self, Delivery};
 use super::fallback::{Fallback, NoFallback};
 use super::response_cache::BorrowedKey;
 use super::settings::Shared;
@@ -211,12 +212,10 @@ impl<F> ServeCompressed<F> {
         let key = BorrowedKey::new(&request).map(BorrowedKey::to_owned);
         let (parts, _body) = request.into_parts();
         let (site, connection) = (&*self.site, self.connection.as_ref());
-        let response = match answer::answer(site, connection, &parts, key).await? {
-            Some(response) => response,
-            None => answer::not_found(site, connection, &parts).await,
-        };
-        let paths = RulePaths::of(parts.uri.path());
-        Ok(respond::deliver(site, self.over_tls, &parts.method, paths, response))
+        let answer = answer::answer(site, connection, &parts, key).await?;
+        let response = answer.unwrap_or_else(|| answer::not_found(site, &parts));
+        let how = Delivery::of(connection, self.over_tls, &parts);
+        Ok(error_pages::deliver(site, how, response).await)
     }
 
     /// Answers a request with the file `path` of the source, for handlers that choose the file
@@ -247,12 +246,12 @@ impl<F> ServeCompressed<F> {
     /// }
     /// ```
     pub async fn serve(&self, path: &str, parts: &Parts) -> Response<Body> {
-        let site = &*self.site;
-        let answer = answer::answer_file(site, self.connection.as_ref(), parts, path).await;
+        let (site, connection) = (&*self.site, self.connection.as_ref());
+        let answer = answer::answer_file(site, connection, parts, path).await;
         let response = answer.unwrap_or_else(|error| respond::failed(site, &error));
         let file = SourcePath::parse(path.as_bytes());
-        let paths = RulePaths { requested: None, file: file.as_ref() };
-        respond::deliver(site, self.over_tls, &parts.method, paths, response)
+        let how = Delivery::of_file(connection, self.over_tls, parts, file.as_ref());
+        error_pages::deliver(site, how, response).await
     }
 
     /// Answers a request with `file`, which the handler has or makes, in place of one of the source.
@@ -267,7 +266,7 @@ impl<F> ServeCompressed<F> {
     /// ```
     /// use cachecompress::source::SourceFile;
     /// use cachecompress::{Body, ServeCompressed};
-    /// use http::{HeaderMap, Request, Response};
+    /// use http::{Request, Response};
     ///
     /// /// A handler for reports that are kept in a database.
     /// async fn report(service: &ServeCompressed, request: Request<()>, csv: String) -> Response<Body> {
@@ -285,8 +284,34 @@ impl<F> ServeCompressed<F> {
         let answer = answer::answer_source(site, connection, parts, name, file.into()).await;
         let response = answer.unwrap_or_else(|error| respond::failed(site, &error));
         let file = SourcePath::parse(name.as_bytes());
-        let paths = RulePaths { requested: None, file: file.as_ref() };
-        respond::deliver(site, self.over_tls, &parts.method, paths, response)
+        let how = Delivery::of_file(connection, self.over_tls, parts, file.as_ref());
+        error_pages::deliver(site, how, response).await
+    }
+
+    /// Answers a request with an error of this `status`, for handlers that refuse a request.
+    ///
+    /// - The body is the page of [`Builder::error_page`](crate::Builder::error_page), or else a short
+    ///   text.
+    /// - Fields that the status requires, such as `WWW-Authenticate`, are the handler's to add.
+    /// - A `status` that is no error has no body.
+    ///
+    /// ```
+    /// use cachecompress::{Body, ServeCompressed};
+    /// use http::{HeaderValue, Request, Response, StatusCode, header};
+    ///
+    /// /// A handler that lets nobody in.
+    /// async fn guard(service: &ServeCompressed, request: Request<()>) -> Response<Body> {
+    ///     let (parts, ()) = request.into_parts();
+    ///     let mut response = service.serve_error(StatusCode::UNAUTHORIZED, &parts).await;
+    ///     let challenge = HeaderValue::from_static("Bearer");
+    ///     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    ///     response
+    /// }
+    /// ```
+    pub async fn serve_error(&self, status: StatusCode, parts: &Parts) -> Response<Body> {
+        let response = respond::refuse(&self.site, status);
+        let how = Delivery::of(self.connection.as_ref(), self.over_tls, parts);
+        error_pages::deliver(&self.site, how, response).await
     }
 
     /// The parts that other services may share.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, StatusCode};
 
 use super::response_cache::ResponseCache;
 use super::site::{AnswerRules, Site};
@@ -19,6 +19,7 @@ use crate::limits::{
 use crate::log::{self, EscapedPath};
 use crate::representations::{Config, Engine, EngineConfig, Representations};
 use crate::rules::HeaderRule;
+use crate::rules::error_pages::NearestPages;
 use crate::rules::headers::HeaderRules;
 use crate::rules::redirects::{Redirect, Redirects};
 use crate::source::Source;
@@ -43,12 +44,9 @@ pub(super) struct Settings {
     pub(super) header_rules: Vec<HeaderRule>,
     pub(super) media_types: Vec<(String, Result<HeaderValue, http::Error>)>,
     pub(super) immutable_paths: Vec<String>,
-    pub(super) excluded: Vec<String>,
     pub(super) hidden_files: Vec<PathBuf>,
-    pub(super) index: Vec<String>,
-    pub(super) only: Option<String>,
-    pub(super) not_found: Option<String>,
     pub(super) redirects: Vec<Redirect>,
+    pub(super) paths: PathSettings,
     pub(super) default_cache_control: Option<Result<HeaderValue, http::Error>>,
     pub(super) headers: HeaderRules,
     pub(super) rules: AnswerRules,
@@ -59,6 +57,57 @@ pub(super) struct Settings {
 pub(super) struct Shared {
     pub(super) engine: Arc<Engine>,
     pub(super) response_cache: ResponseCache,
+}
+
+/// The settings of paths, as the embedder named them.
+#[derive(Debug)]
+pub(super) struct PathSettings {
+    pub(super) excluded: Vec<String>,
+    pub(super) index: Vec<String>,
+    pub(super) only: Option<String>,
+    pub(super) spa_page: Option<String>,
+    pub(super) spa_except: Vec<String>,
+    pub(super) error_pages: Vec<(Result<StatusCode, http::Error>, String)>,
+}
+
+impl Default for PathSettings {
+    fn default() -> Self {
+        Self {
+            excluded: Vec::new(),
+            index: vec!["index.html".to_owned()],
+            only: None,
+            spa_page: None,
+            spa_except: Vec::new(),
+            error_pages: Vec::new(),
+        }
+    }
+}
+
+impl PathSettings {
+    /// Checks the settings and adds them to the rules.
+    fn apply(self, mut rules: AnswerRules) -> Result<AnswerRules, Error> {
+        for glob in self.excluded {
+            rules.excluded.add_tree(&glob)?;
+        }
+        let index = self.index.iter().map(|name| index_name(name));
+        rules.pages.index = index.collect::<Result<_, _>>()?;
+        if let Some(path) = self.only {
+            rules.only = Some(file_path(&path)?);
+        }
+        if let Some(path) = self.spa_page {
+            rules.spa.page = Some(file_path(&path)?);
+        }
+        for glob in self.spa_except {
+            rules.spa.except.add_tree(&glob)?;
+        }
+        for (status, path) in self.error_pages {
+            let status = status.map_err(|error| {
+                Error::config("the status of an error page is none").with_cause(error)
+            })?;
+            rules.error_pages.set(status, file_path(&path)?)?;
+        }
+        Ok(rules)
+    }
 }
 
 impl Settings {
@@ -80,12 +129,9 @@ impl Settings {
             header_rules: Vec::new(),
             media_types: Vec::new(),
             immutable_paths: Vec::new(),
-            excluded: Vec::new(),
             hidden_files: Vec::new(),
-            index: vec!["index.html".to_owned()],
-            only: None,
-            not_found: None,
             redirects: Vec::new(),
+            paths: PathSettings::default(),
             default_cache_control: None,
             headers: HeaderRules::default(),
             rules: AnswerRules::default(),
@@ -113,19 +159,9 @@ impl Settings {
             })?;
             self.headers.default_cache_control = Some(value);
         }
-        let mut rules = self.rules;
-        rules.headers = self.headers;
-        rules.redirects = Redirects::new(&self.redirects)?;
-        for glob in self.excluded {
-            rules.excluded.add_tree(&glob)?;
-        }
-        rules.index = self.index.iter().map(|name| index_name(name)).collect::<Result<_, _>>()?;
-        if let Some(path) = self.only {
-            rules.only = Some(file_path(&path)?);
-        }
-        if let Some(path) = self.not_found {
-            rules.not_found = Some(file_path(&path)?);
-        }
+        self.rules.headers = self.headers;
+        self.rules.redirects = Redirects::new(&self.redirects)?;
+        let rules = self.paths.apply(self.rules)?;
         let types = media_types(self.media_types)?;
         self.hidden_files.iter().for_each(|file| self.source.hide_file(file));
         hide_cache(&self.source, engine.cache());
@@ -140,7 +176,12 @@ impl Settings {
         };
         let representations = Representations::new(config, engine);
         let site = representations.catalog().number();
-        Ok(Site { representations, rules, response_cache: response_cache.of_site(site) })
+        Ok(Site {
+            representations,
+            rules,
+            response_cache: response_cache.of_site(site),
+            nearest_pages: NearestPages::default(),
+        })
     }
 
     /// Makes the engine, or takes the one that is shared.

@@ -2,11 +2,14 @@
 
 use http::{Extensions, Version};
 
+use super::navigation;
 use super::response_cache::ResponseCache;
-use crate::http::SourcePath;
+use crate::http::{RequestPath, SourcePath};
 use crate::representations::Representations;
+use crate::rules::error_pages::{ErrorPages, NearestPages};
 use crate::rules::globs::Globs;
 use crate::rules::headers::HeaderRules;
+use crate::rules::page_paths::PagePaths;
 use crate::rules::redirects::Redirects;
 use crate::sendfile::Connection;
 
@@ -16,6 +19,7 @@ pub(super) struct Site {
     pub(super) representations: Representations,
     pub(super) rules: AnswerRules,
     pub(super) response_cache: ResponseCache,
+    pub(super) nearest_pages: NearestPages,
 }
 
 /// The rules that shape a response.
@@ -23,15 +27,14 @@ pub(super) struct Site {
 pub(super) struct AnswerRules {
     pub(super) headers: HeaderRules,
     pub(super) redirects: Redirects,
-    /// The file names that are tried for a directory, in order.
-    pub(super) index: Vec<String>,
-    pub(super) spa: bool,
+    pub(super) pages: PagePaths,
+    pub(super) spa: SpaRules,
     /// The file that answers every request, whatever its path.
     pub(super) only: Option<SourcePath>,
     /// The paths that no request reaches.
     pub(super) excluded: Globs,
-    /// The file that is the body of a 404.
-    pub(super) not_found: Option<SourcePath>,
+    /// The files that are the bodies of errors.
+    pub(super) error_pages: ErrorPages,
     /// Whether the fallback answers methods other than GET and HEAD.
     pub(super) other_methods_fall_back: bool,
     /// Whether a response's extensions have its `Served`.
@@ -41,16 +44,35 @@ pub(super) struct AnswerRules {
     pub(super) cache_status: bool,
 }
 
+/// The rules of an application of a single page.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SpaRules {
+    pub(super) is_on: bool,
+    /// The file that answers; else the index of the root does.
+    pub(super) page: Option<SourcePath>,
+    /// The paths that are none of the application's.
+    pub(super) except: Globs,
+}
+
+impl SpaRules {
+    /// Whether the request's fields decide between the page and a 404 for a request's path.
+    pub(super) fn varies(&self, path: &str) -> bool {
+        self.is_on
+            && navigation::may_be_page(path)
+            && RequestPath::decoded(path).is_ok_and(|path| !self.except.covers_bytes(&path))
+    }
+}
+
 impl Default for AnswerRules {
     fn default() -> Self {
         Self {
             headers: HeaderRules::default(),
             redirects: Redirects::default(),
-            index: Vec::new(),
-            spa: false,
+            pages: PagePaths::default(),
+            spa: SpaRules::default(),
             only: None,
             excluded: Globs::default(),
-            not_found: None,
+            error_pages: ErrorPages::default(),
             other_methods_fall_back: false,
             exposes_served: false,
             original_length: false,

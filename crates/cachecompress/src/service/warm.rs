@@ -90,7 +90,10 @@ pub struct WarmSummary {
 pub(super) fn paths(site: &Site) -> Result<Vec<SourcePath>, Error> {
     let mut paths = site.representations.catalog().source().paths()?;
     let is_used = |path: &SourcePath| {
-        site.rules.not_found.as_ref() == Some(path) || site.rules.only.as_ref() == Some(path)
+        let rules = &site.rules;
+        rules.only.as_ref() == Some(path)
+            || rules.spa.page.as_ref() == Some(path)
+            || rules.error_pages.use_file(path, &rules.excluded)
     };
     paths.retain(|path| !site.rules.excluded.covers(path) || is_used(path));
     Ok(paths)

@@ -84,8 +84,10 @@ mod plain_http {
 mod embedding {
     mod brought;
     mod content_names;
+    mod error_pages;
     mod fields;
     mod header_rules;
+    mod page_paths;
     mod paths;
     mod redirects;
     mod service;

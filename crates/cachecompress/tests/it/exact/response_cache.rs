@@ -7,16 +7,35 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use cachecompress::{Directory, Metrics, ServeCompressed};
+use cachecompress::{CleanUrls, Directory, Metrics, ServeCompressed};
 use cachecompress_test::service::{Answer, LONG, read, request, run, send, settled};
 use cachecompress_test::site::{hex, random};
 use proptest::prelude::*;
 use proptest::sample::select;
 use tempfile::TempDir;
 
-const FILES: [&str; 5] = ["a.txt", "b.txt", "long.css", "picture.png", "docs/index.html"];
-const PATHS: [&str; 8] =
-    ["/a.txt", "/a.txt?v=2", "/b.txt", "/long.css", "/picture.png", "/docs/", "/docs", "/users/7"];
+const FILES: [&str; 8] = [
+    "a.txt",
+    "b.txt",
+    "long.css",
+    "picture.png",
+    "docs/index.htm",
+    "docs/index.html",
+    "page.html",
+    "page",
+];
+const PATHS: [&str; 10] = [
+    "/a.txt",
+    "/a.txt?v=2",
+    "/b.txt",
+    "/long.css",
+    "/picture.png",
+    "/docs/",
+    "/docs",
+    "/page",
+    "/page.html",
+    "/users/7",
+];
 const ACCEPTS: [Option<&str>; 7] = [
     None,
     Some("gzip"),
@@ -101,6 +120,8 @@ impl World {
             let mut builder = ServeCompressed::builder(Directory::new(dir.path()).unwrap())
                 .revalidate(REVALIDATE)
                 .patience(LONG)
+                .index(["index.html", "index.htm"])
+                .clean_urls(CleanUrls::Serve)
                 .spa(true);
             if let Some(memory) = memory {
                 builder = builder.memory_cache(memory);
