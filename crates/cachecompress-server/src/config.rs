@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cachecompress::{Preference, Symlinks};
+use cachecompress::{CleanUrls, Preference, Symlinks, TrailingSlash};
 use etcetera::BaseStrategy as _;
 use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
@@ -16,7 +16,7 @@ use crate::connection::ConnectionLimits;
 use crate::cors::Cors;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
-use crate::flag_values::{CacheControl, Level, ListenAddress, LogTarget, TypeRule};
+use crate::flag_values::{CacheControl, Level, ListenAddress, LogTarget, Spa, TypeRule};
 use crate::printer::EscapedPath;
 use crate::tables::SiteTables;
 use crate::tls::TlsFiles;
@@ -62,7 +62,14 @@ pub(crate) struct SiteConfig {
     pub(crate) cache_control: Option<HeaderValue>,
     pub(crate) types: Vec<TypeRule>,
     pub(crate) cors: Option<Cors>,
-    pub(crate) spa: bool,
+    pub(crate) index: Vec<String>,
+    pub(crate) clean_urls: CleanUrls,
+    pub(crate) trailing_slash: TrailingSlash,
+    pub(crate) spa: Spa,
+    pub(crate) spa_except: Vec<String>,
+    /// The page of a 404; else the nearest `404.html` is.
+    pub(crate) not_found: Option<String>,
+    pub(crate) dotfiles: bool,
     pub(crate) immutable: bool,
     pub(crate) immutable_paths: Vec<String>,
     pub(crate) original_length: bool,
@@ -200,7 +207,13 @@ impl SiteConfig {
             },
             types: args.types,
             cors: Cors::new(args.cors),
+            index: args.index.0,
+            clean_urls: args.clean_urls.into(),
+            trailing_slash: args.trailing_slash.into(),
             spa: args.spa,
+            spa_except: args.spa_except.into_iter().flat_map(|globs| globs.0).collect(),
+            not_found: args.not_found,
+            dotfiles: args.dotfiles == cli::Dotfiles::Allow,
             immutable: args.immutable,
             immutable_paths: args.immutable_paths.into_iter().flat_map(|globs| globs.0).collect(),
             original_length: args.original_length,
@@ -219,6 +232,26 @@ impl From<cli::Symlinks> for Symlinks {
             cli::Symlinks::Within => Self::Within,
             cli::Symlinks::Follow => Self::Follow,
             cli::Symlinks::Deny => Self::Deny,
+        }
+    }
+}
+
+impl From<cli::CleanUrls> for CleanUrls {
+    fn from(clean_urls: cli::CleanUrls) -> Self {
+        match clean_urls {
+            cli::CleanUrls::Off => Self::Off,
+            cli::CleanUrls::Serve => Self::Serve,
+            cli::CleanUrls::Redirect => Self::Redirect,
+        }
+    }
+}
+
+impl From<cli::TrailingSlash> for TrailingSlash {
+    fn from(trailing_slash: cli::TrailingSlash) -> Self {
+        match trailing_slash {
+            cli::TrailingSlash::Auto => Self::Auto,
+            cli::TrailingSlash::Always => Self::Always,
+            cli::TrailingSlash::Never => Self::Never,
         }
     }
 }

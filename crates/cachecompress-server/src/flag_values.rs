@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use cachecompress::{ContentCoding, Preference};
+use cachecompress::{ContentCoding, Preference, SourcePath};
 use http::HeaderValue;
 
 use crate::limits::HEADER_BYTES;
@@ -58,6 +58,20 @@ pub(crate) enum CacheControl {
     Off,
     /// Sends this where nothing more specific is set.
     Value(HeaderValue),
+}
+
+/// `--index NAMES`: the preferred name first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IndexNames(pub(crate) Vec<String>);
+
+/// `--spa[=PATH]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Spa {
+    Off,
+    /// The index of the root answers.
+    Index,
+    /// This file answers.
+    Page(String),
 }
 
 /// `--access-log FILE|-`.
@@ -217,6 +231,37 @@ pub(crate) fn globs(text: &str) -> Result<Globs, String> {
         return Err("write globs of paths: 'assets/**', 'img/*.{png,webp}'".to_owned());
     }
     Ok(Globs(globs))
+}
+
+/// Parses the path of a file of the site, such as `/404.html`.
+pub(crate) fn site_path(text: &str) -> Result<String, String> {
+    match text.trim().parse::<SourcePath>() {
+        Ok(path) if !path.is_root() => Ok(text.trim().to_owned()),
+        _ => Err("write the path of a file of the site, such as /404.html".to_owned()),
+    }
+}
+
+/// Parses the names of a directory's index files, separated by commas.
+pub(crate) fn index_names(text: &str) -> Result<IndexNames, String> {
+    let is_name = |name: &str| {
+        !name.contains('/') && name.parse::<SourcePath>().is_ok_and(|path| !path.is_root())
+    };
+    let names: Vec<_> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    match names.iter().all(|name| is_name(name)) {
+        true => Ok(IndexNames(names)),
+        false => Err("write names of files, such as index.html,index.htm".to_owned()),
+    }
+}
+
+/// Parses a switch, or the path of a page.
+pub(crate) fn spa(text: &str) -> Result<Spa, String> {
+    let text = text.trim();
+    match (switch(text), site_path(text)) {
+        (Ok(true), _) => Ok(Spa::Index),
+        (Ok(false), _) => Ok(Spa::Off),
+        (Err(_), Ok(path)) if text.starts_with('/') => Ok(Spa::Page(path)),
+        _ => Err("write on, off, or the path of a page, such as /app.html".to_owned()),
+    }
 }
 
 /// Parses `off`, or a value that may stand in a header.
@@ -407,6 +452,37 @@ mod tests {
             assert_eq!(switch(off), Ok(false));
         }
         assert!(switch("perhaps").is_err());
+    }
+
+    #[test]
+    fn spa_is_a_switch_or_a_page() {
+        for (text, expected) in [
+            ("on", Spa::Index),
+            ("true", Spa::Index),
+            ("OFF", Spa::Off),
+            ("", Spa::Off),
+            (" /app.html ", Spa::Page("/app.html".to_owned())),
+            ("/on", Spa::Page("/on".to_owned())),
+        ] {
+            assert_eq!(spa(text), Ok(expected), "{text:?}");
+        }
+        for text in ["app.html", "/", "//", "/../app.html", "perhaps", "/a\\b"] {
+            assert!(spa(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn paths_and_names_of_files_are_checked() {
+        assert_eq!(site_path(" /a/404.html"), Ok("/a/404.html".to_owned()));
+        assert_eq!(site_path("404.html"), Ok("404.html".to_owned()));
+        for text in ["", "/", "..", "/a/../b", "a//b"] {
+            assert!(site_path(text).is_err(), "{text:?}");
+        }
+        let names = vec!["index.html".to_owned(), "index.htm".to_owned()];
+        assert_eq!(index_names("index.html, index.htm"), Ok(IndexNames(names)));
+        for text in ["", "/", "a/b", "/index.html", "..", "a,", "a,b/c"] {
+            assert!(index_names(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use cachecompress::{Builder, Directory, ErrorKind, HeaderRule, ServeCompressed};
 use crate::cli::Sendfile;
 use crate::config::{ServeConfig, SiteConfig};
 use crate::exit::Failure;
-use crate::flag_values::TypeRule;
+use crate::flag_values::{Spa, TypeRule};
 use crate::printer::EscapedPath;
 use crate::tables::HeaderTable;
 
@@ -51,7 +51,8 @@ pub(crate) fn check(site: &SiteConfig) -> Result<(), Failure> {
 
 fn open_directory(site: &SiteConfig) -> Result<Directory, Failure> {
     let opened = Directory::new(&site.root);
-    opened.map(|directory| directory.symlinks(site.symlinks)).map_err(|error| {
+    let ruled = |directory: Directory| directory.symlinks(site.symlinks).dotfiles(site.dotfiles);
+    opened.map(ruled).map_err(|error| {
         let dir = EscapedPath(&site.root);
         let reason = match error.kind() {
             ErrorKind::NotFound => "there is no such directory".to_owned(),
@@ -70,8 +71,27 @@ fn open_directory(site: &SiteConfig) -> Result<Directory, Failure> {
 
 /// Adds the rules of a site to the builder of its service.
 fn apply(mut builder: Builder, config: &SiteConfig) -> Result<Builder, Failure> {
-    builder =
-        builder.spa(config.spa).immutable(config.immutable).original_length(config.original_length);
+    builder = builder
+        .index(config.index.iter().cloned())
+        .clean_urls(config.clean_urls)
+        .trailing_slash(config.trailing_slash)
+        .nearest_not_found(true)
+        .immutable(config.immutable)
+        .original_length(config.original_length);
+    builder = match &config.spa {
+        Spa::Off => builder,
+        Spa::Index => builder.spa(true),
+        Spa::Page(path) => builder.spa_page(path.clone()),
+    };
+    for glob in &config.spa_except {
+        builder = builder.spa_except(glob.clone());
+    }
+    for (status, path) in &config.tables.error_pages {
+        builder = builder.error_page(*status, path.clone());
+    }
+    if let Some(path) = &config.not_found {
+        builder = builder.not_found(path.clone());
+    }
     for glob in &config.immutable_paths {
         builder = builder.immutable_paths(glob.clone());
     }

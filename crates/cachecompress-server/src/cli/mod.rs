@@ -14,7 +14,7 @@ use crate::exit::Failure;
 use crate::flag_values::{self, Codings, Level, ListenAddress, LogTarget};
 use crate::limits;
 
-pub(crate) use site::{SiteArgs, Symlinks};
+pub(crate) use site::{CleanUrls, Dotfiles, SiteArgs, Symlinks, TrailingSlash};
 pub(crate) use tls::TlsArgs;
 
 /// A static file server that compresses every file once, on its first request, and keeps the

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::tls::TlsArgs;
 use crate::cors::{self, Origin};
-use crate::flag_values::{self, CacheControl, Globs, TypeRule};
+use crate::flag_values::{self, CacheControl, Globs, IndexNames, Spa, TypeRule};
 
 /// The flags of one site, as they were given. In the configuration file they are also keys of
 /// `[[sites]]`.
@@ -49,9 +49,55 @@ pub(crate) struct SiteArgs {
     #[arg(env = "CACHECOMPRESS_CORS")]
     pub(crate) cors: Vec<Origin>,
 
-    /// Answer requests for unknown pages with /index.html, for single-page applications
-    #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_SPA")]
-    pub(crate) spa: bool,
+    /// The index files of a directory, the preferred one first
+    #[arg(long, value_name = "NAMES", value_parser = flag_values::index_names)]
+    #[arg(default_value = "index.html", env = "CACHECOMPRESS_INDEX")]
+    pub(crate) index: IndexNames,
+
+    /// Paths without .html: off, serve (/about is about.html), or redirect (/about.html is also sent
+    /// there)
+    ///
+    /// A file with the very name of the path goes first, and .htm is tried after .html. Redirects are
+    /// 301 and keep the query. redirect also sends /docs/index.html to /docs/.
+    #[arg(long, value_name = "off|serve|redirect", hide_possible_values = true)]
+    #[arg(default_value = "off", env = "CACHECOMPRESS_CLEAN_URLS")]
+    pub(crate) clean_urls: CleanUrls,
+
+    /// The one of /a and /a/ that is the page; the other is redirected
+    ///
+    /// auto: /a/ for the index of a directory, /a for a file. A file that has the very name is at /a in
+    /// any case.
+    #[arg(long, value_name = "auto|always|never", hide_possible_values = true)]
+    #[arg(default_value = "auto", env = "CACHECOMPRESS_TRAILING_SLASH")]
+    pub(crate) trailing_slash: TrailingSlash,
+
+    /// Answer requests for unknown pages with /index.html, or with PATH, for single-page applications
+    ///
+    /// A request asks for a page if the last segment of its path has no dot, or if Accept names
+    /// text/html and the extension is of no known type. A missing script stays a 404.
+    #[arg(long, value_name = "PATH", value_parser = flag_values::spa)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "on")]
+    #[arg(default_value = "off", hide_default_value = true, env = "CACHECOMPRESS_SPA")]
+    pub(crate) spa: Spa,
+
+    /// Leave the paths that match GLOB out of --spa, such as '/api/**'; may be repeated
+    ///
+    /// * stops at a slash, ** does not. A missing path among them, or beneath one of them, is a 404.
+    #[arg(long, value_name = "GLOB", value_parser = flag_values::globs)]
+    #[arg(env = "CACHECOMPRESS_SPA_EXCEPT")]
+    pub(crate) spa_except: Vec<Globs>,
+
+    /// The page of a 404, such as /lost.html [default: the nearest 404.html upwards, if there is one]
+    #[arg(long, value_name = "PATH", value_parser = flag_values::site_path)]
+    #[arg(env = "CACHECOMPRESS_NOT_FOUND")]
+    pub(crate) not_found: Option<String>,
+
+    /// Whether files and directories are served whose names start with a dot
+    ///
+    /// /.well-known/ always is.
+    #[arg(long, value_name = "deny|allow", hide_possible_values = true)]
+    #[arg(default_value = "deny", env = "CACHECOMPRESS_DOTFILES")]
+    pub(crate) dotfiles: Dotfiles,
 
     /// Let clients keep files with a hash in their name (app.3f9c2b1a.js) for a year:
     /// `Cache-Control: public, max-age=31536000, immutable`
@@ -82,4 +128,27 @@ pub(crate) enum Symlinks {
     Within,
     Follow,
     Deny,
+}
+
+/// `--clean-urls`: the paths without an extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CleanUrls {
+    Off,
+    Serve,
+    Redirect,
+}
+
+/// `--trailing-slash`: the spelling of a page's path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TrailingSlash {
+    Auto,
+    Always,
+    Never,
+}
+
+/// `--dotfiles`: whether names that start with a dot are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dotfiles {
+    Deny,
+    Allow,
 }

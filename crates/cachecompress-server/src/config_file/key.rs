@@ -112,7 +112,7 @@ impl Key {
 
     /// Whether a single value may be written as an array, whose texts are joined by commas.
     pub(crate) fn takes_joined_list(&self) -> bool {
-        self.kind() == Kind::Single && self.value_name() == "LIST"
+        self.kind() == Kind::Single && matches!(self.value_name(), "LIST" | "NAMES")
     }
 
     /// Whether a comma in one value would part it in two.

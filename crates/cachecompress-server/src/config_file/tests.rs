@@ -123,11 +123,11 @@ fn flag_wins_over_the_site_and_that_over_the_top_of_the_file() {
         let sites = in_force(text, flags).unwrap().sites().unwrap();
         sites
             .iter()
-            .map(|(args, tables)| format!("{:?} {} {:?}", tables.hosts, args.spa, args.symlinks))
+            .map(|(args, tables)| format!("{:?} {:?} {:?}", tables.hosts, args.spa, args.symlinks))
             .collect::<Vec<_>>()
     };
-    assert_eq!(roots(&[]), ["[\"a\"] true Deny", "[\"b\"] false Follow"]);
-    assert_eq!(roots(&["--symlinks", "within"]), ["[\"a\"] true Within", "[\"b\"] false Within"]);
+    assert_eq!(roots(&[]), ["[\"a\"] Index Deny", "[\"b\"] Off Follow"]);
+    assert_eq!(roots(&["--symlinks", "within"]), ["[\"a\"] Index Within", "[\"b\"] Off Within"]);
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn mistake_in_a_file_is_one_sentence() {
     is_wrong("listen = \":80\"", &["write an array of texts, such as [\"127.0.0.1:8080\"]"]);
     is_wrong("listen = []", &["`listen` cannot be empty"]);
     is_wrong("listen = [\":80,:81\"]", &["a comma ends a value"]);
-    is_wrong("spa = 1979-05-27", &["`spa` cannot be a date", "true or false"]);
+    is_wrong("immutable = 1979-05-27", &["`immutable` cannot be a date", "true or false"]);
     is_wrong("threads = nan", &["`nan`", "whole number"]);
     is_wrong("threads = inf", &["`inf`", "whole number"]);
     is_wrong("threads = \"2\"", &["whole number"]);

@@ -77,6 +77,7 @@ mod cli {
     mod config;
     mod logs;
     mod options;
+    mod pages;
     mod program;
     mod reload;
     mod sites;

@@ -102,9 +102,14 @@ impl PathSettings {
         }
         for (status, path) in self.error_pages {
             let status = status.map_err(|error| {
-                Error::config("the status of an error page is none").with_cause(error)
+                Error::config(format!("\"{path}\" is the page of what is no status"))
+                    .with_cause(error)
             })?;
-            rules.error_pages.set(status, file_path(&path)?)?;
+            let page = file_path(&path).map_err(|_| {
+                let status = status.as_u16();
+                Error::config(format!("\"{path}\", the page of a {status}, is no path of a file"))
+            })?;
+            rules.error_pages.set(status, page)?;
         }
         Ok(rules)
     }

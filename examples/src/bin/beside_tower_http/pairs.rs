@@ -5,12 +5,12 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use cachecompress::{Body, Directory, ServeCompressed};
+use cachecompress::{CleanUrls, Directory, ServeCompressed};
 use cachecompress_examples::StartError;
 use http::{Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use tower::{ServiceExt as _, service_fn};
+use tower::service_fn;
 use tower_http::services::{ServeDir, ServeFile};
 
 use crate::ask::{Ask, Side};
@@ -112,26 +112,9 @@ fn redirect_to_trailing_slash() -> Built {
 
 fn html_as_default_extension() -> Built {
     let theirs = ServeDir::new("dist").html_as_default_extension(true);
-    let files = ServeCompressed::new("dist")?;
-    let pages = files.clone();
-    let ours = files.fallback(service_fn(move |request| page(pages.clone(), request)));
+    let files = Directory::new("dist")?;
+    let ours = ServeCompressed::builder(files).clean_urls(CleanUrls::Serve).build()?;
     Ok(pair("html_as_default_extension(true)", Side::new(theirs), Side::new(ours), &[PAGES]))
-}
-
-/// Asks once more, for the path with `.html` behind it.
-async fn page<B>(
-    pages: ServeCompressed,
-    mut request: Request<B>,
-) -> Result<Response<Body>, Infallible> {
-    let path = request.uri().path();
-    let name = path.rsplit('/').next().unwrap_or_default();
-    if !name.is_empty()
-        && !name.contains('.')
-        && let Ok(uri) = format!("{path}.html").parse()
-    {
-        *request.uri_mut() = uri;
-    }
-    pages.oneshot(request).await
 }
 
 fn redirect_path_prefix() -> Built {

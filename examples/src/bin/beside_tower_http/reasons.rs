@@ -101,6 +101,9 @@ static REASONS: &[Reason] = &[
                 == resolved(&base, &case.ours.field("location"))
         }
     }),
+    here("slash-behind-a-page", |case| {
+        case.target_is(&["/style.css/", "/about/"]) && case.theirs.status == 404
+    }),
     here("always-redirects", |case| {
         case.theirs.status != 307
             && case.ours.status == 301

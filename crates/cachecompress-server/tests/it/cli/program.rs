@@ -198,7 +198,13 @@ fn help_names_every_flag_its_variable_and_its_default() {
         ("patience", "50ms"),
         ("prove", "on"),
         ("cache-control", "no-cache"),
+        ("index", "index.html"),
+        ("clean-urls", "off"),
+        ("trailing-slash", "auto"),
         ("spa", ""),
+        ("spa-except", ""),
+        ("not-found", "the nearest 404.html upwards, if there is one"),
+        ("dotfiles", "deny"),
         ("immutable", ""),
         ("queue", "1024"),
         ("max-connections", "10000"),
@@ -219,7 +225,8 @@ fn help_names_every_flag_its_variable_and_its_default() {
     assert_eq!((code, err.as_str()), (Some(0), ""));
     let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for (flag, default) in flags {
-        assert!(words.contains(&format!("--{flag} ")), "{flag}");
+        let is_named = [" ", "[="].iter().any(|end| words.contains(&format!("--{flag}{end}")));
+        assert!(is_named, "{flag}");
         let variable = format!("CACHECOMPRESS_{}", flag.to_uppercase().replace('-', "_"));
         assert!(words.contains(&format!("[env: {variable}")), "{variable}");
         if !default.is_empty() {

@@ -133,7 +133,11 @@ fn name_may_become_anything_while_it_is_served() {
                 }
             }
             for answer in ask("/app.js/") {
-                let expected = if kind == Kind::Directory { 200 } else { 404 };
+                let expected = match kind {
+                    Kind::Directory => 200,
+                    Kind::File => 301,
+                    _ => 404,
+                };
                 assert_eq!(answer.status(), expected, "{kind:?}/: {:?}", answer.head);
             }
         }

@@ -211,8 +211,17 @@ fn directory_without_slash_redirects_and_keeps_the_query() {
         let index = server.fetch_over(protocol, &Request::get("/dir/"));
         assert_is(&index, b"<p>dir", "identity");
         assert!(index.header("content-type").unwrap().starts_with("text/html"));
-        for target in ["/app.js/", "/dir/x.txt/", "/empty/", "/dir/index.html/", "/none", "/none/"]
-        {
+        for (target, location) in [
+            ("/app.js/", "../app.js"),
+            ("/dir/x.txt/?q", "../x.txt?q"),
+            ("/dir/index.html//", "../../index.html"),
+            ("/app%2Ejs/", "../app%2Ejs"),
+        ] {
+            let response = server.fetch_over(protocol, &Request::get(target));
+            assert_eq!(response.status(), 301, "{target}: {:?}", response.head);
+            assert_eq!(response.header("location"), Some(location), "{target}");
+        }
+        for target in ["/empty/", "/none", "/none/"] {
             let response = server.fetch_over(protocol, &Request::get(target));
             assert_eq!(response.status(), 404, "{target}: {:?}", response.head);
         }
