@@ -46,6 +46,8 @@ pub(crate) struct Admission {
     peer: Peer,
     /// A permit for each request that may run, because each may hold a file open.
     permits: Arc<Semaphore>,
+    /// A permit for each page of a request that had none of those.
+    busy_pages: Arc<Semaphore>,
     /// The redirects to HTTPS, if the connection is for nothing else.
     to_https: Option<HttpsRedirect>,
 }
@@ -58,6 +60,8 @@ pub(crate) struct Admissions {
     pub(crate) log: Option<AccessLog>,
     /// A permit for each request that may run, because each may hold a file open.
     pub(crate) permits: Arc<Semaphore>,
+    /// A permit for each page of a request that had none of those.
+    pub(crate) busy_pages: Arc<Semaphore>,
     /// The redirects to HTTPS, for connections that are for nothing else.
     pub(crate) to_https: Option<HttpsRedirect>,
 }
@@ -65,11 +69,11 @@ pub(crate) struct Admissions {
 impl Admissions {
     /// Makes the admission of a connection, which belongs to `peer`.
     pub(crate) fn of(&self, connection: Option<Connection>, peer: Peer) -> Admission {
-        let Self { live, log, permits, to_https } = self.clone();
+        let Self { live, log, permits, busy_pages, to_https } = self.clone();
         let now = live.load();
         let bound = BoundSite::new(&now, now.sites.first(), connection.as_ref(), &peer);
         let bound = Arc::new(Mutex::new(bound));
-        Admission { live, bound, connection, log, peer, permits, to_https }
+        Admission { live, bound, connection, log, peer, permits, busy_pages, to_https }
     }
 }
 
@@ -141,24 +145,44 @@ impl Admission {
             }
             Err(reply) => {
                 let site = site.unwrap_or(live.sites.first());
-                self.reply(site, &reply, &request, guards)
+                self.reply(site, &reply, request, guards)
             }
         }
     }
 
-    /// Answers `request` in place of its `site`, but by the site's rules.
+    /// Answers `request` in place of its `site`, but by the site's rules, and with its page for that
+    /// error.
     fn reply<B>(
         &self,
         site: &Site,
         reply: &LocalReply,
-        request: &Request<B>,
-        guards: RequestGuards,
+        request: Request<B>,
+        mut guards: RequestGuards,
     ) -> AdmissionFuture {
         let mut response = reply.response();
-        let fields = response.headers_mut();
         let service = site.service.clone().over_tls(self.peer.secure);
+        let grant = site.grant(request.headers());
+        let has_page = site.error_pages.contains(&response.status().as_u16());
+        if has_page && guards.permit.is_none() {
+            guards.permit = Arc::clone(&self.busy_pages).try_acquire_owned().ok();
+        }
+        if has_page && guards.permit.is_some() {
+            let (parts, _body) = request.into_parts();
+            return AdmissionFuture::Waiting(Box::pin(async move {
+                let mut page = service.serve_error(response.status(), &parts).await;
+                let fields = page.headers_mut();
+                if let Some(seconds) = response.headers_mut().remove(header::RETRY_AFTER) {
+                    fields.insert(header::RETRY_AFTER, seconds);
+                }
+                if let Some(grant) = grant {
+                    grant.add_to(fields);
+                }
+                Ok(guards.attach(page, Body::served, Either::Left))
+            }));
+        }
+        let fields = response.headers_mut();
         service.apply_header_rules(request.uri().path(), fields);
-        if let Some(grant) = site.grant(request.headers()) {
+        if let Some(grant) = grant {
             grant.add_to(fields);
         }
         AdmissionFuture::Local(response, guards)
@@ -199,7 +223,7 @@ impl Admission {
                     let live = admission.live.load_full();
                     let site = live.sites.choose(&request, &admission.peer);
                     let site = site.unwrap_or(live.sites.first());
-                    admission.reply(site, &LocalReply::Busy, &request, guards).await
+                    admission.reply(site, &LocalReply::Busy, request, guards).await
                 }
             }
         }))

@@ -39,6 +39,9 @@ pub(crate) const WANTED_FDS: u64 = 65_536;
 /// Descriptors for everything that has no share of its own: logs, and files that are looked up,
 /// hashed or encoded.
 pub(crate) const RESERVED_FDS: usize = 48;
+/// The number of error pages at once for requests that had no permit in time. A page may hold one of the
+/// [`RESERVED_FDS`], so others get a sentence.
+pub(crate) const BUSY_PAGES: usize = 8;
 /// Descriptors of one worker: its runtime, its listening sockets, and a connection that waits for
 /// a permit.
 pub(crate) const FDS_PER_WORKER: usize = 6;

@@ -25,6 +25,8 @@ pub(crate) struct Site {
     pub(crate) number: usize,
     pub(crate) service: ServeCompressed,
     pub(crate) cors: Option<Cors>,
+    /// The statuses of errors that have a page.
+    pub(crate) error_pages: Vec<u16>,
 }
 
 impl Site {
@@ -45,7 +47,8 @@ impl Sites {
         let hosts = Hosts::new(hosts).map_err(Failure::Usage)?;
         let open = |(number, site): (usize, &SiteConfig)| {
             let service = site::open(engine, config, site)?;
-            Ok(Site { number, service, cors: site.cors.clone() })
+            let error_pages = site.tables.error_pages.keys().copied().collect();
+            Ok(Site { number, service, cors: site.cors.clone(), error_pages })
         };
         let sites = config.sites.iter().enumerate().map(open);
         let sites: Vec<_> = sites.collect::<Result<_, Failure>>()?;

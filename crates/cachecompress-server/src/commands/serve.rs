@@ -20,8 +20,8 @@ use crate::exit::Failure;
 use crate::fd_budget::FdBudget;
 use crate::flag_values::ListenAddress;
 use crate::limits::{
-    ADMIN_DRAIN_TIMEOUT, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT, LOG_CLOSE_TIMEOUT,
-    RUNTIME_TIMEOUT,
+    ADMIN_DRAIN_TIMEOUT, BUSY_PAGES, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT,
+    LOG_CLOSE_TIMEOUT, RUNTIME_TIMEOUT,
 };
 use crate::listener::{Listeners, bind};
 use crate::live::{ReadConfig, Reload, Reloader};
@@ -174,6 +174,7 @@ async fn serve(
             live: reloader.live(),
             log: logs.access.as_ref().map(|(log, _)| log.clone()),
             permits: Arc::new(Semaphore::new(budget.requests)),
+            busy_pages: Arc::new(Semaphore::new(BUSY_PAGES)),
             to_https: None,
         },
         tls: reloader.tls().cloned(),

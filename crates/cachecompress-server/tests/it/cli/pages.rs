@@ -226,3 +226,71 @@ fn nearest_page_of_a_404_is_found_and_may_be_overruled() {
         assert_page(&start_with(&site, flag), "/de/x", b"a");
     }
 }
+
+/// A site with pages for errors, and the configuration that names them.
+fn site_with_error_pages() -> (Site, Vec<(u16, Vec<u8>)>) {
+    let site = Site::with("root/index.html", b"index");
+    let mut file = "root = \"root\"\nmax-headers = 10\n[error-pages]\n".to_owned();
+    let statuses = [400, 404, 405, 406, 412, 416, 431];
+    let pages = statuses.map(|status| (status, site::text(u64::from(status), 3000)));
+    for (status, page) in &pages {
+        site.write(&format!("root/errors/{status}.html"), page);
+        file.push_str(&format!("{status} = \"/errors/{status}.html\"\n"));
+    }
+    site.write("cachecompress.toml", file.as_bytes());
+    (site, Vec::from(pages))
+}
+
+#[test]
+fn error_has_the_page_of_the_configuration() {
+    let (site, pages) = site_with_error_pages();
+    let config = site.file("cachecompress.toml");
+    let launch = Launch::new(PROGRAM, &site.file("root")).args(PATIENT);
+    let server = launch.arg("--config").arg(config).start();
+    let many = |request: Request| {
+        (0..12).fold(request, |request, at| request.header(&format!("x-{at}"), "y"))
+    };
+    for (status, page) in &pages {
+        let request = match status {
+            400 => Request::get("/%zz"),
+            404 => Request::get("/nowhere"),
+            405 => Request::new("POST", "/"),
+            406 => Request::get("/").accept("*;q=0"),
+            412 => Request::get("/").header("if-match", "\"other\""),
+            416 => Request::get("/").range("bytes=9999-"),
+            // hyper answers by itself over HTTP/1.
+            _ => many(Request::get("/")),
+        };
+        for protocol in Protocol::ALL {
+            if *status == 431 && protocol == Protocol::Http1 {
+                continue;
+            }
+            for _ in 0..2 {
+                let response = server.fetch_over(protocol, &request);
+                assert_eq!(response.status(), *status, "{:?}", response.head);
+                assert!(response.decoded() == *page, "{status}: {:?}", response.head);
+                assert_eq!(response.header("cache-control"), Some("no-cache"), "{status}");
+                assert_eq!(response.header("etag"), None, "{status}");
+                let allow = (*status == 405).then_some("GET, HEAD, OPTIONS");
+                assert_eq!(response.header("allow"), allow, "{status}");
+                let range = (*status == 416).then_some("bytes */5");
+                assert_eq!(response.header("content-range"), range, "{status}");
+            }
+            if *status != 405 && *status != 416 {
+                let head = server.fetch_over(protocol, &request.clone().method("HEAD"));
+                assert_eq!((head.status(), head.body.len()), (*status, 0), "{status}");
+            }
+        }
+    }
+    let compressed = server.until_hit(&Request::get("/%zz").accept("gzip"));
+    assert_eq!((compressed.status(), compressed.coding()), (400, "gzip"));
+    // The program's own refusals have the pages as well.
+    for target in ["*", "x:1"] {
+        let mut connection = Connection::open(server.address()).unwrap();
+        connection
+            .send_raw(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
+            .unwrap();
+        let response = connection.receive("GET").unwrap();
+        assert_eq!((response.status(), &response.body), (400, &pages[0].1), "{target}");
+    }
+}
