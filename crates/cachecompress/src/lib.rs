@@ -389,6 +389,6 @@ pub use rules::redirects::Redirect;
 pub use rules::{CleanUrls, HeaderRule, TrailingSlash};
 pub use service::{
     Builder, Fallback, NoFallback, RequestOptions, ResponseFuture, ServeCompressed, Shutdown,
-    WarmOptions, WarmProgress, WarmSummary, Warmed, is_navigation,
+    Siblings, WarmOptions, WarmProgress, WarmSummary, Warmed, is_navigation,
 };
 pub use source::{Directory, Embedded, Memory, Overlay, Source, Symlinks};

@@ -78,11 +78,21 @@ pub(crate) const RESOURCE_BYTES: usize = 64 * 1024;
 pub(crate) const HASH_FIRST_MAX: u64 = 256 << 20;
 /// The buffer of a hash of a longer file than [`PAYLOAD_IN_MEMORY`], in bytes.
 pub(crate) const HASH_BUFFER: u64 = 256 * 1024;
+/// The longest header of a file of gzip, in bytes. Its longest field of a bounded length has 64 KiB.
+pub(crate) const GZIP_HEADER: usize = 128 * 1024;
+/// The number of paths beside which nothing is known to lie, at some 100 bytes each.
+pub(crate) const ABSENT_SIBLINGS: usize = 16_384;
 /// The largest length of a `.svgz` file that is decoded, in bytes. A longer one goes out as it is.
 pub(crate) const SVGZ_FILE: u64 = 4 << 20;
 /// The largest length of a decoded `.svgz` file, in bytes. It bounds what a bomb costs; a gzip of 4 MiB
 /// can hold 4 GiB. Drawings that people make have a tenth of it at most.
 pub(crate) const SVGZ_DECODED: u64 = 16 << 20;
+/// The largest length of a file `app.js.br` without an `app.js` that is decoded, in bytes, and that of the
+/// decoded bytes. Unity's builds for the web have some 10 MB of `.wasm` and of `.data`.
+pub(crate) const ENCODED_FILE: u64 = 32 << 20;
+pub(crate) const ENCODED_DECODED: u64 = 96 << 20;
+/// The bytes of such files that are kept decoded.
+pub(crate) const ENCODED_KEPT: u64 = 128 << 20;
 /// The number of `.svgz` files that are decoded at once, each of another device. With all of them the
 /// memory is some 200 MiB at worst, and a few KiB for drawings that people make.
 pub(crate) const SVGZ_AT_ONCE: usize = 8;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use super::context::LookupContext;
+use super::encoded_source::EncodedSource;
 use super::file_digests::Told;
 use super::hash::{self, Hashed, Outcome};
 use super::hash_queue::{Companion, HashQueue, Hashing, Key, Run};
@@ -14,7 +15,6 @@ use super::load_error::LoadError;
 use super::path_set::PathSet;
 use super::resource::{DigestState, Resource, Rest, compressibility_of, type_of};
 use super::siblings::SiblingEvidence;
-use super::svgz::SvgzSource;
 use crate::concurrency::places::{Area, InArea};
 use crate::concurrency::singleflight::{Leader, SingleFlight};
 use crate::concurrency::sync::clock;
@@ -29,7 +29,7 @@ use crate::source::{Content, Found, Source, SourceFile};
 
 /// The state of a catalog, which its lookups share.
 pub(super) struct Inner {
-    pub(super) source: SvgzSource,
+    pub(super) source: EncodedSource,
     pub(super) types: Arc<MediaTypes>,
     pub(super) siblings: SiblingEvidence,
     pub(super) revalidate: Duration,
@@ -44,6 +44,8 @@ pub(super) struct Inner {
     pub(super) calls: AtomicU64,
     pub(super) generations: Generations,
     pub(super) resources: quick_cache::sync::Cache<SourcePath, Slot>,
+    /// The times of lookups beside a file that found nothing.
+    pub(super) absent: quick_cache::sync::Cache<SourcePath, u64>,
     /// The paths whose files changed under a hash or an encode. The files go out without a tag
     /// until they have rested.
     pub(super) unstable: PathSet,

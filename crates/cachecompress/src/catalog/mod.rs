@@ -1,21 +1,24 @@
 //! The lookup from a path to a resource, with the resources that are known and fresh.
 
 mod brought;
+mod coded;
 mod context;
+mod encoded_source;
 mod file_digests;
 mod hash;
 mod hash_queue;
+mod held;
 mod load_error;
 mod lookup;
 mod path_set;
 mod requests;
 mod resource;
 mod siblings;
-mod svgz;
 
 pub(crate) use context::LookupContext;
 pub(crate) use hash_queue::Companion;
+pub(crate) use held::{Held, Sibling};
 pub(crate) use load_error::LoadError;
 pub(crate) use lookup::{DuringHash, Loaded};
-pub(crate) use requests::{Catalog, Held};
+pub(crate) use requests::{Catalog, Names};
 pub(crate) use resource::{DigestState, Resource};

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::brought;
 use super::context::LookupContext;
+use super::encoded_source::EncodedSource;
 use super::hash_queue::{HashQueue, Key, Run};
+use super::held::{Held, Sibling};
 use super::load_error::LoadError;
-use super::lookup::{DuringHash, Inner, Loaded, Looked, Lookup, Need, Slot};
+use super::lookup::{DuringHash, Inner, Loaded, Looked, Lookup, Need};
 use super::path_set::PathSet;
 use super::resource::{DigestState, Resource};
 use super::siblings::SiblingEvidence;
-use super::svgz::SvgzSource;
 use crate::concurrency::progress::{Progress, Stage, Watch};
 use crate::concurrency::singleflight::{Join, SingleFlight};
 use crate::concurrency::sync::clock;
@@ -22,7 +23,7 @@ use crate::concurrency::versioned::Generations;
 use crate::error::{Error, ErrorKind};
 use crate::fs::Fingerprint;
 use crate::http::{MediaTypes, SourcePath};
-use crate::limits::{RESOURCES, SOURCE_PATIENCE};
+use crate::limits::{ABSENT_SIBLINGS, RESOURCES, SOURCE_PATIENCE};
 use crate::source::{Found, Source, SourceFile};
 
 /// The catalog of one source, which finds and keeps the resources of its paths. Cloned handles
@@ -36,35 +37,26 @@ pub(crate) struct Catalog(Arc<Inner>);
 
 type LookupWatch = Watch<(Looked, Lookup), LoadError>;
 
-/// A resource and the slot that newer lookups overwrite.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) resource: Arc<Resource>,
-    slot: Slot,
-    /// The milliseconds after a lookup for which the resource counts as fresh.
-    pub(crate) fresh: u64,
-}
-
-impl Held {
-    /// Whether the path still leads to this resource, by a lookup that is fresh at `now` (in
-    /// milliseconds of [`clock`]).
-    pub(crate) fn is_fresh(&self, now: u64) -> bool {
-        self.resource.age_at(now) < self.fresh
-            && self.slot.holds(|held| Arc::ptr_eq(held, &self.resource))
-    }
+/// The meaning of names in a source.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Names {
+    /// Whether anybody asks for hashes in names.
+    pub(crate) may_hold_hashes: bool,
+    /// Whether a file `app.js.br` without an `app.js` is that file in a coding.
+    pub(crate) may_be_encoded: bool,
 }
 
 impl Catalog {
     pub(crate) fn new(
-        (source, types, asks_names): (Arc<dyn Source>, MediaTypes, bool),
+        (source, types, names): (Arc<dyn Source>, MediaTypes, Names),
         (revalidate, patience): (Duration, Duration),
         context: &LookupContext,
     ) -> Self {
         let types = Arc::new(types);
         Self(Arc::new(Inner {
-            source: SvgzSource::new(source, Arc::clone(&types)),
+            source: EncodedSource::new(source, Arc::clone(&types), names.may_be_encoded),
             types,
-            siblings: SiblingEvidence::new(asks_names),
+            siblings: SiblingEvidence::new(names.may_hold_hashes),
             revalidate,
             patience,
             number: context.number(),
@@ -73,6 +65,7 @@ impl Catalog {
             calls: AtomicU64::new(0),
             generations: Generations::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
+            absent: quick_cache::sync::Cache::new(ABSENT_SIBLINGS),
             unstable: PathSet::default(),
             context: context.clone(),
         }))
@@ -86,6 +79,20 @@ impl Catalog {
     /// The time for which a lookup counts.
     pub(crate) fn revalidate(&self) -> Duration {
         self.0.revalidate
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.0.patience
+    }
+
+    /// The times, in milliseconds of [`clock`], of lookups beside a file that found nothing.
+    pub(super) fn absent(&self) -> &quick_cache::sync::Cache<SourcePath, u64> {
+        &self.0.absent
+    }
+
+    /// The source without the decoder of its coded files.
+    pub(super) fn undecoded(&self) -> &dyn Source {
+        self.0.source.undecoded()
     }
 
     pub(crate) fn source(&self) -> &dyn Source {
@@ -162,11 +169,12 @@ impl Catalog {
         })
     }
 
-    /// Holds `resource` and its slot, if its path leads to it by a fresh lookup.
-    pub(crate) fn hold(&self, resource: &Arc<Resource>) -> Option<Held> {
+    /// Holds `resource` and its slot, if its path leads to it by a fresh lookup, and all `siblings`
+    /// rest on fresh ones.
+    pub(crate) fn hold(&self, resource: &Arc<Resource>, siblings: Vec<Sibling>) -> Option<Held> {
         let slot = self.0.resources.get(&resource.path)?;
         let fresh = millis(self.0.revalidate / 2);
-        let held = Held { resource: Arc::clone(resource), slot, fresh };
+        let held = Held { resource: Arc::clone(resource), slot, fresh, siblings };
         held.is_fresh(clock()).then_some(held)
     }
 
@@ -203,7 +211,7 @@ impl Catalog {
         let run = || -> Run {
             let (inner, name, file) = (Arc::clone(inner), name.clone(), file.clone());
             Box::new(move |is_wanted| {
-                let file = inner.source.decode(&name, file);
+                let file = inner.source.decode_svgz(&name, file);
                 let described = brought::describe(&inner.types, &name, file, is_wanted);
                 Ok(described.map_err(fail)?.map(|resource| (Arc::new(resource), None)))
             })
@@ -249,6 +257,13 @@ impl Catalog {
         // A lookup that began earlier and ends later must not bring the resource back.
         self.0.slot(&resource.path).put(generation, None);
         Arc::new(resource.unstable())
+    }
+
+    /// Marks the path of a coded file as unstable, as other bytes were read than its lookup found.
+    pub(crate) fn mark_path_unstable(&self, path: &SourcePath) {
+        if let Some(resource) = self.0.known(path) {
+            self.mark_unstable(&resource);
+        }
     }
 
     /// Waits for the hash of `resource`, if it runs. Returns the resource then known at its path.
@@ -351,7 +366,7 @@ async fn within_patience<T>(read: impl Future<Output = T>) -> Result<T, LoadErro
     timer::until(deadline, read).await.ok_or(LoadError::Hangs)
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -367,7 +382,7 @@ mod tests {
     use crate::source::{Content, Directory, Memory, Symlinks};
 
     fn catalog(source: impl Source) -> Catalog {
-        let source = (Arc::new(source) as _, MediaTypes::default(), false);
+        let source = (Arc::new(source) as _, MediaTypes::default(), Names::default());
         let context = LookupContext::new(MemoryCache::new(0), |_, _| ());
         Catalog::new(source, (Duration::ZERO, Duration::MAX), &context)
     }
@@ -458,7 +473,7 @@ mod tests {
         let context = LookupContext::new(MemoryCache::new(0), |_, _| ());
         let catalog = || {
             let source = Arc::new(Directory::new(package).unwrap());
-            let source = (source as _, MediaTypes::default(), false);
+            let source = (source as _, MediaTypes::default(), Names::default());
             Catalog::new(source, (Duration::ZERO, Duration::MAX), &context)
         };
         let path = SourcePath::root().join("Cargo.toml");

@@ -10,8 +10,8 @@ use http::HeaderValue;
 use crate::concurrency::sync::clock;
 use crate::fs::Fingerprint;
 use crate::http::{
-    Compressibility, ContentName, Digest, MediaTypes, NamedType, RepresentationTags, SourcePath,
-    Text, compressibility,
+    CodedFile, Compressibility, ContentName, Digest, MediaTypes, NamedType, RepresentationTags,
+    SourcePath, Text, compressibility,
 };
 use crate::limits::{DATE_NEAR, FIRST_MODIFIED, RESOURCE_BYTES, SIBLINGS_TRUSTED};
 use crate::source::{Content, SourceFile};
@@ -34,6 +34,8 @@ pub(crate) struct Resource {
     pub(crate) compressibility: Compressibility,
     /// The bytes, if the source holds them in memory.
     pub(crate) bytes: Option<Bytes>,
+    /// The file that its bytes were decoded from, which is its representation in that coding.
+    pub(crate) coded: Option<Arc<CodedFile>>,
     /// The state of the file that was hashed; `None` for bytes in memory.
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The reason for which its fingerprint names its bytes.
@@ -147,16 +149,18 @@ impl Resource {
             tags,
             last_modified,
             told_before,
-            compressibility: compressibility_of(&media_type),
+            compressibility: match &file.decoded {
+                // There is a coding of it, whatever its type.
+                Some(_) => Compressibility::Always,
+                None => compressibility_of(&media_type),
+            },
             media_type,
             named,
             bytes: match &file.content {
-                // A source that brings the digest keeps long buffers itself.
-                Content::Bytes(bytes) if file.digest.is_some() || bytes.len() <= RESOURCE_BYTES => {
-                    Some(bytes.clone())
-                }
+                Content::Bytes(bytes) if keeps_bytes(file, bytes) => Some(bytes.clone()),
                 Content::Bytes(_) | Content::File { .. } => None,
             },
+            coded: file.decoded.as_ref().map(|decoded| Arc::clone(&decoded.file)),
             fingerprint: file.content.fingerprint(),
             brought: None,
             modified: file.modified,
@@ -267,11 +271,16 @@ impl Resource {
     /// to be looked up again at once.
     pub(super) fn unstable(&self) -> Self {
         let media_type = self.named.value(Text::Unknown);
+        let is_coded = self.coded.is_some();
         Self {
             path: self.path.clone(),
             state: DigestState::Unstable,
             tags: None,
-            compressibility: compressibility_of(&media_type),
+            compressibility: match is_coded {
+                true => Compressibility::Always,
+                false => compressibility_of(&media_type),
+            },
+            coded: self.coded.clone(),
             media_type,
             named: self.named.clone(),
             bytes: self.bytes.clone(),
@@ -349,15 +358,31 @@ impl Resource {
     /// Whether `file` looks unchanged. Unlike for [`is_still`](Self::is_still), a change within one
     /// tick of the file system's clock may hide.
     pub(super) fn looks_like(&self, file: &SourceFile) -> bool {
-        let same_bytes = match (&file.content, &self.bytes) {
+        let same_bytes = match (&file.decoded, &self.coded) {
+            (Some(now), Some(then)) => now.file.is(then),
+            (None, None) => self.looks_like_content(&file.content),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_bytes && self.own_tag == file.entity_tag && self.modified == file.modified
+    }
+}
+
+impl Resource {
+    fn looks_like_content(&self, content: &Content) -> bool {
+        match (content, &self.bytes) {
             (Content::Bytes(now), Some(then)) => {
                 now.as_ptr() == then.as_ptr() && now.len() == then.len()
             }
             (Content::File { fingerprint, .. }, None) => self.fingerprint == Some(*fingerprint),
             _ => false,
-        };
-        same_bytes && self.own_tag == file.entity_tag && self.modified == file.modified
+        }
     }
+}
+
+/// Whether a resource keeps the `bytes` of `file`. A source that brings the digest keeps long buffers
+/// itself, but not of what was decoded.
+fn keeps_bytes(file: &SourceFile, bytes: &Bytes) -> bool {
+    file.digest.is_some() && file.decoded.is_none() || bytes.len() <= RESOURCE_BYTES
 }
 
 /// Whether a time of modification is one, and not a build tool's constant.
@@ -377,7 +402,8 @@ fn second_after(time: SystemTime) -> SystemTime {
 /// name.
 pub(super) fn type_of(types: &MediaTypes, path: &SourcePath, file: &SourceFile) -> NamedType {
     let own = file.media_type.as_deref().and_then(|own| HeaderValue::from_str(own).ok());
-    own.map_or_else(|| types.of(path), NamedType::Certain)
+    let name = file.decoded.as_ref().and_then(|decoded| decoded.name.as_ref()).unwrap_or(path);
+    own.map_or_else(|| types.of(name), NamedType::Certain)
 }
 
 /// Whether files of `media_type` are ever encoded.

@@ -205,6 +205,11 @@ fn failed(message: &'static str) -> Error {
     Error::new(ErrorKind::Encoder, message)
 }
 
+/// Begins a decoder of any encoder's output.
+pub(super) fn decoder() -> Box<dyn Decoding> {
+    Box::new(BrotliDecoding::new())
+}
+
 type State = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
 
 /// A decoding of one stream by `brotli-decompressor`.

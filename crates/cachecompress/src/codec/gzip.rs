@@ -7,6 +7,7 @@ use super::deflate::{Inflate, Stream, Streams, wrong};
 use super::feed::Feed;
 use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::Error;
+use crate::limits::GZIP_HEADER;
 
 const HEADER_LEN: usize = 10;
 const TRAILER_LEN: usize = 8;
@@ -121,8 +122,15 @@ impl Encoding for GzipEncoding {
     }
 }
 
+/// Begins a decoder of any encoder's output that browsers read: one member, whatever its header tells.
+pub(super) fn decoder() -> Box<dyn Decoding> {
+    Box::new(GzipDecoding { takes_any_header: true, ..GzipDecoding::new() })
+}
+
 struct GzipDecoding {
     part: Part,
+    /// Whether the header may be one that the built-in encoder does not write.
+    takes_any_header: bool,
     /// The beginning of the header or the trailer.
     pending: Vec<u8>,
     inflate: Inflate,
@@ -141,9 +149,29 @@ impl GzipDecoding {
     fn new() -> Self {
         Self {
             part: Part::Header,
+            takes_any_header: false,
             pending: Vec::with_capacity(HEADER_LEN),
             inflate: Inflate::new(false),
             check: Check::new(),
+        }
+    }
+
+    /// Moves bytes from `coded` to `pending` until that has a whole header; returns whether it has.
+    fn gather_any_header(&mut self, coded: &mut &[u8]) -> Result<bool, Error> {
+        let before = self.pending.len();
+        self.pending.extend_from_slice(&coded[..coded.len().min(GZIP_HEADER - before)]);
+        match behind_header(&self.pending) {
+            Some(behind) => {
+                let len = self.pending.len() - behind.len();
+                *coded = &coded[len - before..];
+                self.pending.truncate(len);
+                Ok(true)
+            }
+            None if self.pending.len() == GZIP_HEADER => Err(wrong("no header of a gzip member")),
+            None => {
+                *coded = &[];
+                Ok(false)
+            }
         }
     }
 
@@ -161,6 +189,12 @@ impl Decoding for GzipDecoding {
         while !coded.is_empty() {
             let part = self.part;
             match part {
+                Part::Header if self.takes_any_header => {
+                    if self.gather_any_header(&mut coded)? {
+                        self.pending.clear();
+                        self.part = Part::Stream;
+                    }
+                }
                 Part::Header if self.gather(&mut coded, HEADER_LEN) => {
                     // The built-in encoder has three headers, which differ in the effort alone.
                     if ![1, 6, 9].iter().any(|level| self.pending == header(*level)) {
@@ -295,6 +329,37 @@ mod tests {
                 assert!(unpack(&member[..cut], 6).is_err(), "{flags} {cut}");
             }
         }
+    }
+
+    /// Browsers read the first member and ignore or refuse the rest.
+    #[test]
+    fn decoder_takes_every_header_and_one_member() {
+        let body = gzip(b"<svg/>")[HEADER_LEN..].to_vec();
+        let decode = |member: &[u8], cut: usize| {
+            let (mut decoding, mut out) = (decoder(), Vec::new());
+            for piece in member.chunks(cut) {
+                decoding.write(piece, &mut |bytes| out.extend_from_slice(bytes))?;
+            }
+            decoding.finish(&mut |_| ())?;
+            Ok::<_, Error>(out)
+        };
+        let long = [&b"\xff\xff"[..], &[b'x'; 65_535], b"a.svg\0"].concat();
+        for (flags, fields) in
+            [(0, &b""[..]), (8, b"a.svg\0"), (31, b"\x01\0xa.svg\0c\0\x12\x34"), (12, &long)]
+        {
+            let header = [0x1f, 0x8b, 8, flags, 1, 2, 3, 4, 0, 3];
+            let member = [&header[..], fields, &body].concat();
+            for cut in [1, 3, 11, 1000, member.len()] {
+                assert_eq!(decode(&member, cut).unwrap(), b"<svg/>", "{flags} {cut}");
+            }
+            assert!(decode(&member[..member.len() - 1], 7).is_err(), "{flags}");
+            assert!(decode(&[&*member, &*member].concat(), 7).is_err(), "{flags}");
+            assert!(decode(&[&*member, b"\0"].concat(), 1000).is_err(), "{flags}");
+        }
+        let endless =
+            [&[0x1f, 0x8b, 8, 8, 1, 2, 3, 4, 0, 3][..], &vec![b'x'; GZIP_HEADER]].concat();
+        assert!(decode(&endless, 1000).is_err());
+        assert!(decode(b"no gzip at all", 3).is_err());
     }
 
     #[test]

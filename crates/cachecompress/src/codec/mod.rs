@@ -6,6 +6,7 @@
 //! part of entity tags and of the cache's keys. The output of every encoding is decoded by the
 //! encoder's [`Decoding`] and compared with its source.
 
+mod adopted;
 mod id;
 mod proof;
 mod registry;
@@ -31,6 +32,7 @@ mod conformance;
 #[cfg(all(test, any(feature = "brotli", feature = "gzip", feature = "zstd")))]
 mod testing;
 
+pub(crate) use adopted::decode_file;
 #[cfg(feature = "brotli")]
 pub use brotli::Brotli;
 #[cfg(feature = "gzip")]

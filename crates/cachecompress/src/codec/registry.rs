@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::id::{encoder_id, long_source_id};
 use super::traits::Encoder;
 use crate::error::Error;
-use crate::http::{ContentCoding, EncoderId};
+use crate::http::{CodedFile, ContentCoding, EncoderId};
 use crate::limits::SMALL_SOURCE;
 
 /// One content coding in use.
@@ -18,6 +18,8 @@ pub(crate) struct Codec {
     id: EncoderId,
     /// The least length in bytes of the sources that have an id of their own, and that id.
     long: Option<(u64, EncoderId)>,
+    /// The file whose bytes are the output, if somebody else has encoded it.
+    pub(crate) adopts: Option<Arc<CodedFile>>,
 }
 
 /// The content codings in use, each at most once.
@@ -91,6 +93,10 @@ const AUTO_LARGE: [ContentCoding; 4] =
     [ContentCoding::ZSTD, ContentCoding::BROTLI, ContentCoding::GZIP, ContentCoding::DEFLATE];
 
 impl Codec {
+    pub(super) fn adopted(file: Arc<CodedFile>, encoder: Arc<dyn Encoder>, id: EncoderId) -> Self {
+        Self { coding: file.coding.clone(), encoder, id, long: None, adopts: Some(file) }
+    }
+
     /// Returns the id of the encoder, with all its settings, for sources of `source_len` bytes.
     #[must_use]
     pub(crate) fn id(&self, source_len: u64) -> EncoderId {
@@ -197,7 +203,7 @@ impl CodecsBuilder {
                     .with_cause(error)
             })?;
             let long = long_source_id(&encoder.settings(), id);
-            codecs.push(Codec { coding, encoder, id, long });
+            codecs.push(Codec { coding, encoder, id, long, adopts: None });
         }
         let auto_small = auto(&AUTO_SMALL, &codecs, &custom)?;
         let auto_large = auto(&AUTO_LARGE, &codecs, &custom)?;

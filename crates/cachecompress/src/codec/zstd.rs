@@ -202,6 +202,11 @@ fn gone() -> Error {
     Error::new(ErrorKind::Encoder, "the zstd context is gone")
 }
 
+/// Begins a decoder of any encoder's output that browsers read: one frame, with a window of at most 8 MiB.
+pub(super) fn decoder() -> Box<dyn Decoding> {
+    Box::new(ZstdDecoding::new())
+}
+
 /// A decoding of one frame by `zrip`, which reads whole blocks from [`Coded`].
 struct ZstdDecoding {
     frame: FrameDecoder<Coded>,

@@ -42,11 +42,11 @@ pub(super) struct Job {
 }
 
 impl Job {
-    fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         verdict::key(self.digest, self.resource.len, &self.codec)
     }
 
-    fn header(&self, kind: Kind, key: Key) -> Header {
+    pub(super) fn header(&self, kind: Kind, key: Key) -> Header {
         Header {
             kind,
             key,
@@ -107,7 +107,10 @@ impl Job {
             Ok(Err(failure)) => self.fail(leader, failure),
             Err(_panic) => {
                 let error = Error::new(ErrorKind::Encoder, "it panicked");
-                let failure = self.disproved(&error, None);
+                let failure = match &self.codec.adopts {
+                    Some(file) => self.refuse_file(file, &error),
+                    None => self.disproved(&error, None),
+                };
                 self.fail(leader, failure);
             }
         }
@@ -115,7 +118,10 @@ impl Job {
 
     fn fail(&self, leader: EncodeLeader, failure: Failure) {
         if failure == Failure::SourceChanged {
-            self.catalog.mark_unstable(&self.resource);
+            match &self.codec.adopts {
+                Some(file) => self.catalog.mark_path_unstable(&file.path),
+                None => drop(self.catalog.mark_unstable(&self.resource)),
+            }
         }
         leader.fail(failure);
     }
@@ -143,6 +149,9 @@ impl Job {
         if let Some(entry) = self.find()? {
             return Ok(stored(&entry));
         }
+        if let Some(file) = &self.codec.adopts {
+            return self.adopt(file, &key, lock, leader);
+        }
         let source = self.open()?;
         let begun = begun.and_then(|begun| begun.take());
         if begun.is_none() && !self.sample_saves(&source)? {
@@ -161,7 +170,7 @@ impl Job {
     }
 
     /// Publishes a proven payload if it saves enough.
-    fn publish(
+    pub(super) fn publish(
         &self,
         writer: EntryWriter,
         key: &Key,
@@ -278,7 +287,7 @@ impl Job {
         })
     }
 
-    fn refused(&self, error: WriteError) -> Failure {
+    pub(super) fn refused(&self, error: WriteError) -> Failure {
         if let WriteError::Io(error) = &error {
             self.context.cache.warn_once(error);
         }
@@ -375,7 +384,7 @@ impl Job {
         Failure::Encoder
     }
 
-    fn unprofitable(&self, key: &Key) -> Failure {
+    pub(super) fn unprofitable(&self, key: &Key) -> Failure {
         let key = verdict::verdict_key(key);
         let lock = self.context.cache.lock(&key).ok().flatten();
         self.record(lock, self.header(Kind::Unprofitable, key));

@@ -1,5 +1,6 @@
 //! The production of an entry from a resource: the encode job and its parts.
 
+mod adopt;
 mod brought_bytes;
 mod context;
 mod error;

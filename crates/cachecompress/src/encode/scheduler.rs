@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
     use crate::cache::Cache;
-    use crate::catalog::{Loaded, LookupContext};
+    use crate::catalog::{Loaded, LookupContext, Names};
     use crate::codec::Codecs;
     use crate::http::{ContentCoding, MediaTypes, SourcePath};
     use crate::memory_cache::MemoryCache;
@@ -205,7 +205,7 @@ mod tests {
     /// A scheduler over one file of text, and what its catalog knows of that.
     fn scheduler(codecs: &Codecs) -> (EncodeScheduler, Catalog, Arc<Resource>) {
         let source = Arc::new(Memory::new().file("a.txt", "text ".repeat(1000)));
-        let source = (source as _, MediaTypes::default(), false);
+        let source = (source as _, MediaTypes::default(), Names::default());
         let memory = MemoryCache::new(0);
         let lookups = LookupContext::new(memory.clone(), |_, _| ());
         let catalog = Catalog::new(source, (Duration::ZERO, Duration::MAX), &lookups);

@@ -96,7 +96,7 @@ impl Request {
     }
 
     fn intent(&self) -> Intent {
-        let current = |_: &ContentCoding| Some(id(true));
+        let current = |named: &NamedCoding| named.id == Some(id(true));
         let facts = Facts {
             tags: self.content.tags.as_ref(),
             last_modified: self.content.modified,
@@ -160,13 +160,15 @@ impl Request {
         let of_range = self.of_range(identity, &codings).zip(ranges);
         let expected = of_range.and_then(|(coding, ranges)| match (coding, ranges) {
             (coding, ranges) if coding.is_identity() => Some(RangeOf::Identity(ranges)),
-            (coding, Ranges::One(spec)) => Some(RangeOf::Coded(coding, spec)),
+            (coding, Ranges::One(spec)) => {
+                Some(RangeOf::Coded(NamedCoding { coding, id: Some(id(true)) }, spec))
+            }
             (_, Ranges::Several(_)) => None,
         });
         assert_eq!(*range, expected, "{self:?}");
         let (codings, identity) = match range {
             Some(RangeOf::Identity(_)) => (Vec::new(), true),
-            Some(RangeOf::Coded(coding, _)) => {
+            Some(RangeOf::Coded(NamedCoding { coding, .. }, _)) => {
                 assert!(self.content.accepts(coding), "{coding} was refused: {self:?}");
                 (codings, identity)
             }

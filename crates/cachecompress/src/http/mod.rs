@@ -8,6 +8,7 @@
 
 mod accept_encoding;
 mod cache_status;
+mod coded_file;
 mod coding;
 mod content_hash;
 mod content_name;
@@ -24,6 +25,9 @@ mod validator;
 
 pub(crate) use accept_encoding::AcceptEncoding;
 pub use cache_status::{CacheStatus, Detail, Forward};
+pub(crate) use coded_file::{
+    CODED_EXTENSIONS, CodedFile, decoded_path, has_coded_siblings, sibling_path,
+};
 pub(crate) use coding::EncoderId;
 pub use coding::{ContentCoding, InvalidCoding};
 pub(crate) use content_hash::ContentHash;

@@ -80,6 +80,18 @@ impl SourcePath {
         Self(self.0[..slash].into())
     }
 
+    /// The path of the file whose name is this one's with a dot and `extension` behind it.
+    pub(crate) fn with_extension_added(&self, extension: &str) -> Self {
+        Self([&*self.0, b".", extension.as_bytes()].concat().into())
+    }
+
+    /// The path of the file whose name lacks this one's [`extension`](Self::extension) and the dot
+    /// before it; `None` without an extension.
+    pub(crate) fn without_extension(&self) -> Option<Self> {
+        let end = self.extension()?.len() + 1;
+        Some(Self(self.0[..self.0.len() - end].into()))
+    }
+
     /// The path of `name` below this one, such as that of a directory's index file.
     ///
     /// `name` may hold several segments. A segment that may not stand in a path is left out, so the

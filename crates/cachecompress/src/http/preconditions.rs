@@ -33,7 +33,7 @@ pub(crate) struct Validators<'a> {
     /// The tags of its representations; `None` if it has no strong tag yet.
     pub tags: Option<&'a RepresentationTags>,
     /// Whether a coded representation could be sent now: its coding is enabled, and its encoder is
-    /// the current one. It is not asked about identity, which always could be sent.
+    /// the current one or its bytes are those of a sibling. It is not asked about identity, which always could be sent.
     pub is_current: &'a dyn Fn(&NamedCoding) -> bool,
     /// Whether the request accepts a coding, identity included.
     pub is_acceptable: &'a dyn Fn(&ContentCoding) -> bool,
@@ -122,6 +122,20 @@ impl Preconditions {
     }
 }
 
+impl Preconditions {
+    /// Returns the codings of the representations that `If-Match` names among those that have `tags`.
+    pub(crate) fn codings_in_if_match(&self, tags: &RepresentationTags) -> Vec<ContentCoding> {
+        let Some(EntityTagList::Tags(list)) = &self.if_match else { return Vec::new() };
+        list.iter().filter_map(|tag| coding_of(tags, tag)).collect()
+    }
+}
+
+/// Returns the coding of the coded representation that `tag` names.
+fn coding_of(tags: &RepresentationTags, tag: &EntityTag) -> Option<ContentCoding> {
+    let named = tags.recognise(tag).filter(|named| named.id.is_some())?;
+    Some(named.coding)
+}
+
 impl Validators<'_> {
     /// Returns the representation that `tag` names in an acceptable coding, by strong comparison
     /// (RFC 9110 §8.8.3.2).
@@ -202,6 +216,14 @@ impl IfRange {
     pub(crate) fn named(&self, validators: &Validators<'_>) -> Option<NamedCoding> {
         match self {
             Self::Tag(tag) => validators.strong_match(tag),
+            Self::None | Self::Date(_) | Self::Invalid => None,
+        }
+    }
+
+    /// Returns the coding of the representation that the tag names among those that have `tags`.
+    pub(crate) fn coding(&self, tags: &RepresentationTags) -> Option<ContentCoding> {
+        match self {
+            Self::Tag(tag) => coding_of(tags, tag),
             Self::None | Self::Date(_) | Self::Invalid => None,
         }
     }

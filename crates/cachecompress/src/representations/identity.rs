@@ -74,6 +74,8 @@ fn read(catalog: &Catalog, memory: &MemoryCache, resource: &Resource) -> Result<
         Found::File(file) => file,
         Found::Directory | Found::Nothing => return Ok(Identity::Stale),
     };
+    // The digest of what was decoded is of these very bytes.
+    let decoded = file.decoded.and(file.digest);
     match file.content {
         Content::File { file, fingerprint } => Ok(match resource.digest() {
             None => without_digest(file, fingerprint, resource.state),
@@ -83,7 +85,9 @@ fn read(catalog: &Catalog, memory: &MemoryCache, resource: &Resource) -> Result<
             }
             Some(_) => Identity::of_file(resource, file, fingerprint),
         }),
-        Content::Bytes(bytes) if resource.digest() == Some(Digest::of(&bytes)) => {
+        Content::Bytes(bytes)
+            if resource.digest() == Some(decoded.unwrap_or_else(|| Digest::of(&bytes))) =>
+        {
             Ok(Identity::Bytes(bytes))
         }
         Content::Bytes(_) => Ok(Identity::Stale),

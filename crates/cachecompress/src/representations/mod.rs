@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::catalog::{Catalog, LoadError, Loaded, Resource};
+use crate::catalog::{Catalog, LoadError, Loaded, Names, Resource};
 use crate::codec::{Codec, Codecs, Preference};
 use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::thread_pool::ThreadPool;
@@ -30,8 +30,7 @@ pub(crate) use select::{Availability, Candidates, Coded, RangeOf, Selected, Sele
 pub(crate) struct Config {
     pub(crate) source: Arc<dyn Source>,
     pub(crate) types: MediaTypes,
-    /// Whether anybody asks for hashes in names.
-    pub(crate) asks_names: bool,
+    pub(crate) names: Names,
     pub(crate) preference: Preference,
     pub(crate) revalidate: Duration,
     pub(crate) patience: Duration,
@@ -56,9 +55,8 @@ struct Inner {
 impl Representations {
     /// Makes the representations of one source by `engine`, which others may use, too.
     pub(crate) fn new(config: Config, engine: Arc<Engine>) -> Self {
-        let Config { source, types, asks_names, revalidate, patience, .. } = config;
-        let catalog =
-            Catalog::new((source, types, asks_names), (revalidate, patience), &engine.lookups);
+        let Config { source, types, names, revalidate, patience, .. } = config;
+        let catalog = Catalog::new((source, types, names), (revalidate, patience), &engine.lookups);
         Self(Arc::new(Inner {
             engine,
             catalog,

@@ -15,7 +15,9 @@ use crate::concurrency::thread_pool::Priority;
 use crate::concurrency::timer;
 use crate::encode::{self, Part};
 use crate::error::Failure;
-use crate::http::{CacheStatus, ContentCoding, Detail, Digest, Forward, RangeSpec, Ranges};
+use crate::http::{
+    CacheStatus, ContentCoding, Detail, Digest, EncoderId, Forward, NamedCoding, RangeSpec, Ranges,
+};
 use crate::limits::SMALL_JOB;
 
 /// The representations that a request accepts.
@@ -28,6 +30,8 @@ pub(crate) struct Candidates {
     /// The reason for identity when no coding is a candidate.
     pub(crate) detail: Option<Detail>,
     pub(crate) availability: Availability,
+    /// The id of the only coded representation that counts, as the request named it.
+    pub(crate) pinned: Option<EncoderId>,
 }
 
 /// The part of a representation that must be there for it to be selected.
@@ -52,9 +56,9 @@ pub(crate) struct Selection {
 pub(crate) enum RangeOf {
     /// Of identity, which is then the only candidate.
     Identity(Ranges),
-    /// Of the representation in this coding, if that is stored: a range starts no encode. If it is
-    /// not, all of a candidate is sent.
-    Coded(ContentCoding, RangeSpec),
+    /// Of this coded representation, if it is stored: a range starts no encode. If it is not, all of a
+    /// candidate is sent.
+    Coded(NamedCoding, RangeSpec),
 }
 
 impl From<Candidates> for Selection {
@@ -114,23 +118,30 @@ impl From<Detail> for Unobtained {
 
 impl Representations {
     /// Selects the best candidate that is available, or becomes available before patience ends.
-    /// Also returns the range that applies to it.
+    /// Also returns the range that applies to it. The output of the codecs of `adopted` goes before that
+    /// of the service's own.
     pub(crate) async fn select<'a>(
         &self,
         resource: &Arc<Resource>,
         selection: &'a Selection,
+        adopted: &[Codec],
     ) -> (Selected, Option<&'a RangeOf>) {
-        let range = selection.range.as_ref();
-        if let Some(RangeOf::Coded(coding, _)) = range {
-            if let Some(stored) = self.stored(resource, coding).await {
+        let (range, candidates) = (selection.range.as_ref(), &selection.candidates);
+        if let Some(RangeOf::Coded(named, _)) = range {
+            if let Some(stored) = self.stored(resource, named, adopted).await {
                 return (Selected::Coded(stored), range);
             }
-            return (self.select_among(resource, &selection.candidates).await, None);
+            return (self.select_among(resource, candidates, adopted).await, None);
         }
-        (self.select_among(resource, &selection.candidates).await, range)
+        (self.select_among(resource, candidates, adopted).await, range)
     }
 
-    async fn select_among(&self, resource: &Arc<Resource>, candidates: &Candidates) -> Selected {
+    async fn select_among(
+        &self,
+        resource: &Arc<Resource>,
+        candidates: &Candidates,
+        adopted: &[Codec],
+    ) -> Selected {
         let digest = match resource.state {
             DigestState::Known(digest) => digest,
             DigestState::Unstable => return identity(candidates, Some(Detail::Unsettled)),
@@ -143,14 +154,15 @@ impl Representations {
         let deadline = || Instant::now().checked_add(self.0.patience);
         let deadline = candidates.identity.then(deadline).flatten();
         let mut detail = candidates.detail;
-        for (index, codec) in self.codecs_of(candidates) {
+        for (index, codec) in self.codecs_of(resource.len, candidates, adopted) {
             let coded = |coded: Coded| Selected::Coded(Coded { is_best: index == 0, ..coded });
             let key = encode::key(digest, resource.len, codec);
             match self.known(&key, resource.len, !candidates.identity) {
                 Known::Entry(entry) => return coded(Coded::stored(codec, &entry)),
                 Known::Verdict(failure) => {
                     detail = Some(detail_of(failure));
-                    if failure == Failure::Unprofitable {
+                    // Another file may hold the coding badly, but not the encoders.
+                    if failure == Failure::Unprofitable && codec.adopts.is_none() {
                         break;
                     }
                     continue;
@@ -171,10 +183,11 @@ impl Representations {
             match why {
                 // Another coding may be available.
                 Detail::Encoder => {}
+                Detail::Unprofitable if codec.adopts.is_some() => {}
                 // A source that is unprofitable in one coding is so in the next.
                 Detail::Unprofitable => break,
                 // The best coding is not available in time. Another one may be there already.
-                _ => match self.second_best(resource, digest, candidates) {
+                _ => match self.second_best(resource, digest, candidates, adopted) {
                     Some(second) => return Selected::Coded(second),
                     None => break,
                 },
@@ -183,10 +196,33 @@ impl Representations {
         identity(candidates, detail)
     }
 
-    /// Iterates over the codecs of the candidates, each with its place among them.
-    fn codecs_of(&self, candidates: &Candidates) -> impl Iterator<Item = (usize, &Codec)> {
+    /// Iterates over the codecs of the candidates, each with the place of its coding among them.
+    fn codecs_of<'a>(
+        &'a self,
+        source_len: u64,
+        candidates: &'a Candidates,
+        adopted: &'a [Codec],
+    ) -> impl Iterator<Item = (usize, &'a Codec)> {
         let codings = candidates.codings.iter().enumerate();
-        codings.filter_map(|(index, coding)| Some((index, self.0.engine.codecs.get(coding)?)))
+        codings
+            .flat_map(move |(index, coding)| {
+                self.codecs_in(coding, adopted).map(move |codec| (index, codec))
+            })
+            .filter(move |(_, codec)| {
+                candidates.pinned.is_none_or(|pinned| codec.id(source_len) == pinned)
+            })
+    }
+
+    /// Iterates over the codecs of `coding`, the best first.
+    fn codecs_in<'a>(
+        &'a self,
+        coding: &'a ContentCoding,
+        adopted: &'a [Codec],
+    ) -> impl Iterator<Item = &'a Codec> {
+        let own = self.0.engine.codecs.get(coding);
+        // A coding that is not in use is not adopted either.
+        let adopted = adopted.iter().filter(move |codec| own.is_some() && codec.coding == *coding);
+        adopted.chain(own)
     }
 
     fn second_best(
@@ -194,12 +230,14 @@ impl Representations {
         resource: &Resource,
         digest: Digest,
         candidates: &Candidates,
+        adopted: &[Codec],
     ) -> Option<Coded> {
         let insists = !candidates.identity;
-        self.codecs_of(candidates).find_map(|(index, codec)| {
+        let codecs = self.codecs_of(resource.len, candidates, adopted);
+        codecs.enumerate().find_map(|(place, (_, codec))| {
             match self.known(&encode::key(digest, resource.len, codec), resource.len, insists) {
                 Known::Entry(entry) => {
-                    Some(Coded { is_best: index == 0, ..Coded::stored(codec, &entry) })
+                    Some(Coded { is_best: place == 0, ..Coded::stored(codec, &entry) })
                 }
                 Known::Verdict(_) | Known::Nothing => None,
             }
@@ -212,12 +250,15 @@ impl Representations {
         &self,
         resource: &Resource,
         candidates: &Candidates,
+        adopted: &[Codec],
     ) -> Option<Codec> {
         let digest = resource.digest()?;
         let insists = !candidates.identity;
-        self.codecs_of(candidates).find_map(|(_, codec)| {
+        self.codecs_of(resource.len, candidates, adopted).find_map(|(_, codec)| {
             match self.known(&encode::key(digest, resource.len, codec), resource.len, insists) {
                 Known::Verdict(_) => None,
+                // Nothing is proven of the file.
+                Known::Nothing if codec.adopts.is_some() => None,
                 Known::Entry(_) | Known::Nothing => Some(codec.clone()),
             }
         })
@@ -297,10 +338,17 @@ impl Representations {
         }
     }
 
-    /// Finds the stored representation in `coding`, for a range of it. Waits until the entry is
+    /// Finds the stored representation that is `named`, for a range of it. Waits until the entry is
     /// verified, whatever patience says: the client has a part of it already.
-    async fn stored(&self, resource: &Resource, coding: &ContentCoding) -> Option<Coded> {
-        let (digest, codec) = (resource.digest()?, self.0.engine.codecs.get(coding)?);
+    async fn stored(
+        &self,
+        resource: &Resource,
+        named: &NamedCoding,
+        adopted: &[Codec],
+    ) -> Option<Coded> {
+        let digest = resource.digest()?;
+        let mut codecs = self.codecs_in(&named.coding, adopted);
+        let codec = codecs.find(|codec| named.id == Some(codec.id(resource.len)))?;
         let key = encode::key(digest, resource.len, codec);
         match self.known(&key, resource.len, true) {
             Known::Entry(entry) => return Some(Coded::stored(codec, &entry)),
@@ -411,7 +459,7 @@ mod tests {
 
     use super::*;
     use crate::cache::Cache;
-    use crate::catalog::Loaded;
+    use crate::catalog::{Loaded, Names};
     use crate::codec::{Codecs, Preference};
     use crate::http::{MediaTypes, SourcePath};
     use crate::representations::{Config, Engine, EngineConfig};
@@ -432,7 +480,7 @@ mod tests {
         });
         let config = Config {
             types: MediaTypes::default(),
-            asks_names: false,
+            names: Names::default(),
             source: Arc::new(Memory::new().file("a.txt", "text ".repeat(1000))),
             preference: Preference::Auto,
             revalidate: Duration::ZERO,
@@ -466,10 +514,10 @@ mod tests {
         run(async {
             let (representations, resource) = representations(Duration::from_secs(600)).await;
             let selection = candidates(&[BROTLI, GZIP], true).into();
-            let first = coded(representations.select(&resource, &selection).await);
+            let first = coded(representations.select(&resource, &selection, &[]).await);
             assert_eq!((first.codec.coding, first.is_best), (BROTLI, true));
             assert_eq!(first.status, CacheStatus::Forward(Forward::Stored));
-            let second = coded(representations.select(&resource, &selection).await);
+            let second = coded(representations.select(&resource, &selection, &[]).await);
             assert_eq!(second.status, CacheStatus::Hit);
         });
     }
@@ -479,10 +527,10 @@ mod tests {
         run(async {
             let (representations, resource) = representations(Duration::ZERO).await;
             let insisting = candidates(&[GZIP], false).into();
-            coded(representations.select(&resource, &insisting).await);
+            coded(representations.select(&resource, &insisting, &[]).await);
             representations.engine().shutdown(true).await;
             let selection = candidates(&[BROTLI, GZIP], true).into();
-            let second = coded(representations.select(&resource, &selection).await);
+            let second = coded(representations.select(&resource, &selection, &[]).await);
             assert_eq!((second.codec.coding, second.is_best), (GZIP, false));
         });
     }
@@ -491,16 +539,17 @@ mod tests {
     fn select_sends_all_of_a_candidate_when_the_coding_of_a_range_is_not_stored() {
         run(async {
             let (representations, resource) = representations(Duration::from_secs(600)).await;
-            let range = RangeOf::Coded(GZIP, RangeSpec::Suffix(5));
+            let id = representations.codecs().get(&GZIP).map(|codec| codec.id(resource.len));
+            let range = RangeOf::Coded(NamedCoding { coding: GZIP, id }, RangeSpec::Suffix(5));
             let identity = candidates(&[], true);
             let selection = Selection { candidates: identity, range: Some(range.clone()) };
-            let (selected, applied) = representations.select(&resource, &selection).await;
+            let (selected, applied) = representations.select(&resource, &selection, &[]).await;
             assert!(matches!(selected, Selected::Identity { is_best: true, .. }), "{selected:?}");
             assert_eq!(applied, None, "the range was of another representation");
 
             let whole = candidates(&[GZIP], false).into();
-            coded(representations.select(&resource, &whole).await);
-            let (selected, applied) = representations.select(&resource, &selection).await;
+            coded(representations.select(&resource, &whole, &[]).await);
+            let (selected, applied) = representations.select(&resource, &selection, &[]).await;
             assert!(matches!(selected, Selected::Coded(_)), "{selected:?}");
             assert_eq!(applied, Some(&range));
         });

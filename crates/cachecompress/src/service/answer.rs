@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use http::request::Parts;
 use http::{Response, StatusCode};
 
+use super::adoption;
 use super::exchange::{Exchange, OwnPage};
 use super::locate::{self, Located, Target};
 use super::plan::{self, Facts, Head, Intent};
@@ -15,8 +16,9 @@ use super::response_cache::RequestKey;
 use super::site::{self, Site};
 use crate::body::Body;
 use crate::catalog::{LoadError, Loaded};
+use crate::codec::Codec;
 use crate::error::Error;
-use crate::http::SourcePath;
+use crate::http::{ContentCoding, NamedCoding, SourcePath};
 use crate::limits::{LOOKUP_TRIES, SMALLEST_SOURCE};
 use crate::sendfile::Connection;
 use crate::source::SourceFile;
@@ -110,16 +112,14 @@ async fn answer_with(
     key: Option<RequestKey>,
 ) -> Result<Option<Response<Body>>, Error> {
     let Target { resource, spa, _companion } = target;
+    let head = Head { method: &parts.method, version: parts.version, headers: &parts.headers };
     let exchange = Exchange {
-        head: Head { method: &parts.method, version: parts.version, headers: &parts.headers },
         requested,
         options: parts.extensions.get(),
         connection: site::connection_of(connection, parts.version, &parts.extensions),
         is_remembered: key.as_ref().is_some_and(|key| !key.is_conditional()),
-        resource,
-        found: SystemTime::now(),
         spa,
-        page_of: None,
+        ..Exchange::new(head, resource)
     };
     answer_exchange(site, exchange, key).await
 }
@@ -133,8 +133,8 @@ pub(super) async fn answer_exchange(
 ) -> Result<Option<Response<Body>>, Error> {
     let catalog = site.representations.catalog();
     for _ in 0..LOOKUP_TRIES {
-        if let Some(answered) = try_answer(site, &exchange).await? {
-            return Ok(Some(replay::remember(site, &exchange, key, answered)));
+        if let Some(answered) = try_answer(site, &mut exchange).await? {
+            return Ok(Some(replay::remember(site, exchange, key, answered)));
         }
         if exchange.resource.brought.is_some() {
             break;
@@ -149,12 +149,23 @@ pub(super) async fn answer_exchange(
     }
     // A file that changes so often is being written. It goes out as it is, without a tag.
     exchange.resource = catalog.mark_unstable(&exchange.resource);
-    Ok(try_answer(site, &exchange).await?.map(|answered| answered.response))
+    Ok(try_answer(site, &mut exchange).await?.map(|answered| answered.response))
 }
 
 /// Answers an exchange; `None` if the resource has changed.
-async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answered>, Error> {
-    let selection = match intend(site, exchange) {
+async fn try_answer(site: &Site, exchange: &mut Exchange<'_>) -> Result<Option<Answered>, Error> {
+    let codings = offered(site, exchange);
+    exchange.adopt_own();
+    let tags = exchange.resource.tags.as_ref();
+    for coding in plan::codings_in_conditions(exchange.head.headers, tags, &codings) {
+        adopt(site, exchange, &coding).await;
+    }
+    let intent = intend(site, exchange, &codings);
+    if let Some(coding) = intent.likely_coding() {
+        adopt(site, exchange, coding).await;
+    }
+    let exchange = &*exchange;
+    let selection = match intent {
         Intent::NotModified(tag, candidates) => {
             return Ok(Some(respond::not_modified(site, exchange, tag, &candidates)));
         }
@@ -164,29 +175,56 @@ async fn try_answer(site: &Site, exchange: &Exchange<'_>) -> Result<Option<Answe
         Intent::NotAcceptable => return Ok(Some(respond::not_acceptable(site, exchange).into())),
         Intent::Select(selection) => selection,
     };
-    let (selected, range) = site.representations.select(&exchange.resource, &selection).await;
+    let (selected, range) = {
+        let (resource, adopted) = (&exchange.resource, &exchange.adopted);
+        site.representations.select(resource, &selection, adopted).await
+    };
     respond::respond(site, exchange, selected, range).await
 }
 
-/// Computes the intent of the request from the facts about its resource.
-fn intend(site: &Site, exchange: &Exchange<'_>) -> Intent {
+/// Looks for the file in `coding` beside that of the resource, unless that was done before.
+async fn adopt(site: &Site, exchange: &mut Exchange<'_>, coding: &ContentCoding) {
+    let is_adopted = exchange.adopted.iter().any(|codec| codec.coding == *coding);
+    if is_adopted || exchange.asked_beside.contains(coding) {
+        return;
+    }
+    exchange.asked_beside.push(coding.clone());
+    if let Some(sibling) = adoption::look_beside(site, &exchange.resource, coding).await {
+        exchange.adopted.extend(sibling.file.clone().and_then(Codec::adopting));
+        exchange.siblings.push(sibling);
+    }
+}
+
+/// Returns the codings on offer for the resource, the best first.
+fn offered(site: &Site, exchange: &Exchange<'_>) -> Vec<ContentCoding> {
     let (resource, representations) = (&exchange.resource, &site.representations);
-    let exceeds_cache = exchange.is_negotiable() && representations.exceeds_cache(resource);
-    let codings = match exceeds_cache {
-        true => Vec::new(),
-        false => {
-            let chosen = exchange.options.and_then(|options| options.codings.as_deref());
-            representations.offered(chosen, resource.len)
-        }
+    if exceeds_cache(site, exchange) {
+        return Vec::new();
+    }
+    let chosen = exchange.options.and_then(|options| options.codings.as_deref());
+    representations.offered(chosen, resource.len)
+}
+
+fn exceeds_cache(site: &Site, exchange: &Exchange<'_>) -> bool {
+    exchange.is_negotiable() && site.representations.exceeds_cache(&exchange.resource)
+}
+
+/// Computes the intent of the request from the facts about its resource.
+fn intend(site: &Site, exchange: &Exchange<'_>, codings: &[ContentCoding]) -> Intent {
+    let (resource, representations) = (&exchange.resource, &site.representations);
+    let is_current = |named: &NamedCoding| {
+        let own = representations.codecs().get(&named.coding);
+        let adopted = exchange.adopted.iter().filter(|codec| codec.coding == named.coding);
+        adopted.chain(own).any(|codec| named.id == Some(codec.id(resource.len)))
     };
     let facts = Facts {
         tags: resource.tags.as_ref(),
         last_modified: resource.last_modified,
         negotiable: exchange.is_negotiable(),
         below_minimum: resource.len < SMALLEST_SOURCE,
-        exceeds_cache,
-        codings: &codings,
-        current: &|coding| representations.codecs().get(coding).map(|codec| codec.id(resource.len)),
+        exceeds_cache: exceeds_cache(site, exchange),
+        codings,
+        current: &is_current,
         now: exchange.found,
     };
     plan::intend(exchange.head, &facts)

@@ -1,5 +1,6 @@
 //! The builder of a service.
 
+mod coded_files;
 mod engine;
 
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! The pages of errors.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY};
 use http::request::Parts;
@@ -142,16 +142,14 @@ async fn with_page(
     let (get, head) = (Method::GET, Method::HEAD);
     let method = if parts.method == head { &head } else { &get };
     let told_vary = plain.fields.get(VARY).and_then(|vary| vary.to_str().ok());
+    let head = Head { method, version: parts.version, headers: &headers };
     let exchange = Exchange {
-        head: Head { method, version: parts.version, headers: &headers },
         requested: how.paths.requested,
         options: parts.extensions.get(),
         connection: site::connection_of(how.connection, parts.version, &parts.extensions),
-        is_remembered: false,
-        resource,
-        found: SystemTime::now(),
         spa: told_vary.is_some_and(|vary| vary.ends_with(NAVIGATION)),
         page_of: Some(status),
+        ..Exchange::new(head, resource)
     };
     let Some(mut page) = answer::answer_exchange(site, exchange, None).await? else {
         return Ok(None);

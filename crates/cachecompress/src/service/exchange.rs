@@ -10,8 +10,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use super::options::RequestOptions;
 use super::plan::Head;
 use super::site::Site;
-use crate::catalog::Resource;
-use crate::http::Compressibility;
+use crate::catalog::{Resource, Sibling};
+use crate::codec::Codec;
+use crate::http::{Compressibility, ContentCoding};
 use crate::rules::headers::{OWN, RulePaths};
 use crate::sendfile::Connection;
 
@@ -35,13 +36,46 @@ pub(super) struct Exchange<'a> {
     pub(super) spa: bool,
     /// The status of the error whose page the resource is.
     pub(super) page_of: Option<StatusCode>,
+    /// The codecs that copy what somebody else has encoded.
+    pub(super) adopted: Vec<Codec>,
+    /// The codings in which a file was looked for beside that of the resource.
+    pub(super) asked_beside: Vec<ContentCoding>,
+    /// The results of that.
+    pub(super) siblings: Vec<Sibling>,
 }
 
 /// The page of an error that a rule names, in the extensions of the error until it is delivered.
 #[derive(Clone)]
 pub(super) struct OwnPage(pub(super) Arc<Resource>);
 
-impl Exchange<'_> {
+impl<'a> Exchange<'a> {
+    pub(super) fn new(head: Head<'a>, resource: Arc<Resource>) -> Self {
+        Self {
+            head,
+            requested: None,
+            options: None,
+            connection: None,
+            is_remembered: false,
+            resource,
+            found: SystemTime::now(),
+            spa: false,
+            page_of: None,
+            adopted: Vec::new(),
+            asked_beside: Vec::new(),
+            siblings: Vec::new(),
+        }
+    }
+
+    /// Takes the coded file of the resource, in place of those of an earlier one and of what lay beside
+    /// that.
+    pub(super) fn adopt_own(&mut self) {
+        let coded = self.resource.coded.as_ref().filter(|_| self.resource.digest().is_some());
+        self.adopted.clear();
+        self.adopted.extend(coded.cloned().and_then(Codec::adopting));
+        self.asked_beside.clear();
+        self.siblings.clear();
+    }
+
     /// Whether the resource is of a type that is ever encoded.
     pub(super) fn is_negotiable(&self) -> bool {
         self.resource.compressibility != Compressibility::Never

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 
 use super::navigation::is_navigation;
 use super::options::RequestOptions;
-use super::site::Site;
+use super::site::{Siblings, Site};
 use crate::catalog::{Companion, LoadError, Loaded, Resource};
 use crate::encode::Guess;
 use crate::error::Error;
@@ -225,6 +225,10 @@ pub(super) fn needs_digest(parts: &Parts) -> bool {
 fn guess_codec(site: &Site, parts: &Parts) -> Option<Guess> {
     let mut lines = parts.headers.get_all(ACCEPT_ENCODING).iter();
     let (Some(accept), None) = (lines.next(), lines.next()) else { return None };
+    // The file beside it may spare the encode.
+    if site.rules.siblings != Siblings::Off {
+        return None;
+    }
     // A request with a range or a validator is unlikely to need an encode.
     let others = [RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE];
     if parts.method != Method::GET || others.iter().any(|name| parts.headers.contains_key(name)) {

@@ -1,5 +1,6 @@
 //! The tower service: call, locate, plan, select, respond.
 
+mod adoption;
 mod answer;
 mod builder;
 mod call;
@@ -26,4 +27,5 @@ pub use fallback::{Fallback, NoFallback};
 pub use navigation::is_navigation;
 pub use options::RequestOptions;
 pub use serve_compressed::{ServeCompressed, Shutdown};
+pub use site::Siblings;
 pub use warm::{WarmOptions, WarmProgress, WarmSummary, Warmed};

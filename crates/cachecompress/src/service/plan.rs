@@ -8,9 +8,8 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
 use crate::http::{
-    AcceptEncoding, ByteRange, ContentCoding, Detail, EncoderId, EntityTag, Evaluation, IfRange,
-    Multipart, NamedCoding, Preconditions, Ranges, RepresentationTags, Validators, join_ranges,
-    parse_range,
+    AcceptEncoding, ByteRange, ContentCoding, Detail, EntityTag, Evaluation, IfRange, Multipart,
+    NamedCoding, Preconditions, Ranges, RepresentationTags, Validators, join_ranges, parse_range,
 };
 use crate::limits::RANGES_SENT;
 use crate::representations::{Availability, Candidates, RangeOf, Selection};
@@ -38,8 +37,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) exceeds_cache: bool,
     /// The codings on offer, in the server's order.
     pub(crate) codings: &'a [ContentCoding],
-    /// Returns the id of the encoder that makes a coding today.
-    pub(crate) current: &'a dyn Fn(&ContentCoding) -> Option<EncoderId>,
+    /// Whether a coded representation is one that could be made today.
+    pub(crate) current: &'a dyn Fn(&NamedCoding) -> bool,
     pub(crate) now: SystemTime,
 }
 
@@ -80,10 +79,8 @@ pub(crate) fn intend(head: Head<'_>, facts: &Facts<'_>) -> Intent {
         false => coding.is_identity(),
     };
     // A coding that is not on offer to this request is never selected.
-    let is_current = |named: &NamedCoding| {
-        facts.codings.contains(&named.coding)
-            && (facts.current)(&named.coding).is_some_and(|id| named.id == Some(id))
-    };
+    let is_current =
+        |named: &NamedCoding| facts.codings.contains(&named.coding) && (facts.current)(named);
     let validators = Validators {
         tags: facts.tags,
         is_current: &is_current,
@@ -137,11 +134,39 @@ fn ranged(candidates: Candidates, named: NamedCoding, ranges: Ranges) -> Selecti
         };
     }
     let range = match ranges {
-        Ranges::One(spec) => Some(RangeOf::Coded(named.coding, spec)),
+        Ranges::One(spec) => Some(RangeOf::Coded(named, spec)),
         // Several ranges of a coding are ignored.
         Ranges::Several(_) => None,
     };
     Selection { candidates, range }
+}
+
+impl Intent {
+    /// Returns the coding that the response will most likely have.
+    pub(crate) fn likely_coding(&self) -> Option<&ContentCoding> {
+        match self {
+            Self::NotModified(None, candidates) => candidates.codings.first(),
+            Self::Select(selection) => selection.candidates.codings.first(),
+            Self::NotModified(Some(_), _) | Self::PreconditionFailed | Self::NotAcceptable => None,
+        }
+    }
+}
+
+/// Returns the acceptable codings of `codings` in which a condition names a representation of the
+/// resource that has `tags`. The condition holds or fails by what can be sent in them.
+pub(crate) fn codings_in_conditions(
+    headers: &HeaderMap,
+    tags: Option<&RepresentationTags>,
+    codings: &[ContentCoding],
+) -> Vec<ContentCoding> {
+    let Some(tags) = tags else { return Vec::new() };
+    let accept = AcceptEncoding::from_headers(headers);
+    let mut named = Preconditions::from_headers(headers).codings_in_if_match(tags);
+    named.extend(IfRange::from_headers(headers).coding(tags));
+    named.retain(|coding| codings.contains(coding) && accept.accepts(coding));
+    named.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    named.dedup();
+    named
 }
 
 fn negotiate(head: Head<'_>, facts: &Facts<'_>, accept: &AcceptEncoding) -> Candidates {
@@ -159,7 +184,8 @@ fn negotiate(head: Head<'_>, facts: &Facts<'_>, accept: &AcceptEncoding) -> Cand
         _ if facts.below_minimum && negotiated.identity => (Vec::new(), Some(Detail::Small)),
         codings => (codings, None),
     };
-    Candidates { codings, identity: negotiated.identity, detail, availability }
+    let identity = negotiated.identity;
+    Candidates { codings, identity, detail, availability, pinned: None }
 }
 
 /// Admits one representation and no other.
@@ -172,7 +198,8 @@ fn only(named: NamedCoding, availability: Availability) -> Candidates {
             ..Candidates::default()
         };
     }
-    Candidates { codings: vec![named.coding], availability, ..Candidates::default() }
+    let (codings, pinned) = (vec![named.coding], named.id);
+    Candidates { codings, availability, pinned, ..Candidates::default() }
 }
 
 /// Chooses the part to send of a selected representation of `len` bytes. `framing` returns the
@@ -216,12 +243,16 @@ mod tests {
     };
 
     use super::*;
-    use crate::http::{ByteRange, Digest, RangeSpec, http_date};
+    use crate::http::{ByteRange, Digest, EncoderId, RangeSpec, http_date};
 
     const CODINGS: [ContentCoding; 2] = [ContentCoding::BROTLI, ContentCoding::GZIP];
 
     fn id() -> EncoderId {
         EncoderId::derive(b"today", b"")
+    }
+
+    fn gzip() -> NamedCoding {
+        NamedCoding { coding: ContentCoding::GZIP, id: Some(id()) }
     }
 
     fn tags() -> RepresentationTags {
@@ -249,7 +280,7 @@ mod tests {
             below_minimum: false,
             exceeds_cache: false,
             codings: &CODINGS,
-            current: &|_| Some(id()),
+            current: &|named| named.id == Some(id()),
             now: modified() + std::time::Duration::from_secs(60),
         };
         change(&mut head, &mut facts);
@@ -408,8 +439,12 @@ mod tests {
             assert!(identity);
             (codings.join(" "), of)
         };
-        let gzip = Some(RangeOf::Coded(ContentCoding::GZIP, spec()));
-        assert_eq!(ask("bytes=5-", &current), ("br gzip".into(), gzip), "or all of the best one");
+        let of_gzip = Some(RangeOf::Coded(gzip(), spec()));
+        assert_eq!(
+            ask("bytes=5-", &current),
+            ("br gzip".into(), of_gzip),
+            "or all of the best one"
+        );
         assert_eq!(ask("bytes=5-,0-1", &current), ("br gzip".into(), None));
 
         let identity = tags().identity().to_string();
@@ -474,8 +509,8 @@ mod tests {
             let (codings, identity, _, of) = selected(intend_plain(&fields));
             (codings.join(" "), identity, of)
         };
-        let gzip = Some(RangeOf::Coded(ContentCoding::GZIP, spec()));
-        assert_eq!(ask("bytes=5-", &current), ("gzip".into(), false, gzip));
+        let of_gzip = Some(RangeOf::Coded(gzip(), spec()));
+        assert_eq!(ask("bytes=5-", &current), ("gzip".into(), false, of_gzip));
         assert_eq!(ask("bytes=5-,0-1", &current), ("gzip".into(), false, None));
         let identity = Some(RangeOf::Identity(Ranges::One(spec())));
         let tag = tags().identity().to_string();
@@ -499,9 +534,7 @@ mod tests {
     #[test]
     fn ranges_resolve_against_the_selected_representation() {
         let spec = RangeSpec::Int { first: 10, last: None };
-        for range in
-            [RangeOf::Identity(Ranges::One(spec)), RangeOf::Coded(ContentCoding::GZIP, spec)]
-        {
+        for range in [RangeOf::Identity(Ranges::One(spec)), RangeOf::Coded(gzip(), spec)] {
             let last_ten = ByteRange { first: 10, last: 19 };
             assert_eq!(plan(&range, 20), Plan::Partial(last_ten, 20));
             assert_eq!(plan(&range, 10), Plan::RangeNotSatisfiable(10));

@@ -48,7 +48,7 @@ pub(super) fn replay<B>(
 /// date is due within the response's lifetime.
 pub(super) fn remember(
     site: &Site,
-    exchange: &Exchange<'_>,
+    exchange: Exchange<'_>,
     key: Option<RequestKey>,
     answered: Answered,
 ) -> Response<Body> {
@@ -60,7 +60,7 @@ pub(super) fn remember(
         && let Some(key) = key
         && (!key.is_conditional() || response.status() == StatusCode::NOT_MODIFIED)
         && let Some(served) = response.body().shared_served().cloned()
-        && let Some(held) = site.representations.catalog().hold(resource)
+        && let Some(held) = site.representations.catalog().hold(resource, exchange.siblings)
     {
         let (status, fields) = (response.status(), response.headers().clone());
         let cached = CachedResponse { made: clock(), held, status, fields, served, body };

@@ -499,10 +499,11 @@ pub(super) fn not_modified(
 ) -> Answered {
     let resource = &exchange.resource;
     let tags = resource.tags.as_ref();
-    let likely = || match site.representations.most_likely_codec(resource, candidates) {
-        Some(codec) => tags.map(|tags| tags.coded(&codec.coding, &codec.id(resource.len))),
-        None => tags.map(RepresentationTags::identity),
-    };
+    let likely =
+        || match site.representations.most_likely_codec(resource, candidates, &exchange.adopted) {
+            Some(codec) => tags.map(|tags| tags.coded(&codec.coding, &codec.id(resource.len))),
+            None => tags.map(RepresentationTags::identity),
+        };
     let tag = tag.or_else(likely);
     let mut fields = default_fields(site, exchange);
     if let Some(tag) = &tag {

@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use super::response_cache::ResponseCache;
 use super::site::{AnswerRules, Site};
 use crate::cache::Cache;
+use crate::catalog::Names;
 use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
 use crate::error::Error;
 use crate::http::{ContentCoding, MediaTypes, SourcePath};
@@ -40,6 +41,7 @@ pub(super) struct Settings {
     pub(super) patience: Duration,
     pub(super) prove: Option<bool>,
     pub(super) memory_cache: Option<u64>,
+    pub(super) encoded_names: bool,
     pub(super) sendfile_sources: bool,
     pub(super) header_rules: Vec<HeaderRule>,
     pub(super) media_types: Vec<(String, Result<HeaderValue, http::Error>)>,
@@ -130,6 +132,7 @@ impl Settings {
             patience: DEFAULT_PATIENCE,
             prove: None,
             memory_cache: None,
+            encoded_names: false,
             sendfile_sources: false,
             header_rules: Vec::new(),
             media_types: Vec::new(),
@@ -173,7 +176,10 @@ impl Settings {
         let config = Config {
             source: self.source,
             types,
-            asks_names: rules.headers.immutable,
+            names: Names {
+                may_hold_hashes: rules.headers.immutable,
+                may_be_encoded: self.encoded_names,
+            },
             preference: self.preference,
             revalidate: self.revalidate,
             patience: self.patience,

@@ -22,6 +22,17 @@ pub(super) struct Site {
     pub(super) nearest_pages: NearestPages,
 }
 
+/// The use of the files `.br`, `.zst` and `.gz` beside a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Siblings {
+    /// They are files like any other. This is the default.
+    #[default]
+    Off,
+    /// One that decodes to exactly the file beside it is the representation in its coding.
+    Verified,
+}
+
 /// The rules that shape a response.
 #[derive(Clone, Debug)]
 pub(super) struct AnswerRules {
@@ -40,6 +51,7 @@ pub(super) struct AnswerRules {
     /// Whether a response's extensions have its `Served`.
     pub(super) exposes_served: bool,
     pub(super) original_length: bool,
+    pub(super) siblings: Siblings,
     pub(super) nosniff: bool,
     pub(super) cache_status: bool,
 }
@@ -76,6 +88,7 @@ impl Default for AnswerRules {
             other_methods_fall_back: false,
             exposes_served: false,
             original_length: false,
+            siblings: Siblings::Off,
             nosniff: true,
             cache_status: true,
         }

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use super::adoption;
 use super::site::Site;
 use crate::catalog::{Loaded, Resource};
 use crate::codec::Codec;
@@ -12,7 +13,6 @@ use crate::encode::Warming;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::http::{Compressibility, ContentCoding, SourcePath};
 use crate::limits::{SMALLEST_SOURCE, WARM_AT_ONCE, WARM_PAUSE};
-use crate::representations::Representations;
 
 /// The files and codings of [`warm_with`](crate::ServeCompressed::warm_with). Default: all files in
 /// every coding that is offered.
@@ -133,7 +133,7 @@ pub(super) async fn warm(
             if representations.is_closing() {
                 break;
             }
-            begun.push(begin(representations, path, codings, &warming).await);
+            begun.push(begin(site, path, codings, &warming).await);
         }
         for encodes in begun {
             let encodes = encodes.unwrap_or_else(|| {
@@ -174,19 +174,22 @@ pub(super) async fn warm(
 }
 
 /// An encode that was begun.
-struct Encode {
+struct Encode<'a> {
     resource: Arc<Resource>,
     codec: Codec,
-    done: Pin<Box<dyn Future<Output = Result<u64, Failure>> + Send>>,
+    done: Warm<'a>,
 }
 
+type Warm<'a> = Pin<Box<dyn Future<Output = Result<u64, Failure>> + Send + 'a>>;
+
 /// Begins the encodes of a file; `None` if it cannot be read.
-async fn begin(
-    representations: &Representations,
+async fn begin<'a>(
+    site: &'a Site,
     path: &SourcePath,
     codings: Option<&[ContentCoding]>,
-    warming: &Warming,
-) -> Option<Vec<Encode>> {
+    warming: &'a Warming,
+) -> Option<Vec<Encode<'a>>> {
+    let representations = &site.representations;
     let Ok(Loaded::File(resource, _)) = representations.catalog().load(path).await else {
         return None;
     };
@@ -195,11 +198,33 @@ async fn begin(
         return Some(Vec::new());
     }
     let codings = representations.offered(codings, resource.len);
-    let codecs = codings.iter().filter_map(|coding| representations.codecs().get(coding));
-    let begin = |codec: &Codec| Encode {
-        done: Box::pin(representations.warm(&resource, codec, warming)),
-        resource: Arc::clone(&resource),
-        codec: codec.clone(),
-    };
-    Some(codecs.map(begin).collect())
+    let mut encodes = Vec::new();
+    for codec in codings.iter().filter_map(|coding| representations.codecs().get(coding)) {
+        let own = resource.coded.clone().filter(|coded| coded.coding == codec.coding);
+        let file = match own {
+            Some(own) => Some(own),
+            None => {
+                let sibling = adoption::look_beside(site, &resource, &codec.coding).await;
+                sibling.and_then(|sibling| sibling.file)
+            }
+        };
+        let copying = file.and_then(Codec::adopting);
+        let copy = copying.map(|codec| representations.warm(&resource, &codec, warming));
+        let done: Warm<'_> = match copy {
+            None => Box::pin(representations.warm(&resource, codec, warming)),
+            Some(copy) => {
+                let (resource, codec) = (Arc::clone(&resource), codec.clone());
+                Box::pin(async move {
+                    match copy.await {
+                        Err(Failure::Encoder | Failure::Unprofitable) => {
+                            representations.warm(&resource, &codec, warming).await
+                        }
+                        copied => copied,
+                    }
+                })
+            }
+        };
+        encodes.push(Encode { resource: Arc::clone(&resource), codec: codec.clone(), done });
+    }
+    Some(encodes)
 }

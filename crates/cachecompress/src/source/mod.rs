@@ -26,7 +26,7 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::fs::{self, DiskFile, FileKind, Fingerprint, Stat};
-use crate::http::{Digest, SourcePath};
+use crate::http::{CodedFile, Digest, SourcePath};
 
 /// Static files by path. Nothing else is ever cached.
 ///
@@ -131,6 +131,16 @@ pub struct SourceFile {
     pub entity_tag: Option<Arc<str>>,
     /// The media type to send, instead of the one its name suggests.
     pub media_type: Option<Arc<str>>,
+    /// The file that the content was decoded from.
+    pub(crate) decoded: Option<DecodedFrom>,
+}
+
+/// The coded file that a content was decoded from.
+#[derive(Clone, Debug)]
+pub(crate) struct DecodedFrom {
+    pub(crate) file: Arc<CodedFile>,
+    /// The path whose name suggests the media type; `None` for the file's own.
+    pub(crate) name: Option<SourcePath>,
 }
 
 impl SourceFile {
@@ -168,7 +178,14 @@ impl SourceFile {
     }
 
     fn of(content: Content) -> Self {
-        Self { content, modified: None, digest: None, entity_tag: None, media_type: None }
+        Self {
+            content,
+            modified: None,
+            digest: None,
+            entity_tag: None,
+            media_type: None,
+            decoded: None,
+        }
     }
 
     /// Sets the SHA-256 of its bytes, which is then not computed. Default: unknown.

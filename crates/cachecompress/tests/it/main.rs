@@ -23,6 +23,7 @@ mod exact {
     mod hidden_files;
     mod links;
     mod response_cache;
+    mod siblings;
     mod stored_damage;
     mod story;
     #[cfg(unix)]
@@ -84,6 +85,7 @@ mod plain_http {
 mod embedding {
     mod brought;
     mod content_names;
+    mod encoded_names;
     mod error_pages;
     mod fields;
     mod header_rules;

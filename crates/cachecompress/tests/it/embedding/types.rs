@@ -11,7 +11,7 @@ use cachecompress::{
     Builder, Directory, Embedded, Error, Memory, Overlay, ServeCompressed, Source, SourcePath,
 };
 use cachecompress_test::made::MadeFile;
-use cachecompress_test::service::{LONG, get, get_as, head, read, request, run};
+use cachecompress_test::service::{LONG, encodes, get, get_as, head, read, request, run};
 use cachecompress_test::site::Site;
 use flate2::write::GzEncoder;
 use http::HeaderValue;
@@ -177,6 +177,7 @@ fn svgz_is_the_svg_that_it_holds() {
                     ("image/svg+xml", coding)
                 );
                 assert!(answer.decoded() == svg.as_bytes(), "{coding}");
+                assert_eq!(answer.bytes() == file, coding == "gzip", "the gzip is the file's own");
                 let tag = answer.field("etag").to_owned();
                 let wish = [("accept-encoding", coding), ("if-none-match", &tag)];
                 let again = get(&service, "/a.svgz", &wish).await;
@@ -191,6 +192,8 @@ fn svgz_is_the_svg_that_it_holds() {
             let answer = read(service.serve_source("b.SVGZ", brought, &parts).await).await;
             assert_eq!((answer.field("content-type"), answer.coding()), ("image/svg+xml", "gzip"));
             assert!(answer.decoded() == svg.as_bytes());
+            assert!(answer.bytes() == file);
+            assert_eq!(encodes(&service, "gzip"), 0);
         }
         let named = builder(Directory::new(site.path()).unwrap()).media_type("svgz", "image/x");
         let answer = get(&named.build().unwrap(), "/a.svgz", &[]).await;
