@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cachecompress::{CleanUrls, Preference, Symlinks, TrailingSlash};
+use cachecompress::{CleanUrls, Preference, Siblings, Symlinks, TrailingSlash};
 use etcetera::BaseStrategy as _;
 use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
@@ -70,6 +70,8 @@ pub(crate) struct SiteConfig {
     /// The page of a 404; else the nearest `404.html` is.
     pub(crate) not_found: Option<String>,
     pub(crate) dotfiles: bool,
+    pub(crate) siblings: Siblings,
+    pub(crate) encoded_names: bool,
     pub(crate) immutable: bool,
     pub(crate) immutable_paths: Vec<String>,
     pub(crate) original_length: bool,
@@ -210,6 +212,8 @@ impl SiteConfig {
             index: args.index.0,
             clean_urls: args.clean_urls.into(),
             trailing_slash: args.trailing_slash.into(),
+            siblings: args.siblings.into(),
+            encoded_names: args.encoded_names,
             spa: args.spa,
             spa_except: args.spa_except.into_iter().flat_map(|globs| globs.0).collect(),
             not_found: args.not_found,
@@ -252,6 +256,15 @@ impl From<cli::TrailingSlash> for TrailingSlash {
             cli::TrailingSlash::Auto => Self::Auto,
             cli::TrailingSlash::Always => Self::Always,
             cli::TrailingSlash::Never => Self::Never,
+        }
+    }
+}
+
+impl From<cli::Siblings> for Siblings {
+    fn from(siblings: cli::Siblings) -> Self {
+        match siblings {
+            cli::Siblings::Off => Self::Off,
+            cli::Siblings::Verified => Self::Verified,
         }
     }
 }

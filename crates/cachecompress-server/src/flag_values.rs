@@ -1,5 +1,6 @@
 //! The values of flags: text is parsed here, once.
 
+use clap::builder::TypedValueParser as _;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -286,6 +287,11 @@ pub(crate) fn log_target(text: &str) -> Result<LogTarget, String> {
         "-" => Ok(LogTarget::Stdout),
         path => Ok(LogTarget::File(path.into())),
     }
+}
+
+/// A parser of `on` and `off`.
+pub(crate) fn on_or_off() -> impl clap::builder::TypedValueParser<Value = bool> {
+    clap::builder::PossibleValuesParser::new(["on", "off"]).map(|text| text == "on")
 }
 
 /// Parses the value of a switch in the environment. On the command line its presence is enough.

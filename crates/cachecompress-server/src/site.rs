@@ -72,6 +72,8 @@ fn open_directory(site: &SiteConfig) -> Result<Directory, Failure> {
 /// Adds the rules of a site to the builder of its service.
 fn apply(mut builder: Builder, config: &SiteConfig) -> Result<Builder, Failure> {
     builder = builder
+        .siblings(config.siblings)
+        .encoded_names(config.encoded_names)
         .index(config.index.iter().cloned())
         .clean_urls(config.clean_urls)
         .trailing_slash(config.trailing_slash)

@@ -6,7 +6,7 @@ mod tls;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{TypedValueParser as _, ValueHint};
+use clap::builder::ValueHint;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -14,7 +14,7 @@ use crate::exit::Failure;
 use crate::flag_values::{self, Codings, Level, ListenAddress, LogTarget};
 use crate::limits;
 
-pub(crate) use site::{CleanUrls, Dotfiles, SiteArgs, Symlinks, TrailingSlash};
+pub(crate) use site::{CleanUrls, Dotfiles, Siblings, SiteArgs, Symlinks, TrailingSlash};
 pub(crate) use tls::TlsArgs;
 
 /// A static file server that compresses every file once, on its first request, and keeps the
@@ -238,7 +238,7 @@ pub(crate) struct ServeArgs {
     /// Decode everything compressed and compare it with the file, before its last bytes are sent
     /// and before it is kept
     #[arg(long, value_name = "on|off", action = clap::ArgAction::Set)]
-    #[arg(value_parser = on_or_off(), default_value = "on", env = "CACHECOMPRESS_PROVE")]
+    #[arg(value_parser = flag_values::on_or_off(), default_value = "on", env = "CACHECOMPRESS_PROVE")]
     pub(crate) prove: bool,
 
     #[command(flatten)]
@@ -410,10 +410,6 @@ fn threads() -> clap::builder::RangedI64ValueParser<u16> {
 
 fn count(most: i64) -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=most)
-}
-
-fn on_or_off() -> impl clap::builder::TypedValueParser<Value = bool> {
-    clap::builder::PossibleValuesParser::new(["on", "off"]).map(|text| text == "on")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::builder::ValueHint;
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 
 use super::tls::TlsArgs;
 use crate::cors::{self, Origin};
@@ -48,6 +48,21 @@ pub(crate) struct SiteArgs {
     #[arg(long, value_name = "ORIGIN", value_parser = cors::origin, value_delimiter = ',')]
     #[arg(env = "CACHECOMPRESS_CORS")]
     pub(crate) cors: Vec<Origin>,
+
+    /// The files .br, .zst and .gz beside a file that are sent for it: none, or those that decode to it
+    ///
+    /// A stale or broken one is named in the log once, and the file is compressed instead.
+    #[arg(long, value_name = "off|verified", hide_possible_values = true)]
+    #[arg(default_value = "off", env = "CACHECOMPRESS_SIBLINGS")]
+    pub(crate) siblings: Siblings,
+
+    /// Whether app.js.br without app.js is JavaScript in br, as in builds of Unity
+    ///
+    /// /app.js leads to it as well. Likewise .zst and .gz, but no archives such as .tar.gz. A client
+    /// that does not accept the coding gets the file decoded.
+    #[arg(long, value_name = "on|off", value_parser = flag_values::on_or_off())]
+    #[arg(action = ArgAction::Set, default_value = "off", env = "CACHECOMPRESS_ENCODED_NAMES")]
+    pub(crate) encoded_names: bool,
 
     /// The index files of a directory, the preferred one first
     #[arg(long, value_name = "NAMES", value_parser = flag_values::index_names)]
@@ -120,6 +135,13 @@ pub(crate) struct SiteArgs {
 
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
+}
+
+/// `--siblings`: the coded files beside a file that are sent for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Siblings {
+    Off,
+    Verified,
 }
 
 /// `--symlinks`: the symlinks that are followed.

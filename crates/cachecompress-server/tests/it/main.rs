@@ -16,6 +16,7 @@ mod exact {
     mod edits;
     mod files;
     mod sendfile;
+    mod siblings;
 }
 
 /// Promise 2: a content is encoded once per coding and cache directory.
