@@ -78,6 +78,23 @@ pub fn check(source: &dyn Source, site: &Site) {
     let mut expected: Vec<_> = site.iter().map(|(path, _)| parse(path)).collect();
     expected.sort_unstable();
     assert_eq!(source.paths().unwrap(), expected);
+    expect_files_in_memory(source, &expected);
+}
+
+/// A source that lists files in memory lists all of `paths` whose buffers stay where they are.
+fn expect_files_in_memory(source: &dyn Source, paths: &[SourcePath]) {
+    let listed = source.files_in_memory();
+    let buffer = |path| match source.lookup(path).unwrap() {
+        Found::File(SourceFile { content: Content::Bytes(bytes), .. }) => Some(bytes),
+        _ => None,
+    };
+    for path in paths.iter().filter(|_| !listed.is_empty()) {
+        let Some(bytes) = buffer(path) else { continue };
+        let is_it = |(of, listed): &(SourcePath, bytes::Bytes)| {
+            of == path && listed.as_ptr() == bytes.as_ptr() && listed.len() == bytes.len()
+        };
+        assert!(listed.iter().any(is_it), "{path:?} is in memory and not listed");
+    }
 }
 
 fn expect_neighbours_missing(source: &dyn Source, site: &Site, directories: &BTreeSet<&str>) {

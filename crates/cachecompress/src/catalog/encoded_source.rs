@@ -255,6 +255,10 @@ impl Source for EncodedSource {
         self.source.names(directory, most)
     }
 
+    fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {
+        self.source.files_in_memory()
+    }
+
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
         self.source.paths()
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use std::{fmt, io};
 
+use super::checked_texts::CheckedTexts;
 use super::context::LookupContext;
 use super::encoded_source::EncodedSource;
 use super::file_digests::Told;
@@ -22,7 +23,7 @@ use crate::concurrency::thread_pool::{Job, Priority, Refused};
 use crate::concurrency::versioned::{Generation, Generations, Put, Versioned};
 use crate::error::Error;
 use crate::fs::{DiskFile, Fingerprint};
-use crate::http::{Compressibility, Digest, MediaTypes, Question, SourcePath, Text, look};
+use crate::http::{Compressibility, Digest, MediaTypes, Question, SourcePath, Text};
 use crate::limits::{HASH_FIRST_MAX, PAYLOAD_IN_MEMORY};
 use crate::log;
 use crate::source::{Content, Found, Source, SourceFile};
@@ -44,6 +45,7 @@ pub(super) struct Inner {
     pub(super) calls: AtomicU64,
     pub(super) generations: Generations,
     pub(super) resources: quick_cache::sync::Cache<SourcePath, Slot>,
+    pub(super) texts: CheckedTexts,
     /// The times of lookups beside a file that found nothing.
     pub(super) absent: quick_cache::sync::Cache<SourcePath, u64>,
     /// The paths whose files changed under a hash or an encode. The files go out without a tag
@@ -304,7 +306,7 @@ impl Inner {
         let hashed = match (&file.content, told) {
             (Content::Bytes(bytes), told) => {
                 let digest = told.map_or_else(|| Digest::of(bytes), |(digest, _)| digest);
-                let text = look(named.question(), bytes);
+                let text = self.texts.look(path, named.question(), bytes);
                 return Ok(Some(known(&file, digest, text, Rest::ByTimes)));
             }
             // The bytes are not read.

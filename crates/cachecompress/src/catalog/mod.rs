@@ -1,6 +1,7 @@
 //! The lookup from a path to a resource, with the resources that are known and fresh.
 
 mod brought;
+mod checked_texts;
 mod coded;
 mod context;
 mod encoded_source;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::brought;
+use super::checked_texts::CheckedTexts;
 use super::context::LookupContext;
 use super::encoded_source::EncodedSource;
 use super::hash_queue::{HashQueue, Key, Run};
@@ -53,6 +54,7 @@ impl Catalog {
         context: &LookupContext,
     ) -> Self {
         let types = Arc::new(types);
+        let texts = CheckedTexts::of(&*source, &types);
         Self(Arc::new(Inner {
             source: EncodedSource::new(source, Arc::clone(&types), names.may_be_encoded),
             types,
@@ -65,6 +67,7 @@ impl Catalog {
             calls: AtomicU64::new(0),
             generations: Generations::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
+            texts,
             absent: quick_cache::sync::Cache::new(ABSENT_SIBLINGS),
             unstable: PathSet::default(),
             context: context.clone(),
@@ -377,9 +380,9 @@ mod tests {
     use super::super::resource::type_of;
     use super::*;
     use crate::fs::{Disk as _, MemoryDisk};
-    use crate::http::{Digest, Question};
+    use crate::http::{Digest, Question, Text};
     use crate::memory_cache::MemoryCache;
-    use crate::source::{Content, Directory, Memory, Symlinks};
+    use crate::source::{Content, Directory, Memory, Overlay, Symlinks};
 
     fn catalog(source: impl Source) -> Catalog {
         let source = (Arc::new(source) as _, MediaTypes::default(), Names::default());
@@ -492,6 +495,35 @@ mod tests {
         context.digests.insert(&file.content, Told { digest: planted, question, text });
         assert_eq!(load(&second).digest(), Some(planted));
         assert_ne!(first.number(), second.number());
+    }
+
+    /// The first request for a text in memory looked at all of it.
+    #[test]
+    fn text_in_memory_is_looked_at_before_the_first_lookup() {
+        let files = Memory::new().file("a.html", "gr\u{fc}n").file("b.html", b"gr\xfcn".as_slice());
+        let below = Memory::new().file("LICENSE", "text").file("c.png", "no text");
+        let mut catalog = catalog(Overlay::new().layer(files).layer(below));
+        let type_of = |catalog: &Catalog, path: &str| {
+            let Ok(Loaded::File(resource, _)) = run(catalog.load(&SourcePath::root().join(path)))
+            else {
+                panic!("{path}")
+            };
+            resource.media_type.to_str().unwrap().to_owned()
+        };
+        for (path, planted, media_type) in [
+            ("a.html", Text::Other, "text/html"),
+            ("b.html", Text::Utf8, "text/html; charset=utf-8"),
+            ("LICENSE", Text::Other, "application/octet-stream"),
+        ] {
+            let path_of_it = SourcePath::root().join(path);
+            let honest = type_of(&catalog, path);
+            assert_ne!(honest, media_type, "{path}");
+            // Another answer in its place shows that the bytes are not looked at again.
+            let inner = Arc::get_mut(&mut catalog.0).unwrap();
+            inner.texts.plant(&path_of_it, planted);
+            inner.resources.remove(&path_of_it);
+            assert_eq!(type_of(&catalog, path), media_type, "{path}");
+        }
     }
 
     #[test]

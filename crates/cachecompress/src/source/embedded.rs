@@ -155,6 +155,16 @@ impl Source for Embedded {
         })
     }
 
+    fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {
+        let mut files: Vec<_> = match &self.files {
+            Files::Fixed(tree) => tree.in_memory().collect(),
+            #[cfg(feature = "rust-embed")]
+            Files::RustEmbed(assets) => assets.in_memory().collect(),
+        };
+        files.retain(|(path, _)| !self.is_hidden(path));
+        files
+    }
+
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
         let mut paths: Vec<SourcePath> = match &self.files {
             Files::Fixed(tree) => tree.paths().collect(),
@@ -210,6 +220,15 @@ mod rust_embed_files {
             let first = T::iter().next().and_then(|name| T::get(&name));
             let embedded = first.is_some_and(|file| matches!(file.data, Cow::Borrowed(_)));
             Self { get: T::get, list: list::<T>, fixed: embedded.then(list::<T>) }
+        }
+
+        /// Iterates over the files, if they are embedded.
+        pub(super) fn in_memory(&self) -> impl Iterator<Item = (SourcePath, Bytes)> {
+            let paths = self.fixed.iter().flat_map(Tree::paths);
+            paths.filter_map(|path| match (self.get)(path.as_str()?)?.data {
+                Cow::Borrowed(bytes) => Some((path, Bytes::from_static(bytes))),
+                Cow::Owned(_) => None,
+            })
         }
 
         pub(super) fn names(&self) -> Cow<'_, Tree<()>> {

@@ -1,5 +1,7 @@
 //! Files that the program makes.
 
+use bytes::Bytes;
+
 use super::tree::{Stored, Tree, expect_file_path};
 use super::{Found, Source, SourceFile};
 use crate::error::Error;
@@ -50,6 +52,10 @@ impl Source for Memory {
 
     fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
         Some(self.0.names(directory, most))
+    }
+
+    fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {
+        self.0.in_memory().collect()
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

@@ -79,6 +79,16 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Returns the files whose bytes are in memory and never change, in any order.
+    ///
+    /// [`Builder::build`](crate::Builder::build) looks whether they are UTF-8, where their media type depends
+    /// on it, so that no request waits for that. A file that is looked up later must have the very buffer
+    /// that was returned here; another one is looked at once more. It must not block. None, the default,
+    /// is right for sources that read files.
+    fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {
+        Vec::new()
+    }
+
     /// Lists all files, sorted, for warming a cache. [`lookup`](Self::lookup) finds each of them.
     ///
     /// # Errors
@@ -290,6 +300,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
         (**self).names(directory, most)
+    }
+
+    fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {
+        (**self).files_in_memory()
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

@@ -5,6 +5,8 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Found, Source};
 use crate::error::Error;
 use crate::http::SourcePath;
@@ -80,6 +82,10 @@ impl Source for Overlay {
     fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
         let layers = self.layers.iter().filter_map(|layer| layer.names(directory, most));
         Some(layers.flatten().take(most).collect())
+    }
+
+    fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {
+        self.layers.iter().flat_map(|layer| layer.files_in_memory()).collect()
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use bytes::Bytes;
+
 use super::{Content, Found, SourceFile};
 use crate::http::{Digest, SourcePath};
 
@@ -83,6 +85,16 @@ impl Tree<Stored> {
             Place::Directory => Found::Directory,
             Place::Nothing => Found::Nothing,
         }
+    }
+}
+
+impl Tree<Stored> {
+    /// Iterates over the files whose bytes are in memory.
+    pub(super) fn in_memory(&self) -> impl Iterator<Item = (SourcePath, Bytes)> {
+        self.0.iter().filter_map(|(path, stored)| match &stored.file.content {
+            Content::Bytes(bytes) => Some((SourcePath::parse(path)?, bytes.clone())),
+            Content::File { .. } => None,
+        })
     }
 }
 

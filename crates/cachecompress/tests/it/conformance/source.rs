@@ -77,6 +77,27 @@ fn overlay(site: &Site) -> Overlay {
 }
 
 #[test]
+fn sources_in_memory_list_what_they_have_there() {
+    let site = [("a/b.html", "b"), ("c.txt", ""), (".hidden", "h")];
+    let site: Site = site.map(|(path, bytes)| (path.to_owned(), bytes.into())).into();
+    let listed = |source: &dyn Source| {
+        let mut paths: Vec<_> = source
+            .files_in_memory()
+            .into_iter()
+            .map(|(path, _)| path.to_string_lossy().into_owned())
+            .collect();
+        paths.sort();
+        paths.dedup();
+        paths.join(" ")
+    };
+    assert_eq!(listed(&memory(&site)), ".hidden a/b.html c.txt");
+    assert_eq!(listed(&embedded(&site)), "a/b.html c.txt");
+    assert_eq!(listed(&embedded(&site).dotfiles(true)), ".hidden a/b.html c.txt");
+    assert_eq!(listed(&std::sync::Arc::new(overlay(&site))), ".hidden a/b.html c.txt");
+    assert_eq!(listed(&directory(&site)), "");
+}
+
+#[test]
 fn directory_conforms() {
     conformance(directory);
     hides_dotfiles(directory);
