@@ -17,8 +17,8 @@ impl Catalog {
     /// Looks for the file in `coding` beside that of `resource`, by a lookup that began at most
     /// `revalidate` ago. `None` for a coding or a resource that has none.
     ///
-    /// One that cannot be read, changes, or is not known within patience is passed over for this
-    /// time.
+    /// One that cannot be read, changes, or whose lookup takes longer than patience is passed over for
+    /// this time. As for any file, a hash that has begun is waited for: an encode would take longer.
     pub(crate) async fn sibling(
         &self,
         resource: &Resource,
@@ -35,21 +35,22 @@ impl Catalog {
         {
             return Some(nothing(then));
         }
-        let found = self.resource(&path, || None, || false);
-        let found = match Instant::now().checked_add(self.patience()) {
-            Some(deadline) => timer::until(deadline, found).await,
-            None => Some(found.await),
+        let looked = self.looked(&path, || None);
+        let looked = match Instant::now().checked_add(self.patience()) {
+            Some(deadline) => timer::until(deadline, looked).await,
+            None => Some(looked.await),
         };
-        Some(match found {
-            Some(Ok(Loaded::File(found, _))) => Sibling {
+        let Some(Ok(looked)) = looked else { return Some(Sibling::UNKNOWN) };
+        Some(match self.hashed_within(looked, Some(self.patience())).await {
+            Ok(Loaded::File(found, _)) => Sibling {
                 file: coded_file(&found, coding),
                 seen: self.hold(&found, Vec::new()).map_or(Seen::Never, Seen::File),
             },
-            Some(Ok(Loaded::Directory | Loaded::Nothing)) => {
+            Ok(Loaded::Directory | Loaded::Nothing) => {
                 self.absent().insert(path, at);
                 nothing(at)
             }
-            Some(Err(_)) | None => Sibling::UNKNOWN,
+            Err(_) => Sibling::UNKNOWN,
         })
     }
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
+use super::hash::let_tick_pass;
 use crate::codec::decode_file;
 use crate::concurrency::sync::{Mutex, lock};
 use crate::error::{Error, ErrorKind};
@@ -349,6 +350,12 @@ fn read(file: &SourceFile) -> Option<Bytes> {
     match &file.content {
         Content::Bytes(bytes) => Some(bytes.clone()),
         Content::File { file, fingerprint } => {
+            let now = SystemTime::now();
+            // A change beside the read would not show.
+            if fingerprint.is_coarse() && !fingerprint.names_bytes(now) {
+                return None;
+            }
+            let_tick_pass(*fingerprint, now);
             let mut bytes = vec![0; len];
             let whole = read_full(&**file, &mut bytes, 0).is_ok_and(|read| read == len);
             let same = file.stat().is_ok_and(|stat| stat.fingerprint == *fingerprint);

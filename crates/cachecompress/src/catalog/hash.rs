@@ -68,7 +68,7 @@ pub(super) fn hash(
 
 /// Waits until a later change of the file must show in its fingerprint, whose times are those of
 /// the kernel's ticks. Returns the time after the wait.
-fn let_tick_pass(fingerprint: Fingerprint, now: SystemTime) -> SystemTime {
+pub(super) fn let_tick_pass(fingerprint: Fingerprint, now: SystemTime) -> SystemTime {
     if fingerprint.rested(CLOCK_TICK, now) {
         return now;
     }

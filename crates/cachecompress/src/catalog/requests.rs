@@ -122,15 +122,26 @@ impl Catalog {
         during_hash: impl Fn() -> Option<DuringHash>,
         needs_digest: impl FnOnce() -> bool,
     ) -> Result<Loaded, LoadError> {
+        let looked = self.looked(path, during_hash).await?;
+        let patience = matches!(looked, Looked::Hashing(..)) && !needs_digest();
+        self.hashed_within(looked, patience.then_some(self.0.patience)).await
+    }
+
+    /// As [`resource`](Self::resource), without the wait for a hash.
+    pub(super) async fn looked(
+        &self,
+        path: &SourcePath,
+        during_hash: impl Fn() -> Option<DuringHash>,
+    ) -> Result<Looked, LoadError> {
         let revalidate = self.0.revalidate;
         let known = self.0.known(path).map(|resource| (resource.age(), resource));
         if let Some((age, resource)) = &known
             && *age < revalidate / 2
         {
-            return Ok(Loaded::File(Arc::clone(resource), None));
+            return Ok(Looked::Loaded(Loaded::File(Arc::clone(resource), None)));
         }
         if let Some(loaded) = self.0.lookup_cached(path) {
-            return Ok(loaded);
+            return Ok(Looked::Loaded(loaded));
         }
         if let Some((age, resource)) = known
             && age < revalidate
@@ -138,11 +149,9 @@ impl Catalog {
             // The resource is used now and looked up meanwhile: a request for a busy file never
             // waits.
             self.join_lookup(path, Need::Always, || None);
-            return Ok(Loaded::File(resource, None));
+            return Ok(Looked::Loaded(Loaded::File(resource, None)));
         }
-        let looked = self.look_up(path, revalidate, during_hash).await?;
-        let patience = matches!(looked, Looked::Hashing(..)) && !needs_digest();
-        self.hashed_within(looked, patience.then_some(self.0.patience)).await
+        self.look_up(path, revalidate, during_hash).await
     }
 
     /// Finds the target of `path`, by a lookup that begins after this call. Waits for its hash.
@@ -157,7 +166,7 @@ impl Catalog {
         self.hashed_within(looked, Some(self.0.patience)).await
     }
 
-    async fn hashed_within(
+    pub(super) async fn hashed_within(
         &self,
         looked: Looked,
         patience: Option<Duration>,
@@ -380,7 +389,7 @@ mod tests {
     use super::super::resource::type_of;
     use super::*;
     use crate::fs::{Disk as _, MemoryDisk};
-    use crate::http::{Digest, Question, Text};
+    use crate::http::{ContentCoding, Digest, Question, Text};
     use crate::memory_cache::MemoryCache;
     use crate::source::{Content, Directory, Memory, Overlay, Symlinks};
 
@@ -495,6 +504,31 @@ mod tests {
         context.digests.insert(&file.content, Told { digest: planted, question, text });
         assert_eq!(load(&second).digest(), Some(planted));
         assert_ne!(first.number(), second.number());
+    }
+
+    /// A response was replayed by the lookups of its own file alone, while a file came or changed beside it.
+    #[test]
+    fn held_resource_is_fresh_as_long_as_the_lookups_beside_it() {
+        let files = Memory::new().file("a.js", "a").file("a.js.br", "coded");
+        let mut catalog = catalog(files);
+        Arc::get_mut(&mut catalog.0).unwrap().revalidate = Duration::from_secs(2000);
+        let path = SourcePath::root().join("a.js");
+        let Ok(Loaded::File(resource, _)) = run(catalog.load(&path)) else { panic!("no file") };
+        let beside = |coding| run(catalog.sibling(&resource, &coding)).unwrap();
+        let held = |sibling| catalog.hold(&resource, vec![sibling]).expect("all is fresh");
+        let (absent, present) = (beside(ContentCoding::GZIP), beside(ContentCoding::BROTLI));
+        assert!(absent.file.is_none() && present.file.is_some());
+        let (absent, present) = (held(absent), held(present));
+        let now = clock();
+        assert!(absent.is_fresh(now) && present.is_fresh(now));
+
+        // Another request looks the file up again, and not what lies beside it.
+        let later = now + 1_500_000;
+        resource.confirm(later);
+        assert!(!absent.is_fresh(later) && !present.is_fresh(later));
+        assert!(catalog.hold(&resource, Vec::new()).is_some_and(|held| held.is_fresh(later)));
+        catalog.mark_path_unstable(&path.with_extension_added("br"));
+        assert!(!present.is_fresh(now), "it has changed");
     }
 
     /// The first request for a text in memory looked at all of it.

@@ -201,9 +201,18 @@ pub(super) async fn is_directory(site: &Site, path: &SourcePath, parts: &Parts) 
 
 /// Looks up a path that a request chose.
 async fn look_up_requested(site: &Site, path: &SourcePath, parts: &Parts) -> Result<Loaded, Error> {
-    match site.rules.excluded.covers(path) {
+    if site.rules.excluded.covers(path) {
+        return Ok(Loaded::Nothing);
+    }
+    let loaded = look_up(site, path, parts).await?;
+    let coded = match &loaded {
+        Loaded::File(resource, _) => resource.coded.as_deref(),
+        Loaded::Directory | Loaded::Nothing => None,
+    };
+    // A path may lead to the file of another name.
+    match coded.is_some_and(|coded| site.rules.excluded.covers(&coded.path)) {
         true => Ok(Loaded::Nothing),
-        false => look_up(site, path, parts).await,
+        false => Ok(loaded),
     }
 }
 

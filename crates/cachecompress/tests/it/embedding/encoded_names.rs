@@ -171,6 +171,19 @@ fn encoded_name_of_a_file_that_is_not_sound_goes_out_as_it_is() {
     });
 }
 
+/// A path led to a file that no request is to reach.
+#[test]
+fn excluded_file_is_reached_by_no_other_name() {
+    let files = Memory::new().file("app.js.br", br(&hex(9_000, 7))).file("a.txt.gz", gz(b"text"));
+    let service = builder(files).exclude("*.br").build().unwrap();
+    run(async {
+        for path in ["/app.js", "/app.js.br"] {
+            assert_eq!(get_as(&service, path, "br").await.status, 404, "{path}");
+        }
+        assert_eq!(get_as(&service, "/a.txt", "br").await.status, 200);
+    });
+}
+
 #[test]
 fn warming_adopts_files_of_encoded_names() {
     let bytes = hex(9_000, 6);

@@ -187,6 +187,61 @@ fn zstd_with_window(log: u32) -> zstd::Encoder<'static, Vec<u8>> {
     encoder
 }
 
+/// Build tools have encoders and settings of their own.
+#[test]
+fn sibling_by_any_encoder_that_browsers_read_is_sent() {
+    use zstd::zstd_safe::CParameter as P;
+
+    // Runs, noise and text, so that there are blocks of every kind.
+    let noise = hex(40_000, 20);
+    let noise = noise.chunks(2).filter_map(|two| {
+        let text = std::str::from_utf8(two).ok()?;
+        u8::from_str_radix(text, 16).ok()
+    });
+    let mut bytes = vec![b'a'; 300_000];
+    bytes.extend(noise);
+    bytes.extend(hex(300_000, 21));
+    let mut files = Vec::new();
+    for level in [-50, -1, 1, 5, 12, 19, 22] {
+        for flags in [
+            &[][..],
+            &[P::ChecksumFlag(true)],
+            &[P::ContentSizeFlag(false), P::WindowLog(10)],
+            &[P::EnableLongDistanceMatching(true), P::WindowLog(23)],
+        ] {
+            let mut encoder = zstd::Encoder::new(Vec::new(), level).unwrap();
+            flags.iter().for_each(|flag| encoder.set_parameter(*flag).unwrap());
+            let pledged = !flags.contains(&P::ContentSizeFlag(false));
+            encoder.set_pledged_src_size(pledged.then_some(bytes.len() as u64)).unwrap();
+            encoder.write_all(&bytes).unwrap();
+            files.push(("zstd", "zst", encoder.finish().unwrap()));
+        }
+    }
+    for level in 0..=11 {
+        let mut out = Vec::new();
+        let mut encoding = Brotli::new(level).unwrap().begin(bytes.len() as u64).unwrap();
+        bytes.chunks(PIECE).for_each(|piece| encoding.write(piece, &mut out).unwrap());
+        encoding.finish(&mut out).unwrap();
+        files.push(("br", "br", out));
+    }
+    for level in 1..=9 {
+        let builder = GzBuilder::new().comment("by a tool").extra([0; 500]).operating_system(3);
+        let mut encoder = builder.write(Vec::new(), flate2::Compression::new(level));
+        encoder.write_all(&bytes).unwrap();
+        files.push(("gzip", "gz", encoder.finish().unwrap()));
+    }
+    run(async {
+        for (index, (coding, end, file)) in files.iter().enumerate() {
+            let source = Memory::new().file("app.js", bytes.clone());
+            let source = source.file(format!("app.js.{end}"), file.clone());
+            let service = builder(source).build().unwrap();
+            let answer = get_as(&service, "/app.js", coding).await;
+            assert!(answer.bytes() == file, "{coding} {index}");
+            assert!(answer.decoded() == bytes, "{coding} {index}");
+        }
+    });
+}
+
 /// A source that notes the paths of lookups.
 #[derive(Debug)]
 struct Noted(Memory, Mutex<Vec<String>>);
