@@ -16,7 +16,7 @@ impl DecodedLimit {
     /// Subtracts `produced` bytes.
     pub(super) fn spend(&mut self, produced: usize) -> Result<(), Error> {
         self.0 = self.0.checked_sub(produced as u64).ok_or_else(|| {
-            Error::new(ErrorKind::Encoder, "the encoder's output decodes to more than the source")
+            Error::new(ErrorKind::Encoder, "the coded bytes decode to more than the source")
         })?;
         Ok(())
     }

@@ -63,7 +63,7 @@ impl Proof {
         if decoded.len < decoded.source_len {
             return Err(Error::new(
                 ErrorKind::Encoder,
-                "the encoder's output decodes to less than the source",
+                "the coded bytes decode to less than the source",
             ));
         }
         Ok(Some(decoded.hasher.finish()))
@@ -83,7 +83,7 @@ impl Decoded {
         if self.len > self.source_len {
             return Err(Error::new(
                 ErrorKind::Encoder,
-                "the encoder's output decodes to more than the source",
+                "the coded bytes decode to more than the source",
             ));
         }
         Ok(())
@@ -94,8 +94,7 @@ impl Decoded {
 fn disproved(cause: Error) -> Error {
     match cause.kind() {
         ErrorKind::Encoder => cause,
-        _ => Error::new(ErrorKind::Encoder, "the encoder's output cannot be decoded")
-            .with_cause(cause),
+        _ => Error::new(ErrorKind::Encoder, "the coded bytes cannot be decoded").with_cause(cause),
     }
 }
 
