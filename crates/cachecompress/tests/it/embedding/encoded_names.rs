@@ -1,6 +1,7 @@
 //! Files `app.js.br` without an `app.js`, which are JavaScript in `br`.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+#![allow(clippy::disallowed_methods, reason = "tests set the stage")]
 
 use std::io::Write as _;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Files `.br`, `.zst` and `.gz` beside a file, which are its representations if they decode to it.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+#![allow(clippy::disallowed_methods, reason = "tests set the stage")]
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
