@@ -165,7 +165,7 @@ impl std::error::Error for PlainHttp {}
 
 /// Whether a read failed because a client speaks plain HTTP where TLS is expected.
 pub(crate) fn is_plain_http(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|error| error.is::<PlainHttp>())
+    matches!(error.get_ref(), Some(cause) if cause.is::<PlainHttp>())
 }
 
 impl MeteredStream {
