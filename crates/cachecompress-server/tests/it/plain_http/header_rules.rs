@@ -103,7 +103,7 @@ fn wrong_rule_ends_the_start_with_its_place() {
             let output = cachecompress_test::server::output(&mut command);
             let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
             assert!(!output.status.success(), "{told}");
-            assert!(told.contains(part) && told.contains("c.toml:2"), "{told}");
+            assert!(told.contains(part) && told.contains("c.toml:4"), "{told}");
         }
     }
 }
