@@ -21,7 +21,7 @@ use crate::tables::SiteTables;
 const DEFAULT_FILE: &str = "cachecompress.toml";
 
 /// Flags that need another one, by clap's names.
-const TOGETHER: &[(&str, &str)] = &[("tls_cert", "tls_key"), ("tls_key", "tls_cert")];
+pub(super) const TOGETHER: &[(&str, &str)] = &[("tls_cert", "tls_key"), ("tls_key", "tls_cert")];
 
 /// The configuration that is in force, and where each part of it comes from.
 #[derive(Debug)]

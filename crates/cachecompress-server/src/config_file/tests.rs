@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::document::Document;
 use super::key::{Key, Keys, Kind};
 use super::mistake::{Mistakes, SourceText};
-use super::resolve::{InForce, Origin, resolve};
+use super::resolve::{InForce, Origin, TOGETHER, resolve};
 use super::{print, schema};
 use crate::exit::Failure;
 
@@ -92,7 +92,9 @@ fn every_flag_is_a_key() {
     let keys = Keys::of_serve();
     let mut count = 0;
     for key in keys.iter() {
-        let line = sample(key);
+        let needed = TOGETHER.iter().filter(|(id, _)| *id == key.id());
+        let needed = needed.filter_map(|(_, id)| keys.iter().find(|key| key.id() == *id));
+        let line = sample(key) + &needed.map(sample).collect::<String>();
         let in_force = in_force(&line, &[]).unwrap_or_else(|error| panic!("{line}: {error}"));
         let (texts, origin) = in_force.value(key);
         assert_eq!(origin, Origin::File { line: 1 }, "{line}");
@@ -312,6 +314,20 @@ fn mistake_in_a_file_is_one_sentence() {
     is_wrong(&"[".repeat(4000), &["no TOML"]);
     is_wrong(&format!("root = {}1{}", "[".repeat(4000), "]".repeat(4000)), &["no TOML"]);
     is_wrong(&"a.".repeat(4000), &["no TOML"]);
+}
+
+#[test]
+fn certificate_needs_its_key_where_it_is_named() {
+    let wrong = |text: &str, flags: &[&str]| in_force(text, flags).unwrap_err().to_string();
+    let cert = wrong("\ntls.cert = \"a\"", &[]);
+    assert!(cert.contains(":2:5: `tls.cert` is set and `tls.key` is not: write both"), "{cert}");
+    let key = wrong("[[sites]]\nhosts = [\"a\"]\n[sites.tls]\nkey = \"a\"", &[]);
+    assert!(key.contains(":4:1: `tls.key` is set and `tls.cert` is not"), "{key}");
+    // Another source may have the other half.
+    let both = in_force("tls.cert = \"a\"", &["--tls-key", "b"]).unwrap();
+    assert!(both.files_in_force().contains(&PathBuf::from("b")), "{:?}", both.files_in_force());
+    in_force("tls.cert = \"a\"\n[[sites]]\nhosts = [\"a\"]\ntls.cert = \"c\"", &["--tls-key", "b"])
+        .unwrap();
 }
 
 #[test]
