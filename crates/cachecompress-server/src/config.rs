@@ -75,6 +75,8 @@ pub(crate) struct SiteConfig {
     pub(crate) immutable: bool,
     pub(crate) immutable_paths: Vec<String>,
     pub(crate) original_length: bool,
+    /// Whether `_headers` and `_redirects` are read.
+    pub(crate) site_rules: bool,
     /// The files of the site's certificate.
     pub(crate) tls: Option<TlsFiles>,
     /// The tables of the configuration file.
@@ -221,6 +223,7 @@ impl SiteConfig {
             immutable: args.immutable,
             immutable_paths: args.immutable_paths.into_iter().flat_map(|globs| globs.0).collect(),
             original_length: args.original_length,
+            site_rules: args.site_rules,
             tables,
         })
     }

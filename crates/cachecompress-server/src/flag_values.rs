@@ -1,6 +1,5 @@
 //! The values of flags: text is parsed here, once.
 
-use clap::builder::TypedValueParser as _;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,6 +8,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use cachecompress::{ContentCoding, Preference, SourcePath};
+use clap::builder::TypedValueParser as _;
 use http::HeaderValue;
 
 use crate::limits::HEADER_BYTES;

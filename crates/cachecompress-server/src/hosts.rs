@@ -9,7 +9,7 @@ use crate::limits::HOST_BYTES;
 ///
 /// An exact name goes before a wildcard, and a longer wildcard before a shorter one. Unknown hosts have
 /// the first site.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Hosts {
     exact: HashMap<Box<[u8]>, usize>,
     /// By the name behind `*.`.

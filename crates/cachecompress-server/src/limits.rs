@@ -161,6 +161,19 @@ pub(crate) const CORS_MAX_AGE: Duration = Duration::from_secs(7200);
 /// Bytes of the fields that a preflight is told it may use. Its own list is copied up to here.
 pub(crate) const CORS_REQUESTED_HEADERS: usize = 1024;
 
+// --- The rules of a site -------------------------------------------------------------------------
+
+/// The most bytes of a `_headers` or a `_redirects`. Ten thousand long rules take 2 MiB.
+pub(crate) const SITE_RULES_BYTES: u64 = 4 << 20;
+/// The shortest time between two looks at them.
+pub(crate) const SITE_RULES_INTERVAL: Duration = Duration::from_millis(100);
+/// The most rules without placeholders that Cloudflare takes from a `_redirects`.
+pub(crate) const CLOUDFLARE_STATIC_RULES: usize = 2000;
+/// The most rules that Cloudflare takes from the first one with a placeholder on.
+pub(crate) const CLOUDFLARE_DYNAMIC_RULES: usize = 100;
+/// The most bytes of a line that Cloudflare takes.
+pub(crate) const CLOUDFLARE_LINE_BYTES: usize = 1000;
+
 // --- Shutdown ------------------------------------------------------------------------------------
 
 /// The time for requests under way to finish after the first signal.

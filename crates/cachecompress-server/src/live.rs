@@ -1,6 +1,6 @@
 //! The part of the configuration that a reload replaces, as a whole and at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use cachecompress::{Cache, Memory, ServeCompressed};
@@ -13,12 +13,12 @@ use crate::exit::Failure;
 use crate::flag_values::Level;
 use crate::limits::MEMORY_CACHE_BYTES;
 use crate::printer::{Escaped, EscapedPath};
-use crate::site;
-use crate::sites::Sites;
+use crate::site::{self, RulesInForce};
+use crate::sites::{Site, Sites};
 use crate::tls::Tls;
 
 /// The sites, and the limits of new connections.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Live {
     /// Counts the reloads before it.
     pub(crate) generation: u64,
@@ -40,6 +40,8 @@ pub(crate) struct Reloader {
     tls: Option<Tls>,
     /// The configuration of the start.
     started: Arc<ServeConfig>,
+    /// The configuration in force. What replaces it holds the lock meanwhile.
+    current: Mutex<Arc<ServeConfig>>,
 }
 
 impl Live {
@@ -68,7 +70,9 @@ impl Reloader {
         let engine = engine(&config, cache(&config, entries)?)?;
         let live = Live::open(&engine, &config, 0)?;
         let tls = Tls::open(config.certificates())?;
-        Ok(Self { engine, live: Arc::new(ArcSwap::from_pointee(live)), tls, started: config })
+        let (live, current) =
+            (Arc::new(ArcSwap::from_pointee(live)), Mutex::new(Arc::clone(&config)));
+        Ok(Self { engine, live, tls, started: config, current })
     }
 
     /// The slot of what is in force.
@@ -95,9 +99,10 @@ impl Reloader {
     /// # Errors
     ///
     /// As [`start`](Self::start). Nothing has changed then.
-    pub(crate) fn reload(&self, config: &ServeConfig) -> Result<Vec<&'static str>, Failure> {
+    pub(crate) fn reload(&self, config: ServeConfig) -> Result<Vec<&'static str>, Failure> {
+        let mut current = self.lock();
         let generation = self.live.load().generation + 1;
-        let live = Live::open(&self.engine, config, generation)?;
+        let live = Live::open(&self.engine, &config, generation)?;
         // TLS as such begins and ends with the program.
         let tls = self.tls.as_ref().filter(|_| config.certificates().next().is_some());
         let certificates = tls.map(|tls| tls.read(config.certificates())).transpose()?;
@@ -105,12 +110,42 @@ impl Reloader {
         if let Some((tls, certificates)) = tls.zip(certificates) {
             tls.replace(certificates);
         }
-        Ok(config.fixed_since(&self.started))
+        *current = Arc::new(config);
+        Ok(current.fixed_since(&self.started))
+    }
+
+    /// Opens the site at `index` anew and puts it in the place of the one that has `rules`, if that is
+    /// still in force. It blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// If the site's directory cannot be opened, or a rule is wrong. Nothing has changed then.
+    pub(crate) fn reopen(&self, index: usize, rules: &Arc<RulesInForce>) -> Result<(), Failure> {
+        let current = self.lock();
+        let live = self.live.load_full();
+        let in_force = live.sites.all().get(index).and_then(|site| site.rules.as_ref());
+        if !in_force.is_some_and(|in_force| Arc::ptr_eq(in_force, rules)) {
+            return Ok(());
+        }
+        let site = Site::open(&self.engine, &current, index)?;
+        let sites = live.sites.with(index, site);
+        let generation = live.generation + 1;
+        self.live.store(Arc::new(Live { generation, sites, ..Live::clone(&live) }));
+        Ok(())
+    }
+
+    /// The configuration in force.
+    pub(crate) fn current(&self) -> Arc<ServeConfig> {
+        Arc::clone(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<ServeConfig>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the configuration and puts it into force, and logs what came of it.
     fn reload_and_tell(&self, read: impl Fn() -> Result<ServeConfig, Failure>) {
-        match read().and_then(|config| self.reload(&config)) {
+        match read().and_then(|config| self.reload(config)) {
             Ok(fixed) => {
                 let sites = self.live.load().sites.len();
                 tracing::info!(sites, "reloaded the configuration");
@@ -138,8 +173,8 @@ pub(crate) struct Reload {
 
 impl Reload {
     /// Reloads for as long as the runtime runs.
-    pub(crate) async fn run(self, reloader: Reloader) {
-        let (read, reloader) = (Arc::new(self.read), Arc::new(reloader));
+    pub(crate) async fn run(self, reloader: Arc<Reloader>) {
+        let read = Arc::new(self.read);
         loop {
             self.asked.notified().await;
             let (read, reloader) = (Arc::clone(&read), Arc::clone(&reloader));
@@ -152,15 +187,29 @@ impl Reload {
     }
 }
 
+/// The outcome of a check of a configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) failures: Vec<Failure>,
+    /// A sentence for each line in the sites' files of rules that is skipped.
+    pub(crate) skipped: Vec<String>,
+}
+
 /// Finds the mistakes that only show when a site is opened: directories and rules.
-pub(crate) fn check(config: &ServeConfig) -> Vec<Failure> {
-    match engine(config, Cache::in_memory(0)) {
-        Ok(engine) => {
-            let opened = config.sites.iter().map(|site| site::open(&engine, config, site));
-            opened.filter_map(Result::err).collect()
+pub(crate) fn check(config: &ServeConfig) -> Checked {
+    let mut checked = Checked::default();
+    let engine = match engine(config, Cache::in_memory(0)) {
+        Ok(engine) => engine,
+        Err(failure) => return Checked { failures: vec![failure], ..checked },
+    };
+    for site in &config.sites {
+        match site::open(&engine, config, site) {
+            Ok((_, Some(rules))) => checked.skipped.extend_from_slice(&rules.warnings),
+            Ok((_, None)) => {}
+            Err(failure) => checked.failures.push(failure),
         }
-        Err(failure) => vec![failure],
     }
+    checked
 }
 
 /// Opens the cache that all sites share.
@@ -266,7 +315,7 @@ mod tests {
         assert_eq!(get(&before, "unknown").await.headers()["cache-control"], "no-store");
 
         let sites = vec![site(two.path(), &["two.example"], ""), of_one()];
-        let fixed = reloader.reload(&with_sites("--revalidate 3s", sites)).unwrap();
+        let fixed = reloader.reload(with_sites("--revalidate 3s", sites)).unwrap();
         assert_eq!(fixed, Vec::<&str>::new());
         let after = reloader.live().load_full();
         assert_eq!(text(&after, "unknown").await, "two");
@@ -297,7 +346,7 @@ mod tests {
                 "the site of two.example",
             ),
         ] {
-            let failure = reloader.reload(&with_sites("", vec![of_one(), second])).unwrap_err();
+            let failure = reloader.reload(with_sites("", vec![of_one(), second])).unwrap_err();
             assert!(failure.to_string().contains(reason), "{failure}");
             assert_eq!(reloader.live().load().generation, 0);
         }
@@ -316,7 +365,7 @@ mod tests {
             ("--listen 127.0.0.1:1 --threads 3", &["listen", "threads"]),
             ("--memory-cache 1MB --queue 3 --level br=3", &["memory-cache", "level", "queue"]),
         ] {
-            assert_eq!(reloader.reload(&config(one.path(), flags)).unwrap(), fixed, "{flags}");
+            assert_eq!(reloader.reload(config(one.path(), flags)).unwrap(), fixed, "{flags}");
         }
         let live = reloader.live().load_full();
         assert_eq!((live.generation, live.max_headers, live.sendfile), (3, 100, true));

@@ -26,6 +26,7 @@ mod logging;
 mod peer;
 mod printer;
 mod public_listener;
+mod rule_watch;
 mod shutdown;
 mod site;
 mod site_rules;

@@ -1,5 +1,7 @@
 //! One site: its directory, and the rules for its answers.
 
+use std::sync::{Arc, Mutex};
+
 use cachecompress::{Builder, Directory, ErrorKind, HeaderRule, ServeCompressed};
 
 use crate::cli::Sendfile;
@@ -7,9 +9,21 @@ use crate::config::{ServeConfig, SiteConfig};
 use crate::exit::Failure;
 use crate::flag_values::{Spa, TypeRule};
 use crate::printer::EscapedPath;
-use crate::tables::HeaderTable;
+use crate::site_rules::{self, Looks, RuleFiles, SiteRules};
+use crate::tables::{HeaderTable, RedirectTable};
 
-/// Opens a site of `config`, with the cache, the threads and the memory of `engine`.
+/// A site's files of rules that are in force.
+#[derive(Debug)]
+pub(crate) struct RulesInForce {
+    /// The directory of the site, to look at the files again.
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) looks: Mutex<Looks>,
+    /// A sentence for each line that is skipped.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Opens a site of `config`, with the cache, the threads and the memory of `engine`. The site has
+/// [`RulesInForce`] unless its files of rules are not read.
 ///
 /// # Errors
 ///
@@ -19,24 +33,50 @@ pub(crate) fn open(
     engine: &ServeCompressed,
     config: &ServeConfig,
     site: &SiteConfig,
-) -> Result<ServeCompressed, Failure> {
-    let directory = open_directory(site)?;
-    let builder = ServeCompressed::builder(directory)
+) -> Result<(ServeCompressed, Option<Arc<RulesInForce>>), Failure> {
+    let directory = Arc::new(open_directory(site)?);
+    let named = |failure| name_site(site, failure);
+    let files = match site.site_rules {
+        true => Some(RuleFiles::read(&*directory).map_err(Failure::Usage).map_err(named)?),
+        false => None,
+    };
+    let rules = match &files {
+        Some(files) => SiteRules::parse(files, site.tables.site_rules),
+        None => Ok(SiteRules::default()),
+    };
+    let rules = rules.map_err(Failure::Usage).map_err(named)?;
+    let warnings = rules.warnings.iter().map(|warning| name_sentence(site, warning));
+    let warnings: Vec<_> = warnings.collect();
+    let builder = ServeCompressed::builder(Arc::clone(&directory))
         .share(engine)
         .sendfile_sources(config.sendfile == Sendfile::All)
         .preference(config.preference.clone())
         .revalidate(config.revalidate)
         .patience(config.patience);
-    let files = config.files_in_force.iter();
-    let builder = files.fold(builder, Builder::hide_file);
-    apply(builder, site)?.build().map_err(|error| {
-        match (Failure::from(error), &*site.tables.hosts) {
-            (Failure::Usage(sentence), [host, ..]) => {
-                Failure::Usage(format!("the site of {host}: {sentence}"))
-            }
-            (failure, _) => failure,
-        }
-    })
+    let hidden = config.files_in_force.iter();
+    let builder = hidden.fold(builder, Builder::hide_file);
+    let service = apply(builder, site, rules)?.build();
+    let service = service.map_err(|error| named(Failure::from(error)))?;
+    let in_force = files.map(|files| {
+        let looks = Mutex::new(Looks::new(files));
+        Arc::new(RulesInForce { directory, looks, warnings })
+    });
+    Ok((service, in_force))
+}
+
+fn name_site(site: &SiteConfig, failure: Failure) -> Failure {
+    match failure {
+        Failure::Usage(sentence) => Failure::Usage(name_sentence(site, &sentence)),
+        failure => failure,
+    }
+}
+
+/// Names a site in a sentence about its rules, if there are several.
+fn name_sentence(site: &SiteConfig, sentence: &str) -> String {
+    match &*site.tables.hosts {
+        [] => sentence.to_owned(),
+        [host, ..] => format!("the site of {host}: {sentence}"),
+    }
 }
 
 /// Finds out whether a site can be opened.
@@ -70,7 +110,7 @@ fn open_directory(site: &SiteConfig) -> Result<Directory, Failure> {
 }
 
 /// Adds the rules of a site to the builder of its service.
-fn apply(mut builder: Builder, config: &SiteConfig) -> Result<Builder, Failure> {
+fn apply(mut builder: Builder, config: &SiteConfig, rules: SiteRules) -> Result<Builder, Failure> {
     builder = builder
         .siblings(config.siblings)
         .encoded_names(config.encoded_names)
@@ -104,7 +144,14 @@ fn apply(mut builder: Builder, config: &SiteConfig) -> Result<Builder, Failure> 
         builder = builder.default_cache_control(value.clone());
     }
     // Those of `_headers` come first.
-    Ok(header_rules(config)?.into_iter().fold(builder, Builder::header_rule))
+    for rule in rules.headers.into_iter().chain(header_rules(config)?) {
+        builder = builder.header_rule(rule);
+    }
+    let tables = config.tables.redirects.iter().map(RedirectTable::rule);
+    for redirect in rules.redirects.into_iter().chain(tables) {
+        builder = builder.redirect(redirect);
+    }
+    Ok(site_rules::NAMES.into_iter().fold(builder, Builder::exclude))
 }
 
 fn header_rules(site: &SiteConfig) -> Result<Vec<HeaderRule>, Failure> {

@@ -1,17 +1,20 @@
 //! The sites, and the choice of one for a request.
 
+use std::sync::Arc;
+
 use cachecompress::ServeCompressed;
 use http::{HeaderMap, Request, header};
 
-use crate::config::{ServeConfig, SiteConfig};
+use crate::config::ServeConfig;
 use crate::cors::{Cors, Grant};
 use crate::exit::Failure;
 use crate::hosts::Hosts;
 use crate::peer::Peer;
-use crate::site;
+use crate::printer::Escaped;
+use crate::site::{self, RulesInForce};
 
 /// All sites, of which there is one at least. Their services share one engine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sites {
     sites: Vec<Site>,
     hosts: Hosts,
@@ -19,7 +22,7 @@ pub(crate) struct Sites {
 }
 
 /// One site.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Site {
     /// Its number among the sites, from 0.
     pub(crate) number: usize,
@@ -27,9 +30,30 @@ pub(crate) struct Site {
     pub(crate) cors: Option<Cors>,
     /// The statuses of errors that have a page.
     pub(crate) error_pages: Vec<u16>,
+    /// `None` if its files of rules are not read.
+    pub(crate) rules: Option<Arc<RulesInForce>>,
 }
 
 impl Site {
+    /// Opens the site of `config` with this `number`, and warns of the lines in its files of rules that are skipped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sites::open`].
+    pub(crate) fn open(
+        engine: &ServeCompressed,
+        config: &ServeConfig,
+        number: usize,
+    ) -> Result<Self, Failure> {
+        let site = &config.sites[number];
+        let (service, rules) = site::open(engine, config, site)?;
+        for warning in rules.iter().flat_map(|rules| &rules.warnings) {
+            tracing::warn!("{}", Escaped(warning));
+        }
+        let error_pages = site.tables.error_pages.keys().copied().collect();
+        Ok(Self { number, service, cors: site.cors.clone(), error_pages, rules })
+    }
+
     /// Tells what a request with these fields may do, if the site has rules for that.
     pub(crate) fn grant(&self, headers: &HeaderMap) -> Option<Grant> {
         self.cors.as_ref().map(|cors| cors.grant(headers))
@@ -45,14 +69,21 @@ impl Sites {
     pub(crate) fn open(engine: &ServeCompressed, config: &ServeConfig) -> Result<Self, Failure> {
         let hosts = config.sites.iter().map(|site| &*site.tables.hosts);
         let hosts = Hosts::new(hosts).map_err(Failure::Usage)?;
-        let open = |(number, site): (usize, &SiteConfig)| {
-            let service = site::open(engine, config, site)?;
-            let error_pages = site.tables.error_pages.keys().copied().collect();
-            Ok(Site { number, service, cors: site.cors.clone(), error_pages })
-        };
-        let sites = config.sites.iter().enumerate().map(open);
-        let sites: Vec<_> = sites.collect::<Result<_, Failure>>()?;
+        let sites = (0..config.sites.len()).map(|number| Site::open(engine, config, number));
+        let sites: Vec<_> = sites.collect::<Result<_, _>>()?;
         Ok(Self { have_one: sites.len() == 1 || hosts.have_one_site(), sites, hosts })
+    }
+
+    /// Returns all sites.
+    pub(crate) fn all(&self) -> &[Site] {
+        &self.sites
+    }
+
+    /// Returns these sites, but `site` in place of the one at `index`.
+    pub(crate) fn with(&self, index: usize, site: Site) -> Self {
+        let mut sites = self.clone();
+        sites.sites[index] = site;
+        sites
     }
 
     /// Counts the sites.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use cachecompress::HeaderRule;
+use cachecompress::{HeaderRule, Redirect};
 use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -131,6 +131,14 @@ pub(crate) struct RedirectTable {
     /// Whether the rule goes before files.
     #[serde(default, skip_serializing_if = "is_off")]
     pub(crate) force: bool,
+}
+
+impl RedirectTable {
+    /// The rule of the table.
+    pub(crate) fn rule(&self) -> Redirect {
+        let rule = Redirect::new(&self.from, &self.to).force(self.force);
+        rule.status(self.status.unwrap_or(301)).place(&self.place)
+    }
 }
 
 /// `[site-rules]`: the reading of `_headers` and `_redirects`. `enabled` is `--site-rules`.

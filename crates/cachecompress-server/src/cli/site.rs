@@ -133,6 +133,14 @@ pub(crate) struct SiteArgs {
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_ORIGINAL_LENGTH")]
     pub(crate) original_length: bool,
 
+    /// Read `_headers` and `_redirects` at the root of DIR, in the format of Netlify and Cloudflare
+    /// Pages
+    ///
+    /// Lines that are not supported are skipped with a warning. Neither file is ever served.
+    #[arg(long, value_name = "on|off", action = clap::ArgAction::Set)]
+    #[arg(value_parser = flag_values::on_or_off(), default_value = "on", env = "CACHECOMPRESS_SITE_RULES")]
+    pub(crate) site_rules: bool,
+
     #[command(flatten)]
     pub(crate) tls: TlsArgs,
 }

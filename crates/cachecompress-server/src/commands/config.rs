@@ -7,7 +7,7 @@ use crate::cli::ConfigCommand;
 use crate::config::ServeConfig;
 use crate::config_file::{self, Keys};
 use crate::exit::{ExitStatus, Failure};
-use crate::live;
+use crate::live::{self, Checked};
 use crate::printer::{Escaped, EscapedPath, Printer};
 
 /// Runs the command under `config` that `arguments` name.
@@ -52,10 +52,13 @@ fn check(
         let sentence = "there is no configuration to check; name one with --config FILE";
         return Err(Failure::Usage(sentence.to_owned()));
     };
-    let failures = match ServeConfig::resolve(&in_force) {
+    let Checked { failures, skipped } = match ServeConfig::resolve(&in_force) {
         Ok(config) => live::check(&config),
-        Err(failure) => vec![failure],
+        Err(failure) => Checked { failures: vec![failure], skipped: Vec::new() },
     };
+    for line in skipped {
+        printer.line(format_args!("{}", Escaped(line)));
+    }
     for failure in &failures {
         printer.line(format_args!("{}: {}", EscapedPath(file), Escaped(failure)));
     }

@@ -31,7 +31,7 @@ use crate::printer::{EscapedPath, Printer};
 use crate::public_listener::PublicListener;
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
 use crate::workers::Workers;
-use crate::{listener, logging, site};
+use crate::{listener, logging, rule_watch, site};
 
 /// The logs of the program, each with the thread that writes it.
 #[derive(Clone)]
@@ -164,7 +164,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     // Nothing is announced while something is still missing.
     let bound = bind_all(config)?;
-    let reloader = Reloader::start(Arc::clone(config), budget.entries)?;
+    let reloader = Arc::new(Reloader::start(Arc::clone(config), budget.entries)?);
     let engine = reloader.engine().clone();
     let mut signals = Signals::install().map_err(deaf)?;
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
@@ -199,6 +199,7 @@ async fn serve(
     if let Some(tls) = reloader.tls() {
         tokio::spawn(tls.clone().renew());
     }
+    rule_watch::start(&reloader).map_err(few)?;
     tokio::spawn(reload.run(reloader));
 
     let signal = signals.next().await;

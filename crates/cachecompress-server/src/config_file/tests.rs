@@ -28,6 +28,7 @@ const SAMPLES: &[&str] = &[
     "/x",
     "https://a.example",
     "a.example",
+    "https://a.example",
     "10.0.0.0/8",
     "https://a.example",
 ];

@@ -16,7 +16,7 @@ use std::mem;
 
 use cachecompress::HeaderRule;
 
-use super::Skipped;
+use super::skipped::Skipped;
 
 /// The rules of a `_headers` file, in their order, and the lines that are not in force.
 #[derive(Debug, Default)]

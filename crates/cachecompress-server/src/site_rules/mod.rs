@@ -1,14 +1,89 @@
 //! The rules that a site brings in its own directory, in the formats of Netlify and Cloudflare Pages.
 
-#![allow(dead_code, reason = "the commit that reads the files uses their parsers")]
-
+mod files;
 pub(crate) mod headers_file;
+mod looks;
+pub(crate) mod redirects_file;
+mod skipped;
 
-/// A line of a rules file that is not in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Skipped {
-    /// The number of the line, from 1.
-    pub(crate) line: usize,
-    /// The reason, a clause.
-    pub(crate) why: String,
+pub(crate) use files::RuleFiles;
+pub(crate) use looks::Looks;
+pub(crate) use skipped::Skipped;
+
+use cachecompress::{HeaderRule, Redirect};
+
+use crate::tables::SiteRulesTable;
+
+/// The names of the files. They are never served, not even if they are not read.
+pub(crate) const NAMES: [&str; 2] = [files::HEADERS, redirects_file::NAME];
+
+/// The rules of a site's files.
+#[derive(Debug, Default)]
+pub(crate) struct SiteRules {
+    pub(crate) headers: Vec<HeaderRule>,
+    pub(crate) redirects: Vec<Redirect>,
+    /// A sentence for each line that is skipped.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl SiteRules {
+    /// Parses the contents of a site's files.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the first line that is wrong, or that is skipped if `table` is strict.
+    pub(crate) fn parse(files: &RuleFiles, table: SiteRulesTable) -> Result<Self, String> {
+        let headers = headers_file::parse(files.headers.as_deref().unwrap_or_default());
+        let text = files.redirects.as_deref().unwrap_or_default();
+        let redirects = redirects_file::parse(text, table.dialect);
+        if let Some(first) = redirects.errors.first() {
+            let more = match redirects.errors.len() - 1 {
+                0 => String::new(),
+                1 => "; another line is wrong, too".to_owned(),
+                more => format!("; {more} more lines are wrong"),
+            };
+            return Err(format!("{}{more}", first.in_file(redirects_file::NAME, "")));
+        }
+        let skipped = |name: &'static str, lines: &[Skipped]| {
+            let lines = lines.iter().map(|line| line.in_file(name, "skipped: "));
+            lines.collect::<Vec<_>>()
+        };
+        let warnings = [
+            skipped(files::HEADERS, &headers.skipped),
+            skipped(redirects_file::NAME, &redirects.skipped),
+        ]
+        .concat();
+        match warnings.first() {
+            Some(first) if table.strict => Err(format!("{first}; [site-rules] is strict")),
+            _ => Ok(Self { headers: headers.rules, redirects: redirects.rules, warnings }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::Dialect;
+
+    #[test]
+    fn skipped_lines_are_warnings_and_errors_under_strict() {
+        let text = "/a /b\n/c https://h.example/ 200\n/d /e Country=us\n";
+        let files = RuleFiles { headers: None, redirects: Some(text.into()) };
+        let lax = SiteRulesTable { dialect: Dialect::Netlify, strict: false };
+        let rules = SiteRules::parse(&files, lax).unwrap();
+        assert_eq!(rules.redirects.len(), 1);
+        let first = "_redirects:2: skipped: \"https://h.example/\": proxies are not supported";
+        assert_eq!((rules.warnings.len(), &*rules.warnings[0]), (2, first));
+        let error = SiteRules::parse(&files, SiteRulesTable { strict: true, ..lax }).unwrap_err();
+        assert!(error.starts_with("_redirects:2: ") && error.ends_with("is strict"), "{error}");
+        let files = RuleFiles { headers: Some("/a\n  X: y\n  none\n".into()), redirects: None };
+        let rules = SiteRules::parse(&files, lax).unwrap();
+        assert_eq!((rules.headers.len(), rules.warnings.len()), (1, 1));
+        assert!(rules.warnings[0].starts_with("_headers:3: skipped: "), "{:?}", rules.warnings);
+        assert!(SiteRules::parse(&files, SiteRulesTable { strict: true, ..lax }).is_err());
+        let files = RuleFiles { headers: None, redirects: Some("/a\n/b\n/c\n".into()) };
+        let error = SiteRules::parse(&files, lax).unwrap_err();
+        assert!(error.starts_with("_redirects:1: there is no target"), "{error}");
+        assert!(error.ends_with("; 2 more lines are wrong"), "{error}");
+    }
 }

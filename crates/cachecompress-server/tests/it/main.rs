@@ -73,6 +73,12 @@ mod tls {
     mod sites;
 }
 
+/// The rules of a site: what answers a path, and with which fields.
+mod rules {
+    mod redirects;
+    mod watched;
+}
+
 /// The operator's side of the program: flags, exit codes, sockets, signals, logs.
 mod cli {
     mod config;
