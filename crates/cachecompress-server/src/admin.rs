@@ -161,6 +161,13 @@ impl Collector for SiteMetrics {
             None,
             "log",
             self.logs.iter().map(|(name, queue)| (*name, queue.lost())),
+        )?;
+        exposition.counters(
+            "cachecompress_sampled_out_log_lines",
+            "Lines of a log that were left out, because only a sample of them is wanted.",
+            None,
+            "log",
+            self.logs.iter().map(|(name, queue)| (*name, queue.left_out())),
         )
     }
 }

@@ -121,7 +121,7 @@ impl Admission {
         running: RunningRequest,
     ) -> AdmissionFuture {
         let mut guards = RequestGuards::new(running);
-        guards.line = self.log.as_ref().map(|log| Box::new(log.begin(self.peer.address, &request)));
+        guards.line = self.log.as_ref().map(|log| Box::new(log.begin(&self.peer, &request)));
         guards.permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         match guards.permit {
             Some(_) => self.forward(request, guards),

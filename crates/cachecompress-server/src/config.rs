@@ -10,13 +10,14 @@ use etcetera::BaseStrategy as _;
 use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::access_log::AccessLogConfig;
 use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs, SiteArgs, TlsArgs};
 use crate::config_file::InForce;
 use crate::connection::ConnectionLimits;
 use crate::cors::Cors;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
-use crate::flag_values::{CacheControl, Level, ListenAddress, LogTarget, Spa, TypeRule};
+use crate::flag_values::{CacheControl, Level, ListenAddress, Spa, TypeRule};
 use crate::printer::EscapedPath;
 use crate::tables::SiteTables;
 use crate::tls::TlsFiles;
@@ -48,7 +49,7 @@ pub(crate) struct ServeConfig {
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_open_files: Option<usize>,
     pub(crate) limits: ConnectionLimits,
-    pub(crate) access_log: Option<LogTarget>,
+    pub(crate) access_log: Option<AccessLogConfig>,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
 }
@@ -138,7 +139,11 @@ impl ServeConfig {
                     write: args.write_timeout,
                 },
             },
-            access_log: args.access_log,
+            access_log: args.access_log.map(|target| AccessLogConfig {
+                target,
+                format: args.access_log_format,
+                sample: args.access_log_sample,
+            }),
             log_level: args.log_level.into(),
             log_format: args.log_format,
         })

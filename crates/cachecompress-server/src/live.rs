@@ -247,6 +247,7 @@ fn engine(config: &ServeConfig, cache: Cache) -> Result<ServeCompressed, Failure
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
+    use std::net::IpAddr;
     use std::path::Path;
 
     use bytes::Bytes;
@@ -293,7 +294,7 @@ mod tests {
 
     async fn get(live: &Live, host: &str) -> Response<Body> {
         let request = Request::get("/a.txt").header("host", host).body(()).unwrap();
-        let peer = Peer::at([127, 0, 0, 1].into());
+        let peer = Peer::at(IpAddr::from([127, 0, 0, 1]).into());
         let site = live.sites.choose(&request, &peer).unwrap();
         let Ok(response) = (&site.service).call(request).await;
         response
@@ -398,7 +399,8 @@ mod tests {
                 request = request.header("host", host);
             }
             let server_name = server_name.map(Into::into);
-            let peer = Peer { server_name, secure: true, ..Peer::at([127, 0, 0, 1].into()) };
+            let peer =
+                Peer { server_name, secure: true, ..Peer::at(IpAddr::from([127, 0, 0, 1]).into()) };
             let chosen = live.sites.choose(&request.body(()).unwrap(), &peer);
             let found = chosen.map(|site| std::ptr::eq(site, first));
             assert_eq!(found, is_first, "{peer:?} {target} {host:?}");

@@ -53,6 +53,7 @@ struct Shared {
     pending: Mutex<Pending>,
     changed: Condvar,
     lost: AtomicU64,
+    left_out: AtomicU64,
 }
 
 /// The lines that wait, and the wishes of other threads.
@@ -72,7 +73,8 @@ impl Pending {
 impl LogQueue {
     pub(crate) fn new(limits: QueueLimits) -> Self {
         let (pending, changed) = (Mutex::default(), Condvar::new());
-        Self(Arc::new(Shared { limits, pending, changed, lost: AtomicU64::new(0) }))
+        let (lost, left_out) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self(Arc::new(Shared { limits, pending, changed, lost, left_out }))
     }
 
     /// Queues `line`, which ends with a newline, or counts it as lost.
@@ -96,6 +98,11 @@ impl LogQueue {
         self.0.lost.fetch_add(lines, Ordering::Relaxed);
     }
 
+    /// Counts a line that the operator does not want.
+    pub(crate) fn leave_out(&self) {
+        self.0.left_out.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Has the thread open its output anew.
     pub(crate) fn reopen(&self) {
         self.lock().reopen = true;
@@ -105,6 +112,11 @@ impl LogQueue {
     /// The number of lines that were lost so far.
     pub(crate) fn lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
+    }
+
+    /// The number of lines that the operator did not want so far.
+    pub(crate) fn left_out(&self) -> u64 {
+        self.0.left_out.load(Ordering::Relaxed)
     }
 
     /// Starts the thread `name`, which writes to `output`.

@@ -44,7 +44,7 @@ impl PublicListener {
             let (limit, draining) = (Arc::clone(&self.limit), drain.subscribe());
             let listener = Arc::new(self.clone());
             let serve = move |stream, client: SocketAddr, draining| {
-                Arc::clone(&listener).serve(stream, Peer::at(client.ip()), draining)
+                Arc::clone(&listener).serve(stream, Peer::at(client.ip().into()), draining)
             };
             worker.spawn(accept(socket, limit, draining, serve));
         }

@@ -111,8 +111,10 @@ mod tests {
     use http::Request;
 
     use super::*;
-    use crate::access_log::AccessLog;
+    use crate::access_log::{AccessLog, AccessLogConfig};
+    use crate::cli::AccessLogFormat;
     use crate::flag_values::LogTarget;
+    use crate::peer::Peer;
 
     #[test]
     fn line_ends_complete_only_after_the_whole_body() {
@@ -128,8 +130,11 @@ mod tests {
     fn line_of(frames: Vec<Option<&'static str>>, polls: usize) -> String {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let (log, thread) = AccessLog::start(LogTarget::File(path.clone())).unwrap();
-        let line = log.begin(IpAddr::from([127, 0, 0, 1]), &Request::new(()));
+        let target = LogTarget::File(path.clone());
+        let config = AccessLogConfig { target, format: AccessLogFormat::Combined, sample: 1 };
+        let (log, thread) = AccessLog::start(config).unwrap();
+        let peer = Peer::at(IpAddr::from([127, 0, 0, 1]).into());
+        let line = log.begin(&peer, &Request::new(()));
         let guards = RequestGuards { line: Some(Box::new(line)), ..RequestGuards::default() };
         let response = Response::new(Frames(frames.into_iter()));
         let mut body = guards.attach(response, |_| None, |body| body).into_body();

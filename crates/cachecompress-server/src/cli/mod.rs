@@ -319,6 +319,22 @@ pub(crate) struct ServeArgs {
     #[arg(env = "CACHECOMPRESS_ACCESS_LOG", value_hint = ValueHint::FilePath)]
     pub(crate) access_log: Option<LogTarget>,
 
+    /// Format of the access log: the combined one, or an object of JSON a line
+    ///
+    /// json has the fields of combined, and host, traceparent (of W3C Trace Context), request_id (16
+    /// random digits) and sample. Every line has every key; an unknown value is null.
+    #[arg(long, value_name = "combined|json", value_enum, hide_possible_values = true)]
+    #[arg(default_value = "combined", env = "CACHECOMPRESS_ACCESS_LOG_FORMAT")]
+    pub(crate) access_log_format: AccessLogFormat,
+
+    /// Write the line of one in N successful responses to the access log, chosen at random
+    ///
+    /// Such a line ends with sample=N: it stands for N responses. Errors (4xx, 5xx) and responses
+    /// that were cut off have all of their lines, without it.
+    #[arg(long, value_name = "N", value_parser = count(limits::MAX_COUNT))]
+    #[arg(default_value = "1", env = "CACHECOMPRESS_ACCESS_LOG_SAMPLE")]
+    pub(crate) access_log_sample: u32,
+
     /// Address and port for /healthz, /readyz and /metrics, written as for --listen [default: off]
     ///
     /// /healthz answers 200 while the process lives; /readyz 200, and 503 from the first signal
@@ -345,6 +361,13 @@ pub(crate) enum Sendfile {
     Off,
     Entries,
     All,
+}
+
+/// `--access-log-format`: the format of the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AccessLogFormat {
+    Combined,
+    Json,
 }
 
 /// `--log-level`: the level of the log on stderr.

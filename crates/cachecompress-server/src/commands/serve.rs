@@ -235,7 +235,7 @@ fn serve_admin(
         let (server, admin, place) = (server.clone(), Arc::clone(&admin), connections.enter());
         async move {
             let respond = |_| move |request, running| Arc::clone(&admin).answer(request, running);
-            let peer = Peer::at(client.ip());
+            let peer = Peer::at(client.ip().into());
             tokio::select! {
                 () = server.serve(stream.into(), None, peer, respond, draining) => {}
                 () = place.lost() => tracing::debug!("an old admin connection makes room"),

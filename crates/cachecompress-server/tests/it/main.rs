@@ -81,6 +81,7 @@ mod rules {
 
 /// The operator's side of the program: flags, exit codes, sockets, signals, logs.
 mod cli {
+    mod access_log;
     mod config;
     mod logs;
     mod options;

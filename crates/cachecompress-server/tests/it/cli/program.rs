@@ -216,6 +216,8 @@ fn help_names_every_flag_its_variable_and_its_default() {
         ("idle-timeout", "60s"),
         ("write-timeout", "60s"),
         ("access-log", "off"),
+        ("access-log-format", "combined"),
+        ("access-log-sample", "1"),
         ("original-length", ""),
         ("admin", "off"),
         ("log-level", "info"),
@@ -265,6 +267,8 @@ fn wrong_usage_ends_with_2_and_one_sentence() {
     refuses_flags(&["--level", "br=99"], &["br", "0 to 11"]);
     refuses_flags(&["--level", "best"], &["CODING=N"]);
     refuses_flags(&["--threads", "0"], &["--threads"]);
+    refuses_flags(&["--access-log-format", "xml"], &["--access-log-format", "combined, json"]);
+    refuses_flags(&["--access-log-sample", "0"], &["--access-log-sample", "1..="]);
     refuses_flags(&["--encode-threads", "-1"], &["-1"]);
     refuses_flags(&["--revalidate", "soon"], &["--revalidate", "1s"]);
     refuses_flags(&["--patience", "50"], &["--patience", "50ms"]);
