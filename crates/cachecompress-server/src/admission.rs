@@ -21,6 +21,7 @@ use tower_service::Service as _;
 use crate::access_log::AccessLog;
 use crate::cors::{self, Grant};
 use crate::deadlines::RunningRequest;
+use crate::forwarded::TrustedProxies;
 use crate::https_redirect::{HttpsRedirect, Location};
 use crate::limits::PERMIT_TIMEOUT;
 use crate::live::{Live, LiveSlot};
@@ -42,8 +43,10 @@ pub(crate) struct Admission {
     connection: Option<Connection>,
     /// The log in which every response gets a line.
     log: Option<AccessLog>,
-    /// The client.
+    /// The other end of the connection.
     peer: Peer,
+    /// The proxies that speak for their clients.
+    proxies: TrustedProxies,
     /// A permit for each request that may run, because each may hold a file open.
     permits: Arc<Semaphore>,
     /// A permit for each page of a request that had none of those.
@@ -58,6 +61,8 @@ pub(crate) struct Admissions {
     pub(crate) live: LiveSlot,
     /// The log in which every response gets a line.
     pub(crate) log: Option<AccessLog>,
+    /// The proxies that speak for their clients.
+    pub(crate) proxies: TrustedProxies,
     /// A permit for each request that may run, because each may hold a file open.
     pub(crate) permits: Arc<Semaphore>,
     /// A permit for each page of a request that had none of those.
@@ -69,28 +74,28 @@ pub(crate) struct Admissions {
 impl Admissions {
     /// Makes the admission of a connection, which belongs to `peer`.
     pub(crate) fn of(&self, connection: Option<Connection>, peer: Peer) -> Admission {
-        let Self { live, log, permits, busy_pages, to_https } = self.clone();
+        let Self { live, log, proxies, permits, busy_pages, to_https } = self.clone();
         let now = live.load();
-        let bound = BoundSite::new(&now, now.sites.first(), connection.as_ref(), &peer);
+        let bound = BoundSite::new(&now, now.sites.first(), connection.as_ref(), peer.secure);
         let bound = Arc::new(Mutex::new(bound));
-        Admission { live, bound, connection, log, peer, permits, busy_pages, to_https }
+        Admission { live, bound, connection, log, peer, proxies, permits, busy_pages, to_https }
     }
 }
 
 /// The service of a site, for one connection.
 struct BoundSite {
     service: ServeCompressed,
-    /// The generation of the sites, and the site's number among them.
-    of: (u64, usize),
+    /// The generation of the sites, the site's number among them, and whether its clients speak TLS.
+    of: (u64, usize, bool),
 }
 
 impl BoundSite {
-    fn new(live: &Live, site: &Site, connection: Option<&Connection>, peer: &Peer) -> Self {
+    fn new(live: &Live, site: &Site, connection: Option<&Connection>, secure: bool) -> Self {
         let service = match connection {
             Some(connection) if live.sendfile => site.service.on(connection.clone()),
             _ => site.service.clone(),
         };
-        Self { service: service.over_tls(peer.secure), of: (live.generation, site.number) }
+        Self { service: service.over_tls(secure), of: (live.generation, site.number, secure) }
     }
 }
 
@@ -121,7 +126,9 @@ impl Admission {
         running: RunningRequest,
     ) -> AdmissionFuture {
         let mut guards = RequestGuards::new(running);
-        guards.line = self.log.as_ref().map(|log| Box::new(log.begin(&self.peer, &request)));
+        let client = self.proxies.client(&self.peer, request.headers());
+        let client = client.as_ref().unwrap_or(&self.peer);
+        guards.line = self.log.as_ref().map(|log| Box::new(log.begin(client, &request)));
         guards.permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         match guards.permit {
             Some(_) => self.forward(request, guards),
@@ -160,7 +167,7 @@ impl Admission {
         mut guards: RequestGuards,
     ) -> AdmissionFuture {
         let mut response = reply.response();
-        let service = site.service.clone().over_tls(self.peer.secure);
+        let service = site.service.clone().over_tls(self.is_secure(request.headers()));
         let grant = site.grant(request.headers());
         let has_page = site.error_pages.contains(&response.status().as_u16());
         if has_page && guards.permit.is_none() {
@@ -204,11 +211,18 @@ impl Admission {
     }
 
     fn call<B>(&self, live: &Live, site: &Site, request: Request<B>) -> ResponseFuture {
+        let secure = self.is_secure(request.headers());
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        if bound.of != (live.generation, site.number) {
-            *bound = BoundSite::new(live, site, self.connection.as_ref(), &self.peer);
+        if bound.of != (live.generation, site.number, secure) {
+            *bound = BoundSite::new(live, site, self.connection.as_ref(), secure);
         }
         (&bound.service).call(request)
+    }
+
+    /// Whether the client of a request with these `headers` speaks TLS.
+    fn is_secure(&self, headers: &HeaderMap) -> bool {
+        let client = self.proxies.client(&self.peer, headers);
+        client.map_or(self.peer.secure, |client| client.secure)
     }
 
     /// Waits for a permit and passes `request` on then.

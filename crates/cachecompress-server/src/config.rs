@@ -18,6 +18,7 @@ use crate::cors::Cors;
 use crate::deadlines::Timeouts;
 use crate::exit::Failure;
 use crate::flag_values::{CacheControl, Level, ListenAddress, Spa, TypeRule};
+use crate::forwarded::TrustedProxies;
 use crate::printer::EscapedPath;
 use crate::tables::SiteTables;
 use crate::tls::TlsFiles;
@@ -49,6 +50,7 @@ pub(crate) struct ServeConfig {
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_open_files: Option<usize>,
     pub(crate) limits: ConnectionLimits,
+    pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) access_log: Option<AccessLogConfig>,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
@@ -139,6 +141,7 @@ impl ServeConfig {
                     write: args.write_timeout,
                 },
             },
+            trusted_proxies: TrustedProxies::new(args.trusted_proxies),
             access_log: args.access_log.map(|target| AccessLogConfig {
                 target,
                 format: args.access_log_format,
@@ -196,6 +199,7 @@ impl ServeConfig {
             ("prove", self.prove != started.prove),
             ("max-connections", self.max_connections != started.max_connections),
             ("max-open-files", self.max_open_files != started.max_open_files),
+            ("trusted-proxies", self.trusted_proxies != started.trusted_proxies),
             ("access-log", self.access_log != started.access_log),
             ("log-level", self.log_level != started.log_level),
             ("log-format", self.log_format != started.log_format),

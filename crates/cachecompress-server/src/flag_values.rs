@@ -1,7 +1,7 @@
 //! The values of flags: text is parsed here, once.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use bytesize::ByteSize;
 use cachecompress::{ContentCoding, Preference, SourcePath};
 use clap::builder::TypedValueParser as _;
 use http::HeaderValue;
+use ipnet::IpNet;
 
 use crate::limits::HEADER_BYTES;
 
@@ -135,6 +136,15 @@ pub(crate) fn address(text: &str) -> Result<ListenAddress, String> {
          all addresses"
             .to_owned()
     })
+}
+
+/// Parses `10.0.0.0/8` or `fd00::/8`, or one address.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let one = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+    text.parse()
+        .or_else(|_| one())
+        .map_err(|_| "write a network or an address: 10.0.0.0/8, fd00::/8, 192.0.2.1".to_owned())
 }
 
 /// Parses `500MB` (powers of 1,000), `1GiB` (powers of 1,024), `4096` (bytes) or `0`.
@@ -314,6 +324,24 @@ fn known_coding(name: &str) -> Result<(ContentCoding, std::ops::RangeInclusive<i
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn network_is_a_prefix_or_one_address() {
+        for (text, within, outside) in [
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"),
+            (" fd00::/8 ", "fdff::1", "fe00::1"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+            ("::1", "::1", "::2"),
+            ("::ffff:192.0.2.1", "192.0.2.1", "192.0.2.2"),
+        ] {
+            let network = network(text).unwrap();
+            assert!(network.contains(&within.parse::<IpAddr>().unwrap()), "{text}");
+            assert!(!network.contains(&outside.parse::<IpAddr>().unwrap()), "{text}");
+        }
+        for bad in ["", "10.0.0.0/33", "10.0.0", "localhost", "10.0.0.0-10.0.0.9", "unix"] {
+            assert!(network(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn size_takes_units_of_1000_and_of_1024() {

@@ -140,6 +140,9 @@ pub(crate) const LOG_BYTES: usize = 1 << 20;
 /// The most bytes of a method, target, Referer or User-Agent in the access log, after escaping. A
 /// client may send any of them as long as a request's head, and escaping makes four bytes of one.
 pub(crate) const LOG_FIELD_BYTES: usize = 1024;
+/// The most bytes of an `X-Request-Id` that the access log takes from a trusted proxy. The ids of
+/// proxies in use have 32 to 64.
+pub(crate) const REQUEST_ID_BYTES: usize = 128;
 /// Warnings and errors that one line of code sends in [`LOG_WINDOW`]. Further ones are left out, and
 /// counted as lost.
 pub(crate) const LOG_BURST: u32 = 20;

@@ -15,6 +15,7 @@ mod deadlines;
 mod exit;
 mod fd_budget;
 mod flag_values;
+mod forwarded;
 mod h2_stall;
 mod hosts;
 mod https_redirect;

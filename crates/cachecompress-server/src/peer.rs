@@ -3,37 +3,58 @@
 use std::fmt;
 use std::net::IpAddr;
 
-/// The other end of a connection, as requests see it.
-#[derive(Clone, Debug)]
+/// The client of a request, as far as it is known.
+///
+/// A connection has one, with what its socket tells. Behind trusted proxies each request has its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     /// The client's address.
     pub(crate) address: ClientAddress,
-    /// Whether the client speaks TLS.
+    /// Whether the client speaks TLS: with this server, or with its proxy, if that is trusted and
+    /// says so.
     pub(crate) secure: bool,
     /// The host for which the client was shown a certificate (SNI), in lower case.
     pub(crate) server_name: Option<String>,
+    /// Whether a trusted proxy speaks for the client.
+    pub(crate) proxied: bool,
 }
 
 /// The address of a client, without a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ClientAddress(IpAddr);
+pub(crate) enum ClientAddress {
+    /// An IP address. An IPv4 address does not stand as an IPv6 one.
+    Ip(IpAddr),
+    /// The other end of a Unix socket, which has no address.
+    Unix,
+}
 
 impl Peer {
     /// A client of which only its address is known.
     pub(crate) fn at(address: ClientAddress) -> Self {
-        Self { address, secure: false, server_name: None }
+        Self { address, secure: false, server_name: None, proxied: false }
+    }
+
+    /// Whether browsers take the client's connection for a secure context: it has TLS, or goes from
+    /// the client to its own machine.
+    #[allow(dead_code, reason = "the rules for secure contexts come with their own commits")]
+    pub(crate) fn is_secure_context(&self) -> bool {
+        // What a proxy on this machine says of its clients counts, not where it is itself.
+        let is_local = |address: IpAddr| address.is_loopback() && !self.proxied;
+        self.secure || matches!(self.address, ClientAddress::Ip(address) if is_local(address))
     }
 }
 
 impl From<IpAddr> for ClientAddress {
-    /// An IPv4 address that stands as an IPv6 one becomes IPv4 again.
     fn from(address: IpAddr) -> Self {
-        Self(address.to_canonical())
+        Self::Ip(address.to_canonical())
     }
 }
 
 impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix:"),
+        }
     }
 }

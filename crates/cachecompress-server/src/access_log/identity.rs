@@ -5,8 +5,13 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use http::HeaderValue;
 
+use crate::limits::REQUEST_ID_BYTES;
+
 /// The field that names a trace (W3C Trace Context §3.2).
 pub(super) const TRACEPARENT: &str = "traceparent";
+
+/// The field in which a proxy names a request.
+pub(super) const X_REQUEST_ID: &str = "x-request-id";
 
 /// The length of `VERSION-TRACE-PARENT-FLAGS`.
 const TRACEPARENT_LEN: usize = 55;
@@ -36,6 +41,15 @@ pub(super) fn traceparent<'h>(mut lines: impl Iterator<Item = &'h HeaderValue>) 
         _ => rest.is_empty() || rest.starts_with('-'),
     };
     (fits && !is_zero(trace) && !is_zero(parent)).then(|| known.to_owned())
+}
+
+/// The name that a proxy gave to a request; `None` if its `lines` have none that is short and plain,
+/// or more than one.
+pub(super) fn request_id<'h>(mut lines: impl Iterator<Item = &'h HeaderValue>) -> Option<String> {
+    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=:@".contains(&byte);
+    let id = line.to_str().ok().filter(|id| (1..=REQUEST_ID_BYTES).contains(&id.len()))?;
+    id.bytes().all(is_plain).then(|| id.to_owned())
 }
 
 /// A name for a request that has none: 16 random hexadecimal digits.
@@ -96,6 +110,23 @@ mod tests {
                 prop_assert!(read.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit()));
             }
         }
+    }
+
+    #[test]
+    fn request_id_is_short_and_plain() {
+        let read = |lines: &[&str]| {
+            let lines: Vec<_> =
+                lines.iter().map(|line| HeaderValue::from_str(line).unwrap()).collect();
+            request_id(lines.iter())
+        };
+        let longest = "a".repeat(REQUEST_ID_BYTES);
+        for id in ["a", "2f1c7b9e-0b8f-4a3e-9a53-4c1f3a1b2c3d", "Root=1-67891233-abc", &longest] {
+            assert_eq!(read(&[id]).as_deref(), Some(id));
+        }
+        for bad in ["", "a b", "a\"", "caf\u{e9}", "a,b", &format!("{longest}a")] {
+            assert_eq!(read(&[bad]), None, "{bad:?}");
+        }
+        assert_eq!(read(&["a", "b"]), None);
     }
 
     #[test]

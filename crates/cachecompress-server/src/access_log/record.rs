@@ -6,7 +6,7 @@ use cachecompress::Served;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 
-use super::identity::{self, TRACEPARENT};
+use super::identity::{self, TRACEPARENT, X_REQUEST_ID};
 use crate::peer::Peer;
 
 /// A response and its request, from the request's arrival to the end of the body.
@@ -57,7 +57,7 @@ impl Record {
             version: request.version(),
             referer: field(header::REFERER),
             user_agent: field(header::USER_AGENT),
-            origin: with_origin.then(|| Origin::of(request)),
+            origin: with_origin.then(|| Origin::of(peer, request)),
             status: StatusCode::OK,
             coding: None,
             cache_status: None,
@@ -112,14 +112,16 @@ impl Record {
 }
 
 impl Origin {
-    fn of<B>(request: &Request<B>) -> Self {
+    fn of<B>(peer: &Peer, request: &Request<B>) -> Self {
         let headers = request.headers();
         let host = || headers.get(header::HOST).map(|host| host.as_bytes().to_vec());
         let authority = request.uri().authority();
+        let given = peer.proxied.then(|| headers.get_all(X_REQUEST_ID).iter());
+        let given = given.and_then(identity::request_id);
         Self {
             host: authority.map(|authority| authority.as_str().into()).or_else(host),
             traceparent: identity::traceparent(headers.get_all(TRACEPARENT).iter()),
-            request_id: identity::new_request_id(),
+            request_id: given.unwrap_or_else(identity::new_request_id),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::builder::ValueHint;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
 
 use crate::exit::Failure;
 use crate::flag_values::{self, Codings, Level, ListenAddress, LogTarget};
@@ -301,6 +302,17 @@ pub(crate) struct ServeArgs {
     #[arg(default_value = "60s", env = "CACHECOMPRESS_WRITE_TIMEOUT")]
     pub(crate) write_timeout: Duration,
 
+    /// The proxies that speak for their clients, such as 10.0.0.0/8 or ::1; may be repeated
+    /// [default: none]
+    ///
+    /// From them Forwarded, or else X-Forwarded-For and X-Forwarded-Proto, tell the client's address
+    /// and whether it came by https. The client is the rightmost address that is not a trusted
+    /// proxy's. Others' fields of these names are ignored. Where any proxy is trusted, so is every
+    /// client of a Unix socket.
+    #[arg(long, value_name = "CIDR", value_parser = flag_values::network, value_delimiter = ',')]
+    #[arg(env = "CACHECOMPRESS_TRUSTED_PROXIES")]
+    pub(crate) trusted_proxies: Vec<IpNet>,
+
     /// Write a line for every response to FILE, or to stdout for - [default: off]
     ///
     /// The combined log format with further fields behind it, all in one line:
@@ -322,7 +334,7 @@ pub(crate) struct ServeArgs {
     /// Format of the access log: the combined one, or an object of JSON a line
     ///
     /// json has the fields of combined, and host, traceparent (of W3C Trace Context), request_id (16
-    /// random digits) and sample. Every line has every key; an unknown value is null.
+    /// random digits, or a trusted proxy's X-Request-Id) and sample. Every line has every key; an unknown value is null.
     #[arg(long, value_name = "combined|json", value_enum, hide_possible_values = true)]
     #[arg(default_value = "combined", env = "CACHECOMPRESS_ACCESS_LOG_FORMAT")]
     pub(crate) access_log_format: AccessLogFormat,

@@ -173,6 +173,7 @@ async fn serve(
         admissions: Admissions {
             live: reloader.live(),
             log: logs.access.as_ref().map(|(log, _)| log.clone()),
+            proxies: config.trusted_proxies.clone(),
             permits: Arc::new(Semaphore::new(budget.requests)),
             busy_pages: Arc::new(Semaphore::new(BUSY_PAGES)),
             to_https: None,

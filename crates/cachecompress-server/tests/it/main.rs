@@ -87,6 +87,7 @@ mod cli {
     mod options;
     mod pages;
     mod program;
+    mod proxies;
     mod reload;
     mod sites;
     mod usage;
