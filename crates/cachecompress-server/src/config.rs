@@ -33,6 +33,8 @@ pub(crate) struct ServeConfig {
     /// The files that no site serves: the configuration, keys, passwords.
     pub(crate) files_in_force: Vec<PathBuf>,
     pub(crate) listen: Vec<ListenAddress>,
+    /// The permissions of Unix sockets.
+    pub(crate) socket_mode: u32,
     /// The addresses that redirect to HTTPS.
     pub(crate) redirect_from: Vec<ListenAddress>,
     pub(crate) admin: Option<ListenAddress>,
@@ -116,6 +118,7 @@ impl ServeConfig {
             sites,
             files_in_force: in_force.files_in_force(),
             listen: args.listen,
+            socket_mode: args.socket_mode,
             redirect_from: args.redirect_from,
             admin: args.admin,
             cache: cache_choice(args.cache_size, args.cache.cache_dir, user_cache_dir),
@@ -190,6 +193,7 @@ impl ServeConfig {
             ("listen", self.listen != started.listen),
             ("redirect-from", self.redirect_from != started.redirect_from),
             ("tls-cert", has_tls(self) != has_tls(started)),
+            ("socket-mode", self.socket_mode != started.socket_mode),
             ("admin", self.admin != started.admin),
             ("memory-cache", self.memory_cache != started.memory_cache),
             ("level", self.levels != started.levels),

@@ -13,6 +13,7 @@ use http::HeaderValue;
 use ipnet::IpNet;
 
 use crate::limits::HEADER_BYTES;
+use crate::printer::EscapedPath;
 
 /// The codings that the program knows, with the levels of each.
 const CODINGS: [(ContentCoding, std::ops::RangeInclusive<i32>); 4] = [
@@ -94,6 +95,8 @@ pub(crate) enum ListenAddress {
     Any(u16),
     /// All addresses that a name has, written `localhost:8080`.
     Name(String, u16),
+    /// A Unix socket, written `unix:/run/site.sock`.
+    Unix(PathBuf),
 }
 
 impl fmt::Display for ListenAddress {
@@ -102,6 +105,7 @@ impl fmt::Display for ListenAddress {
             Self::Ip(address) => address.fmt(f),
             Self::Any(port) => write!(f, ":{port}"),
             Self::Name(name, port) => write!(f, "{name}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", EscapedPath(path)),
         }
     }
 }
@@ -115,10 +119,17 @@ impl From<Codings> for Preference {
     }
 }
 
-/// Parses `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080` or `:8080`. Port 0 lets the system choose
-/// one.
+/// Parses `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`, `:8080` or `unix:/run/site.sock`. Port 0
+/// lets the system choose one.
 pub(crate) fn address(text: &str) -> Result<ListenAddress, String> {
     let text = text.trim();
+    if let Some(path) = text.strip_prefix("unix:") {
+        // Names in Linux's abstract space begin with a NUL or an @, and have no permissions.
+        return match path.starts_with('/') && !path.ends_with('/') && !path.contains('\0') {
+            true => Ok(ListenAddress::Unix(path.into())),
+            false => Err("write the whole path of a socket: unix:/run/site.sock".to_owned()),
+        };
+    }
     let is_name = |host: &str| {
         let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
         host.bytes().all(in_name) && host.contains(|c: char| c.is_ascii_alphabetic())
@@ -133,7 +144,7 @@ pub(crate) fn address(text: &str) -> Result<ListenAddress, String> {
     };
     text.parse().map(ListenAddress::Ip).ok().or_else(named).ok_or_else(|| {
         "write an address and a port: 127.0.0.1:8080, [::1]:8080, localhost:8080, or :8080 for \
-         all addresses"
+         all addresses, or unix:/run/site.sock"
             .to_owned()
     })
 }
@@ -145,6 +156,15 @@ pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or_else(|_| one())
         .map_err(|_| "write a network or an address: 10.0.0.0/8, fd00::/8, 192.0.2.1".to_owned())
+}
+
+/// Parses the permissions of a socket's file, such as `0660`.
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.trim();
+    let digits = digits.strip_prefix("0o").unwrap_or(digits);
+    let is_octal = !digits.is_empty() && digits.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o777);
+    mode.ok_or_else(|| "write permissions in octal digits, from 0000 to 0777: 0660".to_owned())
 }
 
 /// Parses `500MB` (powers of 1,000), `1GiB` (powers of 1,024), `4096` (bytes) or `0`.
@@ -344,6 +364,16 @@ mod tests {
     }
 
     #[test]
+    fn mode_is_octal() {
+        for (text, expected) in [("0660", 0o660), ("600", 0o600), ("0o777", 0o777), ("0", 0)] {
+            assert_eq!(mode(text), Ok(expected), "{text}");
+        }
+        for bad in ["", "0o", "0888", "1777", "-660", "+660", "rw-rw----", "0x1ff"] {
+            assert!(mode(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn size_takes_units_of_1000_and_of_1024() {
         assert_eq!(size("500MB"), Ok(500_000_000));
         assert_eq!(size("1GiB"), Ok(1 << 30));
@@ -452,6 +482,7 @@ mod tests {
             (":8080", ListenAddress::Any(8080)),
             ("localhost:80", ListenAddress::Name("localhost".into(), 80)),
             ("a-b.example:1", ListenAddress::Name("a-b.example".into(), 1)),
+            ("unix:/run/a b.sock", ListenAddress::Unix("/run/a b.sock".into())),
         ] {
             assert_eq!(address(text).as_ref(), Ok(&expected));
             assert_eq!(expected.to_string(), text.trim());
@@ -472,6 +503,10 @@ mod tests {
             "localhost:http",
             "*:80",
             "h:80:80",
+            "unix:",
+            "unix:site.sock",
+            "unix:@site",
+            "unix:/run/",
         ] {
             assert!(address(bad).is_err(), "{bad:?}");
         }

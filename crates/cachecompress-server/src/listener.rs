@@ -2,25 +2,80 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, io};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+#[cfg(unix)]
+use tokio::net::UnixListener;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::exit::Failure;
 use crate::flag_values::ListenAddress;
 use crate::limits::{ACCEPT_QUEUE, FIRST_ACCEPT_BACKOFF, LAST_ACCEPT_BACKOFF};
+use crate::peer::ClientAddress;
+use crate::printer::EscapedPath;
 use crate::shutdown::Draining;
+use crate::transport::Transport;
+#[cfg(unix)]
+use crate::unix_socket::{self, SocketFile};
 
 /// The sockets that listen on one address.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    /// The address, with the port that the system chose for port 0.
-    pub(crate) address: SocketAddr,
+    /// The address.
+    pub(crate) address: BoundAddress,
     /// The sockets, one for each thread that accepts.
     pub(crate) sockets: Vec<Socket>,
+    /// The file of a Unix socket, which goes when this does.
+    #[cfg(unix)]
+    pub(crate) file: Option<SocketFile>,
+}
+
+/// The address of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BoundAddress {
+    /// An IP address, with the port that the system chose for port 0.
+    Ip(SocketAddr),
+    /// The file of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// The files of the Unix sockets that listen. They go when this does.
+#[derive(Debug, Default)]
+pub(crate) struct SocketFiles {
+    #[cfg(unix)]
+    files: Vec<SocketFile>,
+}
+
+impl SocketFiles {
+    /// Takes over the file of `listeners`, if there is one.
+    pub(crate) fn keep(&mut self, listeners: &mut Listeners) {
+        #[cfg(unix)]
+        self.files.extend(listeners.file.take());
+        #[cfg(not(unix))]
+        let _ = listeners;
+    }
+}
+
+impl BoundAddress {
+    /// The port, if there is one.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match self {
+            Self::Ip(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// The address as it is announced: `http://127.0.0.1:8080`, or `unix:/run/site.sock`.
+    pub(crate) fn announced(&self, scheme: &str) -> String {
+        match self {
+            Self::Ip(address) => format!("{scheme}://{address}"),
+            Self::Unix(path) => format!("unix:{}", EscapedPath(path)),
+        }
+    }
 }
 
 /// An address to bind, and whether an IPv6 socket leaves IPv4 to others.
@@ -31,7 +86,8 @@ struct Place {
 }
 
 /// Binds `wanted`, for which `flag` asked, for so many `threads` that accept. The IPv4 addresses
-/// among `all` that the program binds have their ports to themselves.
+/// among `all` that the program binds have their ports to themselves. A Unix socket gets
+/// `socket_mode`.
 ///
 /// # Errors
 ///
@@ -41,6 +97,7 @@ pub(crate) fn bind(
     all: &[ListenAddress],
     flag: &str,
     threads: usize,
+    socket_mode: u32,
 ) -> Result<Vec<Listeners>, Failure> {
     let one = |address: SocketAddr| {
         let any = address.is_ipv6() && address.ip().is_unspecified();
@@ -62,6 +119,9 @@ pub(crate) fn bind(
                 None => refusal(wanted, flag, &error),
             })
         }
+        ListenAddress::Unix(path) => listen_unix(path, threads, socket_mode)
+            .map(|bound| vec![bound])
+            .map_err(|error| unix_refusal(path, flag, &error)),
     }
 }
 
@@ -101,7 +161,7 @@ fn takes_ipv4(other: &ListenAddress, port: u16) -> bool {
     match other {
         ListenAddress::Ip(address) => address.is_ipv4() && address.port() == port && port != 0,
         ListenAddress::Name(_, other) => *other == port && port != 0,
-        ListenAddress::Any(_) => false,
+        ListenAddress::Any(_) | ListenAddress::Unix(_) => false,
     }
 }
 
@@ -130,6 +190,43 @@ fn refusal(address: &dyn fmt::Display, flag: &str, error: &io::Error) -> Failure
     Failure::Runtime(format!("cannot listen on {address}: {reason}"))
 }
 
+fn unix_refusal(path: &Path, flag: &str, error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        io::ErrorKind::AddrInUse => "a server listens there; end it, or choose another path",
+        io::ErrorKind::AlreadyExists => "there is a file that is no socket; choose another path",
+        io::ErrorKind::NotFound => "there is no such directory; create it, or choose another path",
+        io::ErrorKind::InvalidInput => "the path is too long for a socket; choose a shorter one",
+        io::ErrorKind::Unsupported => "this system has no Unix sockets; choose an IP address",
+        _ => {
+            let path = EscapedPath(path);
+            let text =
+                format!("cannot listen on unix:{path}: {error}; choose another path with {flag}");
+            return Failure::Runtime(text);
+        }
+    };
+    Failure::Runtime(format!("cannot listen on unix:{}: {reason} with {flag}", EscapedPath(path)))
+}
+
+#[cfg(unix)]
+fn listen_unix(path: &Path, threads: usize, mode: u32) -> io::Result<Listeners> {
+    let (socket, file) = unix_socket::bind(path, mode)?;
+    socket.listen(ACCEPT_QUEUE)?;
+    let address = BoundAddress::Unix(path.to_owned());
+    Ok(Listeners { address, sockets: copies(socket, threads)?, file: Some(file) })
+}
+
+#[cfg(not(unix))]
+fn listen_unix(_: &Path, _: usize, _: u32) -> io::Result<Listeners> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Copies `socket` for so many `threads`, which then accept from its one queue.
+fn copies(socket: Socket, threads: usize) -> io::Result<Vec<Socket>> {
+    let mut sockets = (1..threads).map(|_| socket.try_clone()).collect::<io::Result<Vec<_>>>()?;
+    sockets.push(socket);
+    Ok(sockets)
+}
+
 fn listen(place: Place, threads: usize) -> io::Result<Listeners> {
     // The first socket shares its address with none, so that an address in use is an error. (Two
     // programs of one user that start in the same moment may still come to share it.)
@@ -140,12 +237,14 @@ fn listen(place: Place, threads: usize) -> io::Result<Listeners> {
         share(Place { address: bound, ..place }, threads)?
     } else {
         first.listen(ACCEPT_QUEUE)?;
-        let mut sockets =
-            (1..threads).map(|_| first.try_clone()).collect::<io::Result<Vec<_>>>()?;
-        sockets.push(first);
-        sockets
+        copies(first, threads)?
     };
-    Ok(Listeners { address: bound, sockets })
+    Ok(Listeners {
+        address: BoundAddress::Ip(bound),
+        sockets,
+        #[cfg(unix)]
+        file: None,
+    })
 }
 
 /// Binds sockets among which the kernel divides the connections to `place`.
@@ -196,11 +295,11 @@ pub(crate) async fn accept<F>(
     listener: Socket,
     limit: Arc<Semaphore>,
     mut draining: Draining,
-    serve: impl Fn(TcpStream, SocketAddr, Draining) -> F,
+    serve: impl Fn(Transport, ClientAddress, Draining) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let listener = match TcpListener::from_std(listener.into()) {
+    let listener = match Acceptor::new(listener) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "cannot wait for connections");
@@ -214,7 +313,7 @@ pub(crate) async fn accept<F>(
             () = draining.begun() => break,
             accepted = listener.accept() => accepted,
         };
-        let (stream, peer) = match accepted {
+        let (transport, client) = match accepted {
             Ok(accepted) => accepted,
             Err(error) if is_about_the_connection(&error) => continue,
             Err(error) => {
@@ -235,7 +334,7 @@ pub(crate) async fn accept<F>(
             () = draining.begun() => None,
             permit = Arc::clone(&limit).acquire_owned() => permit.ok(),
         };
-        let connection = serve(stream, peer, draining.clone());
+        let connection = serve(transport, client, draining.clone());
         tokio::spawn(async move {
             connection.await;
             drop(permit);
@@ -243,13 +342,65 @@ pub(crate) async fn accept<F>(
     }
     // Clients in the kernel's queue believe that they are connected. tokio would return only those
     // of them that it has been notified of.
-    let Ok(listener) = listener.into_std() else { return };
+    let Ok(listener) = listener.into_socket() else { return };
     while let Ok((stream, peer)) = listener.accept() {
-        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream))
-        {
-            tokio::spawn(serve(stream, peer, draining.clone()));
+        if let Ok(transport) = transport_of(stream) {
+            tokio::spawn(serve(transport, client_of(&peer), draining.clone()));
         }
     }
+}
+
+/// A listening socket of either kind, on a runtime.
+enum Acceptor {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl Acceptor {
+    fn new(socket: Socket) -> io::Result<Self> {
+        #[cfg(unix)]
+        if socket.local_addr()?.is_unix() {
+            return UnixListener::from_std(socket.into()).map(Self::Unix);
+        }
+        TcpListener::from_std(socket.into()).map(Self::Tcp)
+    }
+
+    async fn accept(&self) -> io::Result<(Transport, ClientAddress)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, client) = listener.accept().await?;
+                Ok((stream.into(), client.ip().into()))
+            }
+            #[cfg(unix)]
+            Self::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((stream.into(), ClientAddress::Unix))
+            }
+        }
+    }
+
+    fn into_socket(self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(listener) => listener.into_std().map(Socket::from),
+            #[cfg(unix)]
+            Self::Unix(listener) => listener.into_std().map(Socket::from),
+        }
+    }
+}
+
+/// Brings an accepted connection to the runtime.
+fn transport_of(stream: Socket) -> io::Result<Transport> {
+    stream.set_nonblocking(true)?;
+    #[cfg(unix)]
+    if stream.local_addr()?.is_unix() {
+        return tokio::net::UnixStream::from_std(stream.into()).map(Transport::from);
+    }
+    TcpStream::from_std(stream.into()).map(Transport::from)
+}
+
+fn client_of(peer: &SockAddr) -> ClientAddress {
+    peer.as_socket().map_or(ClientAddress::Unix, |address| address.ip().into())
 }
 
 /// Whether `accept` failed because its connection is gone, so that the next one may succeed.

@@ -37,6 +37,8 @@ mod tables;
 mod tls;
 mod tracked_body;
 mod transport;
+#[cfg(unix)]
+mod unix_socket;
 mod wake_flag;
 mod workers;
 

@@ -1,10 +1,8 @@
 //! The listeners of the site and of the redirects to HTTPS.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use socket2::Socket;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::admission::Admissions;
@@ -43,15 +41,14 @@ impl PublicListener {
         for (socket, worker) in sockets.into_iter().zip(workers.runtimes()) {
             let (limit, draining) = (Arc::clone(&self.limit), drain.subscribe());
             let listener = Arc::new(self.clone());
-            let serve = move |stream, client: SocketAddr, draining| {
-                Arc::clone(&listener).serve(stream, Peer::at(client.ip().into()), draining)
+            let serve = move |transport, client, draining| {
+                Arc::clone(&listener).serve(transport, Peer::at(client), draining)
             };
             worker.spawn(accept(socket, limit, draining, serve));
         }
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, peer: Peer, draining: Draining) {
-        let transport = Transport::from(stream);
+    async fn serve(self: Arc<Self>, transport: Transport, peer: Peer, draining: Draining) {
         let server = self.admissions.live.load().server.clone();
         // TLS needs the bytes of a file, not the file.
         let sendfile = transport.sendfile().filter(|_| self.tls.is_none());

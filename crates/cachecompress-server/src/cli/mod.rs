@@ -150,11 +150,17 @@ pub(crate) struct ServeArgs {
     ///
     /// :PORT stands for all addresses of the machine, a name such as localhost:PORT for all that it
     /// has. Port 0 lets the system choose. Each bound address is printed to stdout as
-    /// `listening on http://ADDRESS:PORT`, or https. [::]:PORT takes IPv4 as well, unless IPv4 addresses of
-    /// the same port are listed beside it.
+    /// `listening on http://ADDRESS:PORT`, or https. [::]:PORT takes IPv4 as well, unless IPv4
+    /// addresses of the same port are listed beside it. unix:/PATH is a Unix socket: the file of a
+    /// server that is gone makes room for it, and it is removed at the end.
     #[arg(long, value_name = "ADDR", value_parser = flag_values::address, value_delimiter = ',')]
     #[arg(default_value = "127.0.0.1:8080", env = "CACHECOMPRESS_LISTEN")]
     pub(crate) listen: Vec<ListenAddress>,
+
+    /// The permissions of a Unix socket; those who may write may connect
+    #[arg(long, value_name = "OCTAL", value_parser = flag_values::mode)]
+    #[arg(default_value = "0660", env = "CACHECOMPRESS_SOCKET_MODE")]
+    pub(crate) socket_mode: u32,
 
     /// Address and port that send plain HTTP to HTTPS, written as for --listen; may be repeated
     ///

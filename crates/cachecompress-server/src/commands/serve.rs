@@ -1,12 +1,10 @@
 //! `cachecompress serve [DIR]`
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cachecompress::Shutdown;
-use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
@@ -23,7 +21,7 @@ use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, BUSY_PAGES, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT,
     LOG_CLOSE_TIMEOUT, RUNTIME_TIMEOUT,
 };
-use crate::listener::{Listeners, bind};
+use crate::listener::{Listeners, SocketFiles, bind};
 use crate::live::{ReadConfig, Reload, Reloader};
 use crate::log_queue::{LogQueue, LogThread};
 use crate::peer::Peer;
@@ -140,10 +138,10 @@ struct Bound {
 
 /// Binds the addresses of the site, the redirects and the admin listener.
 fn bind_all(config: &ServeConfig) -> Result<Bound, Failure> {
-    let ServeConfig { listen, redirect_from, admin, threads, .. } = config;
+    let ServeConfig { listen, redirect_from, admin, threads, socket_mode, .. } = config;
     let all: Vec<_> = listen.iter().chain(redirect_from).chain(admin).cloned().collect();
     let each = |wanted: &[ListenAddress], flag, threads| -> Result<Vec<Listeners>, Failure> {
-        let bound = wanted.iter().map(|address| bind(address, &all, flag, threads));
+        let bound = wanted.iter().map(|address| bind(address, &all, flag, threads, *socket_mode));
         Ok(bound.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     };
     Ok(Bound {
@@ -168,7 +166,7 @@ async fn serve(
     let engine = reloader.engine().clone();
     let mut signals = Signals::install().map_err(deaf)?;
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
-    let port = bound.site.first().map_or(0, |first| first.address.port());
+    let port = bound.site.iter().find_map(|listeners| listeners.address.port()).unwrap_or(443);
     let listener = PublicListener {
         admissions: Admissions {
             live: reloader.live(),
@@ -181,19 +179,25 @@ async fn serve(
         tls: reloader.tls().cloned(),
         limit: Arc::new(Semaphore::new(budget.connections)),
     };
-    for Listeners { address, sockets } in bound.site {
-        printer.line(format_args!("listening on {}://{address}", listener.scheme()));
-        listener.start(sockets, workers, &site_drain);
+    let mut files = SocketFiles::default();
+    for mut listeners in bound.site {
+        files.keep(&mut listeners);
+        let address = listeners.address.announced(listener.scheme());
+        printer.line(format_args!("listening on {address}"));
+        listener.start(listeners.sockets, workers, &site_drain);
     }
     let redirect = listener.redirecting(port);
-    for Listeners { address, sockets } in bound.redirect {
-        printer.line(format_args!("redirecting from http://{address}"));
-        redirect.start(sockets, workers, &site_drain);
+    for mut listeners in bound.redirect {
+        files.keep(&mut listeners);
+        let address = listeners.address.announced("http");
+        printer.line(format_args!("redirecting from {address}"));
+        redirect.start(listeners.sockets, workers, &site_drain);
     }
     let server = HttpServer::new(config.limits);
     let admin = Arc::new(Admin::new(engine.clone(), logs.queues()));
     let connections = Arc::new(AdminConnections::new(budget.admin));
-    for listeners in bound.admin {
+    for mut listeners in bound.admin {
+        files.keep(&mut listeners);
         serve_admin(listeners, &admin, &server, &connections, &admin_drain, printer);
     }
 
@@ -208,6 +212,7 @@ async fn serve(
     tracing::info!(signal = signal.name, "ending: finishing what runs within {seconds} s");
     admin.not_ready();
     exit_on_next(signals, logs.clone());
+    drop(files);
     let left = site_drain.finish(DRAIN_TIMEOUT).await;
     if left > 0 {
         tracing::warn!(connections = left, "not finished in time; closing them");
@@ -227,23 +232,22 @@ fn serve_admin(
     drain: &Drain,
     printer: Printer,
 ) {
-    let Listeners { address, sockets } = listeners;
-    printer.line(format_args!("admin on http://{address}"));
+    printer.line(format_args!("admin on {}", listeners.address.announced("http")));
     // Nothing waits here: the oldest connection makes room.
     let limit = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
     let (admin, server, connections) = (Arc::clone(admin), server.clone(), Arc::clone(connections));
-    let serve = move |stream: TcpStream, client: SocketAddr, draining| {
+    let serve = move |transport, client, draining| {
         let (server, admin, place) = (server.clone(), Arc::clone(&admin), connections.enter());
         async move {
             let respond = |_| move |request, running| Arc::clone(&admin).answer(request, running);
-            let peer = Peer::at(client.ip().into());
+            let peer = Peer::at(client);
             tokio::select! {
-                () = server.serve(stream.into(), None, peer, respond, draining) => {}
+                () = server.serve(transport, None, peer, respond, draining) => {}
                 () = place.lost() => tracing::debug!("an old admin connection makes room"),
             }
         }
     };
-    for socket in sockets {
+    for socket in listeners.sockets {
         let (limit, draining) = (Arc::clone(&limit), drain.subscribe());
         tokio::spawn(listener::accept(socket, limit, draining, serve.clone()));
     }

@@ -186,6 +186,7 @@ fn refuses_flags(flags: &[&str], words: &[&str]) {
 fn help_names_every_flag_its_variable_and_its_default() {
     let flags = [
         ("listen", "127.0.0.1:8080"),
+        ("socket-mode", "0660"),
         ("cache-dir", "the user's cache directory + /cachecompress"),
         ("cache-size", "1GiB"),
         ("memory-cache", "64MiB"),
@@ -263,6 +264,8 @@ fn wrong_usage_ends_with_2_and_one_sentence() {
     refuses_flags(&["--lissten", "127.0.0.1:0"], &["--lissten", "--listen"]);
     refuses_flags(&["--listen", "8080"], &["--listen", "127.0.0.1:8080"]);
     refuses_flags(&["--admin", "localhost"], &["--admin"]);
+    refuses_flags(&["--listen", "unix:site.sock"], &["--listen", "unix:/run/site.sock"]);
+    refuses_flags(&["--socket-mode", "0999"], &["--socket-mode", "0660"]);
     refuses_flags(&["--cache-size", "lots"], &["--cache-size", "1GiB"]);
     refuses_flags(&["--codings", "br,lzma"], &["lzma", "br, zstd, gzip, deflate"]);
     refuses_flags(&["--level", "br=99"], &["br", "0 to 11"]);
