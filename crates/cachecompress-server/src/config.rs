@@ -53,6 +53,8 @@ pub(crate) struct ServeConfig {
     pub(crate) max_open_files: Option<usize>,
     pub(crate) limits: ConnectionLimits,
     pub(crate) trusted_proxies: TrustedProxies,
+    /// Whether they begin each connection with a header.
+    pub(crate) proxy_protocol: bool,
     pub(crate) access_log: Option<AccessLogConfig>,
     pub(crate) log_level: LevelFilter,
     pub(crate) log_format: LogFormat,
@@ -114,6 +116,11 @@ impl ServeConfig {
             let missing = "--redirect-from needs HTTPS: add --tls-cert and --tls-key";
             return Err(Failure::Usage(missing.into()));
         }
+        if args.proxy_protocol && args.trusted_proxies.is_empty() {
+            let missing = "--proxy-protocol needs the addresses of the proxies that use it: add \
+                           --trusted-proxies";
+            return Err(Failure::Usage(missing.into()));
+        }
         Ok(Self {
             sites,
             files_in_force: in_force.files_in_force(),
@@ -144,6 +151,7 @@ impl ServeConfig {
                     write: args.write_timeout,
                 },
             },
+            proxy_protocol: args.proxy_protocol,
             trusted_proxies: TrustedProxies::new(args.trusted_proxies),
             access_log: args.access_log.map(|target| AccessLogConfig {
                 target,
@@ -204,6 +212,7 @@ impl ServeConfig {
             ("max-connections", self.max_connections != started.max_connections),
             ("max-open-files", self.max_open_files != started.max_open_files),
             ("trusted-proxies", self.trusted_proxies != started.trusted_proxies),
+            ("proxy-protocol", self.proxy_protocol != started.proxy_protocol),
             ("access-log", self.access_log != started.access_log),
             ("log-level", self.log_level != started.log_level),
             ("log-format", self.log_format != started.log_format),

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulConnection;
 
 use crate::deadlines::{
     Activity, Deadlines, MeteredStream, Preface, RunningRequest, TimeoutAction, Timeouts,
@@ -22,7 +23,8 @@ use crate::h2_stall::StreamExecutor;
 use crate::limits::{
     HYPER_HEADERS, LOCAL_RESETS, PENDING_RESETS, REQUEST_WINDOW_BYTES, STREAM_BUFFER_BYTES,
 };
-use crate::peer::Peer;
+use crate::peer::{ClientAddress, Peer};
+use crate::proxy_header;
 use crate::shutdown::Draining;
 use crate::tls::{ClientStream, Handshake, Tls};
 use crate::tracked_body::TrackedBody;
@@ -108,10 +110,12 @@ impl HttpServer {
     /// Serves `transport` until its client leaves or exceeds a timeout, with `tls` if there is one.
     /// Once `draining` begins, the connection ends after the requests that have come are answered.
     ///
-    /// `respond` makes what answers the requests of `peer`, as whom the handshake shows it.
+    /// `respond` makes what answers the requests of `peer`, as whom the header of the PROXY protocol
+    /// and the handshake show it. `proxy_header` says that there must be such a header.
     pub(crate) async fn serve<R, F, B>(
         &self,
-        transport: Transport,
+        mut transport: Transport,
+        proxy_header: bool,
         tls: Option<&Tls>,
         mut peer: Peer,
         respond: impl FnOnce(Peer) -> R,
@@ -124,6 +128,13 @@ impl HttpServer {
     {
         let activity = Arc::new(Activity::default());
         let mut deadlines = Deadlines::new(self.0.timeouts, Arc::clone(&activity));
+        if proxy_header {
+            let named = proxy_client(&mut transport, peer.address);
+            let Some(Some(client)) = in_time(named, &mut deadlines, &mut draining).await else {
+                return;
+            };
+            peer.address = client;
+        }
         let socket = MeteredStream::new(transport, Arc::clone(&activity), self.0.timeouts.write);
         let opened = self.open(socket, tls, &activity);
         let opened = in_time(opened, &mut deadlines, &mut draining).await;
@@ -135,44 +146,69 @@ impl HttpServer {
             let running = requests.begin(!request.body().is_end_stream());
             respond(request, running)
         });
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        let mut drain_begun = pin!(draining.begun());
-        let (mut woken, mut told) = (WakeFlag::default(), false);
-        loop {
-            let event = poll_fn(|cx| {
-                // Time comes first: a flood of requests would use up the task's budget before it.
-                if let Some(mut cx) = woken.take(cx).as_ref().map(Context::from_waker) {
-                    if let Poll::Ready(action) = deadlines.poll_next(&mut cx) {
-                        return Poll::Ready(Err(action));
-                    }
-                    if !deadlines.is_ending() && drain_begun.as_mut().poll(&mut cx).is_ready() {
-                        return Poll::Ready(Err(TimeoutAction::End));
-                    }
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        drive(connection, &activity, deadlines, draining).await;
+    }
+}
+
+/// Runs an HTTP `connection` to its end, within its deadlines and until `draining` begins.
+async fn drive<C>(
+    connection: C,
+    activity: &Activity,
+    mut deadlines: Deadlines,
+    mut draining: Draining,
+) where
+    C: GracefulConnection<Error = Box<dyn StdError + Send + Sync>>,
+{
+    let mut connection = pin!(connection);
+    let mut drain_begun = pin!(draining.begun());
+    let (mut woken, mut told) = (WakeFlag::default(), false);
+    loop {
+        let event = poll_fn(|cx| {
+            // Time comes first: a flood of requests would use up the task's budget before it.
+            if let Some(mut cx) = woken.take(cx).as_ref().map(Context::from_waker) {
+                if let Poll::Ready(action) = deadlines.poll_next(&mut cx) {
+                    return Poll::Ready(Err(action));
                 }
-                connection.as_mut().poll(cx).map(Ok)
-            });
-            match event.await {
-                Ok(result) => {
-                    if let Err(error) = result {
-                        tracing::debug!(error = %WithCauses(&*error), "connection ended early");
-                    }
-                    return;
-                }
-                Err(TimeoutAction::Wait) => {}
-                Err(TimeoutAction::End) => deadlines.end(),
-                Err(TimeoutAction::Close) => {
-                    tracing::debug!("a connection ends because its client takes too long");
-                    return;
+                if !deadlines.is_ending() && drain_begun.as_mut().poll(&mut cx).is_ready() {
+                    return Poll::Ready(Err(TimeoutAction::End));
                 }
             }
-            // Both futures are polled again: the one that was ready may be so once more, and the
-            // other may not have been polled.
-            woken = WakeFlag::default();
-            // A connection before its first request is not told, but given a moment for it.
-            if deadlines.is_ending() && !told && activity.has_begun() {
-                connection.as_mut().graceful_shutdown();
-                told = true;
+            connection.as_mut().poll(cx).map(Ok)
+        });
+        match event.await {
+            Ok(result) => {
+                if let Err(error) = result {
+                    tracing::debug!(error = %WithCauses(&*error), "connection ended early");
+                }
+                return;
             }
+            Err(TimeoutAction::Wait) => {}
+            Err(TimeoutAction::End) => deadlines.end(),
+            Err(TimeoutAction::Close) => {
+                tracing::debug!("a connection ends because its client takes too long");
+                return;
+            }
+        }
+        // Both futures are polled again: the one that was ready may be so once more, and the
+        // other may not have been polled.
+        woken = WakeFlag::default();
+        // A connection before its first request is not told, but given a moment for it.
+        if deadlines.is_ending() && !told && activity.has_begun() {
+            connection.as_mut().graceful_shutdown();
+            told = true;
+        }
+    }
+}
+
+/// The client for which the `proxy` at the other end speaks; the proxy itself if it does not say.
+/// `None`: there is no such header, and no telling who the client is.
+async fn proxy_client(transport: &mut Transport, proxy: ClientAddress) -> Option<ClientAddress> {
+    match proxy_header::read(transport).await {
+        Ok(client) => Some(client.unwrap_or(proxy)),
+        Err(error) => {
+            tracing::debug!(%proxy, %error, "a connection ends because its PROXY header is missing");
+            None
         }
     }
 }

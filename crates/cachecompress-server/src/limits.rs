@@ -73,6 +73,9 @@ pub(crate) const FIRST_ACCEPT_BACKOFF: Duration = Duration::from_millis(10);
 /// The longest wait between two tries to accept.
 pub(crate) const LAST_ACCEPT_BACKOFF: Duration = Duration::from_secs(1);
 
+/// The longest header of version 1 of the PROXY protocol, as it says itself.
+pub(crate) const PROXY_LINE_BYTES: usize = 107;
+
 // --- Requests ------------------------------------------------------------------------------------
 
 /// The longest wait of a request for its permit. The 503 that follows asks the client to come

@@ -26,6 +26,7 @@ mod log_queue;
 mod logging;
 mod peer;
 mod printer;
+mod proxy_header;
 mod public_listener;
 mod rule_watch;
 mod shutdown;

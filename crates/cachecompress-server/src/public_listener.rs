@@ -20,6 +20,8 @@ pub(crate) struct PublicListener {
     pub(crate) admissions: Admissions,
     /// The certificates, if the listener speaks TLS.
     pub(crate) tls: Option<Tls>,
+    /// Whether trusted proxies begin a connection by naming its client.
+    pub(crate) proxy_protocol: bool,
     /// A permit for each connection.
     pub(crate) limit: Arc<Semaphore>,
 }
@@ -52,10 +54,13 @@ impl PublicListener {
         let server = self.admissions.live.load().server.clone();
         // TLS needs the bytes of a file, not the file.
         let sendfile = transport.sendfile().filter(|_| self.tls.is_none());
+        let is_proxy = self.admissions.proxies.contain(peer.address);
+        let proxy_header = self.proxy_protocol && is_proxy;
         let respond = |peer| {
             let admission = self.admissions.of(sendfile, peer);
             move |request, running| admission.respond(request, running)
         };
-        server.serve(transport, self.tls.as_ref(), peer, respond, draining).await;
+        let tls = self.tls.as_ref();
+        server.serve(transport, proxy_header, tls, peer, respond, draining).await;
     }
 }

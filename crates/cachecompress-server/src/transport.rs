@@ -6,6 +6,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cachecompress::sendfile::{Connection, Stream};
+#[cfg(unix)]
+use rustix::net::{RecvFlags, recv};
+#[cfg(unix)]
+use tokio::io::Interest;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -46,6 +50,18 @@ impl Transport {
             // What the peer of a Unix socket has yet to take lies in its own queue.
             #[cfg(unix)]
             Self::Unix(_) => {}
+        }
+    }
+
+    /// Waits for bytes, and copies the first of them without taking them. 0: the peer has ended.
+    pub(crate) async fn peek(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.as_ref().peek(bytes).await,
+            #[cfg(unix)]
+            Self::Unix(socket) => {
+                let mut peek = || Ok(recv(socket, &mut *bytes, RecvFlags::PEEK)?.0);
+                socket.async_io(Interest::READABLE, &mut peek).await
+            }
         }
     }
 

@@ -319,6 +319,14 @@ pub(crate) struct ServeArgs {
     #[arg(env = "CACHECOMPRESS_TRUSTED_PROXIES")]
     pub(crate) trusted_proxies: Vec<IpNet>,
 
+    /// Expect trusted proxies to begin each connection with the header of the PROXY protocol, which
+    /// names the client (versions 1 and 2)
+    ///
+    /// It comes before TLS. A connection of theirs without it is closed. From others it is a bad
+    /// request.
+    #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_PROXY_PROTOCOL")]
+    pub(crate) proxy_protocol: bool,
+
     /// Write a line for every response to FILE, or to stdout for - [default: off]
     ///
     /// The combined log format with further fields behind it, all in one line:

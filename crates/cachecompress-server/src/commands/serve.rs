@@ -177,6 +177,7 @@ async fn serve(
             to_https: None,
         },
         tls: reloader.tls().cloned(),
+        proxy_protocol: config.proxy_protocol,
         limit: Arc::new(Semaphore::new(budget.connections)),
     };
     let mut files = SocketFiles::default();
@@ -242,7 +243,7 @@ fn serve_admin(
             let respond = |_| move |request, running| Arc::clone(&admin).answer(request, running);
             let peer = Peer::at(client);
             tokio::select! {
-                () = server.serve(transport, None, peer, respond, draining) => {}
+                () = server.serve(transport, false, None, peer, respond, draining) => {}
                 () = place.lost() => tracing::debug!("an old admin connection makes room"),
             }
         }

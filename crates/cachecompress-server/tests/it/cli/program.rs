@@ -217,6 +217,7 @@ fn help_names_every_flag_its_variable_and_its_default() {
         ("idle-timeout", "60s"),
         ("write-timeout", "60s"),
         ("trusted-proxies", "none"),
+        ("proxy-protocol", ""),
         ("access-log", "off"),
         ("access-log-format", "combined"),
         ("access-log-sample", "1"),
@@ -272,6 +273,7 @@ fn wrong_usage_ends_with_2_and_one_sentence() {
     refuses_flags(&["--level", "best"], &["CODING=N"]);
     refuses_flags(&["--threads", "0"], &["--threads"]);
     refuses_flags(&["--trusted-proxies", "10.0.0.0/33"], &["--trusted-proxies", "10.0.0.0/8"]);
+    refuses_flags(&["--proxy-protocol"], &["--proxy-protocol", "--trusted-proxies"]);
     refuses_flags(&["--access-log-format", "xml"], &["--access-log-format", "combined, json"]);
     refuses_flags(&["--access-log-sample", "0"], &["--access-log-sample", "1..="]);
     refuses_flags(&["--encode-threads", "-1"], &["-1"]);

@@ -439,3 +439,27 @@ fn sendfile_is_called_where_it_should_be_and_nowhere_else() {
         }
     }
 }
+
+/// The header is taken from the socket before anything is sent on it.
+#[test]
+fn sendfile_is_called_behind_a_proxy_header() {
+    let site = site();
+    let Some(strace) = tools::require("strace") else { return };
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    let trace = trace.path();
+    let through =
+        format!("{} -D -f -qq -e trace=sendfile -o {}", strace.display(), trace.display());
+    let flags = "--proxy-protocol --trusted-proxies 127.0.0.1";
+    let server = launch(&site).through(&through).args(flags).start();
+    let ask = || {
+        let mut connection = Connection::open(server.address()).unwrap();
+        connection.send_raw(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 80\r\n").unwrap();
+        connection.send(&Request::get("/tool").accept("gzip")).unwrap();
+        connection.receive("GET").unwrap()
+    };
+    eventually("a hit", || Some(ask()).filter(Response::is_hit));
+    let calls = || fs::read_to_string(trace).unwrap().matches("sendfile(").count();
+    let before = calls();
+    assert!(ask().decoded() == fs::read(site.file("tool")).unwrap());
+    assert!(calls() > before);
+}
