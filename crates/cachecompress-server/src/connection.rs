@@ -185,6 +185,11 @@ async fn drive<C>(
             }
             Err(TimeoutAction::Wait) => {}
             Err(TimeoutAction::End) => deadlines.end(),
+            // An idle connection has had its moment for a request that was on its way.
+            Err(TimeoutAction::Close) if deadlines.is_ending() && !told && activity.has_begun() => {
+                connection.as_mut().graceful_shutdown();
+                told = true;
+            }
             Err(TimeoutAction::Close) => {
                 tracing::debug!("a connection ends because its client takes too long");
                 return;
@@ -193,8 +198,9 @@ async fn drive<C>(
         // Both futures are polled again: the one that was ready may be so once more, and the
         // other may not have been polled.
         woken = WakeFlag::default();
-        // A connection before its first request is not told, but given a moment for it.
-        if deadlines.is_ending() && !told && activity.has_begun() {
+        // In HTTP/1 the next response tells. hyper would close an idle connection at once, and one
+        // whose response has begun right after it, while a request may be on its way.
+        if deadlines.is_ending() && !told && activity.is_http2() {
             connection.as_mut().graceful_shutdown();
             told = true;
         }

@@ -75,6 +75,8 @@ pub(crate) struct Activity {
     http2: AtomicBool,
     /// Whether the last request announced a body, of which something may still come.
     body_announced: AtomicBool,
+    /// Whether the connection is to end after the requests that have come.
+    ending: AtomicBool,
     /// Whether received bytes are discarded.
     discarding: AtomicBool,
     /// Whether the connection ends with a reset, which frees what the kernel holds of it.
@@ -96,9 +98,22 @@ impl Activity {
         RunningRequest(Arc::clone(self))
     }
 
+    /// Whether the client speaks HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.http2.load(Ordering::Relaxed)
+    }
+
     /// Whether a request has begun, or may begin without another byte from the client.
     pub(crate) fn has_begun(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) > 0 || self.http2.load(Ordering::Relaxed)
+        self.requests.load(Ordering::Relaxed) > 0 || self.is_http2()
+    }
+}
+
+impl RunningRequest {
+    /// Whether this is the last request of an HTTP/1 connection, of which its response must tell.
+    pub(crate) fn is_last(&self) -> bool {
+        let Self(activity) = self;
+        activity.ending.load(Ordering::Relaxed) && !activity.is_http2()
     }
 }
 
@@ -340,6 +355,7 @@ impl Deadlines {
     /// Keeps a connection without a request only for a moment from now on.
     pub(crate) fn end(&mut self) {
         (self.ending, self.last_call) = (true, false);
+        self.activity.ending.store(true, Ordering::Relaxed);
         self.since = Instant::now();
         self.ticks = ticks(self.timeouts.tick().min(tick_for(DRAIN_LINGER)));
     }

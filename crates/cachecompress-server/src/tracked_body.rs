@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use cachecompress::Served;
-use http::Response;
+use http::{HeaderValue, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -25,13 +25,13 @@ pub(crate) struct RequestGuards {
     /// The permit to run, which stands for a file that may be open.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// The request's place among those that run on its connection.
-    _running: Option<RunningRequest>,
+    running: Option<RunningRequest>,
 }
 
 impl RequestGuards {
     /// The guards of a request that is `running`, with neither line nor permit yet.
     pub(crate) fn new(running: RunningRequest) -> Self {
-        Self { line: None, permit: None, _running: Some(running) }
+        Self { line: None, permit: None, running: Some(running) }
     }
 
     /// Attaches the guards to the body of `response`, as `wrap` makes it of the service's body.
@@ -40,10 +40,13 @@ impl RequestGuards {
     /// to its task, so this runs where the response's future is polled.
     pub(crate) fn attach<B: Body, T>(
         mut self,
-        response: Response<B>,
+        mut response: Response<B>,
         served: impl FnOnce(&B) -> Option<&Served>,
         wrap: impl FnOnce(B) -> T,
     ) -> Response<TrackedBody<T>> {
+        if self.running.as_ref().is_some_and(RunningRequest::is_last) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(line) = &mut self.line {
             line.answered(&response, served(response.body()));
         }

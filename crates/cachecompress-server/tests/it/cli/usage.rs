@@ -225,3 +225,26 @@ fn certificate_that_cannot_be_used_is_named_with_its_flag() {
         "--redirect-from needs HTTPS",
     );
 }
+
+/// A request that was on its way when a kept connection was closed went unanswered.
+#[cfg(unix)]
+#[test]
+fn kept_connection_is_told_of_the_end_by_an_answer() {
+    let source = site::text(7, 5000);
+    let site = Site::with("a.txt", &source);
+    let mut server = start(&site);
+    let mut kept = Connection::open(server.address()).unwrap();
+    let request = Request::get("/a.txt").accept("gzip");
+    kept.send(&request).unwrap();
+    assert_eq!(kept.receive("GET").unwrap().header("connection"), None);
+    server.signal(rustix::process::Signal::TERM);
+    // The connection hears of the signal while it is asked.
+    eventually("the last answer", || {
+        kept.send(&request).unwrap();
+        let answer = kept.receive("GET").unwrap();
+        assert_is(&answer, &source, "gzip");
+        (answer.header("connection") == Some("close")).then_some(())
+    });
+    assert!(kept.is_closed());
+    assert!(server.wait().success());
+}
