@@ -12,7 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::access_log::AccessLogConfig;
 use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs, SiteArgs, TlsArgs};
-use crate::config_file::InForce;
+use crate::config_file::{InForce, Origin};
 use crate::connection::ConnectionLimits;
 use crate::cors::Cors;
 use crate::deadlines::Timeouts;
@@ -33,6 +33,8 @@ pub(crate) struct ServeConfig {
     /// The files that no site serves: the configuration, keys, passwords.
     pub(crate) files_in_force: Vec<PathBuf>,
     pub(crate) listen: Vec<ListenAddress>,
+    /// Whether nobody has named these addresses.
+    pub(crate) listens_by_default: bool,
     /// The permissions of Unix sockets.
     pub(crate) socket_mode: u32,
     /// The addresses that redirect to HTTPS.
@@ -108,6 +110,8 @@ impl ServeConfig {
     /// If values do not go together.
     pub(crate) fn resolve(in_force: &InForce) -> Result<Self, Failure> {
         let args: ServeArgs = in_force.args()?;
+        let listen = in_force.keys.find(None, "listen");
+        let listens_by_default = listen.is_some_and(|key| in_force.value(key).1 == Origin::Default);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let sites = in_force.sites()?.into_iter();
         let sites = sites.map(|(args, tables)| SiteConfig::resolve(args, tables));
@@ -125,6 +129,7 @@ impl ServeConfig {
             sites,
             files_in_force: in_force.files_in_force(),
             listen: args.listen,
+            listens_by_default,
             socket_mode: args.socket_mode,
             redirect_from: args.redirect_from,
             admin: args.admin,

@@ -28,10 +28,18 @@ pub(crate) struct Listeners {
     /// The address.
     pub(crate) address: BoundAddress,
     /// The sockets, one for each thread that accepts.
-    pub(crate) sockets: Vec<Socket>,
+    pub(crate) sockets: Vec<ListeningSocket>,
     /// The file of a Unix socket, which goes when this does.
     #[cfg(unix)]
     pub(crate) file: Option<SocketFile>,
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub(crate) struct ListeningSocket {
+    socket: Socket,
+    /// Whether it outlives the program, and with it the connections that wait to be accepted.
+    outlives: bool,
 }
 
 /// The address of a listener.
@@ -57,6 +65,40 @@ impl SocketFiles {
         self.files.extend(listeners.file.take());
         #[cfg(not(unix))]
         let _ = listeners;
+    }
+}
+
+impl Listeners {
+    /// Listeners of a `socket` that the program was started with, for so many `threads`. What waits
+    /// in its queue at the end is for the next program.
+    ///
+    /// # Errors
+    ///
+    /// If the socket has no address of a known kind, or cannot be copied.
+    #[cfg(unix)]
+    pub(crate) fn inherited(socket: Socket, threads: usize) -> io::Result<Self> {
+        let local = socket.local_addr()?;
+        let address = match (local.as_socket(), local.as_pathname()) {
+            (Some(address), _) => BoundAddress::Ip(address),
+            (None, Some(path)) => BoundAddress::Unix(path.to_owned()),
+            (None, None) => return Err(io::ErrorKind::AddrNotAvailable.into()),
+        };
+        socket.set_nonblocking(true)?;
+        let own = |socket| ListeningSocket { socket, outlives: true };
+        let sockets = copies(socket, threads)?.into_iter().map(own).collect();
+        Ok(Self { address, sockets, file: None })
+    }
+
+    /// Listeners whose queues end with the program.
+    fn own(address: BoundAddress, sockets: Vec<Socket>) -> Self {
+        let own = |socket| ListeningSocket { socket, outlives: false };
+        let sockets = sockets.into_iter().map(own).collect();
+        Self {
+            address,
+            sockets,
+            #[cfg(unix)]
+            file: None,
+        }
     }
 }
 
@@ -212,7 +254,7 @@ fn listen_unix(path: &Path, threads: usize, mode: u32) -> io::Result<Listeners> 
     let (socket, file) = unix_socket::bind(path, mode)?;
     socket.listen(ACCEPT_QUEUE)?;
     let address = BoundAddress::Unix(path.to_owned());
-    Ok(Listeners { address, sockets: copies(socket, threads)?, file: Some(file) })
+    Ok(Listeners { file: Some(file), ..Listeners::own(address, copies(socket, threads)?) })
 }
 
 #[cfg(not(unix))]
@@ -239,12 +281,7 @@ fn listen(place: Place, threads: usize) -> io::Result<Listeners> {
         first.listen(ACCEPT_QUEUE)?;
         copies(first, threads)?
     };
-    Ok(Listeners {
-        address: BoundAddress::Ip(bound),
-        sockets,
-        #[cfg(unix)]
-        file: None,
-    })
+    Ok(Listeners::own(BoundAddress::Ip(bound), sockets))
 }
 
 /// Binds sockets among which the kernel divides the connections to `place`.
@@ -285,21 +322,23 @@ fn socket(place: Place) -> io::Result<Socket> {
 }
 
 /// Accepts from `listener` and spawns `serve` for each connection, until `draining` begins. Then
-/// takes the connections that the kernel has accepted already, and closes the socket.
+/// takes the connections that the kernel has accepted already, and closes the socket. One that
+/// outlives the program keeps them.
 ///
 /// - No more connections than `limit` has permits are served at once. One more waits here, and
 ///   further ones in the kernel's queue.
 /// - An `accept` that fails for want of descriptors or memory is tried again a little later, while
 ///   the connections there are go on.
 pub(crate) async fn accept<F>(
-    listener: Socket,
+    listener: ListeningSocket,
     limit: Arc<Semaphore>,
     mut draining: Draining,
     serve: impl Fn(Transport, ClientAddress, Draining) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let listener = match Acceptor::new(listener) {
+    let ListeningSocket { socket, outlives } = listener;
+    let listener = match Acceptor::new(socket) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "cannot wait for connections");
@@ -339,6 +378,9 @@ pub(crate) async fn accept<F>(
             connection.await;
             drop(permit);
         });
+    }
+    if outlives {
+        return;
     }
     // Clients in the kernel's queue believe that they are connected. tokio would return only those
     // of them that it has been notified of.

@@ -15,6 +15,7 @@ use crate::limits::MEMORY_CACHE_BYTES;
 use crate::printer::{Escaped, EscapedPath};
 use crate::site::{self, RulesInForce};
 use crate::sites::{Site, Sites};
+use crate::supervisor::Supervisor;
 use crate::tls::Tls;
 
 /// The sites, and the limits of new connections.
@@ -169,6 +170,8 @@ pub(crate) struct Reload {
     pub(crate) read: ReadConfig,
     /// Asks for one. Those that are asked for while one runs are one more.
     pub(crate) asked: Arc<Notify>,
+    /// Told of each.
+    pub(crate) supervisor: Supervisor,
 }
 
 impl Reload {
@@ -177,12 +180,14 @@ impl Reload {
         let read = Arc::new(self.read);
         loop {
             self.asked.notified().await;
+            self.supervisor.reloading();
             let (read, reloader) = (Arc::clone(&read), Arc::clone(&reloader));
             // A disk may hang.
             let reload = move || reloader.reload_and_tell(&**read);
             if let Err(error) = tokio::task::spawn_blocking(reload).await {
                 tracing::error!(%error, "a reload failed");
             }
+            self.supervisor.reloaded();
         }
     }
 }

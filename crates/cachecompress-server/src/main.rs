@@ -19,6 +19,7 @@ mod forwarded;
 mod h2_stall;
 mod hosts;
 mod https_redirect;
+mod inherited;
 mod limits;
 mod listener;
 mod live;
@@ -33,6 +34,7 @@ mod shutdown;
 mod site;
 mod site_rules;
 mod sites;
+mod supervisor;
 mod tables;
 
 mod tls;

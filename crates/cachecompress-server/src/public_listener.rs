@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use socket2::Socket;
 use tokio::sync::Semaphore;
 
 use crate::admission::Admissions;
 use crate::https_redirect::HttpsRedirect;
-use crate::listener::accept;
+use crate::listener::{ListeningSocket, accept};
 use crate::peer::Peer;
 use crate::shutdown::{Drain, Draining};
 use crate::tls::Tls;
@@ -39,7 +38,7 @@ impl PublicListener {
     }
 
     /// Accepts connections from `sockets`, one for each of the `workers`, until `drain` begins.
-    pub(crate) fn start(&self, sockets: Vec<Socket>, workers: &Workers, drain: &Drain) {
+    pub(crate) fn start(&self, sockets: Vec<ListeningSocket>, workers: &Workers, drain: &Drain) {
         for (socket, worker) in sockets.into_iter().zip(workers.runtimes()) {
             let (limit, draining) = (Arc::clone(&self.limit), drain.subscribe());
             let listener = Arc::new(self.clone());

@@ -152,7 +152,8 @@ pub(crate) struct ServeArgs {
     /// has. Port 0 lets the system choose. Each bound address is printed to stdout as
     /// `listening on http://ADDRESS:PORT`, or https. [::]:PORT takes IPv4 as well, unless IPv4
     /// addresses of the same port are listed beside it. unix:/PATH is a Unix socket: the file of a
-    /// server that is gone makes room for it, and it is removed at the end.
+    /// server that is gone makes room for it, and it is removed at the end. Sockets that systemd
+    /// passes on are served as well, and stand in for the default.
     #[arg(long, value_name = "ADDR", value_parser = flag_values::address, value_delimiter = ',')]
     #[arg(default_value = "127.0.0.1:8080", env = "CACHECOMPRESS_LISTEN")]
     pub(crate) listen: Vec<ListenAddress>,

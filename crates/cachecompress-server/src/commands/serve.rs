@@ -17,6 +17,7 @@ use crate::connection::HttpServer;
 use crate::exit::Failure;
 use crate::fd_budget::FdBudget;
 use crate::flag_values::ListenAddress;
+use crate::inherited::Inherited;
 use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, BUSY_PAGES, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT,
     LOG_CLOSE_TIMEOUT, RUNTIME_TIMEOUT,
@@ -28,8 +29,9 @@ use crate::peer::Peer;
 use crate::printer::{EscapedPath, Printer};
 use crate::public_listener::PublicListener;
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
+use crate::supervisor::Supervisor;
 use crate::workers::Workers;
-use crate::{listener, logging, rule_watch, site};
+use crate::{inherited, listener, logging, rule_watch, site, supervisor};
 
 /// The logs of the program, each with the thread that writes it.
 #[derive(Clone)]
@@ -72,6 +74,8 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<(), Failure> {
     let config = Arc::new(ServeConfig::resolve(in_force)?);
     let (arguments, file) = in_force.sources();
     let read = move || ServeConfig::resolve(&config_file::resolve(&arguments, file.as_deref())?);
+    // This changes the environment, which other threads may read once there are any.
+    let inherited = inherited::take(config.threads)?;
     // Signals and the admin listener have a runtime that no request holds up.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(few)?;
@@ -88,13 +92,15 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<(), Failure> {
     if in_force.is_root_of_all_sites() {
         tracing::warn!("DIR wins over the roots of all [[sites]] of the file");
     }
-    let outcome = run_logged(&config, Box::new(read), runtime, signals, &mut logs, printer);
+    let read = Box::new(read);
+    let outcome = run_logged(&config, inherited, read, runtime, signals, &mut logs, printer);
     logs.close(LOG_CLOSE_TIMEOUT);
     outcome
 }
 
 fn run_logged(
     config: &Arc<ServeConfig>,
+    inherited: Inherited,
     read: ReadConfig,
     runtime: Runtime,
     signals: HarmlessSignals,
@@ -108,12 +114,13 @@ fn run_logged(
     logs.access = access.map(|(log, thread)| (log, Arc::new(thread)));
     let outcome = runtime.block_on(async {
         let (reopened, hung_up) = (logs.clone(), Arc::new(Notify::new()));
-        let reload = Reload { read, asked: Arc::clone(&hung_up) };
+        let (asked, supervisor) = (Arc::clone(&hung_up), Supervisor::default());
+        let reload = Reload { read, asked, supervisor };
         signals.on_hangup(move || {
             reopened.reopen();
             hung_up.notify_one();
         });
-        serve(config, budget, reload, &workers, logs, printer).await
+        serve(config, inherited, budget, reload, &workers, logs, printer).await
     });
     // Requests that did not finish in time are dropped here, and write their lines.
     workers.end();
@@ -136,24 +143,37 @@ struct Bound {
     admin: Vec<Listeners>,
 }
 
-/// Binds the addresses of the site, the redirects and the admin listener.
-fn bind_all(config: &ServeConfig) -> Result<Bound, Failure> {
+/// Binds the addresses of the site, the redirects and the admin listener, beside the sockets that
+/// are `inherited`. The default address is for a site that has no other.
+fn bind_all(config: &ServeConfig, inherited: Inherited) -> Result<Bound, Failure> {
     let ServeConfig { listen, redirect_from, admin, threads, socket_mode, .. } = config;
+    if !inherited.redirect.is_empty() && config.sites.iter().all(|site| site.tls.is_none()) {
+        let sentence = "the socket `redirect-from` of LISTEN_FDS needs HTTPS: add --tls-cert and \
+                        --tls-key, or give the socket another name";
+        return Err(Failure::Usage(sentence.to_owned()));
+    }
+    let listen = match config.listens_by_default && !inherited.site.is_empty() {
+        true => &[][..],
+        false => listen,
+    };
     let all: Vec<_> = listen.iter().chain(redirect_from).chain(admin).cloned().collect();
-    let each = |wanted: &[ListenAddress], flag, threads| -> Result<Vec<Listeners>, Failure> {
-        let bound = wanted.iter().map(|address| bind(address, &all, flag, threads, *socket_mode));
-        Ok(bound.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    let each = |wanted: &[ListenAddress], flag, threads, mut bound: Vec<Listeners>| {
+        for address in wanted {
+            bound.extend(bind(address, &all, flag, threads, *socket_mode)?);
+        }
+        Ok::<_, Failure>(bound)
     };
     Ok(Bound {
-        site: each(listen, "--listen", *threads)?,
-        redirect: each(redirect_from, "--redirect-from", *threads)?,
-        admin: each(admin.as_slice(), "--admin", 1)?,
+        site: each(listen, "--listen", *threads, inherited.site)?,
+        redirect: each(redirect_from, "--redirect-from", *threads, inherited.redirect)?,
+        admin: each(admin.as_slice(), "--admin", 1, inherited.admin)?,
     })
 }
 
 /// Serves on all addresses until a signal comes, then drains the connections.
 async fn serve(
     config: &Arc<ServeConfig>,
+    inherited: Inherited,
     budget: FdBudget,
     reload: Reload,
     workers: &Workers,
@@ -161,12 +181,11 @@ async fn serve(
     printer: Printer,
 ) -> Result<(), Failure> {
     // Nothing is announced while something is still missing.
-    let bound = bind_all(config)?;
+    let mut bound = bind_all(config, inherited)?;
     let reloader = Arc::new(Reloader::start(Arc::clone(config), budget.entries)?);
     let engine = reloader.engine().clone();
     let mut signals = Signals::install().map_err(deaf)?;
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
-    let port = bound.site.iter().find_map(|listeners| listeners.address.port()).unwrap_or(443);
     let listener = PublicListener {
         admissions: Admissions {
             live: reloader.live(),
@@ -181,19 +200,8 @@ async fn serve(
         limit: Arc::new(Semaphore::new(budget.connections)),
     };
     let mut files = SocketFiles::default();
-    for mut listeners in bound.site {
-        files.keep(&mut listeners);
-        let address = listeners.address.announced(listener.scheme());
-        printer.line(format_args!("listening on {address}"));
-        listener.start(listeners.sockets, workers, &site_drain);
-    }
-    let redirect = listener.redirecting(port);
-    for mut listeners in bound.redirect {
-        files.keep(&mut listeners);
-        let address = listeners.address.announced("http");
-        printer.line(format_args!("redirecting from {address}"));
-        redirect.start(listeners.sockets, workers, &site_drain);
-    }
+    bound.site.iter_mut().chain(&mut bound.redirect).for_each(|bound| files.keep(bound));
+    serve_public(listener, bound.site, bound.redirect, workers, &site_drain, printer);
     let server = HttpServer::new(config.limits);
     let admin = Arc::new(Admin::new(engine.clone(), logs.queues()));
     let connections = Arc::new(AdminConnections::new(budget.admin));
@@ -206,9 +214,13 @@ async fn serve(
         tokio::spawn(tls.clone().renew());
     }
     rule_watch::start(&reloader).map_err(few)?;
+    let supervisor = reload.supervisor.clone();
     tokio::spawn(reload.run(reloader));
+    supervisor.ready();
+    tokio::spawn(supervisor::keep_alive(workers.runtimes().cloned().collect()));
 
     let signal = signals.next().await;
+    supervisor.stopping();
     let seconds = DRAIN_TIMEOUT.as_secs();
     tracing::info!(signal = signal.name, "ending: finishing what runs within {seconds} s");
     admin.not_ready();
@@ -222,6 +234,27 @@ async fn serve(
     // An encode may wait for a source that hangs.
     let _ = tokio::time::timeout(ENCODES_TIMEOUT, engine.shutdown(Shutdown::Drop)).await;
     Ok(())
+}
+
+/// Starts the `listener` of the site, and its redirects to HTTPS, on the `workers`.
+fn serve_public(
+    listener: PublicListener,
+    site: Vec<Listeners>,
+    redirect: Vec<Listeners>,
+    workers: &Workers,
+    drain: &Drain,
+    printer: Printer,
+) {
+    let port = site.iter().find_map(|listeners| listeners.address.port()).unwrap_or(443);
+    for Listeners { address, sockets, .. } in site {
+        printer.line(format_args!("listening on {}", address.announced(listener.scheme())));
+        listener.start(sockets, workers, drain);
+    }
+    let redirecting = listener.redirecting(port);
+    for Listeners { address, sockets, .. } in redirect {
+        printer.line(format_args!("redirecting from {}", address.announced("http")));
+        redirecting.start(sockets, workers, drain);
+    }
 }
 
 /// Spawns the admin listener on the runtime of the caller.

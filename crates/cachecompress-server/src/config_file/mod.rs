@@ -20,5 +20,5 @@ mod value;
 pub(crate) use key::Keys;
 pub(crate) use mistake::Mistakes;
 pub(crate) use print::print;
-pub(crate) use resolve::{InForce, resolve};
+pub(crate) use resolve::{InForce, Origin, resolve};
 pub(crate) use schema::schema;

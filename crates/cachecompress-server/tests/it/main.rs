@@ -90,6 +90,7 @@ mod cli {
     mod proxies;
     mod reload;
     mod sites;
+    mod systemd;
     mod unix_socket;
     mod usage;
     mod workers;
