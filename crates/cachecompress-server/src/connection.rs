@@ -90,21 +90,23 @@ impl HttpServer {
         Self(Arc::new(Builders { either: builder, http1, http2, timeouts }))
     }
 
-    /// Comes to terms with the client on TLS, if there is any, and on the version of HTTP. Returns
-    /// the name by which the client chose a certificate, too. `None`: there are no such terms.
+    /// Comes to terms with `peer` on TLS, if there is any, and on the version of HTTP, and notes what
+    /// the handshake shows of it. `None`: there are no such terms.
     async fn open(
         &self,
         socket: MeteredStream,
         tls: Option<&Tls>,
+        peer: &mut Peer,
         activity: &Arc<Activity>,
-    ) -> Option<(&auto::Builder<StreamExecutor>, ClientStream, Option<String>)> {
+    ) -> Option<(&auto::Builder<StreamExecutor>, ClientStream)> {
         let preface = |possible| Preface::new(Arc::clone(activity), possible);
         let Some(tls) = tls else {
-            return Some((&self.0.either, ClientStream::plain(socket, preface(true)), None));
+            return Some((&self.0.either, ClientStream::plain(socket, preface(true))));
         };
-        let Handshake { stream, is_http2, server_name } = tls.accept(socket).await?;
+        let Handshake { stream, is_http2, server_name, version } = tls.accept(socket).await?;
+        (peer.secure, peer.tls, peer.server_name) = (true, Some(version), server_name);
         let builder = if is_http2 { &self.0.http2 } else { &self.0.http1 };
-        Some((builder, ClientStream::tls(stream, preface(is_http2)), server_name))
+        Some((builder, ClientStream::tls(stream, preface(is_http2))))
     }
 
     /// Serves `transport` until its client leaves or exceeds a timeout, with `tls` if there is one.
@@ -136,10 +138,9 @@ impl HttpServer {
             peer.address = client;
         }
         let socket = MeteredStream::new(transport, Arc::clone(&activity), self.0.timeouts.write);
-        let opened = self.open(socket, tls, &activity);
+        let opened = self.open(socket, tls, &mut peer, &activity);
         let opened = in_time(opened, &mut deadlines, &mut draining).await;
-        let Some(Some((builder, stream, server_name))) = opened else { return };
-        (peer.secure, peer.server_name) = (tls.is_some(), server_name);
+        let Some(Some((builder, stream))) = opened else { return };
         let respond = respond(peer);
         let requests = Arc::clone(&activity);
         let service = service_fn(move |request: Request<Incoming>| {

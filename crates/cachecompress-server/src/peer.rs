@@ -15,6 +15,8 @@ pub(crate) struct Peer {
     pub(crate) secure: bool,
     /// The host for which the client was shown a certificate (SNI), in lower case.
     pub(crate) server_name: Option<String>,
+    /// The version of TLS that is spoken with this server, such as `TLSv1.3`.
+    pub(crate) tls: Option<&'static str>,
     /// Whether a trusted proxy speaks for the client.
     pub(crate) proxied: bool,
 }
@@ -31,7 +33,7 @@ pub(crate) enum ClientAddress {
 impl Peer {
     /// A client of which only its address is known.
     pub(crate) fn at(address: ClientAddress) -> Self {
-        Self { address, secure: false, server_name: None, proxied: false }
+        Self { address, secure: false, server_name: None, tls: None, proxied: false }
     }
 
     /// Whether browsers take the client's connection for a secure context: it has TLS, or goes from

@@ -23,6 +23,7 @@ pub(super) fn render(record: &Record, sample: u32, line: &mut String) {
     text("method", Some(record.method.as_str().as_bytes()));
     text("target", Some(record.target.as_bytes()));
     text("protocol", Some(format!("{:?}", record.version).as_bytes()));
+    text("tls", record.peer.tls.map(str::as_bytes));
     text("host", origin.and_then(|origin| origin.host.as_deref()));
     text("referer", record.referer.as_ref().map(bytes));
     text("user_agent", record.user_agent.as_ref().map(bytes));

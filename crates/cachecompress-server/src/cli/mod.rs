@@ -348,8 +348,8 @@ pub(crate) struct ServeArgs {
 
     /// Format of the access log: the combined one, or an object of JSON a line
     ///
-    /// json has the fields of combined, and host, traceparent (of W3C Trace Context), request_id (16
-    /// random digits, or a trusted proxy's X-Request-Id) and sample. Every line has every key; an unknown value is null.
+    /// json has the fields of combined, and host, tls (its version), traceparent (of W3C Trace
+    /// Context), request_id (16 random digits, or a trusted proxy's X-Request-Id) and sample. Every line has every key; an unknown value is null.
     #[arg(long, value_name = "combined|json", value_enum, hide_possible_values = true)]
     #[arg(default_value = "combined", env = "CACHECOMPRESS_ACCESS_LOG_FORMAT")]
     pub(crate) access_log_format: AccessLogFormat,

@@ -7,8 +7,8 @@ mod stream;
 use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::{ProtocolVersion, ServerConfig};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::spawn_blocking;
 use tokio_rustls::TlsAcceptor;
@@ -51,6 +51,8 @@ pub(crate) struct Handshake {
     pub(crate) is_http2: bool,
     /// The name by which the client chose a certificate, in lower case.
     pub(crate) server_name: Option<String>,
+    /// The version of TLS, such as `TLSv1.3`.
+    pub(crate) version: &'static str,
 }
 
 impl Tls {
@@ -148,7 +150,11 @@ impl Handshake {
         let session = stream.get_ref().1;
         let is_http2 = session.alpn_protocol() == Some(HTTP2);
         let server_name = session.server_name().map(str::to_ascii_lowercase);
-        Self { stream: Box::new(stream), is_http2, server_name }
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "TLSv1.3",
+        };
+        Self { stream: Box::new(stream), is_http2, server_name, version }
     }
 }
 

@@ -81,6 +81,7 @@ fn json_line_has_what_a_combined_one_has_and_more() {
     assert!(ids.iter().all(|id| id.len() == 16), "{ids:?}");
     let missing = &lines[4];
     assert_eq!((&missing["status"], &missing["source"]), (&404.into(), &Value::Null), "{missing}");
+    assert!(missing["tls"].is_null(), "{missing}");
     assert!(missing["traceparent"].is_null() && missing["referer"].is_null(), "{missing}");
     let keys = |line: &Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert!(lines.iter().all(|line| keys(line) == keys(missing)), "every line has every key");

@@ -244,7 +244,10 @@ fn proxy_header_comes_before_tls() {
     let mut serve = cachecompress_test::server::command(Path::new(PROGRAM));
     serve.arg("serve").arg(site.path()).args(["--listen", "127.0.0.1:0"]).args(PROXIES.split(' '));
     serve.arg("--tls-cert").arg(&cert).arg("--tls-key").arg(&key).arg("--access-log").arg(&log);
-    serve.arg("--cache-dir").arg(directory.path().join("cache"));
+    serve
+        .args(["--access-log-format", "json"])
+        .arg("--cache-dir")
+        .arg(directory.path().join("cache"));
     let mut child = serve.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut said = String::new();
     let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
@@ -267,7 +270,8 @@ fn proxy_header_comes_before_tls() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.as_bytes().ends_with(&source));
     let text = eventually("the line", || fs::read_to_string(&log).ok().filter(|t| !t.is_empty()));
-    assert!(text.starts_with("198.51.100.7 "), "{text}");
+    let logged: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&logged["client"], &logged["tls"]), (&"198.51.100.7".into(), &"TLSv1.3".into()));
     child.kill().unwrap();
     child.wait().unwrap();
 }
