@@ -2,7 +2,7 @@
 //!
 //! Each proxy adds the address from which it was asked. So the lists are read from the right: an
 //! address counts as long as the one to its right is a trusted proxy's. The first that is not is the
-//! client. Whatever stands further left came from the client, and is not read.
+//! client. Anything further left is the client's own text, and is not read.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;

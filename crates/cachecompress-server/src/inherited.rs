@@ -11,9 +11,9 @@ use crate::listener::Listeners;
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
     pub(crate) site: Vec<Listeners>,
-    /// Those that the service manager names `redirect-from`.
+    /// The sockets with the name `redirect-from`.
     pub(crate) redirect: Vec<Listeners>,
-    /// Those that it names `admin`.
+    /// The sockets with the name `admin`.
     pub(crate) admin: Vec<Listeners>,
 }
 

@@ -69,8 +69,8 @@ impl SocketFiles {
 }
 
 impl Listeners {
-    /// Listeners of a `socket` that the program was started with, for so many `threads`. What waits
-    /// in its queue at the end is for the next program.
+    /// Listeners of a `socket` that the program was started with, for so many `threads`. The
+    /// connections in its queue at the end are for the next program.
     ///
     /// # Errors
     ///

@@ -40,7 +40,7 @@ impl Peer {
     /// the client to its own machine.
     #[allow(dead_code, reason = "the rules for secure contexts come with their own commits")]
     pub(crate) fn is_secure_context(&self) -> bool {
-        // What a proxy on this machine says of its clients counts, not where it is itself.
+        // A proxy on this machine has clients elsewhere.
         let is_local = |address: IpAddr| address.is_loopback() && !self.proxied;
         self.secure || matches!(self.address, ClientAddress::Ip(address) if is_local(address))
     }

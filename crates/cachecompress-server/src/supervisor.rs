@@ -60,8 +60,10 @@ impl Supervisor {
     }
 }
 
-/// Tells for as long as it runs that the program is alive, if that is wanted: twice in the time
-/// after which the service manager would end it, unless a worker does not answer.
+/// Tells the watchdog, if there is one, that the program is alive, for as long as this runs.
+///
+/// It does so twice in the time after which the watchdog would end the program, unless a worker does
+/// not answer.
 pub(crate) async fn keep_alive(workers: Vec<Handle>) {
     let Some(patience) = os::watchdog() else { return };
     let half = (patience / 2).max(crate::limits::SHORTEST_TICK);

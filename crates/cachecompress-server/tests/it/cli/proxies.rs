@@ -30,7 +30,7 @@ fn begin(address: SocketAddr, header: &[u8]) -> Connection {
     connection
 }
 
-/// All that the server sends until it closes the connection.
+/// The text that the server sends until it closes the connection.
 fn end(mut stream: impl std::io::Read) -> String {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);

@@ -204,7 +204,7 @@ fn supervisor_is_told_of_start_reload_and_end() {
     let mut program =
         Program::start(serve.env("NOTIFY_SOCKET", &path).arg("--access-log").arg(&log));
     assert_eq!(notified.next(), "READY=1\n");
-    // Whoever is told may ask at once.
+    // A request right after the message is answered.
     assert_eq!(fetch(address, &Request::get("/a.txt")).unwrap().status(), 200);
     fs::rename(&log, service.directory.path().join("log.1")).unwrap();
     program.signal(Signal::HUP);
