@@ -85,7 +85,7 @@ impl Source for Overlay {
     }
 
     fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {
-        self.layers.iter().flat_map(|layer| layer.files_in_memory()).collect()
+        self.layers.iter().flat_map(Source::files_in_memory).collect()
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
