@@ -89,7 +89,6 @@ pub(crate) struct SiteConfig {
     /// The files of the site's certificate.
     pub(crate) tls: Option<TlsFiles>,
     /// The tables of the configuration file.
-    #[allow(dead_code, reason = "each table is read by the commit that brings its rules")]
     pub(crate) tables: SiteTables,
 }
 

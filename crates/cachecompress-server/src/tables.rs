@@ -1,7 +1,5 @@
 //! The tables of the configuration file that are no flags.
 
-#![allow(dead_code, reason = "each table is read by the commit that brings its rules")]
-
 use std::collections::BTreeMap;
 
 use cachecompress::{HeaderRule, Redirect};
