@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::fs::{Fingerprint, Stat};
 
@@ -57,8 +57,10 @@ impl HiddenFile {
         found: &Fingerprint,
         stat: impl Fn(&Path) -> io::Result<Stat>,
     ) -> io::Result<bool> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*known {
+        // No lock is held across the call to the disk, which may hang: threads that serve come here,
+        // too.
+        let mut known = *self.lock();
+        match &known {
             // A file that is replaced stays on its device. A disk that hangs and is not the found file's
             // is not asked.
             Some(known) if known.device != found.device => return Ok(false),
@@ -67,13 +69,20 @@ impl HiddenFile {
             _ => {}
         }
         match stat(&self.path) {
-            Ok(now) => *known = Some(now.fingerprint),
+            Ok(now) => {
+                known = Some(now.fingerprint);
+                *self.lock() = known;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-            // What other names lead to what it was stays hidden.
+            // Other names of the file that it was stay hidden.
             Err(_) => {}
         }
         // Not every disk numbers its files.
         let numbered = found.inode != 0;
         Ok(numbered && known.is_some_and(|known| known.identity() == found.identity()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Fingerprint>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
