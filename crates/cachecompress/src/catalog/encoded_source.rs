@@ -150,6 +150,10 @@ impl EncodedSource {
         let state = State::of(&file);
         let decoded = {
             let _one_at_a_time = lock(self.lock_of(&file));
+            // Another path to the file may have had it decoded meanwhile.
+            if let Some(known) = self.known(path, &file) {
+                return known;
+            }
             match unpack(path, &file, meaning, brought) {
                 Ok(decoded) => Some(decoded),
                 // A failure passes, unlike damage, so nothing is kept of it.
