@@ -35,7 +35,7 @@ pub(crate) type SiteBody = TrackedBody<Either<Body, Full<Bytes>>>;
 /// Stands before the sites and decides which requests reach them. Each connection has its own.
 #[derive(Clone)]
 pub(crate) struct Admission {
-    /// What is in force.
+    /// The slot of the sites and limits in force.
     live: LiveSlot,
     /// The site of the last request. Requests for it need no copy of its service.
     bound: Arc<Mutex<BoundSite>>,

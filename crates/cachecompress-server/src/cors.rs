@@ -32,7 +32,7 @@ pub(crate) struct Cors {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin(HeaderValue);
 
-/// What one request may do.
+/// The permission of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Grant {
     /// Scripts of every origin may read the response.

@@ -41,7 +41,7 @@ pub(crate) struct Reloader {
     tls: Option<Tls>,
     /// The configuration of the start.
     started: Arc<ServeConfig>,
-    /// The configuration in force. What replaces it holds the lock meanwhile.
+    /// The configuration in force. Its lock is held while it is replaced.
     current: Mutex<Arc<ServeConfig>>,
 }
 

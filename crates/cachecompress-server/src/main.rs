@@ -36,7 +36,6 @@ mod site_rules;
 mod sites;
 mod supervisor;
 mod tables;
-
 mod tls;
 mod tracked_body;
 mod transport;

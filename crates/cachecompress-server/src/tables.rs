@@ -43,7 +43,7 @@ pub(crate) struct GivenTables {
 }
 
 impl GivenTables {
-    /// What is given here, and what `outer` has otherwise.
+    /// Returns the tables that are given here, and those of `outer` in place of the others.
     pub(crate) fn over(self, outer: &SiteTables, hosts: Vec<String>) -> SiteTables {
         SiteTables {
             hosts,

@@ -47,7 +47,7 @@ impl Transport {
             Self::Tcp(stream) => {
                 let _ = stream.as_ref().set_zero_linger();
             }
-            // What the peer of a Unix socket has yet to take lies in its own queue.
+            // The bytes that the peer of a Unix socket has yet to take lie in its own queue.
             #[cfg(unix)]
             Self::Unix(_) => {}
         }

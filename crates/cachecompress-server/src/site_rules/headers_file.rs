@@ -109,7 +109,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// What a line does to a field.
+/// The change of a field by a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Change<'a> {
     Set(&'a str, &'a str),

@@ -39,7 +39,6 @@ impl LookupContext {
             places: Places::new(READERS + SPARE_READERS),
             hash_threads: HashThreads::new(),
             digests: Arc::default(),
-
             memory,
             on_gone: Arc::new(on_gone),
             catalogs: Arc::default(),

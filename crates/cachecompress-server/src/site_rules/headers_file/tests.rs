@@ -1,4 +1,4 @@
-//! What the documentation of Netlify and of Cloudflare Pages shows, as a table, and the edges of the
+//! The examples in the documentation of Netlify and of Cloudflare Pages, as a table, and the edges of the
 //! format.
 //!
 //! Both services differ where several rules set one field: Netlify's later rule replaces it, and so

@@ -15,7 +15,7 @@ use crate::http::PathSegments;
 ///   `*` stands for the rest, slashes included, and is `:splat` in `to`. `/news/*` has `/news`, too.
 /// - `from` is matched against the path without dot segments and escapes. Case counts, a slash at its
 ///   end does not.
-/// - `to` is a path of the site, or a URL of any. What stands for a name keeps its encoding.
+/// - `to` is a path of the site, or a URL of any. The text for a name keeps its encoding.
 /// - The request's query goes along unless `to` has one.
 /// - The status is 301, 302, 303, 307 or 308 for a redirect, 200 for a rewrite, 404 or 410 for an error
 ///   with the page `to`. No other rule applies to the `to` of a rewrite, which is found as a request for
