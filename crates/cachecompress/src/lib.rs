@@ -388,7 +388,8 @@ pub use metrics::{EncodeMetrics, Metrics, Outcome};
 pub use rules::redirects::Redirect;
 pub use rules::{CleanUrls, HeaderRule, TrailingSlash};
 pub use service::{
-    Builder, Fallback, NoFallback, RequestOptions, ResponseFuture, ServeCompressed, Shutdown,
-    Siblings, WarmOptions, WarmProgress, WarmSummary, Warmed, is_navigation,
+    Builder, Fallback, ListingPage, NoFallback, RenderListing, RequestOptions, ResponseFuture,
+    ServeCompressed, Shutdown, Siblings, WarmOptions, WarmProgress, WarmSummary, Warmed,
+    is_navigation,
 };
 pub use source::{Directory, Embedded, Memory, Overlay, Source, Symlinks};

@@ -492,3 +492,24 @@ pub(crate) const ZSTD_LEVEL_OF_LARGEST_WINDOW: i32 = 17;
 /// A match costs the product of parts and bytes of the path. With 32 parts and a path of 8 KiB it is
 /// 0.3 ms; patterns in use have 2 to 5 parts.
 pub(crate) const PATTERN_PARTS: usize = 32;
+
+// --- Listings ------------------------------------------------------------------------------------
+
+/// The most entries of a listing. To stat as many takes some 50 ms.
+pub(crate) const LISTING_ENTRIES: usize = 10_000;
+/// The most bytes of all names in a listing. A page takes up to nine times as many: they are escaped
+/// in its text and in its links. 10,000 names of 100 bytes fit.
+pub(crate) const LISTING_NAME_BYTES: usize = 1 << 20;
+/// The names that are read from a directory for each entry of its listing: most may be hidden.
+pub(crate) const LISTED_NAMES: usize = 4;
+/// Bytes of made listings that one site keeps. It has room for three of the longest.
+pub(crate) const LISTINGS_IN_MEMORY: u64 = 32 << 20;
+/// Bytes that a kept listing takes beside its own.
+pub(crate) const LISTING_OVERHEAD: u64 = 1024;
+/// The number of listings for which the memory is laid out at first.
+pub(crate) const USUAL_LISTINGS: usize = 64;
+/// The time from which on a listing counts as slow, in milliseconds. One of 2,000 files takes less.
+pub(crate) const SLOW_LISTING: u64 = 20;
+/// The multiple of the time that a slow listing took for which it is kept, whatever `revalidate` says. So
+/// all requests for it together take at most a twentieth of one thread.
+pub(crate) const SLOW_LISTING_KEPT: u64 = 20;

@@ -12,6 +12,7 @@ use super::encoded_source::EncodedSource;
 use super::file_digests::Told;
 use super::hash::{self, Hashed, Outcome};
 use super::hash_queue::{Companion, HashQueue, Hashing, Key, Run};
+use super::listings::Listings;
 use super::load_error::LoadError;
 use super::path_set::PathSet;
 use super::resource::{DigestState, Resource, Rest, compressibility_of, type_of};
@@ -45,6 +46,7 @@ pub(super) struct Inner {
     pub(super) calls: AtomicU64,
     pub(super) generations: Generations,
     pub(super) resources: quick_cache::sync::Cache<SourcePath, Slot>,
+    pub(super) listings: Listings,
     pub(super) texts: CheckedTexts,
     /// The times of lookups beside a file that found nothing.
     pub(super) absent: quick_cache::sync::Cache<SourcePath, u64>,

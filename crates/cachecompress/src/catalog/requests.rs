@@ -10,6 +10,7 @@ use super::context::LookupContext;
 use super::encoded_source::EncodedSource;
 use super::hash_queue::{HashQueue, Key, Run};
 use super::held::{Held, Sibling};
+use super::listings::Listings;
 use super::load_error::LoadError;
 use super::lookup::{DuringHash, Inner, Loaded, Looked, Lookup, Need};
 use super::path_set::PathSet;
@@ -67,6 +68,7 @@ impl Catalog {
             calls: AtomicU64::new(0),
             generations: Generations::default(),
             resources: quick_cache::sync::Cache::new(RESOURCES),
+            listings: Listings::new(),
             texts,
             absent: quick_cache::sync::Cache::new(ABSENT_SIBLINGS),
             unstable: PathSet::default(),
@@ -82,6 +84,10 @@ impl Catalog {
     /// The time for which a lookup counts.
     pub(crate) fn revalidate(&self) -> Duration {
         self.0.revalidate
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.0
     }
 
     pub(super) fn patience(&self) -> Duration {
@@ -373,7 +379,7 @@ async fn ended(mut watch: LookupWatch) -> Result<(Looked, Lookup), LoadError> {
 }
 
 /// Awaits a read of the source for as long as a request may wait for that.
-async fn within_patience<T>(read: impl Future<Output = T>) -> Result<T, LoadError> {
+pub(super) async fn within_patience<T>(read: impl Future<Output = T>) -> Result<T, LoadError> {
     let deadline = Instant::now() + SOURCE_PATIENCE;
     timer::until(deadline, read).await.ok_or(LoadError::Hangs)
 }

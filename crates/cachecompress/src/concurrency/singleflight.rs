@@ -79,6 +79,10 @@ impl<K: Clone + Eq + Hash, T: Clone, F: Clone + Default> SingleFlight<K, T, F> {
 }
 
 impl<K: Eq + Hash, T: Clone, F: Clone + Default> Leader<K, T, F> {
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
     /// Returns the progress that followers watch.
     pub(crate) fn progress(&self) -> &Arc<Progress<T, F>> {
         &self.progress

@@ -1,5 +1,6 @@
 //! The steps of a request in order: locate, plan, select, respond.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::request::Parts;
@@ -7,6 +8,7 @@ use http::{Response, StatusCode};
 
 use super::adoption;
 use super::exchange::{Exchange, OwnPage};
+use super::listing;
 use super::locate::{self, Located, Target};
 use super::plan::{self, Facts, Head, Intent};
 use super::replay;
@@ -15,7 +17,7 @@ use super::respond::{self, Answered};
 use super::response_cache::RequestKey;
 use super::site::{self, Site};
 use crate::body::Body;
-use crate::catalog::{LoadError, Loaded};
+use crate::catalog::{LoadError, Loaded, MadeListing};
 use crate::codec::Codec;
 use crate::error::Error;
 use crate::http::{ContentCoding, NamedCoding, SourcePath};
@@ -40,6 +42,7 @@ pub(super) async fn answer(
             let key = key.filter(|_| !target.spa && !reroute::depends_on_query(site, parts));
             answer_with(site, connection, parts, target, Some(parts.uri.path()), key).await
         }
+        Located::Listing(made) => answer_listing(site, connection, parts, &made).await,
         Located::Redirect(location) => {
             Ok(Some(respond::redirect(site, StatusCode::MOVED_PERMANENTLY, &location)))
         }
@@ -54,6 +57,24 @@ pub(super) async fn answer(
         Located::Malformed => Ok(Some(respond::refuse(site, StatusCode::BAD_REQUEST))),
         Located::Nothing => Ok(None),
     }
+}
+
+/// Answers a request with a listing. The response cache does not tell its forms apart.
+async fn answer_listing(
+    site: &Site,
+    connection: Option<&Connection>,
+    parts: &Parts,
+    listing: &MadeListing,
+) -> Result<Option<Response<Body>>, Error> {
+    let head = Head { method: &parts.method, version: parts.version, headers: &parts.headers };
+    let options = listing::options(listing, parts);
+    let exchange = Exchange {
+        requested: Some(parts.uri.path()),
+        options: Some(&options),
+        connection: site::connection_of(connection, parts.version, &parts.extensions),
+        ..Exchange::new(head, Arc::clone(&listing.resource))
+    };
+    answer_exchange(site, exchange, None).await
 }
 
 /// Answers a request with the file `path` of the source. The request's own path does not count.

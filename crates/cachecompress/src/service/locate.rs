@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 use super::navigation::is_navigation;
 use super::options::RequestOptions;
 use super::site::{Siblings, Site};
-use crate::catalog::{Companion, LoadError, Loaded, Resource};
+use crate::catalog::{Companion, LoadError, Loaded, MadeListing, Resource};
 use crate::encode::Guess;
 use crate::error::Error;
 use crate::http::{AcceptEncoding, ContentCoding, PathError, RequestPath, SourcePath};
@@ -18,6 +18,8 @@ use crate::rules::page_paths::{Kind, Kinds, PageAnswer, Unknown};
 /// The target of a request's path.
 pub(super) enum Located {
     File(Target),
+    /// The listing of a directory.
+    Listing(Arc<MadeListing>),
     Redirect(String),
     /// A redirect of the site's rules, with its status and its `Location`.
     Moved(StatusCode, String),
@@ -58,6 +60,12 @@ pub(super) async fn locate(site: &Site, parts: &Parts) -> Result<Located, Error>
         Page::File(target) => Ok(Located::File(target)),
         Page::Redirect(target, directory) => {
             Ok(Located::Redirect(request.location(&target, directory, parts.uri.query())))
+        }
+        Page::Nothing if request.directory => {
+            let Some(lister) = &site.lister else { return Ok(Located::Nothing) };
+            let catalog = site.representations.catalog();
+            let listing = lister.find(catalog, &request.path, parts).await?;
+            Ok(listing.map_or(Located::Nothing, Located::Listing))
         }
         Page::Nothing => Ok(Located::Nothing),
     }
@@ -125,6 +133,14 @@ async fn page_of(
     };
     Ok(match answer {
         PageAnswer::Redirect(target, directory) => Page::Redirect(target, directory),
+        // Its listing is at the slash, whatever the rule for pages is.
+        PageAnswer::Nothing
+            if !directory
+                && site.lister.is_some()
+                && looked_up.known(path) == Some(Kind::Directory) =>
+        {
+            Page::Redirect(path.clone(), true)
+        }
         PageAnswer::Nothing => Page::Nothing,
         PageAnswer::Serve(file) => match looked_up.take(&file) {
             Some(Loaded::File(resource, _companion)) => {
@@ -152,12 +168,11 @@ pub(super) async fn locate_page(
     Ok(None)
 }
 
-/// Whether a request's path has a page, with a slash at its end or without.
+/// Whether a request's path has a page or a listing, with a slash at its end or without.
 pub(super) async fn has_page(site: &Site, parts: &Parts) -> Result<bool, Error> {
-    match RequestPath::parse(parts.uri.path()) {
-        Ok(request) => Ok(locate_page(site, &request, parts).await?.is_some()),
-        Err(_) => Ok(false),
-    }
+    let Ok(request) = RequestPath::parse(parts.uri.path()) else { return Ok(false) };
+    Ok(locate_page(site, &request, parts).await?.is_some()
+        || site.lister.is_some() && is_directory(site, &request.path, parts).await)
 }
 
 /// Finds the page of an application of a single page for a path that the source lacks.

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::builder::Builder;
+use super::listing::{RenderListing, Renderer};
 use crate::http::SourcePath;
 use crate::rules::page_paths::{CleanUrls, TrailingSlash};
 
@@ -231,6 +232,43 @@ impl<F> Builder<F> {
         T::Error: Into<http::Error>,
     {
         self.settings.paths.error_pages.push((status.try_into().map_err(Into::into), path.into()));
+        self
+    }
+
+    /// Answers requests for directories without an index with a listing that `renderer` makes.
+    ///
+    /// - The source tells the entries, by [`Source::list`](crate::Source::list), and those that are
+    ///   [excluded](Self::exclude) are left out. There are 10,000 at most, with names of 1 MiB in all;
+    ///   [`Listing::is_cut`](crate::source::Listing::is_cut) says whether there are more.
+    /// - A listing has an entity tag, is compressed and cached by its bytes, and is sent with
+    ///   `Cache-Control: no-cache`. It goes before [`redirect`](Self::redirect)s that are not forced and
+    ///   before [`spa`](Self::spa).
+    /// - It is at the path with a slash at its end, also with [`TrailingSlash::Never`]. So links relative to
+    ///   the directory work, under a prefix as well.
+    /// - It is made once for all requests that wait for it, on a thread that may block, and again when it is
+    ///   older than [`revalidate`](Self::revalidate). One that took long is kept for longer.
+    /// - `renderer` may be a function of the directory's path and its [`Listing`](crate::source::Listing).
+    ///
+    /// ```
+    /// use cachecompress::source::{Listing, SourceFile};
+    /// use cachecompress::{ListingPage, Memory, ServeCompressed, SourcePath};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let names = |_: &SourcePath, listing: &Listing| {
+    ///     let lines = listing.entries.iter().flat_map(|entry| [&*entry.name, b"\n"]);
+    ///     let text = lines.collect::<Vec<_>>().concat();
+    ///     ListingPage::new(SourceFile::from_bytes(text).media_type("text/plain"))
+    /// };
+    /// let files = Memory::new().file("a.txt", "a").file("b.txt", "b");
+    /// let service = ServeCompressed::builder(files).list(names).build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Default: such a directory leads nowhere.
+    pub fn list(mut self, renderer: impl RenderListing) -> Self {
+        self.settings.listing = Some(Renderer(Box::new(renderer)));
         self
     }
 

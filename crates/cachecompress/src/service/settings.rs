@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, StatusCode};
 
+use super::listing::{Lister, Renderer};
 use super::response_cache::ResponseCache;
 use super::site::{AnswerRules, Site};
 use crate::cache::Cache;
@@ -49,6 +50,7 @@ pub(super) struct Settings {
     pub(super) hidden_files: Vec<PathBuf>,
     pub(super) redirects: Vec<Redirect>,
     pub(super) paths: PathSettings,
+    pub(super) listing: Option<Renderer>,
     pub(super) default_cache_control: Option<Result<HeaderValue, http::Error>>,
     pub(super) headers: HeaderRules,
     pub(super) rules: AnswerRules,
@@ -140,6 +142,7 @@ impl Settings {
             hidden_files: Vec::new(),
             redirects: Vec::new(),
             paths: PathSettings::default(),
+            listing: None,
             default_cache_control: None,
             headers: HeaderRules::default(),
             rules: AnswerRules::default(),
@@ -186,12 +189,14 @@ impl Settings {
             sendfile_sources: self.sendfile_sources,
         };
         let representations = Representations::new(config, engine);
+        let lister = self.listing.map(|renderer| Lister::new(renderer, rules.excluded.clone()));
         let site = representations.catalog().number();
         Ok(Site {
             representations,
             rules,
             response_cache: response_cache.of_site(site),
             nearest_pages: NearestPages::default(),
+            lister,
         })
     }
 

@@ -1,7 +1,10 @@
 //! One source with the rules for its answers.
 
+use std::sync::Arc;
+
 use http::{Extensions, Version};
 
+use super::listing::Lister;
 use super::navigation;
 use super::response_cache::ResponseCache;
 use crate::http::{RequestPath, SourcePath};
@@ -20,6 +23,8 @@ pub(super) struct Site {
     pub(super) rules: AnswerRules,
     pub(super) response_cache: ResponseCache,
     pub(super) nearest_pages: NearestPages,
+    /// The maker of listings, if directories without an index have any.
+    pub(super) lister: Option<Arc<Lister>>,
 }
 
 /// The use of the files `.br`, `.zst` and `.gz` beside a file.

@@ -1,16 +1,17 @@
 //! Files in a directory.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::hidden_files::HiddenFiles;
 use super::refused_links::RefusedLinks;
-use super::{Found, Source, SourceFile};
+use super::{Found, Listing, ListingEntry, Source, SourceFile};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{self, Disk, DiskFile, DiskRoot, FileKind, Fingerprint, RealDisk, Stat, Symlinks};
 use crate::http::SourcePath;
-use crate::limits::DIRECTORY_DEPTH;
+use crate::limits::{DIRECTORY_DEPTH, LISTED_NAMES};
 
 /// The files in a directory and beneath it.
 ///
@@ -163,6 +164,40 @@ impl Directory {
         self.hidden_files.contain(name, found, |path| self.disk.stat(path)).unwrap_or(true)
     }
 
+    /// Describes what lies in `directory` under `name`; `None` if that is never served.
+    fn entry(
+        &self,
+        root: &Root,
+        directory: &SourcePath,
+        name: &OsStr,
+    ) -> Result<Option<ListingEntry>, Error> {
+        let Some(bytes) = fs::name_to_bytes(name) else { return Ok(None) };
+        let Some(path) = directory.try_join(&bytes) else { return Ok(None) };
+        let Some(beneath) = fs::path_from_bytes(path.as_bytes()) else { return Ok(None) };
+        if path.file_name() != &*bytes || self.is_hidden(&path) || self.lies_in_hidden(beneath) {
+            return Ok(None);
+        }
+        match root.root.open(beneath, self.symlinks) {
+            Ok((Stat { kind: FileKind::Regular, fingerprint }, _)) => {
+                let is_hidden = self.is_hidden_file(beneath, &fingerprint);
+                let entry = ListingEntry::file(&*bytes, fingerprint.size);
+                Ok((!is_hidden).then(|| entry.modified(fingerprint.modified_time())))
+            }
+            Ok((Stat { kind: FileKind::Directory, fingerprint }, _)) => {
+                let entry = ListingEntry::directory(&*bytes);
+                Ok(Some(entry.modified(fingerprint.modified_time())))
+            }
+            Ok(_) => Ok(None),
+            Err(error) if self.is_skipped(&error) => Ok(None),
+            Err(error) => Err(self.fail("cannot open", beneath, error)),
+        }
+    }
+
+    /// Whether a file of which `error` tells is left out of lists.
+    fn is_skipped(&self, error: &std::io::Error) -> bool {
+        self.leads_nowhere(error) || error.kind() == std::io::ErrorKind::PermissionDenied
+    }
+
     fn hides_any(&self) -> bool {
         !self.hidden.read().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
@@ -287,6 +322,28 @@ impl Source for Directory {
         Some(names.iter().filter_map(|name| Some(fs::name_to_bytes(name)?.into())).collect())
     }
 
+    /// Leaves out what may not be read. Among many hidden names not all others may be found.
+    fn list(&self, directory: &SourcePath, most: usize) -> Result<Option<Listing>, Error> {
+        let Some(path) = fs::path_from_bytes(directory.as_bytes()) else { return Ok(None) };
+        if self.is_hidden(directory) || !directory.is_root() && self.lies_in_hidden(path) {
+            return Ok(None);
+        }
+        let (root, names) = (self.root(), most.saturating_mul(LISTED_NAMES));
+        let found = match root.root.list_some(path, self.symlinks, names) {
+            Ok(found) => found,
+            Err(error) if self.leads_nowhere(&error) => return Ok(None),
+            Err(error) => return Err(self.fail("cannot list", path, error)),
+        };
+        let mut entries = Vec::new();
+        for name in &found {
+            entries.extend(self.entry(&root, directory, name)?);
+            if entries.len() > most {
+                break;
+            }
+        }
+        Ok(Some(Listing::of(entries).cut(found.len() >= names).truncated(most)))
+    }
+
     /// Descends 64 directories deep at most. A directory that can be reached in several ways,
     /// through symlinks, is listed once, which also ends every circle. A file that vanishes
     /// meanwhile or may not be read is left out.
@@ -320,7 +377,7 @@ impl Walk<'_> {
     fn descend(&mut self, dir: &Path, bytes: &[u8], depth: usize) -> Result<(), Error> {
         let mut names = match self.root.list(dir, self.source.symlinks) {
             Ok(names) => names,
-            Err(error) if depth > 0 && self.is_skipped(&error) => return Ok(()),
+            Err(error) if depth > 0 && self.source.is_skipped(&error) => return Ok(()),
             Err(error) => return Err(self.source.fail("cannot list", dir, error)),
         };
         names.sort_unstable();
@@ -354,13 +411,9 @@ impl Walk<'_> {
                 }
             }
             Ok(_) => {}
-            Err(error) if self.is_skipped(&error) => {}
+            Err(error) if self.source.is_skipped(&error) => {}
             Err(error) => return Err(self.source.fail("cannot open", name, error)),
         }
         Ok(())
-    }
-
-    fn is_skipped(&self, error: &std::io::Error) -> bool {
-        self.source.leads_nowhere(error) || error.kind() == std::io::ErrorKind::PermissionDenied
     }
 }

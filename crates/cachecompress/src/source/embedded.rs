@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::tree::{Stored, Tree, expect_file_path};
-use super::{Found, Source, SourceFile};
+use super::{Found, Listing, Source, SourceFile};
 use crate::error::Error;
 use crate::http::SourcePath;
 
@@ -155,6 +155,18 @@ impl Source for Embedded {
         })
     }
 
+    fn list(&self, directory: &SourcePath, most: usize) -> Result<Option<Listing>, Error> {
+        let is_visible = |path: &SourcePath| !self.is_hidden(path);
+        if !is_visible(directory) {
+            return Ok(None);
+        }
+        Ok(match &self.files {
+            Files::Fixed(tree) => tree.list(directory, most, Stored::entry, is_visible),
+            #[cfg(feature = "rust-embed")]
+            Files::RustEmbed(assets) => assets.list(directory, most, is_visible),
+        })
+    }
+
     fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {
         let mut files: Vec<_> = match &self.files {
             Files::Fixed(tree) => tree.in_memory().collect(),
@@ -196,7 +208,7 @@ mod rust_embed_files {
 
     use crate::http::{Digest, SourcePath};
     use crate::source::tree::{Place, Tree};
-    use crate::source::{Found, SourceFile};
+    use crate::source::{Found, Listing, ListingEntry, SourceFile};
 
     /// The associated functions of a type that `rust-embed` derived.
     #[derive(Clone)]
@@ -236,6 +248,20 @@ mod rust_embed_files {
                 Some(names) => Cow::Borrowed(names),
                 None => Cow::Owned((self.list)()),
             }
+        }
+
+        pub(super) fn list(
+            &self,
+            directory: &SourcePath,
+            most: usize,
+            is_visible: impl Fn(&SourcePath) -> bool,
+        ) -> Option<Listing> {
+            let entry = |name: &[u8], path: &SourcePath, (): &()| {
+                let file = source_file((self.get)(path.as_str()?)?);
+                let entry = ListingEntry::file(name, file.content.len());
+                Some(ListingEntry { modified: file.modified, ..entry })
+            };
+            self.names().list(directory, most, entry, is_visible)
         }
 
         pub(super) fn lookup(&self, path: &SourcePath) -> Found {

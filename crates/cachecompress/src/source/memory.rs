@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::tree::{Stored, Tree, expect_file_path};
-use super::{Found, Source, SourceFile};
+use super::{Found, Listing, Source, SourceFile};
 use crate::error::Error;
 use crate::http::SourcePath;
 
@@ -52,6 +52,10 @@ impl Source for Memory {
 
     fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
         Some(self.0.names(directory, most))
+    }
+
+    fn list(&self, directory: &SourcePath, most: usize) -> Result<Option<Listing>, Error> {
+        Ok(self.0.list(directory, most, Stored::entry, |_| true))
     }
 
     fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {

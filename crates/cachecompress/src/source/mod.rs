@@ -4,6 +4,7 @@
 mod directory;
 mod embedded;
 mod hidden_files;
+mod listing;
 mod memory;
 mod overlay;
 mod refused_links;
@@ -11,6 +12,7 @@ mod tree;
 
 pub use directory::Directory;
 pub use embedded::Embedded;
+pub use listing::{Listing, ListingEntry};
 pub use memory::Memory;
 pub use overlay::Overlay;
 
@@ -77,6 +79,19 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// default, says nothing.
     fn names(&self, _directory: &SourcePath, _most: usize) -> Option<Vec<Box<[u8]>>> {
         None
+    }
+
+    /// Lists `directory`, for [`Builder::list`](crate::Builder::list): at most `most` entries, whichever come
+    /// first.
+    ///
+    /// An entry is what [`lookup`](Self::lookup) finds at its path. It may block on the disk. `None` says
+    /// that there is no such directory; the default says so of all.
+    ///
+    /// # Errors
+    ///
+    /// If the directory cannot be read.
+    fn list(&self, _directory: &SourcePath, _most: usize) -> Result<Option<Listing>, Error> {
+        Ok(None)
     }
 
     /// Returns the files whose bytes are in memory and never change, in any order.
@@ -300,6 +315,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
         (**self).names(directory, most)
+    }
+
+    fn list(&self, directory: &SourcePath, most: usize) -> Result<Option<Listing>, Error> {
+        (**self).list(directory, most)
     }
 
     fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Found, Source};
+use super::{Found, Listing, Source};
 use crate::error::Error;
 use crate::http::SourcePath;
 
@@ -82,6 +82,16 @@ impl Source for Overlay {
     fn names(&self, directory: &SourcePath, most: usize) -> Option<Vec<Box<[u8]>>> {
         let layers = self.layers.iter().filter_map(|layer| layer.names(directory, most));
         Some(layers.flatten().take(most).collect())
+    }
+
+    /// Merges the listings of all layers. A layer that has no such directory adds nothing.
+    fn list(&self, directory: &SourcePath, most: usize) -> Result<Option<Listing>, Error> {
+        if !matches!(self.lookup(directory)?, Found::Directory) {
+            return Ok(None);
+        }
+        let layers = self.layers.iter().filter_map(|layer| layer.list(directory, most).transpose());
+        let layers = layers.collect::<Result<Vec<_>, _>>()?;
+        Ok((!layers.is_empty()).then(|| Listing::merge(layers, most)))
     }
 
     fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {

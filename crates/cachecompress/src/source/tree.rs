@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use super::{Content, Found, SourceFile};
+use super::{Content, Found, Listing, ListingEntry, SourceFile};
 use crate::http::{Digest, SourcePath};
 
 /// Values by path. A path with a value beneath it is a directory.
@@ -54,6 +54,41 @@ impl<T> Tree<T> {
         names.map(Box::from).collect()
     }
 
+    /// Lists `directory`; `None` if it is none. `entry` describes a file by its name and its path.
+    pub(super) fn list(
+        &self,
+        directory: &SourcePath,
+        most: usize,
+        entry: impl Fn(&[u8], &SourcePath, &T) -> Option<ListingEntry>,
+        is_visible: impl Fn(&SourcePath) -> bool,
+    ) -> Option<Listing> {
+        let Place::Directory = self.find(directory) else { return None };
+        let prefix = match directory.is_root() {
+            true => Vec::new(),
+            false => [directory.as_bytes(), b"/"].concat(),
+        };
+        let (mut entries, mut next) = (Vec::new(), prefix.clone());
+        while entries.len() <= most
+            && let Some((path, value)) = self.0.range(next.into_boxed_slice()..).next()
+            && let Some(name) = path.strip_prefix(&*prefix)
+        {
+            let slash = name.iter().position(|byte| *byte == b'/');
+            let name = &name[..slash.unwrap_or(name.len())];
+            let path = [&prefix, name].concat();
+            if let Some(path) = SourcePath::parse(&path).filter(&is_visible) {
+                entries.extend(match slash {
+                    None => entry(name, &path, value),
+                    // A file takes precedence over a directory of the same path.
+                    Some(_) if self.0.contains_key(path.as_bytes()) => None,
+                    Some(_) => Some(ListingEntry::directory(name)),
+                });
+            }
+            // All files of a directory are passed over at once: `0` follows the slash.
+            next = [path, if slash.is_some() { vec![b'/' + 1] } else { vec![0] }].concat();
+        }
+        Some(Listing::of(entries).truncated(most))
+    }
+
     pub(super) fn paths(&self) -> impl Iterator<Item = SourcePath> {
         self.0.keys().filter_map(|path| SourcePath::parse(path))
     }
@@ -99,6 +134,13 @@ impl Tree<Stored> {
 }
 
 impl Stored {
+    /// Describes the file in a listing.
+    pub(super) fn entry(name: &[u8], _path: &SourcePath, stored: &Self) -> Option<ListingEntry> {
+        let file = &stored.file;
+        let entry = ListingEntry::file(name, file.content.len());
+        Some(ListingEntry { modified: file.modified, ..entry })
+    }
+
     fn open(&self) -> SourceFile {
         let mut file = self.file.clone();
         if let Content::Bytes(bytes) = &file.content {

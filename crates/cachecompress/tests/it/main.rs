@@ -89,6 +89,7 @@ mod embedding {
     mod error_pages;
     mod fields;
     mod header_rules;
+    mod listing;
     mod page_paths;
     mod paths;
     mod redirects;
