@@ -11,18 +11,21 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use cachecompress::sendfile::Connection;
 use cachecompress::{Body, ResponseFuture, ServeCompressed};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tower_service::Service as _;
 
 use crate::access_log::AccessLog;
+use crate::basic_auth::{self, Check, Pending, Users, Verdict, Verifier};
 use crate::cors::{self, Grant};
 use crate::deadlines::RunningRequest;
 use crate::forwarded::TrustedProxies;
-use crate::https_redirect::{HttpsRedirect, Location};
+use crate::https_redirect::{self, HttpsRedirect, Location};
 use crate::limits::PERMIT_TIMEOUT;
 use crate::live::{Live, LiveSlot};
 use crate::peer::Peer;
@@ -31,6 +34,10 @@ use crate::tracked_body::{RequestGuards, TrackedBody};
 
 /// A body of the site's or a local reply's, with its request's guards.
 pub(crate) type SiteBody = TrackedBody<Either<Body, Full<Bytes>>>;
+
+/// The fields of a local reply that no header rule and no page may change.
+const REQUIRED: [HeaderName; 3] =
+    [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::CACHE_CONTROL];
 
 /// Stands before the sites and decides which requests reach them. Each connection has its own.
 #[derive(Clone)]
@@ -51,6 +58,8 @@ pub(crate) struct Admission {
     permits: Arc<Semaphore>,
     /// A permit for each page of a request that had none of those.
     busy_pages: Arc<Semaphore>,
+    /// Checks the passwords of those who want to see a site that has users.
+    verifier: Verifier,
     /// The redirects to HTTPS, if the connection is for nothing else.
     to_https: Option<HttpsRedirect>,
 }
@@ -67,6 +76,8 @@ pub(crate) struct Admissions {
     pub(crate) permits: Arc<Semaphore>,
     /// A permit for each page of a request that had none of those.
     pub(crate) busy_pages: Arc<Semaphore>,
+    /// Checks the passwords of those who want to see a site that has users.
+    pub(crate) verifier: Verifier,
     /// The redirects to HTTPS, for connections that are for nothing else.
     pub(crate) to_https: Option<HttpsRedirect>,
 }
@@ -74,11 +85,22 @@ pub(crate) struct Admissions {
 impl Admissions {
     /// Makes the admission of a connection, which belongs to `peer`.
     pub(crate) fn of(&self, connection: Option<Connection>, peer: Peer) -> Admission {
-        let Self { live, log, proxies, permits, busy_pages, to_https } = self.clone();
+        let Self { live, log, proxies, permits, busy_pages, verifier, to_https } = self.clone();
         let now = live.load();
         let bound = BoundSite::new(&now, now.sites.first(), connection.as_ref(), peer.secure);
         let bound = Arc::new(Mutex::new(bound));
-        Admission { live, bound, connection, log, peer, proxies, permits, busy_pages, to_https }
+        Admission {
+            live,
+            bound,
+            connection,
+            log,
+            peer,
+            proxies,
+            permits,
+            busy_pages,
+            verifier,
+            to_https,
+        }
     }
 }
 
@@ -114,6 +136,8 @@ pub(crate) enum LocalReply {
     Preflight(HeaderMap),
     /// 301 or 308, to HTTPS.
     ToHttps(Location),
+    /// 401.
+    Unauthorized,
     /// 503: other requests have had all permits for too long.
     Busy,
 }
@@ -137,7 +161,11 @@ impl Admission {
     }
 
     /// Passes `request` on to its site, if it is well-formed.
-    fn forward<B>(&self, mut request: Request<B>, guards: RequestGuards) -> AdmissionFuture {
+    fn forward<B: Send + 'static>(
+        &self,
+        mut request: Request<B>,
+        guards: RequestGuards,
+    ) -> AdmissionFuture {
         let live = self.live.load();
         // The target tells the host over HTTP/2, until it is reduced.
         let site = live.sites.choose(&request, &self.peer);
@@ -146,15 +174,106 @@ impl Admission {
             .and_then(|()| site.ok_or(LocalReply::Misdirected))
             .and_then(|site| preflight(site, &request).map(|()| site));
         match chosen {
-            Ok(site) => {
-                let grant = site.grant(request.headers());
-                AdmissionFuture::Site(self.call(&live, site, request), guards, grant)
-            }
+            Ok(site) => match &site.users {
+                Some(users) => self.authenticate(&live, site, users, request, guards),
+                None => self.enter(&live, site, request, guards),
+            },
             Err(reply) => {
                 let site = site.unwrap_or(live.sites.first());
                 self.reply(site, &reply, request, guards)
             }
         }
+    }
+
+    /// Lets `request` in if its client is one of the `users` of its `site`.
+    fn authenticate<B: Send + 'static>(
+        &self,
+        live: &Arc<Live>,
+        site: &Site,
+        users: &Users,
+        request: Request<B>,
+        mut guards: RequestGuards,
+    ) -> AdmissionFuture {
+        let path = request.uri().path();
+        if self.to_https.is_some() && https_redirect::is_challenge(path) {
+            return Self::prove(site, request, guards);
+        }
+        let client = self.proxies.client(&self.peer, request.headers());
+        let address = client.map_or(self.peer.address, |client| client.address);
+        match self.verifier.check(users, request.headers(), address) {
+            Check::Done(verdict) => self.judge(live, site, verdict, request, guards),
+            Check::Pending(pending) => {
+                // Other requests run meanwhile.
+                guards.permit = None;
+                self.authenticate_later(Arc::clone(live), site.number, pending, request, guards)
+            }
+        }
+    }
+
+    fn authenticate_later<B: Send + 'static>(
+        &self,
+        live: Arc<Live>,
+        site: usize,
+        pending: Pending,
+        request: Request<B>,
+        mut guards: RequestGuards,
+    ) -> AdmissionFuture {
+        let admission = self.clone();
+        AdmissionFuture::Waiting(Box::pin(async move {
+            let mut verdict = pending.verdict().await;
+            if let Verdict::Right(_) = verdict {
+                guards.permit = admission.permit().await;
+                if guards.permit.is_none() {
+                    verdict = Verdict::Busy;
+                }
+            }
+            let site = &live.sites.all()[site];
+            admission.judge(&live, site, verdict, request, guards).await
+        }))
+    }
+
+    /// Lets `request` in, or not.
+    fn judge<B>(
+        &self,
+        live: &Live,
+        site: &Site,
+        verdict: Verdict,
+        request: Request<B>,
+        mut guards: RequestGuards,
+    ) -> AdmissionFuture {
+        match verdict {
+            Verdict::Right(user) => {
+                if let Some(line) = &mut guards.line {
+                    line.authenticated(user);
+                }
+                self.enter(live, site, request, guards)
+            }
+            Verdict::Wrong => self.reply(site, &LocalReply::Unauthorized, request, guards),
+            Verdict::Busy => self.reply(site, &LocalReply::Busy, request, guards),
+        }
+    }
+
+    /// Answers with the file of a proof for an authority, which has no password. No other file stands in
+    /// for it.
+    fn prove<B>(site: &Site, request: Request<B>, guards: RequestGuards) -> AdmissionFuture {
+        let service = site.service.clone();
+        let (parts, _body) = request.into_parts();
+        AdmissionFuture::Waiting(Box::pin(async move {
+            let response = service.serve(parts.uri.path(), &parts).await;
+            Ok(guards.attach(response, Body::served, Either::Left))
+        }))
+    }
+
+    fn enter<B>(
+        &self,
+        live: &Live,
+        site: &Site,
+        request: Request<B>,
+        guards: RequestGuards,
+    ) -> AdmissionFuture {
+        let grant = site.grant(request.headers());
+        let additions = Additions { grant, is_private: site.users.is_some() };
+        AdmissionFuture::Site(self.call(live, site, request), guards, additions)
     }
 
     /// Answers `request` in place of its `site`, but by the site's rules, and with its page for that
@@ -178,8 +297,10 @@ impl Admission {
             return AdmissionFuture::Waiting(Box::pin(async move {
                 let mut page = service.serve_error(response.status(), &parts).await;
                 let fields = page.headers_mut();
-                if let Some(seconds) = response.headers_mut().remove(header::RETRY_AFTER) {
-                    fields.insert(header::RETRY_AFTER, seconds);
+                for name in REQUIRED {
+                    if let Some(value) = response.headers_mut().remove(&name) {
+                        fields.insert(name, value);
+                    }
                 }
                 if let Some(grant) = grant {
                     grant.add_to(fields);
@@ -188,7 +309,11 @@ impl Admission {
             }));
         }
         let fields = response.headers_mut();
+        let required = REQUIRED.map(|name| fields.get(&name).cloned().map(|value| (name, value)));
         service.apply_header_rules(request.uri().path(), fields);
+        for (name, value) in required.into_iter().flatten() {
+            fields.insert(name, value);
+        }
         if let Some(grant) = grant {
             grant.add_to(fields);
         }
@@ -225,12 +350,17 @@ impl Admission {
         client.map_or(self.peer.secure, |client| client.secure)
     }
 
+    /// Waits for a permit, but not for long.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        timeout(PERMIT_TIMEOUT, permit).await.ok().and_then(Result::ok)
+    }
+
     /// Waits for a permit and passes `request` on then.
     fn wait(&self, request: Request<Incoming>, mut guards: RequestGuards) -> AdmissionFuture {
         let admission = self.clone();
         AdmissionFuture::Waiting(Box::pin(async move {
-            let permit = Arc::clone(&admission.permits).acquire_owned();
-            guards.permit = timeout(PERMIT_TIMEOUT, permit).await.ok().and_then(Result::ok);
+            guards.permit = admission.permit().await;
             match guards.permit {
                 Some(_) => admission.forward(request, guards).await,
                 None => {
@@ -244,11 +374,29 @@ impl Admission {
     }
 }
 
+/// The fields that the program adds to a site's response.
+pub(crate) struct Additions {
+    grant: Option<Grant>,
+    /// Whether only users of the site may have it.
+    is_private: bool,
+}
+
+impl Additions {
+    fn add_to(&self, fields: &mut HeaderMap) {
+        if let Some(grant) = &self.grant {
+            grant.add_to(fields);
+        }
+        if self.is_private {
+            basic_auth::keep_private(fields);
+        }
+    }
+}
+
 /// The future of one response.
 #[allow(clippy::large_enum_variant, reason = "the large one is what saves the allocation")]
 pub(crate) enum AdmissionFuture {
     /// The site's response, which may be ready at once.
-    Site(ResponseFuture, RequestGuards, Option<Grant>),
+    Site(ResponseFuture, RequestGuards, Additions),
     /// The server's own response.
     Local(Response<Full<Bytes>>, RequestGuards),
     /// The request waits for its permit.
@@ -260,11 +408,9 @@ impl Future for AdmissionFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(Ok(match self.get_mut() {
-            Self::Site(site, guards, grant) => {
+            Self::Site(site, guards, additions) => {
                 let Ok(mut response) = ready!(Pin::new(site).poll(cx));
-                if let Some(grant) = grant {
-                    grant.add_to(response.headers_mut());
-                }
+                additions.add_to(response.headers_mut());
                 mem::take(guards).attach(response, Body::served, Either::Left)
             }
             Self::Local(response, guards) => {
@@ -287,6 +433,16 @@ impl LocalReply {
             Self::Misdirected => {
                 let sentence = "this connection was made for another site";
                 explain(&mut response, StatusCode::MISDIRECTED_REQUEST, sentence);
+            }
+            Self::Unauthorized => {
+                explain(
+                    &mut response,
+                    StatusCode::UNAUTHORIZED,
+                    "a user and a password are needed",
+                );
+                let fields = response.headers_mut();
+                fields.insert(header::WWW_AUTHENTICATE, basic_auth::CHALLENGE);
+                fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             }
             Self::Busy => {
                 let sentence = "too many requests at once; try again";

@@ -71,6 +71,8 @@ pub(crate) struct SiteConfig {
     pub(crate) cache_control: Option<HeaderValue>,
     pub(crate) types: Vec<TypeRule>,
     pub(crate) cors: Option<Cors>,
+    /// The file of the users who may come in.
+    pub(crate) basic_auth: Option<PathBuf>,
     pub(crate) index: Vec<String>,
     pub(crate) clean_urls: CleanUrls,
     pub(crate) trailing_slash: TrailingSlash,
@@ -237,6 +239,7 @@ impl SiteConfig {
             },
             types: args.types,
             cors: Cors::new(args.cors),
+            basic_auth: args.basic_auth,
             index: args.index.0,
             clean_urls: args.clean_urls.into(),
             trailing_slash: args.trailing_slash.into(),

@@ -63,7 +63,7 @@ impl HttpsRedirect {
 }
 
 /// Whether `path` is that of a proof: one segment of base64url.
-fn is_challenge(path: &str) -> bool {
+pub(crate) fn is_challenge(path: &str) -> bool {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     path.strip_prefix(CHALLENGES)
         .is_some_and(|token| !token.is_empty() && token.bytes().all(is_token))

@@ -167,6 +167,36 @@ pub(crate) const CORS_MAX_AGE: Duration = Duration::from_secs(7200);
 /// Bytes of the fields that a preflight is told it may use. Its own list is copied up to here.
 pub(crate) const CORS_REQUESTED_HEADERS: usize = 1024;
 
+// --- Passwords -----------------------------------------------------------------------------------
+
+/// The most bytes of a file of users. [`MAX_USERS`] lines take some 800 KiB.
+pub(crate) const PASSWORD_FILE_BYTES: u64 = 4 << 20;
+/// The most users of a site.
+pub(crate) const MAX_USERS: usize = 10_000;
+/// The highest cost of a hash of bcrypt. A check takes about a second of a core at 14, and twice as
+/// long with each step.
+pub(crate) const MAX_BCRYPT_COST: u32 = 14;
+/// The bytes of a password that bcrypt reads.
+pub(crate) const BCRYPT_PASSWORD_BYTES: usize = 72;
+/// The most bytes of an `Authorization`. A longer one is wrong, and costs nothing.
+pub(crate) const CREDENTIALS_BYTES: usize = 1024;
+/// The cores for each thread that checks passwords. The others are left to those who are in.
+pub(crate) const CORES_PER_PASSWORD_THREAD: usize = 4;
+/// The most checks that run or wait. At the cost 10, which takes some 50 ms, the last waits 1.6 s.
+pub(crate) const PASSWORD_CHECKS: usize = 32;
+/// The most of them for one client's address.
+pub(crate) const PASSWORD_CHECKS_PER_CLIENT: usize = 8;
+/// The most requests that wait for them. Those with the same credentials wait for the same check.
+pub(crate) const PASSWORD_WAITERS: usize = 1024;
+/// The longest wait of a request for a check. A 503 follows.
+pub(crate) const PASSWORD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The credentials that are known to be right, 64 bytes each. A user has one password.
+pub(crate) const VERIFIED_CREDENTIALS: usize = 10_000;
+/// The credentials that are known to be wrong.
+pub(crate) const REJECTED_CREDENTIALS: usize = 256;
+/// The time for which they are. A client that repeats a stale password costs little.
+pub(crate) const REJECTED_FOR: Duration = Duration::from_secs(10);
+
 // --- The rules of a site -------------------------------------------------------------------------
 
 /// The most bytes of a `_headers` or a `_redirects`. Ten thousand long rules take 2 MiB.

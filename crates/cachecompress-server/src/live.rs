@@ -208,6 +208,7 @@ pub(crate) fn check(config: &ServeConfig) -> Checked {
         Err(failure) => return Checked { failures: vec![failure], ..checked },
     };
     for site in &config.sites {
+        checked.failures.extend(site::users(site).err());
         match site::open(&engine, config, site) {
             Ok((_, Some(rules))) => checked.skipped.extend_from_slice(&rules.warnings),
             Ok((_, None)) => {}

@@ -5,6 +5,7 @@
 mod access_log;
 mod admin;
 mod admission;
+mod basic_auth;
 mod cli;
 mod commands;
 mod config;

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use cachecompress::{Builder, Directory, ErrorKind, HeaderRule, ServeCompressed};
 
+use crate::basic_auth::Users;
 use crate::cli::Sendfile;
 use crate::config::{ServeConfig, SiteConfig};
 use crate::exit::Failure;
@@ -79,13 +80,25 @@ fn name_sentence(site: &SiteConfig, sentence: &str) -> String {
     }
 }
 
+/// Reads the users of a site, if it has a file of them.
+///
+/// # Errors
+///
+/// [`Failure::Runtime`] if the file cannot be read, [`Failure::Usage`] if something in it is wrong.
+pub(crate) fn users(site: &SiteConfig) -> Result<Option<Users>, Failure> {
+    let users = site.basic_auth.as_deref().map(Users::read).transpose();
+    users.map_err(|failure| name_site(site, failure))
+}
+
 /// Finds out whether a site can be opened.
 ///
 /// # Errors
 ///
-/// [`Failure::Runtime`] if there is no such directory, [`Failure::Usage`] if a rule is wrong.
+/// [`Failure::Runtime`] if there is no such directory, or the file of its users cannot be read;
+/// [`Failure::Usage`] if a rule or that file is wrong.
 pub(crate) fn check(site: &SiteConfig) -> Result<(), Failure> {
     header_rules(site)?;
+    users(site)?;
     open_directory(site).map(drop)
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use cachecompress::ServeCompressed;
 use http::{HeaderMap, Request, header};
 
+use crate::basic_auth::Users;
 use crate::config::ServeConfig;
 use crate::cors::{Cors, Grant};
 use crate::exit::Failure;
 use crate::hosts::Hosts;
 use crate::peer::Peer;
-use crate::printer::Escaped;
+use crate::printer::{Escaped, EscapedPath};
 use crate::site::{self, RulesInForce};
 
 /// All sites, of which there is one at least. Their services share one engine.
@@ -28,6 +29,8 @@ pub(crate) struct Site {
     pub(crate) number: usize,
     pub(crate) service: ServeCompressed,
     pub(crate) cors: Option<Cors>,
+    /// The users who may come in, unless everybody may.
+    pub(crate) users: Option<Arc<Users>>,
     /// The statuses of errors that have a page.
     pub(crate) error_pages: Vec<u16>,
     /// `None` if its files of rules are not read.
@@ -50,8 +53,16 @@ impl Site {
         for warning in rules.iter().flat_map(|rules| &rules.warnings) {
             tracing::warn!("{}", Escaped(warning));
         }
+        let users = site::users(site)?;
+        if let Some((users, file)) = users.as_ref().zip(site.basic_auth.as_ref())
+            && users.is_exposed
+        {
+            let file = EscapedPath(file);
+            tracing::warn!(%file, "other users of this machine may read the passwords; chmod 600");
+        }
+        let users = users.map(Arc::new);
         let error_pages = site.tables.error_pages.keys().copied().collect();
-        Ok(Self { number, service, cors: site.cors.clone(), error_pages, rules })
+        Ok(Self { number, service, cors: site.cors.clone(), users, error_pages, rules })
     }
 
     /// Tells what a request with these fields may do, if the site has rules for that.

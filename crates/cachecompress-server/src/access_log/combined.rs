@@ -11,7 +11,9 @@ use super::record::Record;
 /// Adds the line of `record`, which stands for `sample` responses, to `line`.
 pub(super) fn render(record: &Record, sample: u32, line: &mut String) {
     let client = record.peer.address;
-    let _ = write!(line, "{client} - - [{}] \"", clf_time(record.arrived));
+    let _ = write!(line, "{client} - ");
+    push_user(line, record.user.as_deref());
+    let _ = write!(line, " [{}] \"", clf_time(record.arrived));
     escape(line, record.method.as_str().as_bytes());
     line.push(' ');
     escape(line, record.target.as_bytes());
@@ -33,6 +35,17 @@ pub(super) fn render(record: &Record, sample: u32, line: &mut String) {
         let _ = write!(line, " sample={sample}");
     }
     line.push('\n');
+}
+
+/// Adds the name of a user, which is a field without quotes.
+fn push_user(line: &mut String, user: Option<&str>) {
+    let Some(user) = user else { return line.push('-') };
+    push_bounded(line, user.bytes(), |line, byte| match byte {
+        b'-' if user == "-" => line.push_str("\\x2D"),
+        b' ' | b'"' | b'\\' => drop(write!(line, "\\x{byte:02X}")),
+        b'!'..=b'~' => line.push(char::from(byte)),
+        _ => drop(write!(line, "\\x{byte:02X}")),
+    });
 }
 
 /// A time as in `23/Nov/2026:01:53:09 +0000`.
@@ -68,6 +81,20 @@ mod tests {
     fn time_has_the_common_log_format() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         assert_eq!(clf_time(time), "06/Nov/1994:08:49:37 +0000");
+    }
+
+    #[test]
+    fn user_is_one_field() {
+        for (user, expected) in [
+            (None, "-"),
+            (Some("ann"), "ann"),
+            (Some("-"), r"\x2D"),
+            (Some("a b\"\\\u{e9}"), r"a\x20b\x22\x5C\xC3\xA9"),
+        ] {
+            let mut line = String::new();
+            push_user(&mut line, user);
+            assert_eq!(line, expected);
+        }
     }
 
     #[test]

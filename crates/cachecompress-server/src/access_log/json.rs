@@ -20,6 +20,7 @@ pub(super) fn render(record: &Record, sample: u32, line: &mut String) {
         }
     };
     let (origin, bytes) = (record.origin.as_ref(), HeaderValue::as_bytes);
+    text("user", record.user.as_ref().map(|user| user.as_bytes()));
     text("method", Some(record.method.as_str().as_bytes()));
     text("target", Some(record.target.as_bytes()));
     text("protocol", Some(format!("{:?}", record.version).as_bytes()));

@@ -3,7 +3,7 @@
 //! A line is the combined log format with further fields behind it:
 //!
 //! ```text
-//! CLIENT - - [DAY/MONTH/YEAR:HH:MM:SS +0000] "REQUEST" STATUS SENT "REFERER" "USER-AGENT"
+//! CLIENT - USER [DAY/MONTH/YEAR:HH:MM:SS +0000] "REQUEST" STATUS SENT "REFERER" "USER-AGENT"
 //!   coding=CODING cache="CACHE-STATUS" source=BYTES sent=BYTES first_byte=SECONDS
 //!   end=complete|aborted
 //! ```
@@ -12,6 +12,7 @@
 //! more.
 //!
 //! - The time is the request's arrival, in UTC.
+//! - `USER` has shown a password. A space in the name is `\x20`.
 //! - `SENT` and `sent` are the bytes of the body that the connection took. The last of them may
 //!   still have been on their way when the client left.
 //! - `source` is the file's length.
@@ -36,6 +37,7 @@ mod record;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use cachecompress::Served;
 use http::{Request, Response};
@@ -167,6 +169,11 @@ pub(crate) struct LogLine {
 }
 
 impl LogLine {
+    /// Adds the name of the `user` whose password was right.
+    pub(crate) fn authenticated(&mut self, user: Arc<str>) {
+        self.record.user = Some(user);
+    }
+
     /// Adds the response's status and coding, and the length that its body announces.
     pub(crate) fn answered<B: Body>(&mut self, response: &Response<B>, served: Option<&Served>) {
         self.record.answered(response, served);

@@ -1,5 +1,6 @@
 //! Everything that the access log knows about a response.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use cachecompress::Served;
@@ -12,6 +13,8 @@ use crate::peer::Peer;
 /// A response and its request, from the request's arrival to the end of the body.
 pub(super) struct Record {
     pub(super) peer: Peer,
+    /// The user whose password was right.
+    pub(super) user: Option<Arc<str>>,
     pub(super) arrived: SystemTime,
     started: Instant,
     pub(super) method: Method,
@@ -50,6 +53,7 @@ impl Record {
         };
         Self {
             peer: peer.clone(),
+            user: None,
             arrived: SystemTime::now(),
             started: Instant::now(),
             method: request.method().clone(),

@@ -332,7 +332,7 @@ pub(crate) struct ServeArgs {
     ///
     /// The combined log format with further fields behind it, all in one line:
     ///
-    /// CLIENT - - [DAY/MONTH/YEAR:HH:MM:SS +0000] "REQUEST" STATUS SENT "REFERER" "USER-AGENT"
+    /// CLIENT - USER [DAY/MONTH/YEAR:HH:MM:SS +0000] "REQUEST" STATUS SENT "REFERER" "USER-AGENT"
     /// coding=CODING cache="CACHE-STATUS" source=BYTES sent=BYTES first_byte=SECONDS
     /// end=complete|aborted
     ///

@@ -49,6 +49,13 @@ pub(crate) struct SiteArgs {
     #[arg(env = "CACHECOMPRESS_CORS")]
     pub(crate) cors: Vec<Origin>,
 
+    /// The users who may come in, with their passwords: an htpasswd file with bcrypt
+    ///
+    /// `htpasswd -B -c FILE USER` makes one. It is read again at SIGHUP, and a wrong one leaves the one
+    /// before in force. Use it with TLS: the password comes with each request.
+    #[arg(long, value_name = "FILE", env = "CACHECOMPRESS_BASIC_AUTH")]
+    pub(crate) basic_auth: Option<PathBuf>,
+
     /// The files .br, .zst and .gz beside a file that are sent for it: none, or those that decode to it
     ///
     /// A stale or broken one is named in the log once, and the file is compressed instead.

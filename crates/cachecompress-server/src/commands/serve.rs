@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::access_log::AccessLog;
 use crate::admin::{Admin, AdminConnections};
 use crate::admission::Admissions;
+use crate::basic_auth::Verifier;
 use crate::config::ServeConfig;
 use crate::config_file::{self, InForce};
 use crate::connection::HttpServer;
@@ -193,6 +194,7 @@ async fn serve(
             proxies: config.trusted_proxies.clone(),
             permits: Arc::new(Semaphore::new(budget.requests)),
             busy_pages: Arc::new(Semaphore::new(BUSY_PAGES)),
+            verifier: Verifier::new()?,
             to_https: None,
         },
         tls: reloader.tls().cloned(),

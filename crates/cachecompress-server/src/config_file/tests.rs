@@ -30,7 +30,8 @@ const SAMPLES: &[&str] = &[
     "a.example",
     "https://a.example",
     "10.0.0.0/8",
-    "https://a.example",
+    "on",
+    "off",
 ];
 
 fn parse(text: &str) -> Result<Document, Mistakes> {

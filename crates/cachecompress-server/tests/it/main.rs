@@ -51,6 +51,7 @@ mod disposable {
 
 /// Promise 7: RFC 9110, 9111, 9112, 8878 and 9211.
 mod plain_http {
+    mod basic_auth;
     mod browser;
     mod cors;
     mod header_rules;

@@ -62,3 +62,28 @@ fn proofs_for_authorities_are_served_without_tls() {
     });
     assert!(lines.contains("\"GET /app.js HTTP/1.1\" 301 "), "{lines}");
 }
+
+#[test]
+fn proofs_for_authorities_need_no_password_and_nothing_stands_in_for_them() {
+    let site = Site::with(".well-known/acme-challenge/tok_-en", b"tok.thumb");
+    site.write("index.html", b"secret");
+    site.write("_redirects", b"/.well-known/acme-challenge/rewritten /index.html 200!");
+    let authority = Authority::new();
+    let users = authority.path().join("users");
+    fs::write(&users, format!("ann:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();
+    let flags = format!("--spa --basic-auth {}", users.display());
+    let server = start_redirecting(&site, &authority, &flags);
+    for protocol in Protocol::ALL {
+        let get = |path: &str| fetch(&server, protocol, &Request::get(path));
+        let proof = get("/.well-known/acme-challenge/tok_-en");
+        assert_eq!((proof.status(), &proof.body[..]), (200, &b"tok.thumb"[..]));
+        for path in ["other", "rewritten"] {
+            let answer = get(&format!("/.well-known/acme-challenge/{path}"));
+            assert_eq!(answer.status(), 404, "{path}");
+            assert!(!answer.body.windows(6).any(|window| window == b"secret"));
+        }
+        assert_eq!(get("/index.html").status(), 301);
+        let connect = fetch(&server, Protocol::Http1, &Request::new("OPTIONS", "*"));
+        assert_eq!(connect.status(), 204);
+    }
+}
