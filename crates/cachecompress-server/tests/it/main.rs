@@ -80,6 +80,13 @@ mod rules {
     mod watched;
 }
 
+/// Whole sites, as their tools build them.
+#[cfg(unix)]
+mod sites {
+    mod built;
+    mod devtools;
+}
+
 /// The operator's side of the program: flags, exit codes, sockets, signals, logs.
 mod cli {
     mod access_log;

@@ -1,0 +1,1 @@
+document.querySelector("#path").textContent = location.pathname;

@@ -1,0 +1,1 @@
+var e=()=>`<h1>About</h1><p>A small application whose paths are its own.</p>`;export{e as render};

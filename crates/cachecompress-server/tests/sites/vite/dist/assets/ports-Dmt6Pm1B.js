@@ -1,0 +1,1 @@
+var e=[`brest`,`cuxhaven`,`port-v1.2`];async function t(t){if(t){let{name:e,heights:n}=await(await fetch(`/data/${t}.json`)).json();return`<h1>${e}</h1><p class="heights">${n.join(`, `)}</p><a href="/ports">All ports</a>`}return`<h1>Ports</h1><ul class="ports">${e.map(e=>`<li><a href="/ports/${e}">${e}</a></li>`).join(``)}</ul>`}export{t as render};
