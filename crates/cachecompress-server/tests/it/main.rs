@@ -85,6 +85,7 @@ mod rules {
 mod sites {
     mod built;
     mod devtools;
+    mod protocols;
 }
 
 /// The operator's side of the program: flags, exit codes, sockets, signals, logs.
