@@ -40,7 +40,14 @@ macro_rules! pages {
 }
 
 pages! {
+    caddy_page_holds "from-caddy"
+    downloads_page_holds "downloads"
+    headers_page_holds "headers"
+    netlify_page_holds "from-netlify"
+    nginx_page_holds "from-nginx"
     single_page_app_page_holds "single-page-app"
+    static_web_server_page_holds "from-static-web-server"
+    tls_page_holds "tls"
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! nginx and Caddy, with the configuration that a page has for them.
 
-use std::process::{Child, Stdio};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
 
 use cachecompress_test::server;
 use cachecompress_test::tools::require;
@@ -61,7 +62,7 @@ impl Peer {
         stage.write(
             "caddy/Caddyfile",
             &format!(
-                "{{\n\tadmin off\n\tpersist_config off\n\thttp_port 10080\n\thttps_port 10443\n\t\
+                "{{\n\tadmin off\n\thttp_port 10080\n\thttps_port 10443\n\t\
                  default_bind {address}\n}}\n{sites}"
             ),
         );
@@ -71,12 +72,15 @@ impl Peer {
         Self::start(stage, command, &address)
     }
 
-    fn start(stage: &Stage, mut command: std::process::Command, address: &str) -> Self {
+    fn start(stage: &Stage, mut command: Command, address: &str) -> Self {
         let log = fs::File::create(stage.path("peer.log")).unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let peer = Self(child);
+        let mut peer = Self(child);
         eventually("the peer's port", || {
-            std::net::TcpStream::connect(format!("{address}:10443")).ok()
+            let ended = peer.0.try_wait().unwrap();
+            let log = || fs::read_to_string(stage.path("peer.log")).unwrap();
+            assert!(ended.is_none(), "the peer has ended: {}", log());
+            TcpStream::connect(format!("{address}:10443")).ok()
         });
         stage.curl_finds("peer", address);
         peer

@@ -16,8 +16,7 @@ use crate::page::{Block, Kind, Page, agrees, commands, session};
 use crate::peers::Peer;
 
 /// The programs that a page may name beside `cachecompress`.
-const KNOWN: [&str; 9] =
-    ["certbot", "cp", "curl", "gzip", "lego", "ln", "mkdir", "mv", "sha256sum"];
+const KNOWN: [&str; 8] = ["certbot", "cmp", "cp", "curl", "lego", "ln", "mkdir", "mv"];
 /// The ports that a page may name, and those in their place here.
 const PORTS: [(u16, u16); 3] = [(80, 10080), (443, 10443), (8080, 8080)];
 /// The absolute paths that a page may name begin with one of these, and lie beneath the stage here.
@@ -228,7 +227,9 @@ impl Stage {
     }
 
     fn make_files(&self) {
-        fs::create_dir_all(self.path("bin")).unwrap();
+        for name in ["bin", "var/cache", "var/log"] {
+            fs::create_dir_all(self.path(name)).unwrap();
+        }
         symlink(PROGRAM, self.path("bin/cachecompress")).unwrap();
         for name in ["certbot", "lego"] {
             self.write(&format!("bin/{name}"), include_str!("acme.sh"));
