@@ -17,10 +17,10 @@ use common::*;
 use page::Page;
 use stage::Stage;
 
-/// Reads and runs the page `docs/tasks/NAME.md`.
+/// Reads and runs a page.
 #[track_caller]
-fn run(name: &str) {
-    let page = Page::read(&repository().join(format!("docs/tasks/{name}.md")));
+fn run(path: &str) {
+    let page = Page::read(&repository().join(path));
     let Some(mut stage) = Stage::for_page(&page) else { return };
     for block in &page.blocks {
         stage.run(block);
@@ -35,7 +35,7 @@ fn repository() -> PathBuf {
 macro_rules! pages {
     ($($test:ident $name:literal)*) => {
         const PAGES: &[&str] = &[$($name),*];
-        $(#[test] fn $test() { run($name); })*
+        $(#[test] fn $test() { run(concat!("docs/tasks/", $name, ".md")); })*
     };
 }
 
@@ -48,6 +48,11 @@ pages! {
     single_page_app_page_holds "single-page-app"
     static_web_server_page_holds "from-static-web-server"
     tls_page_holds "tls"
+}
+
+#[test]
+fn readme_holds() {
+    run("README.md");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A page of Markdown as a list of blocks.
 
 use crate::common::*;
+use crate::stage::without_dates;
 
 /// The parts of a page that are run.
 pub(crate) struct Page {
@@ -33,6 +34,8 @@ pub(crate) enum Kind {
     File(String),
     Nginx,
     Caddyfile,
+    /// `rust`: the program `examples/src/bin/readme.rs`, which is built with all others.
+    Example,
 }
 
 impl Page {
@@ -74,6 +77,7 @@ impl Kind {
             ("text", file) if !file.is_empty() => Self::File(file.into()),
             ("nginx", "") => Self::Nginx,
             ("caddyfile", "") => Self::Caddyfile,
+            ("rust", "") => Self::Example,
             _ => return None,
         })
     }
@@ -93,7 +97,7 @@ pub(crate) fn session(text: &str) -> Vec<(String, Vec<String>)> {
     for line in joined.lines() {
         match line.strip_prefix("$ ") {
             Some(command) => found.push((command.into(), Vec::new())),
-            None => found.last_mut().expect("a session begins with $").1.push(line.into()),
+            None => found.last_mut().expect("a session begins with $").1.push(without_dates(line)),
         }
     }
     found

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::common::*;
 use crate::page::{Block, Kind, Page, agrees, commands, session};
 use crate::peers::Peer;
+use crate::repository;
 
 /// The programs that a page may name beside `cachecompress`.
 const KNOWN: [&str; 8] = ["certbot", "cmp", "cp", "curl", "lego", "ln", "mkdir", "mv"];
@@ -23,6 +24,8 @@ const PORTS: [(u16, u16); 3] = [(80, 10080), (443, 10443), (8080, 8080)];
 const ROOTS: [&str; 3] = ["/etc/", "/srv/", "/var/"];
 /// The heading whose sessions get the same answers of the program and of its peer.
 const SAME: &str = "The same answers";
+/// The heading whose sessions get other answers of the peer.
+const DIFFERENT: &str = "What differs";
 
 /// A directory with a page's files, and the servers that the page has started.
 pub(crate) struct Stage {
@@ -33,6 +36,8 @@ pub(crate) struct Stage {
     /// The last command line of the program.
     command: String,
     peer: Option<Peer>,
+    /// The rules of a `netlify.toml`, which the next configuration must have as they are.
+    netlify: Option<toml::Table>,
 }
 
 /// A server that is killed when dropped.
@@ -54,6 +59,7 @@ impl Stage {
             server: None,
             command: String::new(),
             peer: None,
+            netlify: None,
         };
         stage.make_files();
         stage.curl_finds("curl", &stage.address);
@@ -69,13 +75,20 @@ impl Stage {
             }
             Kind::Session => self.session(block),
             Kind::Configuration => {
+                if let Some(netlify) = self.netlify.take() {
+                    let ours = table(block);
+                    for key in ["redirects", "headers"] {
+                        assert_eq!(ours[key], netlify[key], "{place}: not as in netlify.toml");
+                    }
+                }
                 self.write("home/cachecompress.toml", &self.mapped(&block.text));
                 let output = self.shell("curl", "cachecompress config check");
                 assert!(output.0, "{place}: {}", output.1.join("\n"));
                 self.serve(place, "cachecompress serve");
             }
-            Kind::Foreign(_) => {
-                block.text.parse::<toml::Table>().unwrap_or_else(|why| panic!("{place}: {why}"));
+            Kind::Foreign(name) => {
+                let table = table(block);
+                self.netlify = (name == "netlify.toml").then_some(table);
             }
             Kind::File(name) => {
                 let path = self.mapped(name);
@@ -83,12 +96,20 @@ impl Stage {
                 let command = std::mem::take(&mut self.command);
                 self.serve(place, &command);
             }
+            Kind::Example => {
+                let program = repository().join("examples/src/bin/readme.rs");
+                let program = fs::read_to_string(program).unwrap();
+                assert!(program.ends_with(&block.text), "{place}: not as in {}", "readme.rs");
+            }
             Kind::Nginx => self.peer = Some(Peer::nginx(self, block)),
             Kind::Caddyfile => self.peer = Some(Peer::caddy(self, block)),
         }
     }
 
     fn command(&mut self, place: &str, line: &str) {
+        if let Some(arguments) = line.strip_prefix("cargo ") {
+            return self.cargo(place, arguments);
+        }
         if line.starts_with("cachecompress serve") {
             return self.serve(place, line);
         }
@@ -97,6 +118,29 @@ impl Stage {
         assert!(known, "{place}: nobody knows how to run `{program}`");
         let (success, output) = self.shell("curl", line);
         assert!(success, "{place}: `{line}` has failed: {}", output.join("\n"));
+    }
+
+    /// Does as cargo would in this repository, with the program that is built already.
+    fn cargo(&mut self, place: &str, arguments: &str) {
+        let arguments = arguments.split('#').next().unwrap().trim();
+        let file = |path| fs::read_to_string(repository().join(path)).unwrap();
+        match arguments {
+            "xtask test" => {
+                assert!(file(".cargo/config.toml").contains("\nxtask = "), "{place}: no alias");
+                assert!(file("xtask/src/main.rs").contains("[\"test\"] =>"), "{place}: no test");
+            }
+            "install --locked --profile dist --path crates/cachecompress-server" => {
+                assert!(file("Cargo.toml").contains("\n[profile.dist]"), "{place}: no profile");
+                assert!(file("crates/cachecompress-server/Cargo.toml").contains("\n[[bin]]"));
+            }
+            run => {
+                let program = run.strip_prefix("run --release -- ");
+                let program = program.unwrap_or_else(|| panic!("{place}: cargo {run}?"));
+                let default = "default-members = [\"crates/cachecompress-server\"]";
+                assert!(file("Cargo.toml").contains(default), "{place}: what does cargo run?");
+                self.serve(place, &format!("cachecompress {program}"));
+            }
+        }
     }
 
     fn session(&mut self, block: &Block) {
@@ -108,11 +152,13 @@ impl Stage {
                 "{place}: `{command}` has another output:\n{}",
                 output.join("\n")
             );
-            if self.peer.is_some() && heading == SAME {
+            let asked = [SAME, DIFFERENT].contains(&heading.as_str());
+            if asked && self.peer.is_some() && command.starts_with("curl ") {
                 let output = self.shell("peer", &command).1;
-                assert!(
+                assert_eq!(
                     agrees(&output, &page),
-                    "{place}: `{command}` has another output of the peer:\n{}",
+                    heading == SAME,
+                    "{place}: the peer's output of `{command}`:\n{}",
                     output.join("\n")
                 );
             }
@@ -165,7 +211,7 @@ impl Stage {
         let output = server::output(self.sh(curl, line).stdin(Stdio::null()));
         let text = [output.stdout, output.stderr].concat();
         let text = self.unmapped(&String::from_utf8_lossy(&text));
-        (output.status.success(), text.lines().map(|line| line.trim_end().to_owned()).collect())
+        (output.status.success(), text.trim_end().lines().map(without_dates).collect())
     }
 
     fn sh(&self, curl: &str, line: &str) -> Command {
@@ -215,7 +261,8 @@ impl Stage {
         if ROOTS.iter().any(|root| word.starts_with(root)) {
             return format!("{}{piece}", self.directory.path().display());
         }
-        let port = word.strip_prefix("127.0.0.1").unwrap_or(word).strip_prefix(':');
+        let port = word.trim_start_matches("127.0.0.1").trim_start_matches("0.0.0.0");
+        let port = port.strip_prefix(':');
         let port = port.and_then(|port| PORTS.iter().find(|(page, _)| port == page.to_string()));
         port.map_or_else(|| piece.into(), |(_, here)| format!("{}:{here}{end}", self.address))
     }
@@ -227,7 +274,7 @@ impl Stage {
     }
 
     fn make_files(&self) {
-        for name in ["bin", "var/cache", "var/log"] {
+        for name in ["bin", "home", "var/cache", "var/log"] {
             fs::create_dir_all(self.path(name)).unwrap();
         }
         symlink(PROGRAM, self.path("bin/cachecompress")).unwrap();
@@ -236,14 +283,17 @@ impl Stage {
             let path = self.path(&format!("bin/{name}"));
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         }
+        symlink(repository().join("examples"), self.path("home/examples")).unwrap();
         let mut trusted = String::new();
         for directory in ["etc/letsencrypt/live/example.org", "renewed"] {
             let hosts = ["example.org", "www.example.org", "files.example.org"];
             let key = KeyPair::generate().unwrap();
             let params = CertificateParams::new(hosts.map(String::from)).unwrap();
             let certificate = params.self_signed(&key).unwrap().pem();
-            self.write(&format!("{directory}/fullchain.pem"), &certificate);
-            self.write(&format!("{directory}/privkey.pem"), &key.serialize_pem());
+            for directory in [directory, "home"] {
+                self.write(&format!("{directory}/fullchain.pem"), &certificate);
+                self.write(&format!("{directory}/privkey.pem"), &key.serialize_pem());
+            }
             trusted += &certificate;
         }
         self.write("ca.pem", &trusted);
@@ -272,11 +322,21 @@ impl Stage {
     }
 }
 
+fn table(block: &Block) -> toml::Table {
+    block.text.parse().unwrap_or_else(|why| panic!("{}: {why}", block.place))
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         drop(self.0.kill());
         drop(self.0.wait());
     }
+}
+
+/// The line; of a field with a date only its name.
+pub(crate) fn without_dates(line: &str) -> String {
+    let dated = ["date: ", "last-modified: "].into_iter().find(|name| line.starts_with(name));
+    dated.unwrap_or(line).trim_end().to_owned()
 }
 
 /// An address of 127.0.0.0/8 that no other page's test has.
