@@ -78,6 +78,8 @@ pub(crate) struct SiteConfig {
     pub(crate) trailing_slash: TrailingSlash,
     pub(crate) spa: Spa,
     pub(crate) spa_except: Vec<String>,
+    /// Whether directories without an index are listed.
+    pub(crate) list: bool,
     /// The page of a 404; else the nearest `404.html` is.
     pub(crate) not_found: Option<String>,
     pub(crate) dotfiles: bool,
@@ -247,6 +249,7 @@ impl SiteConfig {
             encoded_names: args.encoded_names,
             spa: args.spa,
             spa_except: args.spa_except.into_iter().flat_map(|globs| globs.0).collect(),
+            list: args.list,
             not_found: args.not_found,
             dotfiles: args.dotfiles == cli::Dotfiles::Allow,
             immutable: args.immutable,

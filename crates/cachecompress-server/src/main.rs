@@ -23,6 +23,7 @@ mod https_redirect;
 mod inherited;
 mod limits;
 mod listener;
+mod listing;
 mod live;
 mod log_queue;
 mod logging;

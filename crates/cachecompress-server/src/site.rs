@@ -9,6 +9,7 @@ use crate::cli::Sendfile;
 use crate::config::{ServeConfig, SiteConfig};
 use crate::exit::Failure;
 use crate::flag_values::{Spa, TypeRule};
+use crate::listing;
 use crate::printer::EscapedPath;
 use crate::site_rules::{self, Looks, RuleFiles, SiteRules};
 use crate::tables::{HeaderTable, RedirectTable};
@@ -143,6 +144,9 @@ fn apply(mut builder: Builder, config: &SiteConfig, rules: SiteRules) -> Result<
     }
     for (status, path) in &config.tables.error_pages {
         builder = builder.error_page(*status, path.clone());
+    }
+    if config.list {
+        builder = builder.list(listing::Renderer::new());
     }
     if let Some(path) = &config.not_found {
         builder = builder.not_found(path.clone());

@@ -109,6 +109,14 @@ pub(crate) struct SiteArgs {
     #[arg(env = "CACHECOMPRESS_SPA_EXCEPT")]
     pub(crate) spa_except: Vec<Globs>,
 
+    /// Answer for a directory without an index with a list of its files, as HTML, or as JSON for those
+    /// who accept that
+    ///
+    /// It has what would be served, and so no dotfiles, and 10,000 entries at most. It is at the path
+    /// with a slash in any case. ?sort=name, size or time and order=asc or desc set its order.
+    #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_LIST")]
+    pub(crate) list: bool,
+
     /// The page of a 404, such as /lost.html [default: the nearest 404.html upwards, if there is one]
     #[arg(long, value_name = "PATH", value_parser = flag_values::site_path)]
     #[arg(env = "CACHECOMPRESS_NOT_FOUND")]

@@ -92,6 +92,7 @@ mod sites {
 mod cli {
     mod access_log;
     mod config;
+    mod listing;
     mod logs;
     mod options;
     mod pages;
