@@ -1,7 +1,7 @@
 //! Running other programs.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::workspace;
@@ -19,10 +19,15 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 
 /// Prints a command line and runs it; its output is shown.
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
+    run_in(Path::new("."), words)
+}
+
+/// Prints a command line and runs it in `dir`; its output is shown.
+pub(crate) fn run_in(dir: &Path, words: &[&str]) -> Result<(), String> {
     println!("    {}", words.join(" "));
     let (program, arguments) = words.split_first().ok_or("no command")?;
-    let status = Command::new(program).args(arguments).stdin(Stdio::null()).status();
-    match status {
+    let mut command = Command::new(program);
+    match command.args(arguments).current_dir(dir).stdin(Stdio::null()).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`{program}` failed: {status}")),
         Err(error) => Err(format!("`{program}` cannot be run: {error}")),

@@ -9,6 +9,7 @@ mod fence;
 mod fuzz;
 mod portable;
 mod prose;
+mod sites;
 mod soak;
 mod step;
 mod test;
@@ -42,6 +43,8 @@ Commands:
   clients         drives real clients (apt, pip, cargo, git, wget, curl, zsync, aria2, pyarrow, pandas,
                   zarr, GDAL, ffmpeg, nginx) against the program; installs them where it may.
                   `test` includes those that are installed in seconds
+  sites           builds sites by the newest Vite, Docusaurus, Next and mdBook, and clicks through each
+                  in Chromium; needs npm, and minutes
   bench [--quick] [--only NAME,...] [--turns N] [--report]
                   measures the server beside others, which it installs where it may, and writes
                   docs/performance.md. --quick writes to target/bench/quick, --report only writes
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         },
         ["bench", ..] => bench::run(&arguments[1..]),
         ["clients"] => clients::run(),
+        ["sites"] => sites::run_all(),
         ["fence"] => fence::run(false),
         ["fence", "--update"] => fence::run(true),
         ["fence", ..] => refuse("`cargo xtask fence` takes `--update`, and nothing else."),
@@ -88,6 +92,7 @@ fn main() -> ExitCode {
         }
         ["fuzz", ..] => refuse("`cargo xtask fuzz` takes `--seconds N`, and nothing else."),
         ["clients", ..] => refuse("`cargo xtask clients` takes no arguments."),
+        ["sites", ..] => refuse("`cargo xtask sites` takes no arguments."),
         ["prose", ..] => refuse("`cargo xtask prose` takes no arguments."),
         [command, ..] => refuse(&format!("There is no chore `{command}`; try `cargo xtask help`.")),
     }

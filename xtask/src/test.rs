@@ -53,9 +53,11 @@ pub(crate) fn run(scope: Scope) -> ExitCode {
     finish(&results, &missing)
 }
 
-/// All targets, and the one that only `cargo xtask clients` tests: `--all-targets` leaves it out.
+/// All targets, and those that only `cargo xtask clients` and `cargo xtask sites` test:
+/// `--all-targets` leaves them out.
 fn lints() -> Vec<Command> {
-    let large = ["--package", "cachecompress-server", "--test", "large_clients", "--all-features"];
+    let package = ["--package", "cachecompress-server", "--all-features"];
+    let large = [&package[..], &["--test", "large_clients", "--test", "real_sites"]].concat();
     vec![clippy(&["--workspace", "--all-targets", "--all-features"]), clippy(&large)]
 }
 

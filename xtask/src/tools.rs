@@ -51,6 +51,8 @@ const ENVIRONMENTS: [(&str, &str, &str); 2] = [
 
 /// The tests whose tools take minutes to install; `cargo xtask clients` alone runs them.
 pub(crate) const LARGE_CLIENTS: &str = "crates/cachecompress-server/tests/large_clients";
+/// The tests on sites that take minutes to build; `cargo xtask sites` alone runs them.
+pub(crate) const REAL_SITES: &str = "crates/cachecompress-server/tests/real_sites";
 
 impl Tools {
     /// The tools that the tests of all crates need, but for [`LARGE_CLIENTS`].

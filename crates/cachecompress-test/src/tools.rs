@@ -42,6 +42,23 @@ pub fn corpus() -> Option<PathBuf> {
     found("corpus", fetched)
 }
 
+/// The site that `cargo xtask sites` has built in `directory`. If it is missing, prints a loud
+/// `SKIPPED` line and returns `None`.
+///
+/// # Panics
+///
+/// If it is missing and `CI=true`.
+#[must_use]
+#[track_caller]
+pub fn built_site(directory: &str) -> Option<PathBuf> {
+    let path = target_dir().join("sites").join(directory);
+    if !path.is_dir() {
+        skip(directory, std::env::var_os("CI").is_some_and(|value| value == "true"));
+        return None;
+    }
+    Some(path)
+}
+
 /// The shipped program, `CACHECOMPRESS_TEST_SHIPPED`. If it has not been built, prints a loud
 /// `SKIPPED` line and returns `None`.
 ///

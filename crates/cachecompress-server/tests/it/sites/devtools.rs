@@ -252,6 +252,13 @@ impl Tab {
         std::mem::take(&mut self.complaints)
     }
 
+    /// The [`complaints`](Self::complaints) that are not about other hosts, none of which is reached.
+    pub(crate) fn own_complaints(&mut self) -> Vec<String> {
+        let mut complaints = self.complaints();
+        complaints.retain(|complaint| !complaint.contains("ERR_NAME_NOT_RESOLVED"));
+        complaints
+    }
+
     /// The protocols of all responses so far.
     pub(crate) fn protocols(&self) -> Vec<&str> {
         self.protocols.iter().map(String::as_str).collect()
@@ -280,12 +287,9 @@ impl Tab {
             let path = self.until(&link, |tab| Some(tab.path()).filter(|path| !path.is_empty()));
             let title = self.title();
             self.reload();
-            assert_eq!(
-                self.title(),
-                title,
-                "{path} from {from} by {link}, loaded again, {clicked:?}"
-            );
-            let complaints = self.complaints();
+            let what = format!("{title:?} on {path} from {from} by {link} again, {clicked:?}");
+            self.until(&what, |tab| (tab.title() == title).then_some(()));
+            let complaints = self.own_complaints();
             assert!(complaints.is_empty(), "{path} from {from} by {link}: {complaints:?}");
             let here = format!("{origin}{path}");
             queue.extend(self.links().into_iter().map(|link| (here.clone(), link)).rev());
@@ -296,8 +300,9 @@ impl Tab {
         seen
     }
 
+    /// The title after a while in which the page's script may have set it.
     fn title(&mut self) -> String {
-        let title = self.evaluate("document.title");
+        let title = self.evaluate("new Promise(r => setTimeout(() => r(document.title), 200))");
         title.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
