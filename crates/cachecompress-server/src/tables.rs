@@ -1,6 +1,7 @@
 //! The tables of the configuration file that are no flags.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use cachecompress::{HeaderRule, Redirect};
 use schemars::JsonSchema;
@@ -134,8 +135,17 @@ pub(crate) struct RedirectTable {
 impl RedirectTable {
     /// The rule of the table.
     pub(crate) fn rule(&self) -> Redirect {
-        let rule = Redirect::new(&self.from, &self.to).force(self.force);
-        rule.status(self.status.unwrap_or(301)).place(&self.place)
+        self.unplaced().place(&self.place)
+    }
+
+    /// The rule of the table, whose messages do not name its place.
+    pub(crate) fn unplaced(&self) -> Redirect {
+        Redirect::new(&self.from, &self.to).force(self.force).status(self.status())
+    }
+
+    /// The status of the rule.
+    pub(crate) fn status(&self) -> u16 {
+        self.status.unwrap_or(301)
     }
 }
 
@@ -177,6 +187,9 @@ pub(crate) enum Dialect {
     Cloudflare,
 }
 
+/// The statuses that may have a page.
+pub(crate) const ERRORS: RangeInclusive<u16> = 400..=599;
+
 /// `[error-pages]`: paths by status.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ErrorPages(pub(crate) BTreeMap<u16, String>);
@@ -185,12 +198,8 @@ impl<'de> Deserialize<'de> for ErrorPages {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let pages = BTreeMap::<String, String>::deserialize(deserializer)?.into_iter();
         let pages = pages.map(|(status, page)| match status.parse() {
-            Ok(status @ 400..=599) if !page.is_empty() => Ok((status, page)),
-            Ok(400..=599) => Err(D::Error::custom(format!("the page of {status} is empty"))),
-            _ => {
-                let text = format!("`{status}` is no status of an error, which are 400 to 599");
-                Err(D::Error::custom(text))
-            }
+            Ok(status) if ERRORS.contains(&status) => Ok((status, page)),
+            _ => Err(D::Error::custom("a page belongs to the status of an error")),
         });
         pages.collect::<Result<_, _>>().map(Self)
     }

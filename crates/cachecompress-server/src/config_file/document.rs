@@ -11,7 +11,7 @@ use toml::de::{DeArray, DeString, DeTable, DeValue, ValueDeserializer};
 use super::key::{Key, Keys};
 use super::mistake::{Mistake, Mistakes, SourceText};
 use super::nearest::unknown_key;
-use super::rules::judge_headers;
+use super::rules::{judge_error_pages, judge_headers, judge_redirect};
 use super::table_keys;
 use super::value::{excerpt, texts};
 use crate::hosts;
@@ -263,6 +263,9 @@ impl Reader<'_> {
     /// The parser ends at its first mistake. To find those of other rules, too, the rule that has it
     /// is taken out.
     fn tables(&mut self, mut tables: DeTable<'_>) -> GivenTables {
+        if let Some(pages) = tables.get_mut("error-pages") {
+            judge_error_pages(pages.get_mut(), &mut self.mistakes);
+        }
         for _ in 0..SHOWN_MISTAKES {
             let value = Spanned::new(0..0, DeValue::Table(tables.clone()));
             let error = match GivenTables::deserialize(ValueDeserializer::from(value)) {
@@ -307,6 +310,7 @@ impl Reader<'_> {
         }
         for (table, rule) in given.redirects.iter_mut().flatten().zip(rules("redirects")) {
             table.place = place(rule);
+            judge_redirect(table, rule, &mut self.mistakes);
         }
         given
     }

@@ -1,13 +1,16 @@
-//! Mistakes in rules that are well formed: a glob that is none, a field that no rule may set.
+//! Mistakes in rules that are well formed: a glob that is none, a field that no rule may set, a redirect
+//! that leads to itself, an error page of what is no error.
 
 use std::ops::Range;
 
+use cachecompress::Redirect;
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeString, DeValue};
 
 use super::mistake::Mistake;
 use super::value::excerpt;
-use crate::tables::HeaderTable;
+use crate::flag_values;
+use crate::tables::{ERRORS, HeaderTable, RedirectTable};
 
 /// Adds the mistakes of a rule of `[[headers]]`, each with the narrowest place that has it.
 pub(crate) fn judge_headers(
@@ -51,4 +54,50 @@ pub(crate) fn judge_headers(
         let found = "this rule is wrong".to_owned();
         mistakes.push(Mistake { span: value.span(), found, allowed: reason.to_string() });
     }
+}
+
+/// Adds the mistake of a rule of `[[redirects]]`, with the part that has it.
+pub(crate) fn judge_redirect(
+    table: &RedirectTable,
+    value: &Spanned<DeValue<'_>>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let Err(reason) = table.unplaced().check() else { return };
+    let is_wrong = |part: Redirect| part.check().is_err();
+    let (part, found) = if is_wrong(Redirect::new("/a", "/b").status(table.status())) {
+        ("status", "no rule has this status")
+    } else if is_wrong(Redirect::new(&*table.from, "https://other.example/")) {
+        ("from", "this is no path of a rule")
+    } else {
+        ("to", "the rule cannot lead there")
+    };
+    let span = value.get_ref().get(part).map_or_else(|| value.span(), Spanned::span);
+    mistakes.push(Mistake { span, found: found.to_owned(), allowed: reason.to_string() });
+}
+
+/// Adds the mistakes of `[error-pages]`, and takes the entries out that have them.
+pub(crate) fn judge_error_pages(pages: &mut DeValue<'_>, mistakes: &mut Vec<Mistake>) {
+    let DeValue::Table(pages) = pages else { return };
+    for (status, page) in std::mem::take(pages) {
+        match judge_error_page(&status, &page) {
+            Some(mistake) => mistakes.push(mistake),
+            None => drop(pages.insert(status, page)),
+        }
+    }
+}
+
+fn judge_error_page(
+    status: &Spanned<DeString<'_>>,
+    page: &Spanned<DeValue<'_>>,
+) -> Option<Mistake> {
+    let is_error = status.get_ref().parse().is_ok_and(|status: u16| ERRORS.contains(&status));
+    if !is_error {
+        let found = format!("{} is no status of an error", excerpt(status.get_ref()));
+        let allowed = format!("write one of {} to {}", ERRORS.start(), ERRORS.end());
+        return Some(Mistake { span: status.span(), found, allowed });
+    }
+    // What is no text is found later.
+    let allowed = flag_values::site_path(page.get_ref().as_str()?).err()?;
+    let found = format!("this is no page of a {}", status.get_ref());
+    Some(Mistake { span: page.span(), found, allowed })
 }

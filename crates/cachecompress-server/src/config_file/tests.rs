@@ -310,7 +310,7 @@ fn mistake_in_a_file_is_one_sentence() {
         "[[headers]]\nfor = \"a\"\nvalues = { a = 1 }",
         &["write a text, or an array of texts"],
     );
-    is_wrong("[error-pages]\n200 = \"/a\"", &["`200`", "400 to 599"]);
+    is_wrong("[error-pages]\n404 = 5", &[":2:7: `5` is wrong here"]);
     is_wrong("[site-rules]\ndialect = \"vercel\"", &["netlify", "cloudflare"]);
     is_wrong("hosts = [\"a\"]", &["unknown key `hosts`"]);
     is_wrong(&"[".repeat(4000), &["no TOML"]);
@@ -343,6 +343,33 @@ fn header_rule_is_judged_where_it_stands() {
     assert_mistake(unset, &[":3:20: this field cannot be left out"]);
     let two = format!("{own}\n{unset}");
     assert!(mistakes(&two).to_string().ends_with("(and 1 more)"), "{}", mistakes(&two).report());
+}
+
+#[test]
+fn redirect_is_judged_where_it_stands() {
+    let wrong = |from: &str, to: &str, rest: &str, words: &[&str]| {
+        let text = format!("[[redirects]]\nfrom = \"{from}\"\nto = \"{to}\"\n{rest}");
+        assert_mistake(&text, words);
+    };
+    wrong("/x", "/x/", "", &[":3:6: the rule cannot lead there", "leads to itself"]);
+    wrong("/x", "/:name", "", &[":3:6: the rule cannot lead there"]);
+    wrong("/*/*", "/y", "", &[":2:8: this is no path of a rule"]);
+    wrong("/x", "/y", "status = 305", &[":4:10: no rule has this status: ", "305", "308"]);
+    let two = "[[redirects]]\nfrom = \"/x\"\nto = \"/x\"\n".repeat(2);
+    assert!(mistakes(&two).to_string().ends_with("(and 1 more)"), "{}", mistakes(&two).report());
+}
+
+#[test]
+fn error_page_is_judged_where_it_stands() {
+    let text = "[error-pages]\n404 = \"/a.html\"\n200 = \"/b.html\"\n503 = \"/\"\nx = \"/c\"\n";
+    assert_mistake(text, &[":3:1: `200` is no status of an error: write one of 400 to 599"]);
+    let report = mistakes(text).report();
+    for place in [":4:7", ":5:1"] {
+        assert!(report.contains(place), "{report}");
+    }
+    assert_mistake("[error-pages]\n404 = \"a/../b\"", &[":2:7: this is no page of a 404: write"]);
+    let site = "[[sites]]\nhosts = [\"a\"]\n[sites.error-pages]\n600 = \"/a\"";
+    assert_mistake(site, &[":4:1: `600` is no status"]);
 }
 
 #[test]

@@ -233,7 +233,10 @@ fn tables_come_behind_the_file_and_check_names_what_is_skipped() {
         let output = server::output(command.args(["config", "check", "--config"]).arg(&config));
         (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
     };
+    site.write("root/_headers", b"/*\n  X-A: 1\nhttps://a.example/*\n  X-B: 1\n");
     let (code, text) = check();
+    assert!(text.contains("_headers:3: skipped: the rules of one host"), "{text}");
+    fs::remove_file(site.file("root/_headers")).unwrap();
     assert!(text.contains("_redirects:2: skipped: \"Country=us\": countries"), "{text}");
     assert_eq!(code, 0, "{text}");
     fs::write(&config, format!("{tables}[site-rules]\nstrict = true\n")).unwrap();
@@ -243,7 +246,7 @@ fn tables_come_behind_the_file_and_check_names_what_is_skipped() {
     fs::write(&config, format!("{tables}\n[[redirects]]\nfrom = \"/x\"\nto = \"/x/\"\n")).unwrap();
     let (code, text) = check();
     assert!(
-        text.contains("cachecompress.toml:11: the rule from \"/x\" to \"/x/\" leads"),
+        text.contains("cachecompress.toml:13:6: the rule cannot lead there: the rule from"),
         "{text}"
     );
     assert_eq!(code, 1, "{text}");
