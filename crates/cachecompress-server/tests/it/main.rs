@@ -76,6 +76,7 @@ mod tls {
 
 /// The rules of a site: what answers a path, and with which fields.
 mod rules {
+    mod combined;
     mod redirects;
     mod watched;
 }
