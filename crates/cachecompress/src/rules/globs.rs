@@ -68,7 +68,7 @@ pub(crate) fn tree(glob: &str) -> Result<Vec<Glob>, Error> {
     match root {
         Some("") => Ok(vec![build("", glob, false)?, compile("**", false)?]),
         Some(root) => Ok(vec![compile(root, false)?, compile(&format!("{root}/**"), false)?]),
-        None => Ok(vec![compile(glob, false)?]),
+        None => Ok(vec![compile(pattern, false)?]),
     }
 }
 
@@ -129,5 +129,17 @@ mod tests {
         assert!(globs.contains(&path("assets/a.js")));
         assert!(!globs.contains(&path("assets/deep/a.js")));
         assert!(!globs.contains(&path("assets")));
+    }
+
+    #[test]
+    fn slash_at_the_end_of_a_header_rules_glob_means_nothing() {
+        for glob in ["/docs/", "docs/", "/docs", "docs"] {
+            let globs = tree(glob).unwrap();
+            assert!(globs.iter().any(|glob| glob.compile_matcher().is_match("docs")), "{glob}");
+            assert!(!globs.iter().any(|glob| glob.compile_matcher().is_match("docs/a")), "{glob}");
+        }
+        for bad in ["", "//", "docs//", "/docs/../"] {
+            assert!(tree(bad).is_err(), "{bad}");
+        }
     }
 }

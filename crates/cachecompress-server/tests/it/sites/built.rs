@@ -116,10 +116,11 @@ fn folder_of_netlify_is_clicked_through() {
         assert_lost(tab, &format!("{origin}/retired"), 410, "Gone");
         assert_lost(tab, &format!("{origin}/no/such/page"), 404, "Nothing here");
         let answer = "(r => r.then(r => [r.status, r.headers.get('x-content-type-options'), \
-                      r.headers.get('x-section'), r.headers.get('cache-control')].join()))";
+                      r.headers.get('x-section'), r.headers.get('x-index'), r.headers.get('cache-control')].join()))";
         for (path, expected) in [
-            ("/blog/first", "200,nosniff,blog,no-cache"),
-            ("/css/site.css", "200,nosniff,,public, max-age=31536000, immutable"),
+            ("/blog/", "200,nosniff,blog,yes,no-cache"),
+            ("/blog/first", "200,nosniff,blog,,no-cache"),
+            ("/css/site.css", "200,nosniff,,,public, max-age=31536000, immutable"),
         ] {
             let told = tab.evaluate(&format!("{answer}(fetch('{path}'))"));
             assert_eq!(told, Some(expected.into()), "{path}");
