@@ -40,7 +40,7 @@ fn links(page: &str) -> Vec<String> {
         assert!(known.contains(&name.trim_start_matches('/')), "<{tag}> in {page}");
         assert!(!tag.contains(" on"), "<{tag}>");
         assert_eq!(tag.matches('"').count() % 2, 0, "<{tag}>");
-        assert!(!text.chars().any(|char| char.is_control()), "{text:?}");
+        assert!(!text.chars().any(char::is_control), "{text:?}");
         if let Some(link) = tag.strip_prefix("a href=\"") {
             let link = link.split('"').next().unwrap();
             assert!(["./", "../", "?sort="].iter().any(|start| link.starts_with(start)), "{link}");
