@@ -65,7 +65,7 @@ pub(crate) const FIRST_MODIFIED: Duration = Duration::from_secs(631_152_000);
 /// The time before a date from which on it counts as told. A request that found a resource at the end of
 /// a second may tell a date of the next one, while other bytes are found.
 pub(crate) const DATE_NEAR: Duration = Duration::from_secs(1);
-/// The number of resources that are kept between requests. It bounds their memory.
+/// The number of resources of a site that are kept between requests. It bounds their memory.
 pub(crate) const RESOURCES: usize = 65_536;
 /// The number of files whose digests are known by their fingerprints, at some 130 bytes each. A file with
 /// many names is hashed once as long as it is among them.
@@ -80,7 +80,7 @@ pub(crate) const HASH_FIRST_MAX: u64 = 256 << 20;
 pub(crate) const HASH_BUFFER: u64 = 256 * 1024;
 /// The longest header of a file of gzip, in bytes. Its longest field of a bounded length has 64 KiB.
 pub(crate) const GZIP_HEADER: usize = 128 * 1024;
-/// The number of paths beside which nothing is known to lie, at some 100 bytes each.
+/// The number of a site's paths beside which nothing is known to lie, at some 100 bytes each.
 pub(crate) const ABSENT_SIBLINGS: usize = 16_384;
 /// The largest length of a `.svgz` file that is decoded, in bytes. A longer one goes out as it is.
 pub(crate) const SVGZ_FILE: u64 = 4 << 20;
@@ -91,12 +91,14 @@ pub(crate) const SVGZ_DECODED: u64 = 16 << 20;
 /// decoded bytes. Unity's builds for the web have some 10 MB of `.wasm` and of `.data`.
 pub(crate) const ENCODED_FILE: u64 = 32 << 20;
 pub(crate) const ENCODED_DECODED: u64 = 96 << 20;
-/// The bytes of such files that are kept decoded.
+/// The bytes of such files that are kept decoded, of all sites that share an engine.
 pub(crate) const ENCODED_KEPT: u64 = 128 << 20;
-/// The number of `.svgz` files that are decoded at once, each of another device. With all of them the
-/// memory is some 200 MiB at worst, and a few KiB for drawings that people make.
-pub(crate) const SVGZ_AT_ONCE: usize = 8;
-/// The bytes of decoded `.svgz` files that are kept, so that they are not decoded at every look.
+/// The number of coded files that are decoded at once by all sites that share an engine, each of another
+/// device. The memory of all of them is 1 GiB at worst ([`ENCODED_FILE`] and [`ENCODED_DECODED`] for
+/// each), 160 MiB for `.svgz` files alone, and a few KiB for drawings that people make.
+pub(crate) const DECODED_AT_ONCE: usize = 8;
+/// The bytes of decoded `.svgz` files that are kept, so that they are not decoded at every look, of all
+/// sites that share an engine. Sites whose names are encoded keep theirs within [`ENCODED_KEPT`].
 pub(crate) const SVGZ_KEPT: u64 = 32 << 20;
 /// The number of names in a directory that are looked at for evidence of hashes.
 pub(crate) const SIBLINGS: usize = 2_000;

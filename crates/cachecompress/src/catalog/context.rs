@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::encoded_source::DecodedFiles;
 use super::file_digests::FileDigests;
 use super::hash_queue::HashThreads;
 use crate::concurrency::places::Places;
@@ -12,8 +13,8 @@ use crate::http::Digest;
 use crate::limits::{READ_QUEUE, READERS, SPARE_READERS};
 use crate::memory_cache::MemoryCache;
 
-/// The threads of lookups and hashes, and the digests that are known of files. Cloned handles share
-/// them.
+/// The threads of lookups and hashes, the digests that are known of files, and the files that are
+/// decoded. Cloned handles share them.
 #[derive(Clone)]
 pub(crate) struct LookupContext {
     /// The threads of reads that may wait for a source's disk.
@@ -22,6 +23,7 @@ pub(crate) struct LookupContext {
     pub(super) places: Places,
     pub(super) hash_threads: HashThreads,
     pub(super) digests: Arc<FileDigests>,
+    pub(super) decoded: Arc<DecodedFiles>,
     pub(super) memory: MemoryCache,
     /// Takes digest and length in bytes of each content that its path no longer leads to.
     pub(super) on_gone: Arc<dyn Fn(Digest, u64) + Send + Sync>,
@@ -39,6 +41,7 @@ impl LookupContext {
             places: Places::new(READERS + SPARE_READERS),
             hash_threads: HashThreads::new(),
             digests: Arc::default(),
+            decoded: Arc::new(DecodedFiles::new()),
             memory,
             on_gone: Arc::new(on_gone),
             catalogs: Arc::default(),

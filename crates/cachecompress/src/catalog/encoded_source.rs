@@ -18,7 +18,7 @@ use crate::http::{
     has_coded_siblings,
 };
 use crate::limits::{
-    ENCODED_DECODED, ENCODED_FILE, ENCODED_KEPT, FILE_REST, PAYLOAD_OVERHEAD, SVGZ_AT_ONCE,
+    DECODED_AT_ONCE, ENCODED_DECODED, ENCODED_FILE, ENCODED_KEPT, FILE_REST, PAYLOAD_OVERHEAD,
     SVGZ_DECODED, SVGZ_FILE, SVGZ_KEPT, USUAL_PAYLOAD,
 };
 use crate::log;
@@ -32,15 +32,30 @@ use crate::source::{Content, DecodedFrom, Found, Source, SourceFile};
 ///   leads to it too.
 /// - A file that is too long, decodes to too much or is damaged stays what it is. So does one to which
 ///   the source or the site gives a media type.
-/// - One file of a device is decoded at a time, and [`SVGZ_AT_ONCE`] in all, which bounds the memory.
 pub(super) struct EncodedSource {
     source: Arc<dyn Source>,
     types: Arc<MediaTypes>,
     names_are_encoded: bool,
-    kept: Cache<SourcePath, Arc<Kept>, ByLength>,
-    /// By device: one that hangs holds up those that share its lock, and not all.
-    decoding: [Mutex<()>; SVGZ_AT_ONCE],
+    /// The number of the catalog among those that share `decoded`.
+    number: u64,
+    decoded: Arc<DecodedFiles>,
 }
+
+/// The files that the catalogs of one context have decoded, and the places of those that they decode.
+///
+/// One file of a device is decoded at a time, and [`DECODED_AT_ONCE`] in all, which bounds the memory
+/// whatever the number of catalogs.
+pub(super) struct DecodedFiles {
+    /// Of catalogs whose names are encoded.
+    encoded: KeptFiles,
+    /// Of the other ones.
+    svgs: KeptFiles,
+    /// By device: one that hangs holds up those that share its lock, and not all.
+    decoding: [Mutex<()>; DECODED_AT_ONCE],
+}
+
+/// Results by the number of a catalog and the coded file's path.
+type KeptFiles = Cache<(u64, SourcePath), Arc<Kept>, ByLength>;
 
 /// The meaning of a coded file's name.
 enum Meaning {
@@ -73,35 +88,59 @@ enum State {
 #[derive(Clone)]
 struct ByLength;
 
-impl Weighter<SourcePath, Arc<Kept>> for ByLength {
-    fn weight(&self, _: &SourcePath, kept: &Arc<Kept>) -> u64 {
+impl Weighter<(u64, SourcePath), Arc<Kept>> for ByLength {
+    fn weight(&self, _: &(u64, SourcePath), kept: &Arc<Kept>) -> u64 {
         kept.decoded.as_ref().map_or(0, |decoded| decoded.bytes.len() as u64) + PAYLOAD_OVERHEAD
     }
 }
 
+impl DecodedFiles {
+    pub(super) fn new() -> Self {
+        Self {
+            encoded: kept_files(ENCODED_KEPT),
+            svgs: kept_files(SVGZ_KEPT),
+            decoding: std::array::from_fn(|_| Mutex::new(())),
+        }
+    }
+
+    /// The number of files of which anything is kept.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.encoded.len() + self.svgs.len()
+    }
+}
+
+/// Makes room for results of so many bytes.
+fn kept_files(room: u64) -> KeptFiles {
+    let items = usize::try_from(room / USUAL_PAYLOAD).unwrap_or(usize::MAX);
+    // One shard, which has room for the longest.
+    let options = OptionsBuilder::new()
+        .estimated_items_capacity(items)
+        .weight_capacity(room)
+        .shards(1)
+        .build();
+    match options {
+        Ok(options) => {
+            let hasher = DefaultHashBuilder::default();
+            Cache::with_options(options, ByLength, hasher, DefaultLifecycle::default())
+        }
+        Err(_) => Cache::with_weighter(items, room, ByLength),
+    }
+}
+
 impl EncodedSource {
+    /// Wraps the source of the catalog `number`.
     pub(super) fn new(
         source: Arc<dyn Source>,
         types: Arc<MediaTypes>,
         names_are_encoded: bool,
+        (number, decoded): (u64, Arc<DecodedFiles>),
     ) -> Self {
-        let room = if names_are_encoded { ENCODED_KEPT } else { SVGZ_KEPT };
-        let items = usize::try_from(room / USUAL_PAYLOAD).unwrap_or(usize::MAX);
-        // One shard, which has room for the longest.
-        let options = OptionsBuilder::new()
-            .estimated_items_capacity(items)
-            .weight_capacity(room)
-            .shards(1)
-            .build();
-        let kept = match options {
-            Ok(options) => {
-                let hasher = DefaultHashBuilder::default();
-                Cache::with_options(options, ByLength, hasher, DefaultLifecycle::default())
-            }
-            Err(_) => Cache::with_weighter(items, room, ByLength),
-        };
-        let decoding = std::array::from_fn(|_| Mutex::new(()));
-        Self { source, types, names_are_encoded, kept, decoding }
+        Self { source, types, names_are_encoded, number, decoded }
+    }
+
+    fn kept(&self) -> &KeptFiles {
+        if self.names_are_encoded { &self.decoded.encoded } else { &self.decoded.svgs }
     }
 
     /// The source with all files as they are.
@@ -168,19 +207,21 @@ impl EncodedSource {
         };
         let result = content_of(decoded.as_ref(), &file);
         if let Some(state) = state {
-            self.kept.insert(path.clone(), Arc::new(Kept { state, decoded }));
+            let kept = Arc::new(Kept { state, decoded });
+            self.kept().insert((self.number, path.clone()), kept);
         }
         result
     }
 
     fn lock_of(&self, file: &SourceFile) -> &Mutex<()> {
         let device = file.content.fingerprint().map_or(0, |fingerprint| fingerprint.device);
-        &self.decoding[(device % SVGZ_AT_ONCE as u64) as usize]
+        &self.decoded.decoding[(device % DECODED_AT_ONCE as u64) as usize]
     }
 
     /// Returns what is known of `file` from an earlier decoding.
     fn known(&self, path: &SourcePath, file: &SourceFile) -> Option<SourceFile> {
-        let kept = self.kept.get(path).filter(|kept| kept.state.is_of(file))?;
+        let key = (self.number, path.clone());
+        let kept = self.kept().get(&key).filter(|kept| kept.state.is_of(file))?;
         Some(content_of(kept.decoded.as_ref(), file))
     }
 

@@ -56,13 +56,16 @@ impl Catalog {
     ) -> Self {
         let types = Arc::new(types);
         let texts = CheckedTexts::of(&*source, &types);
+        let number = context.number();
+        let decoded = (number, Arc::clone(&context.decoded));
+        let names_are_encoded = names.may_be_encoded;
         Self(Arc::new(Inner {
-            source: EncodedSource::new(source, Arc::clone(&types), names.may_be_encoded),
+            source: EncodedSource::new(source, Arc::clone(&types), names_are_encoded, decoded),
             types,
             siblings: SiblingEvidence::new(names.may_hold_hashes),
             revalidate,
             patience,
-            number: context.number(),
+            number,
             lookups: SingleFlight::new(),
             hashes: HashQueue::new(context.hash_threads.clone()),
             calls: AtomicU64::new(0),
@@ -510,6 +513,29 @@ mod tests {
         context.digests.insert(&file.content, Told { digest: planted, question, text });
         assert_eq!(load(&second).digest(), Some(planted));
         assert_ne!(first.number(), second.number());
+    }
+
+    /// Each of 20 sites kept 128 MiB of decoded bytes.
+    #[cfg(feature = "gzip")]
+    #[test]
+    fn decoded_files_have_one_room_for_the_catalogs_of_one_context() {
+        use std::io::Write as _;
+
+        let context = LookupContext::new(MemoryCache::new(0), |_, _| ());
+        let (path, coded) = (SourcePath::root().join("a.js"), "a.js.gz");
+        let catalogs = ["one", "another"].map(|text| {
+            let mut gzip = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(text.as_bytes()).unwrap();
+            let files = Memory::new().file(coded, gzip.finish().unwrap());
+            let names = Names { may_be_encoded: true, ..Names::default() };
+            let source = (Arc::new(files) as _, MediaTypes::default(), names);
+            (text, Catalog::new(source, (Duration::ZERO, Duration::MAX), &context))
+        });
+        for (text, catalog) in &catalogs {
+            let Ok(Found::File(file)) = catalog.0.source.lookup(&path) else { panic!("{text}") };
+            assert!(matches!(file.content, Content::Bytes(bytes) if bytes == text.as_bytes()));
+        }
+        assert_eq!(context.decoded.len(), 2, "both are kept by what the catalogs share");
     }
 
     /// A response was replayed by the lookups of its own file alone, while a file came or changed beside it.
