@@ -86,3 +86,28 @@ impl HiddenFile {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::FileKind;
+
+    /// The state of a file that changed at so many seconds since 1970.
+    fn state(inode: u64, changed: i128) -> Fingerprint {
+        let nanos = changed * 1_000_000_000;
+        Fingerprint { device: 1, inode, size: 1, modified: nanos, changed: nanos }
+    }
+
+    /// A lookup held the lock while it looked at a hidden file. When that hung, all lookups did.
+    #[test]
+    fn hidden_file_is_looked_at_without_a_lock() {
+        let files = HiddenFiles::default();
+        files.add(Path::new("/site"), Path::new("/etc/key.pem"));
+        let stat = |_: &Path| {
+            let hidden = files.0.read().unwrap();
+            assert!(hidden[0].known.try_lock().is_ok(), "a look that hangs would hold others up");
+            Ok(Stat { kind: FileKind::Regular, fingerprint: state(1, 100) })
+        };
+        assert!(files.contain(Path::new("a"), &state(1, 200), stat).unwrap());
+    }
+}
