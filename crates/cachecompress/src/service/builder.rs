@@ -178,7 +178,8 @@ impl<F> Builder<F> {
 
     /// Hides the file `path` of the disk under every name by which the source reaches it.
     ///
-    /// - Symlinks and hard links to it lead nowhere either, nor does a file that takes its place.
+    /// - Symlinks and hard links to it lead nowhere either, nor does a file that takes its place. If
+    ///   `path` itself has symlinks, another target of theirs is hidden within a second.
     /// - It is for what must not get out wherever it lies: a configuration, keys, passwords. For paths of
     ///   the source there is [`exclude`](Self::exclude).
     /// - It may be called for several files. A relative path is resolved against the current directory.

@@ -3,8 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use crate::fs::{Fingerprint, Stat};
+use crate::limits::{FILE_REST, HIDDEN_TRUSTED};
 
 /// The files that are hidden, whatever leads to them.
 ///
@@ -18,8 +20,30 @@ struct HiddenFile {
     path: PathBuf,
     /// The same beneath the root, if it lies there.
     name: Option<PathBuf>,
-    /// Its state at the last look, if there was one.
-    known: Mutex<Option<Fingerprint>>,
+    known: Mutex<Known>,
+}
+
+/// The result of the last look at a hidden file.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// The time at which it began, if there was one.
+    at: Option<SystemTime>,
+    /// The file's state when it was last seen.
+    state: Option<Fingerprint>,
+}
+
+impl Known {
+    /// Whether the look still tells at `now` whether `found` is the hidden file.
+    ///
+    /// A rename and a new hard link change a file's inode, so that no earlier look counts. Another
+    /// target of a symlink on the way to the hidden file does not, and is seen within
+    /// [`HIDDEN_TRUSTED`].
+    fn counts_for(&self, found: &Fingerprint, now: SystemTime) -> bool {
+        self.at.is_some_and(|at| {
+            found.rested(FILE_REST, at)
+                && now.duration_since(at).is_ok_and(|age| age < HIDDEN_TRUSTED)
+        })
+    }
 }
 
 impl HiddenFiles {
@@ -42,8 +66,18 @@ impl HiddenFiles {
         found: &Fingerprint,
         stat: impl Fn(&Path) -> io::Result<Stat>,
     ) -> io::Result<bool> {
+        self.contain_at(SystemTime::now(), name, found, stat)
+    }
+
+    fn contain_at(
+        &self,
+        now: SystemTime,
+        name: &Path,
+        found: &Fingerprint,
+        stat: impl Fn(&Path) -> io::Result<Stat>,
+    ) -> io::Result<bool> {
         for hidden in &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            if hidden.name.as_deref() == Some(name) || hidden.is(found, &stat)? {
+            if hidden.name.as_deref() == Some(name) || hidden.is(now, found, &stat)? {
                 return Ok(true);
             }
         }
@@ -54,13 +88,14 @@ impl HiddenFiles {
 impl HiddenFile {
     fn is(
         &self,
+        now: SystemTime,
         found: &Fingerprint,
         stat: impl Fn(&Path) -> io::Result<Stat>,
     ) -> io::Result<bool> {
         // No lock is held across the call to the disk, which may hang: threads that serve come here,
         // too.
         let mut known = *self.lock();
-        match &known {
+        match &known.state {
             // A file that is replaced stays on its device. A disk that hangs and is not the found file's
             // is not asked.
             Some(known) if known.device != found.device => return Ok(false),
@@ -68,27 +103,31 @@ impl HiddenFile {
             Some(known) if known == found => return Ok(true),
             _ => {}
         }
-        match stat(&self.path) {
-            Ok(now) => {
-                known = Some(now.fingerprint);
-                *self.lock() = known;
+        if !known.counts_for(found, now) {
+            match stat(&self.path) {
+                Ok(looked) => known.state = Some(looked.fingerprint),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+                // Other names of the file that it was stay hidden.
+                Err(_) => {}
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-            // Other names of the file that it was stay hidden.
-            Err(_) => {}
+            known.at = Some(now);
+            *self.lock() = known;
         }
         // Not every disk numbers its files.
         let numbered = found.inode != 0;
-        Ok(numbered && known.is_some_and(|known| known.identity() == found.identity()))
+        Ok(numbered && known.state.is_some_and(|known| known.identity() == found.identity()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Fingerprint>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::time::Duration;
+
     use super::*;
     use crate::fs::FileKind;
 
@@ -109,5 +148,41 @@ mod tests {
             Ok(Stat { kind: FileKind::Regular, fingerprint: state(1, 100) })
         };
         assert!(files.contain(Path::new("a"), &state(1, 200), stat).unwrap());
+    }
+
+    /// Each lookup on the device of 41 hidden files looked at all of them.
+    #[test]
+    fn hidden_file_is_looked_at_once_a_second_for_files_at_rest() {
+        let files = HiddenFiles::default();
+        files.add(Path::new("/site"), Path::new("/etc/key.pem"));
+        files.add(Path::new("/site"), Path::new("/etc/missing.pem"));
+        let (looks, hidden) = (Cell::new(0), Cell::new(state(1, 100)));
+        let contains = |millis, found: Fingerprint| {
+            let stat = |path: &Path| {
+                looks.set(looks.get() + 1);
+                match path.ends_with("key.pem") {
+                    true => Ok(Stat { kind: FileKind::Regular, fingerprint: hidden.get() }),
+                    false => Err(io::ErrorKind::NotFound.into()),
+                }
+            };
+            let now = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
+            files.contain_at(now, Path::new("a"), &found, stat).unwrap()
+        };
+        for (millis, expected) in [(1_000_000, 2), (1_000_400, 2), (1_000_999, 2), (1_001_000, 4)] {
+            assert!(!contains(millis, state(2, 100)));
+            assert_eq!(looks.get(), expected, "{millis}");
+        }
+        assert!(contains(1_001_001, state(1, 100)) && looks.get() == 4, "its number is known");
+
+        // A file that was renamed to its name, or got it as a further one, has just changed.
+        hidden.set(state(3, 1_001));
+        assert!(contains(1_001_002, state(3, 1_001)) && looks.get() == 5);
+        // Another target of a symlink on the way to it is seen after a second.
+        hidden.set(state(4, 100));
+        assert!(!contains(1_001_999, state(4, 100)));
+        assert!(contains(1_002_002, state(4, 100)));
+        // The clock was set back.
+        hidden.set(state(5, 100));
+        assert!(contains(900_000, state(5, 100)));
     }
 }

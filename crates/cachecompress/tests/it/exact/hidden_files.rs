@@ -93,15 +93,17 @@ fn hidden_file_behind_a_symlink_that_is_turned_stays_hidden() {
         let outer = tempfile::tempdir().unwrap();
         let at = |name: &str| outer.path().join(name);
         fs::create_dir(at("site")).unwrap();
-        for generation in 0..5 {
+        let write = |generation| {
             fs::create_dir(at(&format!("{generation}"))).unwrap();
             fs::write(at(&format!("{generation}/key.pem")), format!("{generation}")).unwrap();
-        }
+        };
+        write(0);
         symlink("0", at("data")).unwrap();
         symlink(at("data/key.pem"), at("site/key.pem")).unwrap();
         let service = service(&at("site"), &[&at("data/key.pem")]);
         for generation in 1..5 {
             assert_eq!(get(&service, "/key.pem", &[]).await.status, 404, "{generation}");
+            write(generation);
             symlink(format!("{generation}"), at("next")).unwrap();
             fs::rename(at("next"), at("data")).unwrap();
         }
