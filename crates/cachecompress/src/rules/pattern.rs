@@ -89,20 +89,64 @@ impl Pattern {
     }
 
     /// Whether `path` matches.
+    ///
+    /// The time is that of the path for the patterns in use, and nothing is allocated. Each part takes as
+    /// little as it can. A text that does not fit goes back to the last placeholder of its segment, and
+    /// then to the last star. An earlier star has nothing to add: what the last one may take reaches to the
+    /// end of the path.
     pub(crate) fn matches(&self, path: &str) -> bool {
-        self.begins(path) && self.fits(path)[0][0]
+        if !self.may_match(path) {
+            return false;
+        }
+        let path = path.as_bytes();
+        let (mut part, mut at) = (0, 0);
+        // The part behind a star or a placeholder, and the place up to which that one has taken the path.
+        let (mut star, mut placeholder) = (None, None);
+        loop {
+            let next = match self.0.get(part) {
+                None if at == path.len() => return true,
+                None => None,
+                Some(Part::Text(text)) => {
+                    path[at..].starts_with(text.as_bytes()).then_some(at + text.len())
+                }
+                // Without a slash here it takes nothing, and no other place of it is left.
+                Some(Part::SplatSegments) if path.get(at) != Some(&b'/') => Some(at),
+                Some(Part::Splat | Part::SplatSegments) => {
+                    (star, placeholder) = (Some((part + 1, at)), None);
+                    Some(at)
+                }
+                Some(Part::Placeholder(_)) if is_in_segment(path, at) => {
+                    placeholder = Some((part + 1, at + 1));
+                    Some(at + 1)
+                }
+                Some(Part::Placeholder(_)) => None,
+            };
+            if let Some(next) = next {
+                (part, at) = (part + 1, next);
+                continue;
+            }
+            let can_take = |(_, at): &(usize, usize)| is_in_segment(path, *at);
+            placeholder = placeholder.filter(can_take);
+            let last = match &mut placeholder {
+                Some(last) => last,
+                None => match &mut star {
+                    Some(last) if last.1 < path.len() => last,
+                    _ => return false,
+                },
+            };
+            last.1 += 1;
+            (part, at) = *last;
+        }
     }
 
     /// Matches `path` and returns the captured texts in order; `None` if it does not match. As in
-    /// regular expressions, an earlier part takes as much as it can.
+    /// regular expressions, an earlier part takes as much as it can. A match costs the product of parts and
+    /// bytes of the path.
     pub(crate) fn captures<'a>(&'a self, path: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
-        if !self.begins(path) {
+        if !self.matches(path) {
             return None;
         }
         let fits = self.fits(path);
-        if !fits[0][0] {
-            return None;
-        }
         let mut captured = Vec::new();
         let mut at = 0;
         for (part, fits) in self.0.iter().zip(&fits[1..]) {
@@ -118,8 +162,14 @@ impl Pattern {
         Some(captured)
     }
 
-    fn begins(&self, path: &str) -> bool {
-        !matches!(self.0.first(), Some(Part::Text(start)) if !path.starts_with(start.as_str()))
+    /// Whether the texts at both ends are those of `path`.
+    fn may_match(&self, path: &str) -> bool {
+        let text = |part: Option<&'_ Part>, fits: fn(&str, &str) -> bool| match part {
+            Some(Part::Text(text)) => fits(path, text),
+            _ => true,
+        };
+        text(self.0.first(), |path, text| path.starts_with(text))
+            && text(self.0.last(), |path, text| path.ends_with(text))
     }
 
     /// Computes whether the parts from the `n`th on match the path from byte `at` on, at `[n][at]`. The
@@ -152,6 +202,11 @@ impl Pattern {
         }
         rows
     }
+}
+
+/// Whether the byte `at` lies in a segment of `path`.
+fn is_in_segment(path: &[u8], at: usize) -> bool {
+    path.get(at).is_some_and(|byte| *byte != b'/')
 }
 
 /// Splits a segment that begins with a placeholder, `:` and a word that begins with a letter.
@@ -262,7 +317,16 @@ mod tests {
         assert!(Pattern::parse(&"/a*b".repeat(PATTERN_PARTS)).is_err());
     }
 
+    #[test]
+    fn long_path_that_matches_nearly_is_told_from_one_that_matches() {
+        let (texts, path) = ("/*a*/:b/c*d", "/aa/b/cc".repeat(1_000));
+        assert!(!pattern(texts).matches(&path));
+        assert!(pattern(texts).matches(&(path + "d")));
+    }
+
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
         #[test]
         fn matching_agrees_with_trying_every_way(
             text in "/[a:*/ä.]{0,10}",
