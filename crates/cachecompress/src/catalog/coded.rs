@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::held::{Seen, Sibling};
-use super::lookup::Loaded;
+use super::lookup::{Loaded, Looked};
 use super::requests::{Catalog, millis};
 use super::resource::Resource;
 use crate::concurrency::sync::clock;
@@ -16,6 +16,8 @@ use crate::source::Found;
 impl Catalog {
     /// Looks for the file in `coding` beside that of `resource`, by a lookup that began at most
     /// `revalidate` ago. `None` for a coding or a resource that has none.
+    ///
+    /// A file that is not shorter than the resource counts as missing, and is not hashed for long.
     ///
     /// One that cannot be read, changes, or whose lookup takes longer than patience is passed over for
     /// this time. As for any file, a hash that has begun is waited for: an encode would take longer.
@@ -41,16 +43,25 @@ impl Catalog {
             None => Some(looked.await),
         };
         let Some(Ok(looked)) = looked else { return Some(Sibling::UNKNOWN) };
+        let is_missing = match &looked {
+            // The drop of the hash ends it.
+            Looked::Hashing(found, _) => found.len >= resource.len,
+            Looked::Loaded(Loaded::File(found, _)) => {
+                let coded = found.coded.as_ref().map_or(found.len, |coded| coded.len);
+                coded >= resource.len
+            }
+            Looked::Loaded(Loaded::Directory | Loaded::Nothing) => true,
+        };
+        if is_missing {
+            self.absent().insert(path, at);
+            return Some(nothing(at));
+        }
         Some(match self.hashed_within(looked, Some(self.patience())).await {
             Ok(Loaded::File(found, _)) => Sibling {
                 file: coded_file(&found, coding),
                 seen: self.hold(&found, Vec::new()).map_or(Seen::Never, Seen::File),
             },
-            Ok(Loaded::Directory | Loaded::Nothing) => {
-                self.absent().insert(path, at);
-                nothing(at)
-            }
-            Err(_) => Sibling::UNKNOWN,
+            Ok(Loaded::Directory | Loaded::Nothing) | Err(_) => Sibling::UNKNOWN,
         })
     }
 }

@@ -541,7 +541,7 @@ mod tests {
     /// A response was replayed by the lookups of its own file alone, while a file came or changed beside it.
     #[test]
     fn held_resource_is_fresh_as_long_as_the_lookups_beside_it() {
-        let files = Memory::new().file("a.js", "a").file("a.js.br", "coded");
+        let files = Memory::new().file("a.js", "longer").file("a.js.br", "coded");
         let mut catalog = catalog(files);
         Arc::get_mut(&mut catalog.0).unwrap().revalidate = Duration::from_secs(2000);
         let path = SourcePath::root().join("a.js");
