@@ -9,7 +9,6 @@ use bytes::Bytes;
 use super::error::EncodeError;
 use super::job::{EncodeLeader, Job};
 use super::source_reader::SourceReader;
-use super::verdict;
 use crate::body::Product;
 use crate::cache::{EntryWriter, Key, KeyLock, Kind, WriteError};
 use crate::codec::Proof;
@@ -28,9 +27,6 @@ impl Job {
         leader: &EncodeLeader,
     ) -> Result<(Product, u64), Failure> {
         let source = self.open_coded(file)?;
-        if !self.insists && !verdict::is_worth_it(self.resource.len, file.len) {
-            return Err(self.unprofitable(key));
-        }
         let header = self.header(Kind::Representation, key.clone());
         let writer = self.context.cache.create(lock, header, file.len);
         let mut writer = writer.map_err(|error| self.refused(error))?;

@@ -35,7 +35,7 @@ pub(super) struct Job {
     pub(super) resource: Arc<Resource>,
     pub(super) digest: Digest,
     pub(super) codec: Codec,
-    /// Whether the client refuses identity, so that no saving is too small.
+    /// Whether no saving is too small: the client refuses identity, or somebody else has encoded.
     pub(super) insists: bool,
     /// The warming that began the encode, if no request did.
     pub(super) warming: Option<Interest>,
@@ -384,7 +384,7 @@ impl Job {
         Failure::Encoder
     }
 
-    pub(super) fn unprofitable(&self, key: &Key) -> Failure {
+    fn unprofitable(&self, key: &Key) -> Failure {
         let key = verdict::verdict_key(key);
         let lock = self.context.cache.lock(&key).ok().flatten();
         self.record(lock, self.header(Kind::Unprofitable, key));

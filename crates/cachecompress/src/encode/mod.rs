@@ -16,5 +16,5 @@ mod warming;
 pub(crate) use context::JobContext;
 pub(crate) use scheduler::{EncodeScheduler, Part};
 pub(crate) use speculative::Guess;
-pub(crate) use verdict::{judge, key, max_payload, verdict_key};
+pub(crate) use verdict::{insists, judge, key, max_payload, verdict_key};
 pub(crate) use warming::Warming;

@@ -96,6 +96,7 @@ impl EncodeScheduler {
                 let progress = Arc::clone(leader.progress());
                 let (catalog, resource) = (catalog.clone(), Arc::clone(resource));
                 let (context, codec) = (Arc::clone(&self.0.context), codec.clone());
+                let insists = verdict::insists(&codec, insists);
                 let job = Job { context, catalog, resource, digest, codec, insists, warming };
                 self.lead(job, leader);
                 Some((progress, Part::Leader))

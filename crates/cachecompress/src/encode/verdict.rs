@@ -19,10 +19,16 @@ pub(crate) fn is_worth_it(source: u64, encoded: u64) -> bool {
     encoded <= source - source / LEAST_SAVING
 }
 
+/// Whether a payload of `codec` goes out whatever it saves, to a client that `refuses_identity` or not.
+/// Whoever puts a coded file beside another one has decided that already.
+pub(crate) fn insists(codec: &Codec, refuses_identity: bool) -> bool {
+    refuses_identity || codec.adopts.is_some()
+}
+
 /// Judges whether a stored entry satisfies a client.
 ///
-/// A client that `insists` refuses identity. An entry that was made for such a client may save
-/// nothing, and is then `Unprofitable` for other clients. `source_len` is the resource's length,
+/// A client that refuses identity `insists` (see [`insists`]). An entry that was made for such a client
+/// may save nothing, and is then `Unprofitable` for other clients. `source_len` is the resource's length,
 /// not the header's.
 pub(crate) fn judge(entry: &Entry, source_len: u64, insists: bool) -> Result<(), Failure> {
     match entry.kind() {

@@ -22,6 +22,12 @@ pub(crate) const CODED_EXTENSIONS: [(&str, ContentCoding); 3] =
     [("br", ContentCoding::BROTLI), ("zst", ContentCoding::ZSTD), ("gz", ContentCoding::GZIP)];
 
 impl CodedFile {
+    /// Whether the coded bytes are fewer than the `source_len` bytes that they stand for. Others are no
+    /// better than these, and are not used.
+    pub(crate) fn is_shorter_than(&self, source_len: u64) -> bool {
+        self.len < source_len
+    }
+
     /// Whether both are the same file with the same bytes.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.digest == other.digest && self.coding == other.coding && self.path == other.path

@@ -157,7 +157,8 @@ impl Representations {
         for (index, codec) in self.codecs_of(resource.len, candidates, adopted) {
             let coded = |coded: Coded| Selected::Coded(Coded { is_best: index == 0, ..coded });
             let key = encode::key(digest, resource.len, codec);
-            match self.known(&key, resource.len, !candidates.identity) {
+            let insists = encode::insists(codec, !candidates.identity);
+            match self.known(&key, resource.len, insists) {
                 Known::Entry(entry) => return coded(Coded::stored(codec, &entry)),
                 Known::Verdict(failure) => {
                     detail = Some(detail_of(failure));
@@ -170,7 +171,7 @@ impl Representations {
                 Known::Nothing => {}
             }
             if let Some(entry) = self.0.engine.cache.get_nowait(&key)
-                && encode::judge(&entry, resource.len, !candidates.identity).is_ok()
+                && encode::judge(&entry, resource.len, insists).is_ok()
             {
                 return coded(Coded::stored(codec, &entry));
             }
@@ -232,9 +233,9 @@ impl Representations {
         candidates: &Candidates,
         adopted: &[Codec],
     ) -> Option<Coded> {
-        let insists = !candidates.identity;
         let codecs = self.codecs_of(resource.len, candidates, adopted);
         codecs.enumerate().find_map(|(place, (_, codec))| {
+            let insists = encode::insists(codec, !candidates.identity);
             match self.known(&encode::key(digest, resource.len, codec), resource.len, insists) {
                 Known::Entry(entry) => {
                     Some(Coded { is_best: place == 0, ..Coded::stored(codec, &entry) })
@@ -253,8 +254,8 @@ impl Representations {
         adopted: &[Codec],
     ) -> Option<Codec> {
         let digest = resource.digest()?;
-        let insists = !candidates.identity;
         self.codecs_of(resource.len, candidates, adopted).find_map(|(_, codec)| {
+            let insists = encode::insists(codec, !candidates.identity);
             match self.known(&encode::key(digest, resource.len, codec), resource.len, insists) {
                 Known::Verdict(_) => None,
                 // Nothing is proven of the file.

@@ -12,7 +12,7 @@ use super::plan::Head;
 use super::site::Site;
 use crate::catalog::{Resource, Sibling};
 use crate::codec::Codec;
-use crate::http::{Compressibility, ContentCoding};
+use crate::http::{CodedFile, Compressibility, ContentCoding};
 use crate::rules::headers::{OWN, RulePaths};
 use crate::sendfile::Connection;
 
@@ -69,7 +69,11 @@ impl<'a> Exchange<'a> {
     /// Takes the coded file of the resource, in place of those of an earlier one and of what lay beside
     /// that.
     pub(super) fn adopt_own(&mut self) {
-        let coded = self.resource.coded.as_ref().filter(|_| self.resource.digest().is_some());
+        let resource = &self.resource;
+        let is_usable = |coded: &&Arc<CodedFile>| {
+            resource.digest().is_some() && coded.is_shorter_than(resource.len)
+        };
+        let coded = resource.coded.as_ref().filter(is_usable);
         self.adopted.clear();
         self.adopted.extend(coded.cloned().and_then(Codec::adopting));
         self.asked_beside.clear();

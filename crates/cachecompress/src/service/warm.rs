@@ -208,6 +208,7 @@ async fn begin<'a>(
                 sibling.and_then(|sibling| sibling.file)
             }
         };
+        let file = file.filter(|file| file.is_shorter_than(resource.len));
         let copying = file.and_then(Codec::adopting);
         let copy = copying.map(|codec| representations.warm(&resource, &codec, warming));
         let done: Warm<'_> = match copy {
