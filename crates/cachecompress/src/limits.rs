@@ -105,12 +105,12 @@ pub(crate) const DECODED_AT_ONCE: usize = 8;
 /// sites that share an engine. Sites whose names are encoded keep theirs within [`ENCODED_KEPT`].
 pub(crate) const SVGZ_KEPT: u64 = 32 << 20;
 /// The number of names in a directory that are looked at for evidence of hashes.
-pub(crate) const SIBLINGS: usize = 2_000;
+pub(crate) const EVIDENCE_NAMES: usize = 2_000;
 /// The number of directories whose evidence is kept.
-pub(crate) const SIBLING_DIRECTORIES: usize = 4_096;
+pub(crate) const EVIDENCE_DIRECTORIES: usize = 4_096;
 /// The milliseconds for which the evidence of a directory holds. A deployment that has just begun has
 /// few files.
-pub(crate) const SIBLINGS_TRUSTED: u64 = 60_000;
+pub(crate) const EVIDENCE_TRUSTED: u64 = 60_000;
 /// The longest file whose name is compared with its content, in bytes. It is read once more for that, at
 /// 0.4 GB/s.
 pub(crate) const NAME_HASH_MAX: u64 = 16 << 20;

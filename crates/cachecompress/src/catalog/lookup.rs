@@ -14,9 +14,9 @@ use super::hash::{self, Hashed, Outcome};
 use super::hash_queue::{Companion, HashQueue, Hashing, Key, Run};
 use super::listings::Listings;
 use super::load_error::LoadError;
+use super::name_evidence::EvidenceCache;
 use super::path_set::PathSet;
 use super::resource::{DigestState, Resource, Rest, compressibility_of, type_of};
-use super::siblings::SiblingEvidence;
 use crate::concurrency::places::{Area, InArea};
 use crate::concurrency::singleflight::{Leader, SingleFlight};
 use crate::concurrency::sync::clock;
@@ -33,7 +33,7 @@ use crate::source::{Content, Found, Source, SourceFile};
 pub(super) struct Inner {
     pub(super) source: EncodedSource,
     pub(super) types: Arc<MediaTypes>,
-    pub(super) siblings: SiblingEvidence,
+    pub(super) evidence: EvidenceCache,
     pub(super) revalidate: Duration,
     /// The time that a request waits for its hash to begin.
     pub(super) patience: Duration,
@@ -102,7 +102,7 @@ impl Inner {
         match self.source.lookup_nowait(path)? {
             Found::File(file) => {
                 let before = self.known(path).filter(|before| before.is_still(&file))?;
-                if self.siblings.is_missing(&before) {
+                if self.evidence.is_missing(&before) {
                     return None;
                 }
                 before.confirm(lookup.at);
@@ -158,7 +158,7 @@ impl Inner {
         };
         let before = self.known(path);
         if let Some(before) = before.as_ref().filter(|before| before.is_still(&file)) {
-            self.siblings.ask(&self.source, before);
+            self.evidence.ask(&self.source, before);
             before.confirm(lookup.at);
             let loaded = Loaded::File(Arc::clone(before), None);
             return leader.finish((Looked::Loaded(loaded), lookup), 0);
@@ -218,7 +218,7 @@ impl Inner {
         during_hash: Option<DuringHash>,
     ) -> Looked {
         let unhashed = found.unhashed(&self.types);
-        self.siblings.ask(&self.source, &unhashed);
+        self.evidence.ask(&self.source, &unhashed);
         let priority = match need {
             Need::Watched => Priority::Foreground,
             Need::Always => Priority::Background,
@@ -235,7 +235,7 @@ impl Inner {
     /// known or the hash runs.
     fn answer_unhashed(self: &Arc<Self>, found: LargeFile<'_>) -> Arc<Resource> {
         let unhashed = found.unhashed(&self.types);
-        self.siblings.ask(&self.source, &unhashed);
+        self.evidence.ask(&self.source, &unhashed);
         let key = found.key();
         // The result of a hash of this very file that ends now must stay.
         let suffices = |held: &Arc<Resource>| match held.state {
@@ -400,7 +400,7 @@ impl Inner {
         resource: Resource,
         lookup: Lookup,
     ) -> Arc<Resource> {
-        self.siblings.ask(&self.source, &resource);
+        self.evidence.ask(&self.source, &resource);
         let resource = Arc::new(resource);
         if let Some(before) = before.filter(|before| before.digest() != resource.digest()) {
             self.tell_gone(before);

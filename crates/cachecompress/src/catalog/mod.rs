@@ -2,7 +2,6 @@
 
 mod brought;
 mod checked_texts;
-mod coded;
 mod context;
 mod encoded_source;
 mod file_digests;
@@ -13,6 +12,7 @@ mod listings;
 mod load_error;
 mod lookup;
 mod make_listing;
+mod name_evidence;
 mod path_set;
 mod requests;
 mod resource;

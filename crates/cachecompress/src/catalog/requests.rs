@@ -13,9 +13,9 @@ use super::held::{Held, Sibling};
 use super::listings::Listings;
 use super::load_error::LoadError;
 use super::lookup::{DuringHash, Inner, Loaded, Looked, Lookup, Need};
+use super::name_evidence::EvidenceCache;
 use super::path_set::PathSet;
 use super::resource::{DigestState, Resource};
-use super::siblings::SiblingEvidence;
 use crate::concurrency::progress::{Progress, Stage, Watch};
 use crate::concurrency::singleflight::{Join, SingleFlight};
 use crate::concurrency::sync::clock;
@@ -62,7 +62,7 @@ impl Catalog {
         Self(Arc::new(Inner {
             source: EncodedSource::new(source, Arc::clone(&types), names_are_encoded, decoded),
             types,
-            siblings: SiblingEvidence::new(names.may_hold_hashes),
+            evidence: EvidenceCache::new(names.may_hold_hashes),
             revalidate,
             patience,
             number,

@@ -13,7 +13,7 @@ use crate::http::{
     CodedFile, Compressibility, ContentName, Digest, MediaTypes, NamedType, RepresentationTags,
     SourcePath, Text, compressibility,
 };
-use crate::limits::{DATE_NEAR, FIRST_MODIFIED, RESOURCE_BYTES, SIBLINGS_TRUSTED};
+use crate::limits::{DATE_NEAR, EVIDENCE_TRUSTED, FIRST_MODIFIED, RESOURCE_BYTES};
 use crate::source::{Content, SourceFile};
 
 /// A file of the source in its state at the last lookup.
@@ -54,7 +54,7 @@ pub(crate) struct Resource {
     /// Whether the files beside it vouch for the hash in its name, or its content does.
     vouched_for: AtomicBool,
     /// The time at which they were asked, in milliseconds of [`clock`]; 0 for never.
-    siblings_asked: AtomicU64,
+    evidence_asked: AtomicU64,
 }
 
 /// The reason for which a file's fingerprint names its bytes.
@@ -170,7 +170,7 @@ impl Resource {
             checked: AtomicU64::new(checked),
             content_name: ContentName::of(path),
             vouched_for: AtomicBool::new(false),
-            siblings_asked: AtomicU64::new(0),
+            evidence_asked: AtomicU64::new(0),
         }
     }
 
@@ -290,7 +290,7 @@ impl Resource {
             // A file that changes has no hash in its name.
             content_name: ContentName::No,
             vouched_for: AtomicBool::new(false),
-            siblings_asked: AtomicU64::new(0),
+            evidence_asked: AtomicU64::new(0),
             ..*self
         }
     }
@@ -305,22 +305,22 @@ impl Resource {
     }
 
     /// Whether the files beside it could tell more, and were not asked lately.
-    pub(super) fn asks_siblings(&self) -> bool {
-        let asked = self.siblings_asked.load(Ordering::Relaxed);
+    pub(super) fn lacks_evidence(&self) -> bool {
+        let asked = self.evidence_asked.load(Ordering::Relaxed);
         self.content_name == ContentName::Perhaps
             && !self.vouched_for.load(Ordering::Relaxed)
-            && (asked == 0 || clock().saturating_sub(asked) > SIBLINGS_TRUSTED)
+            && (asked == 0 || clock().saturating_sub(asked) > EVIDENCE_TRUSTED)
     }
 
     /// Whether nobody was asked yet.
     pub(super) fn was_never_asked(&self) -> bool {
-        self.siblings_asked.load(Ordering::Relaxed) == 0
+        self.evidence_asked.load(Ordering::Relaxed) == 0
     }
 
     /// Notes what the files beside it tell, or its content.
-    pub(super) fn note_siblings(&self, vouched_for: bool) {
+    pub(super) fn note_evidence(&self, vouched_for: bool) {
         self.vouched_for.store(vouched_for, Ordering::Relaxed);
-        self.siblings_asked.store(clock().max(1), Ordering::Relaxed);
+        self.evidence_asked.store(clock().max(1), Ordering::Relaxed);
     }
 
     pub(crate) fn digest(&self) -> Option<Digest> {

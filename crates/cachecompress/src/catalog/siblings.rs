@@ -1,91 +1,90 @@
-//! The evidence for a hash in a file's name: the files beside it, and its own content.
+//! The coded files beside a file: `app.js.br` beside `app.js`.
 
-use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
-use quick_cache::sync::Cache;
-
+use super::held::{Seen, Sibling};
+use super::lookup::{Loaded, Looked};
+use super::requests::{Catalog, millis};
 use super::resource::Resource;
 use crate::concurrency::sync::clock;
-use crate::fs::read_full;
-use crate::http::{ContentHash, Hasher, Siblings, SourcePath};
-use crate::limits::{HASH_BUFFER, NAME_HASH_MAX, SIBLING_DIRECTORIES, SIBLINGS, SIBLINGS_TRUSTED};
-use crate::source::{Content, Found, Source};
+use crate::concurrency::timer;
+use crate::error::Error;
+use crate::http::{CodedFile, ContentCoding, SourcePath, sibling_path};
+use crate::source::Found;
 
-/// The evidence of each directory, kept for a while.
-pub(super) struct SiblingEvidence {
-    /// With the time at which it was collected, in milliseconds of [`clock`]; `None` if nobody asks.
-    known: Option<Cache<SourcePath, (u64, Arc<Siblings>)>>,
-}
-
-impl SiblingEvidence {
-    /// Creates an empty one. If `is_wanted` is false, no directory is ever read.
-    pub(super) fn new(is_wanted: bool) -> Self {
-        Self { known: is_wanted.then(|| Cache::new(SIBLING_DIRECTORIES)) }
-    }
-
-    /// Whether the files beside `resource` are to be asked.
-    pub(super) fn is_missing(&self, resource: &Resource) -> bool {
-        self.known.is_some() && resource.asks_siblings()
-    }
-
-    /// Asks the files beside `resource` whether its name has a hash, then its content, if that is not
-    /// known. Blocks on the disk.
-    pub(super) fn ask(&self, source: &dyn Source, resource: &Resource) {
-        let Some(known) = self.known.as_ref().filter(|_| resource.asks_siblings()) else { return };
-        let directory = resource.path.parent();
-        let is_fresh = |at: u64| clock().saturating_sub(at) <= SIBLINGS_TRUSTED;
-        let siblings = match known.get(&directory).filter(|(at, _)| is_fresh(*at)) {
-            Some((_, siblings)) => siblings,
-            None => {
-                let names = source.names(&directory, SIBLINGS).unwrap_or_default();
-                let siblings = Arc::new(Siblings::of(names.iter().map(|name| &**name)));
-                known.insert(directory, (clock(), Arc::clone(&siblings)));
-                siblings
-            }
+impl Catalog {
+    /// Looks for the file in `coding` beside that of `resource`, by a lookup that began at most
+    /// `revalidate` ago. `None` for a coding or a resource that has none.
+    ///
+    /// A file that is not shorter than the resource counts as missing, and is not hashed for long.
+    ///
+    /// One that cannot be read, changes, or whose lookup takes longer than patience is passed over for
+    /// this time. As for any file, a hash that has begun is waited for: an encode would take longer.
+    pub(crate) async fn sibling(
+        &self,
+        resource: &Resource,
+        coding: &ContentCoding,
+    ) -> Option<Sibling> {
+        if resource.brought.is_some() {
+            return None;
+        }
+        let path = sibling_path(&resource.path, coding)?;
+        let (at, fresh) = (clock(), millis(self.revalidate() / 2));
+        let nothing = |at| Sibling { file: None, seen: Seen::Nothing { at, fresh } };
+        if let Some(then) = self.absent().get(&path)
+            && at.saturating_sub(then) < fresh
+        {
+            return Some(nothing(then));
+        }
+        let looked = self.looked(&path, || None);
+        let looked = match Instant::now().checked_add(self.patience()) {
+            Some(deadline) => timer::until(deadline, looked).await,
+            None => Some(looked.await),
         };
-        let file_name = resource.path.file_name();
-        let is_named_by_content = siblings.vouch_for(file_name)
-            || resource.was_never_asked() && is_hash_of_content(source, resource);
-        resource.note_siblings(is_named_by_content);
+        let Some(Ok(looked)) = looked else { return Some(Sibling::UNKNOWN) };
+        let is_missing = match &looked {
+            // The drop of the hash ends it.
+            Looked::Hashing(found, _) => found.len >= resource.len,
+            Looked::Loaded(Loaded::File(found, _)) => {
+                let coded = found.coded.as_ref().map_or(found.len, |coded| coded.len);
+                coded >= resource.len
+            }
+            Looked::Loaded(Loaded::Directory | Loaded::Nothing) => true,
+        };
+        if is_missing {
+            self.absent().insert(path, at);
+            return Some(nothing(at));
+        }
+        Some(match self.hashed_within(looked, Some(self.patience())).await {
+            Ok(Loaded::File(found, _)) => Sibling {
+                file: coded_file(&found, coding),
+                seen: self.hold(&found, Vec::new()).map_or(Seen::Never, Seen::File),
+            },
+            Ok(Loaded::Directory | Loaded::Nothing) | Err(_) => Sibling::UNKNOWN,
+        })
     }
 }
 
-/// Whether the name of `resource` has a hash of its content, which is read once more for that.
-fn is_hash_of_content(source: &dyn Source, resource: &Resource) -> bool {
-    let (Some(digest), Some(mut hash)) = (resource.digest(), ContentHash::new(&resource.path))
-    else {
-        return false;
-    };
-    if resource.len > NAME_HASH_MAX {
-        return false;
+impl Catalog {
+    /// Looks a coded file up again, as it is. Blocks on the disk.
+    pub(crate) fn open_coded(&self, path: &SourcePath) -> Result<Found, Error> {
+        self.undecoded().lookup(path)
     }
-    // The name speaks of the bytes that the digest names, not of those that the file has by now.
-    let mut read = Hasher::new();
-    let update = |bytes: &[u8]| {
-        read.update(bytes);
-        hash.update(bytes);
-    };
-    let Ok(Found::File(file)) = source.lookup(&resource.path) else { return false };
-    read_all(&file.content, update).is_ok() && read.finish() == digest && hash.agrees(&digest)
 }
 
-fn read_all(content: &Content, mut update: impl FnMut(&[u8])) -> io::Result<()> {
-    let file = match content {
-        Content::Bytes(bytes) => {
-            update(bytes);
-            return Ok(());
-        }
-        Content::File { file, .. } => file,
-    };
-    let (mut buffer, mut at) = (vec![0; HASH_BUFFER as usize], 0);
-    while at <= NAME_HASH_MAX {
-        let filled = read_full(&**file, &mut buffer, at)?;
-        update(&buffer[..filled]);
-        at += filled as u64;
-        if filled < buffer.len() {
-            break;
-        }
+/// Describes the file of `found` as one in `coding`; `None` without a digest.
+fn coded_file(found: &Resource, coding: &ContentCoding) -> Option<Arc<CodedFile>> {
+    // Its name already says that it is coded.
+    if let Some(coded) = &found.coded {
+        return (coded.coding == *coding).then(|| Arc::clone(coded));
     }
-    Ok(())
+    let digest = found.digest()?;
+    Some(Arc::new(CodedFile {
+        path: found.path.clone(),
+        coding: coding.clone(),
+        digest,
+        len: found.len,
+        bytes: found.bytes.clone(),
+    }))
 }

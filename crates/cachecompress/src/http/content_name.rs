@@ -22,7 +22,7 @@ pub(crate) enum ContentName {
 
 /// The evidence of the names in one directory.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Siblings {
+pub(crate) struct NameEvidence {
     /// The shapes of hashes that files here have, and the traits of those.
     shapes: HashMap<Shape, Traits>,
     /// The names before a hash that differs among the files that share them.
@@ -82,7 +82,7 @@ impl ContentName {
     }
 }
 
-impl Siblings {
+impl NameEvidence {
     /// Collects the evidence of the `names` in a directory.
     ///
     /// A shape counts if most scripts and styles have it and enough of them are hardly words. A long

@@ -31,7 +31,7 @@ pub(crate) use coded_file::{
 pub(crate) use coding::EncoderId;
 pub use coding::{ContentCoding, InvalidCoding};
 pub(crate) use content_hash::ContentHash;
-pub(crate) use content_name::{ContentName, Siblings};
+pub(crate) use content_name::{ContentName, NameEvidence};
 pub use digest::Digest;
 pub(crate) use digest::Hasher;
 pub(crate) use media_type::{
