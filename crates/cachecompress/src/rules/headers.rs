@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::globs::{self, Globs};
 use super::header_rule::{HeaderRule, Name, Paths};
 use super::pattern::Pattern;
+use super::placeholder::placeholder_name;
 use crate::error::Error;
 use crate::http::{RequestPath, SourcePath, encode};
 
@@ -447,17 +448,19 @@ fn placeholders(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        for (at, _) in text.match_indices(':') {
-            let after = &text[at + 1..];
-            let len = after.find(|c| !is_word(c)).unwrap_or(after.len());
-            if after.starts_with(|c: char| c.is_ascii_alphabetic()) {
-                rest = Some(&after[len..]);
-                return Some((&text[..at], Some(&after[..len])));
+        let found = text
+            .match_indices(':')
+            .find_map(|(at, _)| Some((&text[..at], placeholder_name(&text[at + 1..])?)));
+        match found {
+            Some((before, (name, after))) => {
+                rest = Some(after);
+                Some((before, Some(name)))
+            }
+            None => {
+                rest = None;
+                Some((text, None))
             }
         }
-        rest = None;
-        Some((text, None))
     })
 }
 

@@ -6,6 +6,7 @@ mod header_rule;
 pub(crate) mod headers;
 pub(crate) mod page_paths;
 mod pattern;
+mod placeholder;
 pub(crate) mod redirects;
 
 pub use header_rule::HeaderRule;

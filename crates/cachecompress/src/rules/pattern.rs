@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::placeholder::placeholder_name;
 use crate::error::Error;
+use crate::http::decode_leniently;
 use crate::limits::PATTERN_PARTS;
 
 /// A pattern over paths. A path is a slash and a decoded path without a slash at its end; the root is
@@ -209,32 +211,17 @@ fn is_in_segment(path: &[u8], at: usize) -> bool {
     path.get(at).is_some_and(|byte| *byte != b'/')
 }
 
-/// Splits a segment that begins with a placeholder, `:` and a word that begins with a letter.
+/// Splits a segment that begins with a placeholder, a colon and a name.
 fn placeholder(segment: &str) -> (Option<&str>, &str) {
-    let Some(rest) = segment.strip_prefix(':') else { return (None, segment) };
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let (name, after) = rest.split_at(rest.find(|c| !is_word(c)).unwrap_or(rest.len()));
-    match name.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        true => (Some(name), after),
-        false => (None, segment),
+    match segment.strip_prefix(':').and_then(placeholder_name) {
+        Some((name, after)) => (Some(name), after),
+        None => (None, segment),
     }
 }
 
-/// Percent-decodes `text` (RFC 3986 §2.1). What is no encoding of UTF-8 stands for itself.
+/// Percent-decodes `text`. A text that does not decode to UTF-8 stands for itself.
 fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let mut rest = text.as_bytes();
-    let mut bytes = Vec::with_capacity(rest.len());
-    while let [first, after @ ..] = rest {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let digits = digits.filter(|digits| *first == b'%' && !digits.starts_with('+'));
-        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
+    String::from_utf8(decode_leniently(text)).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// Adds `text` to the text that `parts` end in.

@@ -1,5 +1,6 @@
 //! The requests of a rule: its `from`, and its parameters.
 
+use super::super::placeholder::placeholder_name;
 use super::capture::{Capture, decode_value};
 use crate::http::{PathSegment, PathSegments, decode_leniently, encode_bytes, is_dot_segment};
 
@@ -328,21 +329,17 @@ fn capture_mixed(tokens: &[Token], segment: &[u8], captures: &mut [Capture]) -> 
 fn next_placeholder(text: &str) -> Option<(&str, &str, &str)> {
     text.match_indices(':').find_map(|(at, _)| {
         let (before, behind) = (&text[..at], &text[at + 1..]);
-        let is_text = before.ends_with(|c: char| c.is_ascii_alphanumeric())
-            || !behind.starts_with(|c: char| c.is_ascii_alphabetic());
-        let end = behind.find(|c: char| !is_name_part(c)).unwrap_or(behind.len());
-        (!is_text).then(|| (before, &behind[..end], &behind[end..]))
+        if before.ends_with(|c: char| c.is_ascii_alphanumeric()) {
+            return None;
+        }
+        placeholder_name(behind).map(|(name, behind)| (before, name, behind))
     })
 }
 
 /// Whether `name` may name a placeholder that is a whole segment, or a parameter.
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| is_name_part(c) || c == '-')
-}
-
-fn is_name_part(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
 fn declare(name: &str, names: &mut Vec<String>) -> Result<usize, String> {
