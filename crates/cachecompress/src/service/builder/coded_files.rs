@@ -13,7 +13,7 @@ impl<F> Builder<F> {
     ///   [`prove`](Self::prove) says, and kept in the cache. No client gets a byte of it before.
     /// - A stale or broken one is warned of once and passed over. So is one that browsers do not read: of
     ///   zstd with a window over 8 MiB, of brotli with a large window, of gzip with several members, and
-    ///   one with bytes behind its end.
+    ///   one with bytes behind its end. One that is not shorter than `app.js` counts as missing.
     /// - A request looks for the file of the coding that it would get, and for no other.
     /// - A file that is [excluded](Self::exclude) is not used. A request for `/app.js.br` itself gets that
     ///   file as it is.
@@ -42,7 +42,7 @@ impl<F> Builder<F> {
     ///   type, tag and ranges are those of the decoded bytes.
     /// - `/app.js` leads to it as well as `/app.js.br`.
     /// - It is for files up to 32 MiB which decode to at most 96 MiB. Up to 128 MiB that were decoded are
-    ///   kept in memory.
+    ///   kept in memory, for all services that [share](Self::share) an engine.
     ///
     /// A `.svgz` file is treated so at all times.
     ///
