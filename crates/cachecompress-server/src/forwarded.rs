@@ -49,45 +49,75 @@ impl TrustedProxies {
         if !self.contain(peer.address) {
             return None;
         }
-        let mut client = Peer { proxied: true, ..peer.clone() };
-        let mut https = None;
-        let forwarded = headers.get_all(header::FORWARDED);
-        if forwarded.iter().next().is_some() {
-            self.follow(&mut client.address, &mut https, elements(forwarded.iter()).map_while(hop));
-        } else {
-            let schemes = headers.get_all(X_FORWARDED_PROTO).iter();
-            let mut schemes = elements(schemes).map(is_https).peekable();
-            https = schemes.peek().copied().flatten();
-            // A list that is shorter than that of the addresses ends with the client's scheme.
-            let mut scheme = None;
-            let addresses = elements(headers.get_all(X_FORWARDED_FOR).iter());
-            let hops = addresses.map_while(|element| {
-                scheme = schemes.next().unwrap_or(scheme);
-                Some(Hop { from: Some(address(element)?), https: scheme })
-            });
-            self.follow(&mut client.address, &mut https, hops);
-        }
-        // Where no proxy tells, the connection shows what there is to know.
-        client.secure = https.unwrap_or(client.secure);
-        Some(client)
+        let (address, secure) =
+            match (self.forwarded(peer, headers), self.x_forwarded(peer, headers)) {
+                (Some(one), Some(other)) => agreed(peer, one, other),
+                (told, other) => told.or(other).unwrap_or((peer.address, peer.secure)),
+            };
+        Some(Peer { address, secure, proxied: true, ..peer.clone() })
     }
 
-    /// Follows the `hops`, of which the last one comes first, from the `address` of a proxy to that
-    /// of the client. Notes whether the client's own connection has TLS.
+    /// The client's address and whether it has TLS, by `Forwarded`; `None` without one.
+    fn forwarded(&self, peer: &Peer, headers: &HeaderMap) -> Option<(ClientAddress, bool)> {
+        if !headers.contains_key(header::FORWARDED) {
+            return None;
+        }
+        let hops = elements(headers.get_all(header::FORWARDED).iter()).map_while(hop);
+        Some(self.follow(peer, None, hops))
+    }
+
+    /// The same by `X-Forwarded-For` and `X-Forwarded-Proto`; `None` if there is neither.
+    fn x_forwarded(&self, peer: &Peer, headers: &HeaderMap) -> Option<(ClientAddress, bool)> {
+        if ![X_FORWARDED_FOR, X_FORWARDED_PROTO].iter().any(|name| headers.contains_key(*name)) {
+            return None;
+        }
+        let schemes = headers.get_all(X_FORWARDED_PROTO).iter();
+        let mut schemes = elements(schemes).map(is_https).peekable();
+        let https = schemes.peek().copied().flatten();
+        // A list that is shorter than that of the addresses ends with the client's scheme.
+        let mut scheme = None;
+        let addresses = elements(headers.get_all(X_FORWARDED_FOR).iter());
+        let hops = addresses.map_while(|element| {
+            scheme = schemes.next().unwrap_or(scheme);
+            Some(Hop { from: Some(address(element)?), https: scheme })
+        });
+        Some(self.follow(peer, https, hops))
+    }
+
+    /// Follows the `hops`, of which the last one comes first, from `peer`, which is a proxy, to the
+    /// client. `https` is the scheme that counts without any hop.
     fn follow(
         &self,
-        address: &mut ClientAddress,
-        https: &mut Option<bool>,
+        peer: &Peer,
+        mut https: Option<bool>,
         hops: impl Iterator<Item = Hop>,
-    ) {
+    ) -> (ClientAddress, bool) {
+        let mut address = peer.address;
         for hop in hops {
-            *https = hop.https;
-            let Some(from) = hop.from else { return };
-            *address = from.into();
-            if !self.contain(*address) {
-                return;
+            https = hop.https;
+            let Some(from) = hop.from else { break };
+            address = from.into();
+            if !self.contain(address) {
+                break;
             }
         }
+        // Where no proxy tells, the connection shows what there is to know.
+        (address, https.unwrap_or(peer.secure))
+    }
+}
+
+/// The client of which both kinds of fields tell.
+///
+/// Most proxies write one kind and pass the other on as the client sent it. So neither can be
+/// preferred, and where they differ the proxy is all that is known.
+fn agreed(
+    peer: &Peer,
+    (one, one_secure): (ClientAddress, bool),
+    (other, other_secure): (ClientAddress, bool),
+) -> (ClientAddress, bool) {
+    match one == other {
+        true => (one, one_secure && other_secure),
+        false => (peer.address, false),
     }
 }
 
@@ -332,11 +362,26 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_wins_over_x_forwarded() {
-        let x = [(X_FORWARDED_FOR, "1.1.1.1"), (X_FORWARDED_PROTO, "https")];
-        let with = |line| client(&[x[0], x[1], ("forwarded", line)]);
-        assert_eq!(with("for=192.0.2.9;proto=http"), is("192.0.2.9", Some(false)));
-        assert_eq!(with("nonsense"), is("10.0.0.1", None));
+    fn fields_that_disagree_name_no_client_and_no_tls() {
+        let x = [(X_FORWARDED_FOR, "192.0.2.9"), (X_FORWARDED_PROTO, "https")];
+        let both = |line| client(&[x[0], x[1], ("forwarded", line)]);
+        assert_eq!(both("for=192.0.2.9;proto=https"), is("192.0.2.9", Some(true)));
+        assert_eq!(both("for=192.0.2.9;proto=http"), is("192.0.2.9", Some(false)));
+        for line in
+            ["for=6.6.6.6;proto=https", "for=10.0.0.7", "for=_x;proto=https", "nonsense", ""]
+        {
+            assert_eq!(both(line), is("10.0.0.1", Some(false)), "{line:?}");
+        }
+        // The proxy writes one of the fields, and passes on what its client sends in another.
+        let passed =
+            |field, line| client(&[(field, line), ("forwarded", "for=6.6.6.6;proto=https")]);
+        assert_eq!(passed(X_FORWARDED_FOR, "192.0.2.9"), is("10.0.0.1", Some(false)));
+        assert_eq!(passed(X_FORWARDED_PROTO, "http"), is("10.0.0.1", Some(false)));
+        assert_eq!(
+            client(&[x[0], ("forwarded", "for=192.0.2.9;proto=https")]),
+            is("192.0.2.9", None),
+            "a client that knows its address has no TLS either"
+        );
     }
 
     #[test]
@@ -394,6 +439,19 @@ mod tests {
             prop_assert_eq!(forwarded(&standard), is("192.0.2.9", Some(false)));
             let lines = [("forwarded", text.as_str()), ("forwarded", "for=192.0.2.9;proto=http")];
             prop_assert_eq!(client(&lines), is("192.0.2.9", Some(false)));
+        }
+
+        #[test]
+        fn client_cannot_name_itself_in_a_field_that_its_proxy_passes_on(text in sent()) {
+            for lines in [
+                &[(X_FORWARDED_FOR, "192.0.2.9"), ("forwarded", text.as_str())][..],
+                &[("forwarded", "for=192.0.2.9"), (X_FORWARDED_FOR, text.as_str())],
+                &[("forwarded", "for=192.0.2.9"), (X_FORWARDED_PROTO, text.as_str())],
+            ] {
+                let (address, https) = client(lines);
+                prop_assert!(["192.0.2.9", "10.0.0.1"].contains(&&*address), "{}", address);
+                prop_assert!(https != Some(true));
+            }
         }
 
         #[test]

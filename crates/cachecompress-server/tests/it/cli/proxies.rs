@@ -87,6 +87,10 @@ fn trusted_proxy_names_client_and_request() {
     assert_eq!(line["request_id"].as_str().unwrap().len(), 16, "{line}");
     let _ = logged.server.fetch(&Request::get("/a.txt?4"));
     assert_eq!(logged.line("/a.txt?4")["client"], "127.0.0.1");
+    // A proxy that writes one field only, and a client that tries the other.
+    let request = Request::get("/a.txt?5").header("x-forwarded-for", "198.51.100.7");
+    let _ = logged.server.fetch(&request.header("forwarded", "for=6.6.6.6"));
+    assert_eq!(logged.line("/a.txt?5")["client"], "127.0.0.1");
 }
 
 /// Rules for TLS go by the client's own connection.
