@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::mem;
-use std::net::Ipv6Addr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -25,6 +24,7 @@ use crate::basic_auth::{self, Check, Pending, Users, Verdict, Verifier};
 use crate::cors::{self, Grant};
 use crate::deadlines::RunningRequest;
 use crate::forwarded::TrustedProxies;
+use crate::hosts::is_host;
 use crate::https_redirect::{self, HttpsRedirect, Location};
 use crate::limits::PERMIT_TIMEOUT;
 use crate::live::{Live, LiveSlot};
@@ -534,50 +534,6 @@ fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Lo
         }
         _ => Ok(()),
     }
-}
-
-/// Whether `host` is `uri-host [ ":" port ]` (RFC 9110 §7.2). It may be empty (RFC 9112 §3.2).
-fn is_host(host: &[u8]) -> bool {
-    // Nearly every host is a name of letters, digits, dots and hyphens.
-    let simple = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
-    match &host[host.iter().take_while(simple).count()..] {
-        [] => return true,
-        [b':', port @ ..] if port.len() < 5 && port.iter().all(u8::is_ascii_digit) => return true,
-        _ => {}
-    }
-    let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !host[colon..].contains(&b']') => (&host[..colon], &host[colon + 1..]),
-        _ => (host, &b""[..]),
-    };
-    let port_fits = port.iter().all(u8::is_ascii_digit)
-        && (port.is_empty() || std::str::from_utf8(port).is_ok_and(|p| p.parse::<u16>().is_ok()));
-    port_fits && (is_ip_literal(name) || is_reg_name(name))
-}
-
-/// Whether `name` is an IPv6 address in brackets (RFC 3986 §3.2.2).
-fn is_ip_literal(name: &[u8]) -> bool {
-    name.strip_prefix(b"[")
-        .and_then(|rest| rest.strip_suffix(b"]"))
-        .and_then(|address| std::str::from_utf8(address).ok())
-        .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
-}
-
-/// Whether `name` is a reg-name (RFC 3986 §3.2.2). An IPv4 address is one.
-fn is_reg_name(name: &[u8]) -> bool {
-    let mut rest = name;
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = match byte {
-            b'%' => match tail {
-                [high, low, tail @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                    tail
-                }
-                _ => return false,
-            },
-            byte if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte) => tail,
-            _ => return false,
-        };
-    }
-    true
 }
 
 /// The path and query of `uri`; `None` if it is an authority alone.
