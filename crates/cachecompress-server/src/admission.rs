@@ -28,7 +28,7 @@ use crate::hosts::is_host;
 use crate::https_redirect::{self, HttpsRedirect, Location};
 use crate::limits::PERMIT_TIMEOUT;
 use crate::live::{Live, LiveSlot};
-use crate::peer::Peer;
+use crate::peer::{ClientAddress, Peer};
 use crate::sites::Site;
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
@@ -104,6 +104,14 @@ impl Admissions {
     }
 }
 
+/// The client of a request, as its proxy or its connection tells.
+#[derive(Clone, Copy)]
+struct Client {
+    address: ClientAddress,
+    /// Whether it speaks TLS.
+    secure: bool,
+}
+
 /// The service of a site, for one connection.
 struct BoundSite {
     service: ServeCompressed,
@@ -153,16 +161,18 @@ impl Admission {
         let client = self.proxies.client(&self.peer, request.headers());
         let client = client.as_ref().unwrap_or(&self.peer);
         guards.line = self.log.as_ref().map(|log| Box::new(log.begin(client, &request)));
+        let client = Client { address: client.address, secure: client.secure };
         guards.permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         match guards.permit {
-            Some(_) => self.forward(request, guards),
-            None => self.wait(request, guards),
+            Some(_) => self.forward(client, request, guards),
+            None => self.wait(client, request, guards),
         }
     }
 
     /// Passes `request` on to its site, if it is well-formed.
     fn forward<B: Send + 'static>(
         &self,
+        client: Client,
         mut request: Request<B>,
         guards: RequestGuards,
     ) -> AdmissionFuture {
@@ -175,12 +185,12 @@ impl Admission {
             .and_then(|site| preflight(site, &request).map(|()| site));
         match chosen {
             Ok(site) => match &site.users {
-                Some(users) => self.authenticate(&live, site, users, request, guards),
-                None => self.enter(&live, site, request, guards),
+                Some(users) => self.authenticate(&live, site, users, client, request, guards),
+                None => self.enter(&live, site, client, request, guards),
             },
             Err(reply) => {
                 let site = site.unwrap_or(live.sites.first());
-                self.reply(site, &reply, request, guards)
+                self.reply(site, &reply, client, request, guards)
             }
         }
     }
@@ -191,6 +201,7 @@ impl Admission {
         live: &Arc<Live>,
         site: &Site,
         users: &Users,
+        client: Client,
         request: Request<B>,
         mut guards: RequestGuards,
     ) -> AdmissionFuture {
@@ -198,14 +209,13 @@ impl Admission {
         if self.to_https.is_some() && https_redirect::is_challenge(path) {
             return Self::prove(site, request, guards);
         }
-        let client = self.proxies.client(&self.peer, request.headers());
-        let address = client.map_or(self.peer.address, |client| client.address);
-        match self.verifier.check(users, request.headers(), address) {
-            Check::Done(verdict) => self.judge(live, site, verdict, request, guards),
+        match self.verifier.check(users, request.headers(), client.address) {
+            Check::Done(verdict) => self.judge(live, site, verdict, client, request, guards),
             Check::Pending(pending) => {
                 // Other requests run meanwhile.
                 guards.permit = None;
-                self.authenticate_later(Arc::clone(live), site.number, pending, request, guards)
+                let live = Arc::clone(live);
+                self.authenticate_later(live, site.number, pending, client, request, guards)
             }
         }
     }
@@ -215,6 +225,7 @@ impl Admission {
         live: Arc<Live>,
         site: usize,
         pending: Pending,
+        client: Client,
         request: Request<B>,
         mut guards: RequestGuards,
     ) -> AdmissionFuture {
@@ -228,7 +239,7 @@ impl Admission {
                 }
             }
             let site = &live.sites.all()[site];
-            admission.judge(&live, site, verdict, request, guards).await
+            admission.judge(&live, site, verdict, client, request, guards).await
         }))
     }
 
@@ -238,6 +249,7 @@ impl Admission {
         live: &Live,
         site: &Site,
         verdict: Verdict,
+        client: Client,
         request: Request<B>,
         mut guards: RequestGuards,
     ) -> AdmissionFuture {
@@ -246,10 +258,10 @@ impl Admission {
                 if let Some(line) = &mut guards.line {
                     line.authenticated(user);
                 }
-                self.enter(live, site, request, guards)
+                self.enter(live, site, client, request, guards)
             }
-            Verdict::Wrong => self.reply(site, &LocalReply::Unauthorized, request, guards),
-            Verdict::Busy => self.reply(site, &LocalReply::Busy, request, guards),
+            Verdict::Wrong => self.reply(site, &LocalReply::Unauthorized, client, request, guards),
+            Verdict::Busy => self.reply(site, &LocalReply::Busy, client, request, guards),
         }
     }
 
@@ -268,12 +280,13 @@ impl Admission {
         &self,
         live: &Live,
         site: &Site,
+        client: Client,
         request: Request<B>,
         guards: RequestGuards,
     ) -> AdmissionFuture {
         let grant = site.grant(request.headers());
         let additions = Additions { grant, is_private: site.users.is_some() };
-        AdmissionFuture::Site(self.call(live, site, request), guards, additions)
+        AdmissionFuture::Site(self.call(live, site, client, request), guards, additions)
     }
 
     /// Answers `request` in place of its `site`, but by the site's rules, and with its page for that
@@ -282,11 +295,12 @@ impl Admission {
         &self,
         site: &Site,
         reply: &LocalReply,
+        client: Client,
         request: Request<B>,
         mut guards: RequestGuards,
     ) -> AdmissionFuture {
         let mut response = reply.response();
-        let service = site.service.clone().over_tls(self.is_secure(request.headers()));
+        let service = site.service.clone().over_tls(client.secure);
         let grant = site.grant(request.headers());
         let has_page = site.error_pages.contains(&response.status().as_u16());
         if has_page && guards.permit.is_none() {
@@ -335,19 +349,18 @@ impl Admission {
         reduce_target(request)
     }
 
-    fn call<B>(&self, live: &Live, site: &Site, request: Request<B>) -> ResponseFuture {
-        let secure = self.is_secure(request.headers());
+    fn call<B>(
+        &self,
+        live: &Live,
+        site: &Site,
+        Client { secure, .. }: Client,
+        request: Request<B>,
+    ) -> ResponseFuture {
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
         if bound.of != (live.generation, site.number, secure) {
             *bound = BoundSite::new(live, site, self.connection.as_ref(), secure);
         }
         (&bound.service).call(request)
-    }
-
-    /// Whether the client of a request with these `headers` speaks TLS.
-    fn is_secure(&self, headers: &HeaderMap) -> bool {
-        let client = self.proxies.client(&self.peer, headers);
-        client.map_or(self.peer.secure, |client| client.secure)
     }
 
     /// Waits for a permit, but not for long.
@@ -357,17 +370,22 @@ impl Admission {
     }
 
     /// Waits for a permit and passes `request` on then.
-    fn wait(&self, request: Request<Incoming>, mut guards: RequestGuards) -> AdmissionFuture {
+    fn wait(
+        &self,
+        client: Client,
+        request: Request<Incoming>,
+        mut guards: RequestGuards,
+    ) -> AdmissionFuture {
         let admission = self.clone();
         AdmissionFuture::Waiting(Box::pin(async move {
             guards.permit = admission.permit().await;
             match guards.permit {
-                Some(_) => admission.forward(request, guards).await,
+                Some(_) => admission.forward(client, request, guards).await,
                 None => {
                     let live = admission.live.load_full();
                     let site = live.sites.choose(&request, &admission.peer);
                     let site = site.unwrap_or(live.sites.first());
-                    admission.reply(site, &LocalReply::Busy, request, guards).await
+                    admission.reply(site, &LocalReply::Busy, client, request, guards).await
                 }
             }
         }))
