@@ -49,11 +49,11 @@ impl Live {
     fn open(
         engine: &ServeCompressed,
         config: &ServeConfig,
-        generation: u64,
+        before: Option<&Self>,
     ) -> Result<Self, Failure> {
         Ok(Self {
-            generation,
-            sites: Sites::open(engine, config)?,
+            generation: before.map_or(0, |before| before.generation + 1),
+            sites: Sites::open(engine, config, before.map(|before| &before.sites))?,
             server: HttpServer::new(config.limits),
             max_headers: config.limits.headers,
             sendfile: config.sendfile != Sendfile::Off,
@@ -69,7 +69,7 @@ impl Reloader {
     /// If the cache, a site or a certificate cannot be opened.
     pub(crate) fn start(config: Arc<ServeConfig>, entries: usize) -> Result<Self, Failure> {
         let engine = engine(&config, cache(&config, entries)?)?;
-        let live = Live::open(&engine, &config, 0)?;
+        let live = Live::open(&engine, &config, None)?;
         let tls = Tls::open(config.certificates())?;
         let (live, current) =
             (Arc::new(ArcSwap::from_pointee(live)), Mutex::new(Arc::clone(&config)));
@@ -95,15 +95,15 @@ impl Reloader {
     /// Puts `config` into force. Returns the settings that differ and wait for the next start.
     ///
     /// Requests that have begun, and their bodies, end by what was in force before. So do the time limits
-    /// of connections that there are. It blocks on the disk.
+    /// of connections that there are. A site with the same root keeps its files of rules if those that
+    /// there are now are wrong. It blocks on the disk.
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start). Nothing has changed then.
     pub(crate) fn reload(&self, config: ServeConfig) -> Result<Vec<&'static str>, Failure> {
         let mut current = self.lock();
-        let generation = self.live.load().generation + 1;
-        let live = Live::open(&self.engine, &config, generation)?;
+        let live = Live::open(&self.engine, &config, Some(&self.live.load_full()))?;
         // TLS as such begins and ends with the program.
         let tls = self.tls.as_ref().filter(|_| config.certificates().next().is_some());
         let certificates = tls.map(|tls| tls.read(config.certificates())).transpose()?;
@@ -128,7 +128,7 @@ impl Reloader {
         if !in_force.is_some_and(|in_force| Arc::ptr_eq(in_force, rules)) {
             return Ok(());
         }
-        let site = Site::open(&self.engine, &current, index)?;
+        let site = Site::open(&self.engine, &current, index, None)?;
         let sites = live.sites.with(index, site);
         let generation = live.generation + 1;
         self.live.store(Arc::new(Live { generation, sites, ..Live::clone(&live) }));
@@ -209,7 +209,7 @@ pub(crate) fn check(config: &ServeConfig) -> Checked {
     };
     for site in &config.sites {
         checked.failures.extend(site::users(site).err());
-        match site::open(&engine, config, site) {
+        match site::open(&engine, config, site, None) {
             Ok((_, Some(rules))) => checked.skipped.extend_from_slice(&rules.warnings),
             Ok((_, None)) => {}
             Err(failure) => checked.failures.push(failure),

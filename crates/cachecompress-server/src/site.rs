@@ -1,5 +1,6 @@
 //! One site: its directory, and the rules for its answers.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use cachecompress::{Builder, Directory, ErrorKind, HeaderRule, ServeCompressed};
@@ -10,7 +11,7 @@ use crate::config::{ServeConfig, SiteConfig};
 use crate::exit::Failure;
 use crate::flag_values::{Spa, TypeRule};
 use crate::listing;
-use crate::printer::EscapedPath;
+use crate::printer::{Escaped, EscapedPath};
 use crate::site_rules::{self, Looks, RuleFiles, SiteRules};
 use crate::tables::{HeaderTable, RedirectTable};
 
@@ -22,10 +23,21 @@ pub(crate) struct RulesInForce {
     pub(crate) looks: Mutex<Looks>,
     /// A sentence for each line that is skipped.
     pub(crate) warnings: Vec<String>,
+    root: PathBuf,
+    files: RuleFiles,
+}
+
+impl RulesInForce {
+    /// Whether these are the rules of a site with the same root as `site`.
+    pub(crate) fn are_of(&self, site: &SiteConfig) -> bool {
+        self.root == site.root
+    }
 }
 
 /// Opens a site of `config`, with the cache, the threads and the memory of `engine`. The site has
 /// [`RulesInForce`] unless its files of rules are not read.
+///
+/// If they are wrong, the `last` ones that were good take their place, and the log says why.
 ///
 /// # Errors
 ///
@@ -35,21 +47,54 @@ pub(crate) fn open(
     engine: &ServeCompressed,
     config: &ServeConfig,
     site: &SiteConfig,
+    last: Option<&RulesInForce>,
 ) -> Result<(ServeCompressed, Option<Arc<RulesInForce>>), Failure> {
     let directory = Arc::new(open_directory(site)?);
-    let named = |failure| name_site(site, failure);
-    let files = match site.site_rules {
-        true => Some(RuleFiles::read(&*directory).map_err(Failure::Usage).map_err(named)?),
-        false => None,
+    let build = |files| build(engine, config, site, &directory, files);
+    if !site.site_rules {
+        return Ok((build(None)?.0, None));
+    }
+    let read = RuleFiles::read(&*directory);
+    let built = match &read {
+        Ok(files) => build(Some(files)).map(|built| (built, files.clone())),
+        Err(sentence) => Err(name_site(site, Failure::Usage(sentence.clone()))),
     };
-    let rules = match &files {
+    let (((service, warnings), files), refused) = match (built, last) {
+        (Ok(built), _) => (built, None),
+        (Err(failure), None) => return Err(failure),
+        (Err(failure), Some(last)) => {
+            // A mistake of the configuration is one with these files, too.
+            let built = build(Some(&last.files))?;
+            tracing::error!("{}; the rules of before stay in force", Escaped(&failure));
+            ((built, last.files.clone()), Some(read))
+        }
+    };
+    let mut looks = Looks::new(files.clone());
+    if let Some(wrong) = refused {
+        looks.refuse(wrong);
+    }
+    let (looks, root) = (Mutex::new(looks), site.root.clone());
+    Ok((service, Some(Arc::new(RulesInForce { directory, looks, warnings, root, files }))))
+}
+
+/// Builds the service of a site by the rules of its `files`. It comes with a sentence for each of
+/// their lines that is skipped.
+fn build(
+    engine: &ServeCompressed,
+    config: &ServeConfig,
+    site: &SiteConfig,
+    directory: &Arc<Directory>,
+    files: Option<&RuleFiles>,
+) -> Result<(ServeCompressed, Vec<String>), Failure> {
+    let named = |failure| name_site(site, failure);
+    let rules = match files {
         Some(files) => SiteRules::parse(files, site.tables.site_rules),
         None => Ok(SiteRules::default()),
     };
     let rules = rules.map_err(Failure::Usage).map_err(named)?;
     let warnings = rules.warnings.iter().map(|warning| name_sentence(site, warning));
     let warnings: Vec<_> = warnings.collect();
-    let builder = ServeCompressed::builder(Arc::clone(&directory))
+    let builder = ServeCompressed::builder(Arc::clone(directory))
         .share(engine)
         .sendfile_sources(config.sendfile == Sendfile::All)
         .preference(config.preference.clone())
@@ -59,11 +104,7 @@ pub(crate) fn open(
     let builder = hidden.fold(builder, Builder::hide_file);
     let service = apply(builder, site, rules)?.build();
     let service = service.map_err(|error| named(Failure::from(error)))?;
-    let in_force = files.map(|files| {
-        let looks = Mutex::new(Looks::new(files));
-        Arc::new(RulesInForce { directory, looks, warnings })
-    });
-    Ok((service, in_force))
+    Ok((service, warnings))
 }
 
 fn name_site(site: &SiteConfig, failure: Failure) -> Failure {

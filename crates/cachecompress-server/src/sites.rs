@@ -38,7 +38,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Opens the site of `config` with this `number`, and warns of the lines in its files of rules that are skipped.
+    /// Opens the site of `config` with this `number`, and warns of the lines in its files of rules that are
+    /// skipped. The `last` rules stand in for wrong files.
     ///
     /// # Errors
     ///
@@ -47,9 +48,10 @@ impl Site {
         engine: &ServeCompressed,
         config: &ServeConfig,
         number: usize,
+        last: Option<&RulesInForce>,
     ) -> Result<Self, Failure> {
         let site = &config.sites[number];
-        let (service, rules) = site::open(engine, config, site)?;
+        let (service, rules) = site::open(engine, config, site, last)?;
         for warning in rules.iter().flat_map(|rules| &rules.warnings) {
             tracing::warn!("{}", Escaped(warning));
         }
@@ -74,13 +76,23 @@ impl Site {
 impl Sites {
     /// Opens the sites of `config`, with the cache, the threads and the memory of `engine`.
     ///
+    /// One whose files of rules are wrong keeps those that it has in `before`.
+    ///
     /// # Errors
     ///
     /// If a site's directory cannot be opened, or a rule or a host is wrong. The sentence names the site.
-    pub(crate) fn open(engine: &ServeCompressed, config: &ServeConfig) -> Result<Self, Failure> {
+    pub(crate) fn open(
+        engine: &ServeCompressed,
+        config: &ServeConfig,
+        before: Option<&Self>,
+    ) -> Result<Self, Failure> {
         let hosts = config.sites.iter().map(|site| &*site.tables.hosts);
         let hosts = Hosts::new(hosts).map_err(Failure::Usage)?;
-        let sites = (0..config.sites.len()).map(|number| Site::open(engine, config, number));
+        let before = before.map_or(&[][..], Self::all);
+        let sites = config.sites.iter().enumerate().map(|(number, site)| {
+            let mut rules = before.iter().filter_map(|before| before.rules.as_deref());
+            Site::open(engine, config, number, rules.find(|rules| rules.are_of(site)))
+        });
         let sites: Vec<_> = sites.collect::<Result<_, _>>()?;
         Ok(Self { have_one: sites.len() == 1 || hosts.have_one_site(), sites, hosts })
     }

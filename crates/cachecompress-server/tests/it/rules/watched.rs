@@ -64,17 +64,63 @@ fn wrong_rules_leave_the_last_good_ones_in_force_and_are_told_once() {
     let stderr = server.stderr();
     let told = stderr.matches("the rules of before stay in force").count();
     assert_eq!(told, 3, "{stderr}");
-    // A reload reads them as well, and changes nothing if they are wrong.
-    site.write("_redirects", b"/a\n");
-    eventually("the wrong file is told", || {
-        let told = server.stderr().matches("there is no target behind \"/a\"").count();
-        (told == 1).then_some(())
-    });
-    server.signal(rustix::process::Signal::HUP);
-    eventually("the reload is refused", || {
-        server.stderr().contains("nothing has changed").then_some(())
-    });
-    assert_eq!(server.get("/a", "").header("location"), Some("/good"));
+}
+
+#[test]
+fn reload_keeps_the_last_good_rules_of_a_site_and_changes_all_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    let configure = |more: &str, second: &str| {
+        let first = format!("[[sites]]\nhosts = [\"one.example\"]\nroot = \"one\"\n{more}");
+        let second = format!("[[sites]]\nhosts = [\"{second}\"]\nroot = \"two\"\n");
+        write("c.toml", &format!("revalidate = \"1h\"\n{first}{second}"));
+    };
+    for root in ["one", "two"] {
+        fs::create_dir(dir.path().join(root)).unwrap();
+        write(&format!("{root}/_redirects"), &format!("/a /{root}\n"));
+    }
+    configure("", "two.example");
+    let server =
+        Launch::by_file(PROGRAM, &dir.path().join("c.toml")).args("--log-level info").start();
+    let leads_to = |host: &str| {
+        let answer = server.fetch(&Request::get("/a").to_host(host));
+        answer.header("location").map(str::to_owned)
+    };
+    let reload = |sentence: &str| {
+        let told = || server.stderr().matches(sentence).count();
+        let before = told();
+        server.signal(rustix::process::Signal::HUP);
+        eventually(sentence, || (told() > before).then_some(()));
+    };
+    let sentence = "the site of one.example: _redirects:2: there is no target behind";
+    for (wrong, sentence) in
+        [(&b"/a /b\n/b\n"[..], sentence), (b"/\xff /b\n", "_redirects is no UTF-8")]
+    {
+        fs::write(dir.path().join("one/_redirects"), wrong).unwrap();
+        write("two/_redirects", "/a /new\n");
+        configure("", "new.example");
+        reload("reloaded the configuration");
+        assert_eq!(leads_to("one.example").as_deref(), Some("/one"));
+        assert_eq!(leads_to("new.example").as_deref(), Some("/new"), "{}", server.stderr());
+        assert_eq!(server.stderr().matches(sentence).count(), 1, "{}", server.stderr());
+    }
+    assert_eq!(server.stderr().matches("the rules of before stay in force").count(), 2);
+    // A mistake that is not in the files is one of the configuration.
+    configure("[[sites.redirects]]\nfrom = \"/c\"\nto = \"/c\"\n", "third.example");
+    reload("nothing has changed");
+    assert_eq!(leads_to("new.example").as_deref(), Some("/new"));
+    configure("", "new.example");
+    write("one/_redirects", "/a /good\n");
+    reload("reloaded the configuration");
+    assert_eq!(leads_to("one.example").as_deref(), Some("/good"));
+    // A start has no rules of before.
+    write("one/_redirects", "/a\n");
+    let mut serve = cachecompress_test::server::command(Path::new(PROGRAM));
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--cache-size", "0", "--config"]);
+    let output = cachecompress_test::server::output(serve.arg(dir.path().join("c.toml")));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the site of one.example: _redirects:1: "), "{said}");
+    assert_eq!(output.status.code(), Some(2), "{said}");
 }
 
 #[test]
