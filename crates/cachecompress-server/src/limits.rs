@@ -30,6 +30,12 @@ pub(crate) const SHOWN_MISTAKES: usize = 20;
 /// The most bytes of a host's name (RFC 1035 §2.3.4). A longer one is no site's.
 pub(crate) const HOST_BYTES: usize = 255;
 
+/// The longest wait for a reload, which systemd is told of then as ended. A reload takes milliseconds; a
+/// mount that does not answer holds one up for ever.
+pub(crate) const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most reloads at once. Each but the last waits for a disk, and holds a thread.
+pub(crate) const RELOADS: usize = 8;
+
 // --- Open files ----------------------------------------------------------------------------------
 
 /// Descriptors that the process asks for. Shells allow 1,024 for the sake of `select`, which this

@@ -1,17 +1,20 @@
 //! The part of the configuration that a reload replaces, as a whole and at once.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use cachecompress::{Cache, Memory, ServeCompressed};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
 
 use crate::cli::Sendfile;
 use crate::config::{CacheChoice, ServeConfig};
 use crate::connection::HttpServer;
 use crate::exit::Failure;
 use crate::flag_values::Level;
-use crate::limits::MEMORY_CACHE_BYTES;
+use crate::limits::{MEMORY_CACHE_BYTES, RELOADS};
 use crate::printer::{Escaped, EscapedPath};
 use crate::site::{self, RulesInForce};
 use crate::sites::{Site, Sites};
@@ -41,8 +44,17 @@ pub(crate) struct Reloader {
     tls: Option<Tls>,
     /// The configuration of the start.
     started: Arc<ServeConfig>,
-    /// The configuration in force. Its lock is held while it is replaced.
-    current: Mutex<Arc<ServeConfig>>,
+    /// The number of the last turn to reload.
+    turns: AtomicU64,
+    /// The lock is held while what is in force is replaced, but not while the disk is read.
+    current: Mutex<Current>,
+}
+
+/// The configuration in force.
+struct Current {
+    /// The turn of its reload; 0 at the start.
+    turn: u64,
+    config: Arc<ServeConfig>,
 }
 
 impl Live {
@@ -71,9 +83,9 @@ impl Reloader {
         let engine = engine(&config, cache(&config, entries)?)?;
         let live = Live::open(&engine, &config, None)?;
         let tls = Tls::open(config.certificates())?;
-        let (live, current) =
-            (Arc::new(ArcSwap::from_pointee(live)), Mutex::new(Arc::clone(&config)));
-        Ok(Self { engine, live, tls, started: config, current })
+        let live = Arc::new(ArcSwap::from_pointee(live));
+        let current = Mutex::new(Current { turn: 0, config: Arc::clone(&config) });
+        Ok(Self { engine, live, tls, started: config, turns: AtomicU64::new(0), current })
     }
 
     /// The slot of what is in force.
@@ -92,61 +104,80 @@ impl Reloader {
         &self.engine
     }
 
+    /// Takes the next turn to reload. What an earlier turn has found is not put in force after a later one.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Puts `config` into force. Returns the settings that differ and wait for the next start.
     ///
     /// Requests that have begun, and their bodies, end by what was in force before. So do the time limits
     /// of connections that there are. A site with the same root keeps its files of rules if those that
-    /// there are now are wrong. It blocks on the disk.
+    /// there are now are wrong. It blocks on the disk, and holds up no other reload meanwhile.
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start). Nothing has changed then.
-    pub(crate) fn reload(&self, config: ServeConfig) -> Result<Vec<&'static str>, Failure> {
-        let mut current = self.lock();
-        let live = Live::open(&self.engine, &config, Some(&self.live.load_full()))?;
+    /// As [`start`](Self::start), and if a later `turn` is in force. Nothing has changed then.
+    pub(crate) fn reload(
+        &self,
+        turn: u64,
+        config: ServeConfig,
+    ) -> Result<Vec<&'static str>, Failure> {
+        let mut live = Live::open(&self.engine, &config, Some(&self.live.load_full()))?;
         // TLS as such begins and ends with the program.
         let tls = self.tls.as_ref().filter(|_| config.certificates().next().is_some());
         let certificates = tls.map(|tls| tls.read(config.certificates())).transpose()?;
+        let mut current = self.lock();
+        if turn < current.turn {
+            return Err(Failure::Runtime("a later reload has come before this one".to_owned()));
+        }
+        live.generation = self.live.load().generation + 1;
         self.live.store(Arc::new(live));
         if let Some((tls, certificates)) = tls.zip(certificates) {
             tls.replace(certificates);
         }
-        *current = Arc::new(config);
-        Ok(current.fixed_since(&self.started))
+        *current = Current { turn, config: Arc::new(config) };
+        Ok(current.config.fixed_since(&self.started))
     }
 
     /// Opens the site at `index` anew and puts it in the place of the one that has `rules`, if that is
-    /// still in force. It blocks on the disk.
+    /// still in force. It blocks on the disk, and holds up no reload meanwhile.
     ///
     /// # Errors
     ///
     /// If the site's directory cannot be opened, or a rule is wrong. Nothing has changed then.
     pub(crate) fn reopen(&self, index: usize, rules: &Arc<RulesInForce>) -> Result<(), Failure> {
-        let current = self.lock();
-        let live = self.live.load_full();
-        let in_force = live.sites.all().get(index).and_then(|site| site.rules.as_ref());
-        if !in_force.is_some_and(|in_force| Arc::ptr_eq(in_force, rules)) {
+        let config = self.current();
+        let has = |live: &Live| {
+            let site = live.sites.all().get(index).and_then(|site| site.rules.as_ref());
+            site.is_some_and(|in_force| Arc::ptr_eq(in_force, rules))
+        };
+        if !has(&self.live.load()) {
             return Ok(());
         }
-        let site = Site::open(&self.engine, &current, index, None)?;
-        let sites = live.sites.with(index, site);
-        let generation = live.generation + 1;
-        self.live.store(Arc::new(Live { generation, sites, ..Live::clone(&live) }));
+        let site = Site::open(&self.engine, &config, index, None)?;
+        let _current = self.lock();
+        let live = self.live.load_full();
+        if has(&live) {
+            let sites = live.sites.with(index, site);
+            let generation = live.generation + 1;
+            self.live.store(Arc::new(Live { generation, sites, ..Live::clone(&live) }));
+        }
         Ok(())
     }
 
     /// The configuration in force.
     pub(crate) fn current(&self) -> Arc<ServeConfig> {
-        Arc::clone(&self.lock())
+        Arc::clone(&self.lock().config)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Arc<ServeConfig>> {
+    fn lock(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the configuration and puts it into force, and logs what came of it.
-    fn reload_and_tell(&self, read: impl Fn() -> Result<ServeConfig, Failure>) {
-        match read().and_then(|config| self.reload(config)) {
+    fn reload_and_tell(&self, turn: u64, read: impl Fn() -> Result<ServeConfig, Failure>) {
+        match read().and_then(|config| self.reload(turn, config)) {
             Ok(fixed) => {
                 let sites = self.live.load().sites.len();
                 tracing::info!(sites, "reloaded the configuration");
@@ -172,20 +203,38 @@ pub(crate) struct Reload {
     pub(crate) asked: Arc<Notify>,
     /// Told of each.
     pub(crate) supervisor: Supervisor,
+    /// The longest wait for one. It goes on behind the next ones.
+    pub(crate) patience: Duration,
 }
 
 impl Reload {
     /// Reloads for as long as the runtime runs.
     pub(crate) async fn run(self, reloader: Arc<Reloader>) {
         let read = Arc::new(self.read);
+        let places = Arc::new(Semaphore::new(RELOADS));
         loop {
             self.asked.notified().await;
             self.supervisor.reloading();
-            let (read, reloader) = (Arc::clone(&read), Arc::clone(&reloader));
-            // A disk may hang.
-            let reload = move || reloader.reload_and_tell(&**read);
-            if let Err(error) = tokio::task::spawn_blocking(reload).await {
-                tracing::error!(%error, "a reload failed");
+            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                let (read, reloader, turn) =
+                    (Arc::clone(&read), Arc::clone(&reloader), reloader.turn());
+                // A disk may hang.
+                let reload = tokio::task::spawn_blocking(move || {
+                    reloader.reload_and_tell(turn, &**read);
+                    drop(place);
+                });
+                match timeout(self.patience, reload).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::error!(%error, "a reload failed"),
+                    Err(_) => tracing::error!(
+                        "a reload waits for a disk that does not answer; nothing has changed so far"
+                    ),
+                }
+            } else {
+                tracing::error!(
+                    "cannot reload: {RELOADS} reloads wait for a disk that does not answer; nothing \
+                     has changed"
+                );
             }
             self.supervisor.reloaded();
         }
@@ -322,7 +371,7 @@ mod tests {
         assert_eq!(get(&before, "unknown").await.headers()["cache-control"], "no-store");
 
         let sites = vec![site(two.path(), &["two.example"], ""), of_one()];
-        let fixed = reloader.reload(with_sites("--revalidate 3s", sites)).unwrap();
+        let fixed = reloader.reload(reloader.turn(), with_sites("--revalidate 3s", sites)).unwrap();
         assert_eq!(fixed, Vec::<&str>::new());
         let after = reloader.live().load_full();
         assert_eq!(text(&after, "unknown").await, "two");
@@ -353,11 +402,52 @@ mod tests {
                 "the site of two.example",
             ),
         ] {
-            let failure = reloader.reload(with_sites("", vec![of_one(), second])).unwrap_err();
+            let failure = reloader
+                .reload(reloader.turn(), with_sites("", vec![of_one(), second]))
+                .unwrap_err();
             assert!(failure.to_string().contains(reason), "{failure}");
             assert_eq!(reloader.live().load().generation, 0);
         }
         assert_eq!(text(&reloader.live().load_full(), "one.example").await, "one");
+    }
+
+    #[tokio::test]
+    async fn reload_that_hangs_holds_up_no_other_and_comes_too_late() {
+        let (one, two) = (directory("one"), directory("two"));
+        let reloader = Arc::new(Reloader::start(Arc::new(config(one.path(), "")), 16).unwrap());
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (hangs, hung) = std::sync::mpsc::channel();
+        let (first, second) = (Mutex::new(Some((hangs, wait))), two.path().to_owned());
+        let at = one.path().to_owned();
+        let read = move || {
+            let first = first.lock().unwrap().take();
+            let Some((hangs, wait)) = first else { return Ok(config(&second, "")) };
+            hangs.send(()).unwrap();
+            let _ = wait.recv();
+            Ok(config(&at, ""))
+        };
+        let asked = Arc::new(Notify::new());
+        let reload = Reload {
+            read: Box::new(read),
+            asked: Arc::clone(&asked),
+            supervisor: Supervisor::default(),
+            patience: Duration::from_millis(1),
+        };
+        let reloads = tokio::spawn(reload.run(Arc::clone(&reloader)));
+        asked.notify_one();
+        while hung.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+        while reloader.live().load().generation == 0 {
+            asked.notify_one();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(text(&reloader.live().load_full(), "h").await, "two");
+        let late = reloader.reload(0, config(one.path(), "")).unwrap_err();
+        assert!(late.to_string().contains("a later reload"), "{late}");
+        assert_eq!(text(&reloader.live().load_full(), "h").await, "two");
+        drop(go);
+        reloads.abort();
     }
 
     #[test]
@@ -372,7 +462,11 @@ mod tests {
             ("--listen 127.0.0.1:1 --threads 3", &["listen", "threads"]),
             ("--memory-cache 1MB --queue 3 --level br=3", &["memory-cache", "level", "queue"]),
         ] {
-            assert_eq!(reloader.reload(config(one.path(), flags)).unwrap(), fixed, "{flags}");
+            assert_eq!(
+                reloader.reload(reloader.turn(), config(one.path(), flags)).unwrap(),
+                fixed,
+                "{flags}"
+            );
         }
         let live = reloader.live().load_full();
         assert_eq!((live.generation, live.max_headers, live.sendfile), (3, 100, true));

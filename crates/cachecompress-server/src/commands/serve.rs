@@ -21,7 +21,7 @@ use crate::flag_values::ListenAddress;
 use crate::inherited::Inherited;
 use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, BUSY_PAGES, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT,
-    LOG_CLOSE_TIMEOUT, RUNTIME_TIMEOUT,
+    LOG_CLOSE_TIMEOUT, RELOAD_TIMEOUT, RUNTIME_TIMEOUT,
 };
 use crate::listener::{Listeners, SocketFiles, bind};
 use crate::live::{ReadConfig, Reload, Reloader};
@@ -116,7 +116,7 @@ fn run_logged(
     let outcome = runtime.block_on(async {
         let (reopened, hung_up) = (logs.clone(), Arc::new(Notify::new()));
         let (asked, supervisor) = (Arc::clone(&hung_up), Supervisor::default());
-        let reload = Reload { read, asked, supervisor };
+        let reload = Reload { read, asked, supervisor, patience: RELOAD_TIMEOUT };
         signals.on_hangup(move || {
             reopened.reopen();
             hung_up.notify_one();
