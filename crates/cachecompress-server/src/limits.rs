@@ -209,6 +209,10 @@ pub(crate) const REJECTED_FOR: Duration = Duration::from_secs(10);
 pub(crate) const SITE_RULES_BYTES: u64 = 4 << 20;
 /// The shortest time between two looks at them.
 pub(crate) const SITE_RULES_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest sleep before them. A shorter `--revalidate` of a reload counts after it.
+pub(crate) const SITE_RULES_NAP: Duration = Duration::from_secs(1);
+/// The longest wait for a look at one site. The others go on then. A look takes less than a millisecond.
+pub(crate) const SITE_RULES_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most rules without placeholders that Cloudflare takes from a `_redirects`.
 pub(crate) const CLOUDFLARE_STATIC_RULES: usize = 2000;
 /// The most rules that Cloudflare takes from the first one with a placeholder on.

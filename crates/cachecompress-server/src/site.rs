@@ -23,7 +23,7 @@ pub(crate) struct RulesInForce {
     pub(crate) looks: Mutex<Looks>,
     /// A sentence for each line that is skipped.
     pub(crate) warnings: Vec<String>,
-    root: PathBuf,
+    pub(crate) root: PathBuf,
     files: RuleFiles,
 }
 

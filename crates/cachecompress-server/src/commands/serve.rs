@@ -215,7 +215,7 @@ async fn serve(
     if let Some(tls) = reloader.tls() {
         tokio::spawn(tls.clone().renew());
     }
-    rule_watch::start(&reloader).map_err(few)?;
+    tokio::spawn(rule_watch::run(Arc::clone(&reloader)));
     let supervisor = reload.supervisor.clone();
     tokio::spawn(reload.run(reloader));
     supervisor.ready();
