@@ -161,7 +161,8 @@ impl Directory {
 
     /// Whether the file `name`, just opened in the state `found`, is hidden.
     fn is_hidden_file(&self, name: &Path, found: &Fingerprint) -> bool {
-        self.hidden_files.contain(name, found, |path| self.disk.stat(path)).unwrap_or(true)
+        let stat = |path: &Path| self.disk.stat(path);
+        self.hidden_files.contain(&self.path, name, found, stat).unwrap_or(true)
     }
 
     /// Describes what lies in `directory` under `name`; `None` if that is never served.
@@ -284,7 +285,7 @@ impl Source for Directory {
         match opened {
             Ok((Stat { kind: FileKind::Regular, fingerprint }, Some(file))) => {
                 let stat = |path: &Path| self.disk.stat_nowait(path);
-                match self.hidden_files.contain(name, &fingerprint, stat).ok()? {
+                match self.hidden_files.contain(&self.path, name, &fingerprint, stat).ok()? {
                     true => Some(Found::Nothing),
                     false => Some(found(file, fingerprint)),
                 }

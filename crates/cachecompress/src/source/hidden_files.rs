@@ -6,12 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use crate::fs::{Fingerprint, Stat};
+use crate::http::CODED_EXTENSIONS;
 use crate::limits::{FILE_REST, HIDDEN_TRUSTED};
 
 /// The files that are hidden, whatever leads to them.
 ///
 /// A file is known by its path and by its identity, which hard links share and symlinks lead to. It may
-/// be replaced by another one at any time.
+/// be replaced by another one at any time. A coded copy beside any of its names is hidden, too:
+/// `server.toml.br` holds what `server.toml` says.
 #[derive(Debug, Default)]
 pub(super) struct HiddenFiles(RwLock<Vec<HiddenFile>>);
 
@@ -55,34 +57,59 @@ impl HiddenFiles {
         self.0.write().unwrap_or_else(PoisonError::into_inner).push(hidden);
     }
 
-    /// Whether the file `name`, which was just opened and then had the state `found`, is hidden.
+    /// Whether the file `name` beneath `root`, which was just opened and then had the state `found`, is
+    /// hidden.
     ///
     /// # Errors
     ///
     /// `WouldBlock`, if `stat` fails with it.
     pub(super) fn contain(
         &self,
+        root: &Path,
         name: &Path,
         found: &Fingerprint,
         stat: impl Fn(&Path) -> io::Result<Stat>,
     ) -> io::Result<bool> {
-        self.contain_at(SystemTime::now(), name, found, stat)
+        self.contain_at(SystemTime::now(), (root, name), found, stat)
     }
 
     fn contain_at(
         &self,
         now: SystemTime,
-        name: &Path,
+        (root, name): (&Path, &Path),
         found: &Fingerprint,
         stat: impl Fn(&Path) -> io::Result<Stat>,
     ) -> io::Result<bool> {
-        for hidden in &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            if hidden.name.as_deref() == Some(name) || hidden.is(now, found, &stat)? {
+        let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let named = |name: &Path| all.iter().any(|hidden| hidden.name.as_deref() == Some(name));
+        let plain = if all.is_empty() { None } else { without_coding(name) };
+        if named(name) || plain.as_deref().is_some_and(named) {
+            return Ok(true);
+        }
+        let plain = match plain.map(|plain| stat(&root.join(plain))) {
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Some(Ok(plain)) => Some(plain.fingerprint),
+            Some(Err(_)) | None => None,
+        };
+        for hidden in &*all {
+            if hidden.is(now, found, &stat)? {
+                return Ok(true);
+            }
+            if let Some(plain) = &plain
+                && hidden.is(now, plain, &stat)?
+            {
                 return Ok(true);
             }
         }
         Ok(false)
     }
+}
+
+/// Returns the name of the file that `name` may be a coded copy of.
+fn without_coding(name: &Path) -> Option<PathBuf> {
+    let extension = name.extension()?;
+    let is_coded = CODED_EXTENSIONS.iter().any(|(coded, _)| extension.eq_ignore_ascii_case(coded));
+    is_coded.then(|| name.with_extension(""))
 }
 
 impl HiddenFile {
@@ -147,7 +174,7 @@ mod tests {
             assert!(hidden[0].known.try_lock().is_ok(), "a look that hangs would hold others up");
             Ok(Stat { kind: FileKind::Regular, fingerprint: state(1, 100) })
         };
-        assert!(files.contain(Path::new("a"), &state(1, 200), stat).unwrap());
+        assert!(files.contain(Path::new("/site"), Path::new("a"), &state(1, 200), stat).unwrap());
     }
 
     /// Each lookup on the device of 41 hidden files looked at all of them.
@@ -166,7 +193,7 @@ mod tests {
                 }
             };
             let now = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-            files.contain_at(now, Path::new("a"), &found, stat).unwrap()
+            files.contain_at(now, (Path::new("/site"), Path::new("a")), &found, stat).unwrap()
         };
         for (millis, expected) in [(1_000_000, 2), (1_000_400, 2), (1_000_999, 2), (1_001_000, 4)] {
             assert!(!contains(millis, state(2, 100)));

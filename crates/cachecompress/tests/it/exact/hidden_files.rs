@@ -110,6 +110,49 @@ fn hidden_file_behind_a_symlink_that_is_turned_stays_hidden() {
     });
 }
 
+/// A build step that compresses every file leaves the configuration beside itself, in a coding.
+#[test]
+fn hidden_file_hides_its_coded_copies() {
+    run(async {
+        let outer = outer();
+        let (site, etc) = (outer.path().join("site"), outer.path().join("etc"));
+        for name in ["server.toml.br", "server.toml.ZST", "server.toml.gz", "server.toml.txt"] {
+            fs::write(etc.join(name), SECRET).unwrap();
+        }
+        fs::write(site.join("hard.toml.gz"), SECRET).unwrap();
+        symlink(&etc, outer.path().join("linked")).unwrap();
+        let hidden = etc.join("server.toml");
+        let on = |root: &Path| {
+            let source = Directory::new(root).unwrap().symlinks(Symlinks::Follow);
+            let builder = ServeCompressed::builder(source).revalidate(Duration::ZERO);
+            builder.encoded_names(true).hide_file(&hidden).build().unwrap()
+        };
+        let found = async |service: &ServeCompressed, path: &str| {
+            let answers = [get(service, path, &[]).await, get(service, path, &[]).await];
+            answers.map(|answer| answer.status.as_u16())
+        };
+        for root in [etc.clone(), outer.path().join("linked")] {
+            let services = [service(&root, &[&hidden]), on(&root)];
+            for service in &services {
+                for end in ["", ".br", ".ZST", ".gz"] {
+                    let path = format!("/server.toml{end}");
+                    assert_eq!(found(service, &path).await, [404, 404], "{path}");
+                }
+                assert_eq!(found(service, "/server.toml.txt").await, [200, 200]);
+            }
+        }
+        let service = on(&site);
+        for path in ["/hard.toml", "/hard.toml.gz", "/dir/etc/server.toml.br"] {
+            assert_eq!(found(&service, path).await, [404, 404], "{path}");
+        }
+        // A copy stays hidden by its name if it is all that is left.
+        fs::remove_file(&hidden).unwrap();
+        for path in ["/server.toml", "/server.toml.br", "/server.toml.ZST"] {
+            assert_eq!(found(&on(&etc), path).await, [404, 404], "{path}");
+        }
+    });
+}
+
 /// A file system gives the number of a removed file to the next one.
 #[test]
 fn new_file_with_the_number_of_a_hidden_one_is_served() {
