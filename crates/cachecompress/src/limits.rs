@@ -97,6 +97,16 @@ pub(crate) const ENCODED_FILE: u64 = 32 << 20;
 pub(crate) const ENCODED_DECODED: u64 = 96 << 20;
 /// The bytes of such files that are kept decoded, of all sites that share an engine.
 pub(crate) const ENCODED_KEPT: u64 = 128 << 20;
+/// The decoded bytes that may be in memory before a further file is decoded, of all sites that share an
+/// engine: those that are kept, and those that responses to slow clients still hold. Responses share the
+/// bytes of a file. The last file comes on top, of [`ENCODED_DECODED`] or [`SVGZ_DECODED`] at most.
+pub(crate) const ENCODED_LIVE: u64 = 256 << 20;
+pub(crate) const SVGZ_LIVE: u64 = 64 << 20;
+/// The pause after which a lookup that found no place to decode in begins again. It doubles. A drawing
+/// that people make is decoded within it.
+pub(crate) const DECODING_PAUSE: Duration = Duration::from_millis(5);
+/// The longest such pause. A thousand requests that wait so look 6,000 files up in a second.
+pub(crate) const LONGEST_DECODING_PAUSE: Duration = Duration::from_millis(160);
 /// The number of coded files that are decoded at once by all sites that share an engine, each of another
 /// device. The memory of all of them is 1 GiB at worst ([`ENCODED_FILE`] and [`ENCODED_DECODED`] for
 /// each), 160 MiB for `.svgz` files alone, and a few KiB for drawings that people make.

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use super::hash::let_tick_pass;
+use super::live_files::{FileKey, LiveFiles};
+use super::load_error::LoadError;
 use crate::codec::decode_file;
-use crate::concurrency::sync::{Mutex, lock};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{Fingerprint, read_full};
 use crate::http::{
@@ -18,8 +20,9 @@ use crate::http::{
     has_coded_siblings,
 };
 use crate::limits::{
-    DECODED_AT_ONCE, ENCODED_DECODED, ENCODED_FILE, ENCODED_KEPT, FILE_REST, PAYLOAD_OVERHEAD,
-    SVGZ_DECODED, SVGZ_FILE, SVGZ_KEPT, USUAL_PAYLOAD,
+    DECODED_AT_ONCE, DECODING_PAUSE, ENCODED_DECODED, ENCODED_FILE, ENCODED_KEPT, ENCODED_LIVE,
+    FILE_REST, PAYLOAD_OVERHEAD, SOURCE_PATIENCE, SVGZ_DECODED, SVGZ_FILE, SVGZ_KEPT, SVGZ_LIVE,
+    USUAL_PAYLOAD,
 };
 use crate::log;
 use crate::source::{Content, DecodedFrom, Found, Source, SourceFile};
@@ -47,15 +50,28 @@ pub(super) struct EncodedSource {
 /// whatever the number of catalogs.
 pub(super) struct DecodedFiles {
     /// Of catalogs whose names are encoded.
-    encoded: KeptFiles,
+    encoded: Room,
     /// Of the other ones.
-    svgs: KeptFiles,
-    /// By device: one that hangs holds up those that share its lock, and not all.
-    decoding: [Mutex<()>; DECODED_AT_ONCE],
+    svgs: Room,
+    /// Whether a file is being decoded, by device: one that hangs holds up those that share its place,
+    /// and not all.
+    decoding: [AtomicBool; DECODED_AT_ONCE],
 }
 
-/// Results by the number of a catalog and the coded file's path.
-type KeptFiles = Cache<(u64, SourcePath), Arc<Kept>, ByLength>;
+struct Room {
+    kept: Cache<FileKey, Arc<Kept>, ByLength>,
+    /// Also those that are not kept any more and still go out.
+    live: LiveFiles<About>,
+}
+
+/// The place of a file that is being decoded.
+struct Place<'a>(&'a AtomicBool);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
 
 /// The meaning of a coded file's name.
 enum Meaning {
@@ -71,14 +87,22 @@ struct Kept {
     decoded: Option<Decoded>,
 }
 
-#[derive(Clone)]
 struct Decoded {
     bytes: Bytes,
     digest: Digest,
     from: DecodedFrom,
 }
 
+/// The origin of decoded bytes.
+struct About {
+    /// `None` if nothing names the bytes of the coded file. They are not found then.
+    state: Option<State>,
+    digest: Digest,
+    from: DecodedFrom,
+}
+
 /// The state of a file that names its bytes.
+#[derive(Clone)]
 enum State {
     /// The very buffer, which stays where it is while it is held here.
     Bytes(Bytes),
@@ -88,8 +112,8 @@ enum State {
 #[derive(Clone)]
 struct ByLength;
 
-impl Weighter<(u64, SourcePath), Arc<Kept>> for ByLength {
-    fn weight(&self, _: &(u64, SourcePath), kept: &Arc<Kept>) -> u64 {
+impl Weighter<FileKey, Arc<Kept>> for ByLength {
+    fn weight(&self, _: &FileKey, kept: &Arc<Kept>) -> u64 {
         kept.decoded.as_ref().map_or(0, |decoded| decoded.bytes.len() as u64) + PAYLOAD_OVERHEAD
     }
 }
@@ -97,34 +121,37 @@ impl Weighter<(u64, SourcePath), Arc<Kept>> for ByLength {
 impl DecodedFiles {
     pub(super) fn new() -> Self {
         Self {
-            encoded: kept_files(ENCODED_KEPT),
-            svgs: kept_files(SVGZ_KEPT),
-            decoding: std::array::from_fn(|_| Mutex::new(())),
+            encoded: Room::new(ENCODED_KEPT, ENCODED_LIVE),
+            svgs: Room::new(SVGZ_KEPT, SVGZ_LIVE),
+            decoding: std::array::from_fn(|_| AtomicBool::new(false)),
         }
     }
 
     /// The number of files of which anything is kept.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.encoded.len() + self.svgs.len()
+        self.encoded.kept.len() + self.svgs.kept.len()
     }
 }
 
-/// Makes room for results of so many bytes.
-fn kept_files(room: u64) -> KeptFiles {
-    let items = usize::try_from(room / USUAL_PAYLOAD).unwrap_or(usize::MAX);
-    // One shard, which has room for the longest.
-    let options = OptionsBuilder::new()
-        .estimated_items_capacity(items)
-        .weight_capacity(room)
-        .shards(1)
-        .build();
-    match options {
-        Ok(options) => {
-            let hasher = DefaultHashBuilder::default();
-            Cache::with_options(options, ByLength, hasher, DefaultLifecycle::default())
-        }
-        Err(_) => Cache::with_weighter(items, room, ByLength),
+impl Room {
+    /// Makes room for so many bytes that are kept, and so many that live.
+    fn new(room: u64, live: u64) -> Self {
+        let items = usize::try_from(room / USUAL_PAYLOAD).unwrap_or(usize::MAX);
+        // One shard, which has room for the longest.
+        let options = OptionsBuilder::new()
+            .estimated_items_capacity(items)
+            .weight_capacity(room)
+            .shards(1)
+            .build();
+        let kept = match options {
+            Ok(options) => {
+                let hasher = DefaultHashBuilder::default();
+                Cache::with_options(options, ByLength, hasher, DefaultLifecycle::default())
+            }
+            Err(_) => Cache::with_weighter(items, room, ByLength),
+        };
+        Self { kept, live: LiveFiles::new(live) }
     }
 }
 
@@ -139,7 +166,7 @@ impl EncodedSource {
         Self { source, types, names_are_encoded, number, decoded }
     }
 
-    fn kept(&self) -> &KeptFiles {
+    fn room(&self) -> &Room {
         if self.names_are_encoded { &self.decoded.encoded } else { &self.decoded.svgs }
     }
 
@@ -167,36 +194,62 @@ impl EncodedSource {
         decoded_path(path).map(|(path, coding)| Meaning::Path(path, coding))
     }
 
-    /// Returns the SVG that a `.svgz` file holds, or `file` itself. Blocks on the disk.
-    pub(super) fn decode_svgz(&self, path: &SourcePath, file: SourceFile) -> SourceFile {
-        match self.is_svgz(path, &file) {
-            true => self.decode(path, file, &Meaning::Svg, true),
-            false => file,
+    /// Returns the SVG that a `.svgz` file holds, or `file` itself. Blocks on the disk, and until there
+    /// is a place to decode it.
+    pub(super) fn decode_svgz(
+        &self,
+        path: &SourcePath,
+        file: SourceFile,
+    ) -> Result<SourceFile, Error> {
+        if !self.is_svgz(path, &file) {
+            return Ok(file);
+        }
+        let deadline = Instant::now() + SOURCE_PATIENCE;
+        loop {
+            match self.decode(path, file.clone(), &Meaning::Svg, true) {
+                Err(LoadError::Decodes) if Instant::now() < deadline => {
+                    std::thread::sleep(DECODING_PAUSE);
+                }
+                decoded => return decoded.map_err(LoadError::into_error),
+            }
         }
     }
 
     /// Returns what `file` decodes to, or `file` itself. One that is `brought` is not in the source.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Decodes`] while another file of its device is decoded: a thread that waited for it
+    /// would be missed by other lookups. An error of the kind `Busy` while too many decoded bytes live.
     fn decode(
         &self,
         path: &SourcePath,
         file: SourceFile,
         meaning: &Meaning,
         brought: bool,
-    ) -> SourceFile {
+    ) -> Result<SourceFile, LoadError> {
         if let Some(known) = self.known(path, &file) {
-            return known;
+            return Ok(known);
         }
-        let state = State::of(&file);
+        let (room, key, state) = (self.room(), (self.number, path.clone()), State::of(&file));
         let decoded = {
-            let _one_at_a_time = lock(self.lock_of(&file));
+            let _place = self.place(&file).ok_or(LoadError::Decodes)?;
             // Another path to the file may have had it decoded meanwhile.
             if let Some(known) = self.known(path, &file) {
-                return known;
+                return Ok(known);
+            }
+            if !room.live.has_room() {
+                let message = "decoded files that still go out take all of their memory";
+                return Err(Error::new(ErrorKind::Busy, message).into());
             }
             match unpack(path, &file, meaning, brought) {
-                Ok(decoded) => Some(decoded),
+                Ok(Unpacked { bytes, digest, from }) => {
+                    let about = About { state: state.clone(), digest, from };
+                    let live = room.live.add(key.clone(), bytes, about);
+                    Some(Decoded { bytes: live.bytes(), digest, from: live.about().from.clone() })
+                }
                 // A failure passes, unlike damage, so nothing is kept of it.
-                Err(Undecoded::Unread) => return file,
+                Err(Undecoded::Unread) => return Ok(file),
                 Err(Undecoded::Unsound(error)) => {
                     if matches!(meaning, Meaning::Path(..)) {
                         log::warn!(%error, %path, "a coded file goes out as it is");
@@ -207,32 +260,41 @@ impl EncodedSource {
         };
         let result = content_of(decoded.as_ref(), &file);
         if let Some(state) = state {
-            let kept = Arc::new(Kept { state, decoded });
-            self.kept().insert((self.number, path.clone()), kept);
+            room.kept.insert(key, Arc::new(Kept { state, decoded }));
         }
-        result
+        Ok(result)
     }
 
-    fn lock_of(&self, file: &SourceFile) -> &Mutex<()> {
+    /// Takes the place for a file of the device; `None` if another file has it.
+    fn place(&self, file: &SourceFile) -> Option<Place<'_>> {
         let device = file.content.fingerprint().map_or(0, |fingerprint| fingerprint.device);
-        &self.decoded.decoding[(device % DECODED_AT_ONCE as u64) as usize]
+        let place = &self.decoded.decoding[(device % DECODED_AT_ONCE as u64) as usize];
+        (!place.swap(true, Ordering::Acquire)).then(|| Place(place))
     }
 
     /// Returns what is known of `file` from an earlier decoding.
     fn known(&self, path: &SourcePath, file: &SourceFile) -> Option<SourceFile> {
-        let key = (self.number, path.clone());
-        let kept = self.kept().get(&key).filter(|kept| kept.state.is_of(file))?;
-        Some(content_of(kept.decoded.as_ref(), file))
+        let (room, key) = (self.room(), (self.number, path.clone()));
+        if let Some(kept) = room.kept.get(&key).filter(|kept| kept.state.is_of(file)) {
+            return Some(content_of(kept.decoded.as_ref(), file));
+        }
+        let live = room.live.find(&key)?;
+        let About { state, digest, from } = live.about();
+        if !state.as_ref()?.is_of(file) {
+            return None;
+        }
+        let decoded = Decoded { bytes: live.bytes(), digest: *digest, from: from.clone() };
+        Some(content_of(Some(&decoded), file))
     }
 
     /// Finds the coded file that `path`, which leads to none, means.
-    fn lookup_coded(&self, path: &SourcePath) -> Result<Found, Error> {
+    fn find_coded(&self, path: &SourcePath) -> Result<Found, LoadError> {
         for (extension, coding) in CODED_EXTENSIONS {
             let coded = path.with_extension_added(extension);
             let Found::File(file) = self.source.lookup(&coded)? else { continue };
             if self.meaning_of(&coded, &file).is_some() {
                 let meaning = Meaning::Path(path.clone(), coding);
-                let file = self.decode(&coded, file, &meaning, false);
+                let file = self.decode(&coded, file, &meaning, false)?;
                 if file.decoded.is_some() {
                     return Ok(Found::File(file));
                 }
@@ -241,7 +303,7 @@ impl EncodedSource {
         Ok(Found::Nothing)
     }
 
-    /// As [`lookup_coded`](Self::lookup_coded), but only without a wait.
+    /// As [`find_coded`](Self::find_coded), but only without a wait.
     fn lookup_coded_nowait(&self, path: &SourcePath) -> Option<Found> {
         for (extension, _) in CODED_EXTENSIONS {
             let coded = path.with_extension_added(extension);
@@ -256,14 +318,17 @@ impl EncodedSource {
         }
         Some(Found::Nothing)
     }
-}
 
-impl Source for EncodedSource {
-    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+    /// Looks `path` up. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of the source, and those of [`decode`](Self::decode).
+    pub(super) fn find(&self, path: &SourcePath) -> Result<Found, LoadError> {
         let file = match self.source.lookup(path)? {
             Found::File(file) => file,
             Found::Nothing if self.names_are_encoded && has_coded_siblings(path) => {
-                return self.lookup_coded(path);
+                return self.find_coded(path);
             }
             found => return Ok(found),
         };
@@ -274,8 +339,14 @@ impl Source for EncodedSource {
             {
                 file
             }
-            Some(meaning) => self.decode(path, file, &meaning, false),
+            Some(meaning) => self.decode(path, file, &meaning, false)?,
         }))
+    }
+}
+
+impl Source for EncodedSource {
+    fn lookup(&self, path: &SourcePath) -> Result<Found, Error> {
+        self.find(path).map_err(LoadError::into_error)
     }
 
     fn lookup_nowait(&self, path: &SourcePath) -> Option<Found> {
@@ -352,6 +423,12 @@ fn content_of(decoded: Option<&Decoded>, file: &SourceFile) -> SourceFile {
     content
 }
 
+struct Unpacked {
+    bytes: Vec<u8>,
+    digest: Digest,
+    from: DecodedFrom,
+}
+
 /// The reason for which a file was not decoded.
 enum Undecoded {
     Unread,
@@ -364,7 +441,7 @@ fn unpack(
     file: &SourceFile,
     meaning: &Meaning,
     brought: bool,
-) -> Result<Decoded, Undecoded> {
+) -> Result<Unpacked, Undecoded> {
     let too_long = || Error::new(ErrorKind::Encoder, "it is longer than 32 MiB");
     if file.content.len() > ENCODED_FILE {
         return Err(Undecoded::Unsound(too_long()));
@@ -376,7 +453,7 @@ fn unpack(
             (coding.clone(), decode_file(coding, &coded, ENCODED_DECODED), Some(name.clone()))
         }
     };
-    let bytes = Bytes::from(decoded.map_err(Undecoded::Unsound)?);
+    let bytes = decoded.map_err(Undecoded::Unsound)?;
     let is_in_memory = brought || matches!(file.content, Content::Bytes(_));
     let file = CodedFile {
         path: path.clone(),
@@ -386,7 +463,7 @@ fn unpack(
         bytes: is_in_memory.then_some(coded),
     };
     let from = DecodedFrom { file: Arc::new(file), name };
-    Ok(Decoded { digest: Digest::of(&bytes), bytes, from })
+    Ok(Unpacked { digest: Digest::of(&bytes), bytes, from })
 }
 
 /// Reads `file` as a whole; `None` if that fails, or the file changes meanwhile.
@@ -415,4 +492,29 @@ fn unpack_svg(gzip: &[u8]) -> Result<Vec<u8>, Error> {
     return crate::codec::unpack_gzip(gzip, SVGZ_DECODED);
     #[cfg(not(feature = "gzip"))]
     return decode_file(&ContentCoding::GZIP, gzip, SVGZ_DECODED);
+}
+
+#[cfg(all(test, feature = "gzip"))]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::source::Memory;
+
+    #[test]
+    fn lookup_that_finds_no_place_to_decode_does_not_wait_for_one() {
+        let mut gzip = flate2::GzBuilder::new().write(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(b"<svg/>").unwrap();
+        let files = Memory::new().file("a.svgz", gzip.finish().unwrap()).file("a.txt", "text");
+        let decoded = (0, Arc::new(DecodedFiles::new()));
+        let source = EncodedSource::new(Arc::new(files), Arc::default(), false, decoded);
+        let [svgz, text] = ["a.svgz", "a.txt"].map(|name| SourcePath::root().join(name));
+        let Ok(Found::File(file)) = source.undecoded().lookup(&svgz) else { panic!("no file") };
+        let place = source.place(&file).unwrap();
+        assert!(source.place(&file).is_none());
+        assert!(matches!(source.find(&svgz), Err(LoadError::Decodes)));
+        assert!(matches!(source.find(&text), Ok(Found::File(_))));
+        drop(place);
+        assert!(matches!(source.find(&svgz), Ok(Found::File(file)) if file.decoded.is_some()));
+    }
 }

@@ -10,6 +10,8 @@ pub(crate) enum LoadError {
     /// Too much waits already.
     #[default]
     Busy,
+    /// Another file is being decoded. The lookup may begin again soon.
+    Decodes,
     /// The source does not answer.
     Hangs,
     Failed(Arc<Error>),
@@ -24,6 +26,7 @@ impl LoadError {
                 Error::new(kind, "the source could not be read").with_cause(error)
             }
             Self::Busy => Error::new(ErrorKind::Busy, "too much is being read from the source"),
+            Self::Decodes => Error::new(ErrorKind::Busy, "too many files are being decoded"),
             Self::Hangs => Error::new(ErrorKind::Busy, "the source does not answer"),
         }
     }

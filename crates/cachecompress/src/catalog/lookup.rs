@@ -144,7 +144,7 @@ impl Inner {
         leader: LookupLeader,
     ) {
         let lookup = self.begin();
-        let file = match self.source.lookup(path) {
+        let file = match self.source.find(path) {
             Ok(Found::File(file)) => file,
             Ok(found) => {
                 self.forget(path, lookup);
@@ -154,7 +154,7 @@ impl Inner {
                 };
                 return leader.finish((Looked::Loaded(loaded), lookup), 0);
             }
-            Err(error) => return leader.fail(error.into()),
+            Err(error) => return leader.fail(error),
         };
         let before = self.known(path);
         if let Some(before) = before.as_ref().filter(|before| before.is_still(&file)) {

@@ -9,6 +9,7 @@ mod hash;
 mod hash_queue;
 mod held;
 mod listings;
+mod live_files;
 mod load_error;
 mod lookup;
 mod make_listing;

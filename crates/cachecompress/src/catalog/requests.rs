@@ -25,7 +25,9 @@ use crate::concurrency::versioned::Generations;
 use crate::error::{Error, ErrorKind};
 use crate::fs::Fingerprint;
 use crate::http::{MediaTypes, SourcePath};
-use crate::limits::{ABSENT_SIBLINGS, RESOURCES, SOURCE_PATIENCE};
+use crate::limits::{
+    ABSENT_SIBLINGS, DECODING_PAUSE, LONGEST_DECODING_PAUSE, RESOURCES, SOURCE_PATIENCE,
+};
 use crate::source::{Found, Source, SourceFile};
 
 /// The catalog of one source, which finds and keeps the resources of its paths. Cloned handles
@@ -232,7 +234,7 @@ impl Catalog {
         let run = || -> Run {
             let (inner, name, file) = (Arc::clone(inner), name.clone(), file.clone());
             Box::new(move |is_wanted| {
-                let file = inner.source.decode_svgz(&name, file);
+                let file = inner.source.decode_svgz(&name, file)?;
                 let described = brought::describe(&inner.types, &name, file, is_wanted);
                 Ok(described.map_err(fail)?.map(|resource| (Arc::new(resource), None)))
             })
@@ -247,12 +249,12 @@ impl Catalog {
     }
 
     /// Looks the file of `resource` up again. Blocks on the disk.
-    pub(crate) fn reopen(&self, resource: &Resource) -> Result<Found, Error> {
+    pub(crate) fn reopen(&self, resource: &Resource) -> Result<Found, LoadError> {
         match &resource.brought {
             Some(content) => brought::reopen(content).map_err(|error| {
-                Error::new(ErrorKind::Io, "cannot examine a file").with_cause(error)
+                Error::new(ErrorKind::Io, "cannot examine a file").with_cause(error).into()
             }),
-            None => self.0.source.lookup(&resource.path),
+            None => self.0.source.find(&resource.path),
         }
     }
 
@@ -306,14 +308,15 @@ impl Catalog {
         during_hash: impl Fn() -> Option<DuringHash>,
     ) -> Result<Looked, LoadError> {
         let asked = self.0.begin();
-        let (looked, lookup) = ended(self.join_lookup(path, Need::Watched, &during_hash)).await?;
+        let join = || ended(self.join_lookup(path, Need::Watched, &during_hash));
+        let (looked, lookup) = with_place(join).await?;
         if lookup.generation > asked.generation
             || lookup.at.saturating_add(millis(max_age)) > asked.at
         {
             return Ok(looked);
         }
         // The lookup began too early. It has ended, so the next one begins late enough.
-        ended(self.join_lookup(path, Need::Watched, during_hash)).await.map(|(looked, _)| looked)
+        with_place(join).await.map(|(looked, _)| looked)
     }
 
     /// Joins the lookup of `path` that runs, or begins one.
@@ -351,6 +354,16 @@ impl Catalog {
         }
     }
 
+    /// Reads what belongs to `path` on a thread of the readers, once there is a place to decode it.
+    pub(crate) async fn read_decoded<T: Send + 'static>(
+        &self,
+        path: &SourcePath,
+        read: impl FnOnce() -> Result<T, LoadError> + Clone + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let read = || async { self.read(path, read.clone()).await? };
+        with_place(read).await
+    }
+
     /// Reads what belongs to `path` on a thread of the readers.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
@@ -378,6 +391,24 @@ async fn ended(mut watch: LookupWatch) -> Result<(Looked, Lookup), LoadError> {
         Stage::Finished { shared, .. } => Ok(shared),
         Stage::Failed { why, .. } => Err(why),
         Stage::Pending | Stage::Growing { .. } => Err(LoadError::Busy),
+    }
+}
+
+/// Awaits a read of the source. One that finds no place to decode in begins again a little later: no
+/// thread waits for the place, so that other reads have theirs.
+async fn with_place<T, F: Future<Output = Result<T, LoadError>>>(
+    read: impl Fn() -> F,
+) -> Result<T, LoadError> {
+    let deadline = Instant::now() + SOURCE_PATIENCE;
+    let mut pause = DECODING_PAUSE;
+    loop {
+        match read().await {
+            Err(LoadError::Decodes) if Instant::now() < deadline => {
+                timer::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_DECODING_PAUSE);
+            }
+            read => return read,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::verdict;
 use super::warming::Interest;
 use crate::body::{Product, Production};
 use crate::cache::{Entry, EntryWriter, Header, Key, KeyLock, Kind, WriteError};
-use crate::catalog::{Catalog, Resource};
+use crate::catalog::{Catalog, LoadError, Resource};
 use crate::codec::{Codec, Proof};
 use crate::concurrency::cpu_time;
 use crate::concurrency::singleflight::Leader;
@@ -262,8 +262,11 @@ impl Job {
         if let Some(bytes) = self.context.memory.get(&(self.digest, None)) {
             return Ok(SourceReader::Bytes(bytes::Bytes::clone(&bytes)));
         }
-        let Ok(Found::File(file)) = self.catalog.reopen(&self.resource) else {
-            return Err(Failure::SourceChanged);
+        let file = match self.catalog.reopen(&self.resource) {
+            Ok(Found::File(file)) => file,
+            // The source is the same, but there is no place to decode it in.
+            Err(LoadError::Decodes) => return Err(Failure::Busy),
+            Ok(_) | Err(_) => return Err(Failure::SourceChanged),
         };
         match file.content {
             Content::File { file, fingerprint }

@@ -44,8 +44,8 @@ impl Representations {
         let (catalog, memory) = (inner.catalog.clone(), inner.engine.memory.clone());
         let resource = Arc::clone(resource);
         let path = resource.path.clone();
-        let read = inner.catalog.read(&path, move || read(&catalog, &memory, &resource)).await;
-        read.map_err(LoadError::into_error)?
+        let read = move || read(&catalog, &memory, &resource);
+        inner.catalog.read_decoded(&path, read).await.map_err(LoadError::into_error)
     }
 
     /// Returns the bytes of `resource`, if memory has them.
@@ -69,7 +69,11 @@ fn open_nowait(catalog: &Catalog, resource: &Resource) -> Option<Identity> {
     }
 }
 
-fn read(catalog: &Catalog, memory: &MemoryCache, resource: &Resource) -> Result<Identity, Error> {
+fn read(
+    catalog: &Catalog,
+    memory: &MemoryCache,
+    resource: &Resource,
+) -> Result<Identity, LoadError> {
     let file = match catalog.reopen(resource)? {
         Found::File(file) => file,
         Found::Directory | Found::Nothing => return Ok(Identity::Stale),

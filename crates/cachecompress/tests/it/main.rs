@@ -60,6 +60,7 @@ mod never_worse {
 
 /// Promise 5: bytes, entries and threads have limits.
 mod bounded {
+    mod decoded_files;
     mod disk;
     mod eviction;
     mod log;

@@ -258,6 +258,31 @@ fn svgz_on_a_device_that_hangs_delays_no_other() {
     });
 }
 
+/// Each lookup that waited for another file to be decoded held a thread, and the rest of the site waited.
+#[test]
+fn svgz_that_waits_to_be_decoded_is_decoded_in_its_turn() {
+    run(async {
+        let gate = Gate::new();
+        let source = Drawings(Arc::clone(&gate));
+        let service = ServeCompressed::builder(source).patience(LONG).build().unwrap();
+        let ask = |at: usize| {
+            let service = service.clone();
+            tokio::spawn(async move { get(&service, &format!("/dead{at}.svgz"), &[]).await })
+        };
+        let first = ask(0);
+        until(|| gate.arrived() > 0).await;
+        let waiting: Vec<_> = (1..60).map(ask).collect();
+        for at in 0..10 {
+            assert_eq!(get(&service, &format!("/{at}.txt"), &[]).await.status, 200);
+        }
+        assert_eq!(gate.arrived(), 1, "one is decoded at a time");
+        gate.open_wide();
+        for answer in waiting.into_iter().chain([first]) {
+            assert_eq!(answer.await.unwrap().bytes(), b"<svg/>");
+        }
+    });
+}
+
 /// Threads that may hang read the stored bytes that are not in memory. The serving thread never
 /// does, so a runtime of one thread answers other requests meanwhile.
 #[test]
