@@ -51,6 +51,8 @@ impl Hosts {
     pub(crate) fn site_of(&self, authority: &[u8]) -> usize {
         let name = without_port(authority);
         let name = name.strip_suffix(b".").unwrap_or(name);
+        let literal = ipv6_literal(name).map(|address| format!("[{address}]"));
+        let name = literal.as_ref().map_or(name, |literal| literal.as_bytes());
         let mut lower = [0; HOST_BYTES];
         let Some(lower) = lower.get_mut(..name.len()) else { return 0 };
         lower.copy_from_slice(name);
@@ -78,8 +80,14 @@ fn without_port(authority: &[u8]) -> &[u8] {
     end.map_or(host, |end| &host[..end])
 }
 
+/// The IPv6 address that `host` is, in brackets (RFC 3986 §3.2.2).
+pub(crate) fn ipv6_literal(host: &[u8]) -> Option<Ipv6Addr> {
+    let address = host.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(address).ok()?.parse().ok()
+}
+
 /// Parses a value of `hosts`: a name, `*.` and a name, or an IP address. It is in lower case then and
-/// ends with no dot.
+/// ends with no dot. An IPv6 address has its one canonical form.
 ///
 /// # Errors
 ///
@@ -87,9 +95,7 @@ fn without_port(authority: &[u8]) -> &[u8] {
 pub(crate) fn host(text: &str) -> Result<String, String> {
     let lower = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let name = lower.strip_prefix("*.").unwrap_or(&lower);
-    let is_literal = name.starts_with('[')
-        && name.ends_with(']')
-        && name[1..name.len() - 1].parse::<Ipv6Addr>().is_ok();
+    let literal = ipv6_literal(lower.as_bytes());
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let advice = if !name.is_ascii() {
         "write it in ASCII, as the browser sends it (xn--…)"
@@ -97,14 +103,14 @@ pub(crate) fn host(text: &str) -> Result<String, String> {
         "`*` stands only at the beginning, as in `*.example.com`"
     } else if name.contains("//") {
         "leave the scheme out"
-    } else if name.contains(':') && !is_literal {
+    } else if name.contains(':') && literal.is_none() {
         "leave the port out; an IPv6 address stands in brackets"
     } else if name.is_empty() || name.len() > HOST_BYTES || name.split('.').any(str::is_empty) {
         "write a name such as `www.example.com`, or `*.example.com`"
-    } else if !is_literal && !name.bytes().all(is_name) {
+    } else if literal.is_none() && !name.bytes().all(is_name) {
         "it has letters, digits, dots and hyphens only"
     } else {
-        return Ok(lower);
+        return Ok(literal.map_or(lower, |address| format!("[{address}]")));
     };
     Err(format!("`{text}` is no host: {advice}"))
 }
@@ -227,6 +233,15 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_address_is_one_host_however_it_is_spelled() {
+        let hosts = hosts(&[&["a"], &["[2001:DB8:0:0::1]"]]).unwrap();
+        for authority in ["[2001:db8::1]", "[2001:0DB8::0:1]:80", "[2001:db8:0:0:0:0:0:1]"] {
+            assert_eq!(hosts.site_of(authority.as_bytes()), 1, "{authority}");
+        }
+        assert_eq!(hosts.site_of(b"[2001:db8::2]"), 0);
+    }
+
+    #[test]
     fn wrong_hosts_are_refused_with_the_reason() {
         for (text, reason) in [
             ("", "write a name"),
@@ -246,6 +261,8 @@ mod tests {
         }
         let twice = hosts(&[&["a.example"], &["A.example."]]).unwrap_err();
         assert!(twice.contains("two sites"), "{twice}");
+        let spelled = hosts(&[&["[0:0::1]"], &["[::1]"]]).unwrap_err();
+        assert!(spelled.contains("`[::1]` is a host of two sites"), "{spelled}");
         let none = hosts(&[&[], &[]]).unwrap_err();
         assert!(none.contains("site 2"), "{none}");
         assert!(hosts(&[&["a.example", "a.example"]]).unwrap().have_one_site());
