@@ -528,7 +528,8 @@ fn reduce_target<B>(request: &mut Request<B>) -> Result<(), LocalReply> {
 /// Checks the authority of a request.
 ///
 /// HTTP/1.1 needs exactly one Host, and a valid one (RFC 9112 §3.2). HTTP/2 needs `:authority` or
-/// Host, and no two that differ (RFC 9113 §8.3.1).
+/// Host, and no two that differ (RFC 9113 §8.3.1). A target that is a URL has a scheme of HTTP and no
+/// user (RFC 9110 §4.2.4).
 fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), LocalReply> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next();
@@ -538,6 +539,13 @@ fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Lo
     if host.is_some_and(|host| !is_host(host.as_bytes())) {
         return Err(LocalReply::BadRequest("an invalid Host"));
     }
+    if uri.authority().is_some_and(|authority| !is_host(authority.as_str().as_bytes())) {
+        return Err(LocalReply::BadRequest("an invalid host in the target"));
+    }
+    let is_http = |scheme: &str| ["http", "https"].iter().any(|s| s.eq_ignore_ascii_case(scheme));
+    if uri.scheme_str().is_some_and(|scheme| !is_http(scheme)) {
+        return Err(LocalReply::BadRequest("the scheme is neither http nor https"));
+    }
     match (version, host, uri.authority()) {
         (Version::HTTP_09 | Version::HTTP_10, ..) | (Version::HTTP_11, Some(_), _) => Ok(()),
         (Version::HTTP_11, None, _) => Err(LocalReply::BadRequest("HTTP/1.1 needs a Host")),
@@ -546,9 +554,6 @@ fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Lo
             if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) =>
         {
             Err(LocalReply::BadRequest(":authority and Host differ"))
-        }
-        (_, _, Some(authority)) if !is_host(authority.as_str().as_bytes()) => {
-            Err(LocalReply::BadRequest("an invalid :authority"))
         }
         _ => Ok(()),
     }
@@ -622,6 +627,23 @@ mod tests {
             assert_eq!(parts.uri().scheme(), None);
         }
         assert!(admit(&mut parts(Version::HTTP_11, "h:80", &["h"])).is_err());
+    }
+
+    #[test]
+    fn target_with_a_user_or_another_scheme_is_refused() {
+        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+            for target in ["http://x@h/", "http://x:y@h/", "http://h:99999/", "ftp://h/", "ws://h/"]
+            {
+                let mut parts = match version {
+                    Version::HTTP_2 => parts(version, target, &[]),
+                    _ => parts(version, target, &["h"]),
+                };
+                assert!(admit(&mut parts).is_err(), "{version:?} {target}");
+            }
+        }
+        for target in ["HTTP://h/", "https://h:80/", "http://[::1]/"] {
+            assert_eq!(admit(&mut parts(Version::HTTP_11, target, &["h"])), Ok(()), "{target}");
+        }
     }
 
     #[test]

@@ -130,15 +130,7 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
     };
     let port_fits = port.iter().all(u8::is_ascii_digit)
         && (port.is_empty() || std::str::from_utf8(port).is_ok_and(|p| p.parse::<u16>().is_ok()));
-    port_fits && (is_ip_literal(name) || is_reg_name(name))
-}
-
-/// Whether `name` is an IPv6 address in brackets (RFC 3986 §3.2.2).
-fn is_ip_literal(name: &[u8]) -> bool {
-    name.strip_prefix(b"[")
-        .and_then(|rest| rest.strip_suffix(b"]"))
-        .and_then(|address| std::str::from_utf8(address).ok())
-        .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+    port_fits && (ipv6_literal(name).is_some() || is_reg_name(name))
 }
 
 /// Whether `name` is a reg-name (RFC 3986 §3.2.2). An IPv4 address is one.

@@ -112,7 +112,8 @@ impl Key {
 
     /// Whether a single value may be written as an array, whose texts are joined by commas.
     pub(crate) fn takes_joined_list(&self) -> bool {
-        self.kind() == Kind::Single && matches!(self.value_name(), "LIST" | "NAMES")
+        let joined = self.kind() == Kind::Single && !self.is_switch();
+        joined && matches!(self.value_name(), "LIST" | "NAMES")
     }
 
     /// Whether a comma in one value would part it in two.

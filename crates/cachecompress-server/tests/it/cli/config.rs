@@ -114,8 +114,8 @@ fn check_lists_all_mistakes_and_ends_with_1() {
 #[test]
 fn check_finds_the_mistakes_that_show_when_sites_are_opened() {
     let output = check(
-        b"immutable-paths = [\"a{b\"]\n[[sites]]\nhosts = [\"a\"]\nroot = \"none\"\n\
-        [[sites]]\nhosts = [\"b\"]\n",
+        b"[[redirects]]\nfrom = \"/a\"\nto = \"/b\"\n[[redirects]]\nfrom = \"/b\"\nto = \"/a\"\n\
+        [[sites]]\nhosts = [\"a\"]\nroot = \"none\"\n[[sites]]\nhosts = [\"b\"]\n",
     );
     assert_ends(&output, 1, "none, the `root` of the site of a: there is no such directory");
     assert_ends(&output, 1, "the site of b: ");
