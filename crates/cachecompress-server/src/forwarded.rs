@@ -407,16 +407,6 @@ mod tests {
         assert_eq!(TrustedProxies::default().client(&unix, &lines), None);
     }
 
-    #[test]
-    fn connection_of_the_same_machine_is_secure_unless_it_is_a_proxys() {
-        let local = Peer::at(IpAddr::from([127, 0, 0, 1]).into());
-        assert!(local.is_secure_context() && !local.secure);
-        assert!(!Peer { proxied: true, ..local.clone() }.is_secure_context());
-        assert!(Peer { proxied: true, secure: true, ..local }.is_secure_context());
-        assert!(!Peer::at(IpAddr::from([192, 0, 2, 1]).into()).is_secure_context());
-        assert!(!Peer::at(ClientAddress::Unix).is_secure_context());
-    }
-
     /// Text that a client may send as a field's value.
     fn sent() -> impl Strategy<Value = String> {
         let piece = prop_oneof![

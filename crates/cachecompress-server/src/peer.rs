@@ -35,15 +35,6 @@ impl Peer {
     pub(crate) fn at(address: ClientAddress) -> Self {
         Self { address, secure: false, server_name: None, tls: None, proxied: false }
     }
-
-    /// Whether browsers take the client's connection for a secure context: it has TLS, or goes from
-    /// the client to its own machine.
-    #[allow(dead_code, reason = "the rules for secure contexts come with their own commits")]
-    pub(crate) fn is_secure_context(&self) -> bool {
-        // A proxy on this machine has clients elsewhere.
-        let is_local = |address: IpAddr| address.is_loopback() && !self.proxied;
-        self.secure || matches!(self.address, ClientAddress::Ip(address) if is_local(address))
-    }
 }
 
 impl From<IpAddr> for ClientAddress {
