@@ -315,6 +315,7 @@ mod tests {
     use super::*;
     use crate::config::SiteConfig;
     use crate::config_file;
+    use crate::tables::RedirectTable;
     use crate::peer::Peer;
     use crate::tables::SiteTables;
 

@@ -38,8 +38,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Opens the site of `config` with this `number`, and warns of the lines in its files of rules that are
-    /// skipped. The `last` rules stand in for wrong files.
+    /// Opens the site of `config` with this `number`, and warns of the lines in its files of
+    /// rules that are skipped. The `last` rules stand in for wrong files.
     ///
     /// # Errors
     ///

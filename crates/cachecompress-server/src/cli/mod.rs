@@ -143,8 +143,9 @@ pub(crate) struct GcArgs {
     switches are on or off. A flag wins over its variable, and that over the file.\n\nSIGTERM or \
     SIGINT ends the server: it stops accepting, finishes what runs within 10 seconds and exits with \
     0. A second signal ends it at once, with 128 + the signal's number. SIGHUP reopens the access \
-    log file and reloads the configuration and the certificates.\n\nExit codes: 0 ended by a signal, 1 something could \
-    not be opened, bound or read, 2 wrong usage, or a mistake in the configuration file.")]
+    log file and reloads the configuration and the certificates.\n\nExit codes: 0 ended by a signal, \
+    1 something could not be opened, bound or read, 2 wrong usage, or a mistake in the \
+    configuration file.")]
 pub(crate) struct ServeArgs {
     /// Address and port to listen on; may be repeated
     ///
@@ -349,7 +350,8 @@ pub(crate) struct ServeArgs {
     /// Format of the access log: the combined one, or an object of JSON a line
     ///
     /// json has the fields of combined, and host, tls (its version), traceparent (of W3C Trace
-    /// Context), request_id (16 random digits, or a trusted proxy's X-Request-Id) and sample. Every line has every key; an unknown value is null.
+    /// Context), request_id (16 random digits, or a trusted proxy's X-Request-Id) and sample. Every
+    /// line has every key; an unknown value is null.
     #[arg(long, value_name = "combined|json", value_enum, hide_possible_values = true)]
     #[arg(default_value = "combined", env = "CACHECOMPRESS_ACCESS_LOG_FORMAT")]
     pub(crate) access_log_format: AccessLogFormat,
