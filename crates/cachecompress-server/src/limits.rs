@@ -213,6 +213,9 @@ pub(crate) const SITE_RULES_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) const SITE_RULES_NAP: Duration = Duration::from_secs(1);
 /// The longest wait for a look at one site. The others go on then. A look takes less than a millisecond.
 pub(crate) const SITE_RULES_TIMEOUT: Duration = Duration::from_secs(1);
+/// The time for which the rules of a file that has disappeared stay. Build tools empty a directory and
+/// write its files anew, those of rules last.
+pub(crate) const SITE_RULES_GRACE: Duration = Duration::from_secs(10);
 /// The most rules without placeholders that Cloudflare takes from a `_redirects`.
 pub(crate) const CLOUDFLARE_STATIC_RULES: usize = 2000;
 /// The most rules that Cloudflare takes from the first one with a placeholder on.

@@ -92,7 +92,7 @@ impl Pending {
 fn look_at(reloader: &Reloader, index: usize, rules: &Arc<RulesInForce>) {
     let now = RuleFiles::read(&*rules.directory);
     let mut looks = rules.looks.lock().unwrap_or_else(PoisonError::into_inner);
-    if !looks.look(&now) {
+    if !looks.look(&now, Instant::now().into_std()) {
         return;
     }
     let opened = match &now {

@@ -19,6 +19,12 @@ pub(crate) struct RuleFiles {
 }
 
 impl RuleFiles {
+    /// Whether a file that is in `others` is not here.
+    pub(super) fn lack_one_of(&self, others: &Self) -> bool {
+        (others.headers.is_some() && self.headers.is_none())
+            || (others.redirects.is_some() && self.redirects.is_none())
+    }
+
     /// Reads the files at the root of `source`. It blocks on the disk.
     ///
     /// # Errors
