@@ -315,8 +315,8 @@ mod tests {
     use super::*;
     use crate::config::SiteConfig;
     use crate::config_file;
-    use crate::tables::RedirectTable;
     use crate::peer::Peer;
+    use crate::tables::RedirectTable;
     use crate::tables::SiteTables;
 
     /// A site of these hosts over `dir`, as these flags have it.

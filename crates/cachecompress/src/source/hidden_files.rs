@@ -32,6 +32,8 @@ struct Known {
     at: Option<SystemTime>,
     /// The file's state when it was last seen.
     state: Option<Fingerprint>,
+    /// Whether its path leads nowhere by now.
+    is_gone: bool,
 }
 
 impl Known {
@@ -132,17 +134,23 @@ impl HiddenFile {
         }
         if !known.counts_for(found, now) {
             match stat(&self.path) {
-                Ok(looked) => known.state = Some(looked.fingerprint),
+                Ok(looked) => {
+                    (known.state, known.is_gone) = (Some(looked.fingerprint), false);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
                 // Other names of the file that it was stay hidden.
-                Err(_) => {}
+                Err(_) => known.is_gone = true,
             }
             known.at = Some(now);
             *self.lock() = known;
         }
-        // Not every disk numbers its files.
-        let numbered = found.inode != 0;
-        Ok(numbered && known.state.is_some_and(|known| known.identity() == found.identity()))
+        // Not every disk numbers its files, and a new file may have the number of one that is gone.
+        let is_other_name = |state: Fingerprint| {
+            let may_be_new =
+                known.is_gone && (state.size, state.modified) != (found.size, found.modified);
+            state.identity() == found.identity() && !may_be_new
+        };
+        Ok(found.inode != 0 && known.state.is_some_and(is_other_name))
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
