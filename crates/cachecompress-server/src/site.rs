@@ -49,11 +49,12 @@ pub(crate) fn open(
     site: &SiteConfig,
     last: Option<&RulesInForce>,
 ) -> Result<(ServeCompressed, Option<Arc<RulesInForce>>), Failure> {
-    let directory = Arc::new(open_directory(site)?);
-    let build = |files| build(engine, config, site, &directory, files);
+    let build = |files| build(engine, config, site, files);
     if !site.site_rules {
         return Ok((build(None)?.0, None));
     }
+    // The files of rules are hidden in the directory that is served.
+    let directory = Arc::new(open_directory(site)?);
     let read = RuleFiles::read(&*directory);
     let built = match &read {
         Ok(files) => build(Some(files)).map(|built| (built, files.clone())),
@@ -83,7 +84,6 @@ fn build(
     engine: &ServeCompressed,
     config: &ServeConfig,
     site: &SiteConfig,
-    directory: &Arc<Directory>,
     files: Option<&RuleFiles>,
 ) -> Result<(ServeCompressed, Vec<String>), Failure> {
     let named = |failure| name_site(site, failure);
@@ -94,7 +94,7 @@ fn build(
     let rules = rules.map_err(Failure::Usage).map_err(named)?;
     let warnings = rules.warnings.iter().map(|warning| name_sentence(site, warning));
     let warnings: Vec<_> = warnings.collect();
-    let builder = ServeCompressed::builder(Arc::clone(directory))
+    let builder = ServeCompressed::builder(open_directory(site)?)
         .share(engine)
         .sendfile_sources(config.sendfile == Sendfile::All)
         .preference(config.preference.clone())
@@ -102,6 +102,8 @@ fn build(
         .patience(config.patience);
     let hidden = config.files_in_force.iter();
     let builder = hidden.fold(builder, Builder::hide_file);
+    let rule_files = site_rules::NAMES.map(|name| site.root.join(name));
+    let builder = rule_files.into_iter().fold(builder, Builder::hide_file);
     let service = apply(builder, site, rules)?.build();
     let service = service.map_err(|error| named(Failure::from(error)))?;
     Ok((service, warnings))

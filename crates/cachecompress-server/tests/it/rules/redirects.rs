@@ -111,6 +111,24 @@ fn rules_of_netlify_hold_over_every_protocol() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn files_of_rules_are_never_served_under_the_names_of_links() {
+    for flag in ["--site-rules on", "--site-rules off"] {
+        let site = netlify_site();
+        site.write("_headers", b"# none\n");
+        std::os::unix::fs::symlink("_headers", site.file("h.txt")).unwrap();
+        fs::hard_link(site.file("_redirects"), site.file("r.txt")).unwrap();
+        let server = start_with(&site, flag);
+        for target in ["/h.txt", "/r.txt"] {
+            for protocol in Protocol::ALL {
+                let response = server.fetch_over(protocol, &Request::get(target));
+                assert_eq!(response.status(), 404, "{flag} {target}");
+            }
+        }
+    }
+}
+
 #[test]
 fn files_of_rules_are_never_served_however_they_are_asked_for() {
     for flag in ["--site-rules on", "--site-rules off"] {
