@@ -258,11 +258,13 @@ pub(crate) fn check(config: &ServeConfig) -> Checked {
     };
     for site in &config.sites {
         checked.failures.extend(site::users(site).err());
-        match site::open(&engine, config, site, None) {
-            Ok((_, Some(rules))) => checked.skipped.extend_from_slice(&rules.warnings),
-            Ok((_, None)) => {}
-            Err(failure) => checked.failures.push(failure),
+        let (wrong, skipped) = site::judge_rules(site);
+        checked.skipped.extend(skipped);
+        // A site whose lines are wrong cannot be opened. The sentence would tell the first again.
+        if wrong.is_empty() {
+            checked.failures.extend(site::open(&engine, config, site, None).err());
         }
+        checked.failures.extend(wrong.into_iter().map(Failure::Usage));
     }
     checked
 }

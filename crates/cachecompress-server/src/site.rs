@@ -109,6 +109,15 @@ fn build(
     Ok((service, warnings))
 }
 
+/// Returns a sentence for each wrong line in the files of rules of a site, and for each that is skipped.
+pub(crate) fn judge_rules(site: &SiteConfig) -> (Vec<String>, Vec<String>) {
+    let read = || RuleFiles::read(&open_directory(site).ok()?).ok();
+    let Some(files) = site.site_rules.then(read).flatten() else { return Default::default() };
+    let (rules, errors) = SiteRules::parse_all(&files, site.tables.site_rules);
+    let named = |lines: Vec<String>| lines.iter().map(|line| name_sentence(site, line)).collect();
+    (named(errors), named(rules.warnings))
+}
+
 fn name_site(site: &SiteConfig, failure: Failure) -> Failure {
     match failure {
         Failure::Usage(sentence) => Failure::Usage(name_sentence(site, &sentence)),

@@ -31,19 +31,27 @@ impl SiteRules {
     ///
     /// # Errors
     ///
-    /// A sentence for the first line that is wrong, or that is skipped if `table` is strict.
+    /// A sentence for the first line that is wrong, or that is skipped if `table` is strict. It tells
+    /// how many more there are.
     pub(crate) fn parse(files: &RuleFiles, table: SiteRulesTable) -> Result<Self, String> {
+        let (rules, errors) = Self::parse_all(files, table);
+        let more = match errors.len() {
+            0 => return Ok(rules),
+            1 => String::new(),
+            2 => "; another line is wrong, too".to_owned(),
+            all => format!("; {} more lines are wrong", all - 1),
+        };
+        Err(format!("{}{more}", errors[0]))
+    }
+
+    /// Parses the contents of a site's files. Returns a sentence for each line that is wrong, too, or
+    /// that is skipped if `table` is strict.
+    pub(crate) fn parse_all(files: &RuleFiles, table: SiteRulesTable) -> (Self, Vec<String>) {
         let headers = headers_file::parse(files.headers.as_deref().unwrap_or_default());
         let text = files.redirects.as_deref().unwrap_or_default();
         let redirects = redirects_file::parse(text, table.dialect);
-        if let Some(first) = redirects.errors.first() {
-            let more = match redirects.errors.len() - 1 {
-                0 => String::new(),
-                1 => "; another line is wrong, too".to_owned(),
-                more => format!("; {more} more lines are wrong"),
-            };
-            return Err(format!("{}{more}", first.in_file(redirects_file::NAME, "")));
-        }
+        let wrong = redirects.errors.iter().map(|line| line.in_file(redirects_file::NAME, ""));
+        let mut errors: Vec<_> = wrong.collect();
         let skipped = |name: &'static str, lines: &[Skipped]| {
             let lines = lines.iter().map(|line| line.in_file(name, "skipped: "));
             lines.collect::<Vec<_>>()
@@ -53,10 +61,10 @@ impl SiteRules {
             skipped(redirects_file::NAME, &redirects.skipped),
         ]
         .concat();
-        match warnings.first() {
-            Some(first) if table.strict => Err(format!("{first}; [site-rules] is strict")),
-            _ => Ok(Self { headers: headers.rules, redirects: redirects.rules, warnings }),
+        if table.strict {
+            errors.extend(warnings.iter().map(|line| format!("{line}; [site-rules] is strict")));
         }
+        (Self { headers: headers.rules, redirects: redirects.rules, warnings }, errors)
     }
 }
 
@@ -75,7 +83,10 @@ mod tests {
         let first = "_redirects:2: skipped: \"https://h.example/\": proxies are not supported";
         assert_eq!((rules.warnings.len(), &*rules.warnings[0]), (2, first));
         let error = SiteRules::parse(&files, SiteRulesTable { strict: true, ..lax }).unwrap_err();
-        assert!(error.starts_with("_redirects:2: ") && error.ends_with("is strict"), "{error}");
+        assert!(
+            error.starts_with("_redirects:2: ") && error.contains("is strict; another"),
+            "{error}"
+        );
         let files = RuleFiles { headers: Some("/a\n  X: y\n  none\n".into()), redirects: None };
         let rules = SiteRules::parse(&files, lax).unwrap();
         assert_eq!((rules.headers.len(), rules.warnings.len()), (1, 1));

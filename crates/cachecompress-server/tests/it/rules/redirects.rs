@@ -261,6 +261,14 @@ fn tables_come_behind_the_file_and_check_names_what_is_skipped() {
     let (code, text) = check();
     assert!(text.contains("_redirects:2: ") && text.contains("is strict"), "{text}");
     assert_eq!(code, 1, "{text}");
+    // Every line that is wrong is named, and those that are skipped beside them.
+    site.write("root/_redirects", b"/a\n/b /c 302 Country=us\n/d\n");
+    fs::write(&config, tables).unwrap();
+    let (code, text) = check();
+    for line in ["_redirects:1: there", "_redirects:2: skipped", "_redirects:3: there"] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert_eq!(code, 1, "{text}");
     fs::write(&config, format!("{tables}\n[[redirects]]\nfrom = \"/x\"\nto = \"/x/\"\n")).unwrap();
     let (code, text) = check();
     assert!(
