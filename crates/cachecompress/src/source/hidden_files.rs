@@ -220,4 +220,28 @@ mod tests {
         hidden.set(state(5, 100));
         assert!(contains(900_000, state(5, 100)));
     }
+
+    /// A page that a build made anew was hidden, as its disk gave it the number of a removed file.
+    #[test]
+    fn new_file_with_the_number_of_a_hidden_one_that_is_gone_is_visible() {
+        let files = HiddenFiles::default();
+        files.add(Path::new("/site"), Path::new("/site/_headers"));
+        let is_there = Cell::new(true);
+        let contains = |seconds: u64, found: Fingerprint| {
+            let stat = |_: &Path| match is_there.get() {
+                true => Ok(Stat { kind: FileKind::Regular, fingerprint: state(7, 100) }),
+                false => Err(io::ErrorKind::NotFound.into()),
+            };
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            files.contain_at(now, (Path::new("/site"), Path::new("a")), &found, stat).unwrap()
+        };
+        // A further name of the file, whose link count changed after it.
+        let linked = Fingerprint { changed: 200_000_000_000, ..state(7, 100) };
+        assert!(contains(1_000, linked));
+        is_there.set(false);
+        assert!(contains(2_000, linked), "its bytes are still those of the hidden file");
+        assert!(!contains(2_000, state(7, 1_500)), "another file");
+        is_there.set(true);
+        assert!(contains(3_000, linked));
+    }
 }
