@@ -104,7 +104,8 @@ impl Reloader {
         &self.engine
     }
 
-    /// Takes the next turn to reload. What an earlier turn has found is not put in force after a later one.
+    /// Takes the next turn to reload. The result of an earlier turn is not put in force after
+    /// that of a later one.
     pub(crate) fn turn(&self) -> u64 {
         self.turns.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -199,7 +200,7 @@ pub(crate) type ReadConfig = Box<dyn Fn() -> Result<ServeConfig, Failure> + Send
 /// The reloads, each when it is asked for.
 pub(crate) struct Reload {
     pub(crate) read: ReadConfig,
-    /// Asks for one. Those that are asked for while one runs are one more.
+    /// Asks for one. Further calls while one runs ask for one more.
     pub(crate) asked: Arc<Notify>,
     /// Told of each.
     pub(crate) supervisor: Supervisor,

@@ -1,4 +1,4 @@
-//! What is in force, as a configuration file that says where each value comes from.
+//! The configuration in force as a file that says where each value comes from.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

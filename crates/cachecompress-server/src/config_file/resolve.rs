@@ -1,4 +1,4 @@
-//! What is in force: flags, variables, the configuration file and defaults, in this order.
+//! The configuration in force: flags, variables, the configuration file and defaults, in this order.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -96,7 +96,7 @@ fn judge_error_page(
         let allowed = format!("write one of {} to {}", ERRORS.start(), ERRORS.end());
         return Some(Mistake { span: status.span(), found, allowed });
     }
-    // What is no text is found later.
+    // Values other than texts are found later.
     let allowed = flag_values::site_path(page.get_ref().as_str()?).err()?;
     let found = format!("this is no page of a {}", status.get_ref());
     Some(Mistake { span: page.span(), found, allowed })

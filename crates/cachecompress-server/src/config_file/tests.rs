@@ -56,7 +56,7 @@ fn assert_mistake(text: &str, words: &[&str]) {
     }
 }
 
-/// What `text` and the `flags` of `serve` bring in force.
+/// Resolves `text` and the `flags` of `serve`.
 fn in_force(text: &str, flags: &[&str]) -> Result<InForce, Failure> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("cachecompress.toml");
@@ -447,7 +447,7 @@ fn toml_line() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever the file has, it is read or its mistakes are told, each at a place of the file.
+    /// Each file is read, or its mistakes are told, each at a place of the file.
     #[test]
     fn any_file_is_read_or_explained(lines in prop::collection::vec(toml_line(), 0..6), newline in "\r?\n") {
         let text = lines.join(&newline);

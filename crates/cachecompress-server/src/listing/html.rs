@@ -159,7 +159,7 @@ pub(super) fn timestamp(entry: &ListingEntry) -> Option<String> {
     (since <= LAST_SECOND).then(|| format_rfc3339_seconds(time).to_string())
 }
 
-/// Returns a name for people. What is no UTF-8 is U+FFFD. Controls, and characters that reorder or hide
+/// Returns a name for people. Bytes that are no UTF-8 become U+FFFD. Controls, and characters that reorder or hide
 /// others, are escaped as in Rust.
 fn shown(name: &[u8]) -> String {
     let mut text = String::new();

@@ -20,7 +20,7 @@ pub(crate) fn is_worth_it(source: u64, encoded: u64) -> bool {
 }
 
 /// Whether a payload of `codec` goes out whatever it saves, to a client that `refuses_identity` or not.
-/// Whoever puts a coded file beside another one has decided that already.
+/// The author of a coded file beside another one has decided that already.
 pub(crate) fn insists(codec: &Codec, refuses_identity: bool) -> bool {
     refuses_identity || codec.adopts.is_some()
 }

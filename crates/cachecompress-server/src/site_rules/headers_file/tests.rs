@@ -284,7 +284,7 @@ fn path_with_too_many_parts_skips_its_rule() {
 }
 
 proptest::proptest! {
-    /// Whatever a file holds, its rules are taken.
+    /// The rules of every file are taken.
     #[test]
     fn rules_of_any_file_build(text in "([ /!:#*a\\pL\\r\\n\t%-]|content-length|https://){0,60}") {
         let builder = ServeCompressed::builder(Memory::new());

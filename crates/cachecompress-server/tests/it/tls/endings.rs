@@ -90,8 +90,8 @@ fn download_ends_whole_when_the_server_is_told_to_end() {
     }
 }
 
-/// What a client still sends after the answer would make the kernel reset the connection, and the
-/// answer would be lost with it.
+/// Bytes that a client still sends after the answer would make the kernel reset the connection, and
+/// the answer would be lost with it.
 #[test]
 fn leftovers_of_a_request_cost_no_answer() {
     let site = Site::with("index.html", b"page");

@@ -217,7 +217,8 @@ impl Rule {
         }
     }
 
-    /// Where a redirect of one path leads; `None` for another rule, and if that is another site.
+    /// Returns the target of a redirect of one path; `None` for another rule, and for a target on another
+    /// site.
     pub(super) fn literal_target(&self) -> Option<LocalTarget> {
         self.pattern.literal()?;
         match self.answer_target(&LocalTarget::parse(&self.pattern.sample())?)? {
