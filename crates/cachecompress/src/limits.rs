@@ -83,6 +83,7 @@ pub(crate) const HASH_FIRST_MAX: u64 = 256 << 20;
 /// The buffer of a hash of a longer file than [`PAYLOAD_IN_MEMORY`], in bytes.
 pub(crate) const HASH_BUFFER: u64 = 256 * 1024;
 /// The longest header of a file of gzip, in bytes. Its longest field of a bounded length has 64 KiB.
+#[cfg(feature = "gzip")]
 pub(crate) const GZIP_HEADER: usize = 128 * 1024;
 /// The number of a site's paths beside which nothing is known to lie, at some 100 bytes each.
 pub(crate) const ABSENT_SIBLINGS: usize = 16_384;
