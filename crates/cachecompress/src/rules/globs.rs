@@ -1,19 +1,23 @@
 //! Globs over the paths of a source.
 
-use globset::{Glob, GlobBuilder, GlobMatcher};
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::error::Error;
 use crate::http::SourcePath;
 
 /// A set of paths by globs. `*` stops at a slash, `**` does not.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Globs(Vec<GlobMatcher>);
+pub(crate) struct Globs {
+    globs: Vec<Glob>,
+    /// All of them. It compares names without a star by a table, and others by one expression.
+    set: GlobSet,
+}
 
 impl Globs {
     /// Adds the paths that match `glob`.
     pub(crate) fn add(&mut self, glob: &str) -> Result<(), Error> {
-        self.0.push(matcher(glob, false)?);
-        Ok(())
+        self.globs.push(compile(glob, false)?);
+        self.compile()
     }
 
     /// Adds the paths that match `glob` and all paths beneath them. A glob `dir/**` means `dir`, too.
@@ -24,13 +28,24 @@ impl Globs {
         let ignore_case = cfg!(any(windows, target_vendor = "apple"));
         let glob = glob.strip_suffix('/').unwrap_or(glob);
         for glob in [Some(glob), glob.strip_suffix("/**")].into_iter().flatten() {
-            self.0.push(matcher(glob, ignore_case)?);
+            self.globs.push(compile(glob, ignore_case)?);
         }
+        self.compile()
+    }
+
+    fn compile(&mut self) -> Result<(), Error> {
+        let mut set = GlobSetBuilder::new();
+        for glob in &self.globs {
+            set.add(glob.clone());
+        }
+        self.set = set.build().map_err(|error| {
+            Error::config("the globs are too long for one expression").with_cause(error)
+        })?;
         Ok(())
     }
 
     pub(crate) fn contains(&self, path: &SourcePath) -> bool {
-        !self.0.is_empty() && self.matches(&path.to_string_lossy())
+        !self.globs.is_empty() && self.set.is_match(&*path.to_string_lossy())
     }
 
     /// Whether the set has `path` or a directory in which it lies.
@@ -40,16 +55,12 @@ impl Globs {
 
     /// As [`covers`](Self::covers), also for a path that no source can have.
     pub(crate) fn covers_bytes(&self, path: &[u8]) -> bool {
-        if self.0.is_empty() {
+        if self.globs.is_empty() {
             return false;
         }
         let text = String::from_utf8_lossy(path);
         let parents = text.match_indices('/').map(|(end, _)| &text[..end]);
-        parents.chain([&*text]).any(|path| self.matches(path))
-    }
-
-    fn matches(&self, path: &str) -> bool {
-        self.0.iter().any(|matcher| matcher.is_match(path))
+        parents.chain([&*text]).any(|path| self.set.is_match(path))
     }
 }
 
@@ -70,10 +81,6 @@ pub(crate) fn tree(glob: &str) -> Result<Vec<Glob>, Error> {
         Some(root) => Ok(vec![compile(root, false)?, compile(&format!("{root}/**"), false)?]),
         None => Ok(vec![compile(pattern, false)?]),
     }
-}
-
-fn matcher(glob: &str, ignore_case: bool) -> Result<GlobMatcher, Error> {
-    Ok(compile(glob, ignore_case)?.compile_matcher())
 }
 
 /// Compiles a glob over paths. A leading slash means nothing.
