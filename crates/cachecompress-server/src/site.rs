@@ -212,7 +212,7 @@ fn apply(mut builder: Builder, config: &SiteConfig, rules: SiteRules) -> Result<
     if let Some(value) = &config.cache_control {
         builder = builder.default_cache_control(value.clone());
     }
-    // Those of `_headers` come first.
+    // The rules of `_headers` come first.
     for rule in rules.headers.into_iter().chain(header_rules(config)?) {
         builder = builder.header_rule(rule);
     }

@@ -12,7 +12,7 @@ pub(super) type Digest = [u8; 32];
 #[derive(Default)]
 pub(super) struct Memory {
     right: HashSet<Digest>,
-    /// Those of `right`, the oldest first.
+    /// The keys of `right`, the oldest first.
     order: VecDeque<Digest>,
     wrong: VecDeque<(Digest, Instant)>,
 }

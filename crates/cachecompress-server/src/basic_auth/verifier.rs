@@ -34,7 +34,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     memory: Memory,
-    /// Those of `jobs` that no thread has taken, the oldest first.
+    /// The keys of `jobs` that no thread has taken, the oldest first.
     queue: VecDeque<Digest>,
     jobs: HashMap<Digest, Job>,
     /// The requests that wait for all jobs.

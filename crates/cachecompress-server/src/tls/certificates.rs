@@ -131,7 +131,7 @@ impl Keyring {
         let entries: Vec<_> = now.entries.iter().map(|entry| self.read_again(entry)).collect();
         let is_same = |(old, new): (&Entry, &Entry)| old.found == new.found;
         if !now.entries.iter().zip(&entries).all(is_same) {
-            // Those of a reload that has come in between are as new, and may be others.
+            // The certificates of a reload that has come in between are as new, and may be others.
             self.certificates.compare_and_swap(&now, Arc::new(Certificates::new(entries)));
         }
     }

@@ -323,7 +323,7 @@ impl EncodedSource {
     ///
     /// # Errors
     ///
-    /// Those of the source, and those of [`decode`](Self::decode).
+    /// The errors of the source, and of [`decode`](Self::decode).
     pub(super) fn find(&self, path: &SourcePath) -> Result<Found, LoadError> {
         let file = match self.source.lookup(path)? {
             Found::File(file) => file,
