@@ -179,7 +179,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || serve(&listener, 100_000));
-        let request = Request { port, path: "/", headers: Vec::new(), connections: 1 };
+        let request =
+            Request { scheme: "http", port, path: "/", headers: Vec::new(), connections: 1 };
         let stats = run(&request, Duration::from_millis(300)).unwrap();
         let served = server.join().unwrap();
         assert!(stats.requests > 0.0 && served - stats.requests <= 1.0, "{stats:?}, {served}");

@@ -35,8 +35,9 @@ pub(crate) enum Until {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Version {
     Http1,
-    /// HTTP/2 over plain TCP, with prior knowledge and `streams` requests at once on a connection.
-    H2c {
+    /// HTTP/2 with `streams` requests at once on a connection: by prior knowledge over plain TCP, by
+    /// ALPN over TLS.
+    Http2 {
         streams: u32,
     },
 }
@@ -44,10 +45,18 @@ pub(crate) enum Version {
 /// A request and the number of connections that repeat it.
 #[derive(Clone, Debug)]
 pub(crate) struct Request<'a> {
+    /// `http`, or `https`, which h2load has.
+    pub(crate) scheme: &'static str,
     pub(crate) port: u16,
     pub(crate) path: &'a str,
     pub(crate) headers: Vec<(&'a str, String)>,
     pub(crate) connections: u32,
+}
+
+impl Request<'_> {
+    fn url(&self) -> String {
+        format!("{}://127.0.0.1:{}{}", self.scheme, self.port, self.path)
+    }
 }
 
 /// The seconds in which a count of requests must be done.
@@ -114,8 +123,7 @@ fn run_wrk(
     for (name, value) in &request.headers {
         command.args(["-H", &format!("{name}: {value}")]);
     }
-    let output =
-        stdout_of(command.arg(format!("http://127.0.0.1:{}{}", request.port, request.path)))?;
+    let output = stdout_of(command.arg(request.url()))?;
     parse_wrk(&output).with_context(|| format!("unknown output of wrk:\n{output}"))
 }
 
@@ -135,7 +143,7 @@ pub(crate) fn h2load(
     command.arg(format!("-c{}", request.connections));
     match version {
         Version::Http1 => command.arg("--h1"),
-        Version::H2c { streams } => command.arg(format!("-m{streams}")),
+        Version::Http2 { streams } => command.arg(format!("-m{streams}")),
     };
     match until {
         Until::Seconds(seconds) => command.arg(format!("-D{seconds}")),
@@ -147,8 +155,7 @@ pub(crate) fn h2load(
     // h2load appends.
     let _ = fs::remove_file(&log);
     command.arg(format!("--log-file={}", log.display()));
-    let output =
-        stdout_of(command.arg(format!("http://127.0.0.1:{}{}", request.port, request.path)))?;
+    let output = stdout_of(command.arg(request.url()))?;
     let mut stats =
         parse_h2load(&output).with_context(|| format!("unknown output of h2load:\n{output}"))?;
     let times = fs::read_to_string(&log).unwrap_or_default();

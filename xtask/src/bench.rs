@@ -7,7 +7,7 @@ use crate::command::{cargo, exit_code, find_on_path, run as run_line};
 use crate::{debian, workspace};
 
 /// The programs that come from Debian, each with its packages.
-const PROGRAMS: [(&str, &[&str]); 8] = [
+const PROGRAMS: [(&str, &[&str]); 10] = [
     ("wrk", &["wrk"]),
     ("h2load", &["nghttp2-client"]),
     ("taskset", &["util-linux"]),
@@ -15,6 +15,8 @@ const PROGRAMS: [(&str, &[&str]); 8] = [
     ("h2o", &["h2o"]),
     ("lighttpd", &["lighttpd", "lighttpd-mod-deflate"]),
     ("zstd", &["zstd"]),
+    ("curl", &["curl"]),
+    ("openssl", &["openssl"]),
     ("python3", &["python3", "python3-venv"]),
 ];
 /// Arguments with which the bench measures nothing.

@@ -68,7 +68,13 @@ fn downloads(
     let server = harness.start_with(kind, record, cache)?;
     let count = if compresses_every_response(kind) { SAMPLE } else { all };
     let headers = vec![("Accept-Encoding", coding.to_owned())];
-    let request = Request { port: server.port, path: asset.path, headers, connections: CLIENTS };
+    let request = Request {
+        scheme: "http",
+        port: server.port,
+        path: asset.path,
+        headers,
+        connections: CLIENTS,
+    };
     let before = cost::cpu(server.pid());
     let until = Until::Requests(count);
     let stats = load::h2load(&request, Version::Http1, until, &harness.places.run)?;

@@ -1,6 +1,6 @@
 //! The parts that all experiments share: starting servers, their turns, and a load's figures.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -13,7 +13,7 @@ use crate::places::Places;
 use crate::programs::{self, Programs};
 use crate::results::{Case, Metric, Record, Values};
 use crate::servers::kind::Kind;
-use crate::servers::{self, Server};
+use crate::servers::{self, Identity, Server};
 use crate::site::{Asset, Site};
 
 /// The length from which responses are counted by their bytes. Of longer ones, too many are
@@ -61,8 +61,11 @@ impl<'a> Harness<'a> {
 
     /// Starts a server whose cache is kept from run to run.
     pub(crate) fn start(&self, kind: Kind, record: &mut Record) -> anyhow::Result<Server> {
-        let cache = self.places.bench.join("caches").join(kind.name().replace(' ', "-"));
-        self.start_with(kind, record, cache)
+        self.start_with(kind, record, self.kept_cache(kind))
+    }
+
+    fn kept_cache(&self, kind: Kind) -> PathBuf {
+        self.places.bench.join("caches").join(kind.name().replace(' ', "-"))
     }
 
     pub(crate) fn start_with(
@@ -81,8 +84,30 @@ impl<'a> Harness<'a> {
         record: &mut Record,
         cache: PathBuf,
     ) -> anyhow::Result<Server> {
+        self.start_server(cores, kind, record, &cache, None)
+    }
+
+    /// Starts a server of [`servers::SPEAK_TLS`] whose port speaks TLS.
+    pub(crate) fn start_with_tls(
+        &self,
+        kind: Kind,
+        record: &mut Record,
+        identity: &Identity,
+    ) -> anyhow::Result<Server> {
+        self.start_server(Cores::One, kind, record, &self.kept_cache(kind), Some(identity))
+    }
+
+    fn start_server(
+        &self,
+        cores: Cores,
+        kind: Kind,
+        record: &mut Record,
+        cache: &Path,
+        identity: Option<&Identity>,
+    ) -> anyhow::Result<Server> {
         let (places, site) = (self.places, self.site.root());
-        let server = Server::start(kind, &self.programs, site, &places.run, &cache, cores)?;
+        let server =
+            Server::start(kind, &self.programs, site, &places.run, cache, cores, identity)?;
         let version = servers::version(kind, &self.programs);
         record.versions.insert(kind.name().into(), version);
         Ok(server)

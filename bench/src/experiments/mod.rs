@@ -6,6 +6,7 @@ mod harness;
 mod requests;
 mod scale;
 mod startup;
+mod tls;
 mod warm;
 
 use anyhow::{Context as _, ensure};
@@ -22,7 +23,7 @@ struct Experiment {
 }
 
 /// The experiments, in the order of the page.
-const EXPERIMENTS: [Experiment; 14] = [
+const EXPERIMENTS: [Experiment; 15] = [
     Experiment { name: "warm", run: warm::http1 },
     Experiment { name: "drained", run: warm::drained },
     Experiment { name: "h2c", run: warm::h2c },
@@ -37,6 +38,7 @@ const EXPERIMENTS: [Experiment; 14] = [
     Experiment { name: "connections", run: scale::connections },
     Experiment { name: "sizes", run: scale::sizes },
     Experiment { name: "startup", run: startup::run },
+    Experiment { name: "tls", run: tls::run },
 ];
 
 /// Runs the experiments that `options` select, and saves their records. Returns the names of the

@@ -101,6 +101,7 @@ fn load(
     length: u64,
 ) -> anyhow::Result<Values> {
     let headers = headers.to_vec();
-    let request = Request { port: server.port, path, headers, connections: CONNECTIONS };
+    let request =
+        Request { scheme: "http", port: server.port, path, headers, connections: CONNECTIONS };
     under_load(server, length, || wrk(&request, harness.options.seconds, &harness.places.run))
 }

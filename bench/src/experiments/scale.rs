@@ -35,7 +35,8 @@ pub(super) fn files(harness: &Harness<'_>, record: &mut Record) -> anyhow::Resul
         let case = Case { name: &name, amount: f64::from(count), connections: 64 };
         harness.take_turns(record, &case, &ready, |server, ()| {
             let headers = vec![("Accept-Encoding", "gzip".to_owned())];
-            let request = Request { port: server.port, path: "/", headers, connections: 64 };
+            let request =
+                Request { scheme: "http", port: server.port, path: "/", headers, connections: 64 };
             let (seconds, dir) = (harness.options.seconds, &harness.places.run);
             under_load(server, 0, || {
                 load::wrk_at_random(&request, seconds, dir, count, site::SMALL_FILE_PATTERN)
@@ -59,7 +60,13 @@ pub(super) fn connections(harness: &Harness<'_>, record: &mut Record) -> anyhow:
         let case = Case { name: asset.name, amount: f64::from(connections), connections };
         harness.take_turns(record, &case, &ready, |server, length| {
             let headers = vec![("Accept-Encoding", "gzip".to_owned())];
-            let request = Request { port: server.port, path: asset.path, headers, connections };
+            let request = Request {
+                scheme: "http",
+                port: server.port,
+                path: asset.path,
+                headers,
+                connections,
+            };
             under_load(server, *length, || {
                 load::wrk(&request, harness.options.seconds, &harness.places.run)
             })
@@ -81,7 +88,13 @@ pub(super) fn sizes(harness: &Harness<'_>, record: &mut Record) -> anyhow::Resul
         let case = Case { name: asset.name, amount: asset.length as f64, connections: 16 };
         harness.take_turns(record, &case, &ready, |server, ()| {
             let headers = vec![];
-            let request = Request { port: server.port, path: asset.path, headers, connections: 16 };
+            let request = Request {
+                scheme: "http",
+                port: server.port,
+                path: asset.path,
+                headers,
+                connections: 16,
+            };
             let mut values = under_load(server, asset.length, || {
                 load::wrk(&request, harness.options.seconds, &harness.places.run)
             })?;

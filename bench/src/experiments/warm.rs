@@ -91,7 +91,8 @@ fn load(
 ) -> anyhow::Result<load::LoadStats> {
     let (seconds, dir) = (harness.options.seconds, &harness.places.run);
     let headers = vec![("Accept-Encoding", "gzip".into())];
-    let mut request = Request { port: server.port, path: asset.path, headers, connections };
+    let mut request =
+        Request { scheme: "http", port: server.port, path: asset.path, headers, connections };
     match generator {
         Generator::Wrk => load::wrk(&request, seconds, dir),
         Generator::Drain => drain(&request, seconds),
@@ -99,7 +100,7 @@ fn load(
             request.port = server.h2c_port;
             // A thousand connections are a load with one request on each.
             let streams = if connections >= 1000 { 1 } else { 10 };
-            load::h2load(&request, Version::H2c { streams }, Until::Seconds(seconds), dir)
+            load::h2load(&request, Version::Http2 { streams }, Until::Seconds(seconds), dir)
         }
     }
 }
@@ -112,8 +113,14 @@ fn check_h2c(
     length: u64,
 ) -> anyhow::Result<()> {
     let headers = vec![("Accept-Encoding", "gzip".into())];
-    let request = Request { port: server.h2c_port, path: asset.path, headers, connections: 1 };
-    let version = Version::H2c { streams: 1 };
+    let request = Request {
+        scheme: "http",
+        port: server.h2c_port,
+        path: asset.path,
+        headers,
+        connections: 1,
+    };
+    let version = Version::Http2 { streams: 1 };
     let stats = load::h2load(&request, version, Until::Requests(1), &harness.places.run)?;
     if (stats.requests, stats.bytes) != (1.0, length as f64) {
         bail!("{} bytes over HTTP/2, {length} over HTTP/1.1", stats.bytes);

@@ -35,7 +35,6 @@ pub(crate) fn write(places: &Places) -> anyhow::Result<()> {
     for record in &records {
         text += &section(record, &dir)?;
     }
-    text += words::TLS;
     let page = places.docs.join("performance.md");
     files::write(&page, text)?;
     println!("\nwritten: {}", page.display());

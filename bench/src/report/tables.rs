@@ -51,6 +51,7 @@ pub(crate) fn tables(experiment: &str) -> &'static [Table] {
         "conditional" | "files" => &[CPU, RATE, P50, P99, RSS],
         "cold" | "encoder" | "lengths" => &[FIRST, TOTAL, SECONDS, WIRE, RSS],
         "downloads" => &[SECONDS, RATE, WIRE, RSS],
+        "tls" => &[CPU, RATE, BYTES, RSS],
         "sizes" => &[BYTES, PER_GIGABYTE, RSS],
         "startup" => &[TO_RESPONSE, TO_HIT, SECONDS, RSS],
         _ => &[CPU, RATE, BYTES, P50, P99, RSS],

@@ -35,6 +35,18 @@ const TARGETS: [Target; 9] = [
 ];
 /// The texts whose target over HTTP/2 is nginx's own figure.
 const H2C: [&str; 5] = ["1.4 KB", "33 KB", "92 KB", "4 MB", "60 MB"];
+/// The cases whose target over TLS is nginx's own figure and a tenth.
+const TLS: [&str; 7] = [
+    "HTTP/1.1, 1.4 KB",
+    "HTTP/1.1, 92 KB",
+    "HTTP/1.1, 4 MB",
+    "HTTP/2, 1.4 KB",
+    "HTTP/2, 92 KB",
+    "HTTP/2, 4 MB",
+    HANDSHAKE,
+];
+/// The case of the `tls` experiment with connections of its own.
+const HANDSHAKE: &str = "handshake and one request";
 /// The target for the first response after a start, in milliseconds.
 const FIRST_RESPONSE_MS: f64 = 200.0;
 
@@ -42,7 +54,7 @@ const fn nginx(experiment: &'static str, case: &'static str, metric: Metric, lim
     Target { experiment, case, metric, peer: "nginx", connections: CONNECTIONS, limit }
 }
 
-/// All targets: against nginx, ahead of h2o in the same cases, over HTTP/2, and beside the encoder.
+/// All targets: against nginx, ahead of h2o in the same cases, over HTTP/2, over TLS, and beside the encoder.
 fn targets() -> Vec<Target> {
     let ahead = TARGETS.map(|target| Target { peer: "h2o", limit: 1.0, ..target });
     let level = H2C.map(|case| nginx("h2c", case, Metric::CpuMicros, 1.0));
@@ -54,7 +66,11 @@ fn targets() -> Vec<Target> {
         connections: 1,
         limit: 1.15,
     };
-    [&TARGETS[..], &ahead, &level, &[encoder]].concat()
+    let tls = TLS.map(|case| Target {
+        connections: if case == HANDSHAKE { 1500 } else { CONNECTIONS },
+        ..nginx("tls", case, Metric::CpuMicros, 1.1)
+    });
+    [&TARGETS[..], &ahead, &level, &tls, &[encoder]].concat()
 }
 
 /// Whether more is better, as it is for rates.
@@ -92,6 +108,7 @@ fn experiment_label(experiment: &str) -> &'static str {
         "files" => "many files",
         "connections" => "many connections",
         "sizes" => "long files",
+        "tls" => "TLS",
         _ => "start",
     }
 }

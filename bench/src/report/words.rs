@@ -4,8 +4,8 @@ pub(crate) const INTRODUCTION: &str = "\
 # Performance
 
 The cost of cachecompress beside other servers, on one core each, with ratios from the same run.
-`cargo xtask bench` measures the figures and writes this page; nothing on it but the figures of
-TLS is written by hand. The text is in `bench/src/report`, the figures are in `bench/results`.
+`cargo xtask bench` measures the figures and writes this page; nothing on it is written by hand. The
+text is in `bench/src/report`, the figures are in `bench/results`.
 
     cargo xtask bench --quick              # in five minutes, to target/bench/quick
     cargo xtask bench                      # all experiments in forty minutes, to docs/
@@ -56,43 +56,6 @@ requests per second.
 
 ";
 
-/// The figures of TLS, which are measured by hand.
-pub(crate) const TLS: &str = "
-## TLS
-
-Responses over TLS 1.3 with AES-256-GCM, and a key of ECDSA with P-256. `cargo xtask bench` does not
-measure this; the figures are of one afternoon. Each is processor time of the server in µs, user and
-system, and the median of 2 or 3 turns in which the servers took turns.
-
-- 2026-11-29: AMD EPYC (family 26), 2 cores; nginx 1.22.1 with OpenSSL 3.0, Caddy 2.6.2,
-  cachecompress at `opt-level = 3` without LTO. h2load 1.52 with 64 connections (16 for 4 MB), and 16,
-  8 and 2 requests at once on each over HTTP/2. All send the same gzip, which nginx and Caddy have
-  as files.
-- Other builds ran on the machine all the time, so the ratios say more than the figures, and rates
-  say nothing.
-- A handshake is a connection with one request for 100 bytes, X25519, and the connection's end. A rate is
-  the inverse: 2,200 full handshakes a second on one core here, beside 1,450 of nginx and 1,270 of
-  Caddy.
-
-| | cachecompress | nginx | Caddy | beside nginx |
-|---|---:|---:|---:|---:|
-| HTTP/1.1, 1.4 KB | 14.9 | 16.6 | 65.1 | 0.90 × |
-| HTTP/1.1, 90 KB | 38.9 | 75.0 | 143 | 0.52 × |
-| HTTP/1.1, 3.9 MB | 1,350 | 2,310 | 2,930 | 0.59 × |
-| HTTP/2, 1.4 KB | 13.8 | 9.5 | 79.4 | **1.45 ×** |
-| HTTP/2, 90 KB | 50.4 | 67.7 | 233 | 0.74 × |
-| HTTP/2, 3.9 MB | 1,970 | 2,590 | 4,900 | 0.76 × |
-| full handshake | 461 | 690 | 792 | 0.67 × |
-| resumed handshake | 399 | 592 | 540 | 0.67 × |
-
-The target was at most 1.1 × nginx, and small responses over HTTP/2 miss it. Both servers make one
-`write` for each of them (4,320 and 4,256 for 4,000 responses). nginx has 3.5 µs in user space and
-6.2 µs in the kernel, cachecompress 10.3 and 4.5: a task for each stream in tokio, HPACK and the
-frames of `h2`, one copy into a record of TLS. LTO takes some 8 % off. More would come of one record
-and one `write` for all responses that are ready: `h2` flushes after every DATA frame, and a stream
-between it and TLS could hold the flush back until the connection's task has no more to send.
-";
-
 /// The findings about the targets that are hard to meet.
 pub(crate) const BEHIND_THE_TARGETS: &str = "
 Profiles of the targets that are hard to meet (`perf` on the server's core, callgrind) show:
@@ -110,7 +73,7 @@ Profiles of the targets that are hard to meet (`perf` on the server's core, call
 ";
 
 /// The experiments in the order of the page, each with its heading and introduction.
-pub(crate) const SECTIONS: [(&str, &str); 14] = [
+pub(crate) const SECTIONS: [(&str, &str); 15] = [
     (
         "warm",
         "
@@ -240,6 +203,22 @@ Films of 1 KB and more, which are never compressed, with 16 connections.
 
 The time from the start of the program to its first response, and to the first response from the
 cache, with many entries in the cache directory. The program answers before it has counted them.
+",
+    ),
+    (
+        "tls",
+        "
+## TLS
+
+The shorter texts over TLS 1.3 with a key of ECDSA with P-256, and 64 connections. Over HTTP/2 each
+connection has 10 requests at once. A handshake is a new connection, full and not resumed, with one
+request for 1.4 KB; 1,500 come at once.
+
+Small responses over HTTP/2 cost more than nginx's. Both servers make one `write` for each of them. On
+an AMD EPYC nginx spends 3.5 µs of one in user space, cachecompress 10: a task for each stream in
+tokio, HPACK and the frames of `h2`, and one copy into a record of TLS. `h2` flushes after every DATA
+frame. A stream between it and TLS could hold the flush back until the connection's task has no more
+to send, so that all responses that are ready share a record and a `write`.
 ",
     ),
 ];

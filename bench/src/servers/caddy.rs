@@ -13,17 +13,25 @@ pub(super) fn command(setup: &Setup<'_>, compresses: bool) -> anyhow::Result<Com
     } else {
         "file_server {\n    precompressed br zstd gzip\n  }"
     };
+    let (scheme, protocols, tls) = match setup.identity {
+        None => ("http", "h1 h2c", String::new()),
+        Some(identity) => {
+            let (certificate, key) = (identity.certificate.display(), identity.key.display());
+            ("https", "h1 h2", format!("tls {certificate} {key}"))
+        }
+    };
     let text = format!(
         "{{
   admin off
   auto_https off
   persist_config off
   servers {{
-    protocols h1 h2c
+    protocols {protocols}
   }}
 }}
-http://127.0.0.1:{port} {{
+{scheme}://127.0.0.1:{port} {{
   bind 127.0.0.1
+  {tls}
   root * {site}
   {files}
 }}

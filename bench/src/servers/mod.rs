@@ -23,12 +23,16 @@ use crate::machine::Cores;
 use crate::programs::Programs;
 use crate::{cost, machine};
 use kind::Kind;
+pub(crate) use setup::Identity;
 use setup::Setup;
 
 /// The time in which a server must listen.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time in which a server must end.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The servers that are measured over TLS.
+pub(crate) const SPEAK_TLS: [Kind; 3] = [Kind::Ours, Kind::Nginx, Kind::Caddy];
 
 /// A running server.
 #[derive(Debug)]
@@ -43,7 +47,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server, and waits until it listens. It keeps its own encodings in `cache`.
+    /// Starts a server, and waits until it listens. It keeps its own encodings in `cache`. With an
+    /// `identity` its port speaks TLS.
     pub(crate) fn start(
         kind: Kind,
         programs: &Programs,
@@ -51,13 +56,14 @@ impl Server {
         run: &Path,
         cache: &Path,
         cores: Cores,
+        identity: Option<&Identity>,
     ) -> anyhow::Result<Self> {
         let (port, second) = (free_port()?, free_port()?);
         let dir = run.join(kind.name().replace(' ', "-"));
         fs::create_dir_all(&dir)?;
         fs::create_dir_all(cache)?;
         let (program, cache) = (programs.path(kind), cache.to_owned());
-        let setup = Setup { program, site, dir, cache, port, h2c_port: second };
+        let setup = Setup { program, site, dir, cache, port, h2c_port: second, identity };
         let command = command(kind, &setup)?;
         // nginx has a port for HTTP/2 alone; the others tell the versions apart.
         let own_port = matches!(kind, Kind::Nginx | Kind::NginxGzip);

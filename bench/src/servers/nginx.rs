@@ -28,7 +28,7 @@ fn configuration(setup: &Setup<'_>, compresses: bool) -> String {
         (false, false) => "gzip_static on; gzip_vary on;",
     };
     let user = setup.user_line("user", ";");
-    let (port, h2c_port) = (setup.port, setup.h2c_port);
+    let listen = listen(setup);
     format!(
         "{load}{user}daemon off;
 worker_processes 1;
@@ -49,11 +49,29 @@ http {{
   client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy;
   fastcgi_temp_path {dir}/fastcgi; uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
   server {{
-    listen 127.0.0.1:{port} backlog=4096;
-    listen 127.0.0.1:{h2c_port} http2 backlog=4096;
-    root {site};
+{listen}    root {site};
   }}
 }}
+"
+    )
+}
+
+fn listen(setup: &Setup<'_>) -> String {
+    let (port, h2c_port) = (setup.port, setup.h2c_port);
+    let Some(identity) = setup.identity else {
+        return format!(
+            "    listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{h2c_port} http2 backlog=4096;
+"
+        );
+    };
+    let (certificate, key) = (identity.certificate.display(), identity.key.display());
+    format!(
+        "    listen 127.0.0.1:{port} ssl http2 backlog=4096;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache shared:SSL:10m;
 "
     )
 }

@@ -9,5 +9,8 @@ pub(super) fn command(setup: &Setup<'_>, flags: &[&str]) -> Command {
     command.arg("serve").arg(setup.site).arg("--cache-dir").arg(&setup.cache);
     command.args(["--listen", &format!("127.0.0.1:{}", setup.port)]);
     command.args(["--threads", "1", "--log-level", "off"]).args(flags);
+    if let Some(identity) = setup.identity {
+        command.arg("--tls-cert").arg(&identity.certificate).arg("--tls-key").arg(&identity.key);
+    }
     command
 }

@@ -1,6 +1,9 @@
 //! The directories and ports of a server.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
 
 #[derive(Debug)]
 pub(crate) struct Setup<'a> {
@@ -13,6 +16,31 @@ pub(crate) struct Setup<'a> {
     pub(crate) port: u16,
     /// A second port, for HTTP/2 where it cannot share the first.
     pub(crate) h2c_port: u16,
+    /// The server's identity, if `port` speaks TLS, with both versions of HTTP. Only the servers of
+    /// [`SPEAK_TLS`](super::SPEAK_TLS) heed it.
+    pub(crate) identity: Option<&'a Identity>,
+}
+
+/// A certificate and its key, as PEM.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Identity {
+    /// Makes a key of ECDSA with P-256, and signs its certificate with it.
+    pub(crate) fn make(dir: &Path) -> anyhow::Result<Self> {
+        let made = Self { certificate: dir.join("certificate.pem"), key: dir.join("key.pem") };
+        let mut command = Command::new("openssl");
+        command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+        command.args(["-noenc", "-subj", "/CN=127.0.0.1", "-addext"]);
+        command.args(["subjectAltName=IP:127.0.0.1", "-days", "30", "-keyout"]);
+        command.arg(&made.key).arg("-out").arg(&made.certificate);
+        let output = command.output().context("cannot run openssl")?;
+        ensure!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(made)
+    }
 }
 
 impl Setup<'_> {
