@@ -11,7 +11,7 @@ use toml::de::{DeArray, DeString, DeTable, DeValue, ValueDeserializer};
 use super::key::{Key, Keys};
 use super::mistake::{Mistake, Mistakes, SourceText};
 use super::nearest::unknown_key;
-use super::rules::{judge_error_pages, judge_headers, judge_redirect};
+use super::rules::{judge_error_pages, judge_headers, judge_redirect, judge_ring};
 use super::table_keys;
 use super::value::{excerpt, texts};
 use crate::hosts;
@@ -302,8 +302,8 @@ impl Reader<'_> {
             rules.into_iter().flatten()
         };
         let path = EscapedPath(self.source.path());
-        let place =
-            |rule: &Spanned<DeValue<'_>>| format!("{path}:{}", self.source.line(rule.span().start));
+        let line = |rule: &Spanned<DeValue<'_>>| self.source.line(rule.span().start);
+        let place = |rule: &Spanned<DeValue<'_>>| format!("{path}:{}", line(rule));
         for (table, rule) in given.headers.iter_mut().flatten().zip(rules("headers")) {
             table.place = place(rule);
             judge_headers(table, rule, &mut self.mistakes);
@@ -312,6 +312,9 @@ impl Reader<'_> {
             table.place = place(rule);
             judge_redirect(table, rule, &mut self.mistakes);
         }
+        let redirects: Vec<_> = rules("redirects").collect();
+        let tables = given.redirects.as_deref().unwrap_or_default();
+        judge_ring(tables, &redirects, line, &mut self.mistakes);
         given
     }
 

@@ -75,6 +75,30 @@ pub(crate) fn judge_redirect(
     mistakes.push(Mistake { span, found: found.to_owned(), allowed: reason.to_string() });
 }
 
+/// Adds the mistake of rules of `[[redirects]]` that lead in a ring, with the target of the first one.
+/// Rules with a mistake of their own lead nowhere. `line` tells the line of a rule.
+pub(crate) fn judge_ring(
+    tables: &[RedirectTable],
+    values: &[&Spanned<DeValue<'_>>],
+    line: impl Fn(&Spanned<DeValue<'_>>) -> usize,
+    mistakes: &mut Vec<Mistake>,
+) {
+    let rules: Vec<_> = tables.iter().map(RedirectTable::unplaced).collect();
+    let ring = Redirect::find_ring(&rules).unwrap_or_default();
+    let mut ring = ring.iter().filter_map(|index| values.get(*index));
+    let Some(first) = ring.next() else { return };
+    let lines: Vec<_> = ring.map(|rule| line(rule).to_string()).collect();
+    let others = match &*lines {
+        [line] => format!("that of line {line}"),
+        lines => format!("those of the lines {}", lines.join(", ")),
+    };
+    mistakes.push(Mistake {
+        span: first.get_ref().get("to").map_or_else(|| first.span(), Spanned::span),
+        found: format!("this redirect and {others} lead in a ring"),
+        allowed: "let one of them lead elsewhere".to_owned(),
+    });
+}
+
 /// Adds the mistakes of `[error-pages]`, and takes the entries out that have them.
 pub(crate) fn judge_error_pages(pages: &mut DeValue<'_>, mistakes: &mut Vec<Mistake>) {
     let DeValue::Table(pages) = pages else { return };

@@ -360,6 +360,32 @@ fn redirect_is_judged_where_it_stands() {
 }
 
 #[test]
+fn ring_of_redirects_is_shown_at_the_first_of_them() {
+    let rules = |rules: &[(&str, &str)]| -> String {
+        let rule = |(from, to): &(&str, &str)| {
+            format!("[[redirects]]\nfrom = \"{from}\"\nto = \"{to}\"\n")
+        };
+        rules.iter().map(rule).collect()
+    };
+    let two = rules(&[("/x", "/a"), ("/a", "/b"), ("/b", "/a")]);
+    let report = mistakes(&two).report();
+    let expected = "error: this redirect and that of line 7 lead in a ring\n \
+        --> cachecompress.toml:6:6\n  |\n6 | to = \"/b\"\n  |      ^^^^ let one of them lead elsewhere\n\n";
+    assert_eq!(report, expected);
+    let three = rules(&[("/a", "/b"), ("/b", "/c/"), ("/c", "/a?x")]);
+    assert_mistake(
+        &three,
+        &[":3:6: this redirect and those of the lines 4, 7 lead in a ring: let"],
+    );
+    let site = format!("[[sites]]\nhosts = [\"a\"]\n{}", three.replace("[[", "[[sites."));
+    assert_mistake(&site, &[":5:6: this redirect and those of the lines 6, 9 lead in a ring"]);
+    // A rule that is wrong is the only mistake.
+    let wrong = format!("{two}{}", rules(&[("/y", "/y")]));
+    assert_eq!(mistakes(&wrong).report().matches("error: ").count(), 1);
+    parse(&rules(&[("/a", "/b"), ("/b", "/c"), ("/c", "/d")])).unwrap();
+}
+
+#[test]
 fn error_page_is_judged_where_it_stands() {
     let text = "[error-pages]\n404 = \"/a.html\"\n200 = \"/b.html\"\n503 = \"/\"\nx = \"/c\"\n";
     assert_mistake(text, &[":3:1: `200` is no status of an error: write one of 400 to 599"]);

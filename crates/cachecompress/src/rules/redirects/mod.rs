@@ -15,6 +15,25 @@ use crate::error::Error;
 use crate::http::PathSegments;
 use rule::Rule;
 
+impl Redirect {
+    /// Finds redirects of one path each that lead in a ring, by their indices in `rules`.
+    ///
+    /// - They are in the order in which they lead to each other, from the first in `rules` on.
+    /// - `None` if there is no ring, or if a rule is wrong by itself, as [`check`](Self::check) tells.
+    ///
+    /// ```
+    /// use cachecompress::Redirect;
+    ///
+    /// let rules = [("/a", "/b"), ("/x", "/a"), ("/b", "/a")];
+    /// let rules = rules.map(|(from, to)| Redirect::new(from, to));
+    /// assert_eq!(Redirect::find_ring(&rules), Some(vec![0, 2]));
+    /// ```
+    #[must_use]
+    pub fn find_ring(rules: &[Self]) -> Option<Vec<usize>> {
+        Redirects::compile(rules).ok()?.find_ring()
+    }
+}
+
 /// The first rule that matches a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RuleMatch {
@@ -42,6 +61,18 @@ impl Redirects {
     ///
     /// If one of them is wrong by itself, or rules for one path lead in a ring.
     pub(crate) fn new(rules: &[Redirect]) -> Result<Self, Error> {
+        let redirects = Self::compile(rules)?;
+        match redirects.find_ring() {
+            Some(ring) => {
+                let names: Vec<_> =
+                    ring.iter().map(|index| redirects.rules[*index].name.as_str()).collect();
+                Err(Error::config(format!("redirects lead in a ring: {}", names.join("; "))))
+            }
+            None => Ok(redirects),
+        }
+    }
+
+    fn compile(rules: &[Redirect]) -> Result<Self, Error> {
         let mut redirects = Self::default();
         for rule in rules {
             let rule = Rule::compile(rule)?;
@@ -54,15 +85,12 @@ impl Redirects {
             redirects.has_query |= rule.pattern.has_query();
             redirects.rules.push(rule);
         }
-        let next: Vec<_> = redirects.rules.iter().map(|rule| redirects.next(rule)).collect();
-        match rings::find_ring(&next) {
-            Some(ring) => {
-                let names: Vec<_> =
-                    ring.iter().map(|index| redirects.rules[*index].name.as_str()).collect();
-                Err(Error::config(format!("redirects lead in a ring: {}", names.join("; "))))
-            }
-            None => Ok(redirects),
-        }
+        Ok(redirects)
+    }
+
+    fn find_ring(&self) -> Option<Vec<usize>> {
+        let next: Vec<_> = self.rules.iter().map(|rule| self.next(rule)).collect();
+        rings::find_ring(&next)
     }
 
     /// The redirect of one path to which a redirect of one path leads.
