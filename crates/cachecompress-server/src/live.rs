@@ -74,15 +74,18 @@ impl Live {
 }
 
 impl Reloader {
-    /// Opens the sites of `config`, with a cache that keeps so many `entries` open.
+    /// Opens the sites of `config`, with a cache that keeps so many `entries` open, and with its `tls`.
     ///
     /// # Errors
     ///
-    /// If the cache, a site or a certificate cannot be opened.
-    pub(crate) fn start(config: Arc<ServeConfig>, entries: usize) -> Result<Self, Failure> {
+    /// If the cache or a site cannot be opened.
+    pub(crate) fn start(
+        config: Arc<ServeConfig>,
+        entries: usize,
+        tls: Option<Tls>,
+    ) -> Result<Self, Failure> {
         let engine = engine(&config, cache(&config, entries)?)?;
         let live = Live::open(&engine, &config, None)?;
-        let tls = Tls::open(config.certificates())?;
         let live = Arc::new(ArcSwap::from_pointee(live));
         let current = Mutex::new(Current { turn: 0, config: Arc::clone(&config) });
         Ok(Self { engine, live, tls, started: config, turns: AtomicU64::new(0), current })
@@ -118,7 +121,7 @@ impl Reloader {
     ///
     /// # Errors
     ///
-    /// As [`start`](Self::start), and if a later `turn` is in force. Nothing has changed then.
+    /// If a site or a certificate cannot be opened, or a later `turn` is in force. Nothing has changed then.
     pub(crate) fn reload(
         &self,
         turn: u64,
@@ -246,11 +249,12 @@ impl Reload {
 #[derive(Debug, Default)]
 pub(crate) struct Checked {
     pub(crate) failures: Vec<Failure>,
-    /// A sentence for each line in the sites' files of rules that is skipped.
-    pub(crate) skipped: Vec<String>,
+    /// A sentence for each line in the sites' files of rules that is skipped, and for each page that is
+    /// missing.
+    pub(crate) warnings: Vec<String>,
 }
 
-/// Finds the mistakes that only show when a site is opened: directories and rules.
+/// Finds the mistakes that only show when a site is opened: directories, rules, users and certificates.
 pub(crate) fn check(config: &ServeConfig) -> Checked {
     let mut checked = Checked::default();
     let engine = match engine(config, Cache::in_memory(0)) {
@@ -260,12 +264,20 @@ pub(crate) fn check(config: &ServeConfig) -> Checked {
     for site in &config.sites {
         checked.failures.extend(site::users(site).err());
         let (wrong, skipped) = site::judge_rules(site);
-        checked.skipped.extend(skipped);
+        checked.warnings.extend(skipped);
+        checked.warnings.extend(site::missing_pages(site));
         // A site whose lines are wrong cannot be opened. The sentence would tell the first again.
         if wrong.is_empty() {
             checked.failures.extend(site::open(&engine, config, site, None).err());
         }
         checked.failures.extend(wrong.into_iter().map(Failure::Usage));
+    }
+    let mut seen = Vec::new();
+    for (hosts, files) in config.certificates() {
+        if !seen.contains(&files) {
+            seen.push(files);
+            checked.failures.extend(Tls::open([(hosts, files)]).err());
+        }
     }
     checked
 }
@@ -368,7 +380,7 @@ mod tests {
         let (one, two) = (directory("one"), directory("two"));
         let of_one = || site(one.path(), &["one.example"], "--cache-control no-store");
         let started = with_sites("", vec![of_one(), site(two.path(), &["two.example"], "")]);
-        let reloader = Reloader::start(Arc::new(started), 16).unwrap();
+        let reloader = Reloader::start(Arc::new(started), 16, None).unwrap();
         let before = reloader.live().load_full();
         assert_eq!(text(&before, "two.example:80").await, "two");
         assert_eq!(text(&before, "unknown").await, "one");
@@ -391,7 +403,7 @@ mod tests {
         let one = directory("one");
         let of_one = || site(one.path(), &["one.example"], "");
         let started = with_sites("", vec![of_one()]);
-        let reloader = Reloader::start(Arc::new(started), 16).unwrap();
+        let reloader = Reloader::start(Arc::new(started), 16, None).unwrap();
         let missing = one.path().join("missing");
         let mut with_ring = site(one.path(), &["two.example"], "");
         with_ring.tables.redirects = [("/a", "/b"), ("/b", "/a")]
@@ -423,7 +435,8 @@ mod tests {
     #[tokio::test]
     async fn reload_that_hangs_holds_up_no_other_and_comes_too_late() {
         let (one, two) = (directory("one"), directory("two"));
-        let reloader = Arc::new(Reloader::start(Arc::new(config(one.path(), "")), 16).unwrap());
+        let reloader =
+            Arc::new(Reloader::start(Arc::new(config(one.path(), "")), 16, None).unwrap());
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let (hangs, hung) = std::sync::mpsc::channel();
         let (first, second) = (Mutex::new(Some((hangs, wait))), two.path().to_owned());
@@ -462,7 +475,7 @@ mod tests {
     #[test]
     fn reload_tells_of_the_flags_that_wait_for_the_next_start() {
         let one = directory("one");
-        let reloader = Reloader::start(Arc::new(config(one.path(), "")), 16).unwrap();
+        let reloader = Reloader::start(Arc::new(config(one.path(), "")), 16, None).unwrap();
         for (flags, fixed) in [
             (
                 "--patience 3s --codings gzip --header-timeout 3s --max-headers 7 --sendfile off",
@@ -486,7 +499,7 @@ mod tests {
         let one = directory("one");
         let of = |hosts: &[&str]| site(one.path(), hosts, "");
         let started = with_sites("", vec![of(&["a.example"]), of(&["b.example", "*.b.example"])]);
-        let reloader = Reloader::start(Arc::new(started), 16).unwrap();
+        let reloader = Reloader::start(Arc::new(started), 16, None).unwrap();
         let live = reloader.live().load_full();
         let first = live.sites.first();
         for (server_name, target, host, is_first) in [

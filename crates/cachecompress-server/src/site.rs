@@ -1,9 +1,13 @@
 //! One site: its directory, and the rules for its answers.
 
 use std::path::PathBuf;
+use std::slice;
 use std::sync::{Arc, Mutex};
 
-use cachecompress::{Builder, Directory, ErrorKind, HeaderRule, ServeCompressed};
+use cachecompress::source::Found;
+use cachecompress::{
+    Builder, Directory, ErrorKind, HeaderRule, ServeCompressed, Source as _, SourcePath,
+};
 
 use crate::basic_auth::Users;
 use crate::cli::Sendfile;
@@ -116,6 +120,43 @@ pub(crate) fn judge_rules(site: &SiteConfig) -> (Vec<String>, Vec<String>) {
     let (rules, errors) = SiteRules::parse_all(&files, site.tables.site_rules);
     let named = |lines: Vec<String>| lines.iter().map(|line| name_sentence(site, line)).collect();
     (named(errors), named(rules.warnings))
+}
+
+/// Returns a sentence for each page that the rules of a site name and the site lacks. It is no mistake: a
+/// site may get its files later.
+pub(crate) fn missing_pages(site: &SiteConfig) -> Vec<String> {
+    let Ok(directory) = open_directory(site) else { return Vec::new() };
+    let mut missing = Vec::new();
+    let mut look = |by: &str, pages: &[String], until: &str| {
+        if let [page, ..] = pages
+            && !pages.iter().any(|page| has_file(site, &directory, page))
+        {
+            let dir = EscapedPath(&site.root);
+            let sentence =
+                format!("{by} names {page}, which {dir} lacks; {until} until it is there");
+            missing.push(name_sentence(site, &sentence));
+        }
+    };
+    let spa = match &site.spa {
+        Spa::Off => &[],
+        Spa::Index => &*site.index,
+        Spa::Page(page) => slice::from_ref(page),
+    };
+    look("--spa", spa, "unknown paths are 404");
+    let short = "that error has a short text";
+    look("--not-found", site.not_found.as_slice(), short);
+    for (status, page) in &site.tables.error_pages {
+        look(&format!("{status} of [error-pages]"), slice::from_ref(page), short);
+    }
+    missing
+}
+
+/// Whether `directory` has the file `page`, or one that decodes to it.
+fn has_file(site: &SiteConfig, directory: &Directory, page: &str) -> bool {
+    let ends = ["", ".br", ".zst", ".gz"];
+    let ends = if site.encoded_names { &ends[..] } else { &ends[..1] };
+    let mut paths = ends.iter().filter_map(|end| format!("{page}{end}").parse().ok());
+    paths.any(|path: SourcePath| matches!(directory.lookup(&path), Ok(Found::File(_))))
 }
 
 fn name_site(site: &SiteConfig, failure: Failure) -> Failure {

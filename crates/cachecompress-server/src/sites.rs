@@ -76,7 +76,8 @@ impl Site {
 impl Sites {
     /// Opens the sites of `config`, with the cache, the threads and the memory of `engine`.
     ///
-    /// One whose files of rules are wrong keeps those that it has in `before`.
+    /// One whose files of rules are wrong keeps those that it has in `before`. The log names the pages
+    /// that sites lack.
     ///
     /// # Errors
     ///
@@ -86,6 +87,9 @@ impl Sites {
         config: &ServeConfig,
         before: Option<&Self>,
     ) -> Result<Self, Failure> {
+        for missing in config.sites.iter().flat_map(site::missing_pages) {
+            tracing::warn!("{}", Escaped(missing));
+        }
         let hosts = config.sites.iter().map(|site| &*site.tables.hosts);
         let hosts = Hosts::new(hosts).map_err(Failure::Usage)?;
         let before = before.map_or(&[][..], Self::all);

@@ -52,11 +52,11 @@ fn check(
         let sentence = "there is no configuration to check; name one with --config FILE";
         return Err(Failure::Usage(sentence.to_owned()));
     };
-    let Checked { failures, skipped } = match ServeConfig::resolve(&in_force) {
+    let Checked { failures, warnings } = match ServeConfig::resolve(&in_force) {
         Ok(config) => live::check(&config),
-        Err(failure) => Checked { failures: vec![failure], skipped: Vec::new() },
+        Err(failure) => Checked { failures: vec![failure], warnings: Vec::new() },
     };
-    for line in skipped {
+    for line in warnings {
         printer.line(format_args!("{}", Escaped(line)));
     }
     for failure in &failures {

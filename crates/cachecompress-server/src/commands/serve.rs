@@ -31,6 +31,7 @@ use crate::printer::{EscapedPath, Printer};
 use crate::public_listener::PublicListener;
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
 use crate::supervisor::Supervisor;
+use crate::tls::Tls;
 use crate::workers::Workers;
 use crate::{inherited, listener, logging, rule_watch, site, supervisor};
 
@@ -181,9 +182,10 @@ async fn serve(
     logs: &Logs,
     printer: Printer,
 ) -> Result<(), Failure> {
-    // Nothing is announced while something is still missing.
+    // Nothing is created or announced while something is still missing.
+    let tls = Tls::open(config.certificates())?;
     let mut bound = bind_all(config, inherited)?;
-    let reloader = Arc::new(Reloader::start(Arc::clone(config), budget.entries)?);
+    let reloader = Arc::new(Reloader::start(Arc::clone(config), budget.entries, tls)?);
     let engine = reloader.engine().clone();
     let mut signals = Signals::install().map_err(deaf)?;
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());

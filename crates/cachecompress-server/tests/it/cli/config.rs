@@ -113,12 +113,84 @@ fn check_lists_all_mistakes_and_ends_with_1() {
 
 #[test]
 fn check_finds_the_mistakes_that_show_when_sites_are_opened() {
-    let output = check(
-        b"[[redirects]]\nfrom = \"/a\"\nto = \"/b\"\n[[redirects]]\nfrom = \"/b\"\nto = \"/a\"\n\
-        [[sites]]\nhosts = [\"a\"]\nroot = \"none\"\n[[sites]]\nhosts = [\"b\"]\n",
+    let site = Site::with("two/_redirects", b"/a /b\n/b /a\n");
+    site.write("cert.pem", b"no certificate");
+    site.write(
+        "c.toml",
+        b"[tls]\ncert = \"cert.pem\"\nkey = \"none.key\"\n\
+        [[sites]]\nhosts = [\"a\"]\nroot = \"none\"\nbasic-auth = \"none.users\"\n\
+        [[sites]]\nhosts = [\"b\"]\nroot = \"two\"\ntls.key = \"cert.pem\"\n",
     );
-    assert_ends(&output, 1, "none, the `root` of the site of a: there is no such directory");
-    assert_ends(&output, 1, "the site of b: ");
+    let output = run(site.path(), &["config", "check", "--config", "c.toml"], &[]);
+    for words in [
+        "none, the `root` of the site of a: there is no such directory",
+        "cannot read --basic-auth none.users: there is no such file",
+        "the site of b: redirects lead in a ring: _redirects:1",
+        "cannot use --tls-key none.key: there is no such file",
+        "cannot use --tls-cert cert.pem: it has no certificate",
+    ] {
+        assert_ends(&output, 1, words);
+    }
+}
+
+/// The mistake was told after the cache was made and beside a port that listened, so that clients came.
+#[test]
+fn file_of_a_certificate_or_of_users_is_missed_before_anything_is_made() {
+    let site = Site::with("index.html", b"x");
+    site.write("none.pem", b"no certificate");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (flags, words) in [
+        ("--tls-cert none --tls-key none", "cannot use --tls-cert none: there is no such file"),
+        ("--tls-cert none.pem --tls-key none", "cannot use --tls-key none: there is no such file"),
+        ("--tls-cert none.pem --tls-key none.pem", "cannot use --tls-cert none.pem: it has no"),
+        ("--basic-auth none", "cannot read --basic-auth none: there is no such file"),
+        ("--basic-auth none.pem", "cannot use --basic-auth none.pem:1: "),
+    ] {
+        let always = ["serve", ".", "--listen", &address, "--cache-dir", "cache"];
+        let arguments: Vec<_> = always.into_iter().chain(flags.split(' ')).collect();
+        let output = run(site.path(), &arguments, &[]);
+        let code = if words.contains(":1: ") { 2 } else { 1 };
+        assert_ends(&output, code, words);
+        assert!(!site.path().join("cache").exists(), "{flags}");
+    }
+}
+
+#[test]
+fn page_that_the_site_lacks_is_a_warning() {
+    let site = Site::with("root/there.html", b"x");
+    site.write("root/packed.html.br", b"x");
+    let configure =
+        |keys: &str| site.write("c.toml", format!("root = \"root\"\n{keys}").as_bytes());
+    let arguments = ["config", "check", "--config", "c.toml"];
+    for (keys, words) in [
+        ("spa = \"/missing.html\"", "--spa names /missing.html, which root lacks; unknown paths"),
+        ("spa = true", "--spa names index.html, which root lacks"),
+        ("not-found = \"lost.html\"", "--not-found names lost.html, which root lacks; that error"),
+        ("error-pages.503 = \"/busy.html\"", "503 of [error-pages] names /busy.html, which root"),
+        ("not-found = \"packed.html\"", "--not-found names packed.html, which root lacks"),
+    ] {
+        configure(keys);
+        let output = run(site.path(), &arguments, &[]);
+        assert_ends(&output, 0, words);
+        assert_ends(&output, 0, "no mistake");
+        let server = Launch::by_file(PROGRAM, &site.file("c.toml")).start();
+        let words = words.split(" names ").next().unwrap();
+        eventually("the warning", || server.stderr().contains(words).then_some(()));
+        assert_eq!(server.stderr().lines().count(), 1, "{}", server.stderr());
+    }
+    for keys in [
+        "spa = \"/there.html\"\nerror-pages.404 = \"there.html\"",
+        "spa = true\nindex = [\"index.html\", \"there.html\"]",
+        "encoded-names = true\nnot-found = \"packed.html\"",
+        "spa = false",
+    ] {
+        configure(keys);
+        let output = run(site.path(), &arguments, &[]);
+        assert!(!stdout(&output).contains("names"), "{}", stdout(&output));
+        let server = Launch::by_file(PROGRAM, &site.file("c.toml")).start();
+        assert_eq!(server.stderr(), "", "{keys}");
+    }
 }
 
 #[test]

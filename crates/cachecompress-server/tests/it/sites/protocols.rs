@@ -237,6 +237,7 @@ fn site() -> (Site, Vec<u8>) {
         "b/index.html",
         "b/app.js",
         "b/forced.html",
+        "b/errors/405.html",
     ]) {
         site.write(name, &site::text(at, 20_000));
     }
