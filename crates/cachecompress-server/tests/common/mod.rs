@@ -37,6 +37,27 @@ pub fn start_with(site: &Site, arguments: &str) -> Server {
     launch(site).args(arguments).start()
 }
 
+/// Whether `command` ends well. Its output is dropped.
+pub fn works(command: &mut std::process::Command) -> bool {
+    let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    status.status().is_ok_and(|status| status.success())
+}
+
+/// The same server without the right to read every file, which root gives up. If that cannot be done, a
+/// loud `SKIPPED` line says so.
+#[cfg(unix)]
+pub fn unprivileged(launch: Launch) -> Option<Launch> {
+    if !rustix::process::geteuid().is_root() {
+        return Some(launch);
+    }
+    let drop = "--bounding-set -dac_override,-dac_read_search --inh-caps -all";
+    if works(std::process::Command::new("setpriv").args(drop.split(' ')).arg("true")) {
+        return Some(launch.through(&format!("setpriv {drop}")));
+    }
+    decode::skipped("root may read everything, and there is no setpriv to give that up");
+    None
+}
+
 /// Asserts promise 1: a body that ends cleanly decodes to exactly one of `versions`, which the
 /// entity tag, if there is one, names.
 #[track_caller]

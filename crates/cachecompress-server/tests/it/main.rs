@@ -72,6 +72,7 @@ mod tls {
     mod redirect;
     mod renewal;
     mod sites;
+    pub(crate) mod ways;
 }
 
 /// The rules of a site: what answers a path, and with which fields.
@@ -93,6 +94,8 @@ mod sites {
 mod cli {
     mod access_log;
     mod config;
+    #[cfg(unix)]
+    mod error_pages;
     mod listing;
     mod logs;
     mod options;

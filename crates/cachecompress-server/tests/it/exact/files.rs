@@ -19,12 +19,6 @@ fn start_at_once(site: &Site) -> Server {
     start_with(site, "--revalidate 0s")
 }
 
-/// Runs a command without its messages. Returns whether it succeeded.
-fn works(command: &mut Command) -> bool {
-    let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    status.status().is_ok_and(|status| status.success())
-}
-
 /// The number in a line of `/proc/<id>/status`.
 fn status_of(server: &Server, field: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap_or_default();
@@ -197,20 +191,6 @@ fn name_that_changes_its_kind_hangs_no_request() {
     assert!(server.is_running());
 }
 
-/// Starts the program without the right to read every file, which root gives up.
-fn unprivileged(site: &Site) -> Option<Launch> {
-    let launch = launch(site).args("--revalidate 0s");
-    if !rustix::process::geteuid().is_root() {
-        return Some(launch);
-    }
-    let drop = "--bounding-set -dac_override,-dac_read_search --inh-caps -all";
-    if works(Command::new("setpriv").args(drop.split(' ')).arg("true")) {
-        return Some(launch.through(&format!("setpriv {drop}")));
-    }
-    decode::skipped("root may read everything, and there is no setpriv to give that up");
-    None
-}
-
 fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -222,7 +202,7 @@ fn unreadable_file_is_403_until_it_is_readable() {
     for name in ["locked/app.js", "unlisted/index.html", "unlisted/app.js"] {
         site.write(name, &source);
     }
-    let Some(launch) = unprivileged(&site) else { return };
+    let Some(launch) = unprivileged(launch(&site).args("--revalidate 0s")) else { return };
     chmod(&site.file("unlisted"), 0o300);
     let mut server = launch.start();
     let status = |target: &str| {

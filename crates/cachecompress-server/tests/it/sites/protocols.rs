@@ -2,20 +2,12 @@
 //! in nothing.
 
 use std::io::Write as _;
-use std::net::SocketAddr;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{CONNECTION, DATE, STRICT_TRANSPORT_SECURITY};
-use http_body_util::{BodyExt as _, Empty};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsConnector;
+use http::header::STRICT_TRANSPORT_SECURITY;
 
 use crate::common::*;
 use crate::tls::pki::Authority;
+use crate::tls::ways::{Answer, Client, Way};
 
 const RULES: &str = r#"
 [[headers]]
@@ -91,48 +83,11 @@ const ROWS: [Row; 25] = [
     ("unknown", "GET", "/about", "", 200, "content-type: text/html; charset=utf-8"),
 ];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    Http1,
-    Http2,
-    Http1OverTls,
-    Http2OverTls,
-}
-
-impl Way {
-    const ALL: [Self; 4] = [Self::Http1, Self::Http2, Self::Http1OverTls, Self::Http2OverTls];
-
-    fn is_tls(self) -> bool {
-        matches!(self, Self::Http1OverTls | Self::Http2OverTls)
-    }
-
-    fn is_http2(self) -> bool {
-        matches!(self, Self::Http2 | Self::Http2OverTls)
-    }
-}
-
-/// The part of an answer that no way may change.
-#[derive(Debug, PartialEq, Eq)]
-struct Answer {
-    status: u16,
-    fields: Vec<(String, String)>,
-    body: Bytes,
-}
-
-impl Answer {
-    fn has(&self, field: &str) -> bool {
-        field.is_empty()
-            || self.fields.iter().any(|(name, value)| format!("{name}: {value}") == field)
-    }
-}
-
 /// Servers of the same sites, plain and on TLS.
 struct Servers {
     plain: Server,
     tls: Server,
-    /// The settings of clients for HTTP/1.1 and for HTTP/2.
-    clients: [Arc<ClientConfig>; 2],
-    runtime: tokio::runtime::Runtime,
+    client: Client,
     coded: Vec<u8>,
     _site: Site,
     _authority: Authority,
@@ -149,79 +104,17 @@ impl Servers {
             site.write(name, rules.as_bytes());
             Launch::by_file(PROGRAM, &site.file(name)).args(PATIENT).start()
         });
-        let clients = [&b"http/1.1"[..], b"h2"].map(|protocol| authority.client(&[protocol]));
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build().unwrap();
-        Self { plain, tls, clients, runtime, coded, _site: site, _authority: authority }
+        let client = Client::new(&authority);
+        Self { plain, tls, client, coded, _site: site, _authority: authority }
     }
 
     /// Sends a request to `host` on a connection that is made for the host `name`.
     fn ask(&self, way: Way, name: &str, host: &str, row: &Row) -> Answer {
         let (_, method, target, field, ..) = *row;
-        let authority = format!("{host}.test");
-        let scheme = if way.is_tls() { "https" } else { "http" };
-        let mut request = http::Request::builder().method(method);
-        request = match way.is_http2() {
-            true => request.uri(format!("{scheme}://{authority}{target}")),
-            false => request.uri(target).header("host", authority),
-        };
-        for (name, value) in field.split(" | ").filter_map(|field| field.split_once(": ")) {
-            request = request.header(name, value);
-        }
-        let request = request.body(Empty::new()).unwrap();
         let server = if way.is_tls() { &self.tls } else { &self.plain };
-        let client = Arc::clone(&self.clients[usize::from(way.is_http2())]);
-        let name = ServerName::try_from(format!("{name}.test")).unwrap();
-        let answer = async {
-            let answer = exchange(way, server.address(), client, name, request);
-            tokio::time::timeout(PATIENCE, answer).await.unwrap()
-        };
-        self.runtime.block_on(answer)
+        let [name, host] = [name, host].map(|label| format!("{label}.test"));
+        self.client.ask(way, server.address(), (&name, &host), (method, target, field))
     }
-}
-
-async fn exchange(
-    way: Way,
-    address: SocketAddr,
-    client: Arc<ClientConfig>,
-    name: ServerName<'static>,
-    request: http::Request<Empty<Bytes>>,
-) -> Answer {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    if way.is_tls() {
-        let stream = TlsConnector::from(client).connect(name, stream).await.unwrap();
-        return exchange_on(way, stream, request).await;
-    }
-    exchange_on(way, stream, request).await
-}
-
-async fn exchange_on<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    way: Way,
-    stream: S,
-    request: http::Request<Empty<Bytes>>,
-) -> Answer {
-    let io = TokioIo::new(stream);
-    let response = if way.is_http2() {
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
-        tokio::spawn(connection);
-        sender.send_request(request).await.unwrap()
-    } else {
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-        tokio::spawn(connection);
-        sender.send_request(request).await.unwrap()
-    };
-    let (mut head, body) = response.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    assert!(head.headers.remove(DATE).is_some(), "{head:?}");
-    head.headers.remove(CONNECTION);
-    let mut fields: Vec<_> = head
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-        .collect();
-    fields.sort();
-    Answer { status: head.status.as_u16(), fields, body }
 }
 
 /// The files of both sites, and the sibling of one.
