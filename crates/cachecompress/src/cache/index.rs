@@ -40,6 +40,12 @@ pub(super) struct Index {
     lingering: Vec<(Weak<dyn DiskFile>, u64)>,
     /// The state in which each of the 256 directories was last read.
     pub(super) scanned: HashMap<u8, Scanned>,
+    /// The entries whose files are being removed.
+    leaving: HashSet<Name>,
+    /// The number of scans that run.
+    scans: usize,
+    /// The entries whose files may have gone since the first of these scans began.
+    gone: HashSet<Name>,
 }
 
 /// A state in which a directory was read, in nanoseconds since 1970.
@@ -111,6 +117,7 @@ impl Index {
     /// Adds an entry as the last of those that were not used yet.
     pub(super) fn insert(&mut self, name: Name, size: u64) {
         self.take(&name);
+        self.gone.remove(&name);
         self.fresh.insert(name, size);
         self.shards.entry(name.shard()).or_default().insert(name);
         self.bytes += size;
@@ -123,6 +130,36 @@ impl Index {
             names.remove(name);
         }
         Some(size)
+    }
+
+    /// Begins the removal of an entry's file, which [`has_left`](Self::has_left) ends.
+    pub(super) fn leaves(&mut self, name: &Name) {
+        self.leaving.insert(*name);
+        if self.scans > 0 {
+            self.gone.insert(*name);
+        }
+    }
+
+    pub(super) fn has_left(&mut self, name: &Name) {
+        self.leaving.remove(name);
+    }
+
+    /// Begins a scan, which [`end_scan`](Self::end_scan) ends.
+    pub(super) fn begin_scan(&mut self) {
+        self.scans += 1;
+        self.gone.extend(&self.leaving);
+    }
+
+    pub(super) fn end_scan(&mut self) {
+        self.scans -= 1;
+        if self.scans == 0 {
+            self.gone = HashSet::new();
+        }
+    }
+
+    /// Whether a file that a running scan has found may be gone by now.
+    pub(super) fn may_be_gone(&self, name: &Name) -> bool {
+        self.gone.contains(name)
     }
 
     /// Makes an entry the last to be evicted.

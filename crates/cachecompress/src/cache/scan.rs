@@ -81,33 +81,63 @@ pub(super) fn scan(state: &State, rest: Duration) -> bool {
 }
 
 fn try_scan(state: &State, rest: Duration) -> io::Result<()> {
+    let mut scan = Scan::begin(state);
     let shards: Vec<u8> = match state.disk.list(&state.layout.entries) {
         Ok(names) => names.iter().filter_map(|name| shard_of(name)).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
     let mut result = Ok(());
-    let mut found = Vec::new();
     for shard in 0..=u8::MAX {
         if !shards.contains(&shard) {
             forget_missing(state, shard);
-        } else if let Err(error) = scan_shard(state, shard, rest, &mut found) {
+        } else if let Err(error) = scan_shard(state, shard, rest, &mut scan.found) {
             result = Err(error);
         }
     }
-    // The oldest first, so that they are the first to be evicted.
-    found.sort_unstable_by_key(|(modified, ..)| *modified);
-    let mut index = state.index();
-    for (_, name, size) in found {
-        if !index.contains(&name) {
-            index.insert(name, size);
-        }
-        // No writer of ours made that, but a hole, say.
-        if size > state.bounds.bytes {
-            index.demote(&name);
+    scan.count_found();
+    result
+}
+
+/// A scan that runs. The index notes the files that are removed meanwhile.
+struct Scan<'a> {
+    state: &'a State,
+    /// The entries that the index lacks: the time of each, its name and its size.
+    found: Vec<(i128, Name, u64)>,
+}
+
+impl<'a> Scan<'a> {
+    fn begin(state: &'a State) -> Self {
+        state.index().begin_scan();
+        Self { state, found: Vec::new() }
+    }
+
+    /// Counts the entries that were found, and are there still.
+    fn count_found(&mut self) {
+        // The oldest first, so that they are the first to be evicted.
+        self.found.sort_unstable_by_key(|(modified, ..)| *modified);
+        let mut index = self.state.index();
+        for (_, name, size) in self.found.drain(..) {
+            if index.may_be_gone(&name) {
+                // Another process may have published it again.
+                index.scanned.remove(&name.shard());
+                continue;
+            }
+            if !index.contains(&name) {
+                index.insert(name, size);
+            }
+            // No writer of ours made that, but a hole, say.
+            if size > self.state.bounds.bytes {
+                index.demote(&name);
+            }
         }
     }
-    result
+}
+
+impl Drop for Scan<'_> {
+    fn drop(&mut self) {
+        self.state.index().end_scan();
+    }
 }
 
 /// Forgets the entries of a directory that is gone. It may have been created again since the
@@ -153,4 +183,60 @@ fn scan_shard(
         Err(_) => drop(index.scanned.remove(&shard)),
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Cache;
+    use super::super::eviction::tests::{key, write};
+    use super::*;
+
+    /// A scan counted files that were evicted before its end. The cache then evicted one too many.
+    #[test]
+    fn file_that_is_removed_during_a_scan_is_not_counted() {
+        let cache = Cache::in_memory(100_000);
+        let state = &*cache.state;
+        let read = |scan: &mut Scan<'_>, name: &Name| {
+            scan_shard(state, name.shard(), Duration::ZERO, &mut scan.found).unwrap();
+        };
+        let [first, second, third] = [1, 2, 3].map(|content| {
+            write(&cache, content, 1_000).unwrap();
+            key(content).name()
+        });
+        // As a writer that has published, and not counted yet.
+        let uncount = |name: &Name| state.index().remove(name).unwrap();
+
+        let size = uncount(&first);
+        let mut scan = Scan::begin(state);
+        read(&mut scan, &first);
+        state.index().insert(first, size);
+        assert!(state.evict(&first).unwrap());
+        scan.count_found();
+        drop(scan);
+        assert!(!state.index().contains(&first), "evicted since it was found");
+
+        state
+            .remove(&second, || {
+                let mut scan = Scan::begin(state);
+                read(&mut scan, &second);
+                assert_eq!(scan.found.len(), 1);
+                let removed = state.disk.remove_file(&state.layout.entry(&second)).map(|()| true);
+                scan.count_found();
+                removed
+            })
+            .unwrap();
+        assert!(!state.index().contains(&second), "evicted while it was found");
+
+        uncount(&third);
+        assert!(scan_shard_alone(state, &third));
+        assert!(state.index().contains(&third), "it is there");
+        assert_eq!(cache.stats().entries, 1);
+    }
+
+    fn scan_shard_alone(state: &State, name: &Name) -> bool {
+        let mut scan = Scan::begin(state);
+        let read = scan_shard(state, name.shard(), Duration::ZERO, &mut scan.found).is_ok();
+        scan.count_found();
+        read
+    }
 }

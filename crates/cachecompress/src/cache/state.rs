@@ -278,14 +278,18 @@ impl State {
         name: &Name,
         remove: impl FnOnce() -> io::Result<bool>,
     ) -> io::Result<bool> {
+        // A scan that has seen the file must not count it.
+        self.index().leaves(name);
         // Forgotten before the name is free: the next writer of that name counts its own entry.
         let size = self.forget(name);
-        let removed = match remove() {
+        let removed = remove();
+        let mut index = self.index();
+        index.has_left(name);
+        let removed = match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             removed => removed,
         };
         if let (Some(size), Ok(false) | Err(_)) = (size, &removed) {
-            let mut index = self.index();
             index.insert(*name, size);
             if removed.is_err() {
                 index.demote(name);
