@@ -12,12 +12,12 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use super::hash::let_tick_pass;
 use super::live_files::{FileKey, LiveFiles};
 use super::load_error::LoadError;
-use crate::codec::decode_file;
+use crate::codec::{decode_file, has_decoder, is_too_long};
 use crate::error::{Error, ErrorKind};
 use crate::fs::{Fingerprint, read_full};
 use crate::http::{
-    CODED_EXTENSIONS, CodedFile, ContentCoding, Digest, MediaTypes, SourcePath, decoded_path,
-    has_coded_siblings,
+    CODED_EXTENSIONS, CodedFile, ContentCoding, Digest, InCoding, MediaTypes, SourcePath,
+    decoded_path, has_coded_siblings,
 };
 use crate::limits::{
     DECODED_AT_ONCE, DECODING_PAUSE, ENCODED_DECODED, ENCODED_FILE, ENCODED_KEPT, ENCODED_LIVE,
@@ -33,8 +33,10 @@ use crate::source::{Content, DecodedFrom, Found, Source, SourceFile};
 /// - A `.svgz` file is the SVG that its gzip holds.
 /// - If names are encoded, a file `app.js.br` is JavaScript unless there is an `app.js`, and `/app.js`
 ///   leads to it too.
-/// - A file that is too long, decodes to too much or is damaged stays what it is. So does one to which
-///   the source or the site gives a media type.
+/// - A file that is too long or decodes to too much goes out in its coding, and so does one for which there
+///   is no room now. An SVG stays what it is.
+/// - A file that is damaged stays what it is. So does one to which the source or the site gives a media
+///   type.
 pub(super) struct EncodedSource {
     source: Arc<dyn Source>,
     types: Arc<MediaTypes>,
@@ -83,8 +85,16 @@ enum Meaning {
 /// The result for a file of one state.
 struct Kept {
     state: State,
-    /// `None` for a file that stays what it is.
-    decoded: Option<Decoded>,
+    result: Outcome,
+}
+
+/// The end of an attempt to decode a file.
+enum Outcome {
+    Decoded(Decoded),
+    /// The file is too long, and goes out in its coding.
+    InCoding(InCoding),
+    /// The file stays what it is.
+    AsIs,
 }
 
 struct Decoded {
@@ -114,7 +124,11 @@ struct ByLength;
 
 impl Weighter<FileKey, Arc<Kept>> for ByLength {
     fn weight(&self, _: &FileKey, kept: &Arc<Kept>) -> u64 {
-        kept.decoded.as_ref().map_or(0, |decoded| decoded.bytes.len() as u64) + PAYLOAD_OVERHEAD
+        let len = match &kept.result {
+            Outcome::Decoded(decoded) => decoded.bytes.len() as u64,
+            Outcome::InCoding(_) | Outcome::AsIs => 0,
+        };
+        len + PAYLOAD_OVERHEAD
     }
 }
 
@@ -220,7 +234,8 @@ impl EncodedSource {
     /// # Errors
     ///
     /// [`LoadError::Decodes`] while another file of its device is decoded: a thread that waited for it
-    /// would be missed by other lookups. An error of the kind `Busy` while too many decoded bytes live.
+    /// would be missed by other lookups. For an SVG an error of the kind `Busy` while too many decoded
+    /// bytes live.
     fn decode(
         &self,
         path: &SourcePath,
@@ -232,37 +247,48 @@ impl EncodedSource {
             return Ok(known);
         }
         let (room, key, state) = (self.room(), (self.number, path.clone()), State::of(&file));
-        let decoded = {
+        let result = {
             let _place = self.place(&file).ok_or(LoadError::Decodes)?;
             // Another path to the file may have had it decoded meanwhile.
             if let Some(known) = self.known(path, &file) {
                 return Ok(known);
             }
             if !room.live.has_room() {
-                let message = "decoded files that still go out take all of their memory";
-                return Err(Error::new(ErrorKind::Busy, message).into());
+                let Some(in_coding) = meaning.in_coding(path, true) else {
+                    let message = "decoded files that still go out take all of their memory";
+                    return Err(Error::new(ErrorKind::Busy, message).into());
+                };
+                return Ok(content_of(&Outcome::InCoding(in_coding), &file));
             }
             match unpack(path, &file, meaning, brought) {
                 Ok(Unpacked { bytes, digest, from }) => {
                     let about = About { state: state.clone(), digest, from };
                     let live = room.live.add(key.clone(), bytes, about);
-                    Some(Decoded { bytes: live.bytes(), digest, from: live.about().from.clone() })
+                    let from = live.about().from.clone();
+                    Outcome::Decoded(Decoded { bytes: live.bytes(), digest, from })
                 }
                 // A failure passes, unlike damage, so nothing is kept of it.
                 Err(Undecoded::Unread) => return Ok(file),
+                Err(Undecoded::TooLong(error)) => match meaning.in_coding(path, false) {
+                    Some(in_coding) => {
+                        log::warn!(%error, %path, "a coded file goes out in its coding alone");
+                        Outcome::InCoding(in_coding)
+                    }
+                    None => Outcome::AsIs,
+                },
                 Err(Undecoded::Unsound(error)) => {
                     if matches!(meaning, Meaning::Path(..)) {
                         log::warn!(%error, %path, "a coded file goes out as it is");
                     }
-                    None
+                    Outcome::AsIs
                 }
             }
         };
-        let result = content_of(decoded.as_ref(), &file);
+        let content = content_of(&result, &file);
         if let Some(state) = state {
-            room.kept.insert(key, Arc::new(Kept { state, decoded }));
+            room.kept.insert(key, Arc::new(Kept { state, result }));
         }
-        Ok(result)
+        Ok(content)
     }
 
     /// Takes the place for a file of the device; `None` if another file has it.
@@ -276,7 +302,7 @@ impl EncodedSource {
     fn known(&self, path: &SourcePath, file: &SourceFile) -> Option<SourceFile> {
         let (room, key) = (self.room(), (self.number, path.clone()));
         if let Some(kept) = room.kept.get(&key).filter(|kept| kept.state.is_of(file)) {
-            return Some(content_of(kept.decoded.as_ref(), file));
+            return Some(content_of(&kept.result, file));
         }
         let live = room.live.find(&key)?;
         let About { state, digest, from } = live.about();
@@ -284,7 +310,7 @@ impl EncodedSource {
             return None;
         }
         let decoded = Decoded { bytes: live.bytes(), digest: *digest, from: from.clone() };
-        Some(content_of(Some(&decoded), file))
+        Some(content_of(&Outcome::Decoded(decoded), file))
     }
 
     /// Finds the coded file that `path`, which leads to none, means.
@@ -295,7 +321,7 @@ impl EncodedSource {
             if self.meaning_of(&coded, &file).is_some() {
                 let meaning = Meaning::Path(path.clone(), coding);
                 let file = self.decode(&coded, file, &meaning, false)?;
-                if file.decoded.is_some() {
+                if stands_for_another(&file) {
                     return Ok(Found::File(file));
                 }
             }
@@ -311,7 +337,7 @@ impl EncodedSource {
                 && self.meaning_of(&coded, &file).is_some()
             {
                 let known = self.known(&coded, &file)?;
-                if known.decoded.is_some() {
+                if stands_for_another(&known) {
                     return Some(Found::File(known));
                 }
             }
@@ -410,9 +436,35 @@ impl State {
     }
 }
 
-/// Describes what was `decoded` as the content of `file`; without it, that is `file` itself.
-fn content_of(decoded: Option<&Decoded>, file: &SourceFile) -> SourceFile {
-    let Some(Decoded { bytes, digest, from }) = decoded else { return file.clone() };
+impl Meaning {
+    /// Returns the coding in which the file `path` goes out undecoded; `None` if it does not.
+    fn in_coding(&self, path: &SourcePath, is_passing: bool) -> Option<InCoding> {
+        match self {
+            Self::Path(name, coding) if has_decoder(coding) => Some(InCoding {
+                path: path.clone(),
+                coding: coding.clone(),
+                name: name.clone(),
+                is_passing,
+            }),
+            Self::Path(..) | Self::Svg => None,
+        }
+    }
+}
+
+/// Whether `file` stands for what it decodes to.
+fn stands_for_another(file: &SourceFile) -> bool {
+    file.decoded.is_some() || file.in_coding.is_some()
+}
+
+/// Describes the content of `file` by the attempt to decode it.
+fn content_of(result: &Outcome, file: &SourceFile) -> SourceFile {
+    let Decoded { bytes, digest, from } = match result {
+        Outcome::Decoded(decoded) => decoded,
+        Outcome::InCoding(in_coding) => {
+            return SourceFile { in_coding: Some(in_coding.clone()), ..file.clone() };
+        }
+        Outcome::AsIs => return file.clone(),
+    };
     let mut content = SourceFile::from_bytes(bytes.clone()).digest(*digest);
     if from.name.is_none() {
         content = content.media_type("image/svg+xml");
@@ -432,6 +484,7 @@ struct Unpacked {
 /// The reason for which a file was not decoded.
 enum Undecoded {
     Unread,
+    TooLong(Error),
     Unsound(Error),
 }
 
@@ -444,7 +497,7 @@ fn unpack(
 ) -> Result<Unpacked, Undecoded> {
     let too_long = || Error::new(ErrorKind::Encoder, "it is longer than 32 MiB");
     if file.content.len() > ENCODED_FILE {
-        return Err(Undecoded::Unsound(too_long()));
+        return Err(Undecoded::TooLong(too_long()));
     }
     let coded = read(file).ok_or(Undecoded::Unread)?;
     let (coding, decoded, name) = match meaning {
@@ -453,7 +506,10 @@ fn unpack(
             (coding.clone(), decode_file(coding, &coded, ENCODED_DECODED), Some(name.clone()))
         }
     };
-    let bytes = decoded.map_err(Undecoded::Unsound)?;
+    let bytes = decoded.map_err(|error| match is_too_long(&error) {
+        true => Undecoded::TooLong(error),
+        false => Undecoded::Unsound(error),
+    })?;
     let is_in_memory = brought || matches!(file.content, Content::Bytes(_));
     let file = CodedFile {
         path: path.clone(),

@@ -355,7 +355,8 @@ impl Inner {
         during_hash: Option<DuringHash>,
     ) -> Option<Companion> {
         let media_type = type_of(&self.types, path, file).value(Text::Unknown);
-        let is_encoded = compressibility_of(&media_type) != Compressibility::Never;
+        let is_encoded =
+            compressibility_of(&media_type) != Compressibility::Never && file.in_coding.is_none();
         let begin = during_hash.filter(|_| is_encoded)?;
         match &file.content {
             Content::File { file, fingerprint } => begin(path, file, *fingerprint),

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
+
 use super::brought;
 use super::checked_texts::CheckedTexts;
 use super::context::LookupContext;
@@ -24,7 +26,7 @@ use crate::concurrency::timer;
 use crate::concurrency::versioned::Generations;
 use crate::error::{Error, ErrorKind};
 use crate::fs::Fingerprint;
-use crate::http::{MediaTypes, SourcePath};
+use crate::http::{MediaTypes, SourcePath, Text};
 use crate::limits::{
     ABSENT_SIBLINGS, DECODING_PAUSE, LONGEST_DECODING_PAUSE, RESOURCES, SOURCE_PATIENCE,
 };
@@ -116,6 +118,11 @@ impl Catalog {
     /// Whether the site itself names the media type of `path`.
     pub(crate) fn names_type(&self, path: &SourcePath) -> bool {
         self.0.types.own(path).is_some()
+    }
+
+    /// Returns the media type that the name of `path` suggests.
+    pub(crate) fn type_of_name(&self, path: &SourcePath) -> HeaderValue {
+        self.0.types.of(path).value(Text::Unknown)
     }
 
     /// Whether a thread could begin a hash at once.

@@ -10,8 +10,8 @@ use http::HeaderValue;
 use crate::concurrency::sync::clock;
 use crate::fs::Fingerprint;
 use crate::http::{
-    CodedFile, Compressibility, ContentName, Digest, MediaTypes, NamedType, RepresentationTags,
-    SourcePath, Text, compressibility,
+    CodedFile, Compressibility, ContentName, Digest, InCoding, MediaTypes, NamedType,
+    RepresentationTags, SourcePath, Text, compressibility,
 };
 use crate::limits::{DATE_NEAR, EVIDENCE_TRUSTED, FIRST_MODIFIED, RESOURCE_BYTES};
 use crate::source::{Content, SourceFile};
@@ -36,6 +36,8 @@ pub(crate) struct Resource {
     pub(crate) bytes: Option<Bytes>,
     /// The file that its bytes were decoded from, which is its representation in that coding.
     pub(crate) coded: Option<Arc<CodedFile>>,
+    /// The coding that its bytes are in, if no others can be had.
+    pub(crate) in_coding: Option<InCoding>,
     /// The state of the file that was hashed; `None` for bytes in memory.
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The reason for which its fingerprint names its bytes.
@@ -128,7 +130,12 @@ impl Resource {
         let tags = match state {
             DigestState::Known(digest) => {
                 let own = file.entity_tag.as_deref().and_then(RepresentationTags::own);
-                Some(own.unwrap_or_else(|| RepresentationTags::of_digest(&digest)))
+                let tags = own.unwrap_or_else(|| RepresentationTags::of_digest(&digest));
+                // The same bytes without Content-Encoding are another representation.
+                Some(match &file.in_coding {
+                    Some(InCoding { coding, .. }) => tags.only_in(coding),
+                    None => tags,
+                })
             }
             DigestState::Unstable | DigestState::Unhashed => None,
         };
@@ -149,10 +156,11 @@ impl Resource {
             tags,
             last_modified,
             told_before,
-            compressibility: match &file.decoded {
+            compressibility: match (&file.decoded, &file.in_coding) {
                 // There is a coding of it, whatever its type.
-                Some(_) => Compressibility::Always,
-                None => compressibility_of(&media_type),
+                (Some(_), _) => Compressibility::Always,
+                (None, Some(_)) => Compressibility::Never,
+                (None, None) => compressibility_of(&media_type),
             },
             media_type,
             named,
@@ -161,6 +169,7 @@ impl Resource {
                 Content::Bytes(_) | Content::File { .. } => None,
             },
             coded: file.decoded.as_ref().map(|decoded| Arc::clone(&decoded.file)),
+            in_coding: file.in_coding.clone(),
             fingerprint: file.content.fingerprint(),
             brought: None,
             modified: file.modified,
@@ -224,6 +233,18 @@ impl Resource {
         self
     }
 
+    /// Returns the path of the coded file that it is of.
+    pub(crate) fn coded_path(&self) -> Option<&SourcePath> {
+        let decoded = self.coded.as_deref().map(|coded| &coded.path);
+        decoded.or_else(|| self.in_coding.as_ref().map(|coded| &coded.path))
+    }
+
+    /// Returns the tags of the file of its own name, whatever coding its bytes are in.
+    pub(crate) fn tags_as_stored(&self) -> Option<RepresentationTags> {
+        let own = self.own_tag.as_deref().and_then(RepresentationTags::own);
+        self.digest().map(|digest| own.unwrap_or_else(|| RepresentationTags::of_digest(&digest)))
+    }
+
     /// Returns the state in which the file was seen; `None` for bytes in memory.
     pub(super) fn seen(&self) -> Option<Seen> {
         let (digest, since) = (self.digest(), self.steady_since);
@@ -271,16 +292,17 @@ impl Resource {
     /// to be looked up again at once.
     pub(super) fn unstable(&self) -> Self {
         let media_type = self.named.value(Text::Unknown);
-        let is_coded = self.coded.is_some();
         Self {
             path: self.path.clone(),
             state: DigestState::Unstable,
             tags: None,
-            compressibility: match is_coded {
-                true => Compressibility::Always,
-                false => compressibility_of(&media_type),
+            compressibility: match (&self.coded, &self.in_coding) {
+                (Some(_), _) => Compressibility::Always,
+                (None, Some(_)) => Compressibility::Never,
+                (None, None) => compressibility_of(&media_type),
             },
             coded: self.coded.clone(),
+            in_coding: self.in_coding.clone(),
             media_type,
             named: self.named.clone(),
             bytes: self.bytes.clone(),
@@ -363,7 +385,10 @@ impl Resource {
             (None, None) => self.looks_like_content(&file.content),
             (Some(_), None) | (None, Some(_)) => false,
         };
-        same_bytes && self.own_tag == file.entity_tag && self.modified == file.modified
+        same_bytes
+            && self.in_coding == file.in_coding
+            && self.own_tag == file.entity_tag
+            && self.modified == file.modified
     }
 }
 
@@ -401,6 +426,10 @@ fn second_after(time: SystemTime) -> SystemTime {
 /// Returns the media type of `file` as far as it is known without its bytes: its own, else that of its
 /// name.
 pub(super) fn type_of(types: &MediaTypes, path: &SourcePath, file: &SourceFile) -> NamedType {
+    if let Some(InCoding { name, .. }) = &file.in_coding {
+        // The coded bytes tell nothing of the type.
+        return NamedType::Certain(types.of(name).value(Text::Unknown));
+    }
     let own = file.media_type.as_deref().and_then(|own| HeaderValue::from_str(own).ok());
     let name = file.decoded.as_ref().and_then(|decoded| decoded.name.as_ref()).unwrap_or(path);
     own.map_or_else(|| types.of(name), NamedType::Certain)

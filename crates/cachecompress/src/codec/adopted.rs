@@ -45,6 +45,11 @@ fn decoder_of(coding: &ContentCoding) -> Option<fn() -> Box<dyn Decoding>> {
     None
 }
 
+/// Whether files in `coding` can be decoded here.
+pub(crate) fn has_decoder(coding: &ContentCoding) -> bool {
+    decoder_of(coding).is_some()
+}
+
 /// Decodes a whole file in `coding`, as browsers do.
 ///
 /// # Errors

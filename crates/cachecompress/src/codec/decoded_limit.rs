@@ -1,5 +1,8 @@
 //! Stops a decoder whose output is longer than its source.
 
+use std::error::Error as _;
+use std::io;
+
 use crate::error::{Error, ErrorKind};
 
 /// The number of bytes that a decoder may still produce.
@@ -17,7 +20,14 @@ impl DecodedLimit {
     pub(super) fn spend(&mut self, produced: usize) -> Result<(), Error> {
         self.0 = self.0.checked_sub(produced as u64).ok_or_else(|| {
             Error::new(ErrorKind::Encoder, "the coded bytes decode to more than the source")
+                .with_cause(io::Error::from(io::ErrorKind::FileTooLarge))
         })?;
         Ok(())
     }
+}
+
+/// Whether a decoder was stopped because of the length of its output.
+pub(crate) fn is_too_long(error: &Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::FileTooLarge)
 }

@@ -32,9 +32,10 @@ mod conformance;
 #[cfg(all(test, any(feature = "brotli", feature = "gzip", feature = "zstd")))]
 mod testing;
 
-pub(crate) use adopted::decode_file;
+pub(crate) use adopted::{decode_file, has_decoder};
 #[cfg(feature = "brotli")]
 pub use brotli::Brotli;
+pub(crate) use decoded_limit::is_too_long;
 #[cfg(feature = "gzip")]
 pub use deflate::Deflate;
 #[cfg(feature = "gzip")]

@@ -17,6 +17,18 @@ pub(crate) struct CodedFile {
     pub(crate) bytes: Option<Bytes>,
 }
 
+/// A file that goes out in its coding alone, as the representation of what it would decode to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InCoding {
+    /// The path of the file itself.
+    pub(crate) path: SourcePath,
+    pub(crate) coding: ContentCoding,
+    /// The path that its name means.
+    pub(crate) name: SourcePath,
+    /// Whether it may be decoded a moment later.
+    pub(crate) is_passing: bool,
+}
+
 /// The ends of the names of coded files, the smallest files first. `deflate` has none of its own.
 pub(crate) const CODED_EXTENSIONS: [(&str, ContentCoding); 3] =
     [("br", ContentCoding::BROTLI), ("zst", ContentCoding::ZSTD), ("gz", ContentCoding::GZIP)];

@@ -26,7 +26,7 @@ mod validator;
 pub(crate) use accept_encoding::AcceptEncoding;
 pub use cache_status::{CacheStatus, Detail, Forward};
 pub(crate) use coded_file::{
-    CODED_EXTENSIONS, CodedFile, decoded_path, has_coded_siblings, sibling_path,
+    CODED_EXTENSIONS, CodedFile, InCoding, decoded_path, has_coded_siblings, sibling_path,
 };
 pub(crate) use coding::EncoderId;
 pub use coding::{ContentCoding, InvalidCoding};

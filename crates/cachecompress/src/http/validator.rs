@@ -198,6 +198,12 @@ impl RepresentationTags {
         acceptable.then(|| Self { base: tag.into() })
     }
 
+    /// Returns the tags of a resource whose only representation is that in `coding`.
+    #[must_use]
+    pub(crate) fn only_in(&self, coding: &ContentCoding) -> Self {
+        Self { base: format!("{}-{coding}", self.base).into() }
+    }
+
     /// The tag of the identity representation.
     #[must_use]
     pub(crate) fn identity(&self) -> EntityTag {

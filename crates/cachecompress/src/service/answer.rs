@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::adoption;
-use super::exchange::{Exchange, OwnPage};
+use super::exchange::{Exchange, OwnPage, Stored};
 use super::listing;
 use super::locate::{self, Located, Target};
 use super::plan::{self, Facts, Head, Intent};
@@ -20,7 +20,7 @@ use crate::body::Body;
 use crate::catalog::{LoadError, Loaded, MadeListing};
 use crate::codec::Codec;
 use crate::error::Error;
-use crate::http::{ContentCoding, NamedCoding, SourcePath};
+use crate::http::{AcceptEncoding, ContentCoding, InCoding, NamedCoding, SourcePath};
 use crate::limits::{LOOKUP_TRIES, SMALLEST_SOURCE};
 use crate::sendfile::Connection;
 use crate::source::SourceFile;
@@ -177,7 +177,10 @@ pub(super) async fn answer_exchange(
 async fn try_answer(site: &Site, exchange: &mut Exchange<'_>) -> Result<Option<Answered>, Error> {
     let codings = offered(site, exchange);
     exchange.adopt_own();
-    let tags = exchange.resource.tags.as_ref();
+    if let Some(refused) = admit_coding(site, exchange) {
+        return Ok(Some(refused.into()));
+    }
+    let tags = exchange.tags();
     for coding in plan::codings_in_conditions(exchange.head.headers, tags, &codings) {
         adopt(site, exchange, &coding).await;
     }
@@ -201,6 +204,28 @@ async fn try_answer(site: &Site, exchange: &mut Exchange<'_>) -> Result<Option<A
         site.representations.select(resource, &selection, adopted).await
     };
     respond::respond(site, exchange, selected, range).await
+}
+
+/// Decides for a resource that comes in one coding alone. A client that does not accept it gets the file
+/// by its own name as it is stored; by the name of what it would decode to, it gets an error.
+fn admit_coding(site: &Site, exchange: &mut Exchange<'_>) -> Option<Response<Body>> {
+    exchange.stored = None;
+    let InCoding { path, coding, is_passing, .. } = exchange.resource.in_coding.as_ref()?;
+    // The page of a 406 is for a client that accepts none of our codings.
+    let is_accepted = exchange.page_of != Some(StatusCode::NOT_ACCEPTABLE)
+        && AcceptEncoding::from_headers(exchange.head.headers).accepts(coding);
+    if is_accepted {
+        return None;
+    }
+    if *is_passing {
+        return Some(respond::unavailable(site, exchange));
+    }
+    if exchange.resource.path != *path {
+        return Some(respond::not_acceptable(site, exchange));
+    }
+    let media_type = site.representations.catalog().type_of_name(path);
+    exchange.stored = Some(Stored { media_type, tags: exchange.resource.tags_as_stored() });
+    None
 }
 
 /// Looks for the file in `coding` beside that of the resource, unless that was done before.
@@ -239,7 +264,7 @@ fn intend(site: &Site, exchange: &Exchange<'_>, codings: &[ContentCoding]) -> In
         adopted.chain(own).any(|codec| named.id == Some(codec.id(resource.len)))
     };
     let facts = Facts {
-        tags: resource.tags.as_ref(),
+        tags: exchange.tags(),
         last_modified: resource.last_modified,
         negotiable: exchange.is_negotiable(),
         below_minimum: resource.len < SMALLEST_SOURCE,

@@ -12,7 +12,7 @@ use super::plan::Head;
 use super::site::Site;
 use crate::catalog::{Resource, Sibling};
 use crate::codec::Codec;
-use crate::http::{CodedFile, Compressibility, ContentCoding};
+use crate::http::{CodedFile, Compressibility, ContentCoding, RepresentationTags};
 use crate::rules::headers::{OWN, RulePaths};
 use crate::sendfile::Connection;
 
@@ -34,6 +34,8 @@ pub(super) struct Exchange<'a> {
     pub(super) found: SystemTime,
     /// Whether the response depends on the request being a navigation.
     pub(super) spa: bool,
+    /// The type and the tags of a coded file that goes out as the file of its own name.
+    pub(super) stored: Option<Stored>,
     /// The status of the error whose page the resource is.
     pub(super) page_of: Option<StatusCode>,
     /// The codecs that copy what somebody else has encoded.
@@ -42,6 +44,12 @@ pub(super) struct Exchange<'a> {
     pub(super) asked_beside: Vec<ContentCoding>,
     /// The results of that.
     pub(super) siblings: Vec<Sibling>,
+}
+
+/// A coded file without the meaning of its name.
+pub(super) struct Stored {
+    pub(super) media_type: HeaderValue,
+    pub(super) tags: Option<RepresentationTags>,
 }
 
 /// The page of an error that a rule names, in the extensions of the error until it is delivered.
@@ -59,6 +67,7 @@ impl<'a> Exchange<'a> {
             resource,
             found: SystemTime::now(),
             spa: false,
+            stored: None,
             page_of: None,
             adopted: Vec::new(),
             asked_beside: Vec::new(),
@@ -78,6 +87,24 @@ impl<'a> Exchange<'a> {
         self.adopted.extend(coded.cloned().and_then(Codec::adopting));
         self.asked_beside.clear();
         self.siblings.clear();
+    }
+
+    /// The tags of the resource's representations.
+    pub(super) fn tags(&self) -> Option<&RepresentationTags> {
+        match &self.stored {
+            Some(stored) => stored.tags.as_ref(),
+            None => self.resource.tags.as_ref(),
+        }
+    }
+
+    pub(super) fn media_type(&self) -> &HeaderValue {
+        self.stored.as_ref().map_or(&self.resource.media_type, |stored| &stored.media_type)
+    }
+
+    /// The coding of a resource that comes in no other one.
+    pub(super) fn only_coding(&self) -> Option<&ContentCoding> {
+        let in_coding = self.resource.in_coding.as_ref().filter(|_| self.stored.is_none());
+        in_coding.map(|in_coding| &in_coding.coding)
     }
 
     /// Whether the resource is of a type that is ever encoded.
@@ -101,7 +128,7 @@ pub(super) fn default_fields(site: &Site, exchange: &Exchange<'_>) -> HeaderMap 
 }
 
 pub(super) fn add_vary(exchange: &Exchange<'_>, fields: &mut HeaderMap) {
-    if exchange.is_negotiable() {
+    if exchange.is_negotiable() || exchange.resource.in_coding.is_some() {
         fields.append(VARY, vary(exchange.spa));
     } else if exchange.spa {
         fields.append(VARY, HeaderValue::from_static(NAVIGATION));
@@ -142,6 +169,6 @@ pub(super) fn framing(site: &Site, exchange: &Exchange<'_>) -> (String, HeaderVa
     let own = exchange.options.and_then(|options| options.headers.get(CONTENT_TYPE)).cloned();
     let media_type = own
         .or_else(|| site.rules.headers.content_type(exchange.paths()))
-        .unwrap_or_else(|| exchange.resource.media_type.clone());
+        .unwrap_or_else(|| exchange.media_type().clone());
     (format!("{:016x}{:016x}", random(), random()), media_type)
 }

@@ -221,11 +221,11 @@ async fn look_up_requested(site: &Site, path: &SourcePath, parts: &Parts) -> Res
     }
     let loaded = look_up(site, path, parts).await?;
     let coded = match &loaded {
-        Loaded::File(resource, _) => resource.coded.as_deref(),
+        Loaded::File(resource, _) => resource.coded_path(),
         Loaded::Directory | Loaded::Nothing => None,
     };
     // A path may lead to the file of another name.
-    match coded.is_some_and(|coded| site.rules.excluded.covers(&coded.path)) {
+    match coded.is_some_and(|path| site.rules.excluded.covers(path)) {
         true => Ok(Loaded::Nothing),
         false => Ok(loaded),
     }

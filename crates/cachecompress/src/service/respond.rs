@@ -166,6 +166,16 @@ fn without_page(site: &Site, exchange: &Exchange<'_>, status: StatusCode) -> Res
     response
 }
 
+/// 503 for a resource of which no acceptable representation can be had now.
+pub(super) fn unavailable(site: &Site, exchange: &Exchange<'_>) -> Response<Body> {
+    if let Some(status) = exchange.page_of {
+        return without_page(site, exchange, status);
+    }
+    let mut response = refuse(site, StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(VARY, vary(exchange.spa));
+    response
+}
+
 pub(super) fn not_acceptable(site: &Site, exchange: &Exchange<'_>) -> Response<Body> {
     if let Some(status) = exchange.page_of {
         return without_page(site, exchange, status);
@@ -323,8 +333,8 @@ async fn respond_identity(
     }
     let whole = identity.as_ref().map_or(resource.len, Identity::len);
     let representation = Representation {
-        coding: ContentCoding::IDENTITY,
-        tag: resource.tags.as_ref().map(RepresentationTags::identity),
+        coding: exchange.only_coding().cloned().unwrap_or(ContentCoding::IDENTITY),
+        tag: exchange.tags().map(RepresentationTags::identity),
         len: Some(whole),
         cache_status: detail
             .filter(|_| exchange.is_negotiable())
@@ -481,7 +491,7 @@ fn add_content_fields(
     representation: &Representation,
     fields: &mut HeaderMap,
 ) {
-    fields.insert(CONTENT_TYPE, exchange.resource.media_type.clone());
+    fields.insert(CONTENT_TYPE, exchange.media_type().clone());
     if !representation.coding.is_identity()
         && let Ok(coding) = HeaderValue::from_str(representation.coding.as_str())
     {
@@ -498,7 +508,7 @@ pub(super) fn not_modified(
     candidates: &Candidates,
 ) -> Answered {
     let resource = &exchange.resource;
-    let tags = resource.tags.as_ref();
+    let tags = exchange.tags();
     let likely =
         || match site.representations.most_likely_codec(resource, candidates, &exchange.adopted) {
             Some(codec) => tags.map(|tags| tags.coded(&codec.coding, &codec.id(resource.len))),

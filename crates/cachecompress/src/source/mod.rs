@@ -28,7 +28,7 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::fs::{self, DiskFile, FileKind, Fingerprint, Stat};
-use crate::http::{CodedFile, Digest, SourcePath};
+use crate::http::{CodedFile, Digest, InCoding, SourcePath};
 
 /// Static files by path. Nothing else is ever cached.
 ///
@@ -158,6 +158,8 @@ pub struct SourceFile {
     pub media_type: Option<Arc<str>>,
     /// The file that the content was decoded from.
     pub(crate) decoded: Option<DecodedFrom>,
+    /// The coding that the content is in, if it is not decoded and stands for another file.
+    pub(crate) in_coding: Option<InCoding>,
 }
 
 /// The coded file that a content was decoded from.
@@ -210,6 +212,7 @@ impl SourceFile {
             entity_tag: None,
             media_type: None,
             decoded: None,
+            in_coding: None,
         }
     }
 

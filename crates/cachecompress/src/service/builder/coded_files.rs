@@ -41,8 +41,12 @@ impl<F> Builder<F> {
     /// - The file's bytes are sent to those who accept the coding, and are decoded for others. Media
     ///   type, tag and ranges are those of the decoded bytes.
     /// - `/app.js` leads to it as well as `/app.js.br`.
-    /// - It is for files up to 32 MiB which decode to at most 96 MiB. Up to 128 MiB that were decoded are
+    /// - Files up to 32 MiB which decode to at most 96 MiB are decoded. Up to 128 MiB that were decoded are
     ///   kept in memory, for all services that [share](Self::share) an engine.
+    /// - A longer file goes out undecoded to those who accept its coding, with the media type of `app.js`.
+    ///   Others get 406 at `/app.js`, and at `/app.js.br` the file with the type of its own name.
+    /// - While 256 MiB of decoded files are in memory, a further one goes out undecoded to those who accept
+    ///   its coding, and is 503 for others.
     ///
     /// A `.svgz` file is treated so at all times.
     ///

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use cachecompress::{Memory, ServeCompressed};
-use cachecompress_test::service::{get, open, run};
+use cachecompress_test::service::{LONG, get, get_as, open, run};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -40,5 +40,47 @@ fn slow_clients_of_decoded_files_share_their_bytes() {
         }
         drop(responses);
         assert_eq!(get(&service, &path(5), &[]).await.bytes().len(), LEN);
+    });
+}
+
+/// Clients that accept the coding need no decoded bytes, and had 503 like the others.
+#[test]
+fn coded_file_goes_out_as_stored_while_decoded_ones_take_all_room() {
+    const LEN: usize = 90 << 20;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&vec![b' '; LEN]).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let source = (0..4).fold(Memory::new(), |source, number| {
+        source.file(format!("{number}.wasm.gz"), gzip.clone())
+    });
+    let builder = ServeCompressed::builder(source).revalidate(Duration::ZERO).patience(LONG);
+    let service = builder.encoded_names(true).build().unwrap();
+    run(async {
+        let mut responses = Vec::new();
+        for number in 0..3 {
+            let response = open(&service, &format!("/{number}.wasm"), &[]).await;
+            assert_eq!(response.status(), 200, "{number}");
+            responses.push(response);
+        }
+        // More than 256 MiB go out.
+        for path in ["/3.wasm", "/3.wasm.gz"] {
+            let coded = get_as(&service, path, "br, gzip").await;
+            assert_eq!((coded.status.as_u16(), coded.coding()), (200, "gzip"), "{path}");
+            assert!(coded.bytes() == gzip, "{path}");
+            assert_eq!(coded.field("content-type"), "application/wasm", "{path}");
+            assert_eq!(coded.field("vary"), "Accept-Encoding", "{path}");
+            for accept in ["", "br"] {
+                let refused = get_as(&service, path, accept).await;
+                let shown = (refused.status.as_u16(), refused.field("retry-after"));
+                assert_eq!(shown, (503, "1"), "{path}");
+                assert_eq!(refused.field("vary"), "Accept-Encoding", "{path}");
+            }
+        }
+        drop(responses);
+        for path in ["/3.wasm", "/3.wasm.gz"] {
+            assert_eq!(get(&service, path, &[]).await.bytes().len(), LEN);
+            let coded = get_as(&service, path, "gzip").await;
+            assert_eq!((coded.coding(), coded.bytes() == gzip), ("gzip", true));
+        }
     });
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 use cachecompress::codec::{Brotli, Encoder as _, PIECE};
 use cachecompress::{Builder, ContentCoding, Directory, Memory, ServeCompressed, Siblings, Source};
 use cachecompress_test::service::{LONG, encodes, get, get_as, head, run, settled};
-use cachecompress_test::site::{Site, hex};
+use cachecompress_test::site::{Site, hex, random};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 fn builder(source: impl Source) -> Builder {
     ServeCompressed::builder(source).encoded_names(true).patience(LONG).revalidate(Duration::ZERO)
@@ -24,7 +26,7 @@ fn br(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
@@ -155,8 +157,7 @@ fn encoded_name_of_a_file_that_is_not_sound_goes_out_as_it_is() {
     let mut cut = br(&bytes);
     cut.pop();
     let twice = [gz(&bytes), gz(&bytes)].concat();
-    let bomb = gz(&vec![0; (96 << 20) + 1]);
-    let files = [("cut.js.br", cut), ("twice.js.gz", twice), ("bomb.js.gz", bomb)];
+    let files = [("cut.js.br", cut), ("twice.js.gz", twice)];
     let source =
         files.iter().fold(Memory::new(), |memory, (name, file)| memory.file(name, file.clone()));
     let service = builder(source).build().unwrap();
@@ -172,13 +173,75 @@ fn encoded_name_of_a_file_that_is_not_sound_goes_out_as_it_is() {
     });
 }
 
+/// A file beyond the bounds lost its coding and its type, also for clients that could decode it.
+#[test]
+fn file_that_is_too_long_to_be_decoded_goes_out_in_its_coding_alone() {
+    let mut stored = GzEncoder::new(Vec::new(), Compression::none());
+    stored.write_all(&random(8, 33 << 20)).unwrap();
+    let stored = stored.finish().unwrap();
+    let unpacked = gz(&vec![0; (96 << 20) + 1]);
+    let site = Site::new();
+    let memory = [("long.js.gz", &stored), ("wide.js.gz", &unpacked)].into_iter().fold(
+        Memory::new(),
+        |memory, (name, file)| {
+            site.write(name, file);
+            memory.file(name, file.clone())
+        },
+    );
+    let directory = builder(Directory::new(site.path()).unwrap());
+    for builder in [directory, builder(memory)] {
+        let service = builder.build().unwrap();
+        run(async {
+            for (name, file) in [("long.js", &stored), ("wide.js", &unpacked)] {
+                let (decoded, own) = (format!("/{name}"), format!("/{name}.gz"));
+                for path in [&decoded, &own] {
+                    let coded = get_as(&service, path, "br, gzip").await;
+                    let shown = (coded.status.as_u16(), coded.coding());
+                    assert_eq!(shown, (200, "gzip"), "{path}");
+                    assert!(coded.bytes() == file, "{path}");
+                    assert_eq!(coded.field("content-type"), "text/javascript", "{path}");
+                    assert_eq!(coded.field("vary"), "Accept-Encoding", "{path}");
+                    let tag = coded.field("etag").to_owned();
+                    let wish = [("accept-encoding", "gzip"), ("if-none-match", &*tag)];
+                    let again = get(&service, path, &wish).await;
+                    assert_eq!((again.status.as_u16(), again.field("etag")), (304, &*tag));
+                    let wish = [("accept-encoding", "gzip"), ("range", "bytes=5-9")];
+                    let part = get(&service, path, &wish).await;
+                    assert_eq!((part.status.as_u16(), part.coding()), (206, "gzip"));
+                    assert_eq!((part.field("etag"), part.bytes()), (&*tag, &file[5..10]));
+                    let head = head(&service, path, &wish[..1]).await;
+                    assert_eq!((head.field("etag"), head.coding()), (&*tag, "gzip"));
+                    for accept in ["br", "identity", "", "gzip;q=0"] {
+                        let answer = get_as(&service, path, accept).await;
+                        assert_eq!(answer.field("vary"), "Accept-Encoding", "{path} {accept}");
+                        if path == &decoded {
+                            assert_eq!(answer.status, 406, "{path} {accept}");
+                            continue;
+                        }
+                        assert_eq!((answer.status.as_u16(), answer.coding()), (200, ""));
+                        assert_eq!(answer.field("content-type"), "application/gzip", "{accept}");
+                        assert!(answer.bytes() == file, "{path} {accept}");
+                        assert_ne!(answer.field("etag"), tag, "{path} {accept}");
+                        let wish = [("accept-encoding", accept), ("if-none-match", &*tag)];
+                        assert_eq!(get(&service, path, &wish).await.status, 200, "{accept}");
+                    }
+                }
+            }
+            assert_eq!(encodes(&service, "*"), 0);
+        });
+    }
+}
+
 /// A path led to a file that no request is to reach.
 #[test]
 fn excluded_file_is_reached_by_no_other_name() {
-    let files = Memory::new().file("app.js.br", br(&hex(9_000, 7))).file("a.txt.gz", gz(b"text"));
+    let files = Memory::new()
+        .file("app.js.br", br(&hex(9_000, 7)))
+        .file("long.js.br", vec![0; (32 << 20) + 1])
+        .file("a.txt.gz", gz(b"text"));
     let service = builder(files).exclude("*.br").build().unwrap();
     run(async {
-        for path in ["/app.js", "/app.js.br"] {
+        for path in ["/app.js", "/app.js.br", "/long.js", "/long.js.br"] {
             assert_eq!(get_as(&service, path, "br").await.status, 404, "{path}");
         }
         assert_eq!(get_as(&service, "/a.txt", "br").await.status, 200);
