@@ -7,7 +7,7 @@ const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 #[test]
 fn directory_is_listed_as_html_and_as_json() {
     let site = Site::new();
-    for (name, len) in [("d/b.bin", 2048), ("d/A.txt", 3), ("d/sub/x", 1), ("d/.env", 9)] {
+    for (name, len) in [("d/b.bin", 2048), ("d/C.txt", 3), ("d/sub/x", 1), ("d/.env", 9)] {
         site.write(name, &vec![b'x'; len]);
     }
     site.write("index.html", b"Welcome");
@@ -22,7 +22,7 @@ fn directory_is_listed_as_html_and_as_json() {
         let policy = page.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
         let text = String::from_utf8(page.body.clone()).unwrap();
-        let places: Vec<_> = ["./sub/", "./A.txt", "./b.bin"]
+        let places: Vec<_> = ["./sub/", "./b.bin", "./C.txt"]
             .iter()
             .map(|link| text.find(&format!("href=\"{link}\"")).unwrap())
             .collect();
@@ -38,7 +38,7 @@ fn directory_is_listed_as_html_and_as_json() {
         let json_value: serde_json::Value = serde_json::from_slice(&json.body).unwrap();
         let entries = json_value.as_array().unwrap();
         let names: Vec<_> = entries.iter().map(|entry| entry["name"].as_str().unwrap()).collect();
-        assert_eq!(names, ["sub", "b.bin", "A.txt"]);
+        assert_eq!(names, ["sub", "b.bin", "C.txt"]);
         assert_eq!((&entries[0]["type"], &entries[0]["size"]), (&"directory".into(), &().into()));
         assert_eq!((&entries[1]["type"], &entries[1]["size"]), (&"file".into(), &2048.into()));
         assert!(entries[1]["mtime"].as_str().unwrap().ends_with('Z'));

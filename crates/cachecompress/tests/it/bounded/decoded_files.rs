@@ -5,7 +5,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use cachecompress::{Memory, ServeCompressed};
+use cachecompress::{Cache, Memory, ServeCompressed};
 use cachecompress_test::service::{LONG, get, get_as, open, run};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -54,7 +54,9 @@ fn coded_file_goes_out_as_stored_while_decoded_ones_take_all_room() {
         source.file(format!("{number}.wasm.gz"), gzip.clone())
     });
     let builder = ServeCompressed::builder(source).revalidate(Duration::ZERO).patience(LONG);
-    let service = builder.encoded_names(true).build().unwrap();
+    // The cache takes a file of up to a quarter of its bound.
+    let builder = builder.encoded_names(true).cache(Cache::in_memory(1 << 30));
+    let service = builder.build().unwrap();
     run(async {
         let mut responses = Vec::new();
         for number in 0..3 {
