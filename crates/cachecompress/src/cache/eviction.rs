@@ -89,6 +89,7 @@ fn evict_until(
             }
             thread::sleep(EVICTION_PAUSE);
             (in_use, pauses) = (0, pauses + 1);
+            continue;
         }
         let Some((name, _)) = coldest else { return false };
         match state.evict(&name) {
@@ -169,10 +170,12 @@ fn eviction_lock(state: &State) -> Option<(Box<dyn DiskLock>, MutexGuard<'_, ()>
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::cell::{Cell, RefCell};
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
     use super::super::{Cache, EntryWriter, Header, Key, Kind, WriteError};
+    use super::evict_until;
     use crate::concurrency::may_wait;
     use crate::fs::{Disk, MemoryDisk};
     use crate::http::{ContentCoding, Digest, EncoderId};
@@ -287,6 +290,32 @@ pub(super) mod tests {
         assert!(one.get(&key(0)).unwrap().is_some(), "the one that is read is there still");
         assert!(one.get(&key(1)).unwrap().is_none());
         drop(read);
+    }
+
+    /// All entries were in use for a moment. The eviction waited for them, and gave up without another
+    /// look, so that an encode was not stored.
+    #[test]
+    fn eviction_looks_again_at_entries_that_were_all_in_use() {
+        let cache = Cache::in_memory(BOUND);
+        for content in 0..4 {
+            write(&cache, content, 20_000).unwrap();
+        }
+        let read = |content| cache.get(&key(content)).unwrap().expect("it is there");
+        let held: RefCell<Vec<_>> = RefCell::new((0..4).map(read).collect());
+        let looks = Cell::new(0);
+        let made_room = evict_until(
+            &cache.state,
+            |index| index.len() < 4,
+            |_| {
+                looks.set(looks.get() + 1);
+                // All four were passed over by then.
+                if looks.get() == 5 {
+                    held.borrow_mut().clear();
+                }
+                true
+            },
+        );
+        assert_eq!((made_room, looks.get(), cache.stats().entries), (true, 6, 3));
     }
 
     #[test]
