@@ -1,5 +1,7 @@
 //! The growing payload of an encode.
 
+use std::time::Duration;
+
 use crate::cache::{Entry, Payload};
 use crate::concurrency::progress::Progress;
 use crate::error::Failure;
@@ -12,6 +14,8 @@ pub(crate) struct Product {
     pub(crate) stored: bool,
     /// Whether the cache has it now.
     pub(crate) kept: bool,
+    /// The processor time of the encode and its proof, once it has ended. Zero if the cache had it.
+    pub(crate) took: Duration,
 }
 
 /// The progress of an encode.
@@ -20,6 +24,11 @@ pub(crate) type Production = Progress<Product, Failure>;
 impl Product {
     /// Describes the payload of an entry.
     pub(crate) fn of_entry(entry: &Entry, stored: bool) -> Self {
-        Self { payload: entry.payload(), stored, kept: true }
+        Self { stored, kept: true, ..Self::of_payload(entry.payload()) }
+    }
+
+    /// Describes a payload that the cache does not have.
+    pub(crate) fn of_payload(payload: Payload) -> Self {
+        Self { payload, stored: false, kept: false, took: Duration::ZERO }
     }
 }

@@ -27,6 +27,30 @@ impl Codec {
     }
 }
 
+/// Begins a decoder of `coding` that takes what browsers take; `None` if the coding cannot be decoded here.
+///
+/// - It decodes `br`, `zstd` and `gzip`, each with its cargo feature.
+/// - A zstd frame may have a window of at most 8 MiB (RFC 9659), and gzip one member.
+///
+/// ```
+/// use cachecompress::{ContentCoding, Error, codec};
+///
+/// # fn main() -> Result<(), Error> {
+/// # if cfg!(not(feature = "gzip")) { return Ok(()) }
+/// let coded = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x4b\x04\0\x43\xbe\xb7\xe8\x01\0\0\0";
+/// let mut decoding = codec::decoder(&ContentCoding::GZIP).expect("it is built in");
+/// let mut decoded = Vec::new();
+/// decoding.write(coded, &mut |bytes| decoded.extend_from_slice(bytes))?;
+/// decoding.finish(&mut |bytes| decoded.extend_from_slice(bytes))?;
+/// assert_eq!(decoded, b"a");
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn decoder(coding: &ContentCoding) -> Option<Box<dyn Decoding>> {
+    decoder_of(coding).map(|begin| begin())
+}
+
 /// Returns the function that begins a decoder of `coding`, which takes what browsers take.
 fn decoder_of(coding: &ContentCoding) -> Option<fn() -> Box<dyn Decoding>> {
     #[cfg(feature = "brotli")]

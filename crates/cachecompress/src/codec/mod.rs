@@ -33,6 +33,7 @@ mod conformance;
 mod testing;
 
 pub(crate) use adopted::{decode_file, has_decoder};
+pub use adopted::decoder;
 #[cfg(feature = "brotli")]
 pub use brotli::Brotli;
 pub(crate) use decoded_limit::is_too_long;

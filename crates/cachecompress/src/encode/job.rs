@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::context::JobContext;
 use super::error::EncodeError;
@@ -103,7 +103,10 @@ impl Job {
         let took = cpu_time::time().saturating_sub(before);
         self.context.counters.encode_took(self.codec.coding.as_str(), took);
         match result {
-            Ok(Ok((product, len))) => leader.finish(product, len),
+            Ok(Ok((product, len))) => {
+                let took = if product.stored { Duration::ZERO } else { product.took + took };
+                leader.finish(Product { took, ..product }, len);
+            }
             Ok(Err(failure)) => self.fail(leader, failure),
             Err(_panic) => {
                 let error = Error::new(ErrorKind::Encoder, "it panicked");
@@ -164,7 +167,10 @@ impl Job {
         self.context.counters.encode_started(self.codec.coding.as_str());
         self.context.note_encode(self.resource.len);
         match self.feed(&source, begun, &mut writer, leader) {
-            Ok(()) => self.publish(writer, &key, leader),
+            Ok(beside) => {
+                let (product, len) = self.publish(writer, &key, leader)?;
+                Ok((Product { took: beside, ..product }, len))
+            }
             Err(error) => Err(self.blame(error, writer, leader)),
         }
     }
@@ -177,7 +183,7 @@ impl Job {
         leader: &EncodeLeader,
     ) -> Result<(Product, u64), Failure> {
         let len = writer.payload_len();
-        let unkept = Product { payload: writer.payload(), stored: false, kept: false };
+        let unkept = Product::of_payload(writer.payload());
         if !self.insists && !verdict::is_worth_it(self.resource.len, len) {
             // The lock is held until the verdict is stored, so that no other encode begins before.
             let lock = writer.abandon();
@@ -219,21 +225,22 @@ impl Job {
     }
 
     /// Encodes all of the source and proves it. On success the payload is whole and proven. Readers
-    /// may have had all of it but the last bytes.
+    /// may have had all of it but the last bytes. Returns the processor time of the thread that proves
+    /// beside this one.
     fn feed(
         &self,
         source: &SourceReader,
         begun: Option<Pipeline>,
         writer: &mut EntryWriter,
         leader: &EncodeLeader,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Duration, EncodeError> {
         let len = self.resource.len;
         let begin = || Pipeline::begin(&self.codec, len, self.context.prove);
         let mut pipeline = begun.map_or_else(begin, Ok).map_err(EncodeError::Encoder)?;
         let decoding = pipeline.take_decoding();
         let beside = decoding.is_some() && len > PROVE_INLINE;
         let progress = leader.progress();
-        progress.start(Product { payload: writer.payload(), stored: false, kept: false });
+        progress.start(Product::of_payload(writer.payload()));
         let commit = |bytes| progress.commit(bytes);
         let roundtrip = Roundtrip::new(Proof::new(decoding, len), &commit);
         let mut fed = None;
@@ -250,7 +257,7 @@ impl Job {
         if proven.digest.or(fed) != Some(self.digest) {
             return Err(EncodeError::other_source());
         }
-        Ok(())
+        Ok(proven.cpu)
     }
 
     /// Opens the source, if it still has the bytes that were hashed.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::body::Product;
 use crate::catalog::{Catalog, LoadError, Loaded, Names, Resource};
 use crate::codec::{Codec, Codecs, Preference};
 use crate::concurrency::progress::{Stage, Watch};
@@ -23,7 +24,7 @@ use crate::source::Source;
 use engine::unless;
 pub(crate) use engine::{Engine, EngineConfig};
 pub(crate) use identity::Identity;
-pub(crate) use select::{Availability, Candidates, Coded, RangeOf, Selected, Selection};
+pub(crate) use select::{Availability, Candidates, Coded, RangeOf, Selected, Selection, detail_of};
 
 /// The settings of [`Representations`].
 #[derive(Debug)]
@@ -119,13 +120,13 @@ impl Representations {
     }
 
     /// Encodes `resource` by `codec` in the background, unless its entry is stored. The future's
-    /// output is the representation's length in bytes, or the reason for having none.
+    /// output is the product and its length in bytes, or the reason for having none.
     pub(crate) fn warm(
         &self,
         resource: &Arc<Resource>,
         codec: &Codec,
         warming: &Warming,
-    ) -> impl Future<Output = Result<u64, Failure>> + use<> {
+    ) -> impl Future<Output = Result<(Product, u64), Failure>> + use<> {
         let outage = self.0.engine.cache.outage();
         let joined = self.0.engine.scheduler.join_for(warming, (&self.0.catalog, resource), codec);
         async move {
@@ -133,7 +134,7 @@ impl Representations {
             let mut watch = Watch::new(&progress);
             match unless(outage, watch.until(Stage::ended)).await {
                 None => Err(Failure::Disk),
-                Some(Stage::Finished { shared, len }) if shared.kept => Ok(len),
+                Some(Stage::Finished { shared, len }) if shared.kept => Ok((shared, len)),
                 Some(Stage::Finished { .. }) => Err(Failure::Unprofitable),
                 Some(Stage::Failed { why, .. }) => Err(why),
                 Some(Stage::Pending | Stage::Growing { .. }) => Err(Failure::Dropped),

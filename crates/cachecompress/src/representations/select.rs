@@ -442,7 +442,8 @@ fn identity(candidates: &Candidates, detail: Option<Detail>) -> Selected {
     Selected::Unavailable
 }
 
-fn detail_of(failure: Failure) -> Detail {
+/// The reason that a response gives for a failure.
+pub(crate) fn detail_of(failure: Failure) -> Detail {
     match failure {
         Failure::Dropped | Failure::Abandoned => Detail::Queue,
         Failure::Locked => Detail::Locked,

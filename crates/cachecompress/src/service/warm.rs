@@ -2,17 +2,20 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::adoption;
 use super::site::Site;
+use crate::body::Product;
 use crate::catalog::{Loaded, Resource};
 use crate::codec::Codec;
 use crate::concurrency::thread_pool::Priority;
 use crate::concurrency::timer;
 use crate::encode::Warming;
 use crate::error::{Error, ErrorKind, Failure};
-use crate::http::{Compressibility, ContentCoding, SourcePath};
+use crate::http::{Compressibility, ContentCoding, Detail, SourcePath};
 use crate::limits::{SMALLEST_SOURCE, WARM_AT_ONCE, WARM_PAUSE};
+use crate::representations::detail_of;
 
 /// The files and codings of [`warm_with`](crate::ServeCompressed::warm_with). Default: all files in
 /// every coding that is offered.
@@ -72,6 +75,13 @@ pub struct Warmed {
     pub source_len: u64,
     /// The representation's length in bytes; `None` if it would not save 5 % or could not be made.
     pub encoded_len: Option<u64>,
+    /// The reason for having no representation; `None` if there is one.
+    pub missing: Option<Detail>,
+    /// Whether the cache had the representation before.
+    pub reused: bool,
+    /// The processor time of the encode and its proof; zero for a representation that is reused, and
+    /// for one that is missing.
+    pub encode_time: Duration,
 }
 
 /// The totals of [`warm`](crate::ServeCompressed::warm).
@@ -145,12 +155,13 @@ pub(super) async fn warm(
             for (index, encode) in encodes.into_iter().enumerate() {
                 let Encode { resource, codec, done } = encode;
                 let mut result = done.await;
-                // A full queue delays a file and leaves none out, as no request waits.
-                while result.is_err_and(Failure::is_passing) && !representations.is_closing() {
+                // A full queue, or another process that encodes the same, delays a file and leaves none
+                // out, as no request waits.
+                while result.as_ref().is_err_and(is_awaited) && !representations.is_closing() {
                     timer::sleep(WARM_PAUSE).await;
                     result = representations.warm(&resource, &codec, &warming).await;
                 }
-                match result {
+                match &result {
                     Ok(_) => progress.summary.stored += 1,
                     Err(Failure::Unprofitable) => progress.summary.unprofitable += 1,
                     Err(_) => progress.summary.failed += 1,
@@ -160,7 +171,10 @@ pub(super) async fn warm(
                     path: resource.path.clone(),
                     coding: codec.coding,
                     source_len: resource.len,
-                    encoded_len: result.ok(),
+                    encoded_len: result.as_ref().ok().map(|(_, len)| *len),
+                    missing: result.as_ref().err().map(|why| detail_of(*why)),
+                    reused: result.as_ref().is_ok_and(|(product, _)| product.stored),
+                    encode_time: result.map_or(Duration::ZERO, |(product, _)| product.took),
                 });
                 report(&progress);
             }
@@ -180,7 +194,12 @@ struct Encode<'a> {
     done: Warm<'a>,
 }
 
-type Warm<'a> = Pin<Box<dyn Future<Output = Result<u64, Failure>> + Send + 'a>>;
+type Warm<'a> = Pin<Box<dyn Future<Output = Result<(Product, u64), Failure>> + Send + 'a>>;
+
+/// Whether the representation may be had a little later.
+fn is_awaited(why: &Failure) -> bool {
+    why.is_passing() || *why == Failure::Locked
+}
 
 /// Begins the encodes of a file; `None` if it cannot be read.
 async fn begin<'a>(

@@ -5,16 +5,17 @@
 use std::future::Future as _;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use cachecompress::codec::PIECE;
-use cachecompress::{ContentCoding, Preference, Shutdown, WarmOptions};
+use cachecompress::{ContentCoding, Detail, Preference, Shutdown, WarmOptions, WarmProgress};
 use cachecompress_test::gate::Gate;
 use cachecompress_test::pack::{Pack, coding};
 use cachecompress_test::service::{encodes, get_as, run};
 use cachecompress_test::site::{hex, random};
 use cachecompress_test::wait::until;
 
-use crate::fixture::stored::{borrowed, in_memory};
+use crate::fixture::stored::{borrowed, builder, in_memory, on_disk};
 
 #[test]
 fn warm_fills_the_cache_and_tells_about_it() {
@@ -54,6 +55,63 @@ fn warm_fills_the_cache_and_tells_about_it() {
         let encodes_before = encodes(&service, "*");
         service.warm(service.paths().unwrap(), |_| {}).await;
         assert_eq!(encodes(&service, "*"), encodes_before, "a second time costs nothing");
+    });
+}
+
+#[test]
+fn warmed_tells_what_is_reused_and_why_one_is_missing() {
+    run(async {
+        let (text, dull) = (hex(20_000, 20), random(21, 20_000));
+        let files: [(&str, &[u8]); 2] = [("a.txt", &text), ("b.bin", &dull)];
+        let service = in_memory(&Pack::new(), &files).build().unwrap();
+        let warmed = async || {
+            let mut seen = Vec::new();
+            let options = WarmOptions::new().codings([ContentCoding::GZIP]);
+            let each = |progress: &WarmProgress| seen.extend(progress.latest.clone());
+            service.warm_with(options, each).await.unwrap();
+            seen
+        };
+        let [first, none] = &warmed().await[..] else { panic!("two files") };
+        assert_eq!((first.reused, first.missing), (false, None));
+        assert!(first.encode_time > Duration::ZERO || cfg!(cachecompress_portable));
+        assert_eq!((none.reused, none.missing), (false, Some(Detail::Unprofitable)));
+        let [second, none] = &warmed().await[..] else { panic!("two files") };
+        assert_eq!((second.reused, second.encode_time), (true, Duration::ZERO));
+        assert_eq!(second.encoded_len, first.encoded_len);
+        assert_eq!(none.missing, Some(Detail::Unprofitable));
+    });
+}
+
+/// Another cache of the same directory stands for another process. The representation counted as failed.
+#[test]
+fn warm_waits_while_another_cache_encodes_the_same() {
+    run(async {
+        let text = hex(20_000, 22);
+        let files: [(&str, &[u8]); 1] = [("a.txt", &text)];
+        let directory = tempfile::tempdir().unwrap();
+        let gate = Gate::new();
+        let list = || Preference::List(vec![coding()]);
+        let held = builder(&Pack::gated(&gate), &files, &on_disk(&directory)).preference(list());
+        let held = held.build().unwrap();
+        let leading = tokio::spawn(async move { held.warm_with(WarmOptions::new(), |_| {}).await });
+        until(|| gate.arrived() > 0).await;
+        let other = builder(&Pack::new(), &files, &on_disk(&directory)).preference(list());
+        let other = other.build().unwrap();
+        let mut reused = Vec::new();
+        let each = |progress: &WarmProgress| {
+            reused.extend(progress.latest.as_ref().map(|latest| latest.reused));
+        };
+        let summary = {
+            let mut waiting = pin!(other.warm_with(WarmOptions::new(), each));
+            // It meets the lock in this time. If it does not, the test says less.
+            let early = tokio::time::timeout(Duration::from_millis(300), &mut waiting).await;
+            assert!(early.is_err(), "{early:?}");
+            gate.open_wide();
+            waiting.await.unwrap()
+        };
+        assert_eq!((summary.stored, summary.failed, reused), (1, 0, vec![true]));
+        assert_eq!(leading.await.unwrap().unwrap().stored, 1);
+        assert_eq!(encodes(&other, "*"), 0);
     });
 }
 
