@@ -136,7 +136,7 @@ impl ServeConfig {
             socket_mode: args.socket_mode,
             redirect_from: args.redirect_from,
             admin: args.admin,
-            cache: cache_choice(args.cache_size, args.cache.cache_dir, user_cache_dir),
+            cache: chosen_cache(args.cache_size, args.cache),
             memory_cache: args.memory_cache,
             sendfile: args.sendfile,
             preference: args.codings.into(),
@@ -315,6 +315,11 @@ impl From<LogLevel> for LevelFilter {
             LogLevel::Trace => Self::TRACE,
         }
     }
+}
+
+/// The place of the cache that `args` choose, of at most `max_bytes` bytes.
+pub(crate) fn chosen_cache(max_bytes: u64, args: CacheArgs) -> CacheChoice {
+    cache_choice(max_bytes, args.cache_dir, user_cache_dir)
 }
 
 fn cache_choice(

@@ -25,6 +25,15 @@ pub(crate) const CONFIG_BYTES: u64 = 1 << 20;
 /// Mistakes of a configuration file that are shown. Further ones often follow from these.
 pub(crate) const SHOWN_MISTAKES: usize = 20;
 
+// --- Commands ------------------------------------------------------------------------------------
+
+/// The time between two looks at the progress of a command, and at whether it is interrupted.
+pub(crate) const PROGRESS_TICK: Duration = Duration::from_millis(200);
+/// The time between two lines of progress, where stderr is no terminal.
+pub(crate) const PROGRESS_LINES: Duration = Duration::from_secs(5);
+/// The most bytes of compressed files that `warm --export` keeps in memory, where there is no cache.
+pub(crate) const EXPORT_MEMORY_BYTES: u64 = 1 << 30;
+
 // --- Sites ---------------------------------------------------------------------------------------
 
 /// The most bytes of a host's name (RFC 1035 §2.3.4). A longer one is no site's.

@@ -1,9 +1,11 @@
 //! The command line: flags, their environment variables and their help.
 
+mod files;
+mod numbers;
 mod site;
 mod tls;
+mod warm;
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::ValueHint;
@@ -15,8 +17,12 @@ use crate::exit::Failure;
 use crate::flag_values::{self, Codings, Level, ListenAddress, LogTarget};
 use crate::limits;
 
+pub(crate) use files::{CacheArgs, ConfigFileArgs};
 pub(crate) use site::{CleanUrls, Dotfiles, Siblings, SiteArgs, Symlinks, TrailingSlash};
 pub(crate) use tls::TlsArgs;
+pub(crate) use warm::WarmArgs;
+
+use numbers::{count, threads};
 
 /// A static file server that compresses every file once, on its first request, and keeps the
 /// result on disk.
@@ -35,6 +41,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the files of a directory over HTTP
     Serve(Box<ServeArgs>),
+    /// Compress the files of a directory ahead, for this server or for others
+    Warm(Box<WarmArgs>),
     /// Read every entry of the cache and list the damaged ones
     Verify(VerifyArgs),
     /// Remove damaged and orphaned files and other formats from the cache
@@ -61,40 +69,6 @@ pub(crate) enum ConfigCommand {
     Print(Box<ServeArgs>),
     /// Print the JSON Schema of the configuration file, for editors
     Schema,
-}
-
-/// The configuration file, which every command has that needs some of it.
-#[derive(Args, Debug)]
-pub(crate) struct ConfigFileArgs {
-    /// The configuration file [default: cachecompress.toml in the working directory, if there is
-    /// one]
-    ///
-    /// It is TOML, and every flag of `serve` is a key of it, spelled alike: cache-size = "1GiB".
-    /// Switches are true or false, flags that may be repeated are arrays. Paths in it count from
-    /// its directory.
-    #[arg(long, value_name = "FILE", env = "CACHECOMPRESS_CONFIG")]
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) config: Option<PathBuf>,
-}
-
-impl ConfigFileArgs {
-    /// The file that is named.
-    pub(crate) fn file(&self) -> Option<&Path> {
-        self.config.as_deref()
-    }
-}
-
-/// The cache's place, which every command has.
-#[derive(Args, Debug)]
-pub(crate) struct CacheArgs {
-    /// Directory for compressed files [default: the user's cache directory + /cachecompress]
-    ///
-    /// It may be removed at any time: its files are made again when needed. If it cannot be
-    /// written, the files are served uncompressed; where the default cannot be written, up to 64 MiB
-    /// of compressed files are kept in memory.
-    #[arg(long, value_name = "PATH", env = "CACHECOMPRESS_CACHE_DIR")]
-    #[arg(value_hint = ValueHint::DirPath)]
-    pub(crate) cache_dir: Option<PathBuf>,
 }
 
 /// The flags of `verify`, as they were given.
@@ -451,17 +425,11 @@ fn one_sentence(explanation: &str) -> String {
         parts.push(line.strip_prefix("tip: ").unwrap_or(line));
     }
     let given = std::env::args().nth(1).unwrap_or_default();
-    let command =
-        ["verify", "gc", "config"].into_iter().find(|name| *name == given).unwrap_or("serve");
+    let command = ["warm", "verify", "gc", "config"]
+        .into_iter()
+        .find(|name| *name == given)
+        .unwrap_or("serve");
     format!("{}; see `cachecompress {command} --help`", parts.join("; "))
-}
-
-fn threads() -> clap::builder::RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(1..=limits::MAX_THREADS)
-}
-
-fn count(most: i64) -> clap::builder::RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=most)
 }
 
 #[cfg(test)]

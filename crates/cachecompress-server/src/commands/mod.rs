@@ -5,6 +5,7 @@ mod gc;
 mod progress_bar;
 mod serve;
 mod verify;
+mod warm;
 
 use std::ffi::OsString;
 
@@ -37,6 +38,10 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitStatus, Failure> {
         Command::Gc(args) => {
             let in_force = config_file::resolve(arguments, args.config.file())?;
             gc::run(in_force.args()?, Printer)
+        }
+        Command::Warm(args) => {
+            let in_force = config_file::resolve(arguments, args.config.file())?;
+            warm::run(in_force.args()?, Printer)
         }
         Command::Config { command } => config::run(command, arguments, Printer),
     }

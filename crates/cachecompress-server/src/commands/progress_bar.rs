@@ -1,4 +1,4 @@
-//! The progress bar of `verify` and `gc`, with lines above it, and their end by Ctrl-C.
+//! The progress bar of commands other than `serve`, with lines above it, and their end by Ctrl-C.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::printer::Printer;
 use crate::shutdown::Signals;
 
-/// The progress of a command in the cache's directory.
+/// The progress of a command.
 pub(super) struct CommandProgress {
     printer: Printer,
     bar: ProgressBar,
@@ -39,10 +39,15 @@ impl CommandProgress {
     }
 
     /// Moves the bar.
-    pub(super) fn update(&self, done: usize, of: usize, entries: u64) {
-        self.bar.set_length(of as u64);
-        self.bar.set_position(done as u64);
-        self.bar.set_message(format!("{entries} entries"));
+    pub(super) fn update(&self, done: u64, of: u64, message: fmt::Arguments<'_>) {
+        self.bar.set_length(of);
+        self.bar.set_position(done);
+        self.bar.set_message(message.to_string());
+    }
+
+    /// Whether the bar is seen.
+    pub(super) fn is_seen(&self) -> bool {
+        !self.bar.is_hidden()
     }
 
     /// Whether the command goes on.

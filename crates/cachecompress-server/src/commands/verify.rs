@@ -27,7 +27,9 @@ pub(crate) fn run(args: VerifyArgs, printer: Printer) -> Result<ExitStatus, Fail
             Care::Failed { path, error } => {
                 progress.line(format_args!("{}: {error}", EscapedPath(path)));
             }
-            Care::Progress { done, of } => progress.update(done, of, entries),
+            Care::Progress { done, of } => {
+                progress.update(done as u64, of as u64, format_args!("{entries} entries"));
+            }
             _ => {}
         }
         progress.flow()

@@ -62,6 +62,15 @@ mod plain_http {
     mod redbot;
 }
 
+/// `warm`: files that are compressed ahead of requests, for this server and for others.
+#[cfg(unix)]
+mod ahead {
+    mod check;
+    mod export;
+    mod stage;
+    mod warm;
+}
+
 /// TLS: what it adds, and the promises that hold over it as well.
 #[cfg(unix)]
 mod tls {

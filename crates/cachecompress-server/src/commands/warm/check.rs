@@ -1,0 +1,224 @@
+//! The check of coded files, and the removal of those that an export has left behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+
+use cachecompress::{ContentCoding, SourcePath};
+use serde::Serialize;
+
+use super::export::Export;
+use super::ledger::Ledger;
+use super::report::Report;
+use super::selection::{self, Selection};
+use super::siblings::{self, Verdict};
+use crate::commands::progress_bar::CommandProgress;
+use crate::exit::{ExitStatus, Failure};
+use crate::printer::Escaped;
+
+/// Coded files and the directory of the files that they are named after.
+#[derive(Debug)]
+pub(super) struct Siblings {
+    found: Vec<Sibling>,
+}
+
+/// A coded file.
+#[derive(Debug)]
+struct Sibling {
+    path: SourcePath,
+    file: PathBuf,
+    coding: ContentCoding,
+    source: PathBuf,
+    source_path: SourcePath,
+}
+
+/// The findings of a check.
+#[derive(Debug, Default, Serialize)]
+struct Checked {
+    checked: usize,
+    wrong: Vec<Wrong>,
+    interrupted: bool,
+}
+
+/// A coded file that is wrong.
+#[derive(Debug, Serialize)]
+struct Wrong {
+    path: String,
+    /// `stale`, `broken`, `left over` or `unreadable`.
+    finding: &'static str,
+    reason: String,
+}
+
+impl Siblings {
+    /// Finds the coded files among `paths` of `directory`, for files beneath `root`.
+    pub(super) fn find(paths: &[SourcePath], directory: &Path, root: &Path) -> Self {
+        let sibling = |path: &SourcePath| {
+            let (source, coding) = siblings::source_of(path)?;
+            Some(Sibling {
+                path: path.clone(),
+                file: selection::file(directory, path)?,
+                coding,
+                source: selection::file(root, &source)?,
+                source_path: source,
+            })
+        };
+        Self { found: paths.iter().filter_map(sibling).collect() }
+    }
+
+    /// Decodes those that are named after a chosen file, by so many `jobs`, and prints a line for each that
+    /// is wrong. Without a source, one counts if it is in the `ledger`.
+    pub(super) fn check(
+        mut self,
+        selection: &Selection,
+        ledger: &Ledger,
+        jobs: usize,
+        json: bool,
+        progress: CommandProgress,
+    ) -> ExitStatus {
+        self.found.retain(|sibling| selection.has(&sibling.source_path));
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let (sender, judged) = channel();
+        let mut checked = Checked::default();
+        thread::scope(|scope| {
+            for _ in 0..jobs {
+                let sender = sender.clone();
+                scope.spawn(|| {
+                    let sender = sender;
+                    while !stop.load(Ordering::Relaxed) {
+                        let place = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(sibling) = self.found.get(place) else { return };
+                        let _ = sender.send((place, sibling.judge(ledger)));
+                    }
+                });
+            }
+            drop(sender);
+            // They are told in the order of their paths.
+            let mut waiting = BTreeMap::new();
+            for (place, wrong) in judged {
+                waiting.insert(place, wrong);
+                while let Some(wrong) = waiting.remove(&checked.checked) {
+                    checked.add(&self.found[checked.checked], wrong, json, &progress);
+                }
+                let (done, of) = (checked.checked, self.found.len());
+                progress.update(done as u64, of as u64, format_args!("{done} of {of} files"));
+                if progress.flow().is_break() && done < of {
+                    checked.interrupted = true;
+                    stop.store(true, Ordering::Relaxed);
+                    break;
+                }
+            }
+        });
+        checked.end(json, progress)
+    }
+
+    /// Removes those of earlier exports that hold no present file, and forgets the digests that no file
+    /// has any more.
+    ///
+    /// # Errors
+    ///
+    /// If the list of the export cannot be written.
+    pub(super) fn prune(
+        &self,
+        selection: &Selection,
+        export: &Export,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
+        let mut kept = BTreeSet::new();
+        for sibling in &self.found {
+            let path = || sibling.path.to_string_lossy().into_owned();
+            match sibling.is_left_behind(selection, export) {
+                Ok(None) => {}
+                Ok(Some((digest, false))) => drop(kept.insert(digest)),
+                Ok(Some((digest, true))) => match fs::remove_file(&sibling.file) {
+                    Ok(()) => report.remove(path()),
+                    Err(error) => {
+                        kept.insert(digest);
+                        report.fail(path(), format!("cannot be removed: {error}"));
+                    }
+                },
+                Err(error) => report.fail(path(), format!("cannot be read: {error}")),
+            }
+        }
+        export.ledger.keep(&kept).map_err(|error| Failure::Runtime(error.to_string()))
+    }
+}
+
+impl Sibling {
+    /// The digest of a file that an export has written, and whether to remove it; `None` for the file of
+    /// somebody else.
+    fn is_left_behind(
+        &self,
+        selection: &Selection,
+        export: &Export,
+    ) -> io::Result<Option<(String, bool)>> {
+        let Some(digest) = export.ledger.find(self.path.as_bytes(), &self.file)? else {
+            return Ok(None);
+        };
+        if !selection.has(&self.source_path) {
+            return Ok(Some((digest, false)));
+        }
+        let holds = match siblings::judge(&self.file, &self.coding, &self.source) {
+            Ok(verdict) => verdict == Verdict::Holds,
+            Err(error) if is_missing(&error) => false,
+            Err(error) => return Err(error),
+        };
+        Ok(Some((digest, !holds)))
+    }
+
+    /// What is wrong with it.
+    fn judge(&self, ledger: &Ledger) -> Option<(&'static str, String)> {
+        let source = Escaped(self.source_path.to_string_lossy());
+        match siblings::judge(&self.file, &self.coding, &self.source) {
+            Ok(Verdict::Holds) => None,
+            Ok(Verdict::Stale) => Some(("stale", format!("it does not hold {source}"))),
+            Ok(Verdict::Broken(why)) => Some(("broken", why)),
+            Err(error) if is_missing(&error) && !self.source.exists() => {
+                match ledger.find(self.path.as_bytes(), &self.file) {
+                    Ok(None) => None,
+                    Ok(Some(_)) => Some(("left over", format!("there is no {source}"))),
+                    Err(error) => Some(("unreadable", error.to_string())),
+                }
+            }
+            Err(error) => Some(("unreadable", error.to_string())),
+        }
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+impl Checked {
+    fn add(
+        &mut self,
+        sibling: &Sibling,
+        wrong: Option<(&'static str, String)>,
+        json: bool,
+        progress: &CommandProgress,
+    ) {
+        self.checked += 1;
+        let Some((finding, reason)) = wrong else { return };
+        let path = sibling.path.to_string_lossy().into_owned();
+        if !json {
+            progress.line(format_args!("{}: {finding}: {}", Escaped(&path), Escaped(&reason)));
+        }
+        self.wrong.push(Wrong { path, finding, reason });
+    }
+
+    fn end(self, json: bool, progress: CommandProgress) -> ExitStatus {
+        let status = ExitStatus::of(self.interrupted, self.wrong.len() as u64);
+        if json {
+            let json = serde_json::to_string(&self).unwrap_or_default();
+            progress.finish(format_args!("{json}"));
+            return status;
+        }
+        let stopped = if self.interrupted { " so far; interrupted" } else { "" };
+        let (checked, wrong) = (self.checked, self.wrong.len());
+        progress.finish(format_args!("checked {checked} files, {wrong} wrong{stopped}"));
+        status
+    }
+}

@@ -1,0 +1,216 @@
+//! The cache is filled ahead of requests.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use cachecompress_test::server::{command, output};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::stage::{Run, Stage};
+use crate::common::*;
+
+#[test]
+fn warmed_files_are_hits_of_a_server() {
+    let stage = Stage::new();
+    let run = stage.warm(&[]);
+    run.assert(
+        0,
+        &["text/html", "text/javascript", "9 compressed (0 reused), 3 would not save 5 %"],
+    );
+    let title = run.stdout.lines().next().unwrap();
+    let words: Vec<_> = title.split_whitespace().collect();
+    assert_eq!(words, ["type", "files", "before", "br", "zstd", "gzip", "reused", "time"]);
+    let server = stage.server("");
+    for path in Stage::WORTH_IT {
+        for coding in ["br", "zstd", "gzip"] {
+            let response = server.get(&format!("/{path}"), coding);
+            assert_is(&response, &fs::read(stage.site.file(path)).unwrap(), coding);
+            assert_eq!(response.header("cache-status"), Some(HIT), "{path} {coding}");
+        }
+    }
+    assert_eq!(server.encodes(), 0);
+}
+
+#[test]
+fn second_run_encodes_only_contents_that_are_new() {
+    let stage = Stage::new();
+    let first = stage.report(&[]);
+    assert_eq!((&first["total"]["stored"], &first["total"]["reused"]), (&9.into(), &0.into()));
+    assert!(first["total"]["cpu_seconds"].as_f64().unwrap() > 0.0);
+    // The same bytes under another time and another name are no new content.
+    stage.site.age("index.html");
+    fs::rename(stage.site.file("css/page.css"), stage.site.file("page-2.css")).unwrap();
+    let second = stage.report(&[]);
+    assert_eq!((&second["total"]["stored"], &second["total"]["reused"]), (&9.into(), &9.into()));
+    assert_eq!(second["total"]["cpu_seconds"], 0.0);
+    assert_eq!(second["total"]["after"], first["total"]["after"]);
+    stage.site.replace_by_rename("js/app.js", &site::text(7, 80_000));
+    let third = stage.report(&[]);
+    assert_eq!((&third["total"]["stored"], &third["total"]["reused"]), (&9.into(), &6.into()));
+}
+
+#[test]
+fn report_counts_files_and_bytes_of_each_type() {
+    let stage = Stage::new();
+    let report = stage.report(&["--codings", "gzip"]);
+    let row = |name: &str| &report["types"][name];
+    assert_eq!((&row("image/png")["files"], &row("image/png")["stored"]), (&1.into(), &0.into()));
+    assert_eq!(row("image/png")["after"]["gzip"], 9000);
+    assert_eq!(row("text/html")["before"], 40_000);
+    let server = stage.server("");
+    let gzip = server.get("/index.html", "gzip").body.len();
+    assert_eq!(row("text/html")["after"], serde_json::json!({ "gzip": gzip }));
+    // The source map is not among the files, and noise goes out as it is.
+    assert_eq!(
+        (&report["total"]["files"], &report["total"]["unprofitable"]),
+        (&6.into(), &1.into())
+    );
+    assert_eq!(report["failures"], serde_json::json!([]));
+    assert_eq!(report["interrupted"], false);
+}
+
+#[test]
+fn globs_choose_the_files() {
+    let stage = Stage::new();
+    let files = |flags: &[&str]| stage.report(flags)["total"]["files"].clone();
+    assert_eq!(files(&["--include", "js"]), 2, "the source map is asked for");
+    assert_eq!(files(&["--include", "**/*.js,*.html", "--codings", "gzip"]), 2);
+    assert_eq!(files(&["--exclude", "js/**", "--exclude", "*.bin"]), 4);
+}
+
+#[test]
+fn best_is_smaller_and_found_by_a_server_of_these_levels() {
+    let stage = Stage::new();
+    let quick = stage.report(&[]);
+    let best = stage.report(&["--best", "--jobs", "1"]);
+    assert_eq!(best["total"]["reused"], 0, "both levels lie side by side");
+    for coding in ["br", "zstd", "gzip"] {
+        let after = |report: &serde_json::Value| report["total"]["after"][coding].as_u64().unwrap();
+        assert!(after(&best) < after(&quick), "{coding}");
+    }
+    let status = |server: Server| {
+        let response = server.get("/js/app.js", "br");
+        (response.header("cache-status").unwrap().to_owned(), response.body.len())
+    };
+    let (of_best, of_quick) = (status(stage.server("--level br=11")), status(stage.server("")));
+    assert_eq!((&*of_best.0, &*of_quick.0), (HIT, HIT));
+    assert!(of_best.1 < of_quick.1);
+}
+
+#[test]
+fn configuration_file_has_the_directory_the_cache_and_the_types() {
+    let stage = Stage::new();
+    let root = stage.site.path().display();
+    let file = format!(
+        "root = \"{root}\"\ncache-dir = \"kept\"\ncodings = \"gzip\"\nlevel = [\"gzip=1\"]\n\
+         [types]\n\".js\" = \"image/x-drawn\"\n"
+    );
+    fs::write(stage.path("c.toml"), file).unwrap();
+    let mut warm = command(Path::new(PROGRAM));
+    warm.args(["warm", "--config", "c.toml", "--json"]).current_dir(stage.path(""));
+    let run = Run::of(output(warm.stdin(Stdio::null())));
+    run.assert(0, &["image/x-drawn"]);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let codings: Vec<_> = report["total"]["after"].as_object().unwrap().keys().collect();
+    assert_eq!(codings, ["gzip"]);
+    let server = launch(&stage.site).cache(&stage.path("kept")).args("--level gzip=1").start();
+    assert_eq!(server.get("/index.html", "gzip").header("cache-status"), Some(HIT));
+}
+
+/// Clients ask a server for the files while the program fills the same cache.
+#[test]
+fn warm_beside_a_busy_server_stores_each_representation_once() {
+    let stage = Stage::new();
+    let names: Vec<_> = (0..12).map(|n| format!("files/{n}.txt")).collect();
+    for (seed, name) in (10..).zip(&names) {
+        stage.site.write(name, &site::text(seed, 60_000));
+    }
+    let server = stage.server("");
+    let warming = stage.command(&["--json", "--include", "files"]);
+    let report = std::thread::scope(|scope| {
+        let warming = scope.spawn(|| {
+            let mut warming = warming;
+            Run::of(output(&mut warming))
+        });
+        for name in names.iter().rev() {
+            let source = fs::read(stage.site.file(name)).unwrap();
+            for coding in ["zstd", "br", "gzip"] {
+                let response = server.get(&format!("/{name}"), coding);
+                assert!(assert_exact_or_aborted(&response, &[&source]), "{:?}", response.head);
+            }
+        }
+        warming.join().unwrap()
+    });
+    assert_eq!(report.code, Some(0), "{}{}", report.stdout, report.stderr);
+    let report: serde_json::Value = serde_json::from_str(&report.stdout).unwrap();
+    assert_eq!(report["total"]["stored"], 36);
+    let encoded = 36 - report["total"]["reused"].as_u64().unwrap();
+    assert_eq!(encoded + server.encodes(), 36, "some were encoded twice");
+    let mut verify = command(Path::new(PROGRAM));
+    verify.arg("verify").arg("--cache-dir").arg(stage.path("cache")).stdin(Stdio::null());
+    let verified = Run::of(output(&mut verify));
+    verified.assert(0, &["36 whole", "0 damaged"]);
+}
+
+#[test]
+fn progress_is_lines_where_stderr_is_no_terminal() {
+    let stage = Stage::new();
+    let run = stage.warm(&[]);
+    let lines: Vec<_> = run.stderr.lines().collect();
+    assert!(lines[0].starts_with("0 of 6 files, 0 B of "), "{lines:?}");
+    let last = lines.last().unwrap();
+    assert!(last.starts_with("6 of 6 files, ") && last.ends_with("/s, 0 s left"), "{lines:?}");
+}
+
+#[test]
+fn interrupted_run_ends_with_130_and_leaves_no_file() {
+    let stage = Stage::new();
+    stage.site.write("large.txt", &site::text(8, 30_000_000));
+    let before = stage.listing();
+    let mut warm = stage.command(&["--best", "--codings", "br", "--export"]);
+    let mut child = warm.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    // The rest is read, so that no pipe is full.
+    lines.for_each(drop);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("; interrupted"));
+    let is_ours = |name: &Path| name.ends_with(".cachecompress-export");
+    let mut after = stage.listing();
+    after.retain(|(name, ..)| !is_ours(name) && name.extension().is_none_or(|end| end != "br"));
+    assert_eq!(after, before, "a temporary file stays");
+}
+
+#[test]
+fn wrong_usage_is_named() {
+    let stage = Stage::new();
+    for (flags, code, part) in [
+        (&["--prune"][..], 2, "--export"),
+        (&["--export", "--prune", "--check"], 2, "--check"),
+        (&["--include", "["], 2, "--include"),
+        (&["--jobs", "0"], 2, "--jobs"),
+        (&["--codings", "lzma"], 2, "lzma"),
+        (&["--cache-size", "0"], 2, "there is no cache to fill: --cache-size is 0"),
+        (&["--export=index.html"], 0, ""),
+    ] {
+        let run = stage.warm(flags);
+        assert_eq!(run.code, Some(code), "{flags:?}: {}{}", run.stdout, run.stderr);
+        assert!(run.stderr.contains(part), "{flags:?}: {}", run.stderr);
+    }
+    fs::write(stage.path("file"), b"").unwrap();
+    let run = stage.warm(&["--export=file"]);
+    assert!(run.code == Some(1) && run.stderr.contains("cannot export to"), "{}", run.stderr);
+    for (arguments, code, part) in [
+        (&["warm"][..], 2, "`cachecompress warm DIR`"),
+        (&["warm", "no-such-site"], 1, "no-such-site"),
+        (&["warm", "a", "b"], 2, "see `cachecompress warm --help`"),
+    ] {
+        let mut warm = command(Path::new(PROGRAM));
+        warm.args(arguments).current_dir(stage.path("")).stdin(Stdio::null());
+        let run = Run::of(output(&mut warm));
+        assert_eq!(run.code, Some(code), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(part), "{arguments:?}: {}", run.stderr);
+    }
+}
