@@ -48,6 +48,7 @@ pages! {
     single_page_app_page_holds "single-page-app"
     static_web_server_page_holds "from-static-web-server"
     tls_page_holds "tls"
+    warm_page_holds "warm"
 }
 
 #[test]

@@ -43,7 +43,9 @@ impl Peer {
             server::command(&nginx).args(["-t", "-c", "nginx.conf", "-p"]).arg(stage.path("nginx")),
         );
         assert!(output.status.success(), "{}: {output:?}", block.place);
-        Self::start(stage, command, &address)
+        // A server without TLS has the other port only.
+        let port = if servers.contains(":10443") { 10443 } else { 10080 };
+        Self::start(stage, command, &address, port)
     }
 
     /// Caddy with this file. The certificate is given to it, as there is no authority here.
@@ -69,10 +71,10 @@ impl Peer {
         let mut command = server::command(&caddy);
         command.args(["run", "--config", "Caddyfile"]).current_dir(stage.path("caddy"));
         command.env("HOME", stage.path("caddy"));
-        Self::start(stage, command, &address)
+        Self::start(stage, command, &address, 10443)
     }
 
-    fn start(stage: &Stage, mut command: Command, address: &str) -> Self {
+    fn start(stage: &Stage, mut command: Command, address: &str, port: u16) -> Self {
         let log = fs::File::create(stage.path("peer.log")).unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut peer = Self(child);
@@ -80,7 +82,7 @@ impl Peer {
             let ended = peer.0.try_wait().unwrap();
             let log = || fs::read_to_string(stage.path("peer.log")).unwrap();
             assert!(ended.is_none(), "the peer has ended: {}", log());
-            TcpStream::connect(format!("{address}:10443")).ok()
+            TcpStream::connect(format!("{address}:{port}")).ok()
         });
         stage.curl_finds("peer", address);
         peer
