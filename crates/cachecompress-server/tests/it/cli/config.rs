@@ -194,10 +194,10 @@ fn page_that_the_site_lacks_is_a_warning() {
 }
 
 #[test]
-fn serve_verify_and_gc_refuse_a_wrong_file_with_2() {
+fn every_command_refuses_a_wrong_file_with_2() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("c.toml"), "\n threads = 0").unwrap();
-    for command in [&["serve"][..], &["verify"], &["gc"], &["config", "print"]] {
+    for command in [&["serve"][..], &["warm", "."], &["verify"], &["gc"], &["config", "print"]] {
         let arguments = [command, &["--config", "c.toml"]].concat();
         let output = run(directory.path(), &arguments, &[]);
         assert_ends(&output, 2, "cachecompress: c.toml:2:12: `threads` cannot be `0`");

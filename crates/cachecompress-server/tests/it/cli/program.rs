@@ -238,7 +238,11 @@ fn help_names_every_flag_its_variable_and_its_default() {
             assert!(words.contains(&format!("[default: {default}]")), "{flag}");
         }
     }
-    for (command, flags) in [("verify", &["cache-dir"][..]), ("gc", &["cache-dir", "dry-run"])] {
+    let warm =
+        ["cache-dir", "codings", "best", "jobs", "include", "exclude", "prune", "check", "json"];
+    let commands =
+        [("verify", &["cache-dir"][..]), ("gc", &["cache-dir", "dry-run"]), ("warm", &warm)];
+    for (command, flags) in commands {
         let (code, help, err) = end_of(program().args([command, "--help"]));
         assert_eq!((code, err.as_str()), (Some(0), ""));
         let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -251,7 +255,7 @@ fn help_names_every_flag_its_variable_and_its_default() {
         assert!(words.contains("Exit codes: 0 "), "{help}");
     }
     let (code, short, _) = end_of(program().arg("--help"));
-    let commands = ["serve", "verify", "gc"];
+    let commands = ["serve", "warm", "verify", "gc"];
     assert!(code == Some(0) && commands.iter().all(|command| short.contains(command)), "{short}");
     let (code, version, _) = end_of(program().arg("--version"));
     assert_eq!(code, Some(0));
