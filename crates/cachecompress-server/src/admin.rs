@@ -2,23 +2,17 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use cachecompress::{Metrics, ServeCompressed};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, NoLabelSet};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::exemplar::Exemplar;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 
 use crate::deadlines::RunningRequest;
-use crate::log_queue::LogQueue;
+use crate::telemetry::{ProgramMetrics, Telemetry};
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
 /// The media type of the text that the client crate encodes.
@@ -34,10 +28,10 @@ pub(crate) struct Admin {
 }
 
 impl Admin {
-    /// Answers about `site` and the program's `logs` with their names, ready from the start.
-    pub(crate) fn new(site: ServeCompressed, logs: Vec<(&'static str, LogQueue)>) -> Self {
+    /// Answers by what `telemetry` has measured, ready from the start.
+    pub(crate) fn new(telemetry: Arc<Telemetry>) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(SiteMetrics { site, logs }));
+        registry.register_collector(Box::new(ProgramMetrics(telemetry)));
         Self { ready: AtomicBool::new(true), registry }
     }
 
@@ -138,132 +132,6 @@ impl AdminPlace {
         let _ = self.0.await;
     }
 }
-
-/// The metrics of the site and of the logs, of which each scrape takes one snapshot.
-struct SiteMetrics {
-    site: ServeCompressed,
-    logs: Vec<(&'static str, LogQueue)>,
-}
-
-impl fmt::Debug for SiteMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SiteMetrics")
-    }
-}
-
-impl Collector for SiteMetrics {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let mut exposition = Exposition(encoder);
-        exposition.all(&self.site.metrics())?;
-        exposition.counters(
-            "cachecompress_lost_log_lines",
-            "Lines of a log that were lost, because its output was too slow or failed.",
-            None,
-            "log",
-            self.logs.iter().map(|(name, queue)| (*name, queue.lost())),
-        )?;
-        exposition.counters(
-            "cachecompress_sampled_out_log_lines",
-            "Lines of a log that were left out, because only a sample of them is wanted.",
-            None,
-            "log",
-            self.logs.iter().map(|(name, queue)| (*name, queue.left_out())),
-        )
-    }
-}
-
-/// Encodes metrics. The encoder adds the unit to their names, and `_total` to those of counters.
-struct Exposition<'a>(DescriptorEncoder<'a>);
-
-impl Exposition<'_> {
-    fn all(&mut self, metrics: &Metrics) -> fmt::Result {
-        self.counters(
-            "cachecompress_requests",
-            "Requests by what became of them.",
-            None,
-            "outcome",
-            metrics.requests.iter().map(|(outcome, count)| (outcome.as_str(), *count)),
-        )?;
-        let encodes = metrics.encodes.iter();
-        self.counters(
-            "cachecompress_encodes",
-            "Encodes started.",
-            None,
-            "coding",
-            encodes.clone().map(|encode| (encode.coding.as_str(), encode.started)),
-        )?;
-        self.counters(
-            "cachecompress_encode",
-            "CPU time spent in encodes.",
-            Some(&Unit::Seconds),
-            "coding",
-            encodes.map(|encode| (encode.coding.as_str(), encode.cpu.as_secs_f64())),
-        )?;
-        let bytes = Some(&Unit::Bytes);
-        self.counter(
-            "cachecompress_source",
-            "Length of the representations sent, before any coding.",
-            bytes,
-            metrics.source_bytes,
-        )?;
-        self.counter("cachecompress_sent", "Bytes of bodies sent.", bytes, metrics.sent_bytes)?;
-        self.gauge("cachecompress_entries", "Entries in the cache.", None, metrics.entries)?;
-        self.gauge("cachecompress_entry", "Length of all entries.", bytes, metrics.entry_bytes)?;
-        self.counter(
-            "cachecompress_evictions",
-            "Entries removed to make room.",
-            None,
-            metrics.evictions,
-        )?;
-        self.counter(
-            "cachecompress_damaged_entries",
-            "Entries that failed their verification and were removed.",
-            None,
-            metrics.damaged_entries,
-        )?;
-        self.gauge(
-            "cachecompress_cache_available",
-            "Whether the cache is in use (1), or its disk does not answer (0).",
-            None,
-            metrics.cache_available.into(),
-        )?;
-        self.gauge("cachecompress_inflight", "Encodes under way.", None, metrics.inflight)?;
-        self.gauge(
-            "cachecompress_queue_length",
-            "Encodes that wait for a thread.",
-            None,
-            metrics.queue_length,
-        )
-    }
-
-    fn counters<'l, V: EncodeCounterValue>(
-        &mut self,
-        name: &str,
-        help: &str,
-        unit: Option<&Unit>,
-        label: &'static str,
-        values: impl Iterator<Item = (&'l str, V)>,
-    ) -> fmt::Result {
-        let mut family = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
-        for (key, value) in values {
-            let labels = [(label, key)];
-            family.encode_family(&labels)?.encode_counter(&value, NO_EXEMPLAR)?;
-        }
-        Ok(())
-    }
-
-    fn counter(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: u64) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Counter)?;
-        metric.encode_counter(&value, NO_EXEMPLAR)
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, unit: Option<&Unit>, value: u64) -> fmt::Result {
-        let mut metric = self.0.encode_descriptor(name, help, unit, MetricType::Gauge)?;
-        metric.encode_gauge(&value)
-    }
-}
-
-const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
 
 #[cfg(test)]
 mod tests {

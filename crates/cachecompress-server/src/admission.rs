@@ -6,6 +6,7 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use cachecompress::sendfile::Connection;
@@ -29,6 +30,7 @@ use crate::https_redirect::{self, HttpsRedirect, Location};
 use crate::limits::PERMIT_TIMEOUT;
 use crate::live::{Live, LiveSlot};
 use crate::peer::{ClientAddress, Peer};
+use crate::recorder::{Measurement, Recorder};
 use crate::sites::Site;
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
@@ -50,6 +52,8 @@ pub(crate) struct Admission {
     connection: Option<Connection>,
     /// The log in which every response gets a line.
     log: Option<AccessLog>,
+    /// The recorder of requests, if they are measured.
+    recorder: Option<Arc<Recorder>>,
     /// The other end of the connection.
     peer: Peer,
     /// The proxies that speak for their clients.
@@ -70,6 +74,8 @@ pub(crate) struct Admissions {
     pub(crate) live: LiveSlot,
     /// The log in which every response gets a line.
     pub(crate) log: Option<AccessLog>,
+    /// The recorder of the worker's requests, if they are measured.
+    pub(crate) recorder: Option<Arc<Recorder>>,
     /// The proxies that speak for their clients.
     pub(crate) proxies: TrustedProxies,
     /// A permit for each request that may run, because each may hold a file open.
@@ -85,7 +91,8 @@ pub(crate) struct Admissions {
 impl Admissions {
     /// Makes the admission of a connection, which belongs to `peer`.
     pub(crate) fn of(&self, connection: Option<Connection>, peer: Peer) -> Admission {
-        let Self { live, log, proxies, permits, busy_pages, verifier, to_https } = self.clone();
+        let Self { live, log, recorder, proxies, permits, busy_pages, verifier, to_https } =
+            self.clone();
         let now = live.load();
         let bound = BoundSite::new(&now, now.sites.first(), connection.as_ref(), peer.secure);
         let bound = Arc::new(Mutex::new(bound));
@@ -94,6 +101,7 @@ impl Admissions {
             bound,
             connection,
             log,
+            recorder,
             peer,
             proxies,
             permits,
@@ -160,7 +168,11 @@ impl Admission {
         let mut guards = RequestGuards::new(running);
         let client = self.proxies.client(&self.peer, request.headers());
         let client = client.as_ref().unwrap_or(&self.peer);
-        guards.line = self.log.as_ref().map(|log| Box::new(log.begin(client, &request)));
+        guards.measurement = self.recorder.as_ref().map(|recorder| recorder.begin(&request));
+        guards.line = self.log.as_ref().map(|log| {
+            let measured = guards.measurement.as_ref().map(Measurement::arrived);
+            Box::new(log.begin(client, &request, measured.unwrap_or_else(Instant::now)))
+        });
         let client = Client { address: client.address, secure: client.secure };
         guards.permit = Arc::clone(&self.permits).try_acquire_owned().ok();
         match guards.permit {

@@ -232,6 +232,30 @@ pub(crate) const CLOUDFLARE_DYNAMIC_RULES: usize = 100;
 /// The most bytes of a line that Cloudflare takes.
 pub(crate) const CLOUDFLARE_LINE_BYTES: usize = 1000;
 
+// --- Measurements --------------------------------------------------------------------------------
+
+/// The longest time of a request that is told from longer ones, in milliseconds. It is a power of two.
+pub(crate) const LONGEST_MEASURED_TIME: u64 = 65_536;
+/// The requests of one worker whose files are recorded in each [`HISTORY_INTERVAL`] before only a
+/// sample of them is. One takes some microseconds, so these take a thousandth of a core.
+pub(crate) const ALL_FILES: u32 = 1000;
+/// One of so many further requests has its file recorded, and stands for the others.
+pub(crate) const SAMPLED_FILES: u32 = 64;
+/// Files that each table keeps. Of these the dashboard shows [`TOP_FILES`]; the others keep the counts of
+/// those exact. A path has at most [`LOG_FIELD_BYTES`], so a table takes up to 200 KiB.
+pub(crate) const KEPT_FILES: usize = 200;
+/// Files of each table that the API tells.
+#[allow(dead_code, reason = "the admin API is to serve it")]
+pub(crate) const TOP_FILES: usize = 50;
+/// The time between two samples of the history.
+pub(crate) const HISTORY_INTERVAL: Duration = Duration::from_secs(5);
+/// Samples that are kept, which is an hour of them.
+pub(crate) const HISTORY_SAMPLES: usize = 720;
+/// Samples of the last minute.
+pub(crate) const LAST_MINUTE_SAMPLES: usize = 12;
+/// Events that wait for a listener. One who is slower misses the oldest ones.
+pub(crate) const WAITING_EVENTS: usize = 256;
+
 // --- Shutdown ------------------------------------------------------------------------------------
 
 /// The time for requests under way to finish after the first signal.

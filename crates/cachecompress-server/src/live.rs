@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use cachecompress::{Cache, Memory, ServeCompressed};
-use tokio::sync::{Notify, Semaphore};
+use cachecompress::{Cache, EncodeProgress, Memory, ServeCompressed};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::cli::Sendfile;
@@ -48,6 +48,16 @@ pub(crate) struct Reloader {
     turns: AtomicU64,
     /// The lock is held while what is in force is replaced, but not while the disk is read.
     current: Mutex<Current>,
+    last_reload: watch::Sender<LastReload>,
+}
+
+/// The last reload of the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct LastReload {
+    /// The time at which the configuration in force was loaded.
+    pub(crate) loaded: SystemTime,
+    /// The reason for which the last reload changed nothing, in one sentence.
+    pub(crate) error: Option<String>,
 }
 
 /// The configuration in force.
@@ -75,6 +85,7 @@ impl Live {
 
 impl Reloader {
     /// Opens the sites of `config`, with a cache that keeps so many `entries` open, and with its `tls`.
+    /// `on_encode` is told of encodes.
     ///
     /// # Errors
     ///
@@ -83,12 +94,22 @@ impl Reloader {
         config: Arc<ServeConfig>,
         entries: usize,
         tls: Option<Tls>,
+        on_encode: impl Fn(&EncodeProgress) + Send + Sync + 'static,
     ) -> Result<Self, Failure> {
-        let engine = engine(&config, cache(&config, entries)?)?;
+        let engine = engine(&config, cache(&config, entries)?, on_encode)?;
         let live = Live::open(&engine, &config, None)?;
         let live = Arc::new(ArcSwap::from_pointee(live));
         let current = Mutex::new(Current { turn: 0, config: Arc::clone(&config) });
-        Ok(Self { engine, live, tls, started: config, turns: AtomicU64::new(0), current })
+        let last_reload = LastReload { loaded: SystemTime::now(), error: None };
+        Ok(Self {
+            engine,
+            live,
+            tls,
+            started: config,
+            turns: AtomicU64::new(0),
+            current,
+            last_reload: watch::Sender::new(last_reload),
+        })
     }
 
     /// The slot of what is in force.
@@ -105,6 +126,11 @@ impl Reloader {
     /// no file.
     pub(crate) fn engine(&self) -> &ServeCompressed {
         &self.engine
+    }
+
+    /// The last reload, which is the start at first. A change tells that another one has ended.
+    pub(crate) fn last_reload(&self) -> watch::Receiver<LastReload> {
+        self.last_reload.subscribe()
     }
 
     /// Takes the next turn to reload. The result of an earlier turn is not put in force after
@@ -183,7 +209,8 @@ impl Reloader {
     fn reload_and_tell(&self, turn: u64, read: impl Fn() -> Result<ServeConfig, Failure>) {
         match read().and_then(|config| self.reload(turn, config)) {
             Ok(fixed) => {
-                let sites = self.live.load().sites.len();
+                let (sites, loaded) = (self.live.load().sites.len(), SystemTime::now());
+                self.last_reload.send_replace(LastReload { loaded, error: None });
                 tracing::info!(sites, "reloaded the configuration");
                 if !fixed.is_empty() {
                     let flags = fixed.join(", ");
@@ -192,8 +219,14 @@ impl Reloader {
             }
             Err(failure) => {
                 tracing::error!("cannot reload: {}; nothing has changed", Escaped(&failure));
+                self.reload_failed(Escaped(&failure).to_string());
             }
         }
+    }
+
+    /// Notes the reason for which a reload changed nothing.
+    fn reload_failed(&self, sentence: String) {
+        self.last_reload.send_modify(|last| last.error = Some(sentence));
     }
 }
 
@@ -220,6 +253,7 @@ impl Reload {
             self.asked.notified().await;
             self.supervisor.reloading();
             if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+                let waiting = Arc::clone(&reloader);
                 let (read, reloader, turn) =
                     (Arc::clone(&read), Arc::clone(&reloader), reloader.turn());
                 // A disk may hang.
@@ -230,15 +264,16 @@ impl Reload {
                 match timeout(self.patience, reload).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::error!(%error, "a reload failed"),
-                    Err(_) => tracing::error!(
-                        "a reload waits for a disk that does not answer; nothing has changed so far"
-                    ),
+                    Err(_) => {
+                        let sentence = "a reload waits for a disk that does not answer";
+                        tracing::error!("{sentence}; nothing has changed so far");
+                        waiting.reload_failed(sentence.to_owned());
+                    }
                 }
             } else {
-                tracing::error!(
-                    "cannot reload: {RELOADS} reloads wait for a disk that does not answer; nothing \
-                     has changed"
-                );
+                let sentence = format!("{RELOADS} reloads wait for a disk that does not answer");
+                tracing::error!("cannot reload: {sentence}; nothing has changed");
+                reloader.reload_failed(sentence);
             }
             self.supervisor.reloaded();
         }
@@ -257,7 +292,7 @@ pub(crate) struct Checked {
 /// Finds the mistakes that only show when a site is opened: directories, rules, users and certificates.
 pub(crate) fn check(config: &ServeConfig) -> Checked {
     let mut checked = Checked::default();
-    let engine = match engine(config, Cache::in_memory(0)) {
+    let engine = match engine(config, Cache::in_memory(0), |_| ()) {
         Ok(engine) => engine,
         Err(failure) => return Checked { failures: vec![failure], ..checked },
     };
@@ -301,13 +336,18 @@ fn cache(config: &ServeConfig, entries: usize) -> Result<Cache, Failure> {
 }
 
 /// Builds the threads and the memory that all sites share.
-fn engine(config: &ServeConfig, cache: Cache) -> Result<ServeCompressed, Failure> {
+fn engine(
+    config: &ServeConfig,
+    cache: Cache,
+    on_encode: impl Fn(&EncodeProgress) + Send + Sync + 'static,
+) -> Result<ServeCompressed, Failure> {
     let builder = ServeCompressed::builder(Memory::new())
         .cache(cache)
         .memory_cache(config.memory_cache)
         .encode_threads(config.encode_threads)
         .queue(config.queue)
-        .prove(config.prove);
+        .prove(config.prove)
+        .on_encode(on_encode);
     let levels = config.levels.iter();
     let builder = levels
         .fold(builder, |builder, Level { coding, level }| builder.level(coding.clone(), *level));
@@ -380,7 +420,7 @@ mod tests {
         let (one, two) = (directory("one"), directory("two"));
         let of_one = || site(one.path(), &["one.example"], "--cache-control no-store");
         let started = with_sites("", vec![of_one(), site(two.path(), &["two.example"], "")]);
-        let reloader = Reloader::start(Arc::new(started), 16, None).unwrap();
+        let reloader = Reloader::start(Arc::new(started), 16, None, |_| ()).unwrap();
         let before = reloader.live().load_full();
         assert_eq!(text(&before, "two.example:80").await, "two");
         assert_eq!(text(&before, "unknown").await, "one");
@@ -403,7 +443,7 @@ mod tests {
         let one = directory("one");
         let of_one = || site(one.path(), &["one.example"], "");
         let started = with_sites("", vec![of_one()]);
-        let reloader = Reloader::start(Arc::new(started), 16, None).unwrap();
+        let reloader = Reloader::start(Arc::new(started), 16, None, |_| ()).unwrap();
         let missing = one.path().join("missing");
         let mut with_ring = site(one.path(), &["two.example"], "");
         with_ring.tables.redirects = [("/a", "/b"), ("/b", "/a")]
@@ -436,7 +476,7 @@ mod tests {
     async fn reload_that_hangs_holds_up_no_other_and_comes_too_late() {
         let (one, two) = (directory("one"), directory("two"));
         let reloader =
-            Arc::new(Reloader::start(Arc::new(config(one.path(), "")), 16, None).unwrap());
+            Arc::new(Reloader::start(Arc::new(config(one.path(), "")), 16, None, |_| ()).unwrap());
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let (hangs, hung) = std::sync::mpsc::channel();
         let (first, second) = (Mutex::new(Some((hangs, wait))), two.path().to_owned());
@@ -475,7 +515,7 @@ mod tests {
     #[test]
     fn reload_tells_of_the_flags_that_wait_for_the_next_start() {
         let one = directory("one");
-        let reloader = Reloader::start(Arc::new(config(one.path(), "")), 16, None).unwrap();
+        let reloader = Reloader::start(Arc::new(config(one.path(), "")), 16, None, |_| ()).unwrap();
         for (flags, fixed) in [
             (
                 "--patience 3s --codings gzip --header-timeout 3s --max-headers 7 --sendfile off",
@@ -499,7 +539,7 @@ mod tests {
         let one = directory("one");
         let of = |hosts: &[&str]| site(one.path(), hosts, "");
         let started = with_sites("", vec![of(&["a.example"]), of(&["b.example", "*.b.example"])]);
-        let reloader = Reloader::start(Arc::new(started), 16, None).unwrap();
+        let reloader = Reloader::start(Arc::new(started), 16, None, |_| ()).unwrap();
         let live = reloader.live().load_full();
         let first = live.sites.first();
         for (server_name, target, host, is_first) in [

@@ -31,6 +31,8 @@ mod peer;
 mod printer;
 mod proxy_header;
 mod public_listener;
+#[allow(dead_code, reason = "the admin API is to serve all of it")]
+mod recorder;
 mod rule_watch;
 mod shutdown;
 mod site;
@@ -38,6 +40,8 @@ mod site_rules;
 mod sites;
 mod supervisor;
 mod tables;
+#[allow(dead_code, reason = "the admin API is to serve all of it")]
+mod telemetry;
 mod tls;
 mod tracked_body;
 mod transport;

@@ -8,6 +8,7 @@ use crate::admission::Admissions;
 use crate::https_redirect::HttpsRedirect;
 use crate::listener::{ListeningSocket, accept};
 use crate::peer::Peer;
+use crate::recorder::Recorders;
 use crate::shutdown::{Drain, Draining};
 use crate::tls::Tls;
 use crate::transport::Transport;
@@ -23,6 +24,8 @@ pub(crate) struct PublicListener {
     pub(crate) proxy_protocol: bool,
     /// A permit for each connection.
     pub(crate) limit: Arc<Semaphore>,
+    /// The recorders of the workers, if requests are measured.
+    pub(crate) recorders: Option<Arc<Recorders>>,
 }
 
 impl PublicListener {
@@ -39,9 +42,12 @@ impl PublicListener {
 
     /// Accepts connections from `sockets`, one for each of the `workers`, until `drain` begins.
     pub(crate) fn start(&self, sockets: Vec<ListeningSocket>, workers: &Workers, drain: &Drain) {
+        let mut recorders = self.recorders.iter().flat_map(|recorders| recorders.each());
         for (socket, worker) in sockets.into_iter().zip(workers.runtimes()) {
             let (limit, draining) = (Arc::clone(&self.limit), drain.subscribe());
-            let listener = Arc::new(self.clone());
+            let recorder = recorders.next().cloned();
+            let admissions = Admissions { recorder, ..self.admissions.clone() };
+            let listener = Arc::new(Self { admissions, ..self.clone() });
             let serve = move |transport, client, draining| {
                 Arc::clone(&listener).serve(transport, Peer::at(client), draining)
             };

@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::access_log::LogLine;
 use crate::deadlines::RunningRequest;
 use crate::h2_stall::ClientProgress;
+use crate::recorder::Measurement;
 
 /// The guards that a request holds until its response's body is through.
 ///
@@ -22,6 +23,8 @@ use crate::h2_stall::ClientProgress;
 pub(crate) struct RequestGuards {
     /// The line of the access log.
     pub(crate) line: Option<Box<LogLine>>,
+    /// The measurement of the request.
+    pub(crate) measurement: Option<Measurement>,
     /// The permit to run, which stands for a file that may be open.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// The request's place among those that run on its connection.
@@ -31,7 +34,7 @@ pub(crate) struct RequestGuards {
 impl RequestGuards {
     /// The guards of a request that is `running`, with neither line nor permit yet.
     pub(crate) fn new(running: RunningRequest) -> Self {
-        Self { line: None, permit: None, running: Some(running) }
+        Self { line: None, measurement: None, permit: None, running: Some(running) }
     }
 
     /// Attaches the guards to the body of `response`, as `wrap` makes it of the service's body.
@@ -41,7 +44,7 @@ impl RequestGuards {
     pub(crate) fn attach<B: Body, T>(
         mut self,
         mut response: Response<B>,
-        served: impl FnOnce(&B) -> Option<&Served>,
+        served: impl Fn(&B) -> Option<&Served>,
         wrap: impl FnOnce(B) -> T,
     ) -> Response<TrackedBody<T>> {
         if self.running.as_ref().is_some_and(RunningRequest::is_last) {
@@ -49,6 +52,9 @@ impl RequestGuards {
         }
         if let Some(line) = &mut self.line {
             line.answered(&response, served(response.body()));
+        }
+        if let Some(measurement) = &mut self.measurement {
+            measurement.answered(&response, served(response.body()));
         }
         let client = ClientProgress::current();
         response.map(|body| TrackedBody { body: wrap(body), client, guards: self })
@@ -81,6 +87,16 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
             }
         }
         let frame = ready!(polled);
+        if let Some(measurement) = &mut this.guards.measurement {
+            match &frame {
+                Some(Ok(frame)) => {
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    measurement.sent(bytes, this.body.is_end_stream());
+                }
+                Some(Err(_)) => {}
+                None => measurement.sent(0, true),
+            }
+        }
         let slot = &mut this.guards.line;
         if let Some(line) = slot {
             match &frame {
@@ -109,7 +125,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use http::Request;
 
@@ -137,7 +153,7 @@ mod tests {
         let config = AccessLogConfig { target, format: AccessLogFormat::Combined, sample: 1 };
         let (log, thread) = AccessLog::start(config).unwrap();
         let peer = Peer::at(IpAddr::from([127, 0, 0, 1]).into());
-        let line = log.begin(&peer, &Request::new(()));
+        let line = log.begin(&peer, &Request::new(()), Instant::now());
         let guards = RequestGuards { line: Some(Box::new(line)), ..RequestGuards::default() };
         let response = Response::new(Frames(frames.into_iter()));
         let mut body = guards.attach(response, |_| None, |body| body).into_body();

@@ -384,7 +384,9 @@ pub use cache::Cache;
 pub use codec::Preference;
 pub use error::{Error, ErrorKind};
 pub use http::{CacheStatus, ContentCoding, Detail, Digest, Forward, InvalidCoding, SourcePath};
-pub use metrics::{EncodeMetrics, Metrics, Outcome};
+pub use metrics::{
+    DurationHistogram, EncodeMetrics, EncodeProgress, EncodeState, Metrics, Outcome,
+};
 pub use rules::redirects::Redirect;
 pub use rules::{CleanUrls, HeaderRule, TrailingSlash};
 pub use service::{

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use http::HeaderValue;
 
-use super::field::push_bounded;
+use super::field::{escape, push_bounded};
 use super::record::Record;
 
 /// Adds the line of `record`, which stands for `sample` responses, to `line`.
@@ -59,15 +59,6 @@ fn quote(line: &mut String, text: Option<&[u8]>) {
     line.push('"');
     escape(line, text.unwrap_or(b"-"));
     line.push('"');
-}
-
-/// Adds `text`, escaped and bounded.
-fn escape(line: &mut String, text: &[u8]) {
-    push_bounded(line, text.iter(), |line, byte| match byte {
-        b'"' | b'\\' => drop(write!(line, "\\x{byte:02X}")),
-        b' '..=b'~' => line.push(char::from(*byte)),
-        _ => drop(write!(line, "\\x{byte:02X}")),
-    });
 }
 
 #[cfg(test)]

@@ -1,6 +1,17 @@
 //! The bound of one field of the access log, whose text comes from a client.
 
+use std::fmt::Write as _;
+
 use crate::limits::LOG_FIELD_BYTES;
+
+/// Adds `text` to `line`, escaped and bounded.
+pub(crate) fn escape(line: &mut String, text: &[u8]) {
+    push_bounded(line, text.iter(), |line, byte| match byte {
+        b'"' | b'\\' => drop(write!(line, "\\x{byte:02X}")),
+        b' '..=b'~' => line.push(char::from(*byte)),
+        _ => drop(write!(line, "\\x{byte:02X}")),
+    });
+}
 
 /// Adds `pieces` to `line`, each as `escape` writes it, up to [`LOG_FIELD_BYTES`]. A longer field
 /// ends with three dots, and within no piece.

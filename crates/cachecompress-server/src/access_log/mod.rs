@@ -38,11 +38,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cachecompress::Served;
 use http::{Request, Response};
 use http_body::Body;
 
+pub(crate) use self::field::escape as escape_field;
 use self::record::Record;
 use crate::cli::AccessLogFormat;
 use crate::exit::Failure;
@@ -105,10 +107,10 @@ impl AccessLog {
         &self.queue
     }
 
-    /// Begins the line of `request`, which has just arrived from `peer`.
-    pub(crate) fn begin<B>(&self, peer: &Peer, request: &Request<B>) -> LogLine {
+    /// Begins the line of `request`, which has just `arrived` from `peer`.
+    pub(crate) fn begin<B>(&self, peer: &Peer, request: &Request<B>, arrived: Instant) -> LogLine {
         let with_origin = self.format == AccessLogFormat::Json;
-        LogLine { log: self.clone(), record: Record::new(peer, request, with_origin) }
+        LogLine { log: self.clone(), record: Record::new(peer, request, arrived, with_origin) }
     }
 }
 

@@ -42,9 +42,14 @@ pub(super) struct Origin {
 }
 
 impl Record {
-    /// Begins the record of `request`, which has just arrived from `peer`. `with_origin` says that
+    /// Begins the record of `request`, which has just `arrived` from `peer`. `with_origin` says that
     /// its [`Origin`] is wanted.
-    pub(super) fn new<B>(peer: &Peer, request: &Request<B>, with_origin: bool) -> Self {
+    pub(super) fn new<B>(
+        peer: &Peer,
+        request: &Request<B>,
+        arrived: Instant,
+        with_origin: bool,
+    ) -> Self {
         let field = |name| request.headers().get(name).cloned();
         // An HTTP/2 request has no target, only its parts.
         let target = match request.version() {
@@ -55,7 +60,7 @@ impl Record {
             peer: peer.clone(),
             user: None,
             arrived: SystemTime::now(),
-            started: Instant::now(),
+            started: arrived,
             method: request.method().clone(),
             target: target.unwrap_or_default(),
             version: request.version(),

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cachecompress::Shutdown;
+use cachecompress::{EncodeProgress, Shutdown};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
@@ -29,8 +29,10 @@ use crate::log_queue::{LogQueue, LogThread};
 use crate::peer::Peer;
 use crate::printer::{EscapedPath, Printer};
 use crate::public_listener::PublicListener;
+use crate::recorder::Recorders;
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
 use crate::supervisor::Supervisor;
+use crate::telemetry::{Event, Events, Measured, Telemetry};
 use crate::tls::Tls;
 use crate::workers::Workers;
 use crate::{inherited, listener, logging, rule_watch, site, supervisor};
@@ -185,14 +187,30 @@ async fn serve(
     // Nothing is created or announced while something is still missing.
     let tls = Tls::open(config.certificates())?;
     let mut bound = bind_all(config, inherited)?;
-    let reloader = Arc::new(Reloader::start(Arc::clone(config), budget.entries, tls)?);
+    let events = Events::default();
+    let on_encode = {
+        let events = events.clone();
+        move |encode: &EncodeProgress| events.tell(|| Event::Encode(Box::new(encode.into())))
+    };
+    let reloader = Arc::new(Reloader::start(Arc::clone(config), budget.entries, tls, on_encode)?);
     let engine = reloader.engine().clone();
     let mut signals = Signals::install().map_err(deaf)?;
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
+    let limit = Arc::new(Semaphore::new(budget.connections));
+    let recorders = Arc::new(Recorders::new(workers.runtimes().count()));
+    let parts = Measured {
+        events,
+        recorders: Arc::clone(&recorders),
+        logs: logs.queues(),
+        connections: Arc::clone(&limit),
+        max_connections: budget.connections,
+    };
+    let telemetry = Arc::new(Telemetry::new(Arc::clone(&reloader), parts));
     let listener = PublicListener {
         admissions: Admissions {
             live: reloader.live(),
             log: logs.access.as_ref().map(|(log, _)| log.clone()),
+            recorder: None,
             proxies: config.trusted_proxies.clone(),
             permits: Arc::new(Semaphore::new(budget.requests)),
             busy_pages: Arc::new(Semaphore::new(BUSY_PAGES)),
@@ -201,13 +219,18 @@ async fn serve(
         },
         tls: reloader.tls().cloned(),
         proxy_protocol: config.proxy_protocol,
-        limit: Arc::new(Semaphore::new(budget.connections)),
+        limit,
+        // Without an admin listener nobody would read them.
+        recorders: (!bound.admin.is_empty()).then_some(recorders),
     };
     let mut files = SocketFiles::default();
     bound.site.iter_mut().chain(&mut bound.redirect).for_each(|bound| files.keep(bound));
     serve_public(listener, bound.site, bound.redirect, workers, &site_drain, printer);
     let server = HttpServer::new(config.limits);
-    let admin = Arc::new(Admin::new(engine.clone(), logs.queues()));
+    if !bound.admin.is_empty() {
+        tokio::spawn(Arc::clone(&telemetry).run());
+    }
+    let admin = Arc::new(Admin::new(telemetry));
     let connections = Arc::new(AdminConnections::new(budget.admin));
     for mut listeners in bound.admin {
         files.keep(&mut listeners);

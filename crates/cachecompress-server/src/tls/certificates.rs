@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 use super::files::{Identity, TlsFiles, Unusable};
+use crate::printer::EscapedPath;
 
 /// Certificates by their names.
 #[derive(Debug)]
@@ -31,6 +33,18 @@ struct Entry {
     found: u64,
     /// The last that could be used.
     identity: Arc<Identity>,
+}
+
+/// The facts about a certificate that others may know.
+#[derive(Clone, Debug)]
+#[allow(dead_code, reason = "the admin API is to serve all of it")]
+pub(crate) struct CertificateFacts {
+    /// Its file.
+    pub(crate) file: String,
+    /// Its DNS names.
+    pub(crate) names: Vec<String>,
+    /// The end of its validity; `None` if it cannot be read.
+    pub(crate) not_after: Option<SystemTime>,
 }
 
 impl Certificates {
@@ -123,6 +137,16 @@ impl Keyring {
     /// Puts `certificates` into force, for the handshakes from now on.
     pub(super) fn replace(&self, certificates: Certificates) {
         self.certificates.store(Arc::new(certificates));
+    }
+
+    /// The facts about the certificates in force.
+    pub(super) fn facts(&self) -> Vec<CertificateFacts> {
+        let facts = |Entry { files, identity, .. }: &Entry| CertificateFacts {
+            file: EscapedPath(&files.cert).to_string(),
+            names: identity.names.clone(),
+            not_after: identity.not_after,
+        };
+        self.certificates.load().entries.iter().map(facts).collect()
     }
 
     /// Reads all files again, and puts every certificate into force that has changed and can be used.

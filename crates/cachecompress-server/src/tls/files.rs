@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::sign::CertifiedKey;
@@ -12,6 +13,8 @@ use rustls::{Error, InconsistentKeys};
 use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use webpki::EndEntityCert;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 use crate::limits::TLS_FILE_BYTES;
 use crate::printer::EscapedPath;
@@ -38,6 +41,8 @@ pub(super) struct Identity {
     pub(super) certified: Arc<CertifiedKey>,
     /// The DNS names of the certificate, in lower case. One may begin with `*.`.
     pub(super) names: Vec<String>,
+    /// The end of its validity; `None` for a certificate that only others can read.
+    pub(super) not_after: Option<SystemTime>,
 }
 
 /// The reason for which files cannot be used, as a sentence.
@@ -68,6 +73,7 @@ impl TlsFiles {
         };
         let names = dns_names(first)
             .map_err(|error| self.bad_cert(format!("its first certificate is broken: {error}")))?;
+        let not_after = not_after(first);
         let key = self.signing_key(&contents.key)?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
@@ -77,7 +83,7 @@ impl TlsFiles {
                 return Err(self.bad_key(format!("it is not the key of the certificate in {cert}")));
             }
         }
-        Ok(Identity { certified: Arc::new(certified), names })
+        Ok(Identity { certified: Arc::new(certified), names, not_after })
     }
 
     fn signing_key(&self, text: &[u8]) -> Result<Arc<dyn rustls::sign::SigningKey>, Unusable> {
@@ -128,6 +134,12 @@ fn reason(error: &io::Error) -> String {
 fn is_encrypted(text: &[u8]) -> bool {
     let has = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
     has(b"BEGIN ENCRYPTED PRIVATE KEY") || has(b"Proc-Type: 4,ENCRYPTED")
+}
+
+/// The end of a certificate's validity (RFC 5280 §4.1.2.5).
+fn not_after(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    Some(certificate.tbs_certificate().validity().not_after.to_system_time())
 }
 
 fn dns_names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, webpki::Error> {

@@ -18,8 +18,8 @@ use crate::deadlines::{MeteredStream, is_plain_http};
 use crate::exit::Failure;
 use crate::limits::TLS_FILES_INTERVAL;
 
-pub(crate) use certificates::Certificates;
 use certificates::Keyring;
+pub(crate) use certificates::{CertificateFacts, Certificates};
 pub(crate) use files::TlsFiles;
 use files::Unusable;
 pub(crate) use stream::ClientStream;
@@ -91,6 +91,11 @@ impl Tls {
     /// Puts `certificates` into force, for the handshakes from now on.
     pub(crate) fn replace(&self, certificates: Certificates) {
         self.keyring.replace(certificates);
+    }
+
+    /// The facts about the certificates in force.
+    pub(crate) fn facts(&self) -> Vec<CertificateFacts> {
+        self.keyring.facts()
     }
 
     /// Reads the files of certificates again every few seconds, for as long as that can be done.

@@ -108,6 +108,11 @@ impl<T: Clone, F: Clone> Progress<T, F> {
         lock(&self.state).watches > 0
     }
 
+    /// Counts the watchers.
+    pub(crate) fn watchers(&self) -> usize {
+        lock(&self.state).watches
+    }
+
     /// Ends the production badly, unless it is wanted. Returns whether it has ended so: nobody can
     /// [join](Watch::join) it any more.
     pub(crate) fn fail_unless_wanted(&self, why: F) -> bool {

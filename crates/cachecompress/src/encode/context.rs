@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use super::under_way::UnderWay;
 use crate::cache::{Cache, Key};
 use crate::limits::{FAULTS, SPECULATIVE_FROM};
 use crate::memory_cache::MemoryCache;
-use crate::metrics::Counters;
+use crate::metrics::{Counters, EncodeObserver};
 
 /// The parts of an engine that an encode job uses.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub(crate) struct JobContext {
     pub(super) cache: Cache,
     pub(super) memory: MemoryCache,
     pub(super) counters: Arc<Counters>,
+    pub(super) under_way: Arc<UnderWay>,
     /// Whether every encode is decoded and compared with its source.
     pub(super) prove: bool,
     /// The keys whose encoders are at fault, in case that no verdict could be stored.
@@ -37,11 +39,13 @@ impl JobContext {
         memory: MemoryCache,
         counters: Arc<Counters>,
         prove: bool,
+        observer: Option<EncodeObserver>,
     ) -> Self {
         Self {
             cache,
             memory,
             counters,
+            under_way: Arc::new(UnderWay::new(observer)),
             prove,
             faults: quick_cache::sync::Cache::new(FAULTS),
             warned_of_busy: AtomicBool::new(false),

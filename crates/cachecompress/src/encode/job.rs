@@ -10,6 +10,7 @@ use super::pipeline::Pipeline;
 use super::roundtrip::{self, Roundtrip, Sink};
 use super::source_reader::SourceReader;
 use super::speculative::Speculative;
+use super::under_way::Place;
 use super::verdict;
 use super::warming::Interest;
 use crate::body::{Product, Production};
@@ -23,6 +24,7 @@ use crate::error::{Error, ErrorKind, Failure};
 use crate::http::Digest;
 use crate::limits::{PROVE_INLINE, SMALL_JOB};
 use crate::log;
+use crate::metrics::EncodeState;
 use crate::source::{Content, Found};
 
 pub(super) type EncodeLeader = Leader<Key, Product, Failure>;
@@ -97,11 +99,20 @@ impl Job {
 
     /// Encodes, proves and publishes, on an encode thread. Goes on from the encode `begun`, if
     /// there is one.
-    pub(super) fn run(self, begun: Option<Arc<Speculative>>, leader: EncodeLeader) {
+    pub(super) fn run(self, begun: Option<Arc<Speculative>>, leader: EncodeLeader, place: Place) {
+        place.taken();
         let before = cpu_time::time();
-        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(begun, &leader)));
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(begun, &leader, &place)));
         let took = cpu_time::time().saturating_sub(before);
-        self.context.counters.encode_took(self.codec.coding.as_str(), took);
+        let (counters, coding) = (&self.context.counters, self.codec.coding.as_str());
+        counters.encode_took(coding, took);
+        if let Some(elapsed) = place.elapsed() {
+            counters.encode_ended(coding, elapsed);
+        }
+        let state = match result {
+            Ok(Ok(_)) => EncodeState::Finished,
+            _ => EncodeState::Failed,
+        };
         match result {
             Ok(Ok((product, len))) => {
                 let took = if product.stored { Duration::ZERO } else { product.took + took };
@@ -117,6 +128,7 @@ impl Job {
                 self.fail(leader, failure);
             }
         }
+        place.end(state);
     }
 
     fn fail(&self, leader: EncodeLeader, failure: Failure) {
@@ -145,6 +157,7 @@ impl Job {
         &self,
         begun: Option<Arc<Speculative>>,
         leader: &EncodeLeader,
+        place: &Place,
     ) -> Result<(Product, u64), Failure> {
         let key = self.key();
         let lock = self.lock(&key)?.ok_or(Failure::Locked)?;
@@ -166,7 +179,8 @@ impl Job {
         let mut writer = writer.map_err(|error| self.refused(error))?;
         self.context.counters.encode_started(self.codec.coding.as_str());
         self.context.note_encode(self.resource.len);
-        match self.feed(&source, begun, &mut writer, leader) {
+        place.begin();
+        match self.feed(&source, begun, &mut writer, (leader, place)) {
             Ok(beside) => {
                 let (product, len) = self.publish(writer, &key, leader)?;
                 Ok((Product { took: beside, ..product }, len))
@@ -232,7 +246,7 @@ impl Job {
         source: &SourceReader,
         begun: Option<Pipeline>,
         writer: &mut EntryWriter,
-        leader: &EncodeLeader,
+        (leader, place): (&EncodeLeader, &Place),
     ) -> Result<Duration, EncodeError> {
         let len = self.resource.len;
         let begin = || Pipeline::begin(&self.codec, len, self.context.prove);
@@ -248,7 +262,10 @@ impl Job {
             fed = pipeline.run(
                 source,
                 len,
-                || self.stopped(progress),
+                |fed| {
+                    place.read(fed);
+                    self.stopped(progress)
+                },
                 |out, readable| write(out, readable, writer, sink),
             )?;
             Ok(())
@@ -349,7 +366,7 @@ impl Job {
         let fed = pipeline.run(
             &source,
             len,
-            || self.context.is_cancelled().then_some(Failure::Dropped),
+            |_| self.context.is_cancelled().then_some(Failure::Dropped),
             |out, _| {
                 left = left.checked_sub(out.len() as u64).ok_or_else(EncodeError::too_long)?;
                 proof.write(out).map_err(EncodeError::Disproved)?;

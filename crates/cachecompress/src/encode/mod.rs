@@ -10,6 +10,7 @@ mod roundtrip;
 mod scheduler;
 mod source_reader;
 mod speculative;
+mod under_way;
 mod verdict;
 mod warming;
 

@@ -59,20 +59,21 @@ impl Pipeline {
 
     /// Encodes the rest of the source. Returns the digest of the source, if it was computed.
     ///
-    /// `stopped` says before each piece whether and why the encode is given up. `emit` takes the output and empties it. Its second argument says whether readers may have
-    /// the output before the end.
+    /// `stopped` is told before each piece how many bytes were fed, and says whether and why the
+    /// encode is given up. `emit` takes the output and empties it. Its second argument says whether
+    /// readers may have the output before the end.
     pub(super) fn run(
         mut self,
         source: &SourceReader,
         source_len: u64,
-        stopped: impl Fn() -> Option<Failure>,
+        stopped: impl Fn(u64) -> Option<Failure>,
         mut emit: impl FnMut(&mut Vec<u8>, bool) -> Result<(), EncodeError>,
     ) -> Result<Option<Digest>, EncodeError> {
         emit(&mut self.out, true)?;
         self.out = Vec::with_capacity(2 * PIECE);
         let mut pieces = source.pieces(self.fed, source_len);
         loop {
-            if let Some(why) = stopped() {
+            if let Some(why) = stopped(self.fed) {
                 return Err(why.into());
             }
             let piece = pieces.next().map_err(|_| Failure::SourceChanged)?;

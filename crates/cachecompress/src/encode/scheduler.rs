@@ -17,6 +17,7 @@ use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::{Join, SingleFlight};
 use crate::concurrency::thread_pool::{Limits, Priority, ThreadPool};
 use crate::error::Failure;
+use crate::metrics::EncodeProgress;
 
 /// Produces coded representations. Cloned handles share it.
 #[derive(Clone, Debug)]
@@ -131,10 +132,16 @@ impl EncodeScheduler {
             Ok(None) => {
                 // The pool lives until the encodes that wait for it are done.
                 let kept = Arc::clone(&inner);
+                let place = inner.context.under_way.enter(
+                    &job.resource.path,
+                    (job.digest, job.resource.len),
+                    &job.codec.coding,
+                    leader.progress(),
+                );
                 inner.pool.submit(priority, small, move || {
                     match job.stopped(leader.progress()) {
                         Some(why) => leader.fail(why),
-                        None => job.run(begun, leader),
+                        None => job.run(begun, leader, place),
                     }
                     drop((share, kept));
                 });
@@ -172,6 +179,11 @@ impl EncodeScheduler {
     /// Counts the encodes that wait for a thread.
     pub(crate) fn queue_len(&self) -> usize {
         self.0.pool.waiting()
+    }
+
+    /// Takes a snapshot of the encodes that run or wait for a thread.
+    pub(crate) fn under_way(&self) -> Vec<EncodeProgress> {
+        self.0.context.under_way.snapshot()
     }
 
     /// Takes no more encodes. Lets running and waiting ones `finish` if a request wanted them, or
@@ -215,7 +227,7 @@ mod tests {
         let names = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(names));
         let cache = Cache::in_memory(1 << 20);
-        let context = JobContext::new(cache, memory, counters, true);
+        let context = JobContext::new(cache, memory, counters, true, None);
         (EncodeScheduler::new(2, 16, context), catalog, resource)
     }
 

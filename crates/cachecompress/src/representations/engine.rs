@@ -14,7 +14,7 @@ use crate::concurrency::timer;
 use crate::encode::{self, EncodeScheduler, JobContext};
 use crate::error::Failure;
 use crate::memory_cache::MemoryCache;
-use crate::metrics::{Counters, Metrics};
+use crate::metrics::{Counters, EncodeObserver, Metrics};
 
 /// The settings of an [`Engine`].
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct EngineConfig {
     pub(crate) prove: bool,
     /// The bytes of short payloads that are kept in memory.
     pub(crate) memory_bytes: u64,
+    /// Told of encodes that begin and end.
+    pub(crate) observer: Option<EncodeObserver>,
 }
 
 /// One cache with its encoders, its memory, and the threads of encodes, lookups and hashes. It knows
@@ -48,7 +50,8 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(config: EngineConfig) -> Self {
-        let EngineConfig { cache, codecs, encode_threads, queue, prove, memory_bytes } = config;
+        let EngineConfig { cache, codecs, encode_threads, queue, prove, memory_bytes, observer } =
+            config;
         timer::start();
         let counters = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(counters));
@@ -61,7 +64,8 @@ impl Engine {
             }
         };
         let lookups = LookupContext::new(memory.clone(), on_gone);
-        let context = JobContext::new(cache.clone(), memory.clone(), Arc::clone(&counters), prove);
+        let counting = Arc::clone(&counters);
+        let context = JobContext::new(cache.clone(), memory.clone(), counting, prove, observer);
         Self {
             scheduler: EncodeScheduler::new(encode_threads, queue, context),
             cache,
@@ -92,6 +96,7 @@ impl Engine {
             cache_available: self.cache.is_available(),
             inflight: self.scheduler.in_flight() as u64,
             queue_length: self.scheduler.queue_len() as u64,
+            encodes_under_way: self.scheduler.under_way(),
             ..self.counters.snapshot()
         }
     }

@@ -479,6 +479,7 @@ mod tests {
             queue: 16,
             prove: true,
             memory_bytes: 0,
+            observer: None,
         });
         let config = Config {
             types: MediaTypes::default(),

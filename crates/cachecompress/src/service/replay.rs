@@ -32,7 +32,7 @@ pub(super) fn replay<B>(
     };
     let counters = site.representations.counters();
     if let Some(outcome) = cached.served.outcome {
-        counters.request(outcome);
+        counters.response(outcome, cached.served.cache_status);
     }
     let body = match &cached.body {
         CachedBody::Empty => body,

@@ -42,7 +42,7 @@ pub(super) fn status_of_method(method: &Method) -> Option<StatusCode> {
 pub(super) fn refuse(site: &Site, status: StatusCode) -> Response<Body> {
     let mut response = match status.is_client_error() || status.is_server_error() {
         true => {
-            site.representations.counters().request(Outcome::Error);
+            site.representations.counters().response(Outcome::Error, None);
             short_text(site, status)
         }
         false => Response::new(Body::empty().of(Arc::new(served_nothing(None)))),
@@ -552,7 +552,7 @@ fn finish(
 ) -> Response<Body> {
     // An error is counted before its page is looked for.
     if exchange.page_of.is_none() {
-        site.representations.counters().request(outcome);
+        site.representations.counters().response(outcome, cache_status);
     }
     let source_len = Some(exchange.resource.len);
     let served = Served { coding, cache_status, source_len, outcome: Some(outcome) };

@@ -19,6 +19,7 @@ use crate::limits::{
     HIDE_PATIENCE, RESPONSE_SHARE,
 };
 use crate::log::{self, EscapedPath};
+use crate::metrics::EncodeObserver;
 use crate::representations::{Config, Engine, EngineConfig, Representations};
 use crate::rules::HeaderRule;
 use crate::rules::error_pages::NearestPages;
@@ -42,6 +43,7 @@ pub(super) struct Settings {
     pub(super) patience: Duration,
     pub(super) prove: Option<bool>,
     pub(super) memory_cache: Option<u64>,
+    pub(super) observer: Option<EncodeObserver>,
     pub(super) encoded_names: bool,
     pub(super) sendfile_sources: bool,
     pub(super) header_rules: Vec<HeaderRule>,
@@ -134,6 +136,7 @@ impl Settings {
             patience: DEFAULT_PATIENCE,
             prove: None,
             memory_cache: None,
+            observer: None,
             encoded_names: false,
             sendfile_sources: false,
             header_rules: Vec::new(),
@@ -220,6 +223,7 @@ impl Settings {
             queue: self.queue.unwrap_or(DEFAULT_QUEUE),
             prove: self.prove.unwrap_or(true),
             memory_bytes: memory - memory / RESPONSE_SHARE,
+            observer: self.observer.take(),
         });
         Ok((Arc::new(engine), ResponseCache::new(memory / RESPONSE_SHARE, 0)))
     }
@@ -234,6 +238,7 @@ impl Settings {
             ("queue", self.queue.is_some()),
             ("prove", self.prove.is_some()),
             ("memory_cache", self.memory_cache.is_some()),
+            ("on_encode", self.observer.is_some()),
         ];
         settings.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
     }

@@ -6,6 +6,7 @@ use super::Builder;
 use crate::cache::Cache;
 use crate::codec::Encoder;
 use crate::http::ContentCoding;
+use crate::metrics::{EncodeObserver, EncodeProgress};
 use crate::service::serve_compressed::ServeCompressed;
 
 impl<F> Builder<F> {
@@ -20,7 +21,8 @@ impl<F> Builder<F> {
     /// - They share for as long as one of them lives, whichever that is.
     /// - [`build`](Self::build) fails if [`cache`](Self::cache), [`level`](Self::level),
     ///   [`encoder`](Self::encoder), [`encode_threads`](Self::encode_threads), [`queue`](Self::queue),
-    ///   [`prove`](Self::prove) or [`memory_cache`](Self::memory_cache) is set beside.
+    ///   [`prove`](Self::prove), [`memory_cache`](Self::memory_cache) or
+    ///   [`on_encode`](Self::on_encode) is set beside.
     ///
     /// ```
     /// use cachecompress::{Cache, Memory, ServeCompressed};
@@ -123,6 +125,36 @@ impl<F> Builder<F> {
     /// Default: 64 MiB.
     pub fn memory_cache(mut self, bytes: u64) -> Self {
         self.settings.memory_cache = Some(bytes);
+        self
+    }
+
+    /// Calls `observer` when an encode begins and when it ends.
+    ///
+    /// - The encoder has begun in the state [`EncodeState::Running`](crate::EncodeState::Running). The
+    ///   other states are [`Finished`](crate::EncodeState::Finished) and
+    ///   [`Failed`](crate::EncodeState::Failed).
+    /// - The calls come from the threads that encode, which wait for them. `observer` may not panic.
+    /// - The progress in between stands in [`Metrics::encodes_under_way`](crate::Metrics).
+    ///
+    /// ```
+    /// use cachecompress::{EncodeState, Memory, ServeCompressed};
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let service = ServeCompressed::builder(Memory::new().file("a.js", "1"))
+    ///     .on_encode(|encode| {
+    ///         if encode.state == EncodeState::Finished {
+    ///             println!("{} took {:?} in {}", encode.path, encode.elapsed, encode.coding);
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Default: nobody is told.
+    pub fn on_encode(mut self, observer: impl Fn(&EncodeProgress) + Send + Sync + 'static) -> Self {
+        self.settings.observer = Some(EncodeObserver::new(observer));
         self
     }
 }

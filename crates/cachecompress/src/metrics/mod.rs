@@ -1,7 +1,16 @@
 //! Atomic counters, and a snapshot of them.
 
+mod durations;
+mod encode_progress;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use self::durations::DurationCounters;
+pub use self::durations::DurationHistogram;
+pub(crate) use self::encode_progress::EncodeObserver;
+pub use self::encode_progress::{EncodeProgress, EncodeState};
+use crate::http::{CacheStatus, Detail, Forward};
 
 /// The end of a request, as far as the cache is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +78,9 @@ impl Outcome {
 pub struct Metrics {
     /// The number of requests answered, by outcome.
     pub requests: Vec<(Outcome, u64)>,
+    /// The number of responses that went past the cache, by reason. Those that a client asked for
+    /// have the outcome [`Outcome::Identity`], others [`Outcome::Bypass`].
+    pub bypasses: Vec<(Detail, u64)>,
     /// The encodes, by content coding.
     pub encodes: Vec<EncodeMetrics>,
     /// The size of the sources of all bodies that were sent, in bytes.
@@ -89,6 +101,8 @@ pub struct Metrics {
     pub inflight: u64,
     /// The number of encodes that wait for a thread.
     pub queue_length: u64,
+    /// The encodes that run or wait for a thread, the oldest first.
+    pub encodes_under_way: Vec<EncodeProgress>,
 }
 
 /// The encodes of one content coding.
@@ -102,12 +116,15 @@ pub struct EncodeMetrics {
     /// The time they took on the processor, proof included. On platforms that cannot tell, it is
     /// the time that passed.
     pub cpu: Duration,
+    /// The time from the start of each encode to its end, proof included.
+    pub durations: DurationHistogram,
 }
 
 /// The counters behind [`Metrics`].
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     requests: [AtomicU64; Outcome::ALL.len()],
+    bypasses: [AtomicU64; Detail::ALL.len()],
     encodes: Vec<EncodeCounters>,
     source_bytes: AtomicU64,
     sent_bytes: AtomicU64,
@@ -118,6 +135,7 @@ struct EncodeCounters {
     coding: String,
     started: AtomicU64,
     cpu_nanos: AtomicU64,
+    durations: DurationCounters,
 }
 
 impl Counters {
@@ -128,13 +146,18 @@ impl Counters {
                 coding: coding.to_owned(),
                 started: AtomicU64::new(0),
                 cpu_nanos: AtomicU64::new(0),
+                durations: DurationCounters::default(),
             })
             .collect();
         Self { encodes, ..Self::default() }
     }
 
-    pub(crate) fn request(&self, outcome: Outcome) {
+    /// Counts a response with its outcome and its `Cache-Status`.
+    pub(crate) fn response(&self, outcome: Outcome, status: Option<CacheStatus>) {
         self.requests[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        if let Some(CacheStatus::Forward(Forward::Bypass(detail))) = status {
+            self.bypasses[detail as usize].fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn encode_started(&self, coding: &str) {
@@ -147,6 +170,13 @@ impl Counters {
         if let Some(encode) = self.encode(coding) {
             let nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
             encode.cpu_nanos.fetch_add(nanos, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts the end of an encode that had started, and took so long.
+    pub(crate) fn encode_ended(&self, coding: &str, elapsed: Duration) {
+        if let Some(encode) = self.encode(coding) {
+            encode.durations.add(elapsed);
         }
     }
 
@@ -164,12 +194,9 @@ impl Counters {
 
     /// Takes a snapshot. The caller adds the figures of the cache and the pool.
     pub(crate) fn snapshot(&self) -> Metrics {
-        let requests = Outcome::ALL
-            .iter()
-            .copied()
-            .zip(&self.requests)
-            .map(|(outcome, count)| (outcome, count.load(Ordering::Relaxed)))
-            .collect();
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let requests = Outcome::ALL.iter().copied().zip(self.requests.iter().map(load)).collect();
+        let bypasses = Detail::ALL.iter().copied().zip(self.bypasses.iter().map(load)).collect();
         let encodes = self
             .encodes
             .iter()
@@ -177,10 +204,12 @@ impl Counters {
                 coding: encode.coding.clone(),
                 started: encode.started.load(Ordering::Relaxed),
                 cpu: Duration::from_nanos(encode.cpu_nanos.load(Ordering::Relaxed)),
+                durations: encode.durations.snapshot(),
             })
             .collect();
         Metrics {
             requests,
+            bypasses,
             encodes,
             source_bytes: self.source_bytes.load(Ordering::Relaxed),
             sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
@@ -194,20 +223,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn outcome_has_a_counter_of_its_own() {
+    fn outcome_and_reason_have_counters_of_their_own() {
         let counters = Counters::new(["br"]);
         for (times, outcome) in Outcome::ALL.iter().copied().enumerate() {
-            (0..=times).for_each(|_| counters.request(outcome));
+            (0..=times).for_each(|_| counters.response(outcome, Some(CacheStatus::Hit)));
         }
-        counters.encode_started("br");
-        counters.encode_took("br", Duration::from_millis(3));
-        counters.encode_started("unknown");
+        for (times, detail) in Detail::ALL.iter().copied().enumerate() {
+            let status = CacheStatus::Forward(Forward::Bypass(detail));
+            (0..=times).for_each(|_| counters.response(Outcome::Bypass, Some(status)));
+        }
         let snapshot = counters.snapshot();
         for (times, outcome) in Outcome::ALL.iter().copied().enumerate() {
-            assert_eq!(snapshot.requests[times], (outcome, times as u64 + 1));
+            let further =
+                if outcome == Outcome::Bypass { (1..=Detail::ALL.len()).sum() } else { 0 };
+            assert_eq!(snapshot.requests[times], (outcome, (times + 1 + further) as u64));
         }
-        assert_eq!(snapshot.encodes.len(), 1);
-        assert_eq!(snapshot.encodes[0].started, 1);
-        assert_eq!(snapshot.encodes[0].cpu, Duration::from_millis(3));
+        for (times, detail) in Detail::ALL.iter().copied().enumerate() {
+            assert_eq!(snapshot.bypasses[times], (detail, times as u64 + 1));
+        }
+    }
+
+    #[test]
+    fn encode_counts_for_its_coding_alone() {
+        let counters = Counters::new(["br", "gzip"]);
+        counters.encode_started("br");
+        counters.encode_took("br", Duration::from_millis(3));
+        counters.encode_ended("br", Duration::from_millis(4));
+        counters.encode_started("unknown");
+        let [br, gzip] = &*counters.snapshot().encodes else { panic!("two codings") };
+        assert_eq!((br.started, br.cpu), (1, Duration::from_millis(3)));
+        assert_eq!(br.durations.sum, Duration::from_millis(4));
+        assert_eq!((gzip.started, gzip.durations.sum), (0, Duration::ZERO));
     }
 }

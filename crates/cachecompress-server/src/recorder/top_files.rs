@@ -1,0 +1,182 @@
+//! The files that stand out: by bytes sent, by misses, uncompressed, and those that are not there.
+//!
+//! Each table is bounded, by the space-saving algorithm of Metwally, Agrawal and El Abbadi where it
+//! counts: a new path takes over the count of the one that made room. So a frequent path is never
+//! missed, and a count may be too high by that of the last row.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use cachecompress::{CacheStatus, Forward, Outcome};
+use http::StatusCode;
+use serde::Serialize;
+
+use super::ranked::{Ranked, Row};
+use super::unix_seconds;
+use crate::limits::{KEPT_FILES, TOP_FILES};
+
+/// A response to one request for a file, which stands for `weight` of them.
+#[derive(Debug)]
+pub(super) struct FileResponse<'a> {
+    /// The path, escaped and bounded.
+    pub(super) path: &'a str,
+    pub(super) weight: u64,
+    pub(super) status: StatusCode,
+    pub(super) outcome: Option<Outcome>,
+    pub(super) cache_status: Option<CacheStatus>,
+    /// The file's length in bytes.
+    pub(super) source_len: Option<u64>,
+    pub(super) sent_bytes: u64,
+}
+
+/// The tables of files.
+#[derive(Debug)]
+pub(super) struct FileTables(Mutex<Tables>);
+
+#[derive(Debug)]
+struct Tables {
+    by_bytes: Ranked<Sent>,
+    by_misses: Ranked<Missed>,
+    uncompressed: Ranked<Uncompressed>,
+    not_found: Ranked<NotFound>,
+}
+
+/// The files that stand out, as the API tells of them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct TopFiles {
+    pub(crate) by_bytes: Vec<FileRow<Sent>>,
+    pub(crate) by_misses: Vec<FileRow<Missed>>,
+    pub(crate) uncompressed: Vec<FileRow<Uncompressed>>,
+    pub(crate) not_found: Vec<FileRow<NotFound>>,
+}
+
+/// A path with what is known of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct FileRow<R> {
+    pub(crate) path: String,
+    #[serde(flatten)]
+    pub(crate) row: R,
+}
+
+/// A file by the bytes that were sent of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Sent {
+    pub(crate) requests: u64,
+    pub(crate) sent_bytes: u64,
+}
+
+/// A file by the requests that had it encoded or waited for that.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Missed {
+    pub(crate) misses: u64,
+}
+
+/// A file by its length, and the last reason for which it went out as it is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Uncompressed {
+    /// The file's length.
+    pub(crate) bytes: u64,
+    pub(crate) requests: u64,
+    /// The detail of `Cache-Status`.
+    pub(crate) reason: &'static str,
+}
+
+/// A path that leads nowhere, by the time of the last request.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct NotFound {
+    pub(crate) count: u64,
+    /// Unix seconds.
+    pub(crate) last: f64,
+}
+
+impl Row for Sent {
+    fn rank(&self) -> u64 {
+        self.sent_bytes
+    }
+}
+
+impl Row for Missed {
+    fn rank(&self) -> u64 {
+        self.misses
+    }
+}
+
+impl Row for Uncompressed {
+    fn rank(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Row for NotFound {
+    fn rank(&self) -> u64 {
+        // Microseconds order what seconds do not.
+        (self.last * 1e6) as u64
+    }
+}
+
+impl Default for FileTables {
+    fn default() -> Self {
+        Self(Mutex::new(Tables {
+            by_bytes: Ranked::new(KEPT_FILES),
+            by_misses: Ranked::new(KEPT_FILES),
+            uncompressed: Ranked::new(KEPT_FILES),
+            not_found: Ranked::new(KEPT_FILES),
+        }))
+    }
+}
+
+impl FileTables {
+    /// Adds a response to the tables that it belongs to.
+    pub(super) fn add(&self, response: &FileResponse<'_>) {
+        let Self(tables) = self;
+        tables.lock().unwrap_or_else(PoisonError::into_inner).add(response, SystemTime::now());
+    }
+
+    /// Takes a snapshot.
+    pub(super) fn top(&self) -> TopFiles {
+        let Self(tables) = self;
+        let tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+        TopFiles {
+            by_bytes: rows(&tables.by_bytes),
+            by_misses: rows(&tables.by_misses),
+            uncompressed: rows(&tables.uncompressed),
+            not_found: rows(&tables.not_found),
+        }
+    }
+}
+
+impl Tables {
+    fn add(&mut self, response: &FileResponse<'_>, now: SystemTime) {
+        let FileResponse { path, weight, .. } = *response;
+        if response.status == StatusCode::NOT_FOUND {
+            let new = |_| NotFound { count: 0, last: 0.0 };
+            let row = self.not_found.row(path, new);
+            row.count += weight;
+            row.last = unix_seconds(now);
+            return;
+        }
+        if response.sent_bytes > 0 {
+            let new = |sent_bytes| Sent { requests: 0, sent_bytes };
+            let row = self.by_bytes.row(path, new);
+            row.requests += weight;
+            row.sent_bytes += weight * response.sent_bytes;
+        }
+        if let Some(Outcome::Miss | Outcome::Collapsed) = response.outcome {
+            self.by_misses.row(path, |misses| Missed { misses }).misses += weight;
+        }
+        if let Some(CacheStatus::Forward(Forward::Bypass(detail))) = response.cache_status
+            && let Some(bytes) = response.source_len
+        {
+            let reason = detail.as_str();
+            let new = |_| Uncompressed { bytes, requests: 0, reason };
+            let row = self.uncompressed.row(path, new);
+            row.requests += weight;
+            (row.bytes, row.reason) = (bytes, reason);
+        }
+    }
+}
+
+fn rows<R: Row + Clone>(table: &Ranked<R>) -> Vec<FileRow<R>> {
+    let top = table.top(TOP_FILES).into_iter();
+    top.map(|(path, row)| FileRow { path: path.to_owned(), row: row.clone() }).collect()
+}
