@@ -12,7 +12,7 @@ use crate::command::{find_on_path, run, succeeds_quietly};
 use crate::{corpus, debian, workspace};
 
 /// The Debian packages of programs whose package has another name.
-const PACKAGES: [(&str, &[&str]); 15] = [
+const PACKAGES: [(&str, &[&str]); 16] = [
     ("apt-get", &["apt"]),
     ("aria2c", &["aria2"]),
     ("chromedriver", &["chromium-driver"]),
@@ -28,6 +28,7 @@ const PACKAGES: [(&str, &[&str]); 15] = [
     ("ffprobe", &["ffmpeg"]),
     ("gdal_translate", &["gdal-bin"]),
     ("nginx", &["nginx-light"]),
+    ("promtool", &["prometheus"]),
 ];
 
 /// The tools that tests need.

@@ -8,31 +8,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 
 use crate::deadlines::RunningRequest;
-use crate::telemetry::{ProgramMetrics, Telemetry};
+use crate::telemetry::{Exposition, Telemetry};
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
 /// The media type of the text that the client crate encodes.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The media type that every scraper reads. In it the few words of OpenMetrics are comments.
+/// The media type that every scraper reads.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers the admin listener's requests.
 pub(crate) struct Admin {
     ready: AtomicBool,
-    registry: Registry,
+    exposition: Exposition,
 }
 
 impl Admin {
     /// Answers by what `telemetry` has measured, ready from the start.
     pub(crate) fn new(telemetry: Arc<Telemetry>) -> Self {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(ProgramMetrics(telemetry)));
-        Self { ready: AtomicBool::new(true), registry }
+        Self { ready: AtomicBool::new(true), exposition: Exposition::new(telemetry) }
     }
 
     /// Answers `/readyz` with 503 from now on, so that balancers send nothing more.
@@ -73,10 +70,12 @@ impl Admin {
         let open_metrics = headers.get_all(header::ACCEPT).iter().any(|accept| {
             accept.to_str().is_ok_and(|accept| accept.contains("application/openmetrics-text"))
         });
-        let media_type = if open_metrics { OPEN_METRICS } else { PROMETHEUS_TEXT };
-        let mut text = String::new();
-        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
-            Ok(()) => respond(StatusCode::OK, media_type, text),
+        let (media_type, text) = match open_metrics {
+            true => (OPEN_METRICS, self.exposition.open_metrics()),
+            false => (PROMETHEUS_TEXT, self.exposition.plain_text()),
+        };
+        match text {
+            Ok(text) => respond(StatusCode::OK, media_type, text),
             Err(_) => respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "cannot encode metrics\n"),
         }
     }

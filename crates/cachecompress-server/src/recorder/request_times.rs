@@ -267,7 +267,7 @@ mod tests {
         let after = counted(millis.chain([Duration::from_secs(9)]).map(of));
         let Percentiles { p50, p95, p99 } = since(after).unwrap();
         for (found, expected) in [(p50, 0.5), (p95, 0.95), (p99, 0.99)] {
-            assert!((found - expected).abs() < 0.01 * expected, "{found} for {expected}");
+            assert!((found - expected).abs() < 0.02 * expected, "{found} for {expected}");
         }
         let longest = counted([of(Duration::from_secs(900))]).all().percentiles().unwrap();
         assert!((longest.p99 - 65.536).abs() < 1e-9, "the longest time that is told");

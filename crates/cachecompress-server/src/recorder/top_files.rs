@@ -180,3 +180,93 @@ fn rows<R: Row + Clone>(table: &Ranked<R>) -> Vec<FileRow<R>> {
     let top = table.top(TOP_FILES).into_iter();
     top.map(|(path, row)| FileRow { path: path.to_owned(), row: row.clone() }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cachecompress::Detail;
+
+    use super::*;
+
+    fn tables() -> Tables {
+        FileTables::default().0.into_inner().unwrap()
+    }
+
+    fn response(path: &str) -> FileResponse<'_> {
+        FileResponse {
+            path,
+            weight: 1,
+            status: StatusCode::OK,
+            outcome: Some(Outcome::Hit),
+            cache_status: Some(CacheStatus::Hit),
+            source_len: Some(1000),
+            sent_bytes: 100,
+        }
+    }
+
+    #[test]
+    fn response_is_in_the_tables_that_it_belongs_to() {
+        let tables = FileTables::default();
+        let bypass = Some(CacheStatus::Forward(Forward::Bypass(Detail::Unprofitable)));
+        tables.add(&FileResponse { weight: 3, ..response("/hit") });
+        tables.add(&FileResponse { outcome: Some(Outcome::Miss), ..response("/miss") });
+        tables.add(&FileResponse { outcome: Some(Outcome::Collapsed), ..response("/miss") });
+        tables.add(&FileResponse { cache_status: bypass, sent_bytes: 1000, ..response("/large") });
+        tables.add(&FileResponse { sent_bytes: 0, ..response("/head") });
+        tables.add(&FileResponse { status: StatusCode::NOT_FOUND, ..response("/gone") });
+        let TopFiles { by_bytes, by_misses, uncompressed, not_found } = tables.top();
+        let sent: Vec<_> = by_bytes
+            .iter()
+            .map(|file| (&*file.path, file.row.requests, file.row.sent_bytes))
+            .collect();
+        assert_eq!(sent, [("/large", 1, 1000), ("/hit", 3, 300), ("/miss", 2, 200)]);
+        let [miss] = &*by_misses else { panic!("{by_misses:?}") };
+        assert_eq!((&*miss.path, miss.row.misses), ("/miss", 2));
+        let row = Uncompressed { bytes: 1000, requests: 1, reason: "unprofitable" };
+        assert_eq!(uncompressed, [FileRow { path: "/large".to_owned(), row }]);
+        let [gone] = &*not_found else { panic!("{not_found:?}") };
+        assert_eq!((&*gone.path, gone.row.count), ("/gone", 1));
+    }
+
+    #[test]
+    fn latest_missing_paths_stay_when_a_scanner_asks_for_many() {
+        let mut tables = tables();
+        let path = |number: usize| format!("/{number}");
+        for number in 0..10 * KEPT_FILES {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(number as u64);
+            let path = path(number);
+            let response = FileResponse { status: StatusCode::NOT_FOUND, ..response(&path) };
+            tables.add(&response, now);
+        }
+        let last: Vec<_> = rows(&tables.not_found).into_iter().map(|file| file.path).collect();
+        let expected: Vec<_> = (0..10 * KEPT_FILES).rev().take(TOP_FILES).map(path).collect();
+        assert_eq!(last, expected);
+    }
+
+    /// Half of all requests are for files of which each is asked for once.
+    #[test]
+    fn frequent_files_stand_out_among_many_that_are_asked_for_once() {
+        let mut tables = tables();
+        for number in 0..10_000 {
+            let frequent = format!("/frequent/{}", number % 10);
+            tables.add(&response(&frequent), SystemTime::UNIX_EPOCH);
+            tables.add(&response(&format!("/once/{number}")), SystemTime::UNIX_EPOCH);
+        }
+        let top = rows(&tables.by_bytes);
+        assert!(top[..10].iter().all(|file| file.path.starts_with("/frequent/")), "{top:?}");
+        assert!(top[..10].iter().all(|file| file.row.requests == 1000), "{top:?}");
+    }
+
+    #[test]
+    fn row_is_one_object_in_json() {
+        let tables = FileTables::default();
+        tables.add(&response("/a"));
+        let json = serde_json::to_value(tables.top()).unwrap();
+        let expected = serde_json::json!({
+            "by_bytes": [{ "path": "/a", "requests": 1, "sent_bytes": 100 }],
+            "by_misses": [], "uncompressed": [], "not_found": [],
+        });
+        assert_eq!(json, expected);
+    }
+}

@@ -11,14 +11,48 @@ use prometheus_client::encoding::{
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
-use prometheus_client::registry::Unit;
+use prometheus_client::registry::{Registry, Unit};
 
 use super::Telemetry;
+use super::plain_text::plain_text;
 use crate::live::LastReload;
 use crate::recorder::{Times, unix_seconds};
 
+/// Writes the metrics of the program.
+#[derive(Debug)]
+pub(crate) struct Exposition(Registry);
+
+impl Exposition {
+    /// Writes what `telemetry` has measured.
+    pub(crate) fn new(telemetry: Arc<Telemetry>) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProgramMetrics(telemetry)));
+        Self(registry)
+    }
+
+    /// The metrics as OpenMetrics 1.0.
+    ///
+    /// # Errors
+    ///
+    /// If a metric cannot be encoded.
+    pub(crate) fn open_metrics(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.0)?;
+        Ok(text)
+    }
+
+    /// The metrics in Prometheus' text format 0.0.4, which every scraper reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_metrics`](Self::open_metrics).
+    pub(crate) fn plain_text(&self) -> Result<String, fmt::Error> {
+        self.open_metrics().map(|text| plain_text(&text))
+    }
+}
+
 /// The metrics of the program, of which each scrape takes one snapshot.
-pub(crate) struct ProgramMetrics(pub(crate) Arc<Telemetry>);
+struct ProgramMetrics(Arc<Telemetry>);
 
 impl fmt::Debug for ProgramMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,7 +63,7 @@ impl fmt::Debug for ProgramMetrics {
 impl Collector for ProgramMetrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Self(telemetry) = self;
-        let mut exposition = Exposition(encoder);
+        let mut exposition = Families(encoder);
         let metrics = telemetry.metrics();
         exposition.requests(&metrics, telemetry)?;
         exposition.encodes(&metrics)?;
@@ -39,13 +73,13 @@ impl Collector for ProgramMetrics {
 }
 
 /// Encodes metrics. The encoder adds the unit to their names, and `_total` to those of counters.
-struct Exposition<'a>(DescriptorEncoder<'a>);
+struct Families<'a>(DescriptorEncoder<'a>);
 
 const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
 const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
 const BYTES: Option<&Unit> = Some(&Unit::Bytes);
 
-impl Exposition<'_> {
+impl Families<'_> {
     fn requests(&mut self, metrics: &Metrics, telemetry: &Telemetry) -> fmt::Result {
         self.counters(
             "cachecompress_requests",

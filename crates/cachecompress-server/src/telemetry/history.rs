@@ -107,3 +107,68 @@ fn push_bounded<T>(all: &mut VecDeque<T>, one: T, most: usize) {
     }
     all.push_back(one);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cachecompress::{Memory, ServeCompressed};
+    use http::{Request, Response};
+
+    use super::*;
+    use crate::recorder::Recorders;
+
+    /// A sample with this number as its time.
+    fn sample(number: usize) -> Sample {
+        let metrics = ServeCompressed::builder(Memory::new()).build().unwrap().metrics();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(number as u64);
+        Sample::new(at, &metrics, number, None)
+    }
+
+    /// Has one request answered with an error.
+    fn answer(recorders: &Recorders) {
+        let recorder = recorders.each().next().unwrap();
+        let mut measurement = recorder.begin(&Request::new(()));
+        let mut response = Response::new(String::new());
+        *response.status_mut() = http::StatusCode::BAD_REQUEST;
+        measurement.answered(&response, None);
+    }
+
+    #[test]
+    fn sample_has_the_first_bytes_since_the_one_before() {
+        let (recorders, mut history) = (Recorders::new(2), History::default());
+        let now = || recorders.first_bytes().all();
+        assert_eq!(history.since_last(&now()), None);
+        answer(&recorders);
+        assert!(history.since_last(&now()).is_some());
+        history.push(sample(0), now());
+        assert_eq!(history.since_last(&now()), None, "it was of the sample before");
+        assert!(history.last_minute(&now()).is_some());
+    }
+
+    #[test]
+    fn history_forgets_what_is_older_than_an_hour_and_first_bytes_after_a_minute() {
+        let (recorders, mut history) = (Recorders::new(1), History::default());
+        answer(&recorders);
+        let all = recorders.first_bytes().all();
+        for number in 0..LAST_MINUTE_SAMPLES {
+            assert!(history.last_minute(&all).is_some(), "{number}");
+            history.push(sample(number), all.clone());
+        }
+        assert_eq!(history.last_minute(&all), None);
+        for number in LAST_MINUTE_SAMPLES..HISTORY_SAMPLES + 3 {
+            history.push(sample(number), all.clone());
+        }
+        let times: Vec<_> = history.samples().iter().map(|sample| sample.connections).collect();
+        assert_eq!(times, (3..HISTORY_SAMPLES + 3).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn sample_is_an_object_of_totals_in_json() {
+        let json = serde_json::to_value(sample(7)).unwrap();
+        assert_eq!(json["at"], 7.0);
+        assert_eq!(json["requests"]["hit"], 0);
+        assert_eq!(json["bypasses"]["patience"], 0);
+        assert_eq!(json["p50"], serde_json::Value::Null);
+    }
+}

@@ -6,6 +6,7 @@
 mod events;
 mod exposition;
 mod history;
+mod plain_text;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -14,7 +15,7 @@ use cachecompress::Metrics;
 use tokio::sync::Semaphore;
 
 pub(crate) use self::events::{Event, Events};
-pub(crate) use self::exposition::ProgramMetrics;
+pub(crate) use self::exposition::Exposition;
 use self::history::History;
 pub(crate) use self::history::Sample;
 use crate::limits::HISTORY_INTERVAL;

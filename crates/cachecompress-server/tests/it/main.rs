@@ -107,6 +107,7 @@ mod cli {
     mod error_pages;
     mod listing;
     mod logs;
+    mod metrics;
     mod options;
     mod pages;
     mod program;

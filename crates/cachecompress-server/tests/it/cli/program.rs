@@ -677,8 +677,10 @@ fn metrics_have_the_names_that_others_rely_on() {
     let answer = exchange(admin, open_metrics);
     assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"));
     for counter in ["requests", "encodes", "encode_seconds", "source_bytes", "sent_bytes"] {
-        let line = format!("# TYPE cachecompress_{counter} counter\n");
+        let line = format!("# TYPE cachecompress_{counter}_total counter\n");
         assert!(metrics.contains(&line), "{line}{metrics}");
+        let line = format!("# TYPE cachecompress_{counter} counter\n");
+        assert!(answer.contains(&line), "{line}{answer}");
     }
     assert!(metrics.contains("\ncachecompress_requests_total{outcome=\""), "{metrics}");
     for single in [
@@ -695,7 +697,7 @@ fn metrics_have_the_names_that_others_rely_on() {
         let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
         assert!(value.is_some_and(|value| value.parse::<u64>().is_ok()), "{name}: {metrics}");
     }
-    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    assert!(answer.ends_with("# EOF\n"), "{answer}");
     assert_eq!(status(&get(admin, "/")), 404);
     let post = "POST /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     assert_eq!(status(&exchange(admin, post)), 405);
