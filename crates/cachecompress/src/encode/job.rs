@@ -113,6 +113,8 @@ impl Job {
             Ok(Ok(_)) => EncodeState::Finished,
             _ => EncodeState::Failed,
         };
+        // Nobody who has all bytes still sees the encode.
+        place.leave();
         match result {
             Ok(Ok((product, len))) => {
                 let took = if product.stored { Duration::ZERO } else { product.took + took };

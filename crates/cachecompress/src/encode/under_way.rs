@@ -141,18 +141,21 @@ impl Place {
         self.encode.taken.get().filter(|_| is_begun).map(Instant::elapsed)
     }
 
-    /// Gives the place up, and tells the observer if the encoder had begun.
+    /// Takes the encode from those under way.
+    pub(super) fn leave(&self) {
+        lock(&self.under_way.encodes).encodes.remove(&self.number);
+    }
+
+    /// Tells the observer of the end, if the encoder had begun.
     pub(super) fn end(self, state: EncodeState) {
-        let (encode, under_way) = (Arc::clone(&self.encode), Arc::clone(&self.under_way));
-        drop(self);
-        if encode.begun.load(Ordering::Relaxed) {
-            under_way.tell(&encode, state);
+        if self.encode.begun.load(Ordering::Relaxed) {
+            self.under_way.tell(&self.encode, state);
         }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.under_way.encodes).encodes.remove(&self.number);
+        self.leave();
     }
 }

@@ -41,6 +41,7 @@ mod once {
 
 /// Promise 3: no request waits for an encoder, or for a disk that it does not need.
 mod now {
+    mod encodes_under_way;
     mod hanging_cache;
     mod hanging_disk;
     mod hash_queue;

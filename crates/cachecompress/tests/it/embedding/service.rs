@@ -10,7 +10,8 @@ use bytes::Bytes;
 use cachecompress::codec::Gzip;
 use cachecompress::source::Found;
 use cachecompress::{
-    Body, Cache, Error, ErrorKind, Outcome, Preference, RequestOptions, ServeCompressed, Source,
+    Body, Cache, Detail, Error, ErrorKind, Outcome, Preference, RequestOptions, ServeCompressed,
+    Source,
 };
 use cachecompress::{ContentCoding, SourcePath};
 use cachecompress_test::pack::{Pack, coding};
@@ -339,6 +340,10 @@ fn metrics_add_up() {
         assert_eq!(count(Outcome::NotModified), 1);
         assert_eq!(count(Outcome::Error), 2);
         assert_eq!(count(Outcome::Bypass) + count(Outcome::Collapsed), 0);
+        let bypasses = |of| metrics.bypasses.iter().find(|(detail, _)| *detail == of).unwrap().1;
+        // A picture has no Cache-Status, and a 406 goes past nothing.
+        assert_eq!((bypasses(Detail::Identity), bypasses(Detail::Range)), (1, 0));
+        assert_eq!(metrics.bypasses.iter().map(|(_, count)| count).sum::<u64>(), 1);
         assert_eq!(metrics.requests.iter().map(|(_, count)| count).sum::<u64>(), 8);
         assert_eq!(metrics.sent_bytes, 2 * coded + LEN as u64 + 100);
         assert_eq!(metrics.source_bytes, 3 * LEN as u64 + 100);
