@@ -24,7 +24,7 @@ pub(crate) struct PublicListener {
     pub(crate) proxy_protocol: bool,
     /// A permit for each connection.
     pub(crate) limit: Arc<Semaphore>,
-    /// The recorders of the workers, if requests are measured.
+    /// The recorders of the workers. Without an admin listener nobody would read them.
     pub(crate) recorders: Option<Arc<Recorders>>,
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cachecompress::{EncodeProgress, Shutdown};
+use cachecompress::Shutdown;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
@@ -32,7 +32,7 @@ use crate::public_listener::PublicListener;
 use crate::recorder::Recorders;
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
 use crate::supervisor::Supervisor;
-use crate::telemetry::{Event, Events, Measured, Telemetry};
+use crate::telemetry::{Events, Measured, Telemetry};
 use crate::tls::Tls;
 use crate::workers::Workers;
 use crate::{inherited, listener, logging, rule_watch, site, supervisor};
@@ -188,24 +188,12 @@ async fn serve(
     let tls = Tls::open(config.certificates())?;
     let mut bound = bind_all(config, inherited)?;
     let events = Events::default();
-    let on_encode = {
-        let events = events.clone();
-        move |encode: &EncodeProgress| events.tell(|| Event::Encode(Box::new(encode.into())))
-    };
+    let on_encode = events.on_encode();
     let reloader = Arc::new(Reloader::start(Arc::clone(config), budget.entries, tls, on_encode)?);
     let engine = reloader.engine().clone();
     let mut signals = Signals::install().map_err(deaf)?;
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
-    let limit = Arc::new(Semaphore::new(budget.connections));
-    let recorders = Arc::new(Recorders::new(workers.runtimes().count()));
-    let parts = Measured {
-        events,
-        recorders: Arc::clone(&recorders),
-        logs: logs.queues(),
-        connections: Arc::clone(&limit),
-        max_connections: budget.connections,
-    };
-    let telemetry = Arc::new(Telemetry::new(Arc::clone(&reloader), parts));
+    let telemetry = measure(&reloader, events, &budget, workers, logs);
     let listener = PublicListener {
         admissions: Admissions {
             live: reloader.live(),
@@ -219,17 +207,13 @@ async fn serve(
         },
         tls: reloader.tls().cloned(),
         proxy_protocol: config.proxy_protocol,
-        limit,
-        // Without an admin listener nobody would read them.
-        recorders: (!bound.admin.is_empty()).then_some(recorders),
+        limit: telemetry.connection_limit(),
+        recorders: (!bound.admin.is_empty()).then(|| telemetry.recorders()),
     };
     let mut files = SocketFiles::default();
     bound.site.iter_mut().chain(&mut bound.redirect).for_each(|bound| files.keep(bound));
     serve_public(listener, bound.site, bound.redirect, workers, &site_drain, printer);
     let server = HttpServer::new(config.limits);
-    if !bound.admin.is_empty() {
-        tokio::spawn(Arc::clone(&telemetry).run());
-    }
     let admin = Arc::new(Admin::new(telemetry));
     let connections = Arc::new(AdminConnections::new(budget.admin));
     for mut listeners in bound.admin {
@@ -261,6 +245,26 @@ async fn serve(
     // An encode may wait for a source that hangs.
     let _ = tokio::time::timeout(ENCODES_TIMEOUT, engine.shutdown(Shutdown::Drop)).await;
     Ok(())
+}
+
+/// Begins to measure the connections and requests of the sites.
+fn measure(
+    reloader: &Arc<Reloader>,
+    events: Events,
+    budget: &FdBudget,
+    workers: &Workers,
+    logs: &Logs,
+) -> Arc<Telemetry> {
+    let parts = Measured {
+        events,
+        recorders: Arc::new(Recorders::new(workers.runtimes().count())),
+        logs: logs.queues(),
+        connections: Arc::new(Semaphore::new(budget.connections)),
+        max_connections: budget.connections,
+    };
+    let telemetry = Arc::new(Telemetry::new(Arc::clone(reloader), parts));
+    tokio::spawn(Arc::clone(&telemetry).run());
+    telemetry
 }
 
 /// Starts the `listener` of the site, and its redirects to HTTPS, on the `workers`.

@@ -5,14 +5,15 @@ mod ranked;
 mod request_times;
 mod time_buckets;
 mod top_files;
+mod unix_time;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 pub(crate) use self::measurement::{Measurement, Recorder};
 pub(crate) use self::request_times::{Distribution, Percentiles, Times};
 use self::top_files::FileTables;
 pub(crate) use self::top_files::TopFiles;
+pub(crate) use self::unix_time::unix_seconds;
 
 /// The recorders of all workers.
 #[derive(Debug)]
@@ -57,9 +58,4 @@ impl Recorders {
     pub(crate) fn refill(&self) {
         self.each.iter().for_each(|recorder| recorder.refill());
     }
-}
-
-/// A time in Unix seconds.
-pub(crate) fn unix_seconds(time: SystemTime) -> f64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
 }

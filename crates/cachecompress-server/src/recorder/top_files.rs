@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::ranked::{Ranked, Row};
-use super::unix_seconds;
+use super::unix_time::unix_seconds;
 use crate::limits::{KEPT_FILES, TOP_FILES};
 
 /// A response to one request for a file, which stands for `weight` of them.

@@ -91,6 +91,12 @@ impl Events {
         }
     }
 
+    /// A function that tells of encodes.
+    pub(crate) fn on_encode(&self) -> impl Fn(&EncodeProgress) + Send + Sync + use<> {
+        let events = self.clone();
+        move |encode| events.tell(|| Event::Encode(Box::new(encode.into())))
+    }
+
     /// Listens from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.0.subscribe()

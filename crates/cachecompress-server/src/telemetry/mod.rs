@@ -58,6 +58,16 @@ impl Telemetry {
         Self { reloader, parts, started, history: Mutex::default() }
     }
 
+    /// The recorders of the workers.
+    pub(crate) fn recorders(&self) -> Arc<Recorders> {
+        Arc::clone(&self.parts.recorders)
+    }
+
+    /// The permits of connections to the sites.
+    pub(crate) fn connection_limit(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.parts.connections)
+    }
+
     /// The library's counters, and the encodes under way.
     pub(crate) fn metrics(&self) -> Metrics {
         self.reloader.engine().metrics()
