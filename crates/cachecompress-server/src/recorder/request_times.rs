@@ -49,7 +49,7 @@ impl Series {
 }
 
 /// The times of one worker's requests. Others only read them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct RequestTimes {
     /// From a request's arrival to its body's first byte.
     pub(super) first_byte: TimeCounters,
@@ -67,20 +67,15 @@ struct SeriesCounters {
     sum: AtomicU64,
 }
 
-impl SeriesCounters {
-    const ZERO: Self =
-        Self { buckets: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) };
-}
-
-impl Default for RequestTimes {
+impl Default for SeriesCounters {
     fn default() -> Self {
-        Self { first_byte: TimeCounters::default(), total: TimeCounters::default() }
+        Self { buckets: [const { AtomicU64::new(0) }; BUCKETS], sum: AtomicU64::new(0) }
     }
 }
 
 impl Default for TimeCounters {
     fn default() -> Self {
-        let all: Box<[_]> = (0..SERIES).map(|_| SeriesCounters::ZERO).collect();
+        let all: Box<[_]> = (0..SERIES).map(|_| SeriesCounters::default()).collect();
         Self(all.try_into().expect("as many as there are series"))
     }
 }

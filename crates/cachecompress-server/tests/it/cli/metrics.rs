@@ -104,7 +104,7 @@ fn dashboard_expressions() -> Vec<String> {
                 fields.values().for_each(|value| collect(value, found));
             }
             serde_json::Value::Array(values) => {
-                values.iter().for_each(|value| collect(value, found))
+                values.iter().for_each(|value| collect(value, found));
             }
             _ => {}
         }
