@@ -1,4 +1,4 @@
-//! What is recorded of requests: their times, and the files that stand out.
+//! The record of requests: their times, and the files that stand out.
 
 mod measurement;
 mod ranked;

@@ -18,8 +18,8 @@ const LAST_POWER: u32 = (LONGEST_MEASURED_TIME * UNITS_PER_MILLI).ilog2();
 /// The number of buckets. The last one has no bound.
 pub(super) const BUCKETS: usize = ((LAST_POWER - STEP_BITS + 1) as usize) * STEPS + 1;
 
-/// The bounds that Prometheus gets, in units: a sixteenth of a millisecond, and powers of two from
-/// a quarter of a millisecond to a minute, of which the longer ones are four times the one before.
+/// The bounds that Prometheus gets, in units, from a sixteenth of a millisecond to a minute. Each is twice
+/// the one before where most times lie, and four times elsewhere.
 pub(super) const BOUNDS: [u64; 17] = [
     1 << 6,
     1 << 8,

@@ -102,3 +102,50 @@ impl Events {
         self.0.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cachecompress::{Memory, ServeCompressed};
+    use http::Request;
+    use tower_service::Service as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn listener_is_told_of_an_encode_as_of_an_object() {
+        let events = Events::default();
+        let mut listener = events.subscribe();
+        let service = ServeCompressed::builder(Memory::new().file("a.txt", "text ".repeat(1000)))
+            .on_encode(events.on_encode())
+            .build()
+            .unwrap();
+        let request = Request::get("/a.txt").header("accept-encoding", "br").body(()).unwrap();
+        let response = (&service).call(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        for (state, succeeded) in [("started", None), ("ended", Some(true))] {
+            let event = listener.recv().await.unwrap();
+            assert_eq!(event.name(), "encode");
+            let json = serde_json::to_value(&event).unwrap();
+            assert_eq!(json["state"], state);
+            assert_eq!(json["succeeded"], serde_json::json!(succeeded));
+            assert_eq!((&json["path"], &json["coding"]), (&"/a.txt".into(), &"br".into()));
+            assert_eq!(json["source_bytes"], 5000);
+        }
+    }
+
+    #[test]
+    fn event_is_made_only_for_listeners_and_waits_for_them_in_bounds() {
+        let events = Events::default();
+        events.tell(|| panic!("nobody listens"));
+        let mut listener = events.subscribe();
+        for entries in 0..2 * WAITING_EVENTS as u64 {
+            events.tell(|| Event::Purge { entries, bytes: 1 });
+        }
+        let Err(broadcast::error::TryRecvError::Lagged(lost)) = listener.try_recv() else {
+            panic!("the oldest ones are lost")
+        };
+        assert_eq!(lost, WAITING_EVENTS as u64);
+        let next = serde_json::to_value(listener.try_recv().unwrap()).unwrap();
+        assert_eq!(next, serde_json::json!({ "entries": lost, "bytes": 1 }));
+    }
+}

@@ -78,8 +78,8 @@ impl Outcome {
 pub struct Metrics {
     /// The number of requests answered, by outcome.
     pub requests: Vec<(Outcome, u64)>,
-    /// The number of responses that went past the cache, by reason. Those that a client asked for
-    /// have the outcome [`Outcome::Identity`], others [`Outcome::Bypass`].
+    /// The number of responses that went past the cache, by reason. Their outcome is
+    /// [`Outcome::Bypass`] if a coding was wanted, else [`Outcome::Identity`].
     pub bypasses: Vec<(Detail, u64)>,
     /// The encodes, by content coding.
     pub encodes: Vec<EncodeMetrics>,
