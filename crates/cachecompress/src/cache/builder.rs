@@ -122,7 +122,7 @@ impl CacheBuilder {
             let _ = opened.send(());
             eviction::maintain(&state);
             files.remove_unused_formats();
-            drop(state);
+            drop((state, files));
             start("cc-maintain", maintain);
         });
         match is_open.recv_timeout(START_PATIENCE) {

@@ -46,13 +46,26 @@ pub(crate) const TRAILER: usize = 32;
 
 /// The kinds of entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[non_exhaustive]
+pub enum Kind {
     /// The payload is the representation.
     Representation,
     /// No payload: encoding this content would not save enough.
     Unprofitable,
     /// No payload: the encoder's output for this content did not decode to it.
     EncoderAtFault,
+}
+
+impl Kind {
+    /// A word for people and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Representation => "representation",
+            Self::Unprofitable => "unprofitable",
+            Self::EncoderAtFault => "encoder_at_fault",
+        }
+    }
 }
 
 /// The header of an entry.

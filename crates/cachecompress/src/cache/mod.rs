@@ -18,17 +18,21 @@ mod reader;
 mod scan;
 mod state;
 mod store;
+mod stored_entry;
 mod writer;
 
 pub use builder::CacheBuilder;
-pub use entry::Damage;
+pub(crate) use entry::Header;
 #[cfg(any(test, fuzzing))]
 pub(crate) use entry::{Checksum, MAX_HEADER, TRAILER};
-pub(crate) use entry::{Header, Kind};
+pub use entry::{Damage, Kind};
 pub(crate) use key::Key;
-pub use maintenance::{CacheFiles, Care, GcSummary, Litter, VerifySummary};
+pub use maintenance::{
+    CacheFiles, Care, EntriesSummary, GcSummary, Litter, PurgeSummary, VerifySummary,
+};
 #[cfg(any(test, fuzzing))]
 pub(crate) use reader::ReadError;
 pub(crate) use reader::{Entry, Payload};
 pub use store::{Cache, CacheStats};
+pub use stored_entry::StoredEntry;
 pub(crate) use writer::{EntryWriter, KeyLock, WriteError};

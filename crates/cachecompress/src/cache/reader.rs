@@ -72,16 +72,7 @@ impl Entry {
         found: FileKind,
         belongs: impl Fn(&Key) -> bool,
     ) -> Result<Self, ReadError> {
-        if found != FileKind::Regular {
-            return Err(Damage::FileKind.into());
-        }
-        let file = match disk.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                return Err(Damage::Unreadable.into());
-            }
-            opened => opened?,
-        };
-        let mut entry = Self::verify(file, belongs)?;
+        let mut entry = Self::verify(open_entry(disk, path, found)?, belongs)?;
         *entry.touched.get_mut() = 0;
         Ok(entry)
     }
@@ -247,6 +238,72 @@ impl Entry {
     }
 }
 
+/// Reads the header of the entry at `path`, where a file of the kind `found` stands, and leaves its
+/// payload unread. The key in the header must be one that `belongs` there.
+///
+/// Returns the header, the payload's length and the state of the file.
+pub(super) fn read_header(
+    disk: &dyn Disk,
+    path: &Path,
+    found: FileKind,
+    belongs: impl Fn(&Key) -> bool,
+) -> Result<(Header, u64, Fingerprint), ReadError> {
+    let file = open_entry(disk, path, found)?;
+    let Stat { kind, fingerprint } = file.stat()?;
+    if kind != FileKind::Regular {
+        return Err(Damage::FileKind.into());
+    }
+    let mut start = [0; MAX_HEADER];
+    let filled = read_full(&*file, &mut start, 0)?;
+    let (header, header_len, payload_len) =
+        check_header(fingerprint.size, belongs, &start[..filled])?;
+    let mut head = [0; 16];
+    let filled = read_full(&*file, &mut head, header_len as u64 + payload_len)?;
+    if filled < head.len() || head != trailer_head(payload_len) {
+        return Err(Damage::Length.into());
+    }
+    Ok((header, payload_len, fingerprint))
+}
+
+/// Opens the file at `path`, where one of the kind `found` stands, if it can be an entry.
+fn open_entry(
+    disk: &dyn Disk,
+    path: &Path,
+    found: FileKind,
+) -> Result<Arc<dyn DiskFile>, ReadError> {
+    if found != FileKind::Regular {
+        return Err(Damage::FileKind.into());
+    }
+    match disk.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(Damage::Unreadable.into())
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Checks the header at the `start` of an entry of `size` bytes; returns it, its length, and the
+/// payload's.
+fn check_header(
+    size: u64,
+    belongs: impl Fn(&Key) -> bool,
+    start: &[u8],
+) -> Result<(Header, usize, u64), Damage> {
+    let (header, header_len) = Header::decode(start)?;
+    if !belongs(&header.key) {
+        return Err(Damage::Key);
+    }
+    let frame = (header_len + TRAILER) as u64;
+    let payload_len = size.checked_sub(frame).ok_or(Damage::Length)?;
+    // A representation has bytes, a verdict has none. No encoder uses a dictionary yet, so nobody
+    // could decode an entry that claims to need one.
+    let has_payload = header.kind == Kind::Representation;
+    if has_payload != (payload_len > 0) || header.dictionary.is_some() {
+        return Err(Damage::Field);
+    }
+    Ok((header, header_len, payload_len))
+}
+
 /// Checks the `size` bytes that `read` reads against their checksums and their name; returns the
 /// header, and the offset and length of the payload.
 fn check(
@@ -258,18 +315,8 @@ fn check(
     let room = usize::try_from(size).unwrap_or(usize::MAX).min(VERIFY_BUFFER);
     let mut buffer = vec![0; room];
     let mut filled = read(&mut buffer, 0)?;
-    let (header, header_len) = Header::decode(&buffer[..filled.min(MAX_HEADER)])?;
-    if !belongs(&header.key) {
-        return Err(Damage::Key.into());
-    }
-    let frame = (header_len + TRAILER) as u64;
-    let payload_len = size.checked_sub(frame).ok_or(Damage::Length)?;
-    // A representation has bytes, a verdict has none. No encoder uses a dictionary yet, so nobody
-    // could decode an entry that claims to need one.
-    let has_payload = header.kind == Kind::Representation;
-    if has_payload != (payload_len > 0) || header.dictionary.is_some() {
-        return Err(Damage::Field.into());
-    }
+    let start = &buffer[..filled.min(MAX_HEADER)];
+    let (header, header_len, payload_len) = check_header(size, belongs, start)?;
     let end = header_len as u64 + payload_len;
     if filled < buffer.len() {
         return Err(Damage::Length.into());

@@ -232,11 +232,11 @@ impl Cache {
         }
     }
 
-    /// Returns the cache's directory, for [`verify`](CacheFiles::verify) and
-    /// [`gc`](CacheFiles::gc).
+    /// Returns the cache's directory, for its care: [`entries`](CacheFiles::entries),
+    /// [`verify`](CacheFiles::verify), [`purge`](CacheFiles::purge) and [`gc`](CacheFiles::gc).
     #[must_use]
     pub fn files(&self) -> CacheFiles {
-        CacheFiles::of(&self.state.bare_disk, &self.state.layout)
+        CacheFiles::of(&self.state)
     }
 
     /// Returns the present figures.

@@ -72,6 +72,7 @@ mod bounded {
 mod disposable {
     mod directory;
     mod gc;
+    mod purge;
     mod removal;
 }
 

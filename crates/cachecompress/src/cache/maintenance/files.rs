@@ -9,16 +9,22 @@ use std::sync::Arc;
 use crate::cache::entry::Damage;
 use crate::cache::key::Name;
 use crate::cache::layout::{ENTRIES, LOCKS, Layout, TAG_NAME, VERSION, shard_of};
-use crate::cache::reader::{Entry, ReadError};
+use crate::cache::reader::{Entry, ReadError, read_header};
+use crate::cache::state::State;
+use crate::cache::stored_entry::StoredEntry;
 use crate::error::Error;
 use crate::fs::{Disk, FileKind, RealDisk, Stat, read_full};
 use crate::limits::TAG_START;
 
-/// A cache's directory, for its care: [`verify`](Self::verify) and [`gc`](Self::gc).
+/// A cache's directory, for its care: [`entries`](Self::entries), [`verify`](Self::verify),
+/// [`purge`](Self::purge) and [`gc`](Self::gc).
 ///
 /// It creates nothing, starts no thread and evicts nothing, so it can be used beside any number of
 /// processes that serve from the directory. A user that may write to the directory can lead it
 /// astray: it should run as the user that the cache belongs to.
+///
+/// The files of an open cache come from [`Cache::files`](super::Cache::files). They take part in its
+/// figures, and there are some for a cache in memory, too.
 ///
 /// ```
 /// use std::ops::ControlFlow;
@@ -40,9 +46,11 @@ use crate::limits::TAG_START;
 pub struct CacheFiles {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) layout: Layout,
+    /// The state of the cache that has the directory open in this process.
+    pub(super) open: Option<Arc<State>>,
 }
 
-/// A step of [`CacheFiles::verify`] or [`CacheFiles::gc`], as its caller is told of it.
+/// A step in the care of [`CacheFiles`], as the caller is told of it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Care<'a> {
@@ -58,7 +66,21 @@ pub enum Care<'a> {
         /// Its size in bytes, header and trailer included.
         bytes: u64,
     },
-    /// An entry, or a directory of entries, is not as it was written (`verify`).
+    /// An entry has a whole header (`entries`).
+    Entry {
+        /// Its path.
+        path: &'a Path,
+        /// The entry.
+        entry: &'a StoredEntry,
+    },
+    /// An entry was removed, or would have been (`purge`).
+    Purged {
+        /// Its path.
+        path: &'a Path,
+        /// The entry.
+        entry: &'a StoredEntry,
+    },
+    /// An entry, or a directory of entries, is not as it was written (all but `gc`).
     Damaged {
         /// Its path.
         path: &'a Path,
@@ -127,7 +149,7 @@ pub(super) enum Checked {
 impl CacheFiles {
     /// The cache in the directory `root`, on the operating system's disk.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { disk: Arc::new(RealDisk), layout: Layout::new(root.into()) }
+        Self { disk: Arc::new(RealDisk), layout: Layout::new(root.into()), open: None }
     }
 
     /// The file system to use, default the real one.
@@ -137,14 +159,18 @@ impl CacheFiles {
         self
     }
 
-    pub(in crate::cache) fn of(disk: &Arc<dyn Disk>, layout: &Layout) -> Self {
-        Self { disk: Arc::clone(disk), layout: layout.clone() }
+    pub(in crate::cache) fn of(state: &Arc<State>) -> Self {
+        let (disk, layout) = (Arc::clone(&state.bare_disk), state.layout.clone());
+        Self { disk, layout, open: Some(Arc::clone(state)) }
     }
 
     /// Fails unless this is a cache of ours. Nothing is touched in a directory that was named by
-    /// mistake, such as a home directory.
+    /// mistake, such as a home directory. The directory of an open cache may have been removed.
     pub(super) fn expect_ours(&self) -> Result<(), Error> {
         let root = &self.layout.root;
+        if self.open.is_some() {
+            return Ok(());
+        }
         match self.disk.stat(root) {
             Ok(_) if self.is_tagged() || self.is_format(&root.join(VERSION)) => Ok(()),
             Ok(_) => Err(Error::config("there is no cache of cachecompress in").with_path(root)),
@@ -215,6 +241,25 @@ impl CacheFiles {
         let mut shards: Vec<u8> = names.iter().filter_map(|name| shard_of(name)).collect();
         shards.sort_unstable();
         Ok(shards)
+    }
+
+    /// Reads the header of the file at `path` under an entry's name. Also returns the file's inode;
+    /// `None` if the file has vanished.
+    pub(super) fn read_entry(
+        &self,
+        name: &Name,
+        path: &Path,
+    ) -> Result<Option<(StoredEntry, u64)>, ReadError> {
+        let Some(found) = self.look(path)? else { return Ok(None) };
+        let read = read_header(&*self.disk, path, found.kind, |key| key.name() == *name);
+        match read {
+            Ok((header, encoded_len, fingerprint)) => {
+                let entry = StoredEntry::new(header, encoded_len, &fingerprint);
+                Ok(Some((entry, fingerprint.inode)))
+            }
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Verifies the file at `path` under an entry's name.
