@@ -379,6 +379,11 @@ mod sendfile;
 mod service;
 pub mod source;
 
+/// The explanation of a response, by [`ServeCompressed::explain`].
+pub mod explain {
+    pub use crate::service::{ExplainedCoding, ExplainedFile, Explanation, Route, Stored};
+}
+
 pub use body::{Body, Served};
 pub use cache::Cache;
 pub use codec::Preference;

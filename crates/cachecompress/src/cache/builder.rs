@@ -24,6 +24,7 @@ pub struct CacheBuilder {
     root: PathBuf,
     bounds: Amount,
     open_entries: usize,
+    read_only: bool,
 }
 
 impl Cache {
@@ -51,6 +52,7 @@ impl Cache {
             root: root.into(),
             bounds: Amount { bytes: CACHE_BYTES, entries: CACHE_ENTRIES },
             open_entries: OPEN_ENTRIES,
+            read_only: false,
         }
     }
 
@@ -89,6 +91,16 @@ impl CacheBuilder {
         self
     }
 
+    /// Sets whether the cache is only looked at.
+    ///
+    /// Then nothing in its directory is created, changed or removed, nothing is encoded, and no thread is
+    /// started. [`ServeCompressed::explain`](crate::ServeCompressed::explain) needs no more. Default:
+    /// `false`.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
     /// Opens the cache.
     ///
     /// A directory that cannot be created or written is no error. It is logged once, and the
@@ -101,6 +113,9 @@ impl CacheBuilder {
     pub fn build(self) -> Result<Cache, Error> {
         if self.root.as_os_str().is_empty() {
             return Err(Error::config("the cache's directory is an empty path; name one"));
+        }
+        if self.read_only {
+            return Ok(Cache { state: self.state(None, None) });
         }
         let (maintenance, ended) = mpsc::channel();
         let breaker = Arc::new(Breaker::new(self.root.clone()));
@@ -141,7 +156,9 @@ impl CacheBuilder {
     ) -> Arc<State> {
         let layout = Layout::new(self.root);
         let (disk, bounds, open_entries) = (self.disk, self.bounds, self.open_entries);
-        Arc::new(State::new(disk, breaker, layout, bounds, open_entries, maintenance))
+        let mut state = State::new(disk, breaker, layout, bounds, open_entries, maintenance);
+        state.is_read_only = self.read_only;
+        Arc::new(state)
     }
 }
 

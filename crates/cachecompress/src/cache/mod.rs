@@ -30,9 +30,7 @@ pub(crate) use key::Key;
 pub use maintenance::{
     CacheFiles, Care, EntriesSummary, GcSummary, Litter, PurgeSummary, VerifySummary,
 };
-#[cfg(any(test, fuzzing))]
-pub(crate) use reader::ReadError;
-pub(crate) use reader::{Entry, Payload};
+pub(crate) use reader::{Entry, Payload, ReadError};
 pub use store::{Cache, CacheStats};
 pub use stored_entry::StoredEntry;
 pub(crate) use writer::{EntryWriter, KeyLock, WriteError};

@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) threads: ThreadPool,
     pub(super) layout: Layout,
     pub(super) bounds: Amount,
+    /// Whether nothing in the directory is created, changed or removed.
+    pub(super) is_read_only: bool,
     index: Mutex<Index>,
     open: quick_cache::sync::Cache<Name, Arc<Entry>>,
     pub(super) evictions: AtomicU64,
@@ -111,6 +113,7 @@ impl State {
             threads: ThreadPool::new("cc-cache", limits),
             layout,
             bounds,
+            is_read_only: false,
             index: Mutex::new(Index::new(bounds)),
             open: quick_cache::sync::Cache::new(open_entries),
             evictions: AtomicU64::new(0),
@@ -187,7 +190,9 @@ impl State {
     /// Makes the entry `name` the last to be evicted.
     pub(super) fn used(&self, name: &Name, entry: &Entry) {
         self.index().used(name);
-        entry.touch();
+        if !self.is_read_only {
+            entry.touch();
+        }
     }
 
     /// Gives a complete entry its name; `false` if another entry has it already.
@@ -248,6 +253,9 @@ impl State {
 
     /// Removes a damaged file, unless another file has taken its name meanwhile.
     pub(super) fn discard(&self, name: &Name, path: &Path, inode: u64, damage: Damage) {
+        if self.is_read_only {
+            return;
+        }
         match self.remove(name, || layout::remove_only(&*self.disk, path, inode)) {
             Ok(false) => return,
             Err(error) => log::warn!(%error, %name, "a damaged entry cannot be removed"),

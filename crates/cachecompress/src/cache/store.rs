@@ -43,7 +43,8 @@ pub struct CacheStats {
 impl Cache {
     /// Returns the directory of the disk in which entries are kept; `None` in memory.
     pub(crate) fn directory(&self) -> Option<&Path> {
-        self.state.is_maintained().then_some(&*self.state.layout.root)
+        let state = &self.state;
+        (state.is_maintained() || state.is_read_only).then_some(&*state.layout.root)
     }
 
     /// Returns the entry for `key` if it is open already. Never waits for a disk.
@@ -61,7 +62,7 @@ impl Cache {
                 return None;
             }
             state.index().used(&name);
-            if entry.is_touch_due() {
+            if entry.is_touch_due() && !state.is_read_only {
                 let entry = Arc::clone(&entry);
                 state.threads.submit(Priority::Background, true, move || entry.touch());
             }
@@ -136,6 +137,30 @@ impl Cache {
         }
     }
 
+    /// Returns the entry for `key` as [`get`](Self::get) would, but leaves everything as it is. Blocks
+    /// on the disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of the disk, and the damage of an entry that `get` would remove.
+    pub(crate) fn look(&self, key: &Key) -> Result<Option<Arc<Entry>>, ReadError> {
+        let state = &self.state;
+        let name = key.name();
+        if let Some(entry) = state.opened(&name).filter(|entry| entry.still_verified()) {
+            return Ok(Some(entry));
+        }
+        let path = state.layout.entry(&name);
+        let found = match state.bare_disk.stat_link(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found?,
+        };
+        match Entry::open(&*state.bare_disk, &path, found.kind, |stored| stored == key) {
+            Ok(entry) => Ok(Some(Arc::new(entry))),
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns the entry for `key`, if it is a small one that can be opened and verified without
     /// waiting for a disk. `None` says nothing.
     pub(crate) fn get_nowait(&self, key: &Key) -> Option<Arc<Entry>> {
@@ -165,6 +190,9 @@ impl Cache {
     ///
     /// The errors of the disk.
     pub(crate) fn lock(&self, key: &Key) -> io::Result<Option<KeyLock>> {
+        if self.state.is_read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         KeyLock::try_new(&self.state, key)
     }
 

@@ -80,7 +80,7 @@ impl Job {
     }
 
     /// Opens a coded file, which may have changed since it was looked up.
-    fn open_coded(&self, file: &CodedFile) -> Result<SourceReader, Failure> {
+    pub(super) fn open_coded(&self, file: &CodedFile) -> Result<SourceReader, Failure> {
         if let Some(bytes) = &file.bytes {
             return Ok(SourceReader::Bytes(bytes.clone()));
         }

@@ -77,12 +77,19 @@ impl Job {
     /// Finds the stored entry. A stored verdict is a failure. Blocks.
     pub(super) fn find(&self) -> Result<Option<Arc<Entry>>, Failure> {
         let cache = &self.context.cache;
-        let get = |key: &Key| {
+        self.find_by(|key| {
             cache.get(key).map_err(|error| {
                 cache.warn_once(&error);
                 Failure::Disk
             })
-        };
+        })
+    }
+
+    /// As [`find`](Self::find), with another way to an entry.
+    pub(super) fn find_by(
+        &self,
+        mut get: impl FnMut(&Key) -> Result<Option<Arc<Entry>>, Failure>,
+    ) -> Result<Option<Arc<Entry>>, Failure> {
         let key = self.key();
         if self.context.is_faulty(&key) {
             return Err(Failure::Encoder);
@@ -280,7 +287,7 @@ impl Job {
     }
 
     /// Opens the source, if it still has the bytes that were hashed.
-    fn open(&self) -> Result<SourceReader, Failure> {
+    pub(super) fn open(&self) -> Result<SourceReader, Failure> {
         if let Some(bytes) = &self.resource.bytes {
             return Ok(SourceReader::Bytes(bytes.clone()));
         }
@@ -386,7 +393,7 @@ impl Job {
     }
 
     /// Whether a sample of the source, if one is taken, saves enough.
-    fn sample_saves(&self, source: &SourceReader) -> Result<bool, Failure> {
+    pub(super) fn sample_saves(&self, source: &SourceReader) -> Result<bool, Failure> {
         let len = self.resource.len;
         if self.insists || !verdict::takes_sample(len) {
             return Ok(true);

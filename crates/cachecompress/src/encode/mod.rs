@@ -4,6 +4,7 @@ mod adopt;
 mod brought_bytes;
 mod context;
 mod error;
+mod foretell;
 mod job;
 mod pipeline;
 mod roundtrip;
@@ -15,6 +16,7 @@ mod verdict;
 mod warming;
 
 pub(crate) use context::JobContext;
+pub(crate) use foretell::Foretold;
 pub(crate) use scheduler::{EncodeScheduler, Part};
 pub(crate) use speculative::Guess;
 pub(crate) use verdict::{insists, judge, key, max_payload, verdict_key};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::brought_bytes::BroughtBytes;
 use super::context::JobContext;
+use super::foretell::Foretold;
 use super::job::{self, EncodeLeader, Job};
 use super::speculative::{Guess, SpeculativeSlot};
 use super::verdict;
@@ -107,6 +108,27 @@ impl EncodeScheduler {
                 Some((progress, part))
             }
         }
+    }
+
+    /// Foretells the end of an encode, without one: see [`Job::foretell`].
+    pub(crate) async fn foretell(
+        &self,
+        (catalog, resource): (&Catalog, &Arc<Resource>),
+        codec: &Codec,
+        insists: bool,
+    ) -> Foretold {
+        let Some(digest) = resource.digest() else {
+            return Foretold::Failure(Failure::SourceChanged);
+        };
+        let (catalog, resource) = (catalog.clone(), Arc::clone(resource));
+        let (context, codec) = (Arc::clone(&self.0.context), codec.clone());
+        let insists = verdict::insists(&codec, insists);
+        let job = Job { context, catalog, resource, digest, codec, insists, warming: None };
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.0.pool.submit(Priority::Background, job.is_small(), move || {
+            let _ = sender.send(job.foretell());
+        });
+        receiver.await.unwrap_or(Foretold::Failure(Failure::Dropped))
     }
 
     /// Looks the entry of `job` up, and encodes it if it is not stored.

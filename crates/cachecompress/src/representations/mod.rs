@@ -2,6 +2,7 @@
 
 mod bodies;
 mod engine;
+mod foresee;
 mod identity;
 mod select;
 

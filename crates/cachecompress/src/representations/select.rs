@@ -76,6 +76,8 @@ pub(crate) enum Selected {
         /// Whether it is the first candidate.
         is_best: bool,
     },
+    /// What this codec makes, which nobody has encoded yet. Only [`Representations::foresee`] selects it.
+    Unencoded(Codec),
     /// The resource has changed and is to be looked up again.
     Stale,
     /// Identity is not acceptable, and nothing else is available now.
@@ -142,14 +144,10 @@ impl Representations {
         candidates: &Candidates,
         adopted: &[Codec],
     ) -> Selected {
-        let digest = match resource.state {
-            DigestState::Known(digest) => digest,
-            DigestState::Unstable => return identity(candidates, Some(Detail::Unsettled)),
-            DigestState::Unhashed => return identity(candidates, Some(Detail::Unhashed)),
+        let digest = match self.digest_for(resource, candidates) {
+            Ok(digest) => digest,
+            Err(detail) => return identity(candidates, Some(detail)),
         };
-        if !self.0.engine.cache.is_available() && !candidates.codings.is_empty() {
-            return identity(candidates, Some(Detail::Disk));
-        }
         // An endless patience has no deadline.
         let deadline = || Instant::now().checked_add(self.0.patience);
         let deadline = candidates.identity.then(deadline).flatten();
@@ -162,8 +160,7 @@ impl Representations {
                 Known::Entry(entry) => return coded(Coded::stored(codec, &entry)),
                 Known::Verdict(failure) => {
                     detail = Some(detail_of(failure));
-                    // Another file may hold the coding badly, but not the encoders.
-                    if failure == Failure::Unprofitable && codec.adopts.is_none() {
+                    if ends_search(failure, codec) {
                         break;
                     }
                     continue;
@@ -197,8 +194,25 @@ impl Representations {
         identity(candidates, detail)
     }
 
+    /// Returns the digest by which the candidates are looked up, or the reason for identity.
+    pub(super) fn digest_for(
+        &self,
+        resource: &Resource,
+        candidates: &Candidates,
+    ) -> Result<Digest, Detail> {
+        let digest = match resource.state {
+            DigestState::Known(digest) => digest,
+            DigestState::Unstable => return Err(Detail::Unsettled),
+            DigestState::Unhashed => return Err(Detail::Unhashed),
+        };
+        if !self.0.engine.cache.is_available() && !candidates.codings.is_empty() {
+            return Err(Detail::Disk);
+        }
+        Ok(digest)
+    }
+
     /// Iterates over the codecs of the candidates, each with the place of its coding among them.
-    fn codecs_of<'a>(
+    pub(super) fn codecs_of<'a>(
         &'a self,
         source_len: u64,
         candidates: &'a Candidates,
@@ -215,7 +229,7 @@ impl Representations {
     }
 
     /// Iterates over the codecs of `coding`, the best first.
-    fn codecs_in<'a>(
+    pub(super) fn codecs_in<'a>(
         &'a self,
         coding: &'a ContentCoding,
         adopted: &'a [Codec],
@@ -422,7 +436,7 @@ impl Coded {
         Self { codec, status, len: None, entry: None, is_best: false, product, progress: None }
     }
 
-    fn stored(codec: &Codec, entry: &Arc<Entry>) -> Self {
+    pub(super) fn stored(codec: &Codec, entry: &Arc<Entry>) -> Self {
         Self {
             codec: codec.clone(),
             status: CacheStatus::Hit,
@@ -435,7 +449,13 @@ impl Coded {
     }
 }
 
-fn identity(candidates: &Candidates, detail: Option<Detail>) -> Selected {
+/// Whether a verdict on what `codec` makes stands for the codecs behind it, too. Another file may hold
+/// the coding badly, but not the encoders.
+pub(super) fn ends_search(failure: Failure, codec: &Codec) -> bool {
+    failure == Failure::Unprofitable && codec.adopts.is_none()
+}
+
+pub(super) fn identity(candidates: &Candidates, detail: Option<Detail>) -> Selected {
     if candidates.identity {
         return Selected::Identity { detail, is_best: candidates.codings.is_empty() };
     }

@@ -8,6 +8,7 @@ use http::{Response, StatusCode};
 
 use super::adoption;
 use super::exchange::{Exchange, OwnPage, Stored};
+use super::foresight::Noted;
 use super::listing;
 use super::locate::{self, Located, Target};
 use super::plan::{self, Facts, Head, Intent};
@@ -176,6 +177,13 @@ pub(super) async fn answer_exchange(
 /// Answers an exchange; `None` if the resource has changed.
 async fn try_answer(site: &Site, exchange: &mut Exchange<'_>) -> Result<Option<Answered>, Error> {
     let codings = offered(site, exchange);
+    let foresight = exchange.options.and_then(|options| options.foresight.as_deref());
+    // The page of an error is not the file that a path leads to.
+    if let Some(foresight) = foresight.filter(|_| exchange.page_of.is_none()) {
+        let (resource, offered) = (Arc::clone(&exchange.resource), codings.clone());
+        let exceeds_cache = exceeds_cache(site, exchange);
+        foresight.note(Noted { resource, offered, exceeds_cache });
+    }
     exchange.adopt_own();
     if let Some(refused) = admit_coding(site, exchange) {
         return Ok(Some(refused.into()));
@@ -201,7 +209,13 @@ async fn try_answer(site: &Site, exchange: &mut Exchange<'_>) -> Result<Option<A
     };
     let (selected, range) = {
         let (resource, adopted) = (&exchange.resource, &exchange.adopted);
-        site.representations.select(resource, &selection, adopted).await
+        match foresight {
+            None => site.representations.select(resource, &selection, adopted).await,
+            Some(_) => {
+                let candidates = &selection.candidates;
+                (site.representations.foresee(resource, candidates, adopted).await, None)
+            }
+        }
     };
     respond::respond(site, exchange, selected, range).await
 }

@@ -130,10 +130,13 @@ pub(super) fn options(listing: &MadeListing, parts: &Parts) -> RequestOptions {
     let no_cache = HeaderValue::from_static("no-cache");
     let mut options = RequestOptions::new().header(CACHE_CONTROL, no_cache);
     options.headers.extend(listing.fields.clone());
-    if let Some(RequestOptions { codings, headers, original_length }) = parts.extensions.get() {
+    if let Some(RequestOptions { codings, headers, original_length, foresight }) =
+        parts.extensions.get()
+    {
         options.headers.extend(headers.clone());
         options.codings.clone_from(codings);
         options.original_length = *original_length;
+        options.foresight.clone_from(foresight);
     }
     options
 }

@@ -1,7 +1,10 @@
 //! Overrides of the service's settings for one request.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::foresight::Foresight;
 use crate::http::ContentCoding;
 
 /// Overrides of the service's settings for one request, as a value in the request's extensions.
@@ -21,6 +24,8 @@ pub struct RequestOptions {
     pub(crate) codings: Option<Vec<ContentCoding>>,
     pub(crate) headers: HeaderMap,
     pub(crate) original_length: Option<bool>,
+    /// The notes of an explanation, for which nothing is encoded.
+    pub(crate) foresight: Option<Arc<Foresight>>,
 }
 
 impl RequestOptions {

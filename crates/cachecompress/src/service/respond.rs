@@ -14,6 +14,7 @@ use super::plan::{self, Plan};
 use super::response_cache::CachedBody;
 use super::site::Site;
 use crate::body::{Body, Served};
+use crate::codec::Codec;
 use crate::error::{Error, ErrorKind};
 use crate::http::{
     CacheStatus, ContentCoding, Detail, EntityTag, Forward, RepresentationTags, content_range,
@@ -258,6 +259,11 @@ pub(super) async fn respond(
                 ..answered
             }))
         }
+        Selected::Unencoded(codec) => {
+            let stored = CacheStatus::Forward(Forward::Stored);
+            let representation = coded_representation(exchange, &codec, None, stored);
+            Ok(Some(head_of(site, exchange, &representation, &Plan::Full).into()))
+        }
         Selected::Stale => Ok(None),
         Selected::Unavailable => Ok(Some(Answered::from(match exchange.page_of {
             Some(status) => without_page(site, exchange, status),
@@ -273,14 +279,7 @@ fn respond_coded(
     range: Option<&RangeOf>,
 ) -> Answered {
     let representations = &site.representations;
-    let coding = &coded.codec.coding;
-    let tags = exchange.resource.tags.as_ref();
-    let representation = Representation {
-        coding: coding.clone(),
-        tag: tags.map(|tags| tags.coded(coding, &coded.codec.id(exchange.resource.len))),
-        len: coded.len,
-        cache_status: Some(coded.status),
-    };
+    let representation = coded_representation(exchange, &coded.codec, coded.len, coded.status);
     let kept = match (&coded.entry, range) {
         // A second choice is not cached: the first choice may be there a moment later.
         (Some(entry), None) if coded.is_best && exchange.is_remembered => {
@@ -315,6 +314,22 @@ fn respond_coded(
         fill(&mut response, body.metered(representations.counters(), source_len));
     }
     Answered { response, body: kept }
+}
+
+/// Describes the representation that `codec` makes.
+fn coded_representation(
+    exchange: &Exchange<'_>,
+    codec: &Codec,
+    len: Option<u64>,
+    cache_status: CacheStatus,
+) -> Representation {
+    let tags = exchange.resource.tags.as_ref();
+    Representation {
+        coding: codec.coding.clone(),
+        tag: tags.map(|tags| tags.coded(&codec.coding, &codec.id(exchange.resource.len))),
+        len,
+        cache_status: Some(cache_status),
+    }
 }
 
 async fn respond_identity(

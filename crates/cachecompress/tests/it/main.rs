@@ -90,6 +90,7 @@ mod embedding {
     mod content_names;
     mod encoded_names;
     mod error_pages;
+    mod explain;
     mod fields;
     mod header_rules;
     mod listing;
