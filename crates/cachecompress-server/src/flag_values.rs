@@ -197,6 +197,24 @@ pub(crate) fn header_bytes(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "write a size from 8KiB to 1MiB, such as 32KiB".to_owned())
 }
 
+/// The first digits of a digest, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DigestStart(pub(crate) String);
+
+/// Parses the first digits of a SHA-256, of which there must be enough to tell contents apart.
+pub(crate) fn digest_start(text: &str) -> Result<DigestStart, String> {
+    let text = text.trim().to_ascii_lowercase();
+    match (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => Ok(DigestStart(text)),
+        false => Err("write 8 to 64 hexadecimal digits, the start of a SHA-256".to_owned()),
+    }
+}
+
+/// Parses one of the codings that the program knows.
+pub(crate) fn coding(text: &str) -> Result<ContentCoding, String> {
+    known_coding(text).map(|(coding, _)| coding)
+}
+
 /// Parses `auto`, or codings separated by commas, each at most once.
 pub(crate) fn codings(text: &str) -> Result<Codings, String> {
     if text.trim().eq_ignore_ascii_case("auto") {

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::cli::Sendfile;
-use crate::config::{CacheChoice, ServeConfig};
+use crate::config::{CacheChoice, ServeConfig, SiteConfig};
 use crate::connection::HttpServer;
 use crate::exit::Failure;
 use crate::flag_values::Level;
@@ -317,6 +317,26 @@ pub(crate) fn check(config: &ServeConfig) -> Checked {
     checked
 }
 
+/// Opens a site of `config` to be looked at. Its cache stays as it is.
+///
+/// # Errors
+///
+/// As [`site::open`].
+pub(crate) fn onlooker(
+    config: &ServeConfig,
+    site: &SiteConfig,
+) -> Result<ServeCompressed, Failure> {
+    let cache = match &config.cache {
+        CacheChoice::Disk { dir, max_bytes } => {
+            Cache::builder(dir).max_bytes(*max_bytes).read_only(true).build()?
+        }
+        CacheChoice::Memory { .. } => Cache::in_memory(MEMORY_CACHE_BYTES),
+    };
+    let engine = engine(config, cache)?;
+    let (service, _) = site::open(&engine, config, site, None)?;
+    Ok(service.over_tls(site.tls.is_some()))
+}
+
 /// Opens the cache that all sites share.
 fn cache(config: &ServeConfig, entries: usize) -> Result<Cache, Failure> {
     match &config.cache {
@@ -368,7 +388,6 @@ mod tests {
     use tower_service::Service as _;
 
     use super::*;
-    use crate::config::SiteConfig;
     use crate::config_file;
     use crate::peer::Peer;
     use crate::tables::RedirectTable;

@@ -13,6 +13,7 @@ mod config_file;
 mod connection;
 mod cors;
 mod deadlines;
+mod entry_list;
 mod exit;
 mod fd_budget;
 mod flag_values;

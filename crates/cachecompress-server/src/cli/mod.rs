@@ -1,5 +1,6 @@
 //! The command line: flags, their environment variables and their help.
 
+mod care;
 mod files;
 mod numbers;
 mod site;
@@ -17,6 +18,7 @@ use crate::exit::Failure;
 use crate::flag_values::{self, Codings, Level, ListenAddress, LogTarget};
 use crate::limits;
 
+pub(crate) use care::{InspectArgs, PurgeArgs, Sort};
 pub(crate) use files::{CacheArgs, ConfigFileArgs};
 pub(crate) use site::{CleanUrls, Dotfiles, Siblings, SiteArgs, Symlinks, TrailingSlash};
 pub(crate) use tls::TlsArgs;
@@ -47,6 +49,10 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Remove damaged and orphaned files and other formats from the cache
     Gc(GcArgs),
+    /// List the entries of the cache, or explain why a file is or is not compressed
+    Inspect(Box<InspectArgs>),
+    /// Remove entries from the cache, by path, coding, age or digest
+    Purge(Box<PurgeArgs>),
     /// Check, print or describe the configuration file
     Config {
         #[command(subcommand)]
@@ -425,10 +431,8 @@ fn one_sentence(explanation: &str) -> String {
         parts.push(line.strip_prefix("tip: ").unwrap_or(line));
     }
     let given = std::env::args().nth(1).unwrap_or_default();
-    let command = ["warm", "verify", "gc", "config"]
-        .into_iter()
-        .find(|name| *name == given)
-        .unwrap_or("serve");
+    const COMMANDS: [&str; 6] = ["warm", "verify", "gc", "inspect", "purge", "config"];
+    let command = COMMANDS.into_iter().find(|name| *name == given).unwrap_or("serve");
     format!("{}; see `cachecompress {command} --help`", parts.join("; "))
 }
 

@@ -1,8 +1,11 @@
 //! The commands, one per file.
 
 mod config;
+mod explain;
 mod gc;
+mod inspect;
 mod progress_bar;
+mod purge;
 mod serve;
 mod verify;
 mod warm;
@@ -42,6 +45,14 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitStatus, Failure> {
         Command::Warm(args) => {
             let in_force = config_file::resolve(arguments, args.config.file())?;
             warm::run(in_force.args()?, Printer)
+        }
+        Command::Inspect(args) => {
+            let in_force = config_file::resolve(arguments, args.serve.config.file())?;
+            inspect::run(&in_force, Printer)
+        }
+        Command::Purge(args) => {
+            let in_force = config_file::resolve(arguments, args.serve.config.file())?;
+            purge::run(&in_force, Printer)
         }
         Command::Config { command } => config::run(command, arguments, Printer),
     }

@@ -172,6 +172,11 @@ impl InForce {
         typed(&self.matches)
     }
 
+    /// Whether the command line names the directory of the site.
+    pub(crate) fn names_directory(&self) -> bool {
+        self.matches.value_source("dir") == Some(ValueSource::CommandLine)
+    }
+
     /// The flags of each site, with its tables: those of the file, or the only one.
     pub(crate) fn sites(&self) -> Result<Vec<(SiteArgs, SiteTables)>, Failure> {
         let of = |matches: &ArgMatches, tables: &SiteTables| {

@@ -105,6 +105,7 @@ mod cli {
     mod config;
     #[cfg(unix)]
     mod error_pages;
+    mod inspect;
     mod listing;
     mod logs;
     mod metrics;
@@ -112,6 +113,7 @@ mod cli {
     mod pages;
     mod program;
     mod proxies;
+    mod purge;
     mod reload;
     mod sites;
     mod systemd;

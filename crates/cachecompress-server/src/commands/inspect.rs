@@ -1,0 +1,142 @@
+//! `cachecompress inspect`
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use bytesize::ByteSize;
+use cachecompress::cache::{CacheFiles, Care, EntriesSummary};
+use serde_json::json;
+
+use super::explain;
+use super::progress_bar::CommandProgress;
+use crate::cli::InspectArgs;
+use crate::config;
+use crate::config_file::InForce;
+use crate::entry_list::{EntryList, ListedEntry};
+use crate::exit::{ExitStatus, Failure};
+use crate::printer::{EscapedPath, Printer};
+
+/// Lists the entries of the cache, or explains a path.
+///
+/// # Errors
+///
+/// If there is no cache or no site, or a directory cannot be read.
+pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Failure> {
+    let args: InspectArgs = in_force.args()?;
+    if args.path.is_some() {
+        return explain::run(in_force, &args, printer);
+    }
+    if in_force.names_directory() {
+        let sentence = "inspect DIR needs the path of a file, as in a URL: `cachecompress inspect DIR \
+                        /app.js`; without DIR it lists the cache";
+        return Err(Failure::Usage(sentence.to_owned()));
+    }
+    let dir = config::existing_cache(args.serve.cache)?;
+    let progress = CommandProgress::start(printer, "reading");
+    let mut list = EntryList::default();
+    let mut entries = 0;
+    let summary = CacheFiles::new(&dir).entries(|care| {
+        match care {
+            Care::Entry { entry, .. } => {
+                entries += 1;
+                list.add(entry, args.filter.as_deref());
+            }
+            Care::Damaged { path, damage } if !args.json => {
+                progress.line(format_args!("{}: {}", EscapedPath(path), damage.as_str()));
+            }
+            Care::Failed { path, error } if !args.json => {
+                progress.line(format_args!("{}: {error}", EscapedPath(path)));
+            }
+            Care::Progress { done, of } => progress.update(done, of, entries),
+            _ => {}
+        }
+        progress.flow()
+    })?;
+    list.sort(args.sort);
+    let now = SystemTime::now();
+    let text = match args.json {
+        true => document(&list, &summary, now),
+        false => format!("{}{}", table(&list, now), totals(&list, &summary)),
+    };
+    progress.finish(format_args!("{text}"));
+    Ok(ExitStatus::of(summary.stopped, summary.damaged + summary.failed))
+}
+
+fn document(list: &EntryList, summary: &EntriesSummary, now: SystemTime) -> String {
+    let entries: Vec<_> = list.entries.iter().map(|entry| entry.json(now)).collect();
+    let mut totals = list.totals().json();
+    totals["damaged"] = summary.damaged.into();
+    totals["failed"] = summary.failed.into();
+    json!({ "entries": entries, "totals": totals }).to_string()
+}
+
+/// The table, with a line for each entry.
+fn table(list: &EntryList, now: SystemTime) -> String {
+    if list.entries.is_empty() {
+        return String::new();
+    }
+    let mut text = line(["DIGEST", "CODING", "SOURCE", "ENCODED", "RATIO", "LEVEL", "AGE", "USED"]);
+    for entry in &list.entries {
+        text += &row(entry, now);
+    }
+    text
+}
+
+fn row(entry: &ListedEntry, now: SystemTime) -> String {
+    let ratio = entry.ratio().map_or_else(
+        || entry.kind.as_str().replace('_', " "),
+        |ratio| format!("{:.1} %", ratio * 100.0),
+    );
+    let bytes = |bytes: u64| ByteSize(bytes).to_string();
+    line([
+        &entry.digest.hex()[..12],
+        entry.coding.as_str(),
+        &bytes(entry.source_bytes),
+        &entry.encoded_bytes.map_or_else(|| "-".to_owned(), bytes),
+        &ratio,
+        &entry.level.map_or_else(|| "-".to_owned(), |level| level.to_string()),
+        &coarse(entry.age(now)),
+        &coarse(entry.unused(now)),
+    ])
+}
+
+fn line(columns: [&str; 8]) -> String {
+    let [digest, coding, source, encoded, ratio, level, age, used] = columns;
+    format!(
+        "{digest:<12}  {coding:<8} {source:>10} {encoded:>10} {ratio:>16} {level:>5} {age:>5} {used:>5}\n"
+    )
+}
+
+/// A time in its largest unit.
+fn coarse(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn totals(list: &EntryList, summary: &EntriesSummary) -> String {
+    let totals = list.totals();
+    let mut text = format!("{} entries ({})", totals.entries, ByteSize(totals.bytes));
+    if totals.source_bytes > 0 {
+        let ratio = totals.encoded_bytes as f64 / totals.source_bytes as f64 * 100.0;
+        let (source, encoded) = (ByteSize(totals.source_bytes), ByteSize(totals.encoded_bytes));
+        let _ = write!(text, ": {source} in {encoded}, {ratio:.1} %");
+    }
+    for (count, what) in [
+        (totals.verdicts, "verdicts"),
+        (summary.damaged, "damaged"),
+        (summary.failed, "could not be read"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    if summary.stopped {
+        text += " so far; interrupted";
+    }
+    text
+}

@@ -1,0 +1,123 @@
+//! `cachecompress purge`
+
+use std::collections::HashSet;
+use std::time::SystemTime;
+
+use bytesize::ByteSize;
+use cachecompress::Digest;
+use cachecompress::cache::{CacheFiles, Care};
+use serde_json::json;
+
+use super::explain::open_site;
+use super::progress_bar::CommandProgress;
+use crate::cli::PurgeArgs;
+use crate::config;
+use crate::config_file::InForce;
+use crate::entry_list::Choice;
+use crate::exit::{ExitStatus, Failure};
+use crate::printer::{Escaped, EscapedPath, Printer};
+
+/// Removes the entries that the flags choose, with a line for each, and prints a summary.
+///
+/// # Errors
+///
+/// If nothing is chosen, there is no cache or no site, or a directory cannot be read.
+pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Failure> {
+    let args: PurgeArgs = in_force.args()?;
+    if in_force.names_directory() && args.globs.is_empty() {
+        let sentence = "purge DIR needs the paths of files, as in a URL: `cachecompress purge DIR \
+                        '/js/*.js'`; without DIR, --coding, --older-than, --digest or --all choose";
+        return Err(Failure::Usage(sentence.to_owned()));
+    }
+    let mut unmatched = Vec::new();
+    let digests = match args.globs.as_slice() {
+        [] => None,
+        globs => Some(digests(in_force, args.host.as_deref(), globs, &mut unmatched)?),
+    };
+    let (coding, older_than, digest) = (args.coding, args.older_than, args.digest);
+    let choice = Choice { digests, coding, older_than, digest };
+    if choice.is_everything() && !args.all {
+        let sentence = "nothing is chosen; name DIR and GLOB, --coding, --older-than or --digest, or say \
+                        --all";
+        return Err(Failure::Usage(sentence.to_owned()));
+    }
+    let dir = config::existing_cache(args.serve.cache)?;
+    let progress = CommandProgress::start(printer, "purging");
+    if !args.json {
+        for glob in &unmatched {
+            progress.line(format_args!("no file matches {}", Escaped(glob)));
+        }
+    }
+    let removed = if args.dry_run { "would remove" } else { "removed" };
+    let (mut entries, now) = (0, SystemTime::now());
+    let wanted = |entry: &_| choice.has(entry, now);
+    let summary = CacheFiles::new(&dir).purge(args.dry_run, wanted, |care| {
+        match care {
+            Care::Purged { entry, .. } => {
+                entries += 1;
+                if !args.json {
+                    let (digest, size) = (entry.digest.hex(), ByteSize(entry.size));
+                    progress.line(format_args!("{removed} {digest} {} ({size})", entry.coding));
+                }
+            }
+            Care::Damaged { path, damage } if !args.json => {
+                progress.line(format_args!(
+                    "{}: {}; `cachecompress gc` removes it",
+                    EscapedPath(path),
+                    damage.as_str()
+                ));
+            }
+            Care::Failed { path, error } if !args.json => {
+                progress.line(format_args!("cannot remove {}: {error}", EscapedPath(path)));
+            }
+            Care::Progress { done, of } => progress.update(done, of, entries),
+            _ => {}
+        }
+        progress.flow()
+    })?;
+    if args.json {
+        let document = json!({
+            "entries": summary.entries,
+            "bytes": summary.bytes,
+            "kept": summary.kept,
+            "damaged": summary.damaged,
+            "failed": summary.failed,
+            "unmatched": unmatched,
+            "dry_run": args.dry_run,
+        });
+        progress.finish(format_args!("{document}"));
+    } else {
+        let failed = match summary.failed {
+            0 => String::new(),
+            failed => format!(", {failed} could not be"),
+        };
+        let stopped = if summary.stopped { " so far; interrupted" } else { "" };
+        progress.finish(format_args!(
+            "{removed} from {}: {} entries ({}){failed}; {} stay{stopped}",
+            EscapedPath(&dir),
+            summary.entries,
+            ByteSize(summary.bytes),
+            summary.kept,
+        ));
+    }
+    Ok(ExitStatus::of(summary.stopped, summary.failed + unmatched.len() as u64))
+}
+
+/// The digests of the files that match `globs`. Those that match none go to `unmatched`.
+fn digests(
+    in_force: &InForce,
+    host: Option<&str>,
+    globs: &[String],
+    unmatched: &mut Vec<String>,
+) -> Result<HashSet<Digest>, Failure> {
+    let (site, runtime) = open_site(in_force, host)?;
+    let mut digests = HashSet::new();
+    for glob in globs {
+        let found = runtime.block_on(site.service.digests(glob))?;
+        if found.is_empty() {
+            unmatched.push(glob.clone());
+        }
+        digests.extend(found.into_iter().map(|(_, digest)| digest));
+    }
+    Ok(digests)
+}
