@@ -130,7 +130,8 @@ fn sentences(site: &OpenSite, path: &str, answers: &[Answer<'_>]) -> Vec<String>
     }
     sentences.extend(answers.iter().map(answer));
     let is_made = |answer: &Answer<'_>| {
-        answer.explained.cache_status == Some(CacheStatus::Forward(Forward::Stored))
+        answer.explained.status == StatusCode::OK
+            && answer.explained.cache_status == Some(CacheStatus::Forward(Forward::Stored))
     };
     if answers.iter().any(is_made) {
         let patience = &site.patience;

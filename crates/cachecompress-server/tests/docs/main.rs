@@ -43,6 +43,7 @@ pages! {
     caddy_page_holds "from-caddy"
     downloads_page_holds "downloads"
     headers_page_holds "headers"
+    inspect_page_holds "inspect"
     netlify_page_holds "from-netlify"
     nginx_page_holds "from-nginx"
     single_page_app_page_holds "single-page-app"

@@ -240,9 +240,13 @@ fn help_names_every_flag_its_variable_and_its_default() {
     }
     let warm =
         ["cache-dir", "codings", "best", "jobs", "include", "exclude", "prune", "check", "json"];
-    let commands =
-        [("verify", &["cache-dir"][..]), ("gc", &["cache-dir", "dry-run"]), ("warm", &warm)];
-    for (command, flags) in commands {
+    for (command, flags) in [
+        ("verify", &["cache-dir"][..]),
+        ("gc", &["cache-dir", "dry-run"]),
+        ("warm", &warm),
+        ("inspect", &["cache-dir", "accept-encoding", "host", "sort", "filter", "json"]),
+        ("purge", &["cache-dir", "host", "dry-run", "json"]),
+    ] {
         let (code, help, err) = end_of(program().args([command, "--help"]));
         assert_eq!((code, err.as_str()), (Some(0), ""));
         let words = help.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -255,7 +259,7 @@ fn help_names_every_flag_its_variable_and_its_default() {
         assert!(words.contains("Exit codes: 0 "), "{help}");
     }
     let (code, short, _) = end_of(program().arg("--help"));
-    let commands = ["serve", "warm", "verify", "gc"];
+    let commands = ["serve", "warm", "verify", "gc", "inspect", "purge"];
     assert!(code == Some(0) && commands.iter().all(|command| short.contains(command)), "{short}");
     let (code, version, _) = end_of(program().arg("--version"));
     assert_eq!(code, Some(0));
