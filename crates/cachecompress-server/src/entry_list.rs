@@ -76,7 +76,7 @@ impl EntryList {
         });
     }
 
-    /// Sorts the entries. Those that are equal stay in the order of their digests.
+    /// Sorts the entries. Equal ones stay in the order of their digests.
     pub(crate) fn sort(&mut self, by: Sort) {
         match by {
             Sort::Size => self.entries.sort_by_key(|entry| Reverse(entry.bytes)),
@@ -149,6 +149,8 @@ impl ListedEntry {
             "created": unix_seconds(self.created),
             "age_seconds": self.age(now).as_secs(),
             "last_use": unix_seconds(self.used),
+            // Neither the disk nor a server counts them by entry.
+            "hits": null,
         })
     }
 }

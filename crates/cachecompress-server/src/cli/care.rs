@@ -5,23 +5,11 @@ use std::time::Duration;
 use cachecompress::ContentCoding;
 use clap::{Arg, Args, ValueEnum};
 
-use super::ServeArgs;
 use crate::flag_values::{self, DigestStart};
 
-/// The flags of `inspect`, as they were given.
+/// The flags of `inspect` beside those of `serve`.
 #[derive(Args, Debug)]
-#[command(args_override_self = true, mut_args(of_inspect))]
-#[command(after_help = "Changes nothing, and may run beside servers.\n\nWithout DIR and PATH it \
-    lists the cache's entries, with their digest, coding, sizes, ratio, level, age and last use. \
-    A use is noted at most hourly.\n\nWith DIR and PATH it explains why the file at \
-    the path is or is not compressed, for whom, and what a server would send. All flags of \
-    `serve` that shape a site are taken, too. So are its variables and the configuration \
-    file.\n\nExit codes: 0 done, 1 something is damaged or could not be read, 2 wrong \
-    usage or no cache there, 130 interrupted.")]
-pub(crate) struct InspectArgs {
-    #[command(flatten)]
-    pub(crate) serve: ServeArgs,
-
+pub(crate) struct InspectFlags {
     /// The path to explain, as in a URL: /js/app.js
     #[arg(value_name = "PATH")]
     pub(crate) path: Option<String>,
@@ -49,20 +37,10 @@ pub(crate) struct InspectArgs {
     pub(crate) json: bool,
 }
 
-/// The flags of `purge`, as they were given. Conditions have no variables: one that was left in the
+/// The flags of `purge` beside those of `serve`. Conditions have no variables: one that was left in the
 /// environment would remove entries.
 #[derive(Args, Debug)]
-#[command(args_override_self = true, mut_args(of_purge))]
-#[command(after_help = "May run beside servers: they send what they have begun to its end, and \
-    encode what is asked for again.\n\nAn entry goes if all conditions hold for it. With DIR \
-    and GLOB they are the entries of the contents that the files have now. What a file held before has \
-    another digest. All flags of `serve` that shape a site are taken, too.\n\nstdout has a line \
-    for each removal, and a summary as its last line.\n\nExit codes: 0 done, 1 something could not be \
-    read or removed, or no file matches a GLOB, 2 wrong usage or no cache there, 130 interrupted.")]
-pub(crate) struct PurgeArgs {
-    #[command(flatten)]
-    pub(crate) serve: ServeArgs,
-
+pub(crate) struct PurgeFlags {
     /// The files whose entries go, as paths of URLs: '/js/f1*.js'
     ///
     /// * stops at a slash, ** does not.
@@ -108,17 +86,19 @@ pub(crate) enum Sort {
     LastUse,
 }
 
-fn of_inspect(arg: Arg) -> Arg {
+/// Hides the flags of `serve` from the help of `inspect`.
+pub(super) fn of_inspect(arg: Arg) -> Arg {
     let own = ["path", "accept_encoding", "host", "sort", "filter", "json"];
     shown_if(arg, &own)
 }
 
-fn of_purge(arg: Arg) -> Arg {
+/// Hides the flags of `serve` from the help of `purge`.
+pub(super) fn of_purge(arg: Arg) -> Arg {
     let own = ["globs", "coding", "older_than", "digest", "all", "host", "dry_run", "json"];
     shown_if(arg, &own)
 }
 
-/// Hides the flags of `serve` from the help, but for those that say which cache and which site.
+/// Shows a flag that is its command's `own`, or says which cache and which site.
 fn shown_if(arg: Arg, own: &[&str]) -> Arg {
     let id = arg.get_id().as_str();
     let is_shown = own.contains(&id) || ["dir", "cache_dir", "config", "help"].contains(&id);

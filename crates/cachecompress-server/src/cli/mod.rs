@@ -18,7 +18,7 @@ use crate::exit::Failure;
 use crate::flag_values::{self, Codings, Level, ListenAddress, LogTarget};
 use crate::limits;
 
-pub(crate) use care::{InspectArgs, PurgeArgs, Sort};
+pub(crate) use care::{InspectFlags, PurgeFlags, Sort};
 pub(crate) use files::{CacheArgs, ConfigFileArgs};
 pub(crate) use site::{CleanUrls, Dotfiles, Siblings, SiteArgs, Symlinks, TrailingSlash};
 pub(crate) use tls::TlsArgs;
@@ -113,6 +113,41 @@ pub(crate) struct GcArgs {
     /// Only print the removals; locks are left out, because to try a lock is to take it
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_DRY_RUN")]
     pub(crate) dry_run: bool,
+}
+
+/// The flags of `inspect`, as they were given.
+#[derive(Args, Debug)]
+#[command(args_override_self = true, mut_args(care::of_inspect))]
+#[command(after_help = "Changes nothing, and may run beside servers.\n\nWithout DIR and PATH it \
+    lists the cache's entries, with their digest, coding, sizes, ratio, level, age and last use. \
+    A use is noted at most hourly.\n\nWith DIR and PATH it explains why the file at \
+    the path is or is not compressed, for whom, and what a server would send. All flags of \
+    `serve` that shape a site are taken, too. So are its variables and the configuration \
+    file.\n\nExit codes: 0 done, 1 something is damaged or could not be read, 2 wrong \
+    usage or no cache there, 130 interrupted.")]
+pub(crate) struct InspectArgs {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+
+    #[command(flatten)]
+    pub(crate) own: InspectFlags,
+}
+
+/// The flags of `purge`, as they were given.
+#[derive(Args, Debug)]
+#[command(args_override_self = true, mut_args(care::of_purge))]
+#[command(after_help = "May run beside servers: they send what they have begun to its end, and \
+    encode what is asked for again.\n\nAn entry goes if all conditions hold for it. With DIR \
+    and GLOB they are the entries of the contents that the files have now. What a file held before has \
+    another digest. All flags of `serve` that shape a site are taken, too.\n\nstdout has a line \
+    for each removal, and a summary as its last line.\n\nExit codes: 0 done, 1 something could not be \
+    read or removed, or no file matches a GLOB, 2 wrong usage or no cache there, 130 interrupted.")]
+pub(crate) struct PurgeArgs {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+
+    #[command(flatten)]
+    pub(crate) own: PurgeFlags,
 }
 
 /// The flags of `serve`, as they were given.

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
-use crate::cli::InspectArgs;
+use crate::cli::InspectFlags;
 use crate::config::{ServeConfig, SiteConfig};
 use crate::config_file::InForce;
 use crate::exit::{ExitStatus, Failure};
@@ -74,7 +74,7 @@ pub(super) fn open_site(
 /// If the path is none of a URL, or there is no site.
 pub(super) fn run(
     in_force: &InForce,
-    args: &InspectArgs,
+    args: &InspectFlags,
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
     let path = args.path.as_deref().unwrap_or_default();

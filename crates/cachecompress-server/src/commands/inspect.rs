@@ -22,7 +22,7 @@ use crate::printer::{EscapedPath, Printer};
 ///
 /// If there is no cache or no site, or a directory cannot be read.
 pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Failure> {
-    let args: InspectArgs = in_force.args()?;
+    let InspectArgs { serve, own: args } = in_force.args()?;
     if args.path.is_some() {
         return explain::run(in_force, &args, printer);
     }
@@ -31,7 +31,7 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Fa
                         /app.js`; without DIR it lists the cache";
         return Err(Failure::Usage(sentence.to_owned()));
     }
-    let dir = config::existing_cache(args.serve.cache)?;
+    let dir = config::existing_cache(serve.cache)?;
     let progress = CommandProgress::start(printer, "reading");
     let mut list = EntryList::default();
     let mut entries = 0;

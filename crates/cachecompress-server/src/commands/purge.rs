@@ -1,16 +1,17 @@
 //! `cachecompress purge`
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::time::SystemTime;
 
 use bytesize::ByteSize;
 use cachecompress::Digest;
-use cachecompress::cache::{CacheFiles, Care};
-use serde_json::json;
+use cachecompress::cache::{CacheFiles, Care, PurgeSummary};
+use serde_json::{Value, json};
 
 use super::explain::open_site;
 use super::progress_bar::CommandProgress;
-use crate::cli::PurgeArgs;
+use crate::cli::{PurgeArgs, PurgeFlags};
 use crate::config;
 use crate::config_file::InForce;
 use crate::entry_list::Choice;
@@ -23,25 +24,15 @@ use crate::printer::{Escaped, EscapedPath, Printer};
 ///
 /// If nothing is chosen, there is no cache or no site, or a directory cannot be read.
 pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Failure> {
-    let args: PurgeArgs = in_force.args()?;
+    let PurgeArgs { serve, own: args } = in_force.args()?;
     if in_force.names_directory() && args.globs.is_empty() {
         let sentence = "purge DIR needs the paths of files, as in a URL: `cachecompress purge DIR \
                         '/js/*.js'`; without DIR, --coding, --older-than, --digest or --all choose";
         return Err(Failure::Usage(sentence.to_owned()));
     }
     let mut unmatched = Vec::new();
-    let digests = match args.globs.as_slice() {
-        [] => None,
-        globs => Some(digests(in_force, args.host.as_deref(), globs, &mut unmatched)?),
-    };
-    let (coding, older_than, digest) = (args.coding, args.older_than, args.digest);
-    let choice = Choice { digests, coding, older_than, digest };
-    if choice.is_everything() && !args.all {
-        let sentence = "nothing is chosen; name DIR and GLOB, --coding, --older-than or --digest, or say \
-                        --all";
-        return Err(Failure::Usage(sentence.to_owned()));
-    }
-    let dir = config::existing_cache(args.serve.cache)?;
+    let choice = choose(in_force, &args, &mut unmatched)?;
+    let dir = config::existing_cache(serve.cache)?;
     let progress = CommandProgress::start(printer, "purging");
     if !args.json {
         for glob in &unmatched {
@@ -75,35 +66,62 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Fa
         }
         progress.flow()
     })?;
-    if args.json {
-        let document = json!({
-            "entries": summary.entries,
-            "bytes": summary.bytes,
-            "kept": summary.kept,
-            "damaged": summary.damaged,
-            "failed": summary.failed,
-            "unmatched": unmatched,
-            "dry_run": args.dry_run,
-        });
-        progress.finish(format_args!("{document}"));
-    } else {
-        let failed = match summary.failed {
-            0 => String::new(),
-            failed => format!(", {failed} could not be"),
-        };
-        let stopped = if summary.stopped { " so far; interrupted" } else { "" };
-        progress.finish(format_args!(
-            "{removed} from {}: {} entries ({}){failed}; {} stay{stopped}",
-            EscapedPath(&dir),
-            summary.entries,
-            ByteSize(summary.bytes),
-            summary.kept,
-        ));
+    match args.json {
+        true => progress.finish(format_args!("{}", document(&summary, &unmatched, args.dry_run))),
+        false => finish(progress, &summary, removed, &dir),
     }
     Ok(ExitStatus::of(summary.stopped, summary.failed + unmatched.len() as u64))
 }
 
-/// The digests of the files that match `globs`. Those that match none go to `unmatched`.
+/// The entries that the flags choose.
+fn choose(
+    in_force: &InForce,
+    flags: &PurgeFlags,
+    unmatched: &mut Vec<String>,
+) -> Result<Choice, Failure> {
+    let digests = match flags.globs.as_slice() {
+        [] => None,
+        globs => Some(digests(in_force, flags.host.as_deref(), globs, unmatched)?),
+    };
+    let PurgeFlags { coding, older_than, digest, .. } = flags;
+    let (coding, older_than, digest) = (coding.clone(), *older_than, digest.clone());
+    let choice = Choice { digests, coding, older_than, digest };
+    if choice.is_everything() && !flags.all {
+        let sentence = "nothing is chosen; name DIR and GLOB, --coding, --older-than or --digest, or say \
+                        --all";
+        return Err(Failure::Usage(sentence.to_owned()));
+    }
+    Ok(choice)
+}
+
+fn document(summary: &PurgeSummary, unmatched: &[String], dry_run: bool) -> Value {
+    json!({
+        "entries": summary.entries,
+        "bytes": summary.bytes,
+        "kept": summary.kept,
+        "damaged": summary.damaged,
+        "failed": summary.failed,
+        "unmatched": unmatched,
+        "dry_run": dry_run,
+    })
+}
+
+fn finish(progress: CommandProgress, summary: &PurgeSummary, removed: &str, dir: &Path) {
+    let failed = match summary.failed {
+        0 => String::new(),
+        failed => format!(", {failed} could not be"),
+    };
+    let stopped = if summary.stopped { " so far; interrupted" } else { "" };
+    progress.finish(format_args!(
+        "{removed} from {}: {} entries ({}){failed}; {} stay{stopped}",
+        EscapedPath(dir),
+        summary.entries,
+        ByteSize(summary.bytes),
+        summary.kept,
+    ));
+}
+
+/// The digests of the files that match `globs`. Globs without a file go to `unmatched`.
 fn digests(
     in_force: &InForce,
     host: Option<&str>,

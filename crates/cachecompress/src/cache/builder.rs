@@ -93,8 +93,8 @@ impl CacheBuilder {
 
     /// Sets whether the cache is only looked at.
     ///
-    /// Then nothing in its directory is created, changed or removed, nothing is encoded, and no thread is
-    /// started. [`ServeCompressed::explain`](crate::ServeCompressed::explain) needs no more. Default:
+    /// Then its services create, change and remove nothing in the directory. They encode nothing, and no
+    /// thread maintains it. [`ServeCompressed::explain`](crate::ServeCompressed::explain) needs no more. Default:
     /// `false`.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;

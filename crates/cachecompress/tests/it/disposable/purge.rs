@@ -84,7 +84,7 @@ fn entries_are_listed_with_their_lengths_levels_and_times() {
         assert!(b.created >= whole && b.used >= began && b.used <= SystemTime::now(), "{b:?}");
         assert!(all.is_sorted_by_key(|entry| entry.digest));
 
-        // Damage of a header is told. That of a payload is not looked for.
+        // Damage of a header is told, and damage of a payload is not looked for.
         let path = |entry: &StoredEntry| {
             let mut found = None;
             let told = CacheFiles::new(&root).entries(|care| match care {
