@@ -277,3 +277,27 @@ fn wrong_usage_of_inspect_and_purge_is_one_sentence() {
         assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
     }
 }
+
+#[test]
+fn host_names_the_site_where_there_are_several() {
+    let (site, cache) = (Site::with("a.txt", &hex(3_000, 1)), tempfile::tempdir().unwrap());
+    let config = format!(
+        "[[sites]]\nhosts = [\"one.example\"]\nroot = \"{root}\"\ncache-control = \"no-store\"\n\
+         [[sites]]\nhosts = [\"two.example\"]\nroot = \"{root}\"\ncache-control = \"max-age=2\"\n",
+        root = site.path().display()
+    );
+    site.write("sites.toml", config.as_bytes());
+    let ask = |host: &[&str]| {
+        let mut inspect = command(Path::new(PROGRAM));
+        inspect.arg("inspect").arg(site.path()).args(["/a.txt", "--json"]).args(host);
+        inspect.arg("--config").arg(site.file("sites.toml")).arg("--cache-dir").arg(cache.path());
+        output(&mut inspect)
+    };
+    for (host, value) in [("one.example", "no-store"), ("two.example", "max-age=2")] {
+        let explained: Value = serde_json::from_slice(&ask(&["--host", host]).stdout).unwrap();
+        assert_eq!(explained["answers"][0]["headers"]["cache-control"], value, "{host}");
+    }
+    let refused = ask(&[]);
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && stderr.contains("--host"), "{stderr}");
+}

@@ -124,6 +124,7 @@ fn server_goes_on_under_requests_while_entries_are_purged() {
         let done = json(cache.path(), &["--all"]);
         purged += done["entries"].as_u64().unwrap();
         assert_eq!(done["failed"], 0);
+        assert!(clients.iter().all(|client| !client.is_finished()), "a client saw a fault");
     }
     ended.store(true, Ordering::Relaxed);
     for client in clients {
