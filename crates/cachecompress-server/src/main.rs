@@ -5,6 +5,7 @@
 mod access_log;
 mod admin;
 mod admission;
+mod authority;
 mod basic_auth;
 mod cli;
 mod commands;

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cachecompress::ServeCompressed;
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, Request};
 
+use crate::authority;
 use crate::basic_auth::Users;
 use crate::config::ServeConfig;
 use crate::cors::{Cors, Grant};
@@ -129,12 +130,7 @@ impl Sites {
         if self.have_one {
             return Some(self.first());
         }
-        // RFC 9112 §3.2.2: a target that is a URL goes before Host.
-        let host = match request.uri().authority() {
-            Some(authority) => Some(authority.as_str().as_bytes()),
-            None => request.headers().get(header::HOST).map(header::HeaderValue::as_bytes),
-        };
-        let site = host.map_or(0, |host| self.hosts.site_of(host));
+        let site = authority::of(request).map_or(0, |host| self.hosts.site_of(host));
         match &peer.server_name {
             Some(name) if self.hosts.site_of(name.as_bytes()) != site => None,
             _ => Some(&self.sites[site]),
