@@ -41,8 +41,9 @@ pub(crate) struct Tools {
 const CORPUS: &str = "corpus";
 /// Packages of PyPI, each set in a virtual environment: its name, the file of its packages, and a
 /// program that fails without them.
-const ENVIRONMENTS: [(&str, &str, &str); 2] = [
+const ENVIRONMENTS: [(&str, &str, &str); 3] = [
     ("redbot", "tests/redbot/requirements.txt", "import redbot.resource, httplint"),
+    ("schemathesis", "tests/schemathesis/requirements.txt", "import schemathesis"),
     (
         "pydata",
         "tests/clients/requirements.txt",
@@ -231,7 +232,7 @@ mod tests {
     #[test]
     fn find_sees_the_requests_of_this_workspace() {
         let tools = Tools::find();
-        for name in [CORPUS, "redbot", "chromium", "brotli", "valgrind", "zsync"] {
+        for name in [CORPUS, "redbot", "schemathesis", "chromium", "brotli", "valgrind", "zsync"] {
             assert!(tools.needed.contains(name), "{name} in {:?}", tools.needed);
         }
         let large = Tools::find_for(&[LARGE_CLIENTS]);

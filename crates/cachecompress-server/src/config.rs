@@ -12,7 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::access_log::AccessLogConfig;
 use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs, SiteArgs, TlsArgs};
-use crate::config_file::{InForce, Origin};
+use crate::config_file::{self, InForce, Origin, Setting};
 use crate::connection::ConnectionLimits;
 use crate::cors::Cors;
 use crate::deadlines::Timeouts;
@@ -30,6 +30,10 @@ const HOMELESS: &str = "there is no home directory to keep a cache in; set --cac
 pub(crate) struct ServeConfig {
     /// The sites, one at least. Requests for unknown hosts get the first.
     pub(crate) sites: Vec<SiteConfig>,
+    /// The configuration file.
+    pub(crate) file: Option<PathBuf>,
+    /// All settings, with the origin of each.
+    pub(crate) settings: Vec<Setting>,
     /// The files that no site serves: the configuration, keys, passwords.
     pub(crate) files_in_force: Vec<PathBuf>,
     pub(crate) listen: Vec<ListenAddress>,
@@ -40,6 +44,9 @@ pub(crate) struct ServeConfig {
     /// The addresses that redirect to HTTPS.
     pub(crate) redirect_from: Vec<ListenAddress>,
     pub(crate) admin: Option<ListenAddress>,
+    /// The names by which the admin listener is asked for.
+    pub(crate) admin_hosts: Vec<String>,
+    pub(crate) admin_token_file: Option<PathBuf>,
     pub(crate) cache: CacheChoice,
     pub(crate) memory_cache: u64,
     pub(crate) sendfile: Sendfile,
@@ -130,12 +137,16 @@ impl ServeConfig {
         }
         Ok(Self {
             sites,
+            file: in_force.file().map(PathBuf::from),
+            settings: config_file::settings(in_force),
             files_in_force: in_force.files_in_force(),
             listen: args.listen,
             listens_by_default,
             socket_mode: args.socket_mode,
             redirect_from: args.redirect_from,
             admin: args.admin,
+            admin_hosts: args.admin_host,
+            admin_token_file: args.admin_token_file,
             cache: chosen_cache(args.cache_size, args.cache),
             memory_cache: args.memory_cache,
             sendfile: args.sendfile,

@@ -12,6 +12,7 @@ use clap::builder::TypedValueParser as _;
 use http::HeaderValue;
 use ipnet::IpNet;
 
+use crate::hosts;
 use crate::limits::HEADER_BYTES;
 use crate::printer::EscapedPath;
 
@@ -147,6 +148,16 @@ pub(crate) fn address(text: &str) -> Result<ListenAddress, String> {
          all addresses, or unix:/run/site.sock"
             .to_owned()
     })
+}
+
+/// Parses a name by which the admin listener is asked for.
+pub(crate) fn admin_host(text: &str) -> Result<String, String> {
+    match hosts::host(text.trim())? {
+        name if name.starts_with('*') => {
+            Err(format!("write each name, as in `admin.example.com`, and no `{name}`"))
+        }
+        name => Ok(name),
+    }
 }
 
 /// Parses `10.0.0.0/8` or `fd00::/8`, or one address.

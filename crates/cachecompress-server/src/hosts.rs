@@ -70,7 +70,7 @@ impl Hosts {
 }
 
 /// Returns the host of `authority`, which may have a user before it and a port behind it.
-fn without_port(authority: &[u8]) -> &[u8] {
+pub(crate) fn without_port(authority: &[u8]) -> &[u8] {
     let user = authority.iter().rposition(|byte| *byte == b'@');
     let host = user.map_or(authority, |at| &authority[at + 1..]);
     let end = match host {

@@ -175,6 +175,21 @@ pub(crate) const LOG_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// The time between two tries to write to a non-blocking pipe that is full.
 pub(crate) const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
+// --- The admin listener --------------------------------------------------------------------------
+
+/// The fewest characters of a token. Nobody guesses 16 that were chosen at random.
+pub(crate) const SHORTEST_TOKEN: usize = 16;
+/// The most characters of a token.
+pub(crate) const LONGEST_TOKEN: usize = 1024;
+/// The most bytes of a request's body. Thousands of globs fit.
+pub(crate) const ADMIN_BODY_BYTES: usize = 64 << 10;
+/// The longest wait for all of a request's body.
+pub(crate) const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Listeners to events at once. A dashboard has one for each of its pages that are open.
+pub(crate) const EVENT_LISTENERS: usize = 16;
+/// The time between two heartbeats to listeners. Proxies end connections that are silent for a minute.
+pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+
 // --- Cross-origin requests ------------------------------------------------------------------------
 
 /// The time for which a browser keeps the answer to a preflight. Chromium keeps none for longer.
@@ -245,7 +260,6 @@ pub(crate) const SAMPLED_FILES: u32 = 64;
 /// those exact. A path has at most [`LOG_FIELD_BYTES`], so a table takes up to 200 KiB.
 pub(crate) const KEPT_FILES: usize = 200;
 /// Files of each table that the API tells.
-#[allow(dead_code, reason = "the admin API is to serve it")]
 pub(crate) const TOP_FILES: usize = 50;
 /// The time between two samples of the history.
 pub(crate) const HISTORY_INTERVAL: Duration = Duration::from_secs(5);

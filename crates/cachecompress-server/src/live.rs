@@ -2,23 +2,22 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use cachecompress::{Cache, EncodeProgress, Memory, ServeCompressed};
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::timeout;
+use tokio::sync::watch;
 
+use crate::admin_access::AdminAccess;
 use crate::cli::Sendfile;
 use crate::config::{CacheChoice, ServeConfig, SiteConfig};
 use crate::connection::HttpServer;
 use crate::exit::Failure;
 use crate::flag_values::Level;
-use crate::limits::{MEMORY_CACHE_BYTES, RELOADS};
-use crate::printer::{Escaped, EscapedPath};
+use crate::limits::MEMORY_CACHE_BYTES;
+use crate::printer::EscapedPath;
 use crate::site::{self, RulesInForce};
 use crate::sites::{Site, Sites};
-use crate::supervisor::Supervisor;
 use crate::tls::Tls;
 
 /// The sites, and the limits of new connections.
@@ -32,6 +31,7 @@ pub(crate) struct Live {
     pub(crate) max_headers: usize,
     /// Whether connections are given to the sites, for `sendfile`.
     pub(crate) sendfile: bool,
+    pub(crate) admin: AdminAccess,
 }
 
 /// The slot of what is in force. A request takes what it finds there, and ends by it.
@@ -79,6 +79,7 @@ impl Live {
             server: HttpServer::new(config.limits),
             max_headers: config.limits.headers,
             sendfile: config.sendfile != Sendfile::Off,
+            admin: AdminAccess::open(config)?,
         })
     }
 }
@@ -205,78 +206,14 @@ impl Reloader {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the configuration and puts it into force, and logs what came of it.
-    fn reload_and_tell(&self, turn: u64, read: impl Fn() -> Result<ServeConfig, Failure>) {
-        match read().and_then(|config| self.reload(turn, config)) {
-            Ok(fixed) => {
-                let (sites, loaded) = (self.live.load().sites.len(), SystemTime::now());
-                self.last_reload.send_replace(LastReload { loaded, error: None });
-                tracing::info!(sites, "reloaded the configuration");
-                if !fixed.is_empty() {
-                    let flags = fixed.join(", ");
-                    tracing::warn!(flags, "changes of these take effect at the next start");
-                }
-            }
-            Err(failure) => {
-                tracing::error!("cannot reload: {}; nothing has changed", Escaped(&failure));
-                self.reload_failed(Escaped(&failure).to_string());
-            }
-        }
+    /// Notes that the configuration in force was loaded now.
+    pub(crate) fn reload_succeeded(&self) {
+        self.last_reload.send_replace(LastReload { loaded: SystemTime::now(), error: None });
     }
 
     /// Notes the reason for which a reload changed nothing.
-    fn reload_failed(&self, sentence: String) {
+    pub(crate) fn reload_failed(&self, sentence: String) {
         self.last_reload.send_modify(|last| last.error = Some(sentence));
-    }
-}
-
-/// A function that reads the configuration anew.
-pub(crate) type ReadConfig = Box<dyn Fn() -> Result<ServeConfig, Failure> + Send + Sync>;
-
-/// The reloads, each when it is asked for.
-pub(crate) struct Reload {
-    pub(crate) read: ReadConfig,
-    /// Asks for one. Further calls while one runs ask for one more.
-    pub(crate) asked: Arc<Notify>,
-    /// Told of each.
-    pub(crate) supervisor: Supervisor,
-    /// The longest wait for one. It goes on behind the next ones.
-    pub(crate) patience: Duration,
-}
-
-impl Reload {
-    /// Reloads for as long as the runtime runs.
-    pub(crate) async fn run(self, reloader: Arc<Reloader>) {
-        let read = Arc::new(self.read);
-        let places = Arc::new(Semaphore::new(RELOADS));
-        loop {
-            self.asked.notified().await;
-            self.supervisor.reloading();
-            if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-                let waiting = Arc::clone(&reloader);
-                let (read, reloader, turn) =
-                    (Arc::clone(&read), Arc::clone(&reloader), reloader.turn());
-                // A disk may hang.
-                let reload = tokio::task::spawn_blocking(move || {
-                    reloader.reload_and_tell(turn, &**read);
-                    drop(place);
-                });
-                match timeout(self.patience, reload).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::error!(%error, "a reload failed"),
-                    Err(_) => {
-                        let sentence = "a reload waits for a disk that does not answer";
-                        tracing::error!("{sentence}; nothing has changed so far");
-                        waiting.reload_failed(sentence.to_owned());
-                    }
-                }
-            } else {
-                let sentence = format!("{RELOADS} reloads wait for a disk that does not answer");
-                tracing::error!("cannot reload: {sentence}; nothing has changed");
-                reloader.reload_failed(sentence);
-            }
-            self.supervisor.reloaded();
-        }
     }
 }
 
@@ -292,9 +229,13 @@ pub(crate) struct Checked {
 /// Finds the mistakes that only show when a site is opened: directories, rules, users and certificates.
 pub(crate) fn check(config: &ServeConfig) -> Checked {
     let mut checked = Checked::default();
+    checked.failures.extend(AdminAccess::open(config).err());
     let engine = match engine(config, Cache::in_memory(0), |_| ()) {
         Ok(engine) => engine,
-        Err(failure) => return Checked { failures: vec![failure], ..checked },
+        Err(failure) => {
+            checked.failures.push(failure);
+            return checked;
+        }
     };
     for site in &config.sites {
         checked.failures.extend(site::users(site).err());
@@ -489,46 +430,6 @@ mod tests {
             assert_eq!(reloader.live().load().generation, 0);
         }
         assert_eq!(text(&reloader.live().load_full(), "one.example").await, "one");
-    }
-
-    #[tokio::test]
-    async fn reload_that_hangs_holds_up_no_other_and_comes_too_late() {
-        let (one, two) = (directory("one"), directory("two"));
-        let reloader =
-            Arc::new(Reloader::start(Arc::new(config(one.path(), "")), 16, None, |_| ()).unwrap());
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let (hangs, hung) = std::sync::mpsc::channel();
-        let (first, second) = (Mutex::new(Some((hangs, wait))), two.path().to_owned());
-        let at = one.path().to_owned();
-        let read = move || {
-            let first = first.lock().unwrap().take();
-            let Some((hangs, wait)) = first else { return Ok(config(&second, "")) };
-            hangs.send(()).unwrap();
-            let _ = wait.recv();
-            Ok(config(&at, ""))
-        };
-        let asked = Arc::new(Notify::new());
-        let reload = Reload {
-            read: Box::new(read),
-            asked: Arc::clone(&asked),
-            supervisor: Supervisor::default(),
-            patience: Duration::from_millis(1),
-        };
-        let reloads = tokio::spawn(reload.run(Arc::clone(&reloader)));
-        asked.notify_one();
-        while hung.try_recv().is_err() {
-            tokio::task::yield_now().await;
-        }
-        while reloader.live().load().generation == 0 {
-            asked.notify_one();
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        assert_eq!(text(&reloader.live().load_full(), "h").await, "two");
-        let late = reloader.reload(0, config(one.path(), "")).unwrap_err();
-        assert!(late.to_string().contains("a later reload"), "{late}");
-        assert_eq!(text(&reloader.live().load_full(), "h").await, "two");
-        drop(go);
-        reloads.abort();
     }
 
     #[test]

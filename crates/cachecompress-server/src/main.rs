@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin;
+mod admin_access;
 mod admission;
 mod authority;
 mod basic_auth;
@@ -33,8 +34,8 @@ mod peer;
 mod printer;
 mod proxy_header;
 mod public_listener;
-#[allow(dead_code, reason = "the admin API is to serve all of it")]
 mod recorder;
+mod reload;
 mod rule_watch;
 mod shutdown;
 mod site;
@@ -42,7 +43,6 @@ mod site_rules;
 mod sites;
 mod supervisor;
 mod tables;
-#[allow(dead_code, reason = "the admin API is to serve all of it")]
 mod telemetry;
 mod tls;
 mod tracked_body;

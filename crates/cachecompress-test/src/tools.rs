@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 ///
 /// A test that gets `None` returns. The places of the search are the variable
 /// `CACHECOMPRESS_TEST_<TOOL>`, the installations of earlier `cargo xtask test` runs, and the
-/// `PATH`. `redbot` and `pydata` are Pythons with the packages of `tests/redbot/requirements.txt` and
+/// `PATH`. `redbot`, `schemathesis` and `pydata` are Pythons with the packages of
+/// `tests/redbot/requirements.txt`, `tests/schemathesis/requirements.txt` and
 /// `tests/clients/requirements.txt`.
 ///
 /// # Panics
@@ -21,7 +22,9 @@ use std::path::{Path, PathBuf};
 #[track_caller]
 pub fn require(tool: &str) -> Option<PathBuf> {
     let installed = match tool {
-        "redbot" | "pydata" => Some(target_dir().join(format!("tools/{tool}/bin/python"))),
+        "redbot" | "schemathesis" | "pydata" => {
+            Some(target_dir().join(format!("tools/{tool}/bin/python")))
+        }
         _ => None,
     };
     found(tool, installed.filter(|path| path.exists()).or_else(|| on_path(tool)))

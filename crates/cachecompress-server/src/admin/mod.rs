@@ -1,87 +1,155 @@
-//! The admin listener's answers: `/healthz`, `/readyz` and `/metrics`.
+//! The admin listener: health, metrics, and the API of those who operate the server.
 
+mod config_list;
 mod connections;
+mod encodes;
+mod events;
+mod history;
 mod metrics;
+mod openapi;
+mod page;
+mod path_globs;
+mod post;
+mod reload;
+mod reply;
+mod route;
+mod state;
+mod status;
+mod warm;
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
 
+use crate::admin_access::AdminAccess;
+use crate::authority;
+use crate::config::CacheChoice;
 use crate::deadlines::RunningRequest;
+use crate::limits::{EVENT_LISTENERS, HEARTBEAT_INTERVAL};
+use crate::printer::Escaped;
+use crate::reload::Reload;
 use crate::telemetry::{Exposition, Telemetry};
 use crate::tracked_body::{RequestGuards, TrackedBody};
 
-pub(crate) use connections::AdminConnections;
+use config_list::ConfigList;
+use encodes::EncodeList;
+use history::HistoryList;
+use reply::{AdminBody, Answer, JSON, json, refuse, respond, text};
+use route::Route;
+use state::State;
+use status::Status;
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) use connections::AdminConnections;
 
 /// Answers the admin listener's requests.
 pub(crate) struct Admin {
-    ready: AtomicBool,
+    state: State,
     exposition: Exposition,
 }
 
 impl Admin {
     /// Answers by what `telemetry` has measured, ready from the start.
-    pub(crate) fn new(telemetry: Arc<Telemetry>) -> Self {
-        Self { ready: AtomicBool::new(true), exposition: Exposition::new(telemetry) }
+    pub(crate) fn new(telemetry: Arc<Telemetry>, reload: Arc<Reload>, cache: CacheChoice) -> Self {
+        let exposition = Exposition::new(Arc::clone(&telemetry));
+        Self { state: State::new(telemetry, reload, cache), exposition }
     }
 
     /// Answers `/readyz` with 503 from now on, so that balancers send nothing more.
     pub(crate) fn not_ready(&self) {
-        self.ready.store(false, Ordering::Release);
+        self.state.not_ready();
     }
 
     /// Answers `request`, which is `running` until its response's body is through.
-    pub(crate) async fn answer<B>(
+    pub(crate) async fn answer(
         self: Arc<Self>,
-        request: Request<B>,
+        request: Request<Incoming>,
         running: RunningRequest,
-    ) -> Result<Response<TrackedBody<Full<Bytes>>>, Infallible> {
-        let response = self.respond(request.method(), request.uri().path(), request.headers());
+    ) -> Result<Response<TrackedBody<AdminBody>>, Infallible> {
+        let response = self.respond(request).await.unwrap_or_else(|refusal| refusal);
         Ok(RequestGuards::new(running).attach(response, |_| None, |body| body))
     }
 
-    fn respond(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        if !matches!(path, "/healthz" | "/readyz" | "/metrics") {
-            return respond(StatusCode::NOT_FOUND, TEXT, "try /healthz, /readyz or /metrics\n");
-        }
-        if method != Method::GET && method != Method::HEAD {
-            let mut refusal = respond(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD only\n");
-            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return refusal;
-        }
-        match path {
-            "/healthz" => respond(StatusCode::OK, TEXT, "alive\n"),
-            "/readyz" if self.ready.load(Ordering::Acquire) => {
-                respond(StatusCode::OK, TEXT, "ready\n")
+    async fn respond(&self, request: Request<Incoming>) -> Answer {
+        let access = self.state.reload.reloader.live().load().admin.clone();
+        let route = admit(&access, &request)?;
+        let (parts, body) = request.into_parts();
+        match route {
+            Route::Warm => warm::warm(&self.state, post::read(&parts.headers, body).await?).await,
+            Route::Reload => {
+                let reload::Nothing {} = post::read(&parts.headers, body).await?;
+                reload::reload(&self.state).await
             }
-            "/readyz" => respond(StatusCode::SERVICE_UNAVAILABLE, TEXT, "ending\n"),
-            _ => self.metrics(headers),
+            _ => self.look(route, &parts.headers),
         }
     }
 
-    fn metrics(&self, headers: &HeaderMap) -> Response<Full<Bytes>> {
-        match metrics::expose(&self.exposition, headers) {
-            Ok((media_type, text)) => respond(StatusCode::OK, media_type, text),
-            Err(_) => respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "cannot encode metrics\n"),
-        }
+    /// Answers a request that changes nothing.
+    fn look(&self, route: Route, headers: &HeaderMap) -> Answer {
+        Ok(match route {
+            Route::Health => text(StatusCode::OK, "alive\n"),
+            Route::Ready if self.state.is_ready() => text(StatusCode::OK, "ready\n"),
+            Route::Ready => text(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
+            Route::Metrics => match metrics::expose(&self.exposition, headers) {
+                Ok((media_type, text)) => respond(StatusCode::OK, media_type, text),
+                Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "cannot encode metrics"),
+            },
+            Route::Status => json(StatusCode::OK, &Status::of(&self.state)),
+            Route::History => json(StatusCode::OK, &HistoryList::of(&self.state)),
+            Route::Encodes => json(StatusCode::OK, &EncodeList::of(&self.state)),
+            Route::Files => json(StatusCode::OK, &self.state.telemetry.files()),
+            Route::Config => json(StatusCode::OK, &ConfigList::of(&self.state)),
+            Route::OpenApi => respond(StatusCode::OK, JSON, openapi::document()),
+            Route::Events => match events::listen(&self.state) {
+                Some(events) => reply::events(events),
+                None => return Err(too_many_listeners()),
+            },
+            _ => respond(StatusCode::OK, "text/html; charset=utf-8", page::page()),
+        })
     }
 }
 
-fn respond(
-    status: StatusCode,
-    media_type: &'static str,
-    body: impl Into<Bytes>,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+/// Finds the route of `request`, if its host, its method and its token are right.
+fn admit<B>(access: &AdminAccess, request: &Request<B>) -> Result<Route, Response<AdminBody>> {
+    let route = Route::find(request.uri().path());
+    if !route.is_some_and(Route::is_for_any_host) {
+        authority::check(request).map_err(|reason| refuse(StatusCode::BAD_REQUEST, reason))?;
+        // HTTP/1.0 may come without a host. No browser's page sends that.
+        let host = authority::of(request).filter(|host| !access.hosts.know(host));
+        if let Some(host) = host {
+            return Err(unknown_host(host));
+        }
+    }
+    let Some(route) = route else {
+        return Err(refuse(StatusCode::NOT_FOUND, "nothing has this path; / lists what there is"));
+    };
+    if !route.takes(request.method()) {
+        let allowed = route.allowed();
+        let mut refusal = refuse(StatusCode::METHOD_NOT_ALLOWED, format!("{allowed} only"));
+        refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+        return Err(refusal);
+    }
+    if route.changes() {
+        post::authorize(access.token.as_ref(), request.headers())?;
+    }
+    Ok(route)
+}
+
+/// Refuses a request for a host that is not this listener's (RFC 9110 §15.5.20).
+fn unknown_host(host: &[u8]) -> Response<AdminBody> {
+    let host = Escaped(String::from_utf8_lossy(host));
+    let sentence = format!(
+        "`{host}` is no host of this listener; ask for an IP address or localhost, or name it with \
+         --admin-host"
+    );
+    refuse(StatusCode::MISDIRECTED_REQUEST, sentence)
+}
+
+fn too_many_listeners() -> Response<AdminBody> {
+    let sentence = format!("{EVENT_LISTENERS} listeners have events already, the most at once");
+    let mut refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, sentence);
+    let seconds = HeaderValue::from(HEARTBEAT_INTERVAL.as_secs());
+    refusal.headers_mut().insert(header::RETRY_AFTER, seconds);
+    refusal
 }

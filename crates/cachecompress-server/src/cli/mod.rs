@@ -379,14 +379,34 @@ pub(crate) struct ServeArgs {
     #[arg(default_value = "1", env = "CACHECOMPRESS_ACCESS_LOG_SAMPLE")]
     pub(crate) access_log_sample: u32,
 
-    /// Address and port for /healthz, /readyz and /metrics, written as for --listen [default: off]
+    /// Address and port for /healthz, /readyz, /metrics and /api/v1, written as for --listen
+    /// [default: off]
     ///
     /// /healthz answers 200 while the process lives; /readyz 200, and 503 from the first signal
-    /// on; /metrics is for Prometheus. The address is printed to stdout as
-    /// `admin on http://ADDRESS:PORT`. Not for the public: there is no authentication.
+    /// on; /metrics is for Prometheus; /api/v1/openapi.json describes the rest. The address is
+    /// printed to stdout as `admin on http://ADDRESS:PORT`. Not for the public: whoever reaches it
+    /// may read all of it.
     #[arg(long, value_name = "ADDR", value_parser = flag_values::address)]
     #[arg(env = "CACHECOMPRESS_ADMIN")]
     pub(crate) admin: Option<ListenAddress>,
+
+    /// A name by which the admin listener may be asked for, beside IP addresses and localhost; may be
+    /// repeated [default: none]
+    ///
+    /// A request for another host gets a 421, except for /healthz and /readyz: a page in a browser
+    /// may have its own name lead here.
+    #[arg(long, value_name = "NAME", value_parser = flag_values::admin_host, value_delimiter = ',')]
+    #[arg(env = "CACHECOMPRESS_ADMIN_HOST")]
+    pub(crate) admin_host: Vec<String>,
+
+    /// The file with the token of requests to the admin listener that change something
+    /// [default: none, and there are no such requests]
+    ///
+    /// They bring it as `Authorization: Bearer TOKEN`. The file has one line of 16 to 1024 visible
+    /// ASCII characters, such as `openssl rand -hex 32` prints. A reload reads it again.
+    #[arg(long, value_name = "FILE", env = "CACHECOMPRESS_ADMIN_TOKEN_FILE")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) admin_token_file: Option<PathBuf>,
 
     /// Level of the log on stderr
     #[arg(long, value_name = "LEVEL", value_enum)]

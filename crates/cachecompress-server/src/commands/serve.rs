@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cachecompress::Shutdown;
+use cachecompress::{ServeCompressed, Shutdown};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
@@ -24,12 +24,13 @@ use crate::limits::{
     LOG_CLOSE_TIMEOUT, RELOAD_TIMEOUT, RUNTIME_TIMEOUT,
 };
 use crate::listener::{Listeners, SocketFiles, bind};
-use crate::live::{ReadConfig, Reload, Reloader};
+use crate::live::Reloader;
 use crate::log_queue::{LogQueue, LogThread};
 use crate::peer::Peer;
 use crate::printer::{EscapedPath, Printer};
 use crate::public_listener::PublicListener;
 use crate::recorder::Recorders;
+use crate::reload::{ReadConfig, Reload};
 use crate::shutdown::{Drain, HarmlessSignals, Signals};
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Events, Measured, Telemetry};
@@ -118,13 +119,12 @@ fn run_logged(
     logs.access = access.map(|(log, thread)| (log, Arc::new(thread)));
     let outcome = runtime.block_on(async {
         let (reopened, hung_up) = (logs.clone(), Arc::new(Notify::new()));
-        let (asked, supervisor) = (Arc::clone(&hung_up), Supervisor::default());
-        let reload = Reload { read, asked, supervisor, patience: RELOAD_TIMEOUT };
+        let asked = Arc::clone(&hung_up);
         signals.on_hangup(move || {
             reopened.reopen();
             hung_up.notify_one();
         });
-        serve(config, inherited, budget, reload, &workers, logs, printer).await
+        serve(config, inherited, budget, (read, asked), &workers, logs, printer).await
     });
     // Requests that did not finish in time are dropped here, and write their lines.
     workers.end();
@@ -179,7 +179,7 @@ async fn serve(
     config: &Arc<ServeConfig>,
     inherited: Inherited,
     budget: FdBudget,
-    reload: Reload,
+    (read, asked): (ReadConfig, Arc<Notify>),
     workers: &Workers,
     logs: &Logs,
     printer: Printer,
@@ -190,21 +190,11 @@ async fn serve(
     let events = Events::default();
     let on_encode = events.on_encode();
     let reloader = Arc::new(Reloader::start(Arc::clone(config), budget.entries, tls, on_encode)?);
-    let engine = reloader.engine().clone();
     let mut signals = Signals::install().map_err(deaf)?;
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
     let telemetry = measure(&reloader, events, &budget, workers, logs);
     let listener = PublicListener {
-        admissions: Admissions {
-            live: reloader.live(),
-            log: logs.access.as_ref().map(|(log, _)| log.clone()),
-            recorder: None,
-            proxies: config.trusted_proxies.clone(),
-            permits: Arc::new(Semaphore::new(budget.requests)),
-            busy_pages: Arc::new(Semaphore::new(BUSY_PAGES)),
-            verifier: Verifier::new()?,
-            to_https: None,
-        },
+        admissions: admissions(config, budget, &reloader, logs)?,
         tls: reloader.tls().cloned(),
         proxy_protocol: config.proxy_protocol,
         limit: telemetry.connection_limit(),
@@ -214,7 +204,9 @@ async fn serve(
     bound.site.iter_mut().chain(&mut bound.redirect).for_each(|bound| files.keep(bound));
     serve_public(listener, bound.site, bound.redirect, workers, &site_drain, printer);
     let server = HttpServer::new(config.limits);
-    let admin = Arc::new(Admin::new(telemetry));
+    let supervisor = Supervisor::default();
+    let reload = Reload::new(read, Arc::clone(&reloader), supervisor.clone(), RELOAD_TIMEOUT);
+    let admin = Arc::new(Admin::new(telemetry, Arc::clone(&reload), config.cache.clone()));
     let connections = Arc::new(AdminConnections::new(budget.admin));
     for mut listeners in bound.admin {
         files.keep(&mut listeners);
@@ -225,8 +217,7 @@ async fn serve(
         tokio::spawn(tls.clone().renew());
     }
     tokio::spawn(rule_watch::run(Arc::clone(&reloader)));
-    let supervisor = reload.supervisor.clone();
-    tokio::spawn(reload.run(reloader));
+    tokio::spawn(reload.at_each(asked));
     supervisor.ready();
     tokio::spawn(supervisor::keep_alive(workers.runtimes().cloned().collect()));
 
@@ -237,14 +228,38 @@ async fn serve(
     admin.not_ready();
     exit_on_next(signals, logs.clone());
     drop(files);
-    let left = site_drain.finish(DRAIN_TIMEOUT).await;
+    end(&site_drain, &admin_drain, reloader.engine()).await;
+    Ok(())
+}
+
+/// Drains the connections to the site and to the admin listener, and gives encodes up.
+async fn end(site: &Drain, admin: &Drain, engine: &ServeCompressed) {
+    let left = site.finish(DRAIN_TIMEOUT).await;
     if left > 0 {
         tracing::warn!(connections = left, "not finished in time; closing them");
     }
-    admin_drain.finish(ADMIN_DRAIN_TIMEOUT).await;
+    admin.finish(ADMIN_DRAIN_TIMEOUT).await;
     // An encode may wait for a source that hangs.
     let _ = tokio::time::timeout(ENCODES_TIMEOUT, engine.shutdown(Shutdown::Drop)).await;
-    Ok(())
+}
+
+/// Makes what stands before the sites.
+fn admissions(
+    config: &ServeConfig,
+    budget: FdBudget,
+    reloader: &Reloader,
+    logs: &Logs,
+) -> Result<Admissions, Failure> {
+    Ok(Admissions {
+        live: reloader.live(),
+        log: logs.access.as_ref().map(|(log, _)| log.clone()),
+        recorder: None,
+        proxies: config.trusted_proxies.clone(),
+        permits: Arc::new(Semaphore::new(budget.requests)),
+        busy_pages: Arc::new(Semaphore::new(BUSY_PAGES)),
+        verifier: Verifier::new()?,
+        to_https: None,
+    })
 }
 
 /// Begins to measure the connections and requests of the sites.

@@ -12,6 +12,7 @@ mod print;
 mod resolve;
 mod rules;
 mod schema;
+mod settings;
 mod table_keys;
 #[cfg(test)]
 mod tests;
@@ -22,3 +23,4 @@ pub(crate) use mistake::Mistakes;
 pub(crate) use print::print;
 pub(crate) use resolve::{InForce, Origin, resolve};
 pub(crate) use schema::schema;
+pub(crate) use settings::{Setting, settings};

@@ -131,21 +131,31 @@ impl Printed<'_> {
     }
 
     fn origin(&self, key: &Key, origin: Origin) -> String {
-        match origin {
-            Origin::Flag => format!("flag {}", key.flag()),
-            Origin::Variable => format!("variable {}", key.variable().unwrap_or_default()),
-            Origin::File { line } => format!("{}:{line}", self.file()),
-            Origin::Default => "default".to_owned(),
-        }
+        origin_in_words(self.in_force, key, origin)
     }
 
     fn file(&self) -> String {
-        self.in_force.file().map(|file| EscapedPath(file).to_string()).unwrap_or_default()
+        file(self.in_force)
     }
 }
 
+/// The origin of a key's value.
+pub(super) fn origin_in_words(in_force: &InForce, key: &Key, origin: Origin) -> String {
+    match origin {
+        Origin::Flag => format!("flag {}", key.flag()),
+        Origin::Variable => format!("variable {}", key.variable().unwrap_or_default()),
+        Origin::File { line } => format!("{}:{line}", file(in_force)),
+        Origin::Default => "default".to_owned(),
+    }
+}
+
+/// The name of the file that was read; empty if there is none.
+pub(super) fn file(in_force: &InForce) -> String {
+    in_force.file().map(|file| EscapedPath(file).to_string()).unwrap_or_default()
+}
+
 /// The texts of a flag as a value of its key.
-fn value(key: &Key, texts: &[OsString]) -> Option<Value> {
+pub(super) fn value(key: &Key, texts: &[OsString]) -> Option<Value> {
     let texts = texts.iter().map(|text| match key.is_path() {
         true => absolute(text),
         false => text.to_str().map(absolute_socket),

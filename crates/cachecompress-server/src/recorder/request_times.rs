@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cachecompress::{ContentCoding, Outcome};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::time_buckets::{self, BOUNDS, BUCKETS};
@@ -163,7 +164,7 @@ impl Times {
 pub(crate) struct Distribution([u64; BUCKETS]);
 
 /// Quantiles of a distribution, in seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, JsonSchema, Serialize)]
 pub(crate) struct Percentiles {
     pub(crate) p50: f64,
     pub(crate) p95: f64,

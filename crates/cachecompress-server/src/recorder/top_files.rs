@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use cachecompress::{CacheStatus, Forward, Outcome};
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ranked::{Ranked, Row};
@@ -42,7 +43,7 @@ struct Tables {
 }
 
 /// The files that stand out, as the API tells of them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, JsonSchema, Serialize)]
 pub(crate) struct TopFiles {
     pub(crate) by_bytes: Vec<FileRow<Sent>>,
     pub(crate) by_misses: Vec<FileRow<Missed>>,
@@ -51,7 +52,8 @@ pub(crate) struct TopFiles {
 }
 
 /// A path with what is known of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
+#[schemars(rename = "{R}File")]
 pub(crate) struct FileRow<R> {
     pub(crate) path: String,
     #[serde(flatten)]
@@ -59,20 +61,20 @@ pub(crate) struct FileRow<R> {
 }
 
 /// A file by the bytes that were sent of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub(crate) struct Sent {
     pub(crate) requests: u64,
     pub(crate) sent_bytes: u64,
 }
 
 /// A file by the requests that had it encoded or waited for that.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub(crate) struct Missed {
     pub(crate) misses: u64,
 }
 
 /// A file by its length, and the last reason for which it went out as it is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub(crate) struct Uncompressed {
     /// The file's length.
     pub(crate) bytes: u64,
@@ -82,7 +84,7 @@ pub(crate) struct Uncompressed {
 }
 
 /// A path that leads nowhere, by the time of the last request.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, JsonSchema, Serialize)]
 pub(crate) struct NotFound {
     pub(crate) count: u64,
     /// Unix seconds.

@@ -1,24 +1,27 @@
 //! An hour of samples in memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::SystemTime;
 
 use cachecompress::Metrics;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::limits::{HISTORY_SAMPLES, LAST_MINUTE_SAMPLES};
 use crate::recorder::{Distribution, Percentiles, unix_seconds};
 
 /// The counters at one moment, as totals, and the first bytes since the sample before.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 pub(crate) struct Sample {
     /// Unix seconds.
     pub(crate) at: f64,
     /// Requests by outcome.
     #[serde(serialize_with = "as_map")]
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub(crate) requests: Vec<(&'static str, u64)>,
     /// Responses that went past the cache, by reason.
     #[serde(serialize_with = "as_map")]
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub(crate) bypasses: Vec<(&'static str, u64)>,
     pub(crate) sent_bytes: u64,
     pub(crate) source_bytes: u64,

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use cachecompress::Metrics;
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::sync::Semaphore;
 
 pub(crate) use self::events::{Event, Events};
@@ -45,9 +47,10 @@ pub(crate) struct Measured {
 }
 
 /// The connections to the sites.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 pub(crate) struct Connections {
     pub(crate) open: usize,
+    /// The most at once.
     pub(crate) max: usize,
 }
 

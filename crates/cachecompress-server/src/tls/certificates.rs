@@ -37,7 +37,6 @@ struct Entry {
 
 /// The facts about a certificate that others may know.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "the admin API is to serve all of it")]
 pub(crate) struct CertificateFacts {
     /// Its file.
     pub(crate) file: String,

@@ -99,6 +99,9 @@ mod sites {
     mod protocols;
 }
 
+/// The admin listener: its API, and the access to it.
+mod admin;
+
 /// The operator's side of the program: flags, exit codes, sockets, signals, logs.
 mod cli {
     mod access_log;

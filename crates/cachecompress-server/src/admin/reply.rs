@@ -1,0 +1,85 @@
+//! The responses of the admin listener.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::{Either, Full};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::events::EventBody;
+
+/// The body of a response.
+pub(super) type AdminBody = Either<Full<Bytes>, EventBody>;
+
+/// A response, or the one that stands in for it.
+pub(super) type Answer = Result<Response<AdminBody>, Response<AdminBody>>;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const JSON: &str = "application/json";
+
+/// The fields of every response. A page may use what this listener serves, and nothing else; no page of
+/// another origin may show or load it.
+const FIELDS: [(HeaderName, HeaderValue); 5] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+];
+
+/// The body of every refusal.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(super) struct ErrorBody {
+    /// One sentence.
+    error: String,
+}
+
+/// Answers with `body`, which has this media type.
+pub(super) fn respond(
+    status: StatusCode,
+    media_type: &'static str,
+    body: impl Into<Bytes>,
+) -> Response<AdminBody> {
+    with_body(status, media_type, Either::Left(Full::new(body.into())))
+}
+
+/// Answers with a line of text.
+pub(super) fn text(status: StatusCode, line: &'static str) -> Response<AdminBody> {
+    respond(status, TEXT, line)
+}
+
+/// Answers with `value` as JSON.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<AdminBody> {
+    match serde_json::to_vec(value) {
+        Ok(body) => respond(status, JSON, body),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "cannot write the answer as JSON\n"),
+    }
+}
+
+/// Answers with events as they come.
+pub(super) fn events(events: EventBody) -> Response<AdminBody> {
+    with_body(StatusCode::OK, "text/event-stream", Either::Right(events))
+}
+
+/// Refuses a request, for the reason that the `sentence` has.
+pub(super) fn refuse(status: StatusCode, sentence: impl Into<String>) -> Response<AdminBody> {
+    json(status, &ErrorBody { error: sentence.into() })
+}
+
+fn with_body(status: StatusCode, media_type: &'static str, body: AdminBody) -> Response<AdminBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    fields.extend(FIELDS);
+    response
+}

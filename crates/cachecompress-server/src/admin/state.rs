@@ -1,0 +1,45 @@
+//! The parts of the server that the admin listener tells of.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Semaphore;
+
+use crate::config::CacheChoice;
+use crate::limits::EVENT_LISTENERS;
+use crate::reload::Reload;
+use crate::telemetry::Telemetry;
+
+/// The parts of the server that are looked at or changed.
+pub(super) struct State {
+    pub(super) telemetry: Arc<Telemetry>,
+    pub(super) reload: Arc<Reload>,
+    pub(super) cache: CacheChoice,
+    /// A permit for the warming that may run.
+    pub(super) warming: Arc<Semaphore>,
+    /// A permit for each listener to events.
+    pub(super) listeners: Arc<Semaphore>,
+    ready: AtomicBool,
+}
+
+impl State {
+    /// The server is ready.
+    pub(super) fn new(telemetry: Arc<Telemetry>, reload: Arc<Reload>, cache: CacheChoice) -> Self {
+        Self {
+            telemetry,
+            reload,
+            cache,
+            warming: Arc::new(Semaphore::new(1)),
+            listeners: Arc::new(Semaphore::new(EVENT_LISTENERS)),
+            ready: AtomicBool::new(true),
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    pub(super) fn not_ready(&self) {
+        self.ready.store(false, Ordering::Release);
+    }
+}
