@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use cachecompress::cache::{Kind, StoredEntry};
+use cachecompress::cache::{EntriesSummary, Kind, StoredEntry};
 use cachecompress::{ContentCoding, Digest};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Serialize, Serializer};
 
 use crate::cli::Sort;
 use crate::flag_values::DigestStart;
+use crate::recorder::unix_seconds;
 
 /// An entry in a list.
 #[derive(Clone, Debug)]
@@ -38,14 +40,61 @@ pub(crate) struct EntryList {
 }
 
 /// The totals of a list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, JsonSchema, PartialEq, Eq, Serialize)]
 pub(crate) struct Totals {
     pub(crate) entries: u64,
     /// The bytes on disk.
     pub(crate) bytes: u64,
+    /// The number of entries that only say that there is no representation.
     pub(crate) verdicts: u64,
+    /// The length of the files of all representations.
     pub(crate) source_bytes: u64,
+    /// The length of those representations.
     pub(crate) encoded_bytes: u64,
+}
+
+/// The totals of a list, as they are told.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct ToldTotals {
+    #[serde(flatten)]
+    totals: Totals,
+    /// The number of files under an entry's name that are none.
+    damaged: u64,
+    /// The number of files that could not be read.
+    failed: u64,
+}
+
+/// An entry, as it is told.
+#[derive(Debug, JsonSchema, Serialize)]
+pub(crate) struct EntryRow {
+    /// The SHA-256 of the file's bytes, in hexadecimal digits.
+    digest: String,
+    coding: String,
+    /// The kind of the entry: a representation, or the reason for which there is none.
+    kind: &'static str,
+    /// The file's length in bytes.
+    source_bytes: u64,
+    /// The length of the representation; null if there is none.
+    encoded_bytes: Option<u64>,
+    /// The entry's size on disk.
+    bytes: u64,
+    /// The representation's length over the file's.
+    ratio: Option<f64>,
+    /// The encoder's level, if it has one.
+    level: Option<i64>,
+    /// The encoder with its settings.
+    #[serde(serialize_with = "as_str")]
+    #[schemars(with = "String")]
+    encoder: Arc<str>,
+    /// The time of its writing, in Unix seconds.
+    created: f64,
+    age_seconds: u64,
+    /// The time of its last use, at most an hour late, in Unix seconds.
+    last_use: f64,
+}
+
+fn as_str<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
 }
 
 impl EntryList {
@@ -92,30 +141,28 @@ impl EntryList {
 
     pub(crate) fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        for entry in &self.entries {
-            totals.entries += 1;
-            totals.bytes += entry.bytes;
-            match entry.encoded_bytes {
-                Some(encoded) => {
-                    totals.source_bytes += entry.source_bytes;
-                    totals.encoded_bytes += encoded;
-                }
-                None => totals.verdicts += 1,
-            }
-        }
+        self.entries.iter().for_each(|entry| totals.add(entry));
         totals
     }
 }
 
 impl Totals {
-    pub(crate) fn json(&self) -> Value {
-        json!({
-            "entries": self.entries,
-            "bytes": self.bytes,
-            "verdicts": self.verdicts,
-            "source_bytes": self.source_bytes,
-            "encoded_bytes": self.encoded_bytes,
-        })
+    /// The totals with the failures in the `summary` of a list.
+    pub(crate) fn told(self, summary: &EntriesSummary) -> ToldTotals {
+        ToldTotals { totals: self, damaged: summary.damaged, failed: summary.failed }
+    }
+
+    /// Counts a further entry.
+    pub(crate) fn add(&mut self, entry: &ListedEntry) {
+        self.entries += 1;
+        self.bytes += entry.bytes;
+        match entry.encoded_bytes {
+            Some(encoded) => {
+                self.source_bytes += entry.source_bytes;
+                self.encoded_bytes += encoded;
+            }
+            None => self.verdicts += 1,
+        }
     }
 }
 
@@ -135,23 +182,22 @@ impl ListedEntry {
         now.duration_since(self.used).unwrap_or_default()
     }
 
-    pub(crate) fn json(&self, now: SystemTime) -> Value {
-        json!({
-            "digest": self.digest.hex(),
-            "coding": self.coding.as_str(),
-            "kind": self.kind.as_str(),
-            "source_bytes": self.source_bytes,
-            "encoded_bytes": self.encoded_bytes,
-            "bytes": self.bytes,
-            "ratio": self.ratio(),
-            "level": self.level,
-            "encoder": &*self.encoder,
-            "created": unix_seconds(self.created),
-            "age_seconds": self.age(now).as_secs(),
-            "last_use": unix_seconds(self.used),
-            // Neither the disk nor a server counts them by entry.
-            "hits": null,
-        })
+    /// The entry as it is told at the time `now`.
+    pub(crate) fn row(&self, now: SystemTime) -> EntryRow {
+        EntryRow {
+            digest: self.digest.hex(),
+            coding: self.coding.to_string(),
+            kind: self.kind.as_str(),
+            source_bytes: self.source_bytes,
+            encoded_bytes: self.encoded_bytes,
+            bytes: self.bytes,
+            ratio: self.ratio(),
+            level: self.level,
+            encoder: Arc::clone(&self.encoder),
+            created: unix_seconds(self.created),
+            age_seconds: self.age(now).as_secs(),
+            last_use: unix_seconds(self.used),
+        }
     }
 }
 
@@ -160,10 +206,6 @@ fn has_text(entry: &StoredEntry, text: &str) -> bool {
         || [entry.coding.as_str(), entry.kind.as_str(), &entry.settings]
             .iter()
             .any(|field| field.contains(text))
-}
-
-fn unix_seconds(time: SystemTime) -> f64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// The entries that an operator chooses. All conditions must hold.

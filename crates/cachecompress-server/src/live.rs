@@ -39,6 +39,7 @@ pub(crate) type LiveSlot = Arc<ArcSwap<Live>>;
 
 /// The owner of what is in force, which replaces it.
 pub(crate) struct Reloader {
+    cache: Cache,
     engine: ServeCompressed,
     live: LiveSlot,
     tls: Option<Tls>,
@@ -97,12 +98,14 @@ impl Reloader {
         tls: Option<Tls>,
         on_encode: impl Fn(&EncodeProgress) + Send + Sync + 'static,
     ) -> Result<Self, Failure> {
-        let engine = engine(&config, cache(&config, entries)?, on_encode)?;
+        let cache = cache(&config, entries)?;
+        let engine = engine(&config, cache.clone(), on_encode)?;
         let live = Live::open(&engine, &config, None)?;
         let live = Arc::new(ArcSwap::from_pointee(live));
         let current = Mutex::new(Current { turn: 0, config: Arc::clone(&config) });
         let last_reload = LastReload { loaded: SystemTime::now(), error: None };
         Ok(Self {
+            cache,
             engine,
             live,
             tls,
@@ -121,6 +124,11 @@ impl Reloader {
     /// TLS, if there are certificates.
     pub(crate) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
+    }
+
+    /// The cache that all sites share.
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// The service whose cache, threads and counters all sites share, those of later reloads too. It has
@@ -273,7 +281,7 @@ pub(crate) fn onlooker(
         }
         CacheChoice::Memory { .. } => Cache::in_memory(MEMORY_CACHE_BYTES),
     };
-    let engine = engine(config, cache)?;
+    let engine = engine(config, cache, |_| ())?;
     let (service, _) = site::open(&engine, config, site, None)?;
     Ok(service.over_tls(site.tls.is_some()))
 }

@@ -1,8 +1,10 @@
 //! The admin listener: health, metrics, and the API of those who operate the server.
 
+mod coding;
 mod config_list;
 mod connections;
 mod encodes;
+mod entries;
 mod events;
 mod history;
 mod metrics;
@@ -10,6 +12,7 @@ mod openapi;
 mod page;
 mod path_globs;
 mod post;
+mod purge;
 mod reload;
 mod reply;
 mod route;
@@ -36,7 +39,7 @@ use crate::tracked_body::{RequestGuards, TrackedBody};
 use config_list::ConfigList;
 use encodes::EncodeList;
 use history::HistoryList;
-use reply::{AdminBody, Answer, JSON, json, refuse, respond, text};
+use reply::{AdminBody, Answer, JSON, Refusal, json, refuse, respond, text};
 use route::Route;
 use state::State;
 use status::Status;
@@ -67,7 +70,7 @@ impl Admin {
         request: Request<Incoming>,
         running: RunningRequest,
     ) -> Result<Response<TrackedBody<AdminBody>>, Infallible> {
-        let response = self.respond(request).await.unwrap_or_else(|refusal| refusal);
+        let response = self.respond(request).await.unwrap_or_else(|refusal| *refusal);
         Ok(RequestGuards::new(running).attach(response, |_| None, |body| body))
     }
 
@@ -77,6 +80,10 @@ impl Admin {
         let (parts, body) = request.into_parts();
         match route {
             Route::Warm => warm::warm(&self.state, post::read(&parts.headers, body).await?).await,
+            Route::Purge => {
+                purge::purge(&self.state, post::read(&parts.headers, body).await?).await
+            }
+            Route::Entries => entries::entries(&self.state, parts.uri.query()).await,
             Route::Reload => {
                 let reload::Nothing {} = post::read(&parts.headers, body).await?;
                 reload::reload(&self.state).await
@@ -93,7 +100,10 @@ impl Admin {
             Route::Ready => text(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
             Route::Metrics => match metrics::expose(&self.exposition, headers) {
                 Ok((media_type, text)) => respond(StatusCode::OK, media_type, text),
-                Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "cannot encode metrics"),
+                Err(_) => {
+                    let status = StatusCode::INTERNAL_SERVER_ERROR;
+                    return Err(refuse(status, "cannot encode metrics"));
+                }
             },
             Route::Status => json(StatusCode::OK, &Status::of(&self.state)),
             Route::History => json(StatusCode::OK, &HistoryList::of(&self.state)),
@@ -111,7 +121,7 @@ impl Admin {
 }
 
 /// Finds the route of `request`, if its host, its method and its token are right.
-fn admit<B>(access: &AdminAccess, request: &Request<B>) -> Result<Route, Response<AdminBody>> {
+fn admit<B>(access: &AdminAccess, request: &Request<B>) -> Result<Route, Refusal> {
     let route = Route::find(request.uri().path());
     if !route.is_some_and(Route::is_for_any_host) {
         authority::check(request).map_err(|reason| refuse(StatusCode::BAD_REQUEST, reason))?;
@@ -137,7 +147,7 @@ fn admit<B>(access: &AdminAccess, request: &Request<B>) -> Result<Route, Respons
 }
 
 /// Refuses a request for a host that is not this listener's (RFC 9110 §15.5.20).
-fn unknown_host(host: &[u8]) -> Response<AdminBody> {
+fn unknown_host(host: &[u8]) -> Refusal {
     let host = Escaped(String::from_utf8_lossy(host));
     let sentence = format!(
         "`{host}` is no host of this listener; ask for an IP address or localhost, or name it with \
@@ -146,7 +156,7 @@ fn unknown_host(host: &[u8]) -> Response<AdminBody> {
     refuse(StatusCode::MISDIRECTED_REQUEST, sentence)
 }
 
-fn too_many_listeners() -> Response<AdminBody> {
+fn too_many_listeners() -> Refusal {
     let sentence = format!("{EVENT_LISTENERS} listeners have events already, the most at once");
     let mut refusal = refuse(StatusCode::SERVICE_UNAVAILABLE, sentence);
     let seconds = HeaderValue::from(HEARTBEAT_INTERVAL.as_secs());

@@ -8,12 +8,15 @@ use serde_json::{Map, Value, json};
 
 use super::config_list::ConfigList;
 use super::encodes::EncodeList;
+use super::entries::EntryPage;
 use super::history::HistoryList;
+use super::purge::{PurgeDone, PurgeRequest};
 use super::reload::{Nothing, ReloadDone};
 use super::reply::ErrorBody;
 use super::route::Route;
 use super::status::Status;
 use super::warm::{WarmBegun, WarmRequest};
+use crate::limits::{ENTRIES_BEFORE, ENTRIES_PER_PAGE, MOST_ENTRIES_PER_PAGE};
 use crate::recorder::TopFiles;
 
 /// The document, by the routes and by the types that are sent and read.
@@ -75,10 +78,14 @@ impl Schemas {
             "summary": summary(route),
             "responses": self.responses(route),
         });
+        if route == Route::Entries {
+            operation["parameters"] = entry_parameters();
+        }
         if route.changes() {
             operation["security"] = json!([{ "token": [] }]);
             operation["requestBody"] = match route {
                 Route::Warm => json!({ "content": content(JSON, self.of::<WarmRequest>()) }),
+                Route::Purge => json!({ "content": content(JSON, self.of::<PurgeRequest>()) }),
                 _ => json!({ "content": content(JSON, self.of::<Nothing>()) }),
             };
         }
@@ -95,10 +102,12 @@ impl Schemas {
             Route::Status => ("200", JSON, self.of::<Status>().into()),
             Route::History => ("200", JSON, self.of::<HistoryList>().into()),
             Route::Encodes => ("200", JSON, self.of::<EncodeList>().into()),
+            Route::Entries => ("200", JSON, self.of::<EntryPage>().into()),
             Route::Files => ("200", JSON, self.of::<TopFiles>().into()),
             Route::Config => ("200", JSON, self.of::<ConfigList>().into()),
             Route::Events => ("200", "text/event-stream", text()),
             Route::Warm => ("202", JSON, self.of::<WarmBegun>().into()),
+            Route::Purge => ("200", JSON, self.of::<PurgeDone>().into()),
             Route::Reload => ("200", JSON, self.of::<ReloadDone>().into()),
         };
         let succeeded = response("The request succeeded.", content(media_type, schema));
@@ -116,6 +125,38 @@ impl Schemas {
 }
 
 const JSON: &str = "application/json";
+
+/// The parameters of the list of entries.
+fn entry_parameters() -> Value {
+    let parameter = |name: &str, description: &str, schema: Value| json!({ "name": name, "in": "query", "description": description, "schema": schema });
+    json!([
+        parameter(
+            "sort",
+            "The order: the largest, the least compressed, the oldest, or the longest unused first.",
+            json!({ "enum": ["size", "ratio", "age", "last_use"], "default": "size" }),
+        ),
+        parameter(
+            "filter",
+            "Entries whose digest begins with this, or whose coding, kind or encoder has it.",
+            json!({ "type": "string" }),
+        ),
+        parameter(
+            "limit",
+            "The most entries of the page.",
+            json!({
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MOST_ENTRIES_PER_PAGE,
+                "default": ENTRIES_PER_PAGE,
+            }),
+        ),
+        parameter(
+            "after",
+            "The `next` of the page before.",
+            json!({ "type": "integer", "minimum": 0, "maximum": ENTRIES_BEFORE, "default": 0 }),
+        ),
+    ])
+}
 
 fn response(description: &str, content: Value) -> Value {
     json!({ "description": description, "content": content })
@@ -136,10 +177,12 @@ fn id(route: Route) -> &'static str {
         Route::Status => "status",
         Route::History => "history",
         Route::Encodes => "encodes",
+        Route::Entries => "entries",
         Route::Files => "files",
         Route::Config => "config",
         Route::Events => "events",
         Route::Warm => "warm",
+        Route::Purge => "purge",
         Route::Reload => "reload",
     }
 }
@@ -154,10 +197,12 @@ fn summary(route: Route) -> &'static str {
         Route::Status => "The counters and the state of the server",
         Route::History => "The counters of the last hour, one sample every 5 s",
         Route::Encodes => "The encodes that run or wait",
+        Route::Entries => "The entries of the cache, a page of them",
         Route::Files => "The files that stand out",
         Route::Config => "The configuration in force, with the origin of each value",
-        Route::Events => "Events as they come (server-sent events): sample, encode, reload",
+        Route::Events => "Events as they come (server-sent events): sample, encode, reload, purge",
         Route::Warm => "Encodes files ahead of requests",
+        Route::Purge => "Removes entries of the cache",
         Route::Reload => "Reads the configuration, the certificates and the token again",
     }
 }
@@ -186,6 +231,23 @@ fn refusals(route: Route) -> &'static [(&'static str, &'static str)] {
             UNKNOWN_HOST,
             ("422", "A glob is wrong."),
             ("503", "A site cannot be listed."),
+        ],
+        Route::Entries => &[
+            ("400", "Host or a parameter is wrong."),
+            UNKNOWN_HOST,
+            ("503", "The entries are being listed already, or cannot be read."),
+        ],
+        Route::Purge => &[
+            BAD_BODY,
+            NO_TOKEN,
+            NO_TOKENS,
+            SLOW,
+            ("409", "Entries are being purged already."),
+            LONG,
+            NOT_JSON,
+            UNKNOWN_HOST,
+            ("422", "Nothing is chosen, or a glob or a digest is wrong."),
+            ("503", "A site or the cache cannot be read."),
         ],
         Route::Reload => &[
             BAD_BODY,

@@ -3,13 +3,13 @@
 use std::error::Error as StdError;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::reply::{AdminBody, refuse};
+use super::reply::{Refusal, refuse};
 use crate::admin_access::Token;
 use crate::limits::{ADMIN_BODY_BYTES, ADMIN_BODY_TIMEOUT};
 
@@ -17,10 +17,7 @@ use crate::limits::{ADMIN_BODY_BYTES, ADMIN_BODY_TIMEOUT};
 ///
 /// No page of another origin can send such a field without a preflight, which nothing here permits; a
 /// browser adds none by itself, as it would a cookie.
-pub(super) fn authorize(
-    token: Option<&Token>,
-    headers: &HeaderMap,
-) -> Result<(), Response<AdminBody>> {
+pub(super) fn authorize(token: Option<&Token>, headers: &HeaderMap) -> Result<(), Refusal> {
     let Some(token) = token else {
         let sentence = "nothing can be changed here without --admin-token-file";
         return Err(refuse(StatusCode::FORBIDDEN, sentence));
@@ -45,7 +42,7 @@ fn bearer(value: &HeaderValue) -> Option<&[u8]> {
 }
 
 /// Reads the JSON of a request's `body`. An empty body is an object without members.
-pub(super) async fn read<B, T>(headers: &HeaderMap, body: B) -> Result<T, Response<AdminBody>>
+pub(super) async fn read<B, T>(headers: &HeaderMap, body: B) -> Result<T, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,

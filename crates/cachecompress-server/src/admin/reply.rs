@@ -11,8 +11,11 @@ use super::events::EventBody;
 /// The body of a response.
 pub(super) type AdminBody = Either<Full<Bytes>, EventBody>;
 
+/// The response to a request that is refused.
+pub(super) type Refusal = Box<Response<AdminBody>>;
+
 /// A response, or the one that stands in for it.
-pub(super) type Answer = Result<Response<AdminBody>, Response<AdminBody>>;
+pub(super) type Answer = Result<Response<AdminBody>, Refusal>;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
@@ -71,8 +74,8 @@ pub(super) fn events(events: EventBody) -> Response<AdminBody> {
 }
 
 /// Refuses a request, for the reason that the `sentence` has.
-pub(super) fn refuse(status: StatusCode, sentence: impl Into<String>) -> Response<AdminBody> {
-    json(status, &ErrorBody { error: sentence.into() })
+pub(super) fn refuse(status: StatusCode, sentence: impl Into<String>) -> Refusal {
+    Box::new(json(status, &ErrorBody { error: sentence.into() }))
 }
 
 fn with_body(status: StatusCode, media_type: &'static str, body: AdminBody) -> Response<AdminBody> {

@@ -13,16 +13,18 @@ pub(super) enum Route {
     Status,
     History,
     Encodes,
+    Entries,
     Files,
     Config,
     Events,
     Warm,
+    Purge,
     Reload,
 }
 
 impl Route {
     /// All of them.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Page,
         Self::Health,
         Self::Ready,
@@ -31,10 +33,12 @@ impl Route {
         Self::Status,
         Self::History,
         Self::Encodes,
+        Self::Entries,
         Self::Files,
         Self::Config,
         Self::Events,
         Self::Warm,
+        Self::Purge,
         Self::Reload,
     ];
 
@@ -53,17 +57,19 @@ impl Route {
             Self::Status => "/api/v1/status",
             Self::History => "/api/v1/history",
             Self::Encodes => "/api/v1/encodes",
+            Self::Entries => "/api/v1/entries",
             Self::Files => "/api/v1/files",
             Self::Config => "/api/v1/config",
             Self::Events => "/api/v1/events",
             Self::Warm => "/api/v1/warm",
+            Self::Purge => "/api/v1/purge",
             Self::Reload => "/api/v1/reload",
         }
     }
 
     /// Whether a request changes something. It is a POST then, and needs the token.
     pub(super) const fn changes(self) -> bool {
-        matches!(self, Self::Warm | Self::Reload)
+        matches!(self, Self::Warm | Self::Purge | Self::Reload)
     }
 
     /// Whether any host may be asked for it. Balancers send odd ones, and the answer is one word.

@@ -17,6 +17,9 @@ pub(super) struct State {
     pub(super) cache: CacheChoice,
     /// A permit for the warming that may run.
     pub(super) warming: Arc<Semaphore>,
+    /// A permit for the listing of entries that may run, and one for the purge.
+    pub(super) listing: Arc<Semaphore>,
+    pub(super) purging: Arc<Semaphore>,
     /// A permit for each listener to events.
     pub(super) listeners: Arc<Semaphore>,
     ready: AtomicBool,
@@ -30,6 +33,8 @@ impl State {
             reload,
             cache,
             warming: Arc::new(Semaphore::new(1)),
+            listing: Arc::new(Semaphore::new(1)),
+            purging: Arc::new(Semaphore::new(1)),
             listeners: Arc::new(Semaphore::new(EVENT_LISTENERS)),
             ready: AtomicBool::new(true),
         }

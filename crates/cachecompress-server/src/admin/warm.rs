@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
+use super::coding::Coding;
 use super::path_globs::PathGlobs;
 use super::reply::{Answer, json, refuse};
 use super::state::State;
@@ -15,6 +16,7 @@ use super::state::State;
 /// The files to encode ahead of requests, and in which codings.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(example = serde_json::json!({ "paths": ["/js/*.js"], "codings": ["br"] }))]
 pub(super) struct WarmRequest {
     /// Globs of paths, such as `/js/f1*.js`; `*` stops at a slash, `**` does not. All files of all sites
     /// without them.
@@ -25,32 +27,11 @@ pub(super) struct WarmRequest {
     codings: Vec<Coding>,
 }
 
-/// A content coding.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Coding {
-    Br,
-    Zstd,
-    Gzip,
-    Deflate,
-}
-
 /// The warming has begun.
 #[derive(Debug, JsonSchema, Serialize)]
 pub(super) struct WarmBegun {
     /// The number of files.
     files: usize,
-}
-
-impl From<Coding> for ContentCoding {
-    fn from(coding: Coding) -> Self {
-        match coding {
-            Coding::Br => Self::BROTLI,
-            Coding::Zstd => Self::ZSTD,
-            Coding::Gzip => Self::GZIP,
-            Coding::Deflate => Self::DEFLATE,
-        }
-    }
 }
 
 /// The files of one site.

@@ -63,10 +63,8 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Fa
 }
 
 fn document(list: &EntryList, summary: &EntriesSummary, now: SystemTime) -> String {
-    let entries: Vec<_> = list.entries.iter().map(|entry| entry.json(now)).collect();
-    let mut totals = list.totals().json();
-    totals["damaged"] = summary.damaged.into();
-    totals["failed"] = summary.failed.into();
+    let entries: Vec<_> = list.entries.iter().map(|entry| entry.row(now)).collect();
+    let totals = list.totals().told(summary);
     json!({ "entries": entries, "totals": totals }).to_string()
 }
 

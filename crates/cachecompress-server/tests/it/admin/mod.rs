@@ -2,6 +2,7 @@
 
 mod access;
 mod api;
+mod cache;
 mod schema;
 
 use serde_json::Value;

@@ -49,7 +49,7 @@ fn answers_are_as_the_document_has_them() {
         .arg(manifest.join("../../tests/schemathesis/schemathesis.toml"))
         .args(["run", &format!("{url}/api/v1/openapi.json")])
         .args(["--url", &url, "--header", &format!("Authorization: Bearer {TOKEN}")])
-        // The answer has no end.
+        // The answer has no end. Schemathesis itself leaves the document out.
         .args(["--exclude-path", "/api/v1/events"])
         .args(["--checks", "all", "--max-examples", "20", "--seed", "1", "--no-color"])
         .args(["--generation-database", "none", "--request-timeout", "60"])
@@ -57,5 +57,6 @@ fn answers_are_as_the_document_has_them() {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("No issues found"), "{text}");
+    let paths = get(&server, "/api/v1/openapi.json")["paths"].as_object().unwrap().len();
+    assert!(text.contains(&format!("Tested: {}\n", paths - 2)), "one is missing: {text}");
 }

@@ -152,7 +152,10 @@ fn exchange(address: SocketAddr, request: &str) -> String {
 }
 
 fn get(address: SocketAddr, path: &str) -> String {
-    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"))
+    exchange(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+    )
 }
 
 fn status(answer: &str) -> u16 {
@@ -676,7 +679,7 @@ fn metrics_have_the_names_that_others_rely_on() {
     let metrics = get(admin, "/metrics");
     assert_eq!(status(&metrics), 200);
     assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
-    let open_metrics = "GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\
+    let open_metrics = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
         Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n\r\n";
     let answer = exchange(admin, open_metrics);
     assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0"));

@@ -1,0 +1,114 @@
+//! The cache through the API: its entries, and their removal.
+
+use super::*;
+
+/// A server with an entry for each of these files in br, of descending size, and one in gzip.
+fn filled(site: &Site, secret: &Secret) -> Server {
+    let server = with_token(site, secret).start();
+    for file in ["a.js", "b.js", "c.css"] {
+        let path = format!("/{file}");
+        server.until_hit(&Request::get(&path).accept("br"));
+    }
+    server.until_hit(&Request::get("/c.css").accept("gzip"));
+    server.until_idle();
+    server
+}
+
+fn site() -> Site {
+    let site = Site::with("a.js", &site::text(1, 90_000));
+    site.write("b.js", &site::text(2, 60_000));
+    site.write("c.css", &site::text(3, 30_000));
+    site
+}
+
+fn digest(site: &Site, file: &str) -> String {
+    let bytes = fs::read(site.path().join(file)).unwrap();
+    cachecompress::Digest::of(&bytes).hex()
+}
+
+#[test]
+fn entries_are_listed_by_pages_in_their_order() {
+    let (site, secret) = (site(), Secret::new());
+    let server = filled(&site, &secret);
+    let list = get(&server, "/api/v1/entries");
+    assert_eq!((list["entries"].as_array().unwrap().len(), &list["next"]), (4, &Value::Null));
+    let first = &list["entries"][0];
+    assert_eq!(first["digest"], digest(&site, "a.js"));
+    assert_eq!((&first["coding"], &first["source_bytes"]), (&"br".into(), &90_000.into()));
+    let sent = server.get("/a.js", "br").body.len();
+    assert_eq!(first["encoded_bytes"], sent);
+    assert_eq!(list["totals"]["entries"], 4);
+    assert_eq!(list["totals"]["source_bytes"], 90_000 + 60_000 + 2 * 30_000);
+    assert_eq!(list["totals"]["bytes"], get(&server, "/api/v1/status")["cache"]["bytes"]);
+
+    let (mut pages, mut next) = (Vec::new(), Some(String::new()));
+    while let Some(after) = next {
+        let page = get(&server, &format!("/api/v1/entries?limit=1{after}"));
+        assert_eq!(page["totals"], list["totals"]);
+        pages.extend(page["entries"].as_array().unwrap().iter().map(|e| e["digest"].clone()));
+        next = page["next"].as_str().map(|next| format!("&after={next}"));
+    }
+    let all = list["entries"].as_array().unwrap().iter().map(|e| e["digest"].clone());
+    assert_eq!(pages, all.collect::<Vec<_>>());
+
+    let start = &digest(&site, "c.css")[..9];
+    let filtered = get(&server, &format!("/api/v1/entries?filter={start}&sort=ratio"));
+    assert_eq!(filtered["totals"]["entries"], 2);
+    assert!(filtered["entries"][0]["ratio"].as_f64() >= filtered["entries"][1]["ratio"].as_f64());
+    let refusal = ask(&server, &Request::get("/api/v1/entries?sort=name"));
+    assert_eq!(refusal.status(), 400);
+    assert!(json(&refusal)["error"].as_str().unwrap().contains("`sort`"));
+}
+
+#[test]
+fn purge_removes_what_all_conditions_choose() {
+    let (site, secret) = (site(), Secret::new());
+    let server = filled(&site, &secret);
+    let purge = |body: &str| {
+        let done = post(&server, "/api/v1/purge", TOKEN, body);
+        assert_eq!(done.status(), 200, "{body}: {done:?}");
+        json(&done)["entries"].as_u64().unwrap()
+    };
+    assert_eq!(purge(r#"{"paths":["/*.js"],"dry_run":true}"#), 2);
+    assert_eq!(server.entries(), 4, "a dry run removes nothing");
+    assert_eq!(purge(r#"{"paths":["/*.js"],"coding":"gzip"}"#), 0);
+    assert_eq!(purge(r#"{"older_than":3600}"#), 0);
+    assert_eq!(purge(r#"{"paths":["/missing.js"]}"#), 0);
+    let gzip = server.get("/c.css", "gzip");
+    assert_eq!(purge(r#"{"paths":["/c.css"],"coding":"gzip"}"#), 1);
+    assert_eq!(purge(&format!(r#"{{"digest":"{}"}}"#, &digest(&site, "a.js")[..8])), 1);
+    assert_eq!(server.entries(), 2);
+    assert_eq!(purge(r#"{"all":true}"#), 2);
+    assert_eq!(server.entries(), 0);
+    // A ready response is repeated until the file is looked at again.
+    let again = eventually("one more encode", || {
+        let answer = server.get("/c.css", "gzip");
+        (server.encodes() == 5).then_some(answer)
+    });
+    assert_eq!((again.decoded(), again.head.get("etag")), (gzip.decoded(), gzip.head.get("etag")));
+}
+
+#[test]
+fn purge_without_a_clear_choice_is_refused() {
+    let (site, secret) = (site(), Secret::new());
+    let server = filled(&site, &secret);
+    for (body, reason) in [
+        ("{}", "or say `all`"),
+        (r#"{"dry_run":true}"#, "or say `all`"),
+        (r#"{"all":true,"coding":"br"}"#, "`all` alone"),
+        (r#"{"older_than":-1}"#, "`older_than` is a time"),
+        (r#"{"digest":"abc"}"#, "8 to 64 hexadecimal digits"),
+        (r#"{"paths":["/a{"]}"#, "a{"),
+    ] {
+        let refusal = post(&server, "/api/v1/purge", TOKEN, body);
+        assert_eq!(refusal.status(), 422, "{body}");
+        let sentence = json(&refusal)["error"].to_string();
+        assert!(sentence.contains(reason), "{body}: {sentence}");
+    }
+    assert_eq!(server.entries(), 4);
+    assert_eq!(
+        post(&server, "/api/v1/purge", "a-wrong-token-of-tests", r#"{"all":true}"#).status(),
+        401
+    );
+    assert_eq!(server.entries(), 4);
+}
