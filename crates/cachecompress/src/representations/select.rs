@@ -172,7 +172,9 @@ impl Representations {
             {
                 return coded(Coded::stored(codec, &entry));
             }
-            let why = match self.obtain(resource, codec, candidates, deadline).await {
+            // In a box, as the future of the wait is larger than that of all else.
+            let obtained = Box::pin(self.obtain(resource, codec, candidates, deadline));
+            let why = match obtained.await {
                 Ok(obtained) => return coded(obtained),
                 Err(Unobtained::Stale) => return Selected::Stale,
                 Err(Unobtained::Detail(why)) => why,

@@ -42,6 +42,11 @@ impl ErrorPages {
         self.by_status.iter().find(|(of, _)| *of == status).map(|(_, page)| page)
     }
 
+    /// Whether an error of this status may have a page.
+    pub(crate) fn has_for(&self, status: StatusCode) -> bool {
+        self.get(status).is_some() || self.nearest && status == StatusCode::NOT_FOUND
+    }
+
     /// Whether an error may be answered with the file `path`, though the rules hide it from requests.
     pub(crate) fn use_file(&self, path: &SourcePath, excluded: &Globs) -> bool {
         let is_nearest = || {

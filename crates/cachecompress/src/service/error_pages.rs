@@ -66,16 +66,17 @@ pub(super) async fn deliver(
 ) -> Response<Body> {
     let status = response.status();
     let own = response.extensions_mut().remove::<OwnPage>();
-    let plain = Plain { status, fields: response.headers() };
-    let page = if status.is_server_error() {
-        let deadline = Instant::now() + ERROR_PAGE_PATIENCE;
-        timer::until(deadline, page_for(site, how, &plain, own)).await.flatten()
-    } else if status.is_client_error() {
-        page_for(site, how, &plain, own).await
-    } else {
-        None
-    };
-    let response = page.unwrap_or(response);
+    if own.is_some() || site.rules.error_pages.has_for(status) {
+        let plain = Plain { status, fields: response.headers() };
+        // In a box, or the future of each response would have room for a page.
+        let page = Box::pin(page_for(site, how, &plain, own));
+        let page = if status.is_server_error() {
+            timer::until(Instant::now() + ERROR_PAGE_PATIENCE, page).await.flatten()
+        } else {
+            page.await
+        };
+        response = page.unwrap_or(response);
+    }
     respond::deliver(site, how.over_tls, &how.parts.method, how.paths, response)
 }
 
