@@ -101,12 +101,12 @@ fn not_modified_response_allocates_its_head_only() {
 
 #[test]
 fn head_is_answered_from_scratch() {
-    at_most(27, allocates("HEAD", "/small.txt", &[ACCEPT], 200));
+    at_most(23, allocates("HEAD", "/small.txt", &[ACCEPT], 200));
 }
 
 #[test]
 fn range_is_answered_from_scratch() {
-    at_most(23, allocates("GET", "/small.txt", &[ACCEPT, ("range", "bytes=0-99")], 206));
+    at_most(22, allocates("GET", "/small.txt", &[ACCEPT, ("range", "bytes=0-99")], 206));
 }
 
 /// The future had room for the page of an error twice, in 12 KB. Its move to the heap cost a third of

@@ -4,6 +4,11 @@ use super::site::{Siblings, Site};
 use crate::catalog::{Resource, Sibling};
 use crate::http::{ContentCoding, sibling_path};
 
+/// Whether a file beside that of `resource` may be used.
+pub(super) fn is_possible(site: &Site, resource: &Resource) -> bool {
+    site.rules.siblings == Siblings::Verified && resource.digest().is_some()
+}
+
 /// Looks for the file in `coding` beside that of `resource`; `None` if none would be used.
 pub(super) async fn look_beside(
     site: &Site,
@@ -11,10 +16,7 @@ pub(super) async fn look_beside(
     coding: &ContentCoding,
 ) -> Option<Sibling> {
     let path = sibling_path(&resource.path, coding)?;
-    let is_wanted = site.rules.siblings == Siblings::Verified
-        && resource.digest().is_some()
-        && !site.rules.excluded.covers(&path);
-    if !is_wanted {
+    if !is_possible(site, resource) || site.rules.excluded.covers(&path) {
         return None;
     }
     site.representations.catalog().sibling(resource, coding).await

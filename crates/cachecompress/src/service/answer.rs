@@ -188,12 +188,15 @@ async fn try_answer(site: &Site, exchange: &mut Exchange<'_>) -> Result<Option<A
     if let Some(refused) = admit_coding(site, exchange) {
         return Ok(Some(refused.into()));
     }
-    let tags = exchange.tags();
-    for coding in plan::codings_in_conditions(exchange.head.headers, tags, &codings) {
-        adopt(site, exchange, &coding).await;
+    let may_adopt = adoption::is_possible(site, &exchange.resource);
+    if may_adopt {
+        let tags = exchange.tags();
+        for coding in plan::codings_in_conditions(exchange.head.headers, tags, &codings) {
+            adopt(site, exchange, &coding).await;
+        }
     }
     let intent = intend(site, exchange, &codings);
-    if let Some(coding) = intent.likely_coding() {
+    if may_adopt && let Some(coding) = intent.likely_coding() {
         adopt(site, exchange, coding).await;
     }
     let exchange = &*exchange;

@@ -160,9 +160,12 @@ pub(crate) fn codings_in_conditions(
     codings: &[ContentCoding],
 ) -> Vec<ContentCoding> {
     let Some(tags) = tags else { return Vec::new() };
-    let accept = AcceptEncoding::from_headers(headers);
     let mut named = Preconditions::from_headers(headers).codings_in_if_match(tags);
     named.extend(IfRange::from_headers(headers).coding(tags));
+    if named.is_empty() {
+        return named;
+    }
+    let accept = AcceptEncoding::from_headers(headers);
     named.retain(|coding| codings.contains(coding) && accept.accepts(coding));
     named.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     named.dedup();
