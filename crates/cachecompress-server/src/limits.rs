@@ -294,6 +294,12 @@ pub(crate) const LOG_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The time for the last lines of a log after a second signal.
 pub(crate) const LOG_ABORT_TIMEOUT: Duration = Duration::from_millis(100);
 
+// --- Health checks -------------------------------------------------------------------------------
+
+/// The longest wait of `healthcheck` for its answer. Docker gives a check 30 s, and starts a process
+/// for each.
+pub(crate) const HEALTHCHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
 // --- Without a cache directory -------------------------------------------------------------------
 
 /// Bytes of the cache in memory that stands in for one on disk.

@@ -2,6 +2,7 @@
 
 mod care;
 mod files;
+mod generate;
 mod numbers;
 mod site;
 mod tls;
@@ -20,6 +21,7 @@ use crate::limits;
 
 pub(crate) use care::{InspectFlags, PurgeFlags, Sort};
 pub(crate) use files::{CacheArgs, ConfigFileArgs};
+pub(crate) use generate::GenerateCommand;
 pub(crate) use site::{CleanUrls, Dotfiles, Siblings, SiteArgs, Symlinks, TrailingSlash};
 pub(crate) use tls::TlsArgs;
 pub(crate) use warm::WarmArgs;
@@ -57,6 +59,13 @@ pub(crate) enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Ask a running server whether it is ready
+    Healthcheck(HealthcheckArgs),
+    /// Write the man pages, or the completions of a shell
+    Generate {
+        #[command(subcommand)]
+        command: GenerateCommand,
     },
 }
 
@@ -148,6 +157,27 @@ pub(crate) struct PurgeArgs {
 
     #[command(flatten)]
     pub(crate) own: PurgeFlags,
+}
+
+/// The flags of `healthcheck`, as they were given.
+#[derive(Args, Debug)]
+#[command(args_override_self = true)]
+#[command(
+    after_help = "Asks the admin listener for /readyz, and has 5 seconds for it. It needs no \
+    other program, so it is the health check of an image that has none: CACHECOMPRESS_ADMIN then \
+    stands for --admin in both commands.\n\nExit codes: 0 the server is ready, 1 it is not, or \
+    nothing answers, 2 wrong usage."
+)]
+pub(crate) struct HealthcheckArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigFileArgs,
+
+    /// The admin listener's address and port, as `serve` has it
+    ///
+    /// Of :PORT, 0.0.0.0:PORT and [::]:PORT the loopback address is asked.
+    #[arg(long, value_name = "ADDR", value_parser = flag_values::address)]
+    #[arg(env = "CACHECOMPRESS_ADMIN")]
+    pub(crate) admin: Option<ListenAddress>,
 }
 
 /// The flags of `serve`, as they were given.
@@ -486,7 +516,8 @@ fn one_sentence(explanation: &str) -> String {
         parts.push(line.strip_prefix("tip: ").unwrap_or(line));
     }
     let given = std::env::args().nth(1).unwrap_or_default();
-    const COMMANDS: [&str; 6] = ["warm", "verify", "gc", "inspect", "purge", "config"];
+    const COMMANDS: [&str; 8] =
+        ["warm", "verify", "gc", "inspect", "purge", "config", "healthcheck", "generate"];
     let command = COMMANDS.into_iter().find(|name| *name == given).unwrap_or("serve");
     format!("{}; see `cachecompress {command} --help`", parts.join("; "))
 }

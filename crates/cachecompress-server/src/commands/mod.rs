@@ -3,6 +3,8 @@
 mod config;
 mod explain;
 mod gc;
+mod generate;
+mod healthcheck;
 mod inspect;
 mod progress_bar;
 mod purge;
@@ -55,5 +57,10 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitStatus, Failure> {
             purge::run(&in_force, Printer)
         }
         Command::Config { command } => config::run(command, arguments, Printer),
+        Command::Healthcheck(args) => {
+            let in_force = config_file::resolve(arguments, args.config.file())?;
+            healthcheck::run(in_force.args()?, Printer)
+        }
+        Command::Generate { command } => generate::run(command, Printer),
     }
 }

@@ -108,6 +108,8 @@ mod cli {
     mod config;
     #[cfg(unix)]
     mod error_pages;
+    mod generate;
+    mod healthcheck;
     mod inspect;
     mod listing;
     mod logs;

@@ -1,0 +1,28 @@
+//! The commands under `generate`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use clap::builder::ValueHint;
+use clap_complete::Shell;
+
+/// The commands under `generate`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GenerateCommand {
+    /// Write a man page for each command into a directory
+    #[command(after_help = "Exit codes: 0 done, 1 a page cannot be written, 2 wrong usage.")]
+    Man {
+        /// The directory, which must exist
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+    /// Print the completions of a shell
+    ///
+    /// Such as `cachecompress generate completions bash >
+    /// ~/.local/share/bash-completion/completions/cachecompress`.
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+}
