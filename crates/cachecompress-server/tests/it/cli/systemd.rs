@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use cachecompress_test::client::fetch;
 use cachecompress_test::server::{command, output};
+use cachecompress_test::tools::require;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::common::*;
@@ -314,28 +315,35 @@ fn clients_wait_while_no_program_runs() {
     }
 }
 
-/// The units in `docs/systemd.md` are what systemd takes for units.
+fn unit(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd").join(name)
+}
+
 #[test]
-fn units_in_the_documentation_are_valid() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/systemd.md");
-    let page = fs::read_to_string(page).unwrap();
+fn units_are_valid() {
+    let Some(analyze) = require("systemd-analyze") else { return };
     let directory = tempfile::tempdir().unwrap();
     let mut units = Vec::new();
-    for block in page.split("```ini\n# /etc/systemd/system/").skip(1) {
-        let (name, rest) = block.split_once('\n').unwrap();
-        let unit = rest.split("```").next().unwrap();
+    for name in ["cachecompress.service", "cachecompress.socket", "cachecompress-admin.socket"] {
         let path = directory.path().join(name);
         // The program must be there.
-        fs::write(&path, unit.replace("/usr/local/bin/cachecompress", PROGRAM)).unwrap();
+        let text = fs::read_to_string(unit(name)).unwrap();
+        fs::write(&path, text.replace("/usr/bin/cachecompress", PROGRAM)).unwrap();
         units.push(path);
     }
-    assert_eq!(units.len(), 3);
-    let mut verify = Command::new("systemd-analyze");
-    verify.args(["verify", "--recursive-errors=no"]).args(&units);
-    if verify.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().is_err() {
-        return cachecompress_test::decode::skipped("systemd-analyze is not installed");
-    }
+    let mut verify = Command::new(analyze);
+    verify.args(["verify", "--recursive-errors=no", "--man=no"]).args(&units);
     let output = output(&mut verify);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+/// `systemd-analyze security` finds an exposure of 1.5, of which 0 is none and 10 all.
+#[test]
+fn service_is_little_exposed() {
+    let Some(analyze) = require("systemd-analyze") else { return };
+    let mut security = Command::new(analyze);
+    security.args(["security", "--offline=true", "--no-pager", "--threshold=20"]);
+    let output = output(security.arg(unit("cachecompress.service")));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
