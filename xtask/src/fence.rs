@@ -42,7 +42,8 @@ pub(crate) fn for_shipped(mut command: Command) -> Command {
     command
 }
 
-fn program() -> PathBuf {
+/// The path of the shipped program, which [`build`] makes.
+pub(crate) fn program() -> PathBuf {
     let name = format!("cachecompress{}", std::env::consts::EXE_SUFFIX);
     // A relative target directory is relative to the root for cargo, but not for the tests, which
     // run in their package's directory.

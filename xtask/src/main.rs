@@ -7,8 +7,10 @@ mod corpus;
 mod debian;
 mod fence;
 mod fuzz;
+mod packages;
 mod portable;
 mod prose;
+mod semver;
 mod sites;
 mod soak;
 mod step;
@@ -45,6 +47,13 @@ Commands:
                   `test` includes those that are installed in seconds
   sites           builds sites by the newest Vite, Docusaurus, Next and mdBook, and clicks through each
                   in Chromium; needs npm, and minutes
+  packages [--program PATH]
+                  makes the Debian, RPM and npm packages and the image of the program as it is shipped,
+                  or of PATH, installs and runs them, and has the crates built as they are published.
+                  The Debian package is installed, by root, into a copy of this machine
+  semver [--since REVISION]
+                  looks for what breaks users of the library since the last release, or since REVISION;
+                  installs cargo-semver-checks where it may
   bench [--quick] [--only NAME,...] [--turns N] [--report]
                   measures the server beside others, which it installs where it may, and writes
                   docs/performance.md. --quick writes to target/bench/quick, --report only writes
@@ -78,6 +87,16 @@ fn main() -> ExitCode {
         ["bench", ..] => bench::run(&arguments[1..]),
         ["clients"] => clients::run(),
         ["sites"] => sites::run_all(),
+        ["packages"] => packages::run(None),
+        ["packages", "--program", path] => packages::run(Some(path)),
+        ["packages", ..] => {
+            refuse("`cargo xtask packages` takes `--program PATH`, and nothing else.")
+        }
+        ["semver"] => semver::run(None),
+        ["semver", "--since", revision] => semver::run(Some(revision)),
+        ["semver", ..] => {
+            refuse("`cargo xtask semver` takes `--since REVISION`, and nothing else.")
+        }
         ["fence"] => fence::run(false),
         ["fence", "--update"] => fence::run(true),
         ["fence", ..] => refuse("`cargo xtask fence` takes `--update`, and nothing else."),

@@ -53,11 +53,12 @@ pub(crate) fn run(scope: Scope) -> ExitCode {
     finish(&results, &missing)
 }
 
-/// All targets, and those that only `cargo xtask clients` and `cargo xtask sites` test:
-/// `--all-targets` leaves them out.
+/// All targets, and those that only `cargo xtask clients`, `sites` and `packages` test: `--all-targets`
+/// leaves them out.
 fn lints() -> Vec<Command> {
     let package = ["--package", "cachecompress-server", "--all-features"];
-    let large = [&package[..], &["--test", "large_clients", "--test", "real_sites"]].concat();
+    let large = ["--test", "large_clients", "--test", "real_sites", "--test", "packages"];
+    let large = [&package[..], &large].concat();
     vec![clippy(&["--workspace", "--all-targets", "--all-features"]), clippy(&large)]
 }
 

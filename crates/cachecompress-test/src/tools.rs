@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 ///
 /// A test that gets `None` returns. The places of the search are the variable
 /// `CACHECOMPRESS_TEST_<TOOL>`, the installations of earlier `cargo xtask test` runs, and the
-/// `PATH`. `redbot`, `schemathesis` and `pydata` are Pythons with the packages of
-/// `tests/redbot/requirements.txt`, `tests/schemathesis/requirements.txt` and
-/// `tests/clients/requirements.txt`.
+/// `PATH`. `redbot`, `schemathesis`, `pydata` and `linters` are Pythons with the packages of
+/// `tests/{redbot,schemathesis,clients,packages}/requirements.txt`.
 ///
 /// # Panics
 ///
@@ -22,7 +21,7 @@ use std::path::{Path, PathBuf};
 #[track_caller]
 pub fn require(tool: &str) -> Option<PathBuf> {
     let installed = match tool {
-        "redbot" | "schemathesis" | "pydata" => {
+        "redbot" | "schemathesis" | "pydata" | "linters" => {
             Some(target_dir().join(format!("tools/{tool}/bin/python")))
         }
         _ => None,
@@ -62,6 +61,45 @@ pub fn built_site(directory: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// The package with this extension that `cargo xtask packages` has made. If it is missing, prints a
+/// loud `SKIPPED` line and returns `None`.
+///
+/// # Panics
+///
+/// If it is missing and `CI=true`.
+#[must_use]
+#[track_caller]
+pub fn built_package(extension: &str) -> Option<PathBuf> {
+    let made = std::fs::read_dir(packages_dir().join("out")).into_iter().flatten().flatten();
+    let mut made = made.map(|entry| entry.path());
+    let package = made.find(|path| path.extension().is_some_and(|found| found == extension));
+    made_by("packages", extension, package)
+}
+
+/// The directory with the program, its man pages and its completions of which `cargo xtask packages`
+/// makes the packages. If it is missing, prints a loud `SKIPPED` line and returns `None`.
+///
+/// # Panics
+///
+/// If it is missing and `CI=true`.
+#[must_use]
+#[track_caller]
+pub fn packaged() -> Option<PathBuf> {
+    made_by("packages", "the program", Some(packages_dir().join("dist")).filter(|dir| dir.is_dir()))
+}
+
+#[track_caller]
+fn made_by(chore: &str, name: &str, made: Option<PathBuf>) -> Option<PathBuf> {
+    if made.is_none() {
+        skip_for(chore, name, std::env::var_os("CI").is_some_and(|value| value == "true"));
+    }
+    made
+}
+
+fn packages_dir() -> PathBuf {
+    target_dir().join("packages")
+}
+
 /// The shipped program, `CACHECOMPRESS_TEST_SHIPPED`. If it has not been built, prints a loud
 /// `SKIPPED` line and returns `None`.
 ///
@@ -88,8 +126,13 @@ fn found(name: &str, candidate: Option<PathBuf>) -> Option<PathBuf> {
 
 #[track_caller]
 fn skip(name: &str, ci: bool) {
+    skip_for("test", name, ci);
+}
+
+#[track_caller]
+fn skip_for(chore: &str, name: &str, ci: bool) {
     let place = std::panic::Location::caller();
-    let sentence = format!("SKIPPED {place}: needs {name}; `cargo xtask test` sees to it");
+    let sentence = format!("SKIPPED {place}: needs {name}; `cargo xtask {chore}` sees to it");
     assert!(!ci, "{sentence}");
     // The test runner captures `eprintln!` of a passing test.
     drop(writeln!(std::io::stderr(), "\n{sentence}"));
