@@ -8,7 +8,6 @@ use super::harness::{Harness, under_load};
 use crate::check;
 use crate::load::{self, Request, Until, Version};
 use crate::results::{Case, Record};
-use crate::servers::kind::Kind;
 use crate::servers::{Identity, SPEAK_TLS, Server};
 use crate::site::Asset;
 

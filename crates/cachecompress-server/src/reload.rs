@@ -154,7 +154,8 @@ mod tests {
     #[tokio::test]
     async fn reload_that_hangs_holds_up_no_other_and_comes_too_late() {
         let [one, two]: [TempDir; 2] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
-        let reloader = Arc::new(Reloader::start(Arc::new(config(one.path())), 16, None, |_| ()).unwrap());
+        let reloader =
+            Arc::new(Reloader::start(Arc::new(config(one.path())), 16, None, |_| ()).unwrap());
         let (go, wait) = mpsc::channel::<()>();
         let (hangs, hung) = mpsc::channel();
         let (first, second) = (Mutex::new(Some((hangs, wait))), two.path().to_owned());
@@ -193,7 +194,8 @@ mod tests {
     #[tokio::test]
     async fn last_error_is_that_of_the_last_reload() {
         let dir = tempfile::tempdir().unwrap();
-        let reloader = Arc::new(Reloader::start(Arc::new(config(dir.path())), 16, None, |_| ()).unwrap());
+        let reloader =
+            Arc::new(Reloader::start(Arc::new(config(dir.path())), 16, None, |_| ()).unwrap());
         let fails = Arc::new(Mutex::new(true));
         let (path, failing) = (dir.path().to_owned(), Arc::clone(&fails));
         let read = move || match *failing.lock().unwrap() {

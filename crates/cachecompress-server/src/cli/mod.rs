@@ -8,6 +8,7 @@ mod site;
 mod tls;
 mod warm;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::ValueHint;

@@ -28,9 +28,7 @@ pub(crate) fn run(args: GcArgs, printer: Printer) -> Result<ExitStatus, Failure>
             Care::Failed { path, error } => {
                 progress.line(format_args!("cannot remove {}: {error}", EscapedPath(path)));
             }
-            Care::Progress { done, of } => {
-                progress.update(done as u64, of as u64, format_args!("{entries} entries"));
-            }
+            Care::Progress { done, of } => progress.update_entries(done, of, entries),
             _ => {}
         }
         progress.flow()

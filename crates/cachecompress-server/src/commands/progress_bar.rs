@@ -45,6 +45,11 @@ impl CommandProgress {
         self.bar.set_message(message.to_string());
     }
 
+    /// Moves the bar to `done` of so many files, with the number of their entries.
+    pub(super) fn update_entries(&self, done: usize, of: usize, entries: usize) {
+        self.update(done as u64, of as u64, format_args!("{entries} entries"));
+    }
+
     /// Whether the bar is seen.
     pub(super) fn is_seen(&self) -> bool {
         !self.bar.is_hidden()

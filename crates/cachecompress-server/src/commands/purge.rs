@@ -61,7 +61,7 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Fa
             Care::Failed { path, error } if !args.json => {
                 progress.line(format_args!("cannot remove {}: {error}", EscapedPath(path)));
             }
-            Care::Progress { done, of } => progress.update(done, of, entries),
+            Care::Progress { done, of } => progress.update_entries(done, of, entries),
             _ => {}
         }
         progress.flow()

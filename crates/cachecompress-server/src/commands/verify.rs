@@ -27,9 +27,7 @@ pub(crate) fn run(args: VerifyArgs, printer: Printer) -> Result<ExitStatus, Fail
             Care::Failed { path, error } => {
                 progress.line(format_args!("{}: {error}", EscapedPath(path)));
             }
-            Care::Progress { done, of } => {
-                progress.update(done as u64, of as u64, format_args!("{entries} entries"));
-            }
+            Care::Progress { done, of } => progress.update_entries(done, of, entries),
             _ => {}
         }
         progress.flow()

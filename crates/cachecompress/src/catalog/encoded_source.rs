@@ -92,7 +92,7 @@ struct Kept {
 enum Outcome {
     Decoded(Decoded),
     /// The file is too long, and goes out in its coding.
-    InCoding(InCoding),
+    InCoding(Arc<InCoding>),
     /// The file stays what it is.
     AsIs,
 }
@@ -100,7 +100,7 @@ enum Outcome {
 struct Decoded {
     bytes: Bytes,
     digest: Digest,
-    from: DecodedFrom,
+    from: Arc<DecodedFrom>,
 }
 
 /// The origin of decoded bytes.
@@ -108,7 +108,7 @@ struct About {
     /// `None` if nothing names the bytes of the coded file. They are not found then.
     state: Option<State>,
     digest: Digest,
-    from: DecodedFrom,
+    from: Arc<DecodedFrom>,
 }
 
 /// The state of a file that names its bytes.
@@ -438,14 +438,14 @@ impl State {
 
 impl Meaning {
     /// Returns the coding in which the file `path` goes out undecoded; `None` if it does not.
-    fn in_coding(&self, path: &SourcePath, is_passing: bool) -> Option<InCoding> {
+    fn in_coding(&self, path: &SourcePath, is_passing: bool) -> Option<Arc<InCoding>> {
         match self {
-            Self::Path(name, coding) if has_decoder(coding) => Some(InCoding {
+            Self::Path(name, coding) if has_decoder(coding) => Some(Arc::new(InCoding {
                 path: path.clone(),
                 coding: coding.clone(),
                 name: name.clone(),
                 is_passing,
-            }),
+            })),
             Self::Path(..) | Self::Svg => None,
         }
     }
@@ -478,7 +478,7 @@ fn content_of(result: &Outcome, file: &SourceFile) -> SourceFile {
 struct Unpacked {
     bytes: Vec<u8>,
     digest: Digest,
-    from: DecodedFrom,
+    from: Arc<DecodedFrom>,
 }
 
 /// The reason for which a file was not decoded.
@@ -518,7 +518,7 @@ fn unpack(
         len: coded.len() as u64,
         bytes: is_in_memory.then_some(coded),
     };
-    let from = DecodedFrom { file: Arc::new(file), name };
+    let from = Arc::new(DecodedFrom { file: Arc::new(file), name });
     Ok(Unpacked { digest: Digest::of(&bytes), bytes, from })
 }
 

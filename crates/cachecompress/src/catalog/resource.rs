@@ -37,7 +37,7 @@ pub(crate) struct Resource {
     /// The file that its bytes were decoded from, which is its representation in that coding.
     pub(crate) coded: Option<Arc<CodedFile>>,
     /// The coding that its bytes are in, if no others can be had.
-    pub(crate) in_coding: Option<InCoding>,
+    pub(crate) in_coding: Option<Arc<InCoding>>,
     /// The state of the file that was hashed; `None` for bytes in memory.
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The reason for which its fingerprint names its bytes.
@@ -132,7 +132,7 @@ impl Resource {
                 let own = file.entity_tag.as_deref().and_then(RepresentationTags::own);
                 let tags = own.unwrap_or_else(|| RepresentationTags::of_digest(&digest));
                 // The same bytes without Content-Encoding are another representation.
-                Some(match &file.in_coding {
+                Some(match file.in_coding.as_deref() {
                     Some(InCoding { coding, .. }) => tags.only_in(coding),
                     None => tags,
                 })
@@ -426,7 +426,7 @@ fn second_after(time: SystemTime) -> SystemTime {
 /// Returns the media type of `file` as far as it is known without its bytes: its own, else that of its
 /// name.
 pub(super) fn type_of(types: &MediaTypes, path: &SourcePath, file: &SourceFile) -> NamedType {
-    if let Some(InCoding { name, .. }) = &file.in_coding {
+    if let Some(InCoding { name, .. }) = file.in_coding.as_deref() {
         // The coded bytes tell nothing of the type.
         return NamedType::Certain(types.of(name).value(Text::Unknown));
     }

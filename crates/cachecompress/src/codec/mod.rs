@@ -32,8 +32,8 @@ mod conformance;
 #[cfg(all(test, any(feature = "brotli", feature = "gzip", feature = "zstd")))]
 mod testing;
 
-pub(crate) use adopted::{decode_file, has_decoder};
 pub use adopted::decoder;
+pub(crate) use adopted::{decode_file, has_decoder};
 #[cfg(feature = "brotli")]
 pub use brotli::Brotli;
 pub(crate) use decoded_limit::is_too_long;

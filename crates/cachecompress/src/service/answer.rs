@@ -227,7 +227,7 @@ async fn try_answer(site: &Site, exchange: &mut Exchange<'_>) -> Result<Option<A
 /// by its own name as it is stored; by the name of what it would decode to, it gets an error.
 fn admit_coding(site: &Site, exchange: &mut Exchange<'_>) -> Option<Response<Body>> {
     exchange.stored = None;
-    let InCoding { path, coding, is_passing, .. } = exchange.resource.in_coding.as_ref()?;
+    let InCoding { path, coding, is_passing, .. } = exchange.resource.in_coding.as_deref()?;
     // The page of a 406 is for a client that accepts none of our codings.
     let is_accepted = exchange.page_of != Some(StatusCode::NOT_ACCEPTABLE)
         && AcceptEncoding::from_headers(exchange.head.headers).accepts(coding);

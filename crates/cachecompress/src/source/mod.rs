@@ -157,9 +157,9 @@ pub struct SourceFile {
     /// The media type to send, instead of the one its name suggests.
     pub media_type: Option<Arc<str>>,
     /// The file that the content was decoded from.
-    pub(crate) decoded: Option<DecodedFrom>,
+    pub(crate) decoded: Option<Arc<DecodedFrom>>,
     /// The coding that the content is in, if it is not decoded and stands for another file.
-    pub(crate) in_coding: Option<InCoding>,
+    pub(crate) in_coding: Option<Arc<InCoding>>,
 }
 
 /// The coded file that a content was decoded from.

@@ -705,8 +705,8 @@ fn metrics_have_the_names_that_others_rely_on() {
         assert!(value.is_some_and(|value| value.parse::<u64>().is_ok()), "{name}: {metrics}");
     }
     assert!(answer.ends_with("# EOF\n"), "{answer}");
-    assert_eq!(status(&get(admin, "/")), 404);
-    let post = "POST /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    assert_eq!(status(&get(admin, "/missing")), 404);
+    let post = "POST /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert_eq!(status(&exchange(admin, post)), 405);
 }
 
