@@ -12,6 +12,7 @@ use super::foresight::Noted;
 use super::listing;
 use super::locate::{self, Located, Target};
 use super::plan::{self, Facts, Head, Intent};
+use super::redirect;
 use super::replay;
 use super::reroute;
 use super::respond::{self, Answered};
@@ -45,9 +46,9 @@ pub(super) async fn answer(
         }
         Located::Listing(made) => answer_listing(site, connection, parts, &made).await,
         Located::Redirect(location) => {
-            Ok(Some(respond::redirect(site, StatusCode::MOVED_PERMANENTLY, &location)))
+            Ok(Some(redirect::redirect(site, StatusCode::MOVED_PERMANENTLY, &location)))
         }
-        Located::Moved(status, location) => Ok(Some(respond::redirect(site, status, &location))),
+        Located::Moved(status, location) => Ok(Some(redirect::redirect(site, status, &location))),
         Located::Refused(status, page) => {
             let mut response = respond::refuse(site, status);
             if let Some(page) = page {

@@ -16,6 +16,7 @@ mod navigation;
 mod options;
 mod path_settings;
 pub(crate) mod plan;
+mod redirect;
 mod replay;
 mod reroute;
 mod respond;

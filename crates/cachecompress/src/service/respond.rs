@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_LOCATION,
-    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY,
+    CONTENT_RANGE, CONTENT_TYPE, ETAG, EXPIRES, LAST_MODIFIED, RETRY_AFTER, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -25,7 +25,7 @@ use crate::metrics::Outcome;
 use crate::representations::{Candidates, Coded, Identity, RangeOf, Selected};
 use crate::rules::headers::{ResponseKind, RulePaths};
 
-const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
+pub(super) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const ORIGINAL_LENGTH: HeaderName = HeaderName::from_static("x-original-content-length");
 
@@ -74,7 +74,7 @@ fn short_text(site: &Site, status: StatusCode) -> Response<Body> {
 }
 
 /// Builds a response with a short text for people.
-fn brief(
+pub(super) fn brief(
     site: &Site,
     media_type: &'static str,
     text: String,
@@ -110,41 +110,6 @@ pub(super) fn failed(site: &Site, error: &Error) -> Response<Body> {
         log::error!(%error, "a request could not be answered");
     }
     refuse(site, status)
-}
-
-/// Builds a redirect with a link for people. A cache keeps one that is permanent only if it asks each
-/// time, because the directory may become a file, and the rule another.
-pub(super) fn redirect(site: &Site, status: StatusCode, location: &str) -> Response<Body> {
-    let Ok(field) = HeaderValue::from_str(location) else {
-        return refuse(site, StatusCode::NOT_FOUND);
-    };
-    let link = escape_html(location);
-    let page = format!(
-        "<!doctype html>\n<title>Moved</title>\n<p>This page is at <a href=\"{link}\">{link}</a>.\n"
-    );
-    let mut response = brief(site, "text/html; charset=utf-8", page, None);
-    *response.status_mut() = status;
-    response.headers_mut().insert(LOCATION, field);
-    if matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT) {
-        response.headers_mut().insert(CACHE_CONTROL, NO_CACHE);
-    }
-    response
-}
-
-/// Escapes `text` for an element or an attribute in double quotes.
-fn escape_html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 /// 404 with a short text.
