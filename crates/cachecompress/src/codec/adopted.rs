@@ -1,8 +1,9 @@
 //! Codings that somebody else has encoded, beside a file or in its place.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::error::Error as _;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use super::registry::Codec;
 use super::traits::{Decoding, Encoder, Encoding, Settings};
@@ -67,6 +68,12 @@ fn decoder_of(coding: &ContentCoding) -> Option<fn() -> Box<dyn Decoding>> {
     }
     let _ = coding;
     None
+}
+
+/// Whether a decoder was stopped because of the length of its output.
+pub(crate) fn is_too_long(error: &Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::FileTooLarge)
 }
 
 /// Whether files in `coding` can be decoded here.

@@ -1,6 +1,5 @@
 //! Stops a decoder whose output is longer than its source.
 
-use std::error::Error as _;
 use std::io;
 
 use crate::error::{Error, ErrorKind};
@@ -24,10 +23,4 @@ impl DecodedLimit {
         })?;
         Ok(())
     }
-}
-
-/// Whether a decoder was stopped because of the length of its output.
-pub(crate) fn is_too_long(error: &Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::FileTooLarge)
 }

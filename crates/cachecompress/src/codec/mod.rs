@@ -33,10 +33,9 @@ mod conformance;
 mod testing;
 
 pub use adopted::decoder;
-pub(crate) use adopted::{decode_file, has_decoder};
+pub(crate) use adopted::{decode_file, has_decoder, is_too_long};
 #[cfg(feature = "brotli")]
 pub use brotli::Brotli;
-pub(crate) use decoded_limit::is_too_long;
 #[cfg(feature = "gzip")]
 pub use deflate::Deflate;
 #[cfg(feature = "gzip")]
