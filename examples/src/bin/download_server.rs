@@ -3,7 +3,7 @@
 //!
 //! - A handler decides who may have what, then leaves the answer to `ServeCompressed::serve`.
 //! - `X-Original-Content-Length` is the size on the agent's disk, so that it can show progress.
-//! - What lies beneath `releases/` never changes under its name and says so; `latest/` does.
+//! - Files beneath `releases/` never change under their name and say so; `latest/` does.
 //! - Validators and ranges come with it: a download that broke off is resumed, one that is there
 //!   already is a 304.
 //!

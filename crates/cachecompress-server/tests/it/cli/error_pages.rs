@@ -14,7 +14,7 @@ use crate::tls::ways::{Answer, Client, Way};
 
 const STATUSES: [u16; 6] = [401, 403, 410, 421, 500, 503];
 
-/// The rules of all servers. What is looked up once counts for the whole test.
+/// The rules of all servers. A lookup counts for the whole test.
 const RULES: &str = r#"
 revalidate = "1h"
 write-timeout = "1h"
