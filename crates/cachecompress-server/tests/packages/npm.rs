@@ -43,6 +43,20 @@ fn npx_runs_the_program_of_the_platform() {
     assert_eq!(missing.status.code(), Some(2), "{missing:?}");
 }
 
+/// The step of the GitHub Action, which finds the installed packages where it would fetch them.
+#[test]
+fn action_exports_a_site() {
+    let Some(project) = project() else { return };
+    let site = Site::with("a.js", &site::text(9, 20_000));
+    let mut action = Command::new("bash");
+    action.arg(repository().join("deploy/action/warm.sh")).current_dir(&project);
+    action.env("SITE", site.path()).env("CODINGS", "br,gzip");
+    stdout(action.env("CACHE", project.path().join("cache")));
+    for (name, exists) in [("a.js.br", true), ("a.js.gz", true), ("a.js.zst", false)] {
+        assert_eq!(site.path().join(name).exists(), exists, "{name}");
+    }
+}
+
 #[test]
 fn wrapper_passes_signals_on() {
     let Some(project) = project() else { return };
