@@ -42,12 +42,12 @@ impl CacheFiles {
     /// ```
     /// use std::ops::ControlFlow;
     ///
-    /// use cachecompress::cache::CacheFiles;
+    /// use cachecompress::cache::{CacheFiles, StoredEntry};
     /// use cachecompress::{ContentCoding, Error};
     ///
     /// /// Removes all entries in br; returns their number.
     /// fn purge_brotli(directory: &str) -> Result<u64, Error> {
-    ///     let wanted = |entry: &_| entry.coding == ContentCoding::BROTLI;
+    ///     let wanted = |entry: &StoredEntry| entry.coding == ContentCoding::BROTLI;
     ///     let summary =
     ///         CacheFiles::new(directory).purge(false, wanted, |_| ControlFlow::Continue(()))?;
     ///     Ok(summary.entries)
