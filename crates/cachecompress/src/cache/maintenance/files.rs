@@ -23,7 +23,7 @@ use crate::limits::TAG_START;
 /// processes that serve from the directory. A user that may write to the directory can lead it
 /// astray: it should run as the user that the cache belongs to.
 ///
-/// The files of an open cache come from [`Cache::files`](super::Cache::files). They take part in its
+/// The files of an open cache come from [`Cache::files`](crate::Cache::files). They take part in its
 /// figures, and there are some for a cache in memory, too.
 ///
 /// ```
