@@ -142,7 +142,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// Those of the disk, and the damage of an entry that `get` would remove.
+    /// Errors of the disk, and the damage of an entry that `get` would remove.
     pub(crate) fn look(&self, key: &Key) -> Result<Option<Arc<Entry>>, ReadError> {
         let state = &self.state;
         let name = key.name();

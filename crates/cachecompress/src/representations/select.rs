@@ -76,7 +76,7 @@ pub(crate) enum Selected {
         /// Whether it is the first candidate.
         is_best: bool,
     },
-    /// What this codec makes, which nobody has encoded yet. Only [`Representations::foresee`] selects it.
+    /// The output of this codec, before anybody has encoded it. Only [`Representations::foresee`] selects it.
     Unencoded(Codec),
     /// The resource has changed and is to be looked up again.
     Stale,

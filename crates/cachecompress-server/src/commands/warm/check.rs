@@ -169,7 +169,7 @@ impl Sibling {
         Ok(Some((digest, !holds)))
     }
 
-    /// What is wrong with it.
+    /// Judges the file: the kind of its fault and a sentence about it, or `None` if it holds its source.
     fn judge(&self, ledger: &Ledger) -> Option<(&'static str, String)> {
         let source = Escaped(self.source_path.to_string_lossy());
         match siblings::judge(&self.file, &self.coding, &self.source) {

@@ -57,7 +57,7 @@ pub(super) fn judge(sibling: &Path, coding: &ContentCoding, source: &Path) -> io
     };
     let source = File::open(source)?;
     let len = source.metadata()?.len();
-    // What comes out beyond the source is seen, but not for hours.
+    // Output beyond the source is noticed, but not decoded for hours.
     decoding.limit(len.saturating_add(EXCESS));
     let mut comparison = Comparison {
         source: BufReader::new(source),
