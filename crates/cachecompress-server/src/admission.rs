@@ -553,18 +553,11 @@ mod tests {
     use http::Version;
 
     use super::*;
+    use crate::authority::tests::parts;
 
     fn admit<B>(request: &mut Request<B>) -> Result<(), LocalReply> {
         authority::check(request).map_err(LocalReply::BadRequest)?;
         reduce_target(request)
-    }
-
-    fn parts(version: Version, target: &str, hosts: &[&str]) -> Request<()> {
-        let mut request = Request::builder().version(version).uri(target);
-        for host in hosts {
-            request = request.header(header::HOST, *host);
-        }
-        request.body(()).unwrap()
     }
 
     #[test]

@@ -52,10 +52,11 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), &'static str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn parts(version: Version, target: &str, hosts: &[&str]) -> Request<()> {
+    /// Makes a request for `target` with these `hosts`.
+    pub(crate) fn parts(version: Version, target: &str, hosts: &[&str]) -> Request<()> {
         let mut request = Request::builder().version(version).uri(target);
         for host in hosts {
             request = request.header(header::HOST, *host);
