@@ -219,9 +219,12 @@ impl Reloader {
         self.last_reload.send_replace(LastReload { loaded: SystemTime::now(), error: None });
     }
 
-    /// Notes the reason for which a reload changed nothing.
-    pub(crate) fn reload_failed(&self, sentence: String) {
-        self.last_reload.send_modify(|last| last.error = Some(sentence));
+    /// Notes the reason for which the reload of `turn` changed nothing, unless a later one is in force.
+    pub(crate) fn reload_failed(&self, turn: u64, sentence: String) {
+        let current = self.lock();
+        if turn >= current.turn {
+            self.last_reload.send_modify(|last| last.error = Some(sentence));
+        }
     }
 }
 

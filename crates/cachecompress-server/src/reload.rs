@@ -81,7 +81,7 @@ impl Reload {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let sentence = format!("{RELOADS} reloads wait for a disk that does not answer");
             tracing::error!("cannot reload: {sentence}; nothing has changed");
-            return self.failed(sentence);
+            return self.failed(self.reloader.turn(), sentence);
         };
         let (reload, turn) = (Arc::clone(self), self.reloader.turn());
         // A disk may hang.
@@ -94,12 +94,12 @@ impl Reload {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(error)) => {
                 tracing::error!(%error, "a reload failed");
-                self.failed(format!("a reload failed: {error}"))
+                self.failed(turn, format!("a reload failed: {error}"))
             }
             Err(_) => {
                 let sentence = "a reload waits for a disk that does not answer";
                 tracing::error!("{sentence}; nothing has changed so far");
-                self.failed(sentence.to_owned())
+                self.failed(turn, sentence.to_owned())
             }
         }
     }
@@ -119,13 +119,13 @@ impl Reload {
             }
             Err(failure) => {
                 tracing::error!("cannot reload: {}; nothing has changed", Escaped(&failure));
-                self.failed(Escaped(&failure).to_string())
+                self.failed(turn, Escaped(&failure).to_string())
             }
         }
     }
 
-    fn failed(&self, sentence: String) -> Reloaded {
-        self.reloader.reload_failed(sentence.clone());
+    fn failed(&self, turn: u64, sentence: String) -> Reloaded {
+        self.reloader.reload_failed(turn, sentence.clone());
         Err(sentence)
     }
 }
@@ -188,6 +188,10 @@ mod tests {
         assert!(late.to_string().contains("a later reload"), "{late}");
         assert_eq!(roots(&reloader), [two.path()]);
         drop(go);
+        while reload.places.available_permits() < RELOADS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(reloader.last_reload().borrow().error, None, "the later one is in force");
         reloads.abort();
     }
 
