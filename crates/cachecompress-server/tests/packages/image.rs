@@ -24,6 +24,16 @@ impl Buildah {
         change(&mut buildah);
         stdout(&mut buildah).trim().to_owned()
     }
+
+    /// The mounted root of a container of `image`.
+    fn root_of(&self, image: &str) -> PathBuf {
+        let container = self.run("from", |from| {
+            from.arg(image);
+        });
+        PathBuf::from(self.run("mount", |mount| {
+            mount.arg(&container);
+        }))
+    }
 }
 
 /// A program that is not static needs the libraries of this machine, which the image does not have.
@@ -40,8 +50,18 @@ fn image_is_the_program_as_a_user_without_a_name() {
     let context = tempfile::tempdir().unwrap();
     fs::create_dir(context.path().join("cache")).unwrap();
     fs::copy(packaged.join("cachecompress"), context.path().join("cachecompress-amd64")).unwrap();
-    let file = repository().join("deploy/docker/Dockerfile");
-    buildah.run("bud --quiet --format docker --isolation chroot --build-arg TARGETARCH=amd64 --tag test --file", |bud| {
+    // The image of one platform had the program of the other: a default of the argument hid its value.
+    fs::write(context.path().join("cachecompress-arm64"), "not a program").unwrap();
+    let docker = repository().join("deploy/docker");
+    let configuration = "cachecompress.toml";
+    fs::copy(docker.join(configuration), context.path().join(configuration)).unwrap();
+    let file = docker.join("Dockerfile");
+    let other = "bud --quiet --format docker --isolation chroot --platform linux/arm64 --tag other --file";
+    buildah.run(other, |bud| {
+        bud.arg(&file).arg(context.path());
+    });
+    assert_eq!(fs::read(buildah.root_of("other").join("cachecompress")).unwrap(), b"not a program");
+    buildah.run("bud --quiet --format docker --isolation chroot --tag test --file", |bud| {
         bud.arg(file).arg(context.path());
     });
     let described = buildah.run("inspect --type image test", |_| ());
@@ -54,14 +74,11 @@ fn image_is_the_program_as_a_user_without_a_name() {
     );
     assert_eq!(config["Entrypoint"], serde_json::json!(["/cachecompress"]));
 
-    let container = buildah.run("from --name test test", |_| ());
-    let root = PathBuf::from(buildah.run("mount", |mount| {
-        mount.arg(&container);
-    }));
+    let root = buildah.root_of("test");
     let files: Vec<_> =
         fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(files.iter().any(|name| name == "cachecompress"), "{files:?}");
-    assert!(files.len() <= 2, "the image has more than the program and its cache: {files:?}");
+    assert!(files.len() <= 3, "the image has more than the program, its configuration and its cache: {files:?}");
     healthcheck_in(&root, config);
 }
 
