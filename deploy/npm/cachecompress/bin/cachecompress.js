@@ -25,13 +25,15 @@ function fail(error) {
 }
 
 function run(program) {
-  const child = spawn(program, process.argv.slice(2), { stdio: "inherit" });
+  const isWindows = process.platform === "win32";
+  // A terminal sends Ctrl-C to a whole process group, and the program ends at once at its second one. In a
+  // group of its own it gets each signal from here. Windows has no such groups.
+  const child = spawn(program, process.argv.slice(2), { stdio: "inherit", detached: !isWindows });
   child.on("error", fail);
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
   for (const signal of signals) {
-    // A terminal sends Ctrl-C to both processes, and the program ends at once at its second one.
     process.on(signal, () => {
-      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+      if (!isWindows) child.kill(signal);
     });
   }
   child.on("exit", (code, signal) => {
