@@ -84,7 +84,7 @@ fn generate(program: &Path, arguments: &[&str]) -> Result<Vec<u8>, String> {
 
 /// The commands that make the packages, whose tools are installed.
 fn makers() -> Result<Vec<Command>, String> {
-    let bin = tools::install_crates(&["cargo-deb", "cargo-generate-rpm"])?;
+    let bin = tools::install_crates(&["cargo-deb@3.8.0", "cargo-generate-rpm@0.21.1"])?;
     let target = dir();
     let out = target.join("out");
     let mut deb = Command::new(bin.join("cargo-deb"));

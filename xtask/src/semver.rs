@@ -13,7 +13,7 @@ pub(crate) fn run(revision: Option<&str>) -> ExitCode {
         );
         return ExitCode::SUCCESS;
     };
-    let bin = match tools::install_crates(&["cargo-semver-checks"]) {
+    let bin = match tools::install_crates(&["cargo-semver-checks@0.51.0"]) {
         Ok(bin) => bin,
         Err(sentence) => {
             eprintln!("{sentence}");

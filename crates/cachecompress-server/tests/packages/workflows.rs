@@ -1,4 +1,4 @@
-//! The workflows, the action, the Dockerfile and the scripts, read by the linters of each.
+//! The workflows, the Dockerfile and the scripts, read by the linters of each.
 
 use std::process::Command;
 
@@ -17,8 +17,10 @@ fn workflows_and_dockerfile_have_no_complaint() {
     stdout(actionlint.args(workflows).current_dir(repository()));
     let mut hadolint = Command::new(programs.join("hadolint"));
     stdout(hadolint.arg("deploy/docker/Dockerfile").current_dir(repository()));
-    let mut scripts = Command::new(shellcheck);
+    let mut scripts = Command::new(&shellcheck);
     scripts.args(["--shell", "sh", "deploy/debian/postinst", "deploy/debian/postrm"]);
     scripts.args(["deploy/rpm/post.sh", "deploy/rpm/preun.sh", "deploy/rpm/postun.sh"]);
     stdout(scripts.current_dir(repository()));
+    let mut step = Command::new(shellcheck);
+    stdout(step.arg("deploy/action/warm.sh").current_dir(repository()));
 }
