@@ -1,6 +1,6 @@
 //! The configuration in force: flags, variables, the configuration file and defaults, in this order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,8 @@ pub(crate) struct InForce {
     pub(crate) sites: Vec<Site>,
     arguments: Vec<OsString>,
     matches: ArgMatches,
+    /// The flags that the command has, by clap's names. It panics at the name of another.
+    flags: HashSet<String>,
 }
 
 /// A site of the file: what it says, and what the rest says for it.
@@ -69,31 +71,34 @@ pub(crate) fn resolve(arguments: &[OsString], named: Option<&Path>) -> Result<In
     let document = document.map_err(Failure::Mistakes)?;
     let top = document.as_ref().map(|document| &document.top);
     let levels = Vec::from_iter(top);
-    let matches = parse(arguments, &levels)?;
+    let (matches, flags) = parse(arguments, &levels)?;
     let tables = top.cloned().unwrap_or_default().tables.over(&SiteTables::default(), Vec::new());
     let mut sites = Vec::new();
     for given in document.iter().flat_map(|document| &document.sites) {
         let levels: Vec<_> = levels.iter().copied().chain([given]).collect();
         let tables = given.tables.clone().over(&tables, given.hosts.clone());
-        sites.push(Site { tables, matches: parse(arguments, &levels)? });
+        sites.push(Site { tables, matches: parse(arguments, &levels)?.0 });
     }
     let is_found = document.is_some() && named.is_none();
     let arguments = arguments.to_vec();
-    let in_force = InForce { keys, document, is_found, tables, sites, arguments, matches };
+    let in_force = InForce { keys, document, is_found, tables, sites, arguments, matches, flags };
     in_force.check_together()?;
     Ok(in_force)
 }
 
 /// Parses the command line, with what the `levels` of the file give as defaults. A later level
-/// wins. Returns the matches of the command that is run.
-fn parse(arguments: &[OsString], levels: &[&Given]) -> Result<ArgMatches, Failure> {
+/// wins. Returns the matches of the command that is run, and the names of its flags.
+fn parse(
+    arguments: &[OsString],
+    levels: &[&Given],
+) -> Result<(ArgMatches, HashSet<String>), Failure> {
     let mut defaults = BTreeMap::new();
     for level in levels {
         defaults.extend(level.flags.iter().map(|(id, flag)| (id.as_str(), flag)));
     }
-    let command = with_defaults(Cli::command(), &defaults);
-    let matches = command.try_get_matches_from(arguments).map_err(|error| unexplained(&error))?;
-    Ok(innermost(matches))
+    let mut command = with_defaults(Cli::command(), &defaults);
+    let matches = command.try_get_matches_from_mut(arguments);
+    Ok(innermost(&command, matches.map_err(|error| unexplained(&error))?))
 }
 
 fn with_defaults(command: clap::Command, defaults: &BTreeMap<&str, &GivenFlag>) -> clap::Command {
@@ -104,12 +109,17 @@ fn with_defaults(command: clap::Command, defaults: &BTreeMap<&str, &GivenFlag>) 
     })
 }
 
-/// The matches of the command that is run, below those that only lead to it.
-fn innermost(mut matches: ArgMatches) -> ArgMatches {
-    while let Some((_, inner)) = matches.remove_subcommand() {
+/// The matches of the command that is run, below those that only lead to it, and the names of its flags.
+fn innermost(
+    mut command: &clap::Command,
+    mut matches: ArgMatches,
+) -> (ArgMatches, HashSet<String>) {
+    while let Some((name, inner)) = matches.remove_subcommand() {
         matches = inner;
+        command = command.find_subcommand(name).unwrap_or(command);
     }
-    matches
+    let flags = command.get_arguments().map(|arg| arg.get_id().to_string());
+    (matches, flags.collect())
 }
 
 /// The failure of a command line that was parsed before.
@@ -194,14 +204,14 @@ impl InForce {
         (self.arguments.clone(), self.file().map(PathBuf::from))
     }
 
-    /// Checks that keys of the file have those that they need.
+    /// Checks that keys of the file have those that they need, where the command has their flags.
     fn check_together(&self) -> Result<(), Failure> {
         let Some(document) = &self.document else { return Ok(()) };
         let top = [(&self.matches, &document.top)].into_iter();
         let sites = self.sites.iter().map(|site| &site.matches).zip(&document.sites);
         let mut mistakes = Vec::new();
         for (matches, given) in top.chain(sites) {
-            for (id, other) in TOGETHER {
+            for (id, other) in TOGETHER.iter().filter(|(id, _)| self.flags.contains(*id)) {
                 let keys = self.keys.iter().find(|key| key.id() == *id);
                 let other = self.keys.iter().find(|key| key.id() == *other);
                 let (Some(key), Some(other), Some(flag)) = (keys, other, given.flags.get(*id))

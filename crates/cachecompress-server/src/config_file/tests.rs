@@ -194,6 +194,32 @@ fn printed_configuration_has_the_same_effect() {
     }
 }
 
+#[test]
+fn every_command_resolves_a_file_with_every_key() {
+    let keys = Keys::of_serve();
+    let mut text: String = keys.iter().map(sample).collect();
+    text.push_str("[[sites]]\nhosts = [\"a\"]\n");
+    keys.iter().filter(|key| key.of_site).for_each(|key| text.push_str(&sample(key)));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("c.toml");
+    std::fs::write(&file, text).unwrap();
+    for command in [
+        &["serve"][..],
+        &["warm", "a"],
+        &["verify"],
+        &["gc"],
+        &["inspect"],
+        &["purge", "--all"],
+        &["config", "check"],
+        &["config", "print"],
+        &["healthcheck"],
+    ] {
+        let arguments = ["cachecompress"].iter().chain(command).map(OsString::from);
+        let in_force = resolve(&arguments.collect::<Vec<_>>(), Some(&file));
+        in_force.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    }
+}
+
 fn schema_value() -> Value {
     serde_json::from_str(&schema(&Keys::of_serve())).unwrap()
 }

@@ -311,3 +311,32 @@ fn configuration_is_not_served_from_the_site() {
     assert_eq!(server.get("/other.toml", "identity").status(), 200);
     assert_eq!(server.get("/c.toml", "identity").status(), 404);
 }
+
+/// Commands without the flags of TLS ended by a panic where the file has `[tls]`.
+#[test]
+fn every_command_takes_a_file_with_tls_and_sites() {
+    let (site, cache) = (Site::with("a.txt", &site::text(1, 3000)), tempfile::tempdir().unwrap());
+    let admin = "admin = \"127.0.0.1:1\"\n";
+    let tls = "[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n";
+    let sites = format!("[[sites]]\nhosts = [\"a.example\"]\nroot = \".\"\n{tls}");
+    let sites = sites.replace("[tls]", "[sites.tls]");
+    let (dir, cache) = (site.path().to_str().unwrap(), cache.path().to_str().unwrap());
+    for text in [tls, &sites] {
+        site.write("c.toml", format!("{admin}{text}").as_bytes());
+        for (arguments, code) in [
+            (&["warm", dir][..], 0),
+            (&["warm", dir, "--check"], 0),
+            (&["verify"], 0),
+            (&["gc"], 0),
+            (&["inspect"], 0),
+            (&["purge", "--all", "--dry-run"], 0),
+            (&["healthcheck"], 1),
+            (&["config", "print"], 0),
+        ] {
+            let file = ["--config", "c.toml"];
+            let environment = [("CACHECOMPRESS_CACHE_DIR", cache)];
+            let output = run(site.path(), &[arguments, &file].concat(), &environment);
+            assert_ends(&output, code, "");
+        }
+    }
+}
