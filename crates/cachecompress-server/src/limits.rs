@@ -33,6 +33,11 @@ pub(crate) const PROGRESS_TICK: Duration = Duration::from_millis(200);
 pub(crate) const PROGRESS_LINES: Duration = Duration::from_secs(5);
 /// The most bytes of compressed files that `warm --export` keeps in memory, where there is no cache.
 pub(crate) const EXPORT_MEMORY_BYTES: u64 = 1 << 30;
+/// Bytes of a coded file that `warm --check` reads at once.
+pub(crate) const SIBLING_PIECE_BYTES: usize = 64 << 10;
+/// Bytes beyond its source that a coded file may decode to before the decoder ends. It is more than a
+/// decoder hands out at once.
+pub(crate) const SIBLING_EXCESS_BYTES: u64 = 1 << 20;
 
 // --- Sites ---------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitStatus, Failure> {
         }
         Command::Warm(args) => {
             let in_force = config_file::resolve(arguments, args.config.file())?;
-            warm::run(in_force.args()?, Printer)
+            warm::run(in_force.args()?, in_force.files_of_serve()?, Printer)
         }
         Command::Inspect(args) => {
             let in_force = config_file::resolve(arguments, args.serve.config.file())?;

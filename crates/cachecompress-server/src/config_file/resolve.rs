@@ -261,6 +261,17 @@ impl InForce {
         files
     }
 
+    /// As [`files_in_force`](Self::files_in_force), for a command that lacks the flags of `serve`. Their
+    /// variables and their keys count.
+    ///
+    /// # Errors
+    ///
+    /// If `serve` would refuse them.
+    pub(crate) fn files_of_serve(&self) -> Result<Vec<PathBuf>, Failure> {
+        let arguments = ["cachecompress", "serve"].map(OsString::from);
+        Ok(resolve(&arguments, self.file())?.files_in_force())
+    }
+
     /// The texts in force of a key outside of sites, and where they come from.
     pub(crate) fn value(&self, key: &Key) -> (Vec<OsString>, Origin) {
         let given = self.document.as_ref().and_then(|document| document.top.flags.get(key.id()));

@@ -216,7 +216,10 @@ fn every_command_resolves_a_file_with_every_key() {
     ] {
         let arguments = ["cachecompress"].iter().chain(command).map(OsString::from);
         let in_force = resolve(&arguments.collect::<Vec<_>>(), Some(&file));
-        in_force.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let in_force = in_force.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let files = in_force.files_of_serve().unwrap();
+        let named = |name: &str| files.contains(&directory.path().join(name));
+        assert!(named("c.toml") && files.len() > 3, "{command:?}: {files:?}");
     }
 }
 

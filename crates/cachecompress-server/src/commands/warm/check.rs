@@ -1,7 +1,6 @@
 //! The check of coded files, and the removal of those that an export has left behind.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,7 +16,7 @@ use super::report::Report;
 use super::selection::{self, Selection};
 use super::siblings::{self, Verdict};
 use crate::commands::progress_bar::CommandProgress;
-use crate::exit::{ExitStatus, Failure};
+use crate::exit::ExitStatus;
 use crate::printer::Escaped;
 
 /// Coded files and the directory of the files that they are named after.
@@ -38,7 +37,7 @@ struct Sibling {
 
 /// The findings of a check.
 #[derive(Debug, Default, Serialize)]
-struct Checked {
+struct CheckReport {
     checked: usize,
     wrong: Vec<Wrong>,
     interrupted: bool,
@@ -82,7 +81,7 @@ impl Siblings {
         self.found.retain(|sibling| selection.has(&sibling.source_path));
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (sender, judged) = channel();
-        let mut checked = Checked::default();
+        let mut checked = CheckReport::default();
         thread::scope(|scope| {
             for _ in 0..jobs {
                 let sender = sender.clone();
@@ -115,58 +114,48 @@ impl Siblings {
         checked.end(json, progress)
     }
 
-    /// Removes those of earlier exports that hold no present file, and forgets the digests that no file
-    /// has any more.
-    ///
-    /// # Errors
-    ///
-    /// If the list of the export cannot be written.
+    /// Removes those of earlier exports that hold no present file. `sources` are the files that there were
+    /// just now: one of them that is gone by now is not gone for good. Returns the paths that failed, with
+    /// the reasons.
     pub(super) fn prune(
         &self,
         selection: &Selection,
         export: &Export,
+        sources: &HashSet<SourcePath>,
         report: &mut Report,
-    ) -> Result<(), Failure> {
-        let mut kept = BTreeSet::new();
-        for sibling in &self.found {
-            let path = || sibling.path.to_string_lossy().into_owned();
-            match sibling.is_left_behind(selection, export) {
+    ) -> Vec<(String, String)> {
+        let mut failed = Vec::new();
+        for sibling in self.found.iter().filter(|sibling| selection.has(&sibling.source_path)) {
+            let path = sibling.path.to_string_lossy().into_owned();
+            match sibling.is_left_behind(export, sources) {
                 Ok(None) => {}
-                Ok(Some((digest, false))) => drop(kept.insert(digest)),
-                Ok(Some((digest, true))) => match fs::remove_file(&sibling.file) {
-                    Ok(()) => report.remove(path()),
-                    Err(error) => {
-                        kept.insert(digest);
-                        report.fail(path(), format!("cannot be removed: {error}"));
-                    }
+                Ok(Some(digest)) => match export.remove(&sibling.file, &digest) {
+                    Ok(()) => report.remove(path),
+                    Err(error) => failed.push((path, format!("cannot be removed: {error}"))),
                 },
-                Err(error) => report.fail(path(), format!("cannot be read: {error}")),
+                Err(error) => failed.push((path, format!("cannot be read: {error}"))),
             }
         }
-        export.ledger.keep(&kept).map_err(|error| Failure::Runtime(error.to_string()))
+        failed
     }
 }
 
 impl Sibling {
-    /// The digest of a file that an export has written, and whether to remove it; `None` for the file of
-    /// somebody else.
+    /// The digest of a file that an export has written, and that holds nothing any more.
     fn is_left_behind(
         &self,
-        selection: &Selection,
         export: &Export,
-    ) -> io::Result<Option<(String, bool)>> {
+        sources: &HashSet<SourcePath>,
+    ) -> io::Result<Option<String>> {
         let Some(digest) = export.ledger.find(self.path.as_bytes(), &self.file)? else {
             return Ok(None);
         };
-        if !selection.has(&self.source_path) {
-            return Ok(Some((digest, false)));
-        }
-        let holds = match siblings::judge(&self.file, &self.coding, &self.source) {
-            Ok(verdict) => verdict == Verdict::Holds,
-            Err(error) if is_missing(&error) => false,
-            Err(error) => return Err(error),
+        let stays = match siblings::judge(&self.file, &self.coding, &self.source)? {
+            Verdict::Holds => true,
+            Verdict::Sourceless => sources.contains(&self.source_path),
+            Verdict::Stale | Verdict::Broken(_) => false,
         };
-        Ok(Some((digest, !holds)))
+        Ok((!stays).then_some(digest))
     }
 
     /// Judges the file: the kind of its fault and a sentence about it, or `None` if it holds its source.
@@ -176,23 +165,17 @@ impl Sibling {
             Ok(Verdict::Holds) => None,
             Ok(Verdict::Stale) => Some(("stale", format!("it does not hold {source}"))),
             Ok(Verdict::Broken(why)) => Some(("broken", why)),
-            Err(error) if is_missing(&error) && !self.source.exists() => {
-                match ledger.find(self.path.as_bytes(), &self.file) {
-                    Ok(None) => None,
-                    Ok(Some(_)) => Some(("left over", format!("there is no {source}"))),
-                    Err(error) => Some(("unreadable", error.to_string())),
-                }
-            }
+            Ok(Verdict::Sourceless) => match ledger.find(self.path.as_bytes(), &self.file) {
+                Ok(None) => None,
+                Ok(Some(_)) => Some(("left over", format!("there is no {source}"))),
+                Err(error) => Some(("unreadable", error.to_string())),
+            },
             Err(error) => Some(("unreadable", error.to_string())),
         }
     }
 }
 
-fn is_missing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-impl Checked {
+impl CheckReport {
     fn add(
         &mut self,
         sibling: &Sibling,

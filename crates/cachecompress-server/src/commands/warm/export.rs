@@ -4,14 +4,19 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use cachecompress::{Body, ContentCoding, ServeCompressed, SourcePath};
+use cachecompress::{
+    Body, ContentCoding, Directory, Error, ServeCompressed, Source as _, SourcePath, Symlinks,
+};
 use http::{Request, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use tempfile::NamedTempFile;
+use tower_service::Service as _;
 
-use super::ledger::{FileDigest, Ledger};
+use super::ledger::{self, FileDigest, Ledger};
 use super::siblings::{self, Verdict};
+use super::temporary;
 use crate::exit::Failure;
 use crate::printer::EscapedPath;
 
@@ -19,6 +24,7 @@ use crate::printer::EscapedPath;
 #[derive(Debug)]
 pub(super) struct Export {
     pub(super) directory: PathBuf,
+    symlinks: Symlinks,
     pub(super) ledger: Ledger,
 }
 
@@ -43,17 +49,91 @@ pub(super) struct Order<'a> {
 }
 
 impl Export {
-    /// Creates the directory if there is none, and opens its list.
+    /// Creates the directory if there is none, opens its list, and removes the temporary files of exports
+    /// that were killed. `symlinks` are those beneath it that are followed.
     ///
     /// # Errors
     ///
-    /// If it cannot be written, or another export runs.
-    pub(super) fn open(directory: PathBuf) -> Result<Self, Failure> {
+    /// If it cannot be read or written, or another export runs.
+    pub(super) fn open(directory: PathBuf, symlinks: Symlinks) -> Result<Self, Failure> {
         fs::create_dir_all(&directory).map_err(|error| {
             Failure::Runtime(format!("cannot export to {}: {error}", EscapedPath(&directory)))
         })?;
         let ledger = Ledger::open(&directory)?;
-        Ok(Self { directory, ledger })
+        let export = Self { directory, symlinks, ledger };
+        for path in export.paths()?.iter().filter(|path| temporary::is_named_so(path)) {
+            let Some(file) = super::selection::file(&export.directory, path) else { continue };
+            if let Err(error) = temporary::remove_abandoned(&file) {
+                let file = EscapedPath(&file);
+                tracing::warn!(%file, %error, "cannot remove the file of a killed export");
+            }
+        }
+        Ok(export)
+    }
+
+    /// Lists all files of the directory, whatever serves it.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be listed.
+    pub(super) fn paths(&self) -> Result<Vec<SourcePath>, Failure> {
+        Ok(all_paths(&self.directory, self.symlinks)?)
+    }
+
+    /// Removes a file that an export has written, and its digest.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be removed.
+    pub(super) fn remove(&self, file: &Path, digest: &str) -> io::Result<()> {
+        fs::remove_file(file)?;
+        self.ledger.forget(digest);
+        Ok(())
+    }
+
+    /// Removes the file of an earlier export in a coding that has no representation now, if it does not
+    /// hold the `source` any more. Returns its path then.
+    ///
+    /// # Errors
+    ///
+    /// A sentence, also if somebody else's file does not hold it.
+    pub(super) fn remove_stale(
+        &self,
+        path: &SourcePath,
+        coding: &ContentCoding,
+        source: &Path,
+    ) -> Result<Option<SourcePath>, String> {
+        let Some((path, target)) = self.target(path, coding)? else { return Ok(None) };
+        let shown = EscapedPath(&target);
+        let failed = |error: io::Error| format!("cannot remove {shown}: {error}");
+        if !fs::metadata(&target).is_ok_and(|found| found.is_file()) {
+            return Ok(None);
+        }
+        match siblings::judge(&target, coding, source).map_err(failed)? {
+            Verdict::Holds | Verdict::Sourceless => return Ok(None),
+            Verdict::Stale | Verdict::Broken(_) => {}
+        }
+        match self.ledger.find(path.as_bytes(), &target).map_err(failed)? {
+            Some(digest) => {
+                self.remove(&target, &digest).map_err(failed)?;
+                Ok(Some(path))
+            }
+            None => Err(not_ours(&target)),
+        }
+    }
+
+    /// The path and the file that hold the source at `path` in `coding`; `None` for a coding whose files
+    /// have no name.
+    fn target(
+        &self,
+        path: &SourcePath,
+        coding: &ContentCoding,
+    ) -> Result<Option<(SourcePath, PathBuf)>, String> {
+        let Some(end) = siblings::end_of(coding) else { return Ok(None) };
+        let path = [path.as_bytes(), end.as_bytes()].concat();
+        let path = SourcePath::parse(&path).ok_or("its name is too long")?;
+        let target = super::selection::file(&self.directory, &path);
+        Ok(Some((path, target.ok_or("its name is none of this system")?)))
     }
 
     /// Writes the stored representation of a file, unless the file that is there has its bytes.
@@ -67,11 +147,9 @@ impl Export {
         service: &ServeCompressed,
         order: Order<'_>,
     ) -> Result<Option<Exported>, String> {
-        let Some(end) = siblings::end_of(order.coding) else { return Ok(None) };
-        let path = [order.path.as_bytes(), end.as_bytes()].concat();
-        let path = SourcePath::parse(&path).ok_or("its name is too long")?;
-        let target = super::selection::file(&self.directory, &path);
-        let target = target.ok_or("its name is none of this system")?;
+        let Some((path, target)) = self.target(order.path, order.coding)? else {
+            return Ok(None);
+        };
         let shown = EscapedPath(&target);
         let failed = |error: io::Error| format!("cannot write {shown}: {error}");
         let found = match fs::symlink_metadata(&target) {
@@ -80,6 +158,7 @@ impl Export {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),
         };
+        let mut replaced = None;
         if let Some(found) = found {
             let body = coded(service, order).await?;
             let has_len = body.size_hint().exact().is_none_or(|len| len == found.len());
@@ -87,18 +166,23 @@ impl Export {
                 give_state(&target, &found, order.state).map_err(failed)?;
                 return Ok(Some(Exported::Unchanged));
             }
-            if self.ledger.find(path.as_bytes(), &target).map_err(failed)?.is_none() {
+            replaced = self.ledger.find(path.as_bytes(), &target).map_err(failed)?;
+            if replaced.is_none() {
                 let judged =
                     siblings::judge(&target, order.coding, order.source).map_err(failed)?;
                 return match judged {
                     Verdict::Holds => Ok(Some(Exported::Kept)),
-                    _ => Err(format!("{shown} is not ours and holds something else; remove it")),
+                    _ => Err(not_ours(&target)),
                 };
             }
         }
         let body = coded(service, order).await?;
         let digest = FileDigest::of_path(path.as_bytes());
-        self.replace(body, &target, digest, order).await.map(|()| Some(Exported::Written))
+        self.replace(body, &target, digest, order).await?;
+        if let Some(digest) = replaced {
+            self.ledger.forget(&digest);
+        }
+        Ok(Some(Exported::Written))
     }
 
     /// Writes `body` beside `target`, and moves it there.
@@ -112,8 +196,7 @@ impl Export {
         let failed = |error: io::Error| format!("cannot write {}: {error}", EscapedPath(target));
         let directory = target.parent().unwrap_or(&self.directory);
         fs::create_dir_all(directory).map_err(failed)?;
-        let beside = tempfile::Builder::new().prefix(".cachecompress-").tempfile_in(directory);
-        let mut beside = beside.map_err(failed)?;
+        let mut beside = temporary::create(directory).map_err(failed)?;
         each_piece(body, |bytes| {
             let written = digest.write_all(bytes).and_then(|()| beside.write_all(bytes));
             written.map_err(failed).map(|()| true)
@@ -130,13 +213,36 @@ impl Export {
     }
 }
 
+fn not_ours(file: &Path) -> String {
+    format!("{} is not ours and holds something else; remove it", EscapedPath(file))
+}
+
+/// Lists all files of `directory`, those that no server hands out, too.
+///
+/// # Errors
+///
+/// If it cannot be listed.
+pub(super) fn all_paths(directory: &Path, symlinks: Symlinks) -> Result<Vec<SourcePath>, Error> {
+    Directory::new(directory)?.symlinks(symlinks).dotfiles(true).paths()
+}
+
+/// Whether `path` has the name of a list or of a temporary file, which are files of no site.
+pub(super) fn is_of_export(path: &SourcePath) -> bool {
+    path.file_name() == ledger::NAME.as_bytes() || temporary::is_named_so(path)
+}
+
+/// The target of a request for the file at `path`, whatever its name.
+pub(super) fn target_of(path: &SourcePath) -> String {
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/');
+    format!("/{}", percent_encode(path.as_bytes(), ESCAPED))
+}
+
 /// Returns the body of the representation that was stored.
 async fn coded(service: &ServeCompressed, order: Order<'_>) -> Result<Body, String> {
-    let path = order.path.as_str().ok_or("its name is no UTF-8")?;
     let accepted = format!("{}, identity;q=0", order.coding);
-    let request = Request::get("/").header(header::ACCEPT_ENCODING, accepted).body(());
-    let (parts, ()) = request.map_err(|error| error.to_string())?.into_parts();
-    let response = service.serve(path, &parts).await;
+    let request = Request::get(target_of(order.path)).header(header::ACCEPT_ENCODING, accepted);
+    let request = request.body(()).map_err(|error| error.to_string())?;
+    let Ok(response) = (&*service).call(request).await;
     let coding = response.headers().get(header::CONTENT_ENCODING);
     let is_coded = coding.is_some_and(|coding| coding == order.coding.as_str());
     match response.status() {

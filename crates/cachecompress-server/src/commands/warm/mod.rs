@@ -3,17 +3,22 @@
 mod check;
 mod export;
 mod ledger;
+mod regular_file;
 mod report;
 mod selection;
 mod siblings;
+mod temporary;
 mod work;
 
+use std::collections::HashSet;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use cachecompress::{Builder, Cache, ContentCoding, Directory, ServeCompressed, Source as _};
+use cachecompress::{
+    Builder, Cache, ContentCoding, Directory, ServeCompressed, Source as _, SourcePath, Symlinks,
+};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::progress_bar::CommandProgress;
@@ -24,6 +29,7 @@ use crate::flag_values::{Codings, Level, TypeRule};
 use crate::limits::{EXPORT_MEMORY_BYTES, LOG_CLOSE_TIMEOUT};
 use crate::logging;
 use crate::printer::{Escaped, EscapedPath, Printer};
+use crate::site_rules;
 
 use check::Siblings;
 use export::Export;
@@ -40,12 +46,17 @@ const BEST: [(ContentCoding, i32); 4] = [
     (ContentCoding::DEFLATE, 9),
 ];
 
-/// Compresses the files of a directory ahead, and exports or checks them.
+/// Compresses the files of a directory ahead, and exports or checks them. The `hidden` ones, which no
+/// server of the configuration hands out, are none of them.
 ///
 /// # Errors
 ///
 /// If there is no such directory, no cache, or the directory of the export cannot be written.
-pub(crate) fn run(args: WarmArgs, printer: Printer) -> Result<ExitStatus, Failure> {
+pub(crate) fn run(
+    args: WarmArgs,
+    hidden: Vec<PathBuf>,
+    printer: Printer,
+) -> Result<ExitStatus, Failure> {
     let root = args.dir.clone().ok_or_else(|| {
         Failure::Usage("no directory given; name one: `cachecompress warm DIR`".to_owned())
     })?;
@@ -63,7 +74,7 @@ pub(crate) fn run(args: WarmArgs, printer: Printer) -> Result<ExitStatus, Failur
     let outcome = if args.check {
         check(&args, &root, out.as_deref().unwrap_or(&root), &selection, jobs, printer)
     } else {
-        warm(args, &root, out, &selection, jobs, printer)
+        warm(args, hidden, &root, out, &selection, jobs, printer)
     };
     if let Ok((_, thread)) = log {
         thread.close(LOG_CLOSE_TIMEOUT);
@@ -88,6 +99,7 @@ fn check(
 
 fn warm(
     args: WarmArgs,
+    hidden: Vec<PathBuf>,
     root: &Path,
     out: Option<PathBuf>,
     selection: &Selection,
@@ -99,13 +111,15 @@ fn warm(
         Codings::Auto => vec![ContentCoding::BROTLI, ContentCoding::ZSTD, ContentCoding::GZIP],
         Codings::List(list) => list.clone(),
     };
-    let (json, prune) = (args.json, args.prune);
+    if out.is_some() && codings.iter().all(|coding| siblings::end_of(coding).is_none()) {
+        let sentence = "--export has no name for files in deflate; add another of --codings";
+        return Err(Failure::Usage(sentence.to_owned()));
+    }
+    let (json, prune, symlinks) = (args.json, args.prune, args.symlinks.into());
     let directory = open(&args, root)?;
-    let mut paths = directory.paths()?;
-    let service = service(args, directory, out.is_some(), jobs)?;
-    let export = out.clone().map(Export::open).transpose()?.map(Arc::new);
-    paths.retain(|path| selection.has(path));
-    let items = work::items(&paths, root, out.as_deref());
+    let service = service(args, directory, hidden, root, out.is_some(), jobs)?;
+    let export = out.clone().map(|out| Export::open(out, symlinks)).transpose()?.map(Arc::new);
+    let items = work::items(&service.paths()?, selection, root, out.as_deref());
     let mut report = Report::new(codings.clone(), export.is_some());
     let progress = CommandProgress::start(printer, "compressing");
     let work = Work { service, codings, jobs, export: export.clone() };
@@ -116,13 +130,16 @@ fn warm(
         }
         report.add(done);
     })?;
-    if let Some((export, out)) = export.as_deref().zip(out)
-        && prune
-        && !interrupted
-    {
-        // The directory of an export is looked at whole, whatever serves it.
-        let found = Directory::new(&out)?.dotfiles(true).paths()?;
-        Siblings::find(&found, &out, root).prune(selection, export, &mut report)?;
+    if let Some(export) = &export {
+        if prune && !interrupted {
+            for (path, sentence) in self::prune(export, root, symlinks, selection, &mut report)? {
+                if !json {
+                    progress.line(format_args!("{}: {}", Escaped(&path), Escaped(&sentence)));
+                }
+                report.fail(path, sentence);
+            }
+        }
+        export.ledger.close().map_err(|error| Failure::Runtime(error.to_string()))?;
     }
     report.end(began.elapsed(), interrupted);
     if json {
@@ -132,6 +149,31 @@ fn warm(
         progress.finish(format_args!("{}", report.summary()));
     }
     Ok(ExitStatus::of(interrupted, report.failures()))
+}
+
+/// Removes the files of earlier exports that hold nothing beneath `root` any more. Returns the paths that
+/// failed, with the reasons.
+///
+/// A root that is gone or empty is being made anew, as by a build, and says nothing about its files.
+fn prune(
+    export: &Export,
+    root: &Path,
+    symlinks: Symlinks,
+    selection: &Selection,
+    report: &mut Report,
+) -> Result<Vec<(String, String)>, Failure> {
+    let refused = |sentence: String| Ok(vec![(root.to_string_lossy().into_owned(), sentence)]);
+    let sources = match export::all_paths(root, symlinks) {
+        Ok(paths) => paths.into_iter().collect::<HashSet<_>>(),
+        Err(error) => return refused(format!("nothing is pruned: {error}")),
+    };
+    let is_output =
+        |path: &SourcePath| export::is_of_export(path) || siblings::source_of(path).is_some();
+    if sources.iter().all(is_output) {
+        return refused("there are no files; nothing is pruned".to_owned());
+    }
+    let found = Siblings::find(&export.paths()?, &export.directory, root);
+    Ok(found.prune(selection, export, &sources, report))
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
@@ -147,6 +189,8 @@ fn open(args: &WarmArgs, directory: &Path) -> Result<Directory, Failure> {
 fn service(
     args: WarmArgs,
     directory: Directory,
+    hidden: Vec<PathBuf>,
+    root: &Path,
     exports: bool,
     jobs: usize,
 ) -> Result<ServeCompressed, Failure> {
@@ -160,6 +204,8 @@ fn service(
     };
     let builder =
         ServeCompressed::builder(directory).cache(cache).memory_cache(0).encode_threads(jobs);
+    let hidden = hidden.into_iter().chain(site_rules::NAMES.map(|name| root.join(name)));
+    let builder = hidden.fold(builder, Builder::hide_file);
     let builder = args.types.into_iter().fold(builder, |builder, TypeRule { name, media_type }| {
         builder.media_type(name, media_type)
     });

@@ -80,6 +80,9 @@ impl Report {
                 } += 1;
             }
         }
+        for path in done.removed {
+            self.remove(path.to_string_lossy().into_owned());
+        }
         for reason in done.failures {
             self.fail(done.path.to_string_lossy().into_owned(), reason);
         }
@@ -98,6 +101,9 @@ impl Report {
     /// Ends the report.
     pub(super) fn end(&mut self, elapsed: Duration, interrupted: bool) {
         (self.seconds, self.interrupted) = (elapsed.as_secs_f64(), interrupted);
+        if let Some(export) = &mut self.export {
+            export.removed.sort_unstable();
+        }
     }
 
     /// The number of failures.

@@ -11,7 +11,7 @@ use crate::flag_values::Globs;
 /// The files that the command looks at.
 #[derive(Debug)]
 pub(super) struct Selection {
-    /// `None` for all files but source maps.
+    /// `None` for all files.
     include: Option<GlobSet>,
     exclude: GlobSet,
 }
@@ -29,13 +29,14 @@ impl Selection {
 
     /// Whether a file is looked at. A glob that matches a directory has all that lies beneath.
     pub(super) fn has(&self, path: &SourcePath) -> bool {
-        let is_included = match &self.include {
-            Some(globs) => covers(globs, path),
-            None => {
-                !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("map"))
-            }
-        };
+        let is_included = self.include.as_ref().is_none_or(|globs| covers(globs, path));
         is_included && !covers(&self.exclude, path)
+    }
+
+    /// Whether a file is compressed. Source maps are so only if a glob of `--include` matches them.
+    pub(super) fn compresses(&self, path: &SourcePath) -> bool {
+        let is_map = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("map"));
+        self.has(path) && (self.include.is_some() || !is_map)
     }
 }
 
@@ -78,8 +79,9 @@ mod tests {
 
     fn chosen<'a>(include: &str, exclude: &str, paths: &[&'a str]) -> Vec<&'a str> {
         let selection = Selection::new(&globs(include), &globs(exclude)).unwrap();
-        let has = |path: &&&str| selection.has(&SourcePath::parse(path.as_bytes()).unwrap());
-        paths.iter().filter(has).copied().collect()
+        let compresses =
+            |path: &&&str| selection.compresses(&SourcePath::parse(path.as_bytes()).unwrap());
+        paths.iter().filter(compresses).copied().collect()
     }
 
     #[test]

@@ -7,16 +7,12 @@ use std::path::Path;
 use cachecompress::codec::decoder;
 use cachecompress::{ContentCoding, SourcePath};
 
+use super::regular_file;
+use crate::limits::{SIBLING_EXCESS_BYTES, SIBLING_PIECE_BYTES};
+
 /// The ends of the names of coded files.
 const ENDS: [(&str, ContentCoding); 3] =
     [("br", ContentCoding::BROTLI), ("zst", ContentCoding::ZSTD), ("gz", ContentCoding::GZIP)];
-
-/// The bytes of a coded file that are read at once.
-const PIECE: usize = 64 << 10;
-
-/// The bytes beyond its source that a coded file may decode to before the decoder ends. It is more than a
-/// decoder hands out at once.
-const EXCESS: u64 = 1 << 20;
 
 /// The relation of a coded file to the file that it is named after.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,6 +23,13 @@ pub(super) enum Verdict {
     Stale,
     /// It does not decode, for this reason.
     Broken(String),
+    /// There is no regular file that it could hold.
+    Sourceless,
+}
+
+/// The codings whose files have a name.
+pub(super) fn codings() -> impl Iterator<Item = ContentCoding> {
+    ENDS.into_iter().map(|(_, coding)| coding)
 }
 
 /// Returns the end of the names of files in `coding`, with its dot; `None` for a coding that has none.
@@ -55,10 +58,10 @@ pub(super) fn judge(sibling: &Path, coding: &ContentCoding, source: &Path) -> io
     let Some(mut decoding) = decoder(coding) else {
         return Err(io::Error::other(format!("{coding} cannot be decoded here")));
     };
-    let source = File::open(source)?;
+    let Some(source) = regular_file::open(source)? else { return Ok(Verdict::Sourceless) };
     let len = source.metadata()?.len();
     // Output beyond the source is noticed, but not decoded for hours.
-    decoding.limit(len.saturating_add(EXCESS));
+    decoding.limit(len.saturating_add(SIBLING_EXCESS_BYTES));
     let mut comparison = Comparison {
         source: BufReader::new(source),
         left: len,
@@ -66,7 +69,7 @@ pub(super) fn judge(sibling: &Path, coding: &ContentCoding, source: &Path) -> io
         differs: Ok(false),
     };
     let mut coded = File::open(sibling)?;
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; SIBLING_PIECE_BYTES];
     let decoded = loop {
         let read = coded.read(&mut piece)?;
         if read == 0 {

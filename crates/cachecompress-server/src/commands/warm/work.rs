@@ -1,7 +1,7 @@
 //! The work on the files, some of them at once.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,8 +10,11 @@ use bytesize::ByteSize;
 use cachecompress::{ContentCoding, Detail, ServeCompressed, Shutdown, SourcePath, WarmOptions};
 use http::{Request, header};
 use tokio::task::JoinSet;
+use tower_service::Service as _;
 
-use super::export::{Export, Exported, Order};
+use super::export::{Export, Exported, Order, is_of_export, target_of};
+use super::selection::Selection;
+use super::siblings;
 use crate::commands::progress_bar::CommandProgress;
 use crate::exit::Failure;
 use crate::limits::{PROGRESS_LINES, PROGRESS_TICK};
@@ -42,6 +45,8 @@ pub(super) struct Done {
     pub(super) len: u64,
     pub(super) codings: Vec<DoneCoding>,
     pub(super) exported: Vec<Exported>,
+    /// The coded files of earlier exports that held the file no more.
+    pub(super) removed: Vec<SourcePath>,
     /// A sentence for each failure.
     pub(super) failures: Vec<String>,
 }
@@ -115,6 +120,7 @@ impl Work {
             len,
             codings: Vec::new(),
             exported: Vec::new(),
+            removed: Vec::new(),
             failures: Vec::new(),
         };
         let state = match fs::metadata(&file) {
@@ -127,16 +133,28 @@ impl Work {
         self.encode(&mut done).await;
         done.media_type = self.media_type(&done.path).await;
         if let Some(export) = &self.export {
-            let stored = done.codings.clone();
-            for DoneCoding { coding, .. } in stored.iter().filter(|coding| coding.len.is_some()) {
-                let order = Order { path: &done.path, coding, source: &file, state: &state };
-                match export.write(&self.service, order).await {
-                    Ok(exported) => done.exported.extend(exported),
-                    Err(sentence) => done.failures.push(format!("in {coding}: {sentence}")),
-                }
-            }
+            self.export(export, &mut done, &file, &state).await;
         }
         done
+    }
+
+    /// Brings the coded files of a file up to date, in the codings that this run lacks as well.
+    async fn export(&self, export: &Export, done: &mut Done, source: &Path, state: &Metadata) {
+        let stored = done.codings.iter().filter(|coding| coding.len.is_some());
+        let stored: Vec<_> = stored.map(|coding| coding.coding.clone()).collect();
+        for coding in &stored {
+            let order = Order { path: &done.path, coding, source, state };
+            match export.write(&self.service, order).await {
+                Ok(exported) => done.exported.extend(exported),
+                Err(sentence) => done.failures.push(format!("in {coding}: {sentence}")),
+            }
+        }
+        for coding in siblings::codings().filter(|coding| !stored.contains(coding)) {
+            match export.remove_stale(&done.path, &coding, source) {
+                Ok(removed) => done.removed.extend(removed),
+                Err(sentence) => done.failures.push(format!("in {coding}: {sentence}")),
+            }
+        }
     }
 
     async fn encode(&self, done: &mut Done) {
@@ -176,8 +194,8 @@ impl Work {
     }
 
     async fn media_type(&self, path: &SourcePath) -> Option<String> {
-        let (parts, ()) = Request::head("/").body(()).ok()?.into_parts();
-        let response = self.service.serve(path.as_str()?, &parts).await;
+        let request = Request::head(target_of(path)).body(()).ok()?;
+        let Ok(response) = (&self.service).call(request).await;
         if !response.status().is_success() {
             return None;
         }
@@ -249,13 +267,21 @@ impl Shown {
     }
 }
 
-/// Lists the files of `paths` beneath `root`, the longest first, as those take longest. Coded files beside
-/// their source, those in `out`, and a file that is gone meanwhile are left out.
-pub(super) fn items(paths: &[SourcePath], root: &Path, out: Option<&Path>) -> Vec<Item> {
+/// Lists the files of `paths` beneath `root` that are compressed, the longest first, as those take longest.
+/// Coded files beside their source, those in `out`, and a file that is gone meanwhile are left out.
+pub(super) fn items(
+    paths: &[SourcePath],
+    selection: &Selection,
+    root: &Path,
+    out: Option<&Path>,
+) -> Vec<Item> {
     let known: HashSet<&SourcePath> = paths.iter().collect();
     let item = |path: &SourcePath| {
+        if !selection.compresses(path) || is_of_export(path) {
+            return None;
+        }
         let file = super::selection::file(root, path)?;
-        let source = super::siblings::source_of(path);
+        let source = siblings::source_of(path);
         let is_output = source.is_some_and(|(source, _)| {
             known.contains(&source) || out.is_some_and(|out| file.starts_with(out))
         });

@@ -1,6 +1,9 @@
 //! The check of coded files, whoever has made them.
 
 use std::io::Write as _;
+use std::os::unix::fs::symlink;
+
+use cachecompress_test::server::command;
 
 use super::stage::{CODED, Stage};
 use crate::common::*;
@@ -88,4 +91,35 @@ fn check_of_another_directory_compares_with_the_site() {
     }
     stage.warm(&["--export=out", "--check"]).assert(1, &["checked 9 files, 3 wrong"]);
     stage.warm(&["--check"]).assert(0, &["checked 0 files, 0 wrong"]);
+}
+
+/// A stale source map was passed over, although the check names every file.
+#[test]
+fn check_looks_at_the_files_of_source_maps_and_prune_removes_them() {
+    let stage = Stage::new();
+    stage.warm(&["--export", "--include", "**", "--codings", "gzip"]).assert(0, &["4 written"]);
+    stage.warm(&["--check"]).assert(0, &["checked 4 files, 0 wrong"]);
+    stage.site.write("js/app.js.map", &site::text(30, 50_000));
+    let stale = "js/app.js.map.gz: stale: it does not hold js/app.js.map\n";
+    stage.warm(&["--check"]).assert(1, &[stale, "checked 4 files, 1 wrong"]);
+    stage.warm(&["--check", "--exclude", "**/*.map"]).assert(0, &["checked 3 files"]);
+    stage.warm(&["--check", "--include", "**/*.js"]).assert(0, &["checked 1 files"]);
+    // A source map is still not compressed unasked, and what is stale goes.
+    let pruned = stage.report(&["--export", "--codings", "gzip", "--prune"]);
+    assert_eq!(pruned["total"]["files"], 6);
+    assert_eq!(pruned["export"]["removed"], serde_json::json!(["js/app.js.map.gz"]));
+}
+
+/// A FIFO held the check up for ever, and a directory was a fault.
+#[test]
+fn source_that_is_no_regular_file_is_none() {
+    let stage = Stage::new();
+    let made = command(Path::new("mkfifo")).arg(stage.site.file("pipe")).status().unwrap();
+    assert!(made.success());
+    fs::create_dir(stage.site.file("release")).unwrap();
+    symlink("nowhere", stage.site.file("dangling")).unwrap();
+    for name in ["pipe.gz", "release.gz", "dangling.gz", "plain.gz"] {
+        stage.site.write(name, &gzipped(b"an archive"));
+    }
+    stage.warm(&["--check"]).assert(0, &["checked 4 files, 0 wrong"]);
 }

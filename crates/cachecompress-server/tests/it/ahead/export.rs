@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::process::{Child, Stdio};
 
 use cachecompress_test::client::fetch;
-use cachecompress_test::server::command;
+use cachecompress_test::server::{command, output};
 use cachecompress_test::tools::require;
 
 use super::stage::{CODED, Stage};
@@ -165,31 +165,238 @@ fn prune_removes_only_files_of_earlier_exports_that_hold_no_present_file() {
     // Too short to be compressed now.
     stage.site.write("css/page.css", b"p {}");
     stage.site.write("skipped/gone.js", &site::text(13, 5000));
-    stage.warm(&["--export", "--codings", "gzip"]).assert(0, &[]);
+    let stale = "robots.txt.gz is not ours and holds something else; remove it";
+    let run = stage.warm(&["--export", "--codings", "gzip"]);
+    run.assert(1, &[stale, "1 written, 2 unchanged", "1 removed"]);
+    assert!(!stage.site.file("css/page.css.gz").exists());
     fs::remove_file(stage.site.file("skipped/gone.js")).unwrap();
     let before = names(stage.site.path());
 
-    let pruning = ["--export", "--codings", "gzip", "--prune", "--exclude", "skipped"];
-    let report = stage.report(&pruning);
-    assert_eq!(
-        report["export"]["removed"],
-        serde_json::json!(["css/page.css.gz", "old/gone.js.gz"])
-    );
+    let removed = |flags: &[&str]| {
+        let pruning = ["--export", "--codings", "gzip", "--prune", "--json"];
+        let run = stage.warm(&[&pruning, flags].concat());
+        assert!(run.code == Some(1) && run.stdout.contains(stale), "{}", run.stdout);
+        let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        report["export"]["removed"].clone()
+    };
+    assert_eq!(removed(&["--exclude", "skipped"]), serde_json::json!(["old/gone.js.gz"]));
     let mut left = before;
-    left.retain(|name| !["css/page.css.gz", "old/gone.js.gz"].contains(&name.as_str()));
+    left.retain(|name| name != "old/gone.js.gz");
     assert_eq!(names(stage.site.path()), left);
-    // The list still knows what it knew of the others.
-    let report = stage.report(&["--export", "--codings", "gzip", "--prune"]);
-    assert_eq!(report["export"]["removed"], serde_json::json!(["skipped/gone.js.gz"]));
+    // The list still knows what it knew of the others, and of the one that was edited.
+    assert_eq!(removed(&[]), serde_json::json!(["skipped/gone.js.gz"]));
     let list = fs::read_to_string(stage.site.file(LIST)).unwrap();
-    assert_eq!(list.lines().filter(|line| line.len() == 64).count(), 2, "{list}");
+    assert_eq!(list.lines().filter(|line| line.len() == 64).count(), 3, "{list}");
 
     // Without the list nothing is ours.
     fs::remove_file(stage.site.file(LIST)).unwrap();
     fs::remove_file(stage.site.file("index.html")).unwrap();
-    let report = stage.report(&["--export", "--codings", "gzip", "--prune"]);
-    assert_eq!(report["export"]["removed"], serde_json::json!([]));
+    assert_eq!(removed(&[]), serde_json::json!([]));
     assert!(stage.site.file("index.html.gz").exists());
+}
+
+/// A list that was a symlink got the digests of the export, and its prune cut the target off.
+#[test]
+fn list_that_is_no_list_of_ours_is_refused_and_left_as_it_is() {
+    let stage = Stage::new();
+    let (precious, list) = (stage.path("precious"), stage.site.file(LIST));
+    fs::write(&precious, b"bytes of somebody else\n").unwrap();
+    let refuses = |kind: &str| {
+        let run = stage.warm(&["--export", "--prune"]);
+        assert_eq!(run.code, Some(1), "{kind}: {}", run.stderr);
+        assert!(run.stderr.contains(LIST) && run.stderr.contains("remove it"), "{}", run.stderr);
+        assert_eq!(fs::read(&precious).unwrap(), b"bytes of somebody else\n", "{kind}");
+    };
+    symlink(&precious, &list).unwrap();
+    refuses("a symlink");
+    assert_eq!(stage.warm(&["--check"]).code, Some(1), "a check reads no other file either");
+    fs::remove_file(&list).unwrap();
+    fs::hard_link(&precious, &list).unwrap();
+    refuses("a hard link");
+    fs::remove_file(&list).unwrap();
+    fs::create_dir(&list).unwrap();
+    refuses("a directory");
+    fs::remove_dir(&list).unwrap();
+    fifo(&list);
+    refuses("a FIFO");
+}
+
+fn fifo(path: &Path) {
+    assert!(command(Path::new("mkfifo")).arg(path).status().unwrap().success());
+}
+
+/// A file that became too short kept the files of its longer version, which nginx went on to send.
+#[test]
+fn export_removes_its_stale_files_of_a_source_that_is_not_compressed_any_more() {
+    let stage = Stage::new();
+    stage.warm(&["--export"]).assert(0, &["9 written"]);
+    stage.site.write("js/app.js", b"x");
+    stage.warm(&["--export", "--codings", "gzip"]).assert(0, &["0 written", "3 removed"]);
+    for (_, end) in CODED {
+        assert!(!stage.site.file(&format!("js/app.js{end}")).exists(), "{end}");
+    }
+    // One in a coding that this run does not have is stale as well.
+    stage.site.write("index.html", &site::text(21, 30_000));
+    stage.warm(&["--export", "--codings", "gzip"]).assert(0, &["1 written", "2 removed"]);
+    assert!(
+        stage.site.file("index.html.gz").exists() && !stage.site.file("index.html.br").exists()
+    );
+    // Those of others are named, unless they hold the file.
+    stage.site.write("js/app.js.gz", &gzipped(b"x"));
+    stage.warm(&["--export"]).assert(0, &[]);
+    stage.site.write("js/app.js.gz", &gzipped(b"another"));
+    let run = stage.warm(&["--export"]);
+    run.assert(1, &["js/app.js.gz is not ours and holds something else; remove it"]);
+    assert!(stage.site.file("js/app.js.gz").exists());
+}
+
+/// A prune while a build had emptied the directory removed the whole export.
+#[test]
+fn prune_refuses_a_directory_without_files() {
+    let stage = Stage::new();
+    stage.warm(&["--export=out"]).assert(0, &["9 written"]);
+    for name in fs::read_dir(stage.site.path()).unwrap() {
+        let path = name.unwrap().path();
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap();
+        } else {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let run = stage.warm(&["--export=out", "--prune"]);
+    run.assert(1, &["there are no files; nothing is pruned"]);
+    assert_eq!(names(&stage.path("out")), expected());
+}
+
+/// The list forgot files behind a link, and each later export took them for somebody else's.
+#[test]
+fn prune_forgets_only_the_files_that_it_removes() {
+    let stage = Stage::new();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("far.js"), site::text(31, 9000)).unwrap();
+    symlink(outside.path(), stage.site.file("linked")).unwrap();
+    let follow = ["--export", "--symlinks", "follow", "--codings", "gzip"];
+    stage.warm(&follow).assert(0, &["4 written"]);
+    stage.warm(&[&follow[..], &["--prune"]].concat()).assert(0, &["4 unchanged"]);
+    // One that does not follow the link sees none of its files.
+    stage.warm(&["--export", "--codings", "gzip", "--prune"]).assert(0, &["3 unchanged"]);
+    fs::write(outside.path().join("far.js"), site::text(32, 9000)).unwrap();
+    stage.warm(&follow).assert(0, &["1 written, 3 unchanged"]);
+    fs::remove_file(outside.path().join("far.js")).unwrap();
+    stage.warm(&[&follow[..], &["--prune"]].concat()).assert(0, &["1 removed"]);
+    assert!(!outside.path().join("far.js.gz").exists());
+    let list = fs::read_to_string(stage.site.file(LIST)).unwrap();
+    assert_eq!(list.lines().filter(|line| line.len() == 64).count(), 3, "{list}");
+}
+
+/// A killed export left its temporary file, which a server with `--dotfiles allow` hands out.
+#[test]
+fn export_removes_the_temporary_file_of_a_killed_one() {
+    let stage = Stage::new();
+    // Half of it is left by gzip, and takes a while to be written.
+    stage.site.write("large.txt", &site::hex(40_000_000, 8));
+    let root = stage.site.path();
+    let temporary = || {
+        let files = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+        let is_one = |file: &PathBuf| {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            name.starts_with(".cachecompress-") && name != LIST
+        };
+        files.filter(is_one).collect::<Vec<_>>()
+    };
+    let flags = ["--export", "--codings", "gzip", "--level", "gzip=1"];
+    eventually("an export is killed while it writes", || {
+        drop(fs::remove_file(root.join("large.txt.gz")));
+        let mut export = stage.command(&flags);
+        let mut child = export.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while temporary().is_empty() && child.try_wait().unwrap().is_none() {}
+        child.kill().unwrap();
+        child.wait().unwrap();
+        (!temporary().is_empty()).then_some(())
+    });
+    let others = [".cachecompress-export-notes", ".cachecompress-notes"];
+    others.iter().for_each(|name| stage.site.write(name, b"somebody's"));
+    stage.warm(&flags).assert(0, &[]);
+    let mut stays = temporary();
+    stays.sort();
+    assert_eq!(stays, others.map(|name| root.join(name)));
+}
+
+/// The export compressed its own list, which changed meanwhile, and failed in every run.
+#[test]
+fn export_with_dotfiles_leaves_its_list_out() {
+    let stage = Stage::new();
+    stage.site.write(".well-known/long.txt", &site::text(41, 9000));
+    stage.site.write(".hidden.css", &site::text(42, 9000));
+    let flags = ["--export", "--dotfiles", "allow", "--codings", "gzip"];
+    for filler in 0..40 {
+        stage.site.write(&format!("many/{filler}.css"), &site::text(100 + filler, 900));
+    }
+    stage.warm(&flags).assert(0, &["45 written"]);
+    stage.warm(&flags).assert(0, &["0 written, 45 unchanged"]);
+    assert!(stage.site.file(".hidden.css.gz").exists());
+    assert!(!stage.site.file(".cachecompress-export.gz").exists());
+}
+
+/// Files that a server of the same configuration never hands out went to other servers.
+#[test]
+fn export_leaves_out_the_files_that_the_server_hides() {
+    let stage = Stage::new();
+    let rules = b"# rules of the site, which are long enough\n/a /b 301\n".repeat(20);
+    for name in ["key.pem", "cert.pem", "users.txt", "_headers", "_redirects"] {
+        stage.site.write(name, &rules);
+    }
+    stage.site.write("copies/_headers", &rules);
+    fs::hard_link(stage.site.file("key.pem"), stage.site.file("same.txt")).unwrap();
+    let config = format!(
+        "basic-auth = \"users.txt\"\n[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n{}",
+        "# a comment that makes the file long enough to be compressed\n".repeat(20)
+    );
+    stage.site.write("cachecompress.toml", config.as_bytes());
+    let config = stage.site.file("cachecompress.toml");
+    let config = config.to_str().unwrap();
+    let run = stage.warm(&["--export=out", "--codings", "gzip", "--config", config]);
+    run.assert(0, &[]);
+    let gz = Stage::WORTH_IT.into_iter().chain(["copies/_headers"]);
+    let mut expected: Vec<_> = gz.map(|path| format!("{path}.gz")).collect();
+    expected.push(LIST.to_owned());
+    expected.sort();
+    assert_eq!(names(&stage.path("out")), expected);
+    // The cache beneath the site is none of its files either.
+    let mut inner = command(Path::new(PROGRAM));
+    inner.arg("warm").arg(stage.site.path()).arg("--cache-dir").arg(stage.site.file("cache"));
+    inner.args(["--export=inner", "--codings", "gzip"]).current_dir(stage.path(""));
+    for _ in 0..2 {
+        super::stage::Run::of(output(&mut inner)).assert(0, &[]);
+    }
+    let names = names(&stage.path("inner"));
+    assert!(!names.iter().any(|name| name.starts_with("cache/")), "{names:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn name_that_is_no_utf8_is_exported_as_any_other() {
+    use std::os::unix::ffi::OsStrExt as _;
+
+    let stage = Stage::new();
+    let source = stage.site.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9 100%.css"));
+    fs::write(&source, site::text(51, 9000)).unwrap();
+    stage.warm(&["--export", "--codings", "gzip"]).assert(0, &["4 written"]);
+    let coded = stage.site.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9 100%.css.gz"));
+    let decoded = decode::decode("gzip", &fs::read(coded).unwrap()).unwrap();
+    assert!(decoded == fs::read(&source).unwrap());
+}
+
+#[test]
+fn export_in_no_coding_with_a_name_is_refused() {
+    let stage = Stage::new();
+    let run = stage.warm(&["--export", "--codings", "deflate"]);
+    assert_eq!(run.code, Some(2), "{}{}", run.stdout, run.stderr);
+    assert!(run.stderr.contains("deflate"), "{}", run.stderr);
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    assert!(!stage.site.file(LIST).exists());
+    stage.warm(&["--codings", "deflate"]).assert(0, &[]);
+    stage.warm(&["--export", "--codings", "gzip,deflate"]).assert(0, &["3 written"]);
 }
 
 /// A server that is killed when dropped.
