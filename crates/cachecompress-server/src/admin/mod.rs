@@ -10,7 +10,6 @@ mod history;
 mod metrics;
 mod openapi;
 mod page;
-mod path_globs;
 mod post;
 mod purge;
 mod reload;

@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use cachecompress::{Digest, ErrorKind};
+use cachecompress::Digest;
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use super::coding::Coding;
-use super::reply::{Answer, Refusal, json, refuse};
+use super::reply::{Answer, Refusal, json, refuse, refuse_globs};
 use super::state::State;
 use crate::entry_list::Choice;
 use crate::flag_values;
@@ -105,16 +105,8 @@ async fn digests(state: &State, globs: &[String]) -> Result<HashSet<Digest>, Ref
     let live = state.reload.reloader.live().load_full();
     let mut digests = HashSet::new();
     for site in live.sites.all() {
-        for glob in globs {
-            let found = site.service.digests(glob).await.map_err(|error| {
-                let status = match error.kind() {
-                    ErrorKind::Config => StatusCode::UNPROCESSABLE_ENTITY,
-                    _ => StatusCode::SERVICE_UNAVAILABLE,
-                };
-                refuse(status, error.to_string())
-            })?;
-            digests.extend(found.into_iter().map(|(_, digest)| digest));
-        }
+        let found = site.service.digests(globs).await.map_err(|error| refuse_globs(&error))?;
+        digests.extend(found.into_iter().map(|(_, digest)| digest));
     }
     Ok(digests)
 }

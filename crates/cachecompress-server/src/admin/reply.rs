@@ -1,6 +1,7 @@
 //! The responses of the admin listener.
 
 use bytes::Bytes;
+use cachecompress::{Error, ErrorKind};
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use schemars::JsonSchema;
@@ -76,6 +77,15 @@ pub(super) fn events(events: EventBody) -> Response<AdminBody> {
 /// Refuses a request, for the reason that the `sentence` has.
 pub(super) fn refuse(status: StatusCode, sentence: impl Into<String>) -> Refusal {
     Box::new(json(status, &ErrorBody { error: sentence.into() }))
+}
+
+/// Refuses a request whose globs the files of a site were searched for, with this `error`.
+pub(super) fn refuse_globs(error: &Error) -> Refusal {
+    let status = match error.kind() {
+        ErrorKind::Config => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    refuse(status, error.to_string())
 }
 
 fn with_body(status: StatusCode, media_type: &'static str, body: AdminBody) -> Response<AdminBody> {

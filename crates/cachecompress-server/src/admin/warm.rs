@@ -6,11 +6,9 @@ use cachecompress::{ContentCoding, ServeCompressed, SourcePath, WarmOptions, War
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
 use super::coding::Coding;
-use super::path_globs::PathGlobs;
-use super::reply::{Answer, json, refuse};
+use super::reply::{Answer, json, refuse, refuse_globs};
 use super::state::State;
 
 /// The files to encode ahead of requests, and in which codings.
@@ -34,33 +32,25 @@ pub(super) struct WarmBegun {
     files: usize,
 }
 
+/// The glob of all files.
+const EVERYTHING: &str = "/**";
+
 /// The files of one site.
 type SiteFiles = (ServeCompressed, Vec<SourcePath>);
 
 /// Begins to encode files, behind whatever requests need. It goes on after the response.
 pub(super) async fn warm(state: &State, request: WarmRequest) -> Answer {
     let WarmRequest { paths, codings } = request;
-    let globs = PathGlobs::parse(&paths)
-        .map_err(|sentence| refuse(StatusCode::UNPROCESSABLE_ENTITY, sentence))?;
     let Ok(permit) = Arc::clone(&state.warming).try_acquire_owned() else {
         return Err(refuse(StatusCode::CONFLICT, "files are being warmed already"));
     };
+    let globs = if paths.is_empty() { vec![EVERYTHING.to_owned()] } else { paths };
     let live = state.reload.reloader.live().load_full();
-    let globs = (!paths.is_empty()).then_some(globs);
-    // A disk may hang. Its permit is held meanwhile.
-    let listed = spawn_blocking(move || {
-        let sites = live.sites.all().iter().map(|site| list(&site.service, globs.as_ref()));
-        (sites.collect::<Result<Vec<_>, _>>(), permit)
-    });
-    let (sites, permit) = match listed.await {
-        Ok((Ok(sites), permit)) => (sites, permit),
-        Ok((Err(error), _)) => {
-            return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, error.to_string()));
-        }
-        Err(error) => {
-            return Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()));
-        }
-    };
+    let mut sites: Vec<SiteFiles> = Vec::new();
+    for site in live.sites.all() {
+        let found = site.service.matching(&globs).await.map_err(|error| refuse_globs(&error))?;
+        sites.push((site.service.clone(), found));
+    }
     let files = sites.iter().map(|(_, paths)| paths.len()).sum();
     let codings = codings.into_iter().map(ContentCoding::from).collect();
     tokio::spawn(async move {
@@ -68,18 +58,6 @@ pub(super) async fn warm(state: &State, request: WarmRequest) -> Answer {
         drop(permit);
     });
     Ok(json(StatusCode::ACCEPTED, &WarmBegun { files }))
-}
-
-/// Lists the files of `site` that `globs` match.
-fn list(
-    site: &ServeCompressed,
-    globs: Option<&PathGlobs>,
-) -> Result<SiteFiles, cachecompress::Error> {
-    let mut paths = site.paths()?;
-    if let Some(globs) = globs {
-        paths.retain(|path| globs.contain(path));
-    }
-    Ok((site.clone(), paths))
 }
 
 async fn encode(sites: Vec<SiteFiles>, codings: Vec<ContentCoding>) {

@@ -131,7 +131,7 @@ fn digests(
     let (site, runtime) = open_site(in_force, host)?;
     let mut digests = HashSet::new();
     for glob in globs {
-        let found = runtime.block_on(site.service.digests(glob))?;
+        let found = runtime.block_on(site.service.digests(&[glob]))?;
         if found.is_empty() {
             unmatched.push(glob.clone());
         }

@@ -14,6 +14,14 @@ pub(crate) struct Globs {
 }
 
 impl Globs {
+    /// The paths that match any of `globs`.
+    pub(crate) fn of<'a>(globs: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
+        let globs = globs.into_iter().map(|glob| compile(glob, false)).collect::<Result<_, _>>()?;
+        let mut all = Self { globs, ..Self::default() };
+        all.compile()?;
+        Ok(all)
+    }
+
     /// Adds the paths that match `glob`.
     pub(crate) fn add(&mut self, glob: &str) -> Result<(), Error> {
         self.globs.push(compile(glob, false)?);

@@ -112,3 +112,40 @@ fn purge_without_a_clear_choice_is_refused() {
     );
     assert_eq!(server.entries(), 4);
 }
+
+/// The two requests had globs of their own each, and `/docs/` warmed nothing.
+#[test]
+fn warm_and_purge_read_the_same_paths() {
+    let (site, secret) = (Site::new(), Secret::new());
+    let files = ["docs/index.html", "caf \u{e9}.js", "pages/[id].js", "pages/i.js"];
+    for (seed, file) in (0..).zip(files) {
+        site.write(file, &site::text(seed, 9_000));
+    }
+    let server = with_token(&site, &secret).start();
+    for (paths, count) in [
+        (r#""/docs/""#, 1),
+        (r#""/caf%20%C3%A9.js""#, 1),
+        (r#""/pages/%5Bid%5D.js""#, 1),
+        (r#""/pages/[id].js""#, 1),
+        (r#""/pages/[i].js", "/pages/i.js""#, 1),
+        (r#""/pages/*""#, 2),
+        (r#""/missing""#, 0),
+    ] {
+        let body = format!(r#"{{"paths":[{paths}],"codings":["br"]}}"#);
+        let begun = eventually("the last warming's end", || {
+            Some(post(&server, "/api/v1/warm", TOKEN, &body)).filter(|begun| begun.status() != 409)
+        });
+        assert_eq!((begun.status(), &json(&begun)["files"]), (202, &count.into()), "{paths}");
+        eventually("the entries", || (server.entries() == count).then_some(()));
+        server.until_idle();
+        let done = post(&server, "/api/v1/purge", TOKEN, &format!(r#"{{"paths":[{paths}]}}"#));
+        assert_eq!(json(&done)["entries"], count, "{paths}");
+        assert_eq!(server.entries(), 0, "{paths}");
+    }
+    for wrong in ["/a{b", "/%zz", "/["] {
+        let body = format!(r#"{{"paths":["{wrong}"]}}"#);
+        for path in ["/api/v1/warm", "/api/v1/purge"] {
+            assert_eq!(post(&server, path, TOKEN, &body).status(), 422, "{path} {wrong}");
+        }
+    }
+}

@@ -135,3 +135,43 @@ fn server_goes_on_under_requests_while_entries_are_purged() {
     assert_eq!(server.metric("cachecompress_damaged_entries_total", &[]), 0.0);
     assert_eq!(server.stderr().matches("ERROR").count(), 0, "{}", server.stderr());
 }
+
+/// `/pages/[id].js` chose the entries of `i.js`, and no glob could name it.
+#[test]
+fn bracket_in_a_name_is_no_wildcard_where_the_file_is_there() {
+    let (site, cache) = (Site::new(), tempfile::tempdir().unwrap());
+    let paths =
+        ["/pages/[id].js", "/pages/i.js", "/pages/[id]-a.js", "/pages/d-a.js", "/a{b,c}*.js"];
+    for (seed, path) in (0..).zip(paths) {
+        site.write(&path[1..], &hex(4_000, seed));
+    }
+    let server = launch(&site).cache(cache.path()).start();
+    let (cache, dir) = (cache.path(), site.path().to_str().unwrap());
+    for path in paths {
+        let encoded = path.replace('[', "%5B").replace(']', "%5D");
+        let encoded = encoded.replace('{', "%7B").replace('}', "%7D");
+        server.until_hit(&Request::get(&encoded).accept("br"));
+    }
+    server.until_idle();
+    let digest = |seed: u64| cachecompress::Digest::of(&hex(4_000, seed)).hex()[..12].to_owned();
+    for (glob, seeds) in [
+        ("/pages/[id].js", &[0][..]),
+        ("/pages/%5Bid%5D.js", &[0]),
+        ("/pages/%5bid%5d-*.js", &[2]),
+        ("/pages/%5B*", &[0, 2]),
+        ("/pages/[id]-?.js", &[3]),
+        ("/pages/[i].js", &[1]),
+        ("/a%7Bb%2Cc%7D%2A.*", &[4]),
+        ("/a{b,c}*.js", &[4]),
+    ] {
+        let (code, text) = run(cache, &[dir, glob, "--dry-run"]);
+        assert_eq!(code, Some(0), "{glob}: {text}");
+        for seed in 0..5 {
+            assert_eq!(
+                text.contains(&digest(seed)),
+                seeds.contains(&seed),
+                "{glob}: {seed}: {text}"
+            );
+        }
+    }
+}

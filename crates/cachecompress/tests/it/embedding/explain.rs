@@ -251,7 +251,9 @@ fn digests_are_those_of_the_files_that_a_glob_names() {
         site.write("a b.txt", b"spaced");
         let service = service(&site, &directory.path().join("cache"), true);
         let found = async |glob: &str| {
-            let found = service.digests(glob).await.unwrap();
+            let found = service.digests(&[glob]).await.unwrap();
+            let paths = service.matching(&[glob]).await.unwrap();
+            assert!(found.iter().map(|(path, _)| path).eq(&paths), "{glob}: {paths:?}");
             for (path, digest) in &found {
                 let bytes = fs::read(site.path().join(path.as_str().unwrap())).unwrap();
                 assert_eq!(*digest, Digest::of(&bytes), "{path}");
@@ -272,8 +274,14 @@ fn digests_are_those_of_the_files_that_a_glob_names() {
             assert_eq!(found(nowhere).await, "", "{nowhere}");
         }
         for wrong in ["/%zz", "/%zz*", "/a//*", "/[", "//"] {
-            let _ = service.digests(wrong).await;
+            let _ = service.digests(&[wrong]).await;
         }
-        assert!(service.digests("/[").await.is_err() && service.digests("/%zz").await.is_err());
+        for wrong in ["/[", "/%zz", "/%zz*", "/a{b"] {
+            let refused =
+                service.matching(&["/text.txt", wrong]).await.map_err(|error| error.kind());
+            assert_eq!(refused, Err(cachecompress::ErrorKind::Config), "{wrong}");
+        }
+        let found = service.matching(&["/lib.cs?", "/docs/", "/docs", "lib.css"]).await.unwrap();
+        assert_eq!(found, ["docs/index.html".parse().unwrap(), "lib.css".parse().unwrap()]);
     });
 }
