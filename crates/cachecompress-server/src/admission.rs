@@ -297,7 +297,7 @@ impl Admission {
         guards: RequestGuards,
     ) -> AdmissionFuture {
         let grant = site.grant(request.headers());
-        let additions = Additions { grant, is_private: site.users.is_some() };
+        let additions = Additions::new(grant, site.users.is_some());
         AdmissionFuture::Site(self.call(live, site, client, request), guards, additions)
     }
 
@@ -412,7 +412,13 @@ pub(crate) struct Additions {
 }
 
 impl Additions {
-    fn add_to(&self, fields: &mut HeaderMap) {
+    /// The fields for a request that has this `grant`, of a site that has users or not.
+    pub(crate) fn new(grant: Option<Grant>, has_users: bool) -> Self {
+        Self { grant, is_private: has_users }
+    }
+
+    /// Adds them to the fields of the response.
+    pub(crate) fn add_to(&self, fields: &mut HeaderMap) {
         if let Some(grant) = &self.grant {
             grant.add_to(fields);
         }

@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
+use crate::admission::Additions;
 use crate::cli::InspectFlags;
 use crate::config::{ServeConfig, SiteConfig};
 use crate::config_file::InForce;
@@ -21,12 +22,36 @@ use crate::hosts::Hosts;
 use crate::live;
 use crate::printer::{Escaped, EscapedPath, Printer};
 
-/// The clients whose answers are explained where none is named.
-const USUAL: [(&str, Option<&str>); 3] = [
-    ("a browser over HTTPS", Some("gzip, deflate, br, zstd")),
-    ("a browser over plain HTTP", Some("gzip, deflate")),
-    ("a client that names no coding", None),
+/// A client whose answer is explained.
+#[derive(Clone, Copy)]
+struct Client<'a> {
+    name: &'static str,
+    accept_encoding: Option<&'a str>,
+    /// Further fields of its request.
+    fields: &'static [(&'static str, &'static str)],
+}
+
+/// The clients where none is named. Browsers ask for a page, and say so by `Sec-Fetch-Mode` over HTTPS only.
+const USUAL: [Client<'static>; 3] = [
+    Client {
+        name: "a browser over HTTPS",
+        accept_encoding: Some("gzip, deflate, br, zstd"),
+        fields: &[PAGE, NAVIGATION],
+    },
+    Client {
+        name: "a browser over plain HTTP",
+        accept_encoding: Some("gzip, deflate"),
+        fields: &[PAGE],
+    },
+    CODELESS,
 ];
+
+const CODELESS: Client<'static> =
+    Client { name: "a client that names no coding", accept_encoding: None, fields: &[] };
+
+const PAGE: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+
+const NAVIGATION: (&str, &str) = ("sec-fetch-mode", "navigate");
 
 /// A site that is looked at.
 pub(super) struct OpenSite {
@@ -37,8 +62,8 @@ pub(super) struct OpenSite {
 }
 
 /// An answer to one client.
-struct Answer<'a> {
-    client: String,
+struct ClientAnswer<'a> {
+    client: &'static str,
     accept_encoding: Option<&'a str>,
     explained: Explanation,
 }
@@ -85,13 +110,19 @@ pub(super) fn run(
     }
     let (site, runtime) = open_site(in_force, args.host.as_deref())?;
     let clients = match args.accept_encoding.as_deref() {
-        None => USUAL.map(|(client, accept)| (client.to_owned(), accept)).to_vec(),
-        Some("") => vec![("a client that names no coding".to_owned(), None)],
-        Some(accept) => vec![("a client".to_owned(), Some(accept))],
+        None => USUAL.to_vec(),
+        Some("") => vec![CODELESS],
+        Some(accept) => {
+            vec![Client { name: "a client", accept_encoding: Some(accept), fields: &[] }]
+        }
     };
     let mut answers = Vec::new();
-    for (client, accept_encoding) in clients {
+    for Client { name: client, accept_encoding, fields } in clients {
         let mut request = Request::new(());
+        for (name, value) in fields {
+            let name = HeaderName::from_static(name);
+            request.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
         *request.uri_mut() = uri.clone();
         if let Some(accept) = accept_encoding {
             let value = HeaderValue::from_str(accept).map_err(|_| {
@@ -99,8 +130,11 @@ pub(super) fn run(
             })?;
             request.headers_mut().insert(ACCEPT_ENCODING, value);
         }
-        let explained = runtime.block_on(site.service.explain(&request));
-        answers.push(Answer { client, accept_encoding, explained });
+        let mut explained = runtime.block_on(site.service.explain(&request));
+        let grant = site.config.cors.as_ref().map(|cors| cors.grant(request.headers()));
+        let additions = Additions::new(grant, site.config.basic_auth.is_some());
+        additions.add_to(&mut explained.headers);
+        answers.push(ClientAnswer { client, accept_encoding, explained });
     }
     let sentences = sentences(&site, uri.path(), &answers);
     if args.json {
@@ -114,7 +148,7 @@ pub(super) fn run(
 }
 
 /// The explanation in plain sentences.
-fn sentences(site: &OpenSite, path: &str, answers: &[Answer<'_>]) -> Vec<String> {
+fn sentences(site: &OpenSite, path: &str, answers: &[ClientAnswer<'_>]) -> Vec<String> {
     let Some(first) = answers.first().map(|answer| &answer.explained) else { return Vec::new() };
     let mut sentences = vec![way(site, path, first)];
     if let Some(file) = &first.file {
@@ -129,7 +163,7 @@ fn sentences(site: &OpenSite, path: &str, answers: &[Answer<'_>]) -> Vec<String>
         sentences.push(format!("Only users of {file} are answered so; others get 401."));
     }
     sentences.extend(answers.iter().map(answer));
-    let is_made = |answer: &Answer<'_>| {
+    let is_made = |answer: &ClientAnswer<'_>| {
         answer.explained.status == StatusCode::OK
             && answer.explained.cache_status == Some(CacheStatus::Forward(Forward::Stored))
     };
@@ -254,11 +288,11 @@ fn state(file: &ExplainedFile, of: &ExplainedCoding) -> String {
 }
 
 /// The answer to one client.
-fn answer(answer: &Answer<'_>) -> String {
-    let Answer { client, accept_encoding, explained } = answer;
+fn answer(answer: &ClientAnswer<'_>) -> String {
+    let ClientAnswer { client, accept_encoding, explained } = answer;
     let client = match accept_encoding {
         Some(accept) => format!("{client} (Accept-Encoding: {accept})"),
-        None => client.clone(),
+        None => (*client).to_owned(),
     };
     let client = format!("For {client}:");
     let status = explained.status;
@@ -302,7 +336,7 @@ fn reason(explained: &Explanation) -> &'static str {
     }
 }
 
-fn document(path: &str, answers: &[Answer<'_>], sentences: &[String]) -> Value {
+fn document(path: &str, answers: &[ClientAnswer<'_>], sentences: &[String]) -> Value {
     let first = answers.first().map(|answer| &answer.explained);
     json!({
         "path": path,
@@ -357,7 +391,7 @@ fn file(file: &ExplainedFile) -> Value {
     })
 }
 
-fn answer_json(answer: &Answer<'_>) -> Value {
+fn answer_json(answer: &ClientAnswer<'_>) -> Value {
     let explained = &answer.explained;
     let mut headers = Map::new();
     for name in explained.headers.keys() {

@@ -301,3 +301,51 @@ fn host_names_the_site_where_there_are_several() {
     let stderr = String::from_utf8_lossy(&refused.stderr);
     assert!(refused.status.code() == Some(2) && stderr.contains("--host"), "{stderr}");
 }
+
+/// The explanation lacked the fields that the program adds, and took a browser for a script.
+#[test]
+fn explanation_has_what_the_program_adds_and_is_for_a_browser_that_navigates() {
+    let (site, cache) = (Site::with("index.html", &hex(3_000, 1)), tempfile::tempdir().unwrap());
+    site.write("app.3f9c2b1a.js", &hex(5_000, 2));
+    let users = site.file("users");
+    fs::write(&users, format!("ann:{}\n", bcrypt::hash("secret", 4).unwrap())).unwrap();
+    let flags =
+        ["--immutable", "--spa", "--cors", "https://a.example", "--cors", "https://b.example"];
+    let server = launch(&site).args(&flags.join(" ")).arg("--basic-auth").arg(&users);
+    let server = server.cache(cache.path()).start();
+    for path in ["/app.3f9c2b1a.js", "/users/jane.doe", "/", "/missing.js", "/settings"] {
+        let mut inspect = command(Path::new(PROGRAM));
+        inspect.arg("inspect").arg(site.path()).args([path, "--json"]).args(flags);
+        inspect.arg("--basic-auth").arg(&users).arg("--cache-dir").arg(cache.path());
+        let output = output(&mut inspect);
+        let mut explained: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let answers = explained["answers"].as_array().unwrap().clone();
+        for (answer, navigates) in answers.into_iter().zip(["https", "http", ""]) {
+            let mut request = Request::get(path).header("authorization", "Basic YW5uOnNlY3JldA==");
+            if let Some(accept) = answer["accept_encoding"].as_str() {
+                request = request.accept(accept);
+            }
+            if !navigates.is_empty() {
+                request = request.header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+            }
+            if navigates == "https" {
+                request = request.header("sec-fetch-mode", "navigate");
+            }
+            explained["answers"] = serde_json::json!([answer]);
+            // What is made at this request is explained before it, not after.
+            let response = server.fetch(&request);
+            if response.cache_status() == STORED {
+                server.until_idle();
+                continue;
+            }
+            assert_agrees(&explained, &response, &format!("{path} for {navigates:?}"));
+        }
+        let sentences = explained["sentences"].to_string();
+        if path == "/app.3f9c2b1a.js" {
+            assert!(sentences.contains("`Cache-Control: private, max-age=31536000"), "{sentences}");
+        }
+        if path == "/users/jane.doe" {
+            assert!(sentences.contains("the page index.html of the application"), "{sentences}");
+        }
+    }
+}
