@@ -1,9 +1,11 @@
 //! The entries of a cache as an operator sees and chooses them: `inspect`, `purge` and their API.
 
-use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::fmt::{self, Display, Formatter};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cachecompress::cache::{EntriesSummary, Kind, StoredEntry};
 use cachecompress::{ContentCoding, Digest};
@@ -26,7 +28,7 @@ pub(crate) struct ListedEntry {
     /// The entry's size on disk.
     pub(crate) bytes: u64,
     pub(crate) level: Option<i64>,
-    /// The encoder with its settings. Entries of one encoder share it.
+    /// The encoder with its settings. Entries of one list and encoder share it.
     encoder: Arc<str>,
     created: SystemTime,
     used: SystemTime,
@@ -38,6 +40,41 @@ pub(crate) struct EntryList {
     pub(crate) entries: Vec<ListedEntry>,
     encoders: HashSet<Arc<str>>,
 }
+
+/// The place of an entry in the order of a list, which no other entry has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    rank: u64,
+    /// The first digits of the entry's digest.
+    digest: u64,
+    /// Tells entries apart that have these in common: a hash of all that names one.
+    tie: u64,
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { rank, digest, tie } = self;
+        write!(f, "{rank:016x}{digest:016x}{tie:016x}")
+    }
+}
+
+impl FromStr for Place {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() != 48 || !text.bytes().all(is_digit) {
+            return Err(NoPlace);
+        }
+        let number = |part: &str| u64::from_str_radix(part, 16).map_err(|_| NoPlace);
+        let ((rank, digest), tie) = (text[..32].split_at(16), &text[32..]);
+        Ok(Self { rank: number(rank)?, digest: number(digest)?, tie: number(tie)? })
+    }
+}
+
+/// The text is no [`Place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoPlace;
 
 /// The totals of a list.
 #[derive(Clone, Copy, Debug, Default, JsonSchema, PartialEq, Eq, Serialize)]
@@ -98,45 +135,24 @@ fn as_str<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Err
 }
 
 impl EntryList {
-    /// Adds an entry, if it has the text of a `filter`.
-    pub(crate) fn add(&mut self, entry: &StoredEntry, filter: Option<&str>) {
-        if filter.is_some_and(|filter| !has_text(entry, filter)) {
-            return;
+    /// Adds an entry.
+    pub(crate) fn add(&mut self, mut entry: ListedEntry) {
+        match self.encoders.get(&*entry.encoder) {
+            Some(known) => entry.encoder = Arc::clone(known),
+            None => drop(self.encoders.insert(Arc::clone(&entry.encoder))),
         }
-        let encoder = match self.encoders.get(&*entry.settings) {
-            Some(known) => Arc::clone(known),
-            None => {
-                let encoder: Arc<str> = entry.settings.as_str().into();
-                self.encoders.insert(Arc::clone(&encoder));
-                encoder
-            }
-        };
-        self.entries.push(ListedEntry {
-            digest: entry.digest,
-            coding: entry.coding.clone(),
-            kind: entry.kind,
-            source_bytes: entry.source_len,
-            encoded_bytes: (entry.kind == Kind::Representation).then_some(entry.encoded_len),
-            bytes: entry.size,
-            level: entry.level(),
-            encoder,
-            created: entry.created,
-            used: entry.used,
-        });
+        self.entries.push(entry);
     }
 
-    /// Sorts the entries. Equal ones stay in the order of their digests.
+    /// Sorts the entries by their places.
     pub(crate) fn sort(&mut self, by: Sort) {
-        match by {
-            Sort::Size => self.entries.sort_by_key(|entry| Reverse(entry.bytes)),
-            Sort::Ratio => {
-                // Verdicts, which save nothing, come first.
-                let ratio = |entry: &ListedEntry| entry.ratio().unwrap_or(f64::INFINITY);
-                self.entries.sort_by(|one, other| ratio(other).total_cmp(&ratio(one)));
-            }
-            Sort::Age => self.entries.sort_by_key(|entry| entry.created),
-            Sort::LastUse => self.entries.sort_by_key(|entry| entry.used),
-        }
+        self.entries.sort_by_cached_key(|entry| entry.place(by));
+    }
+
+    /// Drops all entries but the first ones, and the encoders that only those had.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.entries.truncate(len);
+        self.encoders.retain(|encoder| Arc::strong_count(encoder) > 1);
     }
 
     pub(crate) fn totals(&self) -> Totals {
@@ -167,6 +183,41 @@ impl Totals {
 }
 
 impl ListedEntry {
+    /// The entry for a list of those that have the text of a `filter`; `None` if it has not.
+    pub(crate) fn of(entry: &StoredEntry, filter: Option<&str>) -> Option<Self> {
+        filter.is_none_or(|filter| has_text(entry, filter)).then(|| Self {
+            digest: entry.digest,
+            coding: entry.coding.clone(),
+            kind: entry.kind,
+            source_bytes: entry.source_len,
+            encoded_bytes: (entry.kind == Kind::Representation).then_some(entry.encoded_len),
+            bytes: entry.size,
+            level: entry.level(),
+            encoder: entry.settings.as_str().into(),
+            created: entry.created,
+            used: entry.used,
+        })
+    }
+
+    /// The entry's place in a list that is sorted so: the largest, the least compressed, the oldest, or the
+    /// longest unused comes first.
+    pub(crate) fn place(&self, by: Sort) -> Place {
+        let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let nanos = |time| u64::try_from(since_1970(time).as_nanos()).unwrap_or(u64::MAX);
+        let rank = match by {
+            Sort::Size => u64::MAX - self.bytes,
+            // Verdicts, which save nothing, come first. The bits of numbers from 0 on are in their order.
+            Sort::Ratio => u64::MAX - self.ratio().unwrap_or(f64::INFINITY).to_bits(),
+            Sort::Age => nanos(self.created),
+            Sort::LastUse => nanos(self.used),
+        };
+        let digest = self.digest.hex();
+        let mut hasher = DefaultHasher::new();
+        (&digest, self.coding.as_str(), &*self.encoder, self.kind.as_str()).hash(&mut hasher);
+        let digest = u64::from_str_radix(&digest[..16], 16).unwrap_or_default();
+        Place { rank, digest, tie: hasher.finish() }
+    }
+
     /// The representation's length over the source's; `None` for a verdict.
     pub(crate) fn ratio(&self) -> Option<f64> {
         Some(self.encoded_bytes? as f64 / self.source_bytes.max(1) as f64)
@@ -225,12 +276,97 @@ impl Choice {
         digests.is_none() && coding.is_none() && older_than.is_none() && digest.is_none()
     }
 
+    /// Whether an entry that was `created` then is that old at the time `now`, or older.
+    fn is_old_enough(&self, created: SystemTime, now: SystemTime) -> bool {
+        let age = || now.duration_since(created).unwrap_or_default();
+        self.older_than.is_none_or(|least| age() >= least)
+    }
+
     /// Whether `entry` is chosen at the time `now`.
     pub(crate) fn has(&self, entry: &StoredEntry, now: SystemTime) -> bool {
-        let age = || now.duration_since(entry.created).unwrap_or_default();
         self.digests.as_ref().is_none_or(|digests| digests.contains(&entry.digest))
             && self.coding.as_ref().is_none_or(|coding| *coding == entry.coding)
-            && self.older_than.is_none_or(|least| age() > least)
+            && self.is_old_enough(entry.created, now)
             && self.digest.as_ref().is_none_or(|start| entry.digest.hex().starts_with(&start.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u64, encoder: &str) -> ListedEntry {
+        let time = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        ListedEntry {
+            digest: Digest::of(&number.to_be_bytes()),
+            coding: ContentCoding::GZIP,
+            kind: Kind::Representation,
+            source_bytes: 1000,
+            encoded_bytes: Some(number),
+            bytes: number + 100,
+            level: None,
+            encoder: encoder.into(),
+            created: time(1000 - number),
+            used: time(number),
+        }
+    }
+
+    #[test]
+    fn encoders_go_with_their_entries() {
+        let mut list = EntryList::default();
+        for number in 0..100 {
+            list.add(entry(number, &format!("copied from {}", number / 2)));
+        }
+        assert_eq!((list.entries.len(), list.encoders.len()), (100, 50));
+        list.truncate(4);
+        assert_eq!((list.entries.len(), list.encoders.len()), (4, 2));
+    }
+
+    #[test]
+    fn place_is_in_the_order_of_the_list_and_survives_its_text() {
+        for (sort, ascends) in
+            [(Sort::Size, false), (Sort::Ratio, false), (Sort::Age, false), (Sort::LastUse, true)]
+        {
+            let mut list = EntryList::default();
+            let numbers = [5, 300, 0, 7, 900];
+            numbers.iter().for_each(|number| list.add(entry(*number, "one")));
+            list.add(ListedEntry {
+                encoded_bytes: None,
+                kind: Kind::Unprofitable,
+                ..entry(7, "one")
+            });
+            list.add(entry(7, "two"));
+            list.sort(sort);
+            let places: Vec<_> = list.entries.iter().map(|entry| entry.place(sort)).collect();
+            assert!(places.windows(2).all(|pair| pair[0] < pair[1]), "{sort:?}: {places:?}");
+            for place in &places {
+                assert_eq!(place.to_string().parse(), Ok(*place));
+            }
+            let mut used: Vec<_> = list.entries.iter().map(|entry| entry.bytes - 100).collect();
+            if sort == Sort::Ratio {
+                assert_eq!(list.entries[0].kind, Kind::Unprofitable, "a verdict saves nothing");
+                used.remove(0);
+            }
+            if !ascends {
+                used.reverse();
+            }
+            assert!(used.is_sorted(), "{sort:?}: {used:?}");
+        }
+        let whole = "0123456789abcdef".repeat(3);
+        assert_eq!(whole.parse::<Place>().unwrap().to_string(), whole);
+        for wrong in ["", "7", &whole[1..], &whole.to_uppercase(), &"é".repeat(24)] {
+            assert_eq!(wrong.parse::<Place>(), Err(NoPlace), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn age_that_is_the_least_is_old_enough() {
+        let (zero, now) = (Duration::ZERO, SystemTime::now());
+        let chosen = |older_than, age: u64| {
+            let choice = Choice { older_than: Some(older_than), ..Choice::default() };
+            choice.is_old_enough(now - Duration::from_secs(age), now)
+        };
+        assert!(chosen(zero, 0) && chosen(Duration::from_secs(3), 3));
+        assert!(!chosen(Duration::from_secs(3), 2));
     }
 }

@@ -192,11 +192,9 @@ pub(crate) const ADMIN_BODY_BYTES: usize = 64 << 10;
 pub(crate) const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Entries on a page of their list.
 pub(crate) const ENTRIES_PER_PAGE: usize = 100;
-/// The most entries on a page.
+/// The most entries on a page. An entry takes some 200 bytes, and twice as many are kept while all are
+/// listed.
 pub(crate) const MOST_ENTRIES_PER_PAGE: usize = 1000;
-/// The most entries before a page. An entry takes some 200 bytes while they are listed, and twice as many
-/// are kept as are before the page and on it.
-pub(crate) const ENTRIES_BEFORE: usize = 100_000;
 /// Listeners to events at once. A dashboard has one for each of its pages that are open.
 pub(crate) const EVENT_LISTENERS: usize = 16;
 /// The time between two heartbeats to listeners. Proxies end connections that are silent for a minute.

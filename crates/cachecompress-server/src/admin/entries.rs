@@ -15,8 +15,8 @@ use tokio::task::spawn_blocking;
 use super::reply::{Answer, json, refuse};
 use super::state::State;
 use crate::cli::Sort;
-use crate::entry_list::{EntryList, EntryRow, ToldTotals, Totals};
-use crate::limits::{ENTRIES_BEFORE, ENTRIES_PER_PAGE, MOST_ENTRIES_PER_PAGE};
+use crate::entry_list::{EntryList, EntryRow, ListedEntry, NoPlace, Place, ToldTotals, Totals};
+use crate::limits::{ENTRIES_PER_PAGE, MOST_ENTRIES_PER_PAGE};
 
 /// A page of the list of entries.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -35,8 +35,8 @@ struct Query {
     filter: Option<String>,
     /// The most entries of the page.
     limit: usize,
-    /// The number of entries before the page.
-    after: usize,
+    /// The place of the last entry before the page.
+    after: Option<Place>,
 }
 
 impl Query {
@@ -46,7 +46,8 @@ impl Query {
     ///
     /// A sentence about the first parameter that is wrong.
     fn parse(query: &str) -> Result<Self, String> {
-        let mut parsed = Self { sort: Sort::Size, filter: None, limit: ENTRIES_PER_PAGE, after: 0 };
+        let mut parsed =
+            Self { sort: Sort::Size, filter: None, limit: ENTRIES_PER_PAGE, after: None };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "sort" => {
@@ -63,8 +64,9 @@ impl Query {
                         .ok_or_else(|| format!("`limit` is from 1 to {MOST_ENTRIES_PER_PAGE}"))?;
                 }
                 "after" => {
-                    let after = value.parse().ok().filter(|after| *after <= ENTRIES_BEFORE);
-                    parsed.after = after.ok_or("`after` is the `next` of another page")?;
+                    let after = value.parse();
+                    parsed.after =
+                        Some(after.map_err(|NoPlace| "`after` is the `next` of another page")?);
                 }
                 _ => {
                     let known = "sort, filter, limit and after";
@@ -98,30 +100,32 @@ pub(super) async fn entries(state: &State, query: Option<&str>) -> Answer {
     }
 }
 
-/// Reads the headers of all entries. It keeps no more of them than the pages up to this one need.
+/// Reads the headers of all entries. It keeps no more of them than two of the largest pages have.
 fn list(files: &CacheFiles, query: &Query) -> Result<EntryPage, Error> {
-    let kept = query.after + query.limit;
-    let (mut list, mut totals) = (EntryList::default(), Totals::default());
+    let (mut list, mut totals, mut behind) = (EntryList::default(), Totals::default(), 0_usize);
     let summary = files.entries(|care| {
-        if let Care::Entry { entry, .. } = care {
-            let before = list.entries.len();
-            list.add(entry, query.filter.as_deref());
-            if let Some(added) = list.entries.get(before) {
-                totals.add(added);
+        if let Care::Entry { entry, .. } = care
+            && let Some(entry) = ListedEntry::of(entry, query.filter.as_deref())
+        {
+            totals.add(&entry);
+            if query.after.is_none_or(|after| entry.place(query.sort) > after) {
+                behind += 1;
+                list.add(entry);
             }
-            if list.entries.len() > 2 * kept.max(MOST_ENTRIES_PER_PAGE) {
+            if list.entries.len() > 2 * MOST_ENTRIES_PER_PAGE {
                 list.sort(query.sort);
-                list.entries.truncate(kept);
+                list.truncate(query.limit);
             }
         }
         ControlFlow::Continue(())
     })?;
     list.sort(query.sort);
+    list.truncate(query.limit);
+    let last = list.entries.last().filter(|_| behind > list.entries.len());
     let now = SystemTime::now();
-    let page = list.entries.iter().skip(query.after).take(query.limit);
     Ok(EntryPage {
-        entries: page.map(|entry| entry.row(now)).collect(),
-        next: (totals.entries > kept as u64).then(|| kept.to_string()),
+        entries: list.entries.iter().map(|entry| entry.row(now)).collect(),
+        next: last.map(|entry| entry.place(query.sort).to_string()),
         totals: totals.told(&summary),
     })
 }
@@ -132,17 +136,20 @@ mod tests {
 
     #[test]
     fn parameters_are_parsed_or_named() {
-        let query = Query::parse("sort=last_use&filter=b%72+5&limit=7&after=14").unwrap();
+        let after = "0123456789abcdef".repeat(3);
+        let query = format!("sort=last_use&filter=b%72+5&limit=7&after={after}");
+        let query = Query::parse(&query).unwrap();
+        assert_eq!(query.after.unwrap().to_string(), after);
         assert_eq!(query.filter.as_deref(), Some("br 5"));
-        assert_eq!((query.sort, query.limit, query.after), (Sort::LastUse, 7, 14));
+        assert_eq!((query.sort, query.limit), (Sort::LastUse, 7));
         let plain = Query::parse("").unwrap();
-        assert_eq!((plain.sort, plain.limit, plain.after), (Sort::Size, ENTRIES_PER_PAGE, 0));
+        assert_eq!((plain.sort, plain.limit, plain.after), (Sort::Size, ENTRIES_PER_PAGE, None));
         for (query, name) in [
             ("sort=name", "sort"),
             ("limit=0", "limit"),
             ("limit=1001", "limit"),
             ("limit=", "limit"),
-            ("after=-1", "after"),
+            ("after=14", "after"),
             ("after=x", "after"),
             ("page=2", "page"),
             ("sort", "sort"),

@@ -16,7 +16,7 @@ use super::reply::ErrorBody;
 use super::route::Route;
 use super::status::Status;
 use super::warm::{WarmBegun, WarmRequest};
-use crate::limits::{ENTRIES_BEFORE, ENTRIES_PER_PAGE, MOST_ENTRIES_PER_PAGE};
+use crate::limits::{ENTRIES_PER_PAGE, MOST_ENTRIES_PER_PAGE};
 use crate::recorder::TopFiles;
 
 /// The document, by the routes and by the types that are sent and read.
@@ -153,7 +153,7 @@ fn entry_parameters() -> Value {
         parameter(
             "after",
             "The `next` of the page before.",
-            json!({ "type": "integer", "minimum": 0, "maximum": ENTRIES_BEFORE, "default": 0 }),
+            json!({ "type": "string", "pattern": "^[0-9a-f]{48}$" }),
         ),
     ])
 }

@@ -39,7 +39,9 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Fa
         match care {
             Care::Entry { entry, .. } => {
                 entries += 1;
-                list.add(entry, args.filter.as_deref());
+                if let Some(entry) = ListedEntry::of(entry, args.filter.as_deref()) {
+                    list.add(entry);
+                }
             }
             Care::Damaged { path, damage } if !args.json => {
                 progress.line(format_args!("{}: {}", EscapedPath(path), damage.as_str()));

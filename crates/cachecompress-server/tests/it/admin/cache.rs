@@ -149,3 +149,38 @@ fn warm_and_purge_read_the_same_paths() {
         }
     }
 }
+
+/// A page counted the entries before it, up to a number that its own `next` went beyond.
+#[test]
+fn next_page_begins_behind_the_last_entry_whatever_is_removed_before_it() {
+    let (site, secret) = (site(), Secret::new());
+    let server = filled(&site, &secret);
+    for sort in ["size", "ratio", "age", "last_use"] {
+        let whole = get(&server, &format!("/api/v1/entries?sort={sort}"));
+        let keys = |page: &Value| -> Vec<(Value, Value)> {
+            let entries = page["entries"].as_array().unwrap().iter();
+            entries.map(|entry| (entry["digest"].clone(), entry["coding"].clone())).collect()
+        };
+        let (mut all, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = get(&server, &format!("/api/v1/entries?limit=1&sort={sort}{next}"));
+            all.extend(keys(&page));
+            let Some(after) = page["next"].as_str() else { break };
+            next = format!("&after={after}");
+        }
+        assert_eq!(all, keys(&whole), "{sort}");
+    }
+    let first = get(&server, "/api/v1/entries?limit=2");
+    let second = get(&server, "/api/v1/entries?limit=2&sort=size");
+    let body = format!(r#"{{"digest":{}}}"#, first["entries"][0]["digest"]);
+    assert_eq!(post(&server, "/api/v1/purge", TOKEN, &body).status(), 200);
+    let after = first["next"].as_str().unwrap();
+    let rest = get(&server, &format!("/api/v1/entries?after={after}"));
+    assert_eq!(rest["entries"].as_array().unwrap().len(), 2, "{rest}");
+    assert_eq!((&first, &rest["next"]), (&second, &Value::Null));
+    for wrong in ["7", "x", &after[1..], &"g".repeat(48)] {
+        let refusal = ask(&server, &Request::get(&format!("/api/v1/entries?after={wrong}")));
+        assert_eq!(refusal.status(), 400, "{wrong}");
+        assert!(json(&refusal)["error"].as_str().unwrap().contains("`after`"));
+    }
+}
