@@ -230,7 +230,7 @@ impl Reloader {
 
 /// The outcome of a check of a configuration.
 #[derive(Debug, Default)]
-pub(crate) struct Checked {
+pub(crate) struct Findings {
     pub(crate) failures: Vec<Failure>,
     /// A sentence for each line in the sites' files of rules that is skipped, and for each page that is
     /// missing.
@@ -238,8 +238,8 @@ pub(crate) struct Checked {
 }
 
 /// Finds the mistakes that only show when a site is opened: directories, rules, users and certificates.
-pub(crate) fn check(config: &ServeConfig) -> Checked {
-    let mut checked = Checked::default();
+pub(crate) fn check(config: &ServeConfig) -> Findings {
+    let mut checked = Findings::default();
     checked.failures.extend(AdminAccess::open(config).err());
     let engine = match engine(config, Cache::in_memory(0), |_| ()) {
         Ok(engine) => engine,

@@ -7,7 +7,7 @@ use crate::cli::ConfigCommand;
 use crate::config::ServeConfig;
 use crate::config_file::{self, Keys};
 use crate::exit::{ExitStatus, Failure};
-use crate::live::{self, Checked};
+use crate::live::{self, Findings};
 use crate::printer::{Escaped, EscapedPath, Printer};
 
 /// Runs the command under `config` that `arguments` name.
@@ -52,9 +52,9 @@ fn check(
         let sentence = "there is no configuration to check; name one with --config FILE";
         return Err(Failure::Usage(sentence.to_owned()));
     };
-    let Checked { failures, warnings } = match ServeConfig::resolve(&in_force) {
+    let Findings { failures, warnings } = match ServeConfig::resolve(&in_force) {
         Ok(config) => live::check(&config),
-        Err(failure) => Checked { failures: vec![failure], warnings: Vec::new() },
+        Err(failure) => Findings { failures: vec![failure], warnings: Vec::new() },
     };
     for line in warnings {
         printer.line(format_args!("{}", Escaped(line)));
