@@ -63,7 +63,7 @@ pub(crate) enum Command {
     },
     /// Ask a running server whether it is ready
     Healthcheck(HealthcheckArgs),
-    /// Write the man pages, or the completions of a shell
+    /// Write the man pages, the completions of a shell or the reference pages of the book
     Generate {
         #[command(subcommand)]
         command: GenerateCommand,

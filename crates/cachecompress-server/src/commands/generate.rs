@@ -1,10 +1,11 @@
-//! `cachecompress generate man` and `completions`
+//! `cachecompress generate man`, `completions` and `reference`
 
 use std::path::Path;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
+use super::reference;
 use crate::cli::{Cli, GenerateCommand};
 use crate::exit::{ExitStatus, Failure};
 use crate::printer::{EscapedPath, Printer};
@@ -13,11 +14,12 @@ use crate::printer::{EscapedPath, Printer};
 ///
 /// # Errors
 ///
-/// If a man page cannot be written.
+/// If a page cannot be written.
 pub(crate) fn run(command: GenerateCommand, printer: Printer) -> Result<ExitStatus, Failure> {
     match command {
         GenerateCommand::Man { dir } => man(&dir)?,
         GenerateCommand::Completions { shell } => completions(shell, printer),
+        GenerateCommand::Reference { dir } => reference_pages(&dir)?,
     }
     Ok(ExitStatus::Success)
 }
@@ -27,6 +29,16 @@ fn man(dir: &Path) -> Result<(), Failure> {
         let dir = EscapedPath(dir);
         Failure::Runtime(format!("cannot write the man pages into {dir}: {error}"))
     })
+}
+
+fn reference_pages(dir: &Path) -> Result<(), Failure> {
+    for (name, page) in [("flags.md", reference::flags()), ("keys.md", reference::keys())] {
+        let path = dir.join(name);
+        std::fs::write(&path, page).map_err(|error| {
+            Failure::Runtime(format!("cannot write {}: {error}", EscapedPath(&path)))
+        })?;
+    }
+    Ok(())
 }
 
 fn completions(shell: Shell, printer: Printer) {

@@ -8,6 +8,7 @@ mod healthcheck;
 mod inspect;
 mod progress_bar;
 mod purge;
+mod reference;
 mod serve;
 mod verify;
 mod warm;

@@ -1,4 +1,4 @@
-//! `generate`: the man pages and the completions of shells.
+//! `generate`: the man pages, the completions of shells and the reference.
 
 use std::process::{Command, Stdio};
 
@@ -64,4 +64,18 @@ fn man_pages_in_a_missing_directory_are_a_failure() {
     let stderr = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("/no/such/directory"), "{stderr}");
+}
+
+#[test]
+fn reference_is_that_of_the_book() {
+    let directory = tempfile::tempdir().unwrap();
+    generate(&["reference", directory.path().to_str().unwrap()]);
+    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    for name in ["flags.md", "keys.md"] {
+        let read = |directory: &Path| fs::read_to_string(directory.join(name)).unwrap();
+        assert!(
+            read(directory.path()) == read(&book),
+            "docs/reference/{name} is old: `cargo run -- generate reference docs/reference`"
+        );
+    }
 }
