@@ -1,6 +1,7 @@
 //! The project's chores, run as `cargo xtask`.
 
 mod bench;
+mod book;
 mod clients;
 mod command;
 mod corpus;
@@ -45,6 +46,8 @@ Commands:
   clients         drives real clients (apt, pip, cargo, git, wget, curl, zsync, aria2, pyarrow, pandas,
                   zarr, GDAL, ffmpeg, nginx) against the program; installs them where it may.
                   `test` includes those that are installed in seconds
+  book            builds the book of docs/ by mdBook, which it installs where it may, and checks that
+                  every link in it leads somewhere; `test` includes it
   sites           builds sites by the newest Vite, Docusaurus, Next and mdBook, and clicks through each
                   in Chromium; needs npm, and minutes
   packages [--program PATH]
@@ -85,6 +88,8 @@ fn main() -> ExitCode {
             }
         },
         ["bench", ..] => bench::run(&arguments[1..]),
+        ["book"] => book::run_all(),
+        ["book", ..] => refuse("`cargo xtask book` takes no arguments."),
         ["clients"] => clients::run(),
         ["sites"] => sites::run_all(),
         ["packages"] => packages::run(None),

@@ -1,12 +1,12 @@
 //! `cargo xtask sites`: whole sites by the newest tools, clicked through in a browser.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use crate::command::{cargo, exit_code, find_on_path, run, run_in};
+use crate::command::{cargo, exit_code, run_in};
 use crate::tools::{REAL_SITES, Tools};
-use crate::{step, workspace};
+use crate::{step, tools, workspace};
 
 /// The application of Next, which its own starter would build with fonts from elsewhere.
 const NEXT: [(&str, &str); 6] = [
@@ -95,18 +95,8 @@ fn next(dir: &Path) -> Result<(), String> {
 }
 
 fn mdbook(dir: &Path) -> Result<(), String> {
-    let mdbook = installed_mdbook()?;
+    let mdbook = tools::mdbook()?;
     let mdbook = mdbook.to_string_lossy();
     run_in(dir, &[&mdbook, "init", "--force", "--title", "A book"])?;
     run_in(dir, &[&mdbook, "build"])
-}
-
-/// The path of mdBook, which is built if it is missing.
-fn installed_mdbook() -> Result<PathBuf, String> {
-    if let Some(found) = find_on_path("mdbook") {
-        return Ok(found);
-    }
-    let root = workspace::target_dir().join("tools/mdbook");
-    run(&["cargo", "install", "--locked", "--quiet", "--root", &root.to_string_lossy(), "mdbook"])?;
-    Ok(root.join("bin/mdbook"))
 }

@@ -7,7 +7,7 @@ use crate::command::{cargo, exit_code};
 use crate::step::{self, StepResult, verdict};
 use crate::tools::Tools;
 use crate::totals::Totals;
-use crate::{fence, fuzz, soak};
+use crate::{book, fence, fuzz, soak};
 
 /// The amount of testing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,10 @@ pub(crate) fn run(scope: Scope) -> ExitCode {
     results.push(step::run("tests", vec![tools.tell(tests)]));
     results.push(step::run("documentation", vec![documentation()]));
     if scope == Scope::Full {
+        match book::run_step() {
+            Ok(result) => results.push(result),
+            Err(sentence) => missing.push(format!("the book: {sentence}")),
+        }
         results.push(step::run("portable fallbacks", vec![tools.tell(portable_tests())]));
         match fuzz::install() {
             Ok(()) => results.push(fuzz::run_step(fuzz::SHORT)),

@@ -228,6 +228,24 @@ pub(crate) fn install_crates(names: &[&str]) -> Result<PathBuf, String> {
     Ok(bin)
 }
 
+/// The path of mdBook, which is installed where that is allowed.
+///
+/// PyPI has it built. To build it of its crates takes 100 s of processor time.
+///
+/// # Errors
+///
+/// If there is none, and it cannot be installed.
+pub(crate) fn mdbook() -> Result<PathBuf, String> {
+    if let Some(found) = find_on_path("mdbook") {
+        return Ok(found);
+    }
+    let path = workspace::root().join(python_of("mdbook")).with_file_name("mdbook");
+    if !path.is_file() {
+        install_environment("mdbook", "tests/book/requirements.txt")?;
+    }
+    Ok(path)
+}
+
 fn corpus_dir() -> PathBuf {
     workspace::target_dir().join("corpus")
 }
