@@ -1,4 +1,4 @@
-//! The pages of `docs/tasks` and the README, block by block.
+//! The pages of the book that have commands, and the README, block by block.
 //!
 //! Each page gets an empty directory with a few files, the program first in the `PATH`, and a curl
 //! that finds the program under every host and port. `page.rs` has the kinds of blocks. A block of
@@ -35,21 +35,34 @@ fn repository() -> PathBuf {
 macro_rules! pages {
     ($($test:ident $name:literal)*) => {
         const PAGES: &[&str] = &[$($name),*];
-        $(#[test] fn $test() { run(concat!("docs/tasks/", $name, ".md")); })*
+        $(#[test] fn $test() { run(concat!("docs/", $name, ".md")); })*
     };
 }
 
 pages! {
-    caddy_page_holds "from-caddy"
-    downloads_page_holds "downloads"
-    headers_page_holds "headers"
-    inspect_page_holds "inspect"
-    netlify_page_holds "from-netlify"
-    nginx_page_holds "from-nginx"
-    single_page_app_page_holds "single-page-app"
-    static_web_server_page_holds "from-static-web-server"
-    tls_page_holds "tls"
-    warm_page_holds "warm"
+    alerts_page_holds "operate/alerts"
+    axum_page_holds "embed/axum"
+    caddy_page_holds "tasks/from-caddy"
+    cdn_page_holds "operate/cdn"
+    containers_page_holds "operate/containers"
+    dioxus_page_holds "embed/dioxus"
+    downloads_page_holds "tasks/downloads"
+    headers_page_holds "tasks/headers"
+    hyper_page_holds "embed/hyper"
+    inspect_page_holds "tasks/inspect"
+    leptos_page_holds "embed/leptos"
+    netlify_page_holds "tasks/from-netlify"
+    nginx_page_holds "tasks/from-nginx"
+    permissions_page_holds "operate/permissions"
+    questions_page_holds "faq"
+    replicas_page_holds "operate/replicas"
+    single_page_app_page_holds "tasks/single-page-app"
+    sizing_page_holds "operate/sizing"
+    start_page_holds "start"
+    static_web_server_page_holds "tasks/from-static-web-server"
+    tls_page_holds "tasks/tls"
+    tonic_page_holds "embed/tonic"
+    warm_page_holds "tasks/warm"
 }
 
 #[test]
@@ -58,16 +71,33 @@ fn readme_holds() {
 }
 
 #[test]
-fn every_page_has_a_test_and_a_link() {
-    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
-    let pages = fs::read_dir(repository().join("docs/tasks")).unwrap();
-    let mut names: Vec<_> =
-        pages.map(|page| page.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    let mut tested: Vec<_> = PAGES.iter().map(|name| format!("{name}.md")).collect();
-    tested.sort();
-    assert_eq!(names, tested, "pages and tests");
-    for name in tested {
-        assert!(readme.contains(&format!("(docs/tasks/{name})")), "README.md links no {name}");
-    }
+fn every_page_of_these_folders_has_a_test() {
+    let docs = repository().join("docs");
+    let in_folder = |folder: &&str| {
+        let folder = format!("{folder}/");
+        let pages = fs::read_dir(docs.join(&folder)).unwrap();
+        let name = |page: fs::DirEntry| page.file_name().into_string().unwrap();
+        let path = move |page: String| format!("{folder}{}", page.strip_suffix(".md").unwrap());
+        pages.map(move |page| path(name(page.unwrap()))).collect::<Vec<_>>()
+    };
+    let mut pages: Vec<_> = ["embed", "operate", "tasks"].iter().flat_map(in_folder).collect();
+    pages.extend(["faq", "start"].map(String::from));
+    pages.sort();
+    let mut tested = PAGES.to_vec();
+    tested.sort_unstable();
+    assert_eq!(pages, tested, "pages and tests");
+}
+
+#[test]
+fn alerts_page_names_every_alert() {
+    let read = |path: &str| fs::read_to_string(repository().join(path)).unwrap();
+    let rules = read("deploy/prometheus/alerts.yml");
+    let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let mut alerts: Vec<_> = alerts.collect();
+    alerts.sort_unstable();
+    let page = read("docs/operate/alerts.md");
+    let headings = page.lines().filter_map(|line| line.strip_prefix("### "));
+    let mut named: Vec<_> = headings.collect();
+    named.sort_unstable();
+    assert_eq!(named, alerts, "docs/operate/alerts.md on the left, the rules on the right");
 }

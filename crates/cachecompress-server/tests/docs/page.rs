@@ -6,6 +6,8 @@ use crate::stage::without_dates;
 /// The parts of a page that are run.
 pub(crate) struct Page {
     pub(crate) blocks: Vec<Block>,
+    /// The text outside of blocks.
+    pub(crate) prose: String,
 }
 
 /// A fenced block.
@@ -34,8 +36,16 @@ pub(crate) enum Kind {
     File(String),
     Nginx,
     Caddyfile,
-    /// `rust`: the program `examples/src/bin/readme.rs`, which is built with all others.
-    Example,
+    /// `rust examples/src/bin/NAME.rs`: that program, which is built with all others. `rust` alone is
+    /// `readme.rs`.
+    Example(String),
+    /// `rust leptos 0.8.1` and the like: a program on that framework, which nothing here builds. Its
+    /// syntax is checked, and the page must say the version.
+    Framework(String),
+    /// `dockerfile`: commands in the form of arrays, which are run as those of `sh` are.
+    Dockerfile,
+    /// `yaml prometheus.yml`: the configuration of Prometheus, which promtool checks.
+    Prometheus,
 }
 
 impl Page {
@@ -43,7 +53,7 @@ impl Page {
     pub(crate) fn read(path: &Path) -> Self {
         let name = path.file_name().unwrap().to_string_lossy();
         let text = fs::read_to_string(path).unwrap();
-        let (mut blocks, mut heading) = (Vec::new(), String::new());
+        let (mut blocks, mut heading, mut prose) = (Vec::new(), String::new(), String::new());
         let mut lines = text.lines().enumerate();
         while let Some((index, line)) = lines.next() {
             let place = format!("{name}:{}", index + 1);
@@ -51,14 +61,18 @@ impl Page {
                 title.clone_into(&mut heading);
             }
             assert!(!line.starts_with("    "), "{place}: an indented block has no language");
-            let Some(words) = line.strip_prefix("```") else { continue };
+            let Some(words) = line.strip_prefix("```") else {
+                prose += line;
+                prose.push('\n');
+                continue;
+            };
             let inner = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
             let text = inner.map(|line| format!("{line}\n")).collect();
             let kind = Kind::of(words)
                 .unwrap_or_else(|| panic!("{place}: nobody knows how to run `{words}`"));
             blocks.push(Block { place, heading: heading.clone(), text, kind });
         }
-        Self { blocks }
+        Self { blocks, prose }
     }
 
     /// Whether there is a block of the kind.
@@ -77,7 +91,11 @@ impl Kind {
             ("text", file) if !file.is_empty() => Self::File(file.into()),
             ("nginx", "") => Self::Nginx,
             ("caddyfile", "") => Self::Caddyfile,
-            ("rust", "") => Self::Example,
+            ("rust", "") => Self::Example("examples/src/bin/readme.rs".into()),
+            ("rust", file) if file.ends_with(".rs") => Self::Example(file.into()),
+            ("rust", framework) => Self::Framework(framework.into()),
+            ("dockerfile", "") => Self::Dockerfile,
+            ("yaml", "prometheus.yml") => Self::Prometheus,
             _ => return None,
         })
     }

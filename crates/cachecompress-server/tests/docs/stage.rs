@@ -21,7 +21,7 @@ const KNOWN: [&str; 8] = ["certbot", "cmp", "cp", "curl", "lego", "ln", "mkdir",
 /// The ports that a page may name, and those in their place here.
 const PORTS: [(u16, u16); 3] = [(80, 10080), (443, 10443), (8080, 8080)];
 /// The absolute paths that a page may name begin with one of these, and lie beneath the stage here.
-const ROOTS: [&str; 3] = ["/etc/", "/srv/", "/var/"];
+const ROOTS: [&str; 5] = ["/cache", "/etc/", "/site", "/srv/", "/var/"];
 /// The heading whose sessions get the same answers of the program and of its peer.
 const SAME: &str = "The same answers";
 /// The heading whose sessions get other answers of the peer.
@@ -36,6 +36,8 @@ pub(crate) struct Stage {
     /// The last command line of the program.
     command: String,
     peer: Option<Peer>,
+    /// The page's text outside of its blocks.
+    prose: String,
     /// The rules of a `netlify.toml`, which the next configuration must have as they are.
     netlify: Option<toml::Table>,
 }
@@ -53,12 +55,16 @@ impl Stage {
         if page.has(&Kind::Caddyfile) {
             require("caddy")?;
         }
+        if page.has(&Kind::Prometheus) {
+            require("promtool")?;
+        }
         let stage = Self {
             directory: TempDir::with_prefix("page-").unwrap(),
             address: own_address(),
             server: None,
             command: String::new(),
             peer: None,
+            prose: page.prose.clone(),
             netlify: None,
         };
         stage.make_files();
@@ -96,11 +102,20 @@ impl Stage {
                 let command = std::mem::take(&mut self.command);
                 self.serve(place, &command);
             }
-            Kind::Example => {
-                let program = repository().join("examples/src/bin/readme.rs");
-                let program = fs::read_to_string(program).unwrap();
-                assert!(program.ends_with(&block.text), "{place}: not as in {}", "readme.rs");
+            Kind::Example(file) => {
+                let program = fs::read_to_string(repository().join(file)).unwrap();
+                let above = program.strip_suffix(&block.text);
+                let is_whole = above.is_some_and(|above| {
+                    above.lines().all(|line| line.is_empty() || line.starts_with("//!"))
+                });
+                assert!(is_whole, "{place}: not as in {file}");
             }
+            Kind::Framework(version) => {
+                syn::parse_file(&block.text).unwrap_or_else(|why| panic!("{place}: {why}"));
+                assert!(self.prose.contains(version), "{place}: the page does not say {version}");
+            }
+            Kind::Dockerfile => self.dockerfile(place, &block.text),
+            Kind::Prometheus => self.prometheus(block),
             Kind::Nginx => self.peer = Some(Peer::nginx(self, block)),
             Kind::Caddyfile => self.peer = Some(Peer::caddy(self, block)),
         }
@@ -120,6 +135,29 @@ impl Stage {
         assert!(success, "{place}: `{line}` has failed: {}", output.join("\n"));
     }
 
+    /// Runs the commands of an image on the stage, where its site lies.
+    fn dockerfile(&mut self, place: &str, text: &str) {
+        for line in text.lines() {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let words = || serde_json::from_str::<Vec<String>>(rest).unwrap().join(" ");
+            match word {
+                "FROM" | "COPY" => {}
+                "RUN" => self.command(place, words().strip_prefix('/').unwrap()),
+                "CMD" => self.command(place, &format!("cachecompress {}", words())),
+                _ => panic!("{place}: nobody knows how to run `{line}`"),
+            }
+        }
+    }
+
+    /// Has Prometheus check a configuration beside the rules of this repository.
+    fn prometheus(&self, block: &Block) {
+        let rules = repository().join("deploy/prometheus/alerts.yml");
+        fs::copy(rules, self.path("home/alerts.yml")).unwrap();
+        self.write("home/prometheus.yml", &block.text);
+        let (success, output) = self.shell("curl", "promtool check config prometheus.yml");
+        assert!(success, "{}: {}", block.place, output.join("\n"));
+    }
+
     /// Does as cargo would in this repository, with the program that is built already.
     fn cargo(&mut self, place: &str, arguments: &str) {
         let arguments = arguments.split('#').next().unwrap().trim();
@@ -131,6 +169,9 @@ impl Stage {
             }
             "install --locked --profile dist --path crates/cachecompress-server" => {
                 assert!(file("Cargo.toml").contains("\n[profile.dist]"), "{place}: no profile");
+                assert!(file("crates/cachecompress-server/Cargo.toml").contains("\n[[bin]]"));
+            }
+            "install --locked cachecompress-server" => {
                 assert!(file("crates/cachecompress-server/Cargo.toml").contains("\n[[bin]]"));
             }
             run => {
@@ -274,7 +315,7 @@ impl Stage {
     }
 
     fn make_files(&self) {
-        for name in ["bin", "home", "var/cache", "var/log"] {
+        for name in ["bin", "cache", "home", "var/cache", "var/log"] {
             fs::create_dir_all(self.path(name)).unwrap();
         }
         symlink(PROGRAM, self.path("bin/cachecompress")).unwrap();
@@ -312,6 +353,8 @@ impl Stage {
             ("srv/www/404.html", page("lost")),
             ("srv/www/docs/index.html", page("docs")),
             ("srv/www/assets/app.3f9c2b1a.js", script.clone()),
+            ("site/index.html", page("home")),
+            ("site/assets/app.3f9c2b1a.js", script.clone()),
             ("srv/downloads/data.csv", "harbour,metres\nnorth,3.1\n".repeat(200)),
             ("srv/downloads/notes.txt", "Version 1.2 reads larger files.\n".repeat(20)),
             ("srv/downloads/tool-1.2.tar.gz", "no real archive\n".repeat(40)),
