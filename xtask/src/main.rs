@@ -7,6 +7,7 @@ mod command;
 mod corpus;
 mod debian;
 mod fence;
+mod frameworks;
 mod fuzz;
 mod packages;
 mod portable;
@@ -48,6 +49,8 @@ Commands:
                   `test` includes those that are installed in seconds
   book            builds the book of docs/ by mdBook, which it installs where it may, and checks that
                   every link in it leads somewhere; `test` includes it
+  frameworks      compiles the programs of the book's pages on Leptos, Dioxus and tonic with the newest
+                  releases; needs minutes
   sites           builds sites by the newest Vite, Docusaurus, Next and mdBook, and clicks through each
                   in Chromium; needs npm, and minutes
   packages [--program PATH]
@@ -105,6 +108,8 @@ fn main() -> ExitCode {
         ["fence"] => fence::run(false),
         ["fence", "--update"] => fence::run(true),
         ["fence", ..] => refuse("`cargo xtask fence` takes `--update`, and nothing else."),
+        ["frameworks"] => frameworks::run_all(),
+        ["frameworks", ..] => refuse("`cargo xtask frameworks` takes no arguments."),
         ["prose"] => prose::run(),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -39,8 +39,8 @@ pub(crate) enum Kind {
     /// `rust examples/src/bin/NAME.rs`: that program, which is built with all others. `rust` alone is
     /// `readme.rs`.
     Example(String),
-    /// `rust leptos 0.8.1` and the like: a program on that framework, which nothing here builds. Its
-    /// syntax is checked, and the page must say the version.
+    /// `rust leptos 0.8.1` and the like: a program on that framework, which `cargo xtask frameworks`
+    /// compiles. Here its syntax is checked, and that the page says the version.
     Framework(String),
     /// `dockerfile`: commands in the form of arrays, which are run as those of `sh` are.
     Dockerfile,
