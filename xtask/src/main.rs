@@ -33,7 +33,7 @@ Commands:
   test [--quick]  formatting, lints, every feature alone, all tests, docs, the portable fallbacks;
                   installs the outside tools of the tests where it may.
                   --quick installs nothing, downloads no test input, and leaves out the fence, the
-                  portable build and the fuzzers
+                  book, the portable build and the fuzzers
   fence [--update]
                   builds the program as it is shipped, and holds the instructions, system calls and
                   allocations of a warm request against the recorded ones; --update records the
