@@ -282,12 +282,20 @@ impl Choice {
         self.older_than.is_none_or(|least| age() >= least)
     }
 
-    /// Whether `entry` is chosen at the time `now`.
-    pub(crate) fn has(&self, entry: &StoredEntry, now: SystemTime) -> bool {
-        self.digests.as_ref().is_none_or(|digests| digests.contains(&entry.digest))
-            && self.coding.as_ref().is_none_or(|coding| *coding == entry.coding)
-            && self.is_old_enough(entry.created, now)
-            && self.digest.as_ref().is_none_or(|start| entry.digest.hex().starts_with(&start.0))
+    /// Whether an entry of this `digest` is chosen at the time `now`. Of a damaged one no more is known,
+    /// and it meets no other condition.
+    pub(crate) fn has(
+        &self,
+        digest: &Digest,
+        entry: Option<&StoredEntry>,
+        now: SystemTime,
+    ) -> bool {
+        let is = |coding: &ContentCoding| entry.is_some_and(|entry| *coding == entry.coding);
+        let is_old = || entry.is_some_and(|entry| self.is_old_enough(entry.created, now));
+        self.digests.as_ref().is_none_or(|digests| digests.contains(digest))
+            && self.coding.as_ref().is_none_or(is)
+            && (self.older_than.is_none() || is_old())
+            && self.digest.as_ref().is_none_or(|start| digest.hex().starts_with(&start.0))
     }
 }
 

@@ -65,8 +65,8 @@ pub(super) async fn purge(state: &State, request: PurgeRequest) -> Answer {
     // A disk may hang. The permit is held meanwhile.
     let purged = spawn_blocking(move || {
         let now = SystemTime::now();
-        let summary =
-            files.purge(dry_run, |entry| choice.has(entry, now), |_| ControlFlow::Continue(()));
+        let wanted = |digest: &Digest, entry: Option<&_>| choice.has(digest, entry, now);
+        let summary = files.purge(dry_run, wanted, |_| ControlFlow::Continue(()));
         drop(permit);
         summary
     });

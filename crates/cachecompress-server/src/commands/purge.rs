@@ -41,7 +41,7 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Fa
     }
     let removed = if args.dry_run { "would remove" } else { "removed" };
     let (mut entries, now) = (0, SystemTime::now());
-    let wanted = |entry: &_| choice.has(entry, now);
+    let wanted = |digest: &Digest, entry: Option<&_>| choice.has(digest, entry, now);
     let summary = CacheFiles::new(&dir).purge(args.dry_run, wanted, |care| {
         match care {
             Care::Purged { entry, .. } => {
@@ -50,6 +50,9 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Fa
                     let (digest, size) = (entry.digest.hex(), ByteSize(entry.size));
                     progress.line(format_args!("{removed} {digest} {} ({size})", entry.coding));
                 }
+            }
+            Care::Removed { path, litter } if !args.json => {
+                progress.line(format_args!("{removed} {}: {}", EscapedPath(path), litter.as_str()));
             }
             Care::Damaged { path, damage } if !args.json => {
                 progress.line(format_args!(
@@ -100,6 +103,7 @@ fn document(summary: &PurgeSummary, unmatched: &[String], dry_run: bool) -> Valu
         "bytes": summary.bytes,
         "kept": summary.kept,
         "damaged": summary.damaged,
+        "damaged_kept": summary.damaged_kept,
         "failed": summary.failed,
         "unmatched": unmatched,
         "dry_run": dry_run,
@@ -111,9 +115,17 @@ fn finish(progress: CommandProgress, summary: &PurgeSummary, removed: &str, dir:
         0 => String::new(),
         failed => format!(", {failed} could not be"),
     };
+    let damaged = match summary.damaged {
+        0 => String::new(),
+        damaged => format!(" and {damaged} damaged ones"),
+    };
+    let damaged_kept = match summary.damaged_kept {
+        0 => String::new(),
+        kept => format!(", and {kept} damaged ones, which `cachecompress gc` removes"),
+    };
     let stopped = if summary.stopped { " so far; interrupted" } else { "" };
     progress.finish(format_args!(
-        "{removed} from {}: {} entries ({}){failed}; {} stay{stopped}",
+        "{removed} from {}: {} entries ({}){damaged}{failed}; {} stay{damaged_kept}{stopped}",
         EscapedPath(dir),
         summary.entries,
         ByteSize(summary.bytes),

@@ -61,6 +61,11 @@ impl Name {
         Some(Self { digest, tail: u64::from_str_radix(&text[65..], 16).ok()? })
     }
 
+    /// The digest of the source's bytes.
+    pub(super) fn digest(&self) -> Digest {
+        Digest::from_bytes(self.digest)
+    }
+
     /// The directory that holds the entry, one of 256.
     pub(super) fn shard(&self) -> u8 {
         self.digest[0]

@@ -175,3 +175,38 @@ fn bracket_in_a_name_is_no_wildcard_where_the_file_is_there() {
         }
     }
 }
+
+/// `--all` left damaged entries to `gc`.
+#[test]
+fn damaged_entries_go_with_all_and_with_their_digest() {
+    let (site, cache) = (site(), tempfile::tempdir().unwrap());
+    let cache = cache.path();
+    let damage_all = || {
+        let mut warm = command(Path::new(PROGRAM));
+        warm.arg("warm").arg(site.path()).args(["--codings", "br,gzip", "--cache-dir"]).arg(cache);
+        assert!(works(&mut warm));
+        let entries = cache_dir::entries(cache);
+        entries.iter().for_each(|entry| fs::write(entry, b"damaged").unwrap());
+        entries
+    };
+    let entries = damage_all();
+    let name = entries[0].file_name().unwrap().to_str().unwrap().to_owned();
+    let (code, text) = run(cache, &["--coding", "br"]);
+    assert_eq!((code, text.lines().count()), (Some(0), 9), "{text}");
+    assert!(
+        text.ends_with("0 stay, and 8 damaged ones, which `cachecompress gc` removes\n"),
+        "{text}"
+    );
+    assert_eq!(cache_dir::entries(cache).len(), 8, "which coding they had is not known");
+
+    let done = json(cache, &["--digest", &name[..16]]);
+    assert_eq!((&done["damaged"], &done["damaged_kept"]), (&2.into(), &6.into()));
+    assert_eq!(cache_dir::entries(cache).len(), 6);
+    damage_all();
+    let dir = site.path().to_str().unwrap();
+    assert_eq!(json(cache, &[dir, "/js/f1.js"])["damaged"], 2);
+    let (code, text) = run(cache, &["--all"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.ends_with("0 entries (0 B) and 6 damaged ones; 0 stay\n"), "{text}");
+    assert!(cache_dir::entries(cache).is_empty());
+}

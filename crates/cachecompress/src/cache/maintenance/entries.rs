@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::files::{CacheFiles, Care, Watch, entry_of};
+use crate::cache::entry::Damage;
 use crate::cache::key::Name;
-use crate::cache::reader::ReadError;
 use crate::cache::stored_entry::StoredEntry;
 use crate::error::Error;
 
@@ -26,12 +26,12 @@ pub struct EntriesSummary {
     pub stopped: bool,
 }
 
-/// An entry with its place on the disk.
+/// An entry, or a damaged one, with its place on the disk.
 pub(super) struct Listed<'a> {
     pub(super) name: &'a Name,
     pub(super) path: &'a Path,
     pub(super) inode: u64,
-    pub(super) entry: &'a StoredEntry,
+    pub(super) entry: Result<&'a StoredEntry, Damage>,
 }
 
 /// The work for every entry. Its caller's `watch` is passed to it.
@@ -73,12 +73,15 @@ impl CacheFiles {
         &self,
         mut watch: impl FnMut(Care<'_>) -> ControlFlow<()>,
     ) -> Result<EntriesSummary, Error> {
-        self.for_each_entry(&mut watch, &mut |watch, listed| {
-            watch(Care::Entry { path: listed.path, entry: listed.entry })
+        self.for_each_entry(&mut watch, &mut |watch, Listed { path, entry, .. }| {
+            watch(match entry {
+                Ok(entry) => Care::Entry { path, entry },
+                Err(damage) => Care::Damaged { path, damage },
+            })
         })
     }
 
-    /// Calls `each` for every entry, and `watch` for everything else.
+    /// Calls `each` for every entry, damaged ones too, and `watch` for everything else.
     pub(super) fn for_each_entry(
         &self,
         watch: &mut Watch<'_>,
@@ -116,15 +119,17 @@ impl CacheFiles {
             match self.read_entry(name, &path) {
                 Ok(None) => {}
                 Ok(Some((entry, inode))) => {
-                    summary.entries += 1;
-                    summary.bytes += entry.size;
-                    each(watch, Listed { name, path: &path, inode, entry: &entry })?;
+                    match &entry {
+                        Ok(entry) => {
+                            summary.entries += 1;
+                            summary.bytes += entry.size;
+                        }
+                        Err(_) => summary.damaged += 1,
+                    }
+                    let entry = entry.as_ref().map_err(|damage| *damage);
+                    each(watch, Listed { name, path: &path, inode, entry })?;
                 }
-                Err(ReadError::Damaged(damage)) => {
-                    summary.damaged += 1;
-                    watch(Care::Damaged { path: &path, damage })?;
-                }
-                Err(ReadError::Io(error)) => summary.failed(&path, &error, watch)?,
+                Err(error) => summary.failed(&path, &error, watch)?,
             }
         }
         ControlFlow::Continue(())

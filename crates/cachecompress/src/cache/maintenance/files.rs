@@ -80,14 +80,14 @@ pub enum Care<'a> {
         /// The entry.
         entry: &'a StoredEntry,
     },
-    /// An entry, or a directory of entries, is not as it was written (all but `gc`).
+    /// An entry, or a directory of entries, is not as it was written, and stays (all but `gc`).
     Damaged {
         /// Its path.
         path: &'a Path,
         /// Its damage.
         damage: Damage,
     },
-    /// Something was removed, or would have been (`gc`).
+    /// Something was removed, or would have been (`gc`, and `purge` for a damaged entry).
     Removed {
         /// Its path.
         path: &'a Path,
@@ -135,6 +135,9 @@ impl Litter {
 
 /// The caller's function that is told of each step, and may end the work.
 pub(super) type Watch<'a> = dyn FnMut(Care<'_>) -> ControlFlow<()> + 'a;
+
+/// The entry by its header, or its damage; and the file's inode.
+pub(super) type ReadEntry = (Result<StoredEntry, Damage>, u64);
 
 /// The result of verifying the file under an entry's name.
 pub(super) enum Checked {
@@ -243,22 +246,19 @@ impl CacheFiles {
         Ok(shards)
     }
 
-    /// Reads the header of the file at `path` under an entry's name. Also returns the file's inode;
-    /// `None` if the file has vanished.
-    pub(super) fn read_entry(
-        &self,
-        name: &Name,
-        path: &Path,
-    ) -> Result<Option<(StoredEntry, u64)>, ReadError> {
+    /// Reads the header of the file at `path` under an entry's name, or finds its damage. Also returns
+    /// the file's inode; `None` if the file has vanished.
+    pub(super) fn read_entry(&self, name: &Name, path: &Path) -> io::Result<Option<ReadEntry>> {
         let Some(found) = self.look(path)? else { return Ok(None) };
         let read = read_header(&*self.disk, path, found.kind, |key| key.name() == *name);
         match read {
             Ok((header, encoded_len, fingerprint)) => {
                 let entry = StoredEntry::new(header, encoded_len, &fingerprint);
-                Ok(Some((entry, fingerprint.inode)))
+                Ok(Some((Ok(entry), fingerprint.inode)))
             }
+            Err(ReadError::Damaged(damage)) => Ok(Some((Err(damage), found.fingerprint.inode))),
             Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+            Err(ReadError::Io(error)) => Err(error),
         }
     }
 

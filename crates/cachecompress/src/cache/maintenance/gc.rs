@@ -131,7 +131,7 @@ impl CacheFiles {
 
     /// Removes the file under an entry's name if it is still `inode`. The lock keeps everybody from
     /// publishing an entry between the look and the removal.
-    fn remove_entry(&self, name: &Name, path: &Path, inode: u64) -> io::Result<bool> {
+    pub(super) fn remove_entry(&self, name: &Name, path: &Path, inode: u64) -> io::Result<bool> {
         let _lock = match self.disk.try_lock(&self.layout.lock(name)) {
             Ok(None) => return Ok(false),
             // `rm -rf` has removed the directory of locks.

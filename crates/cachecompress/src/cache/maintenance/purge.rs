@@ -4,10 +4,11 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::entries::Listed;
-use super::files::{CacheFiles, Care};
+use super::files::{CacheFiles, Care, Litter};
 use crate::cache::layout::remove_only;
 use crate::cache::stored_entry::StoredEntry;
 use crate::error::Error;
+use crate::http::Digest;
 
 /// The result of [`CacheFiles::purge`], which a dry run only predicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,9 +20,10 @@ pub struct PurgeSummary {
     pub bytes: u64,
     /// The number of entries that stay.
     pub kept: u64,
-    /// The number of files under an entry's name that have no header of theirs. They stay, too:
-    /// [`gc`](CacheFiles::gc) removes them.
+    /// The number of damaged entries that were removed.
     pub damaged: u64,
+    /// The number of damaged entries that stay. [`gc`](CacheFiles::gc) removes them.
+    pub damaged_kept: u64,
     /// The number of files that could not be read or removed.
     pub failed: u64,
     /// Whether the caller ended the work before all was looked at.
@@ -30,6 +32,9 @@ pub struct PurgeSummary {
 
 impl CacheFiles {
     /// Removes the entries that are `wanted` gone. Blocks on the disk.
+    ///
+    /// `wanted` is asked for each of them, by the digest of its content. There is no [`StoredEntry`] of
+    /// one whose header is damaged: only its name is known, which has the digest.
     ///
     /// Beside running servers it harms nothing. A body that is being sent from an entry is sent to its
     /// end, as its file outlives its name. A server that has the entry open notices within a second
@@ -43,11 +48,13 @@ impl CacheFiles {
     /// use std::ops::ControlFlow;
     ///
     /// use cachecompress::cache::{CacheFiles, StoredEntry};
-    /// use cachecompress::{ContentCoding, Error};
+    /// use cachecompress::{ContentCoding, Digest, Error};
     ///
     /// /// Removes all entries in br; returns their number.
     /// fn purge_brotli(directory: &str) -> Result<u64, Error> {
-    ///     let wanted = |entry: &StoredEntry| entry.coding == ContentCoding::BROTLI;
+    ///     let wanted = |_: &Digest, entry: Option<&StoredEntry>| {
+    ///         entry.is_some_and(|entry| entry.coding == ContentCoding::BROTLI)
+    ///     };
     ///     let summary =
     ///         CacheFiles::new(directory).purge(false, wanted, |_| ControlFlow::Continue(()))?;
     ///     Ok(summary.entries)
@@ -62,22 +69,33 @@ impl CacheFiles {
     pub fn purge(
         &self,
         dry_run: bool,
-        mut wanted: impl FnMut(&StoredEntry) -> bool,
+        mut wanted: impl FnMut(&Digest, Option<&StoredEntry>) -> bool,
         mut watch: impl FnMut(Care<'_>) -> ControlFlow<()>,
     ) -> Result<PurgeSummary, Error> {
         let mut summary = PurgeSummary::default();
         let listed = self.for_each_entry(&mut watch, &mut |watch, listed| {
-            let Listed { path, entry, .. } = listed;
-            if !wanted(entry) {
-                summary.kept += 1;
-                return ControlFlow::Continue(());
+            let Listed { name, path, entry, .. } = listed;
+            if !wanted(&name.digest(), entry.ok()) {
+                return match entry {
+                    Ok(_) => {
+                        summary.kept += 1;
+                        ControlFlow::Continue(())
+                    }
+                    Err(damage) => watch(Care::Damaged { path, damage }),
+                };
             }
             match if dry_run { Ok(true) } else { self.purge_entry(&listed) } {
-                Ok(true) => {
-                    summary.entries += 1;
-                    summary.bytes += entry.size;
-                    watch(Care::Purged { path, entry })
-                }
+                Ok(true) => match entry {
+                    Ok(entry) => {
+                        summary.entries += 1;
+                        summary.bytes += entry.size;
+                        watch(Care::Purged { path, entry })
+                    }
+                    Err(damage) => {
+                        summary.damaged += 1;
+                        watch(Care::Removed { path, litter: Litter::Damaged(damage) })
+                    }
+                },
                 // Somebody else has removed it.
                 Ok(false) => ControlFlow::Continue(()),
                 Err(error) => {
@@ -86,7 +104,7 @@ impl CacheFiles {
                 }
             }
         })?;
-        summary.damaged = listed.damaged;
+        summary.damaged_kept = listed.damaged - summary.damaged;
         summary.failed += listed.failed;
         summary.stopped = listed.stopped;
         Ok(summary)
@@ -94,14 +112,19 @@ impl CacheFiles {
 
     /// Removes an entry, and the memory of it where the cache is open; returns whether it was there.
     fn purge_entry(&self, listed: &Listed<'_>) -> io::Result<bool> {
+        let Listed { name, path, inode, entry } = *listed;
         let remove = || {
+            if entry.is_err() {
+                // A writer that holds the lock is about to replace it.
+                return self.remove_entry(name, path, inode);
+            }
             // Nobody publishes the entry anew between its removal and the end of this. A writer that
             // holds the lock has published this very file.
-            let _lock = self.disk.try_lock(&self.layout.lock(listed.name));
-            remove_only(&*self.disk, listed.path, listed.inode)
+            let _lock = self.disk.try_lock(&self.layout.lock(name));
+            remove_only(&*self.disk, path, inode)
         };
         match &self.open {
-            Some(state) => state.remove(listed.name, remove),
+            Some(state) => state.remove(name, remove),
             None => remove(),
         }
     }

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use cachecompress::cache::{CacheFiles, Care, Damage, Kind, PurgeSummary, StoredEntry};
+use cachecompress::cache::{CacheFiles, Care, Damage, Kind, Litter, PurgeSummary, StoredEntry};
 use cachecompress::codec::PIECE;
 use cachecompress::{Cache, ContentCoding, Digest, ErrorKind, Memory, ServeCompressed};
 use cachecompress_test::gate::Gate;
@@ -38,9 +38,10 @@ fn list(files: &CacheFiles) -> Vec<StoredEntry> {
 fn purge(
     files: &CacheFiles,
     dry_run: bool,
-    wanted: impl FnMut(&StoredEntry) -> bool,
+    mut wanted: impl FnMut(&StoredEntry) -> bool,
 ) -> PurgeSummary {
     let mut told = 0;
+    let wanted = |_: &Digest, entry: Option<&StoredEntry>| entry.is_some_and(&mut wanted);
     let summary = files.purge(dry_run, wanted, |care| {
         told += u64::from(matches!(care, Care::Purged { .. }));
         ControlFlow::Continue(())
@@ -116,6 +117,52 @@ fn entries_are_listed_with_their_lengths_levels_and_times() {
     });
 }
 
+/// `purge --all` left damaged entries behind, whose digests their names tell.
+#[test]
+fn damaged_entry_is_purged_by_its_digest() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("cache");
+        let cache = Cache::builder(&root).build().unwrap();
+        drop(service_of(&cache).await);
+        let paths = || {
+            let mut paths = Vec::new();
+            let listed = CacheFiles::new(&root).entries(|care| {
+                if let Care::Entry { path, .. } | Care::Damaged { path, .. } = care {
+                    paths.push(path.to_owned());
+                }
+                ControlFlow::Continue(())
+            });
+            listed.unwrap();
+            paths
+        };
+        let b = Digest::of(&hex(90_000, 2));
+        for path in paths() {
+            fs::write(&path, b"damaged").unwrap();
+        }
+        let is_b = |digest: &Digest, entry: Option<&StoredEntry>| entry.is_none() && *digest == b;
+        for (dry_run, left) in [(true, 3), (false, 2)] {
+            let (mut removed, mut kept) = (Vec::new(), 0);
+            let purged = cache.files().purge(dry_run, is_b, |care| {
+                match care {
+                    Care::Removed { path, litter: Litter::Damaged(_) } => {
+                        removed.push(path.to_owned());
+                    }
+                    Care::Damaged { .. } => kept += 1,
+                    _ => {}
+                }
+                ControlFlow::Continue(())
+            });
+            let purged = purged.unwrap();
+            assert_eq!((purged.entries, purged.kept, purged.failed), (0, 0, 0));
+            assert_eq!((purged.damaged, purged.damaged_kept, kept), (1, 2, 2));
+            let name = removed[0].file_name().unwrap().to_str().unwrap();
+            assert!(name.starts_with(&b.hex()), "{name}");
+            assert_eq!(paths().len(), left);
+        }
+    });
+}
+
 #[test]
 fn cache_in_memory_and_one_whose_directory_is_gone_have_lists() {
     run(async {
@@ -130,7 +177,7 @@ fn cache_in_memory_and_one_whose_directory_is_gone_have_lists() {
         let cache = Cache::builder(directory.path().join("cache")).build().unwrap();
         fs::remove_dir_all(directory.path().join("cache")).unwrap();
         assert_eq!(list(&cache.files()), []);
-        let other = CacheFiles::new(directory.path()).purge(false, |_| true, |_| panic!());
+        let other = CacheFiles::new(directory.path()).purge(false, |_, _| true, |_| panic!());
         assert_eq!(other.unwrap_err().kind(), ErrorKind::Config);
     });
 }
