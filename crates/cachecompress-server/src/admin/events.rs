@@ -28,7 +28,14 @@ pub(super) fn listen(state: &State) -> Option<EventBody> {
     let place = Arc::clone(&state.listeners).try_acquire_owned().ok()?;
     // Events wait where they come from, for all listeners together.
     let (queue, body) = mpsc::channel(1);
-    tokio::spawn(forward(state.telemetry.events().subscribe(), queue, place));
+    let (events, ending) = (state.telemetry.events().subscribe(), state.ending());
+    tokio::spawn(async move {
+        // A stream that went on would hold up the end of the program.
+        tokio::select! {
+            () = forward(events, queue, place) => {}
+            () = ending => {}
+        }
+    });
     Some(EventBody(body))
 }
 

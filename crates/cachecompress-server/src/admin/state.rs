@@ -1,9 +1,8 @@
 //! The parts of the server that the admin listener tells of.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::CacheChoice;
 use crate::limits::EVENT_LISTENERS;
@@ -22,7 +21,7 @@ pub(super) struct State {
     pub(super) purging: Arc<Semaphore>,
     /// A permit for each listener to events.
     pub(super) listeners: Arc<Semaphore>,
-    ready: AtomicBool,
+    ready: watch::Sender<bool>,
 }
 
 impl State {
@@ -36,15 +35,23 @@ impl State {
             listing: Arc::new(Semaphore::new(1)),
             purging: Arc::new(Semaphore::new(1)),
             listeners: Arc::new(Semaphore::new(EVENT_LISTENERS)),
-            ready: AtomicBool::new(true),
+            ready: watch::Sender::new(true),
         }
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire)
+        *self.ready.borrow()
     }
 
     pub(super) fn not_ready(&self) {
-        self.ready.store(false, Ordering::Release);
+        self.ready.send_replace(false);
+    }
+
+    /// Waits until the server is no longer ready.
+    pub(super) fn ending(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ready = self.ready.subscribe();
+        async move {
+            let _ = ready.wait_for(|is_ready| !is_ready).await;
+        }
     }
 }

@@ -174,6 +174,25 @@ fn events_tell_of_reloads_encodes_and_samples() {
     );
 }
 
+/// Streams of events went on until they were cut off, half a second after the sites had drained.
+#[cfg(unix)]
+#[test]
+fn events_end_cleanly_at_the_signal_while_a_download_goes_on() {
+    let site = Site::with("big.bin", &site::random(3, 32 << 20));
+    let mut server = launch(&site).start();
+    let mut stalled = TcpStream::connect(server.address()).unwrap();
+    stalled.write_all(&Request::get("/big.bin").to_bytes("localhost")).unwrap();
+    std::io::Read::read_exact(&mut stalled, &mut [0; 12]).unwrap();
+    let mut events = Listener::new(&server);
+    server.signal(rustix::process::Signal::TERM);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut events.0, &mut rest).unwrap();
+    assert!(rest.ends_with("0\r\n\r\n"), "it was cut off: {rest:?}");
+    assert!(server.is_running(), "the download holds up the end");
+    drop(stalled);
+    assert!(server.wait().success());
+}
+
 #[test]
 fn files_have_what_was_sent_and_what_is_missing() {
     let source = site::text(3, 50_000);
