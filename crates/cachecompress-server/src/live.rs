@@ -13,6 +13,7 @@ use crate::cli::Sendfile;
 use crate::config::{CacheChoice, ServeConfig, SiteConfig};
 use crate::connection::HttpServer;
 use crate::exit::Failure;
+use crate::exposed_secrets::exposed_secrets;
 use crate::flag_values::Level;
 use crate::limits::MEMORY_CACHE_BYTES;
 use crate::printer::EscapedPath;
@@ -74,6 +75,9 @@ impl Live {
         config: &ServeConfig,
         before: Option<&Self>,
     ) -> Result<Self, Failure> {
+        for sentence in exposed_secrets(config) {
+            tracing::warn!("{sentence}");
+        }
         Ok(Self {
             generation: before.map_or(0, |before| before.generation + 1),
             sites: Sites::open(engine, config, before.map(|before| &before.sites))?,
@@ -241,6 +245,7 @@ pub(crate) struct Findings {
 pub(crate) fn check(config: &ServeConfig) -> Findings {
     let mut checked = Findings::default();
     checked.failures.extend(AdminAccess::open(config).err());
+    checked.warnings.extend(exposed_secrets(config));
     let engine = match engine(config, Cache::in_memory(0), |_| ()) {
         Ok(engine) => engine,
         Err(failure) => {

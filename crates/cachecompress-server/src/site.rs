@@ -32,6 +32,11 @@ pub(crate) struct RulesInForce {
 }
 
 impl RulesInForce {
+    /// The files, as they were read.
+    pub(crate) fn files(&self) -> &RuleFiles {
+        &self.files
+    }
+
     /// Whether these are the rules of a site with the same root as `site`.
     pub(crate) fn are_of(&self, site: &SiteConfig) -> bool {
         self.root == site.root
@@ -184,7 +189,7 @@ pub(crate) fn users(site: &SiteConfig) -> Result<Option<Users>, Failure> {
     users.map_err(|failure| name_site(site, failure))
 }
 
-/// Finds out whether a site can be opened.
+/// Finds out whether a site can be opened, before anything is created. Rings of redirects are found later.
 ///
 /// # Errors
 ///
@@ -193,7 +198,13 @@ pub(crate) fn users(site: &SiteConfig) -> Result<Option<Users>, Failure> {
 pub(crate) fn check(site: &SiteConfig) -> Result<(), Failure> {
     header_rules(site)?;
     users(site)?;
-    open_directory(site).map(drop)
+    let directory = open_directory(site)?;
+    if !site.site_rules {
+        return Ok(());
+    }
+    let rules = RuleFiles::read(&directory)
+        .and_then(|files| SiteRules::parse(&files, site.tables.site_rules));
+    rules.map(drop).map_err(|sentence| name_site(site, Failure::Usage(sentence)))
 }
 
 fn open_directory(site: &SiteConfig) -> Result<Directory, Failure> {
@@ -203,6 +214,7 @@ fn open_directory(site: &SiteConfig) -> Result<Directory, Failure> {
         let dir = EscapedPath(&site.root);
         let reason = match error.kind() {
             ErrorKind::NotFound => "there is no such directory".to_owned(),
+            _ if site.root.is_file() => "it is a file".to_owned(),
             _ => error.to_string(),
         };
         Failure::Runtime(match &*site.tables.hosts {

@@ -12,7 +12,7 @@ use crate::cors::{Cors, Grant};
 use crate::exit::Failure;
 use crate::hosts::Hosts;
 use crate::peer::Peer;
-use crate::printer::{Escaped, EscapedPath};
+use crate::printer::Escaped;
 use crate::site::{self, RulesInForce};
 
 /// All sites, of which there is one at least. Their services share one engine.
@@ -56,14 +56,7 @@ impl Site {
         for warning in rules.iter().flat_map(|rules| &rules.warnings) {
             tracing::warn!("{}", Escaped(warning));
         }
-        let users = site::users(site)?;
-        if let Some((users, file)) = users.as_ref().zip(site.basic_auth.as_ref())
-            && users.is_exposed
-        {
-            let file = EscapedPath(file);
-            tracing::warn!(%file, "other users of this machine may read the passwords; chmod 600");
-        }
-        let users = users.map(Arc::new);
+        let users = site::users(site)?.map(Arc::new);
         let error_pages = site.tables.error_pages.keys().copied().collect();
         Ok(Self { number, service, cors: site.cors.clone(), users, error_pages, rules })
     }

@@ -24,8 +24,6 @@ pub(crate) struct Users {
     users: HashMap<Arc<str>, User>,
     /// The highest cost of all. Each check takes as long as one of this cost.
     pub(super) cost: u32,
-    /// Whether others than the file's owner may read it.
-    pub(crate) is_exposed: bool,
 }
 
 /// A user who may come in.
@@ -45,7 +43,7 @@ impl Users {
     /// [`Failure::Runtime`] if the file cannot be read, [`Failure::Usage`] if something in it is wrong.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let shown = EscapedPath(path);
-        let (bytes, is_exposed) = contents(path).map_err(|error| {
+        let bytes = contents(path).map_err(|error| {
             Failure::Runtime(format!("cannot read --basic-auth {shown}: {}", reason(&error)))
         })?;
         let wrong =
@@ -53,7 +51,7 @@ impl Users {
         let text = String::from_utf8(bytes).map_err(|_| wrong(": it is no UTF-8".to_owned()))?;
         let users = parse(&text).map_err(wrong)?;
         let cost = users.values().map(|user| user.cost).max().unwrap_or_default();
-        Ok(Self { users, cost, is_exposed })
+        Ok(Self { users, cost })
     }
 
     /// The user of this `name`.
@@ -143,28 +141,14 @@ fn scheme(hash: &str) -> &'static str {
     }
 }
 
-fn contents(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let file = File::open(path)?;
-    let is_exposed = is_exposed(&file.metadata()?);
-    file.take(PASSWORD_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    File::open(path)?.take(PASSWORD_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > PASSWORD_FILE_BYTES {
         let most = PASSWORD_FILE_BYTES >> 20;
         return Err(io::Error::other(format!("it is larger than {most} MiB")));
     }
-    Ok((bytes, is_exposed))
-}
-
-#[cfg(unix)]
-fn is_exposed(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    metadata.permissions().mode() & 0o044 != 0
-}
-
-#[cfg(not(unix))]
-fn is_exposed(_: &std::fs::Metadata) -> bool {
-    false
+    Ok(bytes)
 }
 
 fn reason(error: &io::Error) -> String {

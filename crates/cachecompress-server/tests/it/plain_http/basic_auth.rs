@@ -209,7 +209,7 @@ fn reload_reads_the_users_and_a_wrong_file_leaves_them() {
 
 #[cfg(unix)]
 #[test]
-fn file_that_others_may_read_is_warned_of_and_never_served() {
+fn file_that_everybody_may_read_is_warned_of_and_never_served() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let (site, file) = guarded(&[("ann", "secret", 4)]);
@@ -217,9 +217,10 @@ fn file_that_others_may_read_is_warned_of_and_never_served() {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         with_users(&site, &file).start()
     };
-    let warned = |server: &Server| server.stderr().contains("may read the passwords");
-    assert!(!warned(&start(0o600)));
-    let server = start(0o640);
+    let sentence = format!("every user of this machine may read {} (--basic-auth)", file.display());
+    let warned = |server: &Server| server.stderr().contains(&sentence);
+    assert!(!warned(&start(0o640)), "a group is the operator's wish");
+    let server = start(0o644);
     assert!(warned(&server), "{}", server.stderr());
     for path in ["/users", "/./users", "/%75sers", "/users/"] {
         let request = Request::get(path).header("authorization", &basic("ann:secret"));
