@@ -8,10 +8,9 @@ use clap::builder::ValueHint;
 /// The configuration file, which every command has that needs some of it.
 #[derive(Args, Debug)]
 pub(crate) struct ConfigFileArgs {
-    /// The configuration file [default: cachecompress.toml in the working directory, if there is
-    /// one]
+    /// Config file [default: ./cachecompress.toml]
     ///
-    /// It is TOML, and every flag of `serve` is a key of it, spelled alike: cache-size = "1GiB".
+    /// Without the flag it is cachecompress.toml in the working directory, if there is one. It is TOML, and every flag of `serve` is a key of it, spelled alike: cache-size = "1GiB".
     /// Switches are true or false, flags that may be repeated are arrays. Paths in it count from
     /// its directory.
     #[arg(long, value_name = "FILE", env = "CACHECOMPRESS_CONFIG")]
@@ -27,9 +26,11 @@ impl ConfigFileArgs {
 }
 
 /// The cache's place, which every command has.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct CacheArgs {
-    /// Directory for compressed files [default: the user's cache directory + /cachecompress]
+    /// Directory for compressed files
+    ///
+    /// [default: the user's cache directory + /cachecompress]
     ///
     /// It may be removed at any time: its files are made again when needed. If it cannot be
     /// written, the files are served uncompressed; where the default cannot be written, up to 64 MiB

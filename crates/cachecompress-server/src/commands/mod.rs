@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitStatus, Failure> {
         }
         Command::Warm(args) => {
             let in_force = config_file::resolve(arguments, args.config.file())?;
-            warm::run(in_force.args()?, in_force.files_of_serve()?, Printer)
+            warm::run(&in_force, Printer)
         }
         Command::Inspect(args) => {
             let in_force = config_file::resolve(arguments, args.serve.config.file())?;

@@ -11,11 +11,12 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches};
 use super::document::{Document, Given, GivenFlag};
 use super::key::{Key, Keys};
 use super::mistake::{Mistake, Mistakes, SourceText};
-use crate::cli::{self, Cli, SiteArgs};
+use crate::cli::{Cli, SiteArgs};
 use crate::exit::Failure;
 use crate::limits::CONFIG_BYTES;
 use crate::printer::EscapedPath;
 use crate::tables::SiteTables;
+use crate::usage;
 
 /// The file that is read from the working directory where no other is named.
 const DEFAULT_FILE: &str = "cachecompress.toml";
@@ -124,7 +125,7 @@ fn innermost(
 
 /// The failure of a command line that was parsed before.
 fn unexplained(error: &clap::Error) -> Failure {
-    match cli::explain(error) {
+    match usage::explain(error) {
         Err(failure) => failure,
         Ok(()) => Failure::Usage(error.to_string()),
     }
@@ -198,6 +199,15 @@ impl InForce {
         }
     }
 
+    /// The flags of the command for each site of the file. The only ones are those of the command where
+    /// there is no site, or the root is named for all of them.
+    pub(crate) fn args_of_sites<A: FromArgMatches>(&self) -> Result<Vec<A>, Failure> {
+        match self.sites.as_slice() {
+            sites if sites.is_empty() || self.names_root() => Ok(vec![self.args()?]),
+            sites => sites.iter().map(|site| typed(&site.matches)).collect(),
+        }
+    }
+
     /// The arguments of [`resolve`] that read the same sources again. A file that was found is
     /// named now: one that is gone is a failure then, and does not bring the defaults into force.
     pub(crate) fn sources(&self) -> (Vec<OsString>, Option<PathBuf>) {
@@ -236,10 +246,13 @@ impl InForce {
 
     /// Whether the command line or the environment names a root, which then is that of all sites.
     pub(crate) fn is_root_of_all_sites(&self) -> bool {
+        self.names_root() && self.sites.len() > 1
+    }
+
+    fn names_root(&self) -> bool {
         let root = self.keys.iter().find(|key| key.name == "root");
         let source = root.and_then(|key| self.matches.value_source(key.id()));
-        let is_named = matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable));
-        is_named && self.sites.len() > 1
+        matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
     }
 
     /// The file that was read.

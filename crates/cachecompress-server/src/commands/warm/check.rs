@@ -19,8 +19,8 @@ use crate::commands::progress_bar::CommandProgress;
 use crate::exit::ExitStatus;
 use crate::printer::Escaped;
 
-/// Coded files and the directory of the files that they are named after.
-#[derive(Debug)]
+/// Coded files and the files that they are named after.
+#[derive(Debug, Default)]
 pub(super) struct Siblings {
     found: Vec<Sibling>,
 }
@@ -29,6 +29,9 @@ pub(super) struct Siblings {
 #[derive(Debug)]
 struct Sibling {
     path: SourcePath,
+    /// The number of its site, and the text before its path.
+    site: usize,
+    prefix: String,
     file: PathBuf,
     coding: ContentCoding,
     source: PathBuf,
@@ -59,6 +62,8 @@ impl Siblings {
             let (source, coding) = siblings::source_of(path)?;
             Some(Sibling {
                 path: path.clone(),
+                site: 0,
+                prefix: String::new(),
                 file: selection::file(directory, path)?,
                 coding,
                 source: selection::file(root, &source)?,
@@ -68,12 +73,18 @@ impl Siblings {
         Self { found: paths.iter().filter_map(sibling).collect() }
     }
 
+    /// Adds the coded `files` of the site with this number, with `prefix` before their paths.
+    pub(super) fn add(&mut self, files: Self, site: usize, prefix: &str) {
+        let of_site = |sibling| Sibling { site, prefix: prefix.to_owned(), ..sibling };
+        self.found.extend(files.found.into_iter().map(of_site));
+    }
+
     /// Decodes those that are named after a chosen file, by so many `jobs`, and prints a line for each that
-    /// is wrong. Without a source, one counts if it is in the `ledger`.
+    /// is wrong. Without a source, one counts if it is in the ledger of its site.
     pub(super) fn check(
         mut self,
         selection: &Selection,
-        ledger: &Ledger,
+        ledgers: &[Ledger],
         jobs: usize,
         json: bool,
         progress: CommandProgress,
@@ -90,7 +101,7 @@ impl Siblings {
                     while !stop.load(Ordering::Relaxed) {
                         let place = next.fetch_add(1, Ordering::Relaxed);
                         let Some(sibling) = self.found.get(place) else { return };
-                        let _ = sender.send((place, sibling.judge(ledger)));
+                        let _ = sender.send((place, sibling.judge(&ledgers[sibling.site])));
                     }
                 });
             }
@@ -126,7 +137,7 @@ impl Siblings {
     ) -> Vec<(String, String)> {
         let mut failed = Vec::new();
         for sibling in self.found.iter().filter(|sibling| selection.has(&sibling.source_path)) {
-            let path = sibling.path.to_string_lossy().into_owned();
+            let path = report.name(&sibling.path);
             match sibling.is_left_behind(export, sources) {
                 Ok(None) => {}
                 Ok(Some(digest)) => match export.remove(&sibling.file, &digest) {
@@ -185,7 +196,7 @@ impl CheckReport {
     ) {
         self.checked += 1;
         let Some((finding, reason)) = wrong else { return };
-        let path = sibling.path.to_string_lossy().into_owned();
+        let path = format!("{}{}", sibling.prefix, sibling.path.to_string_lossy());
         if !json {
             progress.line(format_args!("{}: {finding}: {}", Escaped(&path), Escaped(&reason)));
         }

@@ -1,4 +1,4 @@
-//! `cachecompress warm DIR`
+//! `cachecompress warm [DIR]`
 
 mod check;
 mod export;
@@ -7,28 +7,30 @@ mod regular_file;
 mod report;
 mod selection;
 mod siblings;
+mod sites;
 mod temporary;
 mod work;
 
 use std::collections::HashSet;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use cachecompress::{
-    Builder, Cache, ContentCoding, Directory, ServeCompressed, Source as _, SourcePath, Symlinks,
+    Builder, Cache, ContentCoding, ServeCompressed, Source as _, SourcePath,
 };
 use tracing_subscriber::filter::LevelFilter;
 
 use super::progress_bar::CommandProgress;
-use crate::cli::{Dotfiles, LogFormat, WarmArgs};
+use crate::cli::{LogFormat, WarmArgs};
 use crate::config::{self, CacheChoice};
+use crate::config_file::InForce;
 use crate::exit::{ExitStatus, Failure};
 use crate::flag_values::{Codings, Level, TypeRule};
 use crate::limits::{EXPORT_MEMORY_BYTES, LOG_CLOSE_TIMEOUT};
 use crate::logging;
-use crate::printer::{Escaped, EscapedPath, Printer};
+use crate::printer::{Escaped, Printer};
 use crate::site_rules;
 
 use check::Siblings;
@@ -36,6 +38,7 @@ use export::Export;
 use ledger::Ledger;
 use report::Report;
 use selection::Selection;
+use sites::Site;
 use work::Work;
 
 /// The levels of `--best`. Higher ones take many times as long, or windows that browsers refuse.
@@ -46,35 +49,23 @@ const BEST: [(ContentCoding, i32); 4] = [
     (ContentCoding::DEFLATE, 9),
 ];
 
-/// Compresses the files of a directory ahead, and exports or checks them. The `hidden` ones, which no
-/// server of the configuration hands out, are none of them.
+/// Compresses the files of a directory ahead, or of all sites of the configuration, and exports or checks
+/// them. Those that no server of the configuration hands out are none of them.
 ///
 /// # Errors
 ///
-/// If there is no such directory, no cache, or the directory of the export cannot be written.
-pub(crate) fn run(
-    args: WarmArgs,
-    hidden: Vec<PathBuf>,
-    printer: Printer,
-) -> Result<ExitStatus, Failure> {
-    let root = args.dir.clone().ok_or_else(|| {
-        Failure::Usage("no directory given; name one: `cachecompress warm DIR`".to_owned())
-    })?;
-    let root = absolute(&root)?;
-    let out = match &args.export {
-        Some(Some(out)) => Some(absolute(out)?),
-        Some(None) => Some(root.clone()),
-        None => None,
-    };
+/// If there is no such directory, no cache, or the directory of an export cannot be written.
+pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Failure> {
+    let args: WarmArgs = in_force.args()?;
+    let (sites, hidden) = (Site::all(in_force)?, in_force.files_of_serve()?);
     let selection = Selection::new(&args.include, &args.exclude)?;
     let jobs = || std::thread::available_parallelism().map_or(1, NonZero::get);
     let jobs = args.jobs.map_or_else(jobs, usize::from);
     // Neither is told of an error of the cache but by a log.
     let log = logging::start(LevelFilter::WARN, LogFormat::Text);
-    let outcome = if args.check {
-        check(&args, &root, out.as_deref().unwrap_or(&root), &selection, jobs, printer)
-    } else {
-        warm(args, hidden, &root, out, &selection, jobs, printer)
+    let outcome = match args.check {
+        true => check(&sites, &selection, jobs, args.json, printer),
+        false => warm(args, &sites, &hidden, &selection, jobs, printer),
     };
     if let Ok((_, thread)) = log {
         thread.close(LOG_CLOSE_TIMEOUT);
@@ -83,66 +74,72 @@ pub(crate) fn run(
 }
 
 fn check(
-    args: &WarmArgs,
-    root: &Path,
-    out: &Path,
+    sites: &[Site],
     selection: &Selection,
     jobs: usize,
+    json: bool,
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
-    open(args, root)?;
-    let paths = open(args, out)?.paths()?;
-    let ledger = Ledger::read(out).map_err(|error| Failure::Runtime(error.to_string()))?;
+    let (mut siblings, mut ledgers) = (Siblings::default(), Vec::new());
+    for site in sites {
+        site.open(&site.root)?;
+        let (paths, prefix) = (site.open(site.coded())?.paths()?, site.prefix(sites.len() > 1));
+        siblings.add(Siblings::find(&paths, site.coded(), &site.root), ledgers.len(), &prefix);
+        let ledger = Ledger::read(site.coded());
+        ledgers.push(ledger.map_err(|error| Failure::Runtime(error.to_string()))?);
+    }
     let progress = CommandProgress::start(printer, "checking");
-    Ok(Siblings::find(&paths, out, root).check(selection, &ledger, jobs, args.json, progress))
+    Ok(siblings.check(selection, &ledgers, jobs, json, progress))
 }
 
 fn warm(
     args: WarmArgs,
-    hidden: Vec<PathBuf>,
-    root: &Path,
-    out: Option<PathBuf>,
+    sites: &[Site],
+    hidden: &[PathBuf],
     selection: &Selection,
     jobs: usize,
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
     let began = Instant::now();
-    let codings = match &args.codings {
-        Codings::Auto => vec![ContentCoding::BROTLI, ContentCoding::ZSTD, ContentCoding::GZIP],
-        Codings::List(list) => list.clone(),
-    };
-    if out.is_some() && codings.iter().all(|coding| siblings::end_of(coding).is_none()) {
-        let sentence = "--export has no name for files in deflate; add another of --codings";
-        return Err(Failure::Usage(sentence.to_owned()));
-    }
-    let (json, prune, symlinks) = (args.json, args.prune, args.symlinks.into());
-    let directory = open(&args, root)?;
-    let service = service(args, directory, hidden, root, out.is_some(), jobs)?;
-    let export = out.clone().map(|out| Export::open(out, symlinks)).transpose()?.map(Arc::new);
-    let items = work::items(&service.paths()?, selection, root, out.as_deref());
-    let mut report = Report::new(codings.clone(), export.is_some());
+    let codings = codings(&args)?;
+    let exports = args.export.is_some();
+    // Nothing is written while a directory is missing.
+    sites.iter().try_for_each(|site| site.open(&site.root).map(drop))?;
+    let (cache, levels) = (cache(&args, exports)?, levels(&args));
+    let mut report = Report::new(codings.clone(), exports);
     let progress = CommandProgress::start(printer, "compressing");
-    let work = Work { service, codings, jobs, export: export.clone() };
-    let interrupted = work::run(&work, items, &progress, |done| {
-        for sentence in done.failures.iter().filter(|_| !json) {
-            let path = done.path.to_string_lossy();
-            progress.line(format_args!("{}: {}", Escaped(path), Escaped(sentence)));
-        }
-        report.add(done);
-    })?;
-    if let Some(export) = &export {
-        if prune && !interrupted {
-            for (path, sentence) in self::prune(export, root, symlinks, selection, &mut report)? {
-                if !json {
-                    progress.line(format_args!("{}: {}", Escaped(&path), Escaped(&sentence)));
-                }
-                report.fail(path, sentence);
+    let mut interrupted = false;
+    for site in sites {
+        let service = service(site, hidden, &cache, &levels, jobs)?;
+        let open = |out| Export::open(out, site.symlinks());
+        let export = site.out.clone().map(open).transpose()?.map(Arc::new);
+        let items = work::items(&service.paths()?, selection, &site.root, site.out.as_deref());
+        report.begin_site(site.prefix(sites.len() > 1));
+        let work = Work { service, codings: codings.clone(), jobs, export: export.clone() };
+        interrupted = work::run(&work, items, &progress, |done| {
+            for sentence in done.failures.iter().filter(|_| !args.json) {
+                let path = report.name(&done.path);
+                progress.line(format_args!("{}: {}", Escaped(path), Escaped(sentence)));
             }
+            report.add(done);
+        })?;
+        if let Some(export) = &export {
+            if args.prune && !interrupted {
+                for (path, sentence) in prune(export, site, selection, &mut report)? {
+                    if !args.json {
+                        progress.line(format_args!("{}: {}", Escaped(&path), Escaped(&sentence)));
+                    }
+                    report.fail(path, sentence);
+                }
+            }
+            export.ledger.close().map_err(|error| Failure::Runtime(error.to_string()))?;
         }
-        export.ledger.close().map_err(|error| Failure::Runtime(error.to_string()))?;
+        if interrupted {
+            break;
+        }
     }
     report.end(began.elapsed(), interrupted);
-    if json {
+    if args.json {
         progress.finish(format_args!("{}", report.json()));
     } else {
         report.table().iter().for_each(|line| progress.line(format_args!("{}", Escaped(line))));
@@ -151,19 +148,31 @@ fn warm(
     Ok(ExitStatus::of(interrupted, report.failures()))
 }
 
-/// Removes the files of earlier exports that hold nothing beneath `root` any more. Returns the paths that
+fn codings(args: &WarmArgs) -> Result<Vec<ContentCoding>, Failure> {
+    let codings = match &args.codings {
+        Codings::Auto => vec![ContentCoding::BROTLI, ContentCoding::ZSTD, ContentCoding::GZIP],
+        Codings::List(list) => list.clone(),
+    };
+    if args.export.is_some() && codings.iter().all(|coding| siblings::end_of(coding).is_none()) {
+        let sentence = "--export has no name for files in deflate; add another of --codings";
+        return Err(Failure::Usage(sentence.to_owned()));
+    }
+    Ok(codings)
+}
+
+/// Removes the files of earlier exports of `site` that hold nothing of it any more. Returns the names that
 /// failed, with the reasons.
 ///
 /// A root that is gone or empty is being made anew, as by a build, and says nothing about its files.
 fn prune(
     export: &Export,
-    root: &Path,
-    symlinks: Symlinks,
+    site: &Site,
     selection: &Selection,
     report: &mut Report,
 ) -> Result<Vec<(String, String)>, Failure> {
+    let root = &site.root;
     let refused = |sentence: String| Ok(vec![(root.to_string_lossy().into_owned(), sentence)]);
-    let sources = match export::all_paths(root, symlinks) {
+    let sources = match export::all_paths(root, site.symlinks()) {
         Ok(paths) => paths.into_iter().collect::<HashSet<_>>(),
         Err(error) => return refused(format!("nothing is pruned: {error}")),
     };
@@ -176,41 +185,40 @@ fn prune(
     Ok(found.prune(selection, export, &sources, report))
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path)
-        .map_err(|error| Failure::Usage(format!("{}: {error}", EscapedPath(path))))
-}
-
-fn open(args: &WarmArgs, directory: &Path) -> Result<Directory, Failure> {
-    let opened = Directory::new(directory)?;
-    Ok(opened.symlinks(args.symlinks.into()).dotfiles(args.dotfiles == Dotfiles::Allow))
-}
-
-fn service(
-    args: WarmArgs,
-    directory: Directory,
-    hidden: Vec<PathBuf>,
-    root: &Path,
-    exports: bool,
-    jobs: usize,
-) -> Result<ServeCompressed, Failure> {
-    let cache = match config::chosen_cache(args.cache_size, args.cache) {
+/// Opens the cache, which is in memory where only `exports` have it.
+fn cache(args: &WarmArgs, exports: bool) -> Result<Cache, Failure> {
+    Ok(match config::chosen_cache(args.cache_size, args.cache.clone()) {
         CacheChoice::Disk { dir, max_bytes } => Cache::builder(dir).max_bytes(max_bytes).build()?,
         CacheChoice::Memory { .. } if exports => Cache::in_memory(EXPORT_MEMORY_BYTES),
         CacheChoice::Memory { because } => {
             let sentence = format!("there is no cache to fill: {because}");
             return Err(Failure::Usage(sentence));
         }
-    };
-    let builder =
-        ServeCompressed::builder(directory).cache(cache).memory_cache(0).encode_threads(jobs);
-    let hidden = hidden.into_iter().chain(site_rules::NAMES.map(|name| root.join(name)));
-    let builder = hidden.fold(builder, Builder::hide_file);
-    let builder = args.types.into_iter().fold(builder, |builder, TypeRule { name, media_type }| {
-        builder.media_type(name, media_type)
+    })
+}
+
+/// The levels of the codings. A later one wins.
+fn levels(args: &WarmArgs) -> Vec<(ContentCoding, i32)> {
+    let named = args.level.iter().map(|Level { coding, level }| (coding.clone(), *level));
+    named.chain(BEST.into_iter().filter(|_| args.best)).collect()
+}
+
+fn service(
+    site: &Site,
+    hidden: &[PathBuf],
+    cache: &Cache,
+    levels: &[(ContentCoding, i32)],
+    jobs: usize,
+) -> Result<ServeCompressed, Failure> {
+    let builder = ServeCompressed::builder(site.open(&site.root)?);
+    let builder = builder.cache(cache.clone()).memory_cache(0).encode_threads(jobs);
+    let rules = site_rules::NAMES.map(|name| site.root.join(name));
+    let builder = hidden.iter().cloned().chain(rules).fold(builder, Builder::hide_file);
+    let builder = site.types.iter().fold(builder, |builder, TypeRule { name, media_type }| {
+        builder.media_type(name.clone(), media_type.clone())
     });
-    let levels = args.level.into_iter().map(|Level { coding, level }| (coding, level));
-    let best = BEST.into_iter().filter(|_| args.best);
-    let set = |builder: Builder, (coding, level)| builder.level(coding, level);
-    Ok(levels.chain(best).fold(builder, set).build()?)
+    let set = |builder: Builder, (coding, level): &(ContentCoding, i32)| {
+        builder.level(coding.clone(), *level)
+    };
+    Ok(levels.iter().fold(builder, set).build()?)
 }

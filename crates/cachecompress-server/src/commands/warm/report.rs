@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use cachecompress::ContentCoding;
+use cachecompress::{ContentCoding, SourcePath};
 use serde::Serialize;
 
 use super::export::Exported;
@@ -21,6 +21,9 @@ pub(super) struct Report {
     interrupted: bool,
     #[serde(skip)]
     codings: Vec<ContentCoding>,
+    /// The text before the paths of the site that is worked on.
+    #[serde(skip)]
+    prefix: String,
 }
 
 /// The totals of some files.
@@ -64,6 +67,16 @@ impl Report {
         Self { codings, export: exports.then(ExportCounts::default), ..Self::default() }
     }
 
+    /// Puts `prefix` before the paths from now on.
+    pub(super) fn begin_site(&mut self, prefix: String) {
+        self.prefix = prefix;
+    }
+
+    /// The name of the file at `path`.
+    pub(super) fn name(&self, path: &SourcePath) -> String {
+        format!("{}{}", self.prefix, path.to_string_lossy())
+    }
+
     /// Adds a file.
     pub(super) fn add(&mut self, done: Done) {
         let name = done.media_type.clone().unwrap_or_else(|| "?".to_owned());
@@ -81,21 +94,21 @@ impl Report {
             }
         }
         for path in done.removed {
-            self.remove(path.to_string_lossy().into_owned());
+            self.remove(self.name(&path));
         }
         for reason in done.failures {
-            self.fail(done.path.to_string_lossy().into_owned(), reason);
+            self.fail(self.name(&done.path), reason);
         }
     }
 
     /// Adds a failure.
-    pub(super) fn fail(&mut self, path: String, reason: String) {
-        self.failures.push(Failed { path, reason });
+    pub(super) fn fail(&mut self, name: String, reason: String) {
+        self.failures.push(Failed { path: name, reason });
     }
 
     /// Adds a file that was removed.
-    pub(super) fn remove(&mut self, path: String) {
-        self.export.get_or_insert_default().removed.push(path);
+    pub(super) fn remove(&mut self, name: String) {
+        self.export.get_or_insert_default().removed.push(name);
     }
 
     /// Ends the report.
@@ -209,8 +222,6 @@ fn aligned(rows: &[Vec<String>]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use cachecompress::SourcePath;
-
     use super::super::work::DoneCoding;
     use super::*;
 

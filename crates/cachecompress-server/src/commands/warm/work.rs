@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -256,7 +257,8 @@ impl Shown {
         let is_due = self.told.is_none_or(|told| told.elapsed() >= PROGRESS_LINES);
         if !progress.is_seen() && is_due {
             self.told = Some(Instant::now());
-            eprintln!("{text}");
+            // A closed stderr is no reason to stop the work.
+            let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
 

@@ -214,3 +214,69 @@ fn wrong_usage_is_named() {
         assert!(run.stderr.contains(part), "{arguments:?}: {}", run.stderr);
     }
 }
+
+/// A configuration of two sites, the second with a media type of its own, and one more for its first root.
+fn sites(stage: &Stage) -> PathBuf {
+    let other = stage.path("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("page.html"), site::text(9, 30_000)).unwrap();
+    fs::write(other.join("odd.zzz"), site::text(10, 30_000)).unwrap();
+    let (one, other) = (stage.site.path().display(), other.display());
+    let file = format!(
+        "cache-dir = \"cache\"\ncodings = \"gzip\"\n\
+         [[sites]]\nhosts = [\"one.example\"]\nroot = \"{one}\"\n\
+         [[sites]]\nhosts = [\"other.example\"]\nroot = \"{other}\"\ntypes = {{ \".zzz\" = \"text/x-odd\" }}\n\
+         [[sites]]\nhosts = [\"again.example\"]\nroot = \"{one}\"\n"
+    );
+    fs::write(stage.path("cachecompress.toml"), file).unwrap();
+    stage.path("other")
+}
+
+fn warm_sites(stage: &Stage, flags: &[&str]) -> Run {
+    let mut warm = command(Path::new(PROGRAM));
+    warm.arg("warm").args(flags).current_dir(stage.path("")).stdin(Stdio::null());
+    Run::of(output(&mut warm))
+}
+
+#[test]
+fn all_sites_of_the_configuration_are_warmed_with_their_settings() {
+    let stage = Stage::new();
+    let other = sites(&stage);
+    let run = warm_sites(&stage, &["--json"]);
+    run.assert(0, &[]);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&report["total"]["files"], &report["total"]["stored"]), (&8.into(), &5.into()));
+    assert_eq!(report["types"]["text/x-odd"]["stored"], 1);
+    let mut serve = Launch::new(PROGRAM, &other).cache(&stage.path("cache")).args(PATIENT);
+    serve = serve.args("--type zzz=text/x-odd");
+    let server = serve.start();
+    for path in ["/page.html", "/odd.zzz"] {
+        assert_eq!(server.get(path, "gzip").header("cache-status"), Some(HIT), "{path}");
+    }
+    // A directory that is named stands for all of them.
+    let named = warm_sites(&stage, &["--json", other.to_str().unwrap()]);
+    let report: serde_json::Value = serde_json::from_str(&named.stdout).unwrap();
+    assert_eq!(report["total"]["files"], 2);
+}
+
+#[test]
+fn sites_are_exported_beside_their_files_and_not_to_one_place() {
+    let stage = Stage::new();
+    let other = sites(&stage);
+    warm_sites(&stage, &["--export"]).assert(0, &["5 written"]);
+    assert!(stage.site.file("index.html.gz").exists() && other.join("odd.zzz.gz").exists());
+    warm_sites(&stage, &["--check"]).assert(0, &["checked 5 files, 0 wrong"]);
+    fs::write(other.join("page.html"), site::text(11, 30_000)).unwrap();
+    let wrong = format!("{}/page.html.gz: stale: ", other.display());
+    warm_sites(&stage, &["--check"]).assert(1, &[&wrong, "checked 5 files, 1 wrong"]);
+    fs::remove_file(other.join("page.html")).unwrap();
+    let removed = format!("{}/page.html.gz", other.display());
+    let run = warm_sites(&stage, &["--export", "--prune", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(report["export"]["removed"], serde_json::json!([removed]));
+
+    let refused = warm_sites(&stage, &["--export=out"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("--export=OUT has room for one site"), "{}", refused.stderr);
+    assert!(!stage.path("out").exists());
+}
