@@ -12,7 +12,7 @@ use crate::command::{find_on_path, run, succeeds_quietly};
 use crate::{corpus, debian, workspace};
 
 /// The Debian packages of programs whose package has another name.
-const DEBIAN: [(&str, &[&str]); 20] = [
+const DEBIAN: [(&str, &[&str]); 21] = [
     ("apt-get", &["apt"]),
     ("aria2c", &["aria2"]),
     ("chromedriver", &["chromium-driver"]),
@@ -25,6 +25,7 @@ const DEBIAN: [(&str, &[&str]); 20] = [
     ("prlimit", &["util-linux"]),
     ("dpkg-deb", &["dpkg"]),
     ("ip", &["iproute2"]),
+    ("script", &["bsdutils"]),
     ("setpriv", &["util-linux"]),
     ("strace", &["strace"]),
     ("systemd-analyze", &["systemd"]),

@@ -20,6 +20,8 @@ pub(crate) const HEADER_BYTES: RangeInclusive<u32> = 8 << 10..=1 << 20;
 
 // --- The configuration file ----------------------------------------------------------------------
 
+/// Sites that the start names. More of them would hide the other lines.
+pub(crate) const ANNOUNCED_SITES: usize = 16;
 /// Bytes of a configuration file that are read. Thousands of redirects are a few hundred KiB.
 pub(crate) const CONFIG_BYTES: u64 = 1 << 20;
 /// Mistakes of a configuration file that are shown. Further ones often follow from these.

@@ -9,6 +9,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anstream::{AutoStream, ColorChoice};
 use tracing::callsite::Identifier;
 use tracing::{Event, Level, Metadata};
 use tracing_subscriber::Layer as _;
@@ -32,12 +33,23 @@ pub(crate) fn start(level: LevelFilter, format: LogFormat) -> io::Result<(LogQue
     let queue = LogQueue::new(QueueLimits { bytes: LOG_BYTES, delay: Duration::ZERO });
     let output = StderrOutput(Box::new(unbuffered(io::stderr())?));
     let thread = queue.clone().write_to("log", output)?;
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colours = has_colours();
     let subscriber = subscriber(level, format, colours, queue.clone());
     // This fails only if there is a subscriber already, which then keeps the log.
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     Ok((queue, thread))
+}
+
+/// Whether people see on a terminal what the log tells at `info`.
+pub(crate) fn is_read_on_a_terminal(level: LevelFilter) -> bool {
+    level >= LevelFilter::INFO && io::stderr().is_terminal()
+}
+
+/// Whether stderr is a terminal with colours, or is told to be one: by `NO_COLOR`, `CLICOLOR`,
+/// `CLICOLOR_FORCE` and `TERM`, as for the help.
+fn has_colours() -> bool {
+    AutoStream::choice(&io::stderr()) != ColorChoice::Never
 }
 
 fn subscriber(

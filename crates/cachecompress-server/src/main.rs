@@ -6,6 +6,7 @@ mod access_log;
 mod admin;
 mod admin_access;
 mod admission;
+mod announcement;
 mod authority;
 mod basic_auth;
 mod cli;
@@ -17,6 +18,7 @@ mod cors;
 mod deadlines;
 mod entry_list;
 mod exit;
+mod exposed_secrets;
 mod fd_budget;
 mod flag_values;
 mod forwarded;
@@ -49,6 +51,8 @@ mod tracked_body;
 mod transport;
 #[cfg(unix)]
 mod unix_socket;
+mod usage;
+mod variables;
 mod wake_flag;
 mod workers;
 

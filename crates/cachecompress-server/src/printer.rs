@@ -1,10 +1,14 @@
 //! The printer, through which commands write to stdout, and text that is safe to print.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::limits::LOG_CLOSE_TIMEOUT;
+
+/// The first error of stdout, of which a process has one.
+static FAILURE: OnceLock<io::Error> = OnceLock::new();
 
 /// Prints whole lines to stdout.
 #[derive(Clone, Copy, Debug)]
@@ -13,17 +17,30 @@ pub(crate) struct Printer;
 impl Printer {
     /// Prints one line and flushes it, because a parent process may wait for it in a pipe.
     ///
-    /// Errors are ignored: a closed stdout is no reason to stop serving.
+    /// An error is noted for [`failure`](Self::failure). A closed stdout is no reason to stop what is done.
     pub(crate) fn line(self, line: fmt::Arguments<'_>) {
-        let mut stdout = std::io::stdout().lock();
-        let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+        let mut stdout = io::stdout().lock();
+        self.note(writeln!(stdout, "{line}").and_then(|()| stdout.flush()));
+    }
+
+    /// Notes the outcome of something that was written to stdout.
+    pub(crate) fn note(self, written: io::Result<()>) {
+        if let Err(error) = written {
+            let _ = FAILURE.set(error);
+        }
+    }
+
+    /// The first error of stdout, if not all that was printed went out. A reader that has left, such as
+    /// `head`, has all that it wanted.
+    pub(crate) fn failure(self) -> Option<&'static io::Error> {
+        FAILURE.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
     }
 }
 
 /// Writes a program's last sentence to stderr, and does not wait for ever: it may be a full pipe.
 pub(crate) fn last_words(sentence: &str) {
     // A closed stderr is no reason to panic: the exit code says enough.
-    let write = |sentence: &str| drop(writeln!(std::io::stderr(), "{sentence}"));
+    let write = |sentence: &str| drop(writeln!(io::stderr(), "{sentence}"));
     let (written, done) = std::sync::mpsc::sync_channel(1);
     let words = sentence.to_owned();
     let writer = std::thread::Builder::new().spawn(move || {

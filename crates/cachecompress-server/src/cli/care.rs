@@ -14,21 +14,26 @@ pub(crate) struct InspectFlags {
     #[arg(value_name = "PATH")]
     pub(crate) path: Option<String>,
 
-    /// The Accept-Encoding of the client whose answer is explained; may be empty [default: those of
-    /// usual clients]
+    /// Explain the answer for this Accept-Encoding
+    ///
+    /// It may be empty. [default: those of usual clients]
     #[arg(long, value_name = "VALUE", env = "CACHECOMPRESS_ACCEPT_ENCODING")]
     pub(crate) accept_encoding: Option<String>,
 
-    /// The host of the site, where the configuration has several
+    /// Host of the site, if there are several
     #[arg(long, value_name = "HOST", env = "CACHECOMPRESS_HOST")]
     pub(crate) host: Option<String>,
 
-    /// The order of the list: the largest, the least compressed, the oldest or the longest unused first
-    #[arg(long, value_name = "size|ratio|age|last-use", value_enum, hide_possible_values = true)]
+    /// size, ratio, age, last-use
+    ///
+    /// It is the order of the list. The largest, the least compressed, the oldest or the longest unused come first.
+    #[arg(long, value_name = "ORDER", value_enum, hide_possible_values = true)]
     #[arg(default_value = "size", env = "CACHECOMPRESS_SORT")]
     pub(crate) sort: Sort,
 
-    /// List only entries whose digest begins with TEXT, or whose coding, kind or encoder has it
+    /// List only entries that have TEXT
+    ///
+    /// Their digest begins with it, or their coding, kind or encoder has it.
     #[arg(long, value_name = "TEXT", env = "CACHECOMPRESS_FILTER")]
     pub(crate) filter: Option<String>,
 
@@ -55,7 +60,9 @@ pub(crate) struct PurgeFlags {
     #[arg(long, value_name = "DURATION", value_parser = flag_values::duration)]
     pub(crate) older_than: Option<Duration>,
 
-    /// Entries of the content whose SHA-256 begins with these 8 to 64 hexadecimal digits
+    /// Entries of the content with this SHA-256
+    ///
+    /// It is written as 8 to 64 hexadecimal digits, the start of the SHA-256.
     #[arg(long, value_name = "DIGEST", value_parser = flag_values::digest_start)]
     pub(crate) digest: Option<DigestStart>,
 
@@ -63,7 +70,7 @@ pub(crate) struct PurgeFlags {
     #[arg(long, conflicts_with_all = ["globs", "coding", "older_than", "digest"])]
     pub(crate) all: bool,
 
-    /// The host of the site, where the configuration has several
+    /// Host of the site, if there are several
     #[arg(long, value_name = "HOST", env = "CACHECOMPRESS_HOST")]
     pub(crate) host: Option<String>,
 
@@ -98,9 +105,13 @@ pub(super) fn of_purge(arg: Arg) -> Arg {
     shown_if(arg, &own)
 }
 
-/// Shows a flag that is its command's `own`, or says which cache and which site.
+/// Shows a flag that is its command's `own`, or says which cache and which site, in this order.
 fn shown_if(arg: Arg, own: &[&str]) -> Arg {
     let id = arg.get_id().as_str();
-    let is_shown = own.contains(&id) || ["dir", "cache_dir", "config", "help"].contains(&id);
-    arg.hide(!is_shown)
+    let shared = ["dir", "cache_dir", "config", "help"];
+    let place = own.iter().chain(&shared).position(|shown| *shown == id);
+    match place {
+        Some(place) => arg.display_order(place),
+        None => arg.hide(true),
+    }
 }

@@ -6,11 +6,13 @@ use clap::Subcommand;
 use clap::builder::ValueHint;
 use clap_complete::Shell;
 
+use super::help;
+
 /// The commands under `generate`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum GenerateCommand {
     /// Write a man page for each command into a directory
-    #[command(after_help = "Exit codes: 0 done, 1 a page cannot be written, 2 wrong usage.")]
+    #[command(after_help = help::short("generate man"), after_long_help = help::long("generate man"))]
     Man {
         /// The directory, which must exist
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -20,6 +22,7 @@ pub(crate) enum GenerateCommand {
     ///
     /// Such as `cachecompress generate completions bash >
     /// ~/.local/share/bash-completion/completions/cachecompress`.
+    #[command(after_help = help::short("generate completions"), after_long_help = help::long("generate completions"))]
     Completions {
         /// The shell
         #[arg(value_enum)]

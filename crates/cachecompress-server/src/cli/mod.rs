@@ -1,22 +1,23 @@
 //! The command line: flags, their environment variables and their help.
 
 mod care;
+mod exit_codes;
 mod files;
 mod generate;
+mod help;
 mod numbers;
 mod site;
 mod tls;
 mod warm;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::ValueHint;
-use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use crate::exit::Failure;
 use crate::flag_values::{self, Codings, Level, ListenAddress, LogTarget};
 use crate::limits;
 
@@ -29,16 +30,33 @@ pub(crate) use warm::WarmArgs;
 
 use numbers::{count, threads};
 
-/// A static file server that compresses every file once, on its first request, and keeps the
-/// result on disk.
+/// A static file server that compresses every file once
+///
+/// It compresses a file on its first request and keeps the result on disk.
 #[derive(Debug, Parser)]
 #[command(name = "cachecompress", version, max_term_width = 100, disable_help_subcommand = true)]
-#[command(after_help = "Every flag can also be set in the environment: --cache-size is \
-    CACHECOMPRESS_CACHE_SIZE. It is a key of the configuration file, too. A flag wins over its \
-    variable, and that over the file.")]
+#[command(after_help = "Example: cachecompress serve dist")]
+#[command(after_long_help = "Example: cachecompress serve dist\n\n\
+    Every flag can also be set in the environment: --cache-size is CACHECOMPRESS_CACHE_SIZE. It is a \
+    key of the configuration file, too. A flag wins over its variable, and that over the file.")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The command line, with the help that `arguments` ask for: `-h` leaves out all variables.
+    pub(crate) fn command_for(arguments: &[OsString]) -> clap::Command {
+        let mut words = arguments.iter().take_while(|argument| *argument != "--");
+        match words.any(|argument| argument == "-h") {
+            true => without_variables(Self::command()),
+            false => Self::command(),
+        }
+    }
+}
+
+fn without_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| arg.hide_env(true)).mut_subcommands(without_variables)
 }
 
 /// The commands.
@@ -46,17 +64,20 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve the files of a directory over HTTP
     Serve(Box<ServeArgs>),
-    /// Compress the files of a directory ahead, for this server or for others
+    /// Compress the files of a directory ahead of requests
+    ///
+    /// They are for this server, or for others by --export.
     Warm(Box<WarmArgs>),
     /// Read every entry of the cache and list the damaged ones
     Verify(VerifyArgs),
-    /// Remove damaged and orphaned files and other formats from the cache
+    /// Remove damaged and orphaned files from the cache
     Gc(GcArgs),
-    /// List the entries of the cache, or explain why a file is or is not compressed
+    /// List the entries of the cache, or explain an answer
     Inspect(Box<InspectArgs>),
     /// Remove entries from the cache, by path, coding, age or digest
     Purge(Box<PurgeArgs>),
     /// Check, print or describe the configuration file
+    #[command(after_help = "Example: cachecompress config check")]
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
@@ -64,6 +85,7 @@ pub(crate) enum Command {
     /// Ask a running server whether it is ready
     Healthcheck(HealthcheckArgs),
     /// Write the man pages, the completions of a shell or the reference pages of the book
+    #[command(after_help = "Example: cachecompress generate completions bash")]
     Generate {
         #[command(subcommand)]
         command: GenerateCommand,
@@ -74,27 +96,22 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Read the configuration file as `serve` would, and list all of its mistakes
-    #[command(after_help = "Exit codes: 0 there is no mistake, 1 there are some, or the file \
-        cannot be read, 2 wrong usage.")]
+    #[command(after_help = help::short("config check"), after_long_help = help::long("config check"))]
     Check(Box<ServeArgs>),
-    /// Print what is in force, and whether a flag, a variable, the file or a default says so
+    /// Print what is in force, and where each value comes from
     ///
-    /// The output is a configuration file with the same effect. It takes the flags of `serve`.
-    #[command(after_help = "Exit codes: 0 done, 1 the file cannot be read, 2 the file is wrong, \
-        or wrong usage.")]
+    /// It is a flag, a variable, the file or a default. The output is a configuration file with the same effect. It takes the flags of `serve`.
+    #[command(after_help = help::short("config print"), after_long_help = help::long("config print"))]
     Print(Box<ServeArgs>),
     /// Print the JSON Schema of the configuration file, for editors
+    #[command(after_help = help::short("config schema"), after_long_help = help::long("config schema"))]
     Schema,
 }
 
 /// The flags of `verify`, as they were given.
 #[derive(Args, Debug)]
 #[command(args_override_self = true)]
-#[command(after_help = "Changes nothing, and may run beside servers. stdout has a line for each \
-    damaged entry, PATH: DAMAGE, and a summary as its last line; on a terminal, stderr shows the \
-    progress. A server removes a damaged entry by itself when it is asked for it, and \
-    `cachecompress gc` removes all of them.\n\nExit codes: 0 all is whole, 1 something is damaged \
-    or could not be read, 2 wrong usage or no cache there, 130 interrupted.")]
+#[command(after_help = help::short("verify"), after_long_help = help::long("verify"))]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) config: ConfigFileArgs,
@@ -106,13 +123,7 @@ pub(crate) struct VerifyArgs {
 /// The flags of `gc`, as they were given.
 #[derive(Args, Debug)]
 #[command(args_override_self = true)]
-#[command(after_help = "May run beside servers: nothing that one of them needs is removed. It \
-    removes damaged entries, locks and unfinished files of servers that were killed, strange \
-    files among the entries, and the directories of other formats. Entries whose files are \
-    gone from the site stay until room is needed: the cache does not know the site.\n\nstdout has \
-    a line for each removal, PATH: WHY, and a summary as its last line; on a terminal, stderr \
-    shows the progress.\n\nExit codes: 0 done, 1 something could not be read or removed, 2 wrong \
-    usage or no cache there, 130 interrupted.")]
+#[command(after_help = help::short("gc"), after_long_help = help::long("gc"))]
 pub(crate) struct GcArgs {
     #[command(flatten)]
     pub(crate) config: ConfigFileArgs,
@@ -128,13 +139,7 @@ pub(crate) struct GcArgs {
 /// The flags of `inspect`, as they were given.
 #[derive(Args, Debug)]
 #[command(args_override_self = true, mut_args(care::of_inspect))]
-#[command(after_help = "Changes nothing, and may run beside servers.\n\nWithout DIR and PATH it \
-    lists the cache's entries, with their digest, coding, sizes, ratio, level, age and last use. \
-    A use is noted at most hourly.\n\nWith DIR and PATH it explains why the file at \
-    the path is or is not compressed, for whom, and what a server would send. All flags of \
-    `serve` that shape a site are taken, too. So are its variables and the configuration \
-    file.\n\nExit codes: 0 done, 1 something is damaged or could not be read, 2 wrong \
-    usage or no cache there, 130 interrupted.")]
+#[command(after_help = help::short("inspect"), after_long_help = help::long("inspect"))]
 pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
@@ -146,12 +151,7 @@ pub(crate) struct InspectArgs {
 /// The flags of `purge`, as they were given.
 #[derive(Args, Debug)]
 #[command(args_override_self = true, mut_args(care::of_purge))]
-#[command(after_help = "May run beside servers: they send what they have begun to its end, and \
-    encode what is asked for again.\n\nAn entry goes if all conditions hold for it. With DIR \
-    and GLOB they are the entries of the contents that the files have now. What a file held before has \
-    another digest. All flags of `serve` that shape a site are taken, too.\n\nstdout has a line \
-    for each removal, and a summary as its last line.\n\nExit codes: 0 done, 1 something could not be \
-    read or removed, or no file matches a GLOB, 2 wrong usage or no cache there, 130 interrupted.")]
+#[command(after_help = help::short("purge"), after_long_help = help::long("purge"))]
 pub(crate) struct PurgeArgs {
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
@@ -163,12 +163,7 @@ pub(crate) struct PurgeArgs {
 /// The flags of `healthcheck`, as they were given.
 #[derive(Args, Debug)]
 #[command(args_override_self = true)]
-#[command(
-    after_help = "Asks the admin listener for /readyz, and has 5 seconds for it. It needs no \
-    other program, so it is the health check of an image that has none: CACHECOMPRESS_ADMIN then \
-    stands for --admin in both commands.\n\nExit codes: 0 the server is ready, 1 it is not, or \
-    nothing answers, 2 wrong usage."
-)]
+#[command(after_help = help::short("healthcheck"), after_long_help = help::long("healthcheck"))]
 pub(crate) struct HealthcheckArgs {
     #[command(flatten)]
     pub(crate) config: ConfigFileArgs,
@@ -183,19 +178,12 @@ pub(crate) struct HealthcheckArgs {
 
 /// The flags of `serve`, as they were given.
 #[derive(Args, Debug)]
-#[command(args_override_self = true)]
-#[command(after_help = "Every flag can also be set in the environment, by the variable in its \
-    description, or in the configuration file; in variables, lists are separated by commas and \
-    switches are on or off. A flag wins over its variable, and that over the file.\n\nSIGTERM or \
-    SIGINT ends the server: it stops accepting, finishes what runs within 10 seconds and exits with \
-    0. A second signal ends it at once, with 128 + the signal's number. SIGHUP reopens the access \
-    log file and reloads the configuration and the certificates.\n\nExit codes: 0 ended by a signal, \
-    1 something could not be opened, bound or read, 2 wrong usage, or a mistake in the \
-    configuration file.")]
+#[command(args_override_self = true, mut_args(help::of_serve))]
+#[command(after_help = help::short("serve"), after_long_help = help::long("serve"))]
 pub(crate) struct ServeArgs {
-    /// Address and port to listen on; may be repeated
+    /// Address to listen on
     ///
-    /// :PORT stands for all addresses of the machine, a name such as localhost:PORT for all that it
+    /// It may be repeated. :PORT stands for all addresses of the machine, a name such as localhost:PORT for all that it
     /// has. Port 0 lets the system choose. Each bound address is printed to stdout as
     /// `listening on http://ADDRESS:PORT`, or https. [::]:PORT takes IPv4 as well, unless IPv4
     /// addresses of the same port are listed beside it. unix:/PATH is a Unix socket: the file of a
@@ -225,9 +213,9 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
 
-    /// The most that compressed files may take up on disk, such as 500MB or 1GiB
+    /// Bound of the cache on disk
     ///
-    /// The least recently used ones make room. 0 keeps nothing on disk, and up to 64 MiB in
+    /// It is a size such as 500MB or 1GiB. The least recently used ones make room. 0 keeps nothing on disk, and up to 64 MiB in
     /// memory.
     #[arg(long, value_name = "SIZE", value_parser = flag_values::size, allow_hyphen_values = true)]
     #[arg(default_value = "1GiB", env = "CACHECOMPRESS_CACHE_SIZE")]
@@ -375,7 +363,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_PROXY_PROTOCOL")]
     pub(crate) proxy_protocol: bool,
 
-    /// Write a line for every response to FILE, or to stdout for - [default: off]
+    /// Log each response to FILE, or to stdout for -
+    ///
+    /// [default: off]
     ///
     /// The combined log format with further fields behind it, all in one line:
     ///
@@ -410,10 +400,11 @@ pub(crate) struct ServeArgs {
     #[arg(default_value = "1", env = "CACHECOMPRESS_ACCESS_LOG_SAMPLE")]
     pub(crate) access_log_sample: u32,
 
-    /// Address and port for /healthz, /readyz, /metrics and /api/v1, written as for --listen
+    /// Address for the dashboard, /healthz and /metrics
+    ///
     /// [default: off]
     ///
-    /// /healthz answers 200 while the process lives; /readyz 200, and 503 from the first signal
+    /// It is written as for --listen. /healthz answers 200 while the process lives; /readyz 200, and 503 from the first signal
     /// on; /metrics is for Prometheus; /api/v1/openapi.json describes the rest. The address is
     /// printed to stdout as `admin on http://ADDRESS:PORT`. Not for the public: whoever reaches it
     /// may read all of it.
@@ -483,50 +474,8 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// The end of a program whose command line clap did not take.
-///
-/// `Ok`: help or version was wanted, and has been printed.
-///
-/// # Errors
-///
-/// [`Failure::Usage`] with clap's explanation as one sentence.
-pub(crate) fn explain(error: &clap::Error) -> Result<(), Failure> {
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A closed stdout (`| head`) is no failure.
-            let _ = error.print();
-            Ok(())
-        }
-        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(Failure::Usage(
-                "no command given; try `cachecompress serve DIR`, or `cachecompress --help`".into(),
-            ))
-        }
-        _ => Err(Failure::Usage(one_sentence(&error.render().to_string()))),
-    }
-}
-
-/// The gist of an `explanation` of clap's in one line.
-fn one_sentence(explanation: &str) -> String {
-    let mut parts = Vec::new();
-    for line in explanation.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if line.starts_with("Usage:") || line.starts_with("For more information") {
-            break;
-        }
-        let line = line.strip_prefix("error: ").unwrap_or(line);
-        parts.push(line.strip_prefix("tip: ").unwrap_or(line));
-    }
-    let given = std::env::args().nth(1).unwrap_or_default();
-    const COMMANDS: [&str; 8] =
-        ["warm", "verify", "gc", "inspect", "purge", "config", "healthcheck", "generate"];
-    let command = COMMANDS.into_iter().find(|name| *name == given).unwrap_or("serve");
-    format!("{}; see `cachecompress {command} --help`", parts.join("; "))
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -93,9 +93,9 @@ pub(crate) struct SiteArgs {
     #[arg(default_value = "auto", env = "CACHECOMPRESS_TRAILING_SLASH")]
     pub(crate) trailing_slash: TrailingSlash,
 
-    /// Answer requests for unknown pages with /index.html, or with PATH, for single-page applications
+    /// Answer unknown pages with /index.html, or PATH
     ///
-    /// A request asks for a page if the last segment of its path has no dot, or if Accept names
+    /// It is for single-page applications. A request asks for a page if the last segment of its path has no dot, or if Accept names
     /// text/html and the extension is of no known type. A missing script stays a 404.
     #[arg(long, value_name = "PATH", value_parser = flag_values::spa)]
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "on")]
@@ -109,10 +109,9 @@ pub(crate) struct SiteArgs {
     #[arg(env = "CACHECOMPRESS_SPA_EXCEPT")]
     pub(crate) spa_except: Vec<Globs>,
 
-    /// Answer for a directory without an index with a list of its files, as HTML, or as JSON for those
-    /// who accept that
+    /// List the files of directories without an index
     ///
-    /// It has what would be served, and so no dotfiles, and 10,000 entries at most. It is at the path
+    /// The answer is HTML, or JSON for those who prefer it. It has what would be served, and so no dotfiles, and 10,000 entries at most. It is at the path
     /// with a slash in any case. ?sort=name, size or time and order=asc or desc set its order.
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_LIST")]
     pub(crate) list: bool,
@@ -129,10 +128,9 @@ pub(crate) struct SiteArgs {
     #[arg(default_value = "deny", env = "CACHECOMPRESS_DOTFILES")]
     pub(crate) dotfiles: Dotfiles,
 
-    /// Let clients keep files with a hash in their name (app.3f9c2b1a.js) for a year:
-    /// `Cache-Control: public, max-age=31536000, immutable`
+    /// Let clients keep names with a hash for a year
     ///
-    /// A hash is told by the name, by the directory (/_next/static/, /_astro/, /_app/immutable/,
+    /// A file such as app.3f9c2b1a.js gets `Cache-Control: public, max-age=31536000, immutable`. A hash is told by the name, by the directory (/_next/static/, /_astro/, /_app/immutable/,
     /// /_nuxt/), or by the other files in its directory. In doubt there is none.
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_IMMUTABLE")]
     pub(crate) immutable: bool,

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::ValueHint;
 
 use super::files::{CacheArgs, ConfigFileArgs};
+use super::help;
 use super::numbers::threads;
 use super::site::{Dotfiles, Symlinks};
 use crate::flag_values::{self, Codings, Globs, Level, TypeRule};
@@ -13,19 +14,12 @@ use crate::flag_values::{self, Codings, Globs, Level, TypeRule};
 /// The flags of `warm`, as they were given. Those that `serve` has too are keys of the configuration
 /// file.
 #[derive(Args, Debug)]
-#[command(args_override_self = true)]
-#[command(
-    after_help = "May run beside servers, which find the entries at once; it gives way to them, \
-    as its threads have the lowest priority. Files that are unchanged cost a hash. stdout has a table, \
-    a line for each file that failed, and a summary as its last line. stderr shows the progress: a bar \
-    on a terminal, else a line every five seconds.\n\nThe list .cachecompress-export in OUT has the \
-    digests of the files that --export has written. A file whose bytes are in it is ours; no other is \
-    ever replaced or removed. Of other files, those that hold the file they are named after stay \
-    without a word, and the others are named.\n\nExit codes: 0 done, 1 a file could not be compressed \
-    or written, or --check has found something, 2 wrong usage, 130 interrupted."
-)]
+#[command(args_override_self = true, mut_args(help::of_warm))]
+#[command(after_help = help::short("warm"), after_long_help = help::long("warm"))]
 pub(crate) struct WarmArgs {
     /// The directory whose files are compressed
+    ///
+    /// Without it they are those of the configuration file: its `root`, or the roots of all its sites.
     #[arg(value_name = "DIR", env = "CACHECOMPRESS_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
 
@@ -35,15 +29,17 @@ pub(crate) struct WarmArgs {
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
 
-    /// The most that compressed files may take up on disk, such as 500MB or 1GiB
+    /// Bound of the cache on disk
     ///
-    /// The least recently used ones make room. 0 keeps them in memory, which is of use with --export
+    /// It is a size such as 500MB or 1GiB. The least recently used ones make room. 0 keeps them in memory, which is of use with --export
     /// only.
     #[arg(long, value_name = "SIZE", value_parser = flag_values::size, allow_hyphen_values = true)]
     #[arg(default_value = "1GiB", env = "CACHECOMPRESS_CACHE_SIZE")]
     pub(crate) cache_size: u64,
 
-    /// Content codings to compress in: any of br,zstd,gzip,deflate; auto is br,zstd,gzip
+    /// Content codings
+    ///
+    /// They are any of br,zstd,gzip,deflate; auto is br,zstd,gzip.
     #[arg(long, value_name = "LIST", value_parser = flag_values::codings)]
     #[arg(default_value = "br,zstd,gzip", env = "CACHECOMPRESS_CODINGS")]
     pub(crate) codings: Codings,
@@ -55,19 +51,19 @@ pub(crate) struct WarmArgs {
     #[arg(env = "CACHECOMPRESS_LEVEL")]
     pub(crate) level: Vec<Level>,
 
-    /// Compress as far as is usual: br=11, zstd=19, gzip=9, deflate=9, whatever --level says
+    /// Compress hard: br=11 zstd=19 gzip=9 deflate=9
     ///
-    /// It takes some 50 times as long. A server finds the entries if it has these levels.
+    /// That holds whatever --level says. It takes some 50 times as long. A server finds the entries if it has these levels.
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_BEST")]
     pub(crate) best: bool,
 
-    /// Files that are compressed at once [default: the number of cores]
+    /// Files at once [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = threads(), env = "CACHECOMPRESS_JOBS")]
     pub(crate) jobs: Option<u16>,
 
-    /// Compress only the files that match GLOB, such as 'assets/**'; may be repeated
+    /// Compress only the files that match
     ///
-    /// * stops at a slash, ** does not.
+    /// It is a glob such as 'assets/**', and may be repeated. * stops at a slash, ** does not.
     ///
     /// A glob that matches a directory has all that lies beneath it. Source maps (.map) are compressed only
     /// if one of these globs matches them.
@@ -75,32 +71,34 @@ pub(crate) struct WarmArgs {
     #[arg(env = "CACHECOMPRESS_INCLUDE")]
     pub(crate) include: Vec<Globs>,
 
-    /// Leave the files out that match GLOB; may be repeated
+    /// Leave out the files that match
+    ///
+    /// It may be repeated.
     #[arg(long, value_name = "GLOB", value_parser = flag_values::globs)]
     #[arg(env = "CACHECOMPRESS_EXCLUDE")]
     pub(crate) exclude: Vec<Globs>,
 
-    /// Write name.ext.br, name.ext.zst and name.ext.gz for other servers, beside the files or to OUT
+    /// Write .br, .zst, .gz beside the files, or in OUT
     ///
-    /// Each is moved into place when it is whole, and has the time and the permissions of its file.
+    /// They are for other servers. Each is moved into place when it is whole, and has the time and the permissions of its file.
     /// There is none for types that are compressed already, nor where it would save less than 5 %.
     #[arg(long, value_name = "OUT", num_args = 0..=1, require_equals = true)]
     #[arg(env = "CACHECOMPRESS_EXPORT", value_hint = ValueHint::DirPath)]
     pub(crate) export: Option<Option<PathBuf>>,
 
-    /// Remove the files of earlier exports whose file is gone or has changed
+    /// Remove exports whose file is gone or has changed
     #[arg(long, value_parser = flag_values::switch, requires = "export", env = "CACHECOMPRESS_PRUNE")]
     pub(crate) prune: bool,
 
-    /// Only decode the files .br, .zst and .gz that there are, and name each that does not hold the file
-    /// it is named after; writes nothing
+    /// Only check the .br, .zst and .gz that there are
     ///
-    /// They lie beside the files or in the OUT of --export, and may be anybody's.
+    /// Each is decoded, and named if it does not hold the file that it is named after. Nothing is
+    /// written. They lie beside the files or in the OUT of --export, and may be anybody's.
     #[arg(long, value_parser = flag_values::switch, conflicts_with = "prune")]
     #[arg(env = "CACHECOMPRESS_CHECK")]
     pub(crate) check: bool,
 
-    /// Print the result as JSON, without the table and the lines
+    /// Print the result as JSON
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_JSON")]
     pub(crate) json: bool,
 

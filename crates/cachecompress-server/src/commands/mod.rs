@@ -15,12 +15,14 @@ mod warm;
 
 use std::ffi::OsString;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
-use crate::cli::{self, Cli, Command};
+use crate::cli::{Cli, Command};
 use crate::config_file;
 use crate::exit::{ExitStatus, Failure};
-use crate::printer::Printer;
+use crate::printer::{Printer, last_words};
+use crate::usage;
+use crate::variables::unknown_variables;
 
 /// Runs the command that `arguments` name, the program's own name first.
 ///
@@ -28,11 +30,28 @@ use crate::printer::Printer;
 ///
 /// If the arguments, the environment or the configuration file are wrong, or the command fails.
 pub(crate) fn run(arguments: &[OsString]) -> Result<ExitStatus, Failure> {
-    let cli = match Cli::try_parse_from(arguments) {
-        Ok(cli) => cli,
-        Err(error) => return cli::explain(&error).map(|()| ExitStatus::Success),
+    let parsed = Cli::command_for(arguments).try_get_matches_from(arguments);
+    let command = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli.command,
+        Err(error) => return usage::explain(&error).map(|()| ExitStatus::Success),
     };
-    match cli.command {
+    // A server has a log for that. A health check is run every few seconds.
+    let has_log = matches!(command, Command::Serve(_));
+    if !has_log && !matches!(command, Command::Healthcheck(_)) {
+        for sentence in unknown_variables() {
+            last_words(&format!("cachecompress: {sentence}"));
+        }
+    }
+    let status = run_command(command, arguments)?;
+    // A server goes on without stdout. All others print their result there.
+    if !has_log {
+        usage::check_stdout()?;
+    }
+    Ok(status)
+}
+
+fn run_command(command: Command, arguments: &[OsString]) -> Result<ExitStatus, Failure> {
+    match command {
         Command::Serve(args) => {
             let in_force = config_file::resolve(arguments, args.config.file())?;
             serve::run(&in_force, Printer).map(|()| ExitStatus::Success)

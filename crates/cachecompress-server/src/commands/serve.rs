@@ -23,7 +23,7 @@ use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, BUSY_PAGES, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT,
     LOG_CLOSE_TIMEOUT, RELOAD_TIMEOUT, RUNTIME_TIMEOUT,
 };
-use crate::listener::{Listeners, SocketFiles, bind};
+use crate::listener::{BoundAddress, Listeners, SocketFiles, bind};
 use crate::live::Reloader;
 use crate::log_queue::{LogQueue, LogThread};
 use crate::peer::Peer;
@@ -35,8 +35,9 @@ use crate::shutdown::{Drain, HarmlessSignals, Signals};
 use crate::supervisor::Supervisor;
 use crate::telemetry::{Events, Measured, Telemetry};
 use crate::tls::Tls;
+use crate::variables::unknown_variables;
 use crate::workers::Workers;
-use crate::{inherited, listener, logging, rule_watch, site, supervisor};
+use crate::{announcement, inherited, listener, logging, rule_watch, site, supervisor};
 
 /// The logs of the program, each with the thread that writes it.
 #[derive(Clone)]
@@ -93,6 +94,9 @@ pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<(), Failure> {
     let mut logs = Logs { access: None, stderr: (queue, Arc::new(thread)) };
     if let Some(file) = in_force.file().filter(|_| in_force.is_found) {
         tracing::info!(file = %EscapedPath(file), "found a configuration in the working directory");
+    }
+    for sentence in unknown_variables() {
+        tracing::warn!("{sentence}");
     }
     if in_force.is_root_of_all_sites() {
         tracing::warn!("DIR wins over the roots of all [[sites]] of the file");
@@ -200,6 +204,7 @@ async fn serve(
         limit: telemetry.connection_limit(),
         recorders: (!bound.admin.is_empty()).then(|| telemetry.recorders()),
     };
+    let (scheme, addresses) = (listener.scheme(), addresses(&bound.site));
     let mut files = SocketFiles::default();
     bound.site.iter_mut().chain(&mut bound.redirect).for_each(|bound| files.keep(bound));
     serve_public(listener, bound.site, bound.redirect, workers, &site_drain, printer);
@@ -219,6 +224,8 @@ async fn serve(
     tokio::spawn(rule_watch::run(Arc::clone(&reloader)));
     tokio::spawn(reload.at_each(asked));
     supervisor.ready();
+    let sites = &reloader.live().load_full().sites;
+    announcement::announce(config, sites, scheme, &addresses, &logs.stderr.0);
     tokio::spawn(supervisor::keep_alive(workers.runtimes().cloned().collect()));
 
     let signal = signals.next().await;
@@ -230,6 +237,11 @@ async fn serve(
     drop(files);
     end(&site_drain, &admin_drain, reloader.engine()).await;
     Ok(())
+}
+
+/// The addresses of `listeners`.
+fn addresses(listeners: &[Listeners]) -> Vec<BoundAddress> {
+    listeners.iter().map(|listeners| listeners.address.clone()).collect()
 }
 
 /// Drains the connections to the site and to the admin listener, and gives encodes up.

@@ -20,6 +20,7 @@ mod value;
 
 pub(crate) use key::Keys;
 pub(crate) use mistake::Mistakes;
+pub(crate) use nearest::nearest;
 pub(crate) use print::print;
 pub(crate) use resolve::{InForce, Origin, resolve};
 pub(crate) use schema::schema;

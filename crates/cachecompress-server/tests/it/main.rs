@@ -108,8 +108,10 @@ mod cli {
     mod config;
     #[cfg(unix)]
     mod error_pages;
+    mod exit_codes;
     mod generate;
     mod healthcheck;
+    mod help;
     mod inspect;
     mod listing;
     mod logs;
@@ -121,6 +123,8 @@ mod cli {
     mod purge;
     mod reload;
     mod sites;
+    mod start;
+    mod stdout;
     mod systemd;
     mod unix_socket;
     mod usage;

@@ -9,7 +9,7 @@ use super::eviction;
 use super::index::Amount;
 use super::layout::Layout;
 use super::state::State;
-use super::store::Cache;
+use super::store::{Cache, CacheStats};
 use crate::concurrency::may_wait;
 use crate::error::Error;
 use crate::fs::{Disk, MemoryDisk, RealDisk};
@@ -136,6 +136,8 @@ impl CacheBuilder {
             Cache::open(&state);
             let _ = opened.send(());
             eviction::maintain(&state);
+            let CacheStats { entries, bytes, .. } = Cache { state: Arc::clone(&state) }.stats();
+            log::info!(%entries, %bytes, "found these entries in the cache");
             files.remove_unused_formats();
             drop((state, files));
             start("cc-maintain", maintain);

@@ -307,7 +307,8 @@ fn wrong_usage_ends_with_2_and_one_sentence() {
     refuses_flags(&["a", "b"], &["b"]);
     for command in ["verify", "gc"] {
         let help = format!("see `cachecompress {command} --help`");
-        refuses(program().args([command, "--listen", "127.0.0.1:0"]), 2, &["--listen", &help]);
+        let other = "but `cachecompress serve` has; see `cachecompress serve --help`";
+        refuses(program().args([command, "--listen", "127.0.0.1:0"]), 2, &["--listen", other]);
         refuses(program().args([command, "somewhere"]), 2, &["somewhere", &help]);
     }
     let mut command = program();
