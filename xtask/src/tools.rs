@@ -221,7 +221,8 @@ fn install_environment(name: &str, requirements: &str) -> Result<(), String> {
 pub(crate) fn install_crates(names: &[&str]) -> Result<PathBuf, String> {
     let root = workspace::root().join(workspace::target_dir()).join("tools/cargo");
     let bin = root.join("bin");
-    let name_of = |crate_: &&&str| crate_.split('@').next().is_some_and(|name| bin.join(name).is_file());
+    let name_of =
+        |crate_: &&&str| crate_.split('@').next().is_some_and(|name| bin.join(name).is_file());
     for name in names.iter().filter(|name| !name_of(name)) {
         let install = ["cargo", "install", "--locked", "--quiet", "--root"];
         run(&[&install[..], &[&*root.to_string_lossy(), name]].concat())?;

@@ -56,7 +56,8 @@ fn image_is_the_program_as_a_user_without_a_name() {
     let configuration = "cachecompress.toml";
     fs::copy(docker.join(configuration), context.path().join(configuration)).unwrap();
     let file = docker.join("Dockerfile");
-    let other = "bud --quiet --format docker --isolation chroot --platform linux/arm64 --tag other --file";
+    let other =
+        "bud --quiet --format docker --isolation chroot --platform linux/arm64 --tag other --file";
     buildah.run(other, |bud| {
         bud.arg(&file).arg(context.path());
     });
@@ -78,7 +79,10 @@ fn image_is_the_program_as_a_user_without_a_name() {
     let files: Vec<_> =
         fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(files.iter().any(|name| name == "cachecompress"), "{files:?}");
-    assert!(files.len() <= 3, "the image has more than the program, its configuration and its cache: {files:?}");
+    assert!(
+        files.len() <= 3,
+        "the image has more than the program, its configuration and its cache: {files:?}"
+    );
     healthcheck_in(&root, config);
 }
 

@@ -17,9 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cachecompress::{
-    Builder, Cache, ContentCoding, ServeCompressed, Source as _, SourcePath,
-};
+use cachecompress::{Builder, Cache, ContentCoding, ServeCompressed, Source as _, SourcePath};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::progress_bar::CommandProgress;

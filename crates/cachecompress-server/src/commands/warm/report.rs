@@ -241,6 +241,7 @@ mod tests {
                 })
                 .collect(),
             exported: vec![Exported::Written, Exported::Unchanged],
+            removed: Vec::new(),
             failures: Vec::new(),
         }
     }
