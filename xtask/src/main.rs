@@ -9,6 +9,7 @@ mod debian;
 mod fence;
 mod frameworks;
 mod fuzz;
+mod npm;
 mod packages;
 mod portable;
 mod prose;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::command::{find_on_path, run, succeeds_quietly};
-use crate::{corpus, debian, workspace};
+use crate::{corpus, debian, npm, workspace};
 
 /// The Debian packages of programs whose package has another name.
 const DEBIAN: [(&str, &[&str]); 21] = [
@@ -44,6 +44,8 @@ pub(crate) struct Tools {
 
 /// A set of files, no program; see [`corpus`].
 const CORPUS: &str = "corpus";
+/// A script for browsers, which judges a page's accessibility: a package of npm with its version.
+const AXE: (&str, &str) = ("axe-core", "4.14.1");
 /// Packages of PyPI, each set in a virtual environment: its name, the file of its packages, and a
 /// program that fails without them.
 const ENVIRONMENTS: [(&str, &str, &str); 4] = [
@@ -100,6 +102,11 @@ impl Tools {
         {
             println!("    corpus: {sentence}");
         }
+        if self.lacks(AXE.0)
+            && let Err(sentence) = install_axe()
+        {
+            println!("    {}: {sentence}", AXE.0);
+        }
         self
     }
 
@@ -129,11 +136,11 @@ impl Tools {
         let mut programs: Vec<&str> = self.needed.iter().map(String::as_str).collect();
         programs.retain(|name| self.lacks(name));
         let lacks_environment = programs.iter().any(|name| imports_of(name).is_some());
-        programs.retain(|name| *name != CORPUS && imports_of(name).is_none());
+        programs.retain(|name| ![CORPUS, AXE.0].contains(name) && imports_of(name).is_none());
         if lacks_environment && find_on_path("python3").is_none() {
             programs.push("python3");
         }
-        if self.lacks(CORPUS) && find_on_path("npm").is_none() {
+        if (self.lacks(CORPUS) || self.lacks(AXE.0)) && find_on_path("npm").is_none() {
             programs.push("npm");
         }
         let packages: Vec<&str> = programs.iter().flat_map(|name| packages_of(name)).collect();
@@ -145,6 +152,11 @@ impl Tools {
 fn find(name: &str) -> Option<PathBuf> {
     if name == CORPUS {
         return Some(corpus_dir()).filter(|dir| corpus::is_complete(dir));
+    }
+    if name == AXE.0 {
+        return Some(axe_dir())
+            .filter(|dir| npm::is_version(dir, AXE.1))
+            .map(|dir| dir.join("axe.min.js"));
     }
     match imports_of(name) {
         Some(imports) => Some(python_of(name))
@@ -160,7 +172,7 @@ fn imports_of(name: &str) -> Option<&'static str> {
 
 fn advice(name: &str) -> String {
     match name {
-        CORPUS => "install npm, and run this again".into(),
+        name if [CORPUS, AXE.0].contains(&name) => "install npm, and run this again".into(),
         name if imports_of(name).is_some() => {
             "install python3 and python3-venv, and run this again".into()
         }
@@ -248,6 +260,19 @@ pub(crate) fn mdbook() -> Result<PathBuf, String> {
     Ok(path)
 }
 
+/// Downloads axe-core in place of another version.
+fn install_axe() -> Result<(), String> {
+    let dir = axe_dir();
+    if dir.is_dir() {
+        fs::remove_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    }
+    npm::fetch(&dir, AXE.0, AXE.1)
+}
+
+fn axe_dir() -> PathBuf {
+    workspace::target_dir().join("tools").join(AXE.0)
+}
+
 fn corpus_dir() -> PathBuf {
     workspace::target_dir().join("corpus")
 }
@@ -277,7 +302,9 @@ mod tests {
     #[test]
     fn find_sees_the_requests_of_this_workspace() {
         let tools = Tools::find();
-        for name in [CORPUS, "redbot", "schemathesis", "chromium", "brotli", "valgrind", "zsync"] {
+        for name in
+            [CORPUS, AXE.0, "redbot", "schemathesis", "chromium", "brotli", "valgrind", "zsync"]
+        {
             assert!(tools.needed.contains(name), "{name} in {:?}", tools.needed);
         }
         let large = Tools::find_for(&[LARGE_CLIENTS]);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// A test that gets `None` returns. The places of the search are the variable
 /// `CACHECOMPRESS_TEST_<TOOL>`, the installations of earlier `cargo xtask test` runs, and the
 /// `PATH`. `redbot`, `schemathesis`, `pydata` and `linters` are Pythons with the packages of
-/// `tests/{redbot,schemathesis,clients,packages}/requirements.txt`.
+/// `tests/{redbot,schemathesis,clients,packages}/requirements.txt`. `axe-core` is a script for browsers.
 ///
 /// # Panics
 ///
@@ -24,6 +24,7 @@ pub fn require(tool: &str) -> Option<PathBuf> {
         "redbot" | "schemathesis" | "pydata" | "linters" => {
             Some(target_dir().join(format!("tools/{tool}/bin/python")))
         }
+        "axe-core" => Some(target_dir().join("tools/axe-core/axe.min.js")),
         _ => None,
     };
     found(tool, installed.filter(|path| path.exists()).or_else(|| on_path(tool)))
