@@ -35,6 +35,8 @@ pub struct Launch {
     /// The directory; `None` if a configuration file names it.
     site: Option<PathBuf>,
     cache: Option<PathBuf>,
+    /// The address of the admin listener; `None` for a new port.
+    admin: Option<SocketAddr>,
     arguments: Vec<OsString>,
     environment: Vec<(String, OsString)>,
 }
@@ -60,6 +62,7 @@ impl Launch {
             through: Vec::new(),
             site: Some(site.into()),
             cache: None,
+            admin: None,
             arguments: Vec::new(),
             environment: Vec::new(),
         }
@@ -75,6 +78,13 @@ impl Launch {
     #[must_use]
     pub fn cache(mut self, directory: &Path) -> Self {
         self.cache = Some(directory.into());
+        self
+    }
+
+    /// Has the admin listener at this address, such as that of a server that has ended.
+    #[must_use]
+    pub fn admin(mut self, address: SocketAddr) -> Self {
+        self.admin = Some(address);
         self
     }
 
@@ -134,6 +144,8 @@ impl Launch {
             (None, Some(own)) => own.path().join("cache"),
             (None, None) => unreachable!("a cache directory is made where none is given"),
         };
+        let admin =
+            self.admin.map_or_else(|| "127.0.0.1:0".to_owned(), |address| address.to_string());
         let mut words =
             self.through.iter().map(OsString::as_os_str).chain([self.program.as_os_str()]);
         let first = words.next().expect("the program at least");
@@ -141,7 +153,8 @@ impl Launch {
             .args(words)
             .arg("serve")
             .args(&self.site)
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn"])
+            .args(["--listen", "127.0.0.1:0", "--log-level", "warn", "--admin"])
+            .arg(admin)
             .arg("--cache-dir")
             .arg(cache)
             .args(&self.arguments)

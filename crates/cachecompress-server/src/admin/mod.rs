@@ -3,13 +3,13 @@
 mod coding;
 mod config_list;
 mod connections;
+mod dashboard;
 mod encodes;
 mod entries;
 mod events;
 mod history;
 mod metrics;
 mod openapi;
-mod page;
 mod post;
 mod purge;
 mod reload;
@@ -77,45 +77,36 @@ impl Admin {
         let access = self.state.reload.reloader.live().load().admin.clone();
         let route = admit(&access, &request)?;
         let (parts, body) = request.into_parts();
-        match route {
-            Route::Warm => warm::warm(&self.state, post::read(&parts.headers, body).await?).await,
-            Route::Purge => {
-                purge::purge(&self.state, post::read(&parts.headers, body).await?).await
+        let state = &self.state;
+        Ok(match route {
+            Route::Dashboard(file) => respond(StatusCode::OK, file.media_type, file.text),
+            Route::Health => text(StatusCode::OK, "alive\n"),
+            Route::Ready if state.is_ready() => text(StatusCode::OK, "ready\n"),
+            Route::Ready => text(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
+            Route::Metrics => self.metrics(&parts.headers)?,
+            Route::OpenApi => respond(StatusCode::OK, JSON, openapi::document()),
+            Route::Status => json(StatusCode::OK, &Status::of(state)),
+            Route::History => json(StatusCode::OK, &HistoryList::of(state)),
+            Route::Encodes => json(StatusCode::OK, &EncodeList::of(state)),
+            Route::Entries => entries::entries(state, parts.uri.query()).await?,
+            Route::Files => json(StatusCode::OK, &state.telemetry.files()),
+            Route::Config => json(StatusCode::OK, &ConfigList::of(state)),
+            Route::Events => {
+                events::listen(state).map(reply::events).ok_or_else(too_many_listeners)?
             }
-            Route::Entries => entries::entries(&self.state, parts.uri.query()).await,
+            Route::Warm => warm::warm(state, post::read(&parts.headers, body).await?).await?,
+            Route::Purge => purge::purge(state, post::read(&parts.headers, body).await?).await?,
             Route::Reload => {
                 let reload::Nothing {} = post::read(&parts.headers, body).await?;
-                reload::reload(&self.state).await
+                reload::reload(state).await?
             }
-            _ => self.look(route, &parts.headers),
-        }
+        })
     }
 
-    /// Answers a request that changes nothing.
-    fn look(&self, route: Route, headers: &HeaderMap) -> Answer {
-        Ok(match route {
-            Route::Health => text(StatusCode::OK, "alive\n"),
-            Route::Ready if self.state.is_ready() => text(StatusCode::OK, "ready\n"),
-            Route::Ready => text(StatusCode::SERVICE_UNAVAILABLE, "ending\n"),
-            Route::Metrics => match metrics::expose(&self.exposition, headers) {
-                Ok((media_type, text)) => respond(StatusCode::OK, media_type, text),
-                Err(_) => {
-                    let status = StatusCode::INTERNAL_SERVER_ERROR;
-                    return Err(refuse(status, "cannot encode metrics"));
-                }
-            },
-            Route::Status => json(StatusCode::OK, &Status::of(&self.state)),
-            Route::History => json(StatusCode::OK, &HistoryList::of(&self.state)),
-            Route::Encodes => json(StatusCode::OK, &EncodeList::of(&self.state)),
-            Route::Files => json(StatusCode::OK, &self.state.telemetry.files()),
-            Route::Config => json(StatusCode::OK, &ConfigList::of(&self.state)),
-            Route::OpenApi => respond(StatusCode::OK, JSON, openapi::document()),
-            Route::Events => match events::listen(&self.state) {
-                Some(events) => reply::events(events),
-                None => return Err(too_many_listeners()),
-            },
-            _ => respond(StatusCode::OK, "text/html; charset=utf-8", page::page()),
-        })
+    fn metrics(&self, headers: &HeaderMap) -> Answer {
+        let (media_type, text) = metrics::expose(&self.exposition, headers)
+            .map_err(|_| refuse(StatusCode::INTERNAL_SERVER_ERROR, "cannot encode metrics"))?;
+        Ok(respond(StatusCode::OK, media_type, text))
     }
 }
 

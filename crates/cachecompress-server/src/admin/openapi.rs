@@ -96,7 +96,7 @@ impl Schemas {
         let text = || json!({ "type": "string" });
         let mut responses = Map::new();
         let (status, media_type, schema) = match route {
-            Route::Page => ("200", "text/html", text()),
+            Route::Dashboard(_) => ("200", "text/html", text()),
             Route::Health | Route::Ready | Route::Metrics => ("200", "text/plain", text()),
             Route::OpenApi => ("200", JSON, json!({ "type": "object" })),
             Route::Status => ("200", JSON, self.of::<Status>().into()),
@@ -169,7 +169,7 @@ fn content(media_type: &str, schema: impl Into<Value>) -> Value {
 /// The name of a route's operation, of which clients make a function.
 fn id(route: Route) -> &'static str {
     match route {
-        Route::Page => "page",
+        Route::Dashboard(_) => "page",
         Route::Health => "health",
         Route::Ready => "ready",
         Route::Metrics => "metrics",
@@ -189,7 +189,7 @@ fn id(route: Route) -> &'static str {
 
 fn summary(route: Route) -> &'static str {
     match route {
-        Route::Page => "A page of links",
+        Route::Dashboard(_) => "The dashboard",
         Route::Health => "Tells that the process lives",
         Route::Ready => "Tells whether the server takes requests: 503 from the first signal on",
         Route::Metrics => "The metrics for Prometheus; OpenMetrics if Accept names it",

@@ -21,15 +21,16 @@ pub(super) type Answer = Result<Response<AdminBody>, Refusal>;
 const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 
-/// The fields of every response. A page may use what this listener serves, and nothing else; no page of
-/// another origin may show or load it.
+/// The fields of every response. A page may use what this listener serves, and nothing else. Its script
+/// cannot make markup of text. No page of another origin may show or load it.
 const FIELDS: [(HeaderName, HeaderValue); 5] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+             require-trusted-types-for 'script'; trusted-types 'none'",
         ),
     ),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

@@ -2,13 +2,16 @@
 
 use http::Method;
 
+use super::dashboard::{self, DashboardFile};
+
 /// A path of the admin listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Health,
     Ready,
     Metrics,
-    Page,
+    /// The dashboard, or a part of it.
+    Dashboard(&'static DashboardFile),
     OpenApi,
     Status,
     History,
@@ -23,9 +26,9 @@ pub(super) enum Route {
 }
 
 impl Route {
-    /// All of them.
+    /// All of them, but for the parts of the dashboard.
     pub(super) const ALL: [Self; 15] = [
-        Self::Page,
+        Self::Dashboard(&dashboard::PAGE),
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -44,12 +47,13 @@ impl Route {
 
     /// The route at `path`.
     pub(super) fn find(path: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|route| route.path() == path)
+        let parts = dashboard::PARTS.iter().map(Self::Dashboard);
+        Self::ALL.into_iter().chain(parts).find(|route| route.path() == path)
     }
 
     pub(super) const fn path(self) -> &'static str {
         match self {
-            Self::Page => "/",
+            Self::Dashboard(file) => file.path,
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",

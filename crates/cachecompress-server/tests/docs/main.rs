@@ -45,6 +45,7 @@ pages! {
     caddy_page_holds "tasks/from-caddy"
     cdn_page_holds "operate/cdn"
     containers_page_holds "operate/containers"
+    dashboard_page_holds "tasks/dashboard"
     dioxus_page_holds "embed/dioxus"
     downloads_page_holds "tasks/downloads"
     headers_page_holds "tasks/headers"

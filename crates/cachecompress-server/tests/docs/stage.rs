@@ -17,9 +17,10 @@ use crate::peers::Peer;
 use crate::repository;
 
 /// The programs that a page may name beside `cachecompress`.
-const KNOWN: [&str; 8] = ["certbot", "cmp", "cp", "curl", "lego", "ln", "mkdir", "mv"];
+const KNOWN: [&str; 10] =
+    ["certbot", "chmod", "cmp", "cp", "curl", "lego", "ln", "mkdir", "mv", "openssl"];
 /// The ports that a page may name, and those in their place here.
-const PORTS: [(u16, u16); 3] = [(80, 10080), (443, 10443), (8080, 8080)];
+const PORTS: [(u16, u16); 4] = [(80, 10080), (443, 10443), (8080, 8080), (9000, 9000)];
 /// The absolute paths that a page may name begin with one of these, and lie beneath the stage here.
 const ROOTS: [&str; 5] = ["/cache", "/etc/", "/site", "/srv/", "/var/"];
 /// The heading whose sessions get the same answers of the program and of its peer.
@@ -49,6 +50,9 @@ impl Stage {
     /// Makes the files. `None` if a program is missing that the page needs.
     pub(crate) fn for_page(page: &Page) -> Option<Self> {
         require("curl")?;
+        if page.blocks.iter().any(|block| block.text.contains("openssl ")) {
+            require("openssl")?;
+        }
         if page.has(&Kind::Nginx) {
             require("nginx")?;
         }

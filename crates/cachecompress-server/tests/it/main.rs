@@ -95,7 +95,7 @@ mod rules {
 #[cfg(unix)]
 mod sites {
     mod built;
-    mod devtools;
+    pub(crate) mod devtools;
     mod protocols;
 }
 

@@ -3,6 +3,8 @@
 mod access;
 mod api;
 mod cache;
+#[cfg(unix)]
+mod dashboard;
 mod schema;
 
 use serde_json::Value;

@@ -6,6 +6,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -41,6 +43,8 @@ pub(crate) struct Tab {
     under_way: HashMap<String, String>,
     complaints: Vec<String>,
     protocols: BTreeSet<String>,
+    /// The addresses of all requests.
+    urls: BTreeSet<String>,
     _profile: TempDir,
 }
 
@@ -73,6 +77,7 @@ impl Tab {
             under_way: HashMap::new(),
             complaints: Vec::new(),
             protocols: BTreeSet::new(),
+            urls: BTreeSet::new(),
             _profile: profile,
         };
         tab.attach();
@@ -118,7 +123,11 @@ impl Tab {
         let request = text(&params["requestId"]);
         match event["method"].as_str().unwrap_or_default() {
             "Network.requestWillBeSent" => {
-                self.under_way.insert(request, text(&params["loaderId"]));
+                self.urls.insert(text(&params["request"]["url"]));
+                // Events have no end.
+                if params["type"] != "EventSource" {
+                    self.under_way.insert(request, text(&params["loaderId"]));
+                }
             }
             "Network.loadingFinished" => {
                 self.under_way.remove(&request);
@@ -158,6 +167,73 @@ impl Tab {
             }
             _ => {}
         }
+    }
+
+    /// Shows the page as on a screen of this width whose owner prefers `light` or `dark` pages.
+    pub(crate) fn show_as(&mut self, scheme: &str, width: u32) {
+        let size =
+            json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
+        self.call("Emulation.setDeviceMetricsOverride", size).unwrap();
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.call("Emulation.setEmulatedMedia", features).unwrap();
+    }
+
+    /// Presses a key: `Tab`, `Enter`, `Escape`, ` `, `ArrowLeft`.
+    pub(crate) fn press(&mut self, key: &str) {
+        let (code, number, text) = match key {
+            "Tab" => ("Tab", 9, None),
+            "Enter" => ("Enter", 13, Some("\r")),
+            "Escape" => ("Escape", 27, None),
+            " " => ("Space", 32, Some(" ")),
+            "ArrowLeft" => ("ArrowLeft", 37, None),
+            _ => panic!("the key {key:?} has no number here"),
+        };
+        let press = |kind: &str| {
+            let mut event =
+                json!({"type": kind, "key": key, "code": code, "windowsVirtualKeyCode": number});
+            if let Some(text) = text.filter(|_| kind == "keyDown") {
+                event["text"] = json!(text);
+            }
+            event
+        };
+        let kinds = [if text.is_some() { "keyDown" } else { "rawKeyDown" }, "keyUp"];
+        for kind in kinds {
+            self.call("Input.dispatchKeyEvent", press(kind)).unwrap();
+        }
+    }
+
+    /// Types a text into the field that has the focus.
+    pub(crate) fn write(&mut self, text: &str) {
+        self.call("Input.insertText", json!({"text": text})).unwrap();
+    }
+
+    /// Runs a script and then an expression beside the page, where its policy does not count. Returns the
+    /// value of the expression.
+    pub(crate) fn beside(&mut self, script: &str, expression: &str) -> Value {
+        let tree = self.call("Page.getFrameTree", json!({})).unwrap();
+        let frame = json!({"frameId": tree["frameTree"]["frame"]["id"]});
+        let world = self.call("Page.createIsolatedWorld", frame).unwrap();
+        let mut value = Value::Null;
+        for expression in [script, expression] {
+            let params = json!({
+                "expression": expression,
+                "contextId": world["executionContextId"],
+                "returnByValue": true,
+                "awaitPromise": true,
+            });
+            let mut result = self.call("Runtime.evaluate", params).unwrap();
+            assert!(result.get("exceptionDetails").is_none(), "{expression:.99}: {result}");
+            value = result["result"]["value"].take();
+        }
+        value
+    }
+
+    /// Takes a picture of the page, down to this height, as a PNG.
+    pub(crate) fn picture(&mut self, width: u32, height: u32) -> Vec<u8> {
+        let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});
+        let params = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let picture = self.call("Page.captureScreenshot", params).unwrap();
+        STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
 
     /// The value of an expression, or `None` while the page changes.
@@ -229,6 +305,11 @@ impl Tab {
         });
     }
 
+    /// Waits until `expression` is true.
+    pub(crate) fn until_true(&mut self, expression: &str) {
+        self.until(expression, |tab| tab.evaluate(expression).filter(|value| *value == true));
+    }
+
     fn until<T>(&mut self, what: &str, mut ask: impl FnMut(&mut Self) -> Option<T>) -> T {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -262,6 +343,11 @@ impl Tab {
     /// The protocols of all responses so far.
     pub(crate) fn protocols(&self) -> Vec<&str> {
         self.protocols.iter().map(String::as_str).collect()
+    }
+
+    /// The addresses of all requests so far.
+    pub(crate) fn urls(&self) -> Vec<&str> {
+        self.urls.iter().map(String::as_str).collect()
     }
 
     /// Clicks through the site from the page at `url`: every link of every page that it comes to,
