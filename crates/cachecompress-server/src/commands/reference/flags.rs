@@ -71,8 +71,8 @@ fn section(name: &str, command: &Command, earlier: &[(String, &Command)]) -> Str
         };
         section += &format!("\nAs for [{name}](#{anchor}): {args}.\n");
     }
-    section +=
-        &all_paragraphs(&command.get_after_help().map(ToString::to_string).unwrap_or_default());
+    let after = command.get_after_long_help().or(command.get_after_help());
+    section += &after.map(|after| blocks(&after.to_string())).unwrap_or_default();
     own.into_iter().for_each(|arg| section += &entry(arg));
     section
 }
@@ -114,22 +114,41 @@ fn entry(arg: &Arg) -> String {
     entry
 }
 
-/// The help without the default in brackets at the end of its first paragraph, and that default.
+/// The help without the default in brackets at the end of a paragraph, and that default.
 fn parted(help: &str) -> (String, Option<String>) {
-    let (first, rest) = help.split_once("\n\n").unwrap_or((help, ""));
-    let default =
-        first.trim_end().strip_suffix(']').and_then(|text| text.rsplit_once("[default: "));
-    match default {
-        Some((before, default)) => {
-            (format!("{}\n\n{rest}", before.trim_end()), Some(default.replace('\n', " ")))
+    let mut default = None;
+    let paragraphs = help.split("\n\n").map(|paragraph| {
+        let inner = paragraph.trim_end().trim_end_matches('.').strip_suffix(']');
+        match inner.and_then(|text| text.rsplit_once("[default: ")) {
+            Some((before, found)) => {
+                default = Some(found.split_whitespace().collect::<Vec<_>>().join(" "));
+                before.trim_end()
+            }
+            None => paragraph,
         }
-        None => (help.to_owned(), None),
-    }
+    });
+    let help = paragraphs.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
+    (help, default)
 }
 
 fn help(arg: &Arg) -> String {
     let help = arg.get_long_help().or(arg.get_help());
     help.map(ToString::to_string).unwrap_or_default()
+}
+
+/// The text behind the flags: paragraphs, and lists of indented lines under a line of their own.
+fn blocks(text: &str) -> String {
+    let block =
+        |block: &str| match block.split_once(":\n").filter(|(_, rest)| rest.starts_with("  ")) {
+            Some((title, lines)) => {
+                let indent = |line: &str| line.len() - line.trim_start().len();
+                let least = lines.lines().map(indent).min().unwrap_or(0);
+                let lines: Vec<_> = lines.lines().map(|line| &line[least..]).collect();
+                format!("\n{title}:\n\n```text\n{}\n```\n", lines.join("\n"))
+            }
+            None => all_paragraphs(block),
+        };
+    text.split("\n\n").map(block).collect()
 }
 
 fn all_paragraphs(help: &str) -> String {
@@ -192,13 +211,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parted_takes_the_default_out_of_the_first_paragraph() {
-        let (help, default) = parted("The most connections [default: 10000]\n\nMore wait.");
-        assert_eq!(
-            (help.as_str(), default.as_deref()),
-            ("The most connections\n\nMore wait.", Some("10000"))
-        );
-        assert_eq!(parted("One\n\nTwo [default: x]").1, None);
+    fn parted_takes_the_default_out_of_the_help() {
+        for (text, help, default) in [
+            (
+                "The most connections [default: 10000]\n\nMore wait.",
+                "The most connections\n\nMore wait.",
+                "10000",
+            ),
+            (
+                "Directory\n\n[default: the user's\n+ /x]\n\nMore.",
+                "Directory\n\nMore.",
+                "the user's + /x",
+            ),
+        ] {
+            assert_eq!(parted(text), (help.to_owned(), Some(default.to_owned())));
+        }
+        assert_eq!(parted("One [of two]\n\nTwo"), ("One [of two]\n\nTwo".to_owned(), None));
+    }
+
+    #[test]
+    fn blocks_keep_the_lines_of_lists() {
+        let text =
+            "Examples:\n  one --all\n  two\n\nIt ends.\n\nExit codes:\n    0  done\n  130  not";
+        let page = "\nExamples:\n\n```text\none --all\ntwo\n```\n\nIt ends.\n\nExit codes:\n\n```text\n  0  done\n130  not\n```\n";
+        assert_eq!(blocks(text), page);
     }
 
     #[test]
