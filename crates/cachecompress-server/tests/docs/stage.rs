@@ -337,7 +337,11 @@ impl Stage {
             let certificate = params.self_signed(&key).unwrap().pem();
             for directory in [directory, "home"] {
                 self.write(&format!("{directory}/fullchain.pem"), &certificate);
-                self.write(&format!("{directory}/privkey.pem"), &key.serialize_pem());
+                let file = format!("{directory}/privkey.pem");
+                self.write(&file, &key.serialize_pem());
+                // A start warns of a key that every user may read.
+                let path = self.path(&file);
+                fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
             }
             trusted += &certificate;
         }
