@@ -23,8 +23,9 @@ use crate::telemetry::Event;
 #[serde(default, deny_unknown_fields)]
 #[schemars(example = serde_json::json!({ "paths": ["/js/*.js"], "coding": "br" }))]
 pub(super) struct PurgeRequest {
-    /// Globs of paths, such as `/js/f1*.js`; `*` stops at a slash, `**` does not. They choose the entries
-    /// of the contents that the files of all sites have now.
+    /// Paths of requests, such as `/docs/`, and globs of them, such as `/js/f1*.js`: `*` stops at a slash,
+    /// `**` does not, and `%5B` is a bracket. They choose the
+    /// entries of the contents that the files of all sites have now.
     paths: Vec<String>,
     /// Entries in this coding.
     coding: Option<Coding>,

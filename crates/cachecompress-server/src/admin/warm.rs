@@ -16,8 +16,9 @@ use super::state::State;
 #[serde(deny_unknown_fields)]
 #[schemars(example = serde_json::json!({ "paths": ["/js/*.js"], "codings": ["br"] }))]
 pub(super) struct WarmRequest {
-    /// Globs of paths, such as `/js/f1*.js`; `*` stops at a slash, `**` does not. All files of all sites
-    /// without them.
+    /// Paths of requests, such as `/docs/`, and globs of them, such as `/js/f1*.js`: `*` stops at a slash,
+    /// `**` does not, and `%5B` is a bracket. All files of all
+    /// sites without them.
     #[serde(default)]
     paths: Vec<String>,
     /// All codings that are offered without them.

@@ -216,3 +216,36 @@ impl CheckReport {
         status
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write as _;
+
+    use cachecompress::Symlinks;
+
+    use super::super::ledger::FileDigest;
+    use super::*;
+
+    /// A root that was moved away in the midst of a prune looked as if all its files were gone.
+    #[test]
+    fn file_that_vanishes_after_the_list_was_made_is_not_gone_for_good() {
+        let directory = tempfile::tempdir().unwrap();
+        let (out, root) = (directory.path().join("out"), directory.path().join("moved-away"));
+        let export = Export::open(out.clone(), Symlinks::Within).unwrap();
+        fs::write(out.join("a.js.gz"), b"ours").unwrap();
+        let mut digest = FileDigest::of_path(b"a.js.gz");
+        digest.write_all(b"ours").unwrap();
+        export.ledger.add(digest).unwrap();
+        let found = Siblings::find(&export.paths().unwrap(), &out, &root);
+        let selection = Selection::new(&[], &[]).unwrap();
+        let mut report = Report::new(Vec::new(), true);
+        let mut prune = |sources: &[&str]| {
+            let sources = sources.iter().map(|path| path.parse().unwrap()).collect();
+            assert_eq!(found.prune(&selection, &export, &sources, &mut report), []);
+            out.join("a.js.gz").exists()
+        };
+        assert!(prune(&["a.js", "b.js"]));
+        assert!(!prune(&["b.js"]));
+    }
+}

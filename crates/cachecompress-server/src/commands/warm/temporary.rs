@@ -44,3 +44,21 @@ pub(super) fn remove_abandoned(file: &Path) -> io::Result<()> {
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_file_is_removed_once_nobody_has_it_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, path) = create(directory.path()).unwrap().keep().unwrap();
+        let name = SourcePath::parse(path.file_name().unwrap().as_encoded_bytes()).unwrap();
+        assert!(is_named_so(&name), "{name}");
+        remove_abandoned(&path).unwrap();
+        assert!(path.exists(), "its export runs");
+        drop(file);
+        remove_abandoned(&path).unwrap();
+        assert!(!path.exists());
+    }
+}

@@ -332,7 +332,7 @@ fn explanation_has_what_the_program_adds_and_is_for_a_browser_that_navigates() {
                 request = request.header("sec-fetch-mode", "navigate");
             }
             explained["answers"] = serde_json::json!([answer]);
-            // What is made at this request is explained before it, not after.
+            // An answer that this request makes was explained as not stored yet.
             let response = server.fetch(&request);
             if response.cache_status() == STORED {
                 server.until_idle();
