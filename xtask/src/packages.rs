@@ -99,13 +99,15 @@ fn makers() -> Result<Vec<Command>, String> {
     Ok(vec![deb, rpm])
 }
 
-/// Packs both crates and builds them of what is packed. Publishes nothing.
+/// Packs the crates and builds them of what is packed. Publishes nothing.
 ///
 /// A packed crate knows no workspace. With the workspace's profile its dependencies need not be built a
 /// second time.
 fn publish() -> Command {
     let mut command = cargo(&["publish", "--dry-run", "--locked", "--quiet"]);
-    command.args(["--package", "cachecompress", "--package", "cachecompress-server"]);
+    for package in ["cachecompress", "cachecompress-build", "cachecompress-server"] {
+        command.args(["--package", package]);
+    }
     for (key, value) in [("opt-level", "3"), ("debug", "false")] {
         command.args(["--config", &format!("profile.dev.package.\"*\".{key}={value}")]);
     }

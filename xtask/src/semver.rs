@@ -1,11 +1,11 @@
-//! `cargo xtask semver`: holds the library against the semantic versioning of its last release.
+//! `cargo xtask semver`: holds the libraries against the semantic versioning of their last release.
 
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::command::exit_code;
 use crate::{step, tools, workspace};
 
-/// Compares the library with `revision`, or with the newest tag `v*`.
+/// Compares the libraries with `revision`, or with the newest tag `v*`.
 pub(crate) fn run(revision: Option<&str>) -> ExitCode {
     let Some(revision) = revision.map(String::from).or_else(last_release) else {
         println!(
@@ -21,7 +21,8 @@ pub(crate) fn run(revision: Option<&str>) -> ExitCode {
         }
     };
     let mut check = Command::new(bin.join("cargo-semver-checks"));
-    check.args(["semver-checks", "--package", "cachecompress", "--all-features"]);
+    check.args(["semver-checks", "--package", "cachecompress", "--package", "cachecompress-build"]);
+    check.arg("--all-features");
     check.args(["--baseline-rev", &revision]).current_dir(workspace::root()).stdin(Stdio::null());
     exit_code(step::run("semantic versioning", vec![check]).ok)
 }

@@ -7,7 +7,7 @@ use crate::command::{cargo, exit_code};
 use crate::step::{self, StepResult, verdict};
 use crate::tools::Tools;
 use crate::totals::Totals;
-use crate::{book, fence, fuzz, soak};
+use crate::{book, fence, fuzz, soak, workspace};
 
 /// The amount of testing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,12 @@ pub(crate) enum Scope {
 const FEATURES: [&str; 7] =
     ["gzip", "brotli", "zstd", "rust-embed", "include-dir", "sendfile", "axum"];
 
+/// The features of the crate for build scripts.
+const BUILD_FEATURES: [&str; 3] = ["gzip", "brotli", "zstd"];
+
+/// The example whose build script encodes. It is a workspace of its own.
+const EMBEDDED_UI: &str = "examples/embedded-ui/Cargo.toml";
+
 /// Runs every step, also those after a failed one, and prints the summary.
 pub(crate) fn run(scope: Scope) -> ExitCode {
     let tools = match scope {
@@ -34,7 +40,7 @@ pub(crate) fn run(scope: Scope) -> ExitCode {
     };
     let mut missing = tools.missing();
     let mut results = vec![
-        step::run("formatting", vec![cargo(&["fmt", "--all", "--check"])]),
+        step::run("formatting", formatting()),
         step::run("lints", lints()),
         step::run("each feature alone", feature_checks()),
     ];
@@ -48,6 +54,7 @@ pub(crate) fn run(scope: Scope) -> ExitCode {
             Ok(result) => results.push(result),
             Err(sentence) => missing.push(format!("the book: {sentence}")),
         }
+        results.push(step::run("the embedded user interface", embedded_ui()));
         results.push(step::run("portable fallbacks", vec![tools.tell(portable_tests())]));
         match fuzz::install() {
             Ok(()) => results.push(fuzz::run_step(fuzz::SHORT)),
@@ -72,15 +79,40 @@ fn clippy(selection: &[&str]) -> Command {
     command
 }
 
-/// The library with no feature, then with each one alone.
+fn formatting() -> Vec<Command> {
+    let of_example = ["fmt", "--manifest-path", EMBEDDED_UI, "--check"];
+    vec![cargo(&["fmt", "--all", "--check"]), cargo(&of_example)]
+}
+
+/// The library and the crate for build scripts, with no feature, then with each one alone.
 fn feature_checks() -> Vec<Command> {
-    let bare = ["--package", "cachecompress", "--lib", "--no-default-features"];
-    let alone = FEATURES.iter().map(|feature| {
-        let mut selection = bare.to_vec();
-        selection.extend(["--features", feature]);
-        clippy(&selection)
-    });
-    std::iter::once(clippy(&bare)).chain(alone).collect()
+    let mut checks = Vec::new();
+    for (package, features) in
+        [("cachecompress", &FEATURES[..]), ("cachecompress-build", &BUILD_FEATURES)]
+    {
+        let bare = ["--package", package, "--lib", "--no-default-features"];
+        checks.push(clippy(&bare));
+        checks.extend(features.iter().map(|feature| {
+            let mut selection = bare.to_vec();
+            selection.extend(["--features", feature]);
+            clippy(&selection)
+        }));
+    }
+    checks
+}
+
+/// The lints and the tests of the example whose user interface is encoded by its build script.
+fn embedded_ui() -> Vec<Command> {
+    let target = workspace::target_dir().join("embedded-ui");
+    let of_example = |command: &str| {
+        let mut cargo =
+            cargo(&[command, "--quiet", "--manifest-path", EMBEDDED_UI, "--target-dir"]);
+        cargo.arg(&target);
+        cargo
+    };
+    let mut lints = of_example("clippy");
+    lints.args(["--all-targets", "--", "-D", "warnings"]);
+    vec![lints, of_example("test")]
 }
 
 /// Unit, integration and doc tests of every package.

@@ -46,8 +46,8 @@
 //! [`ServeCompressed::new`] serves a directory with all defaults, and [`ServeCompressed::file`] one
 //! file for every path.
 //!
-//! The repository's `examples/` has whole programs: axum with an embedded user interface, axum
-//! whose files go out by `sendfile`, a download server whose handler checks a token, hyper without a
+//! The repository's `examples/` has whole programs: axum with an embedded user interface, one that
+//! was compressed by the build, axum whose files go out by `sendfile`, a download server whose handler checks a token, hyper without a
 //! framework, and tower-http's file services beside these.
 //!
 //! # Sources
@@ -55,7 +55,7 @@
 //! | source | files |
 //! |---|---|
 //! | [`Directory`] | beneath a directory, to which the kernel confines every lookup |
-//! | [`Embedded`] | compiled into the program: a list, `rust-embed` or `include_dir` |
+//! | [`Embedded`] | compiled into the program: a list, `rust-embed`, `include_dir`, or [with their codings](Embedded::precompressed) |
 //! | [`Memory`] | made by the program |
 //! | [`Overlay`] | those of several sources; the first that has a path decides |
 //!
@@ -124,6 +124,20 @@
 //! request weighs equally, [`Preference::Auto`] chooses the smallest result for files up to 1 MiB,
 //! and the fastest encoder for longer ones. Files of types that are compressed already, such as
 //! images and archives, are left alone. So are files that would not save 5 %.
+//!
+//! Files that are [`Embedded::precompressed`] have their codings from the build of the program, at the
+//! best levels. The first request for one gets its coding at once. A program that serves such files alone
+//! needs no encoder: `cachecompress = { version = "0.1", default-features = false }`, with
+//! `cachecompress-build` among its build-dependencies.
+//!
+//! ```text
+//! // build.rs
+//! cachecompress_build::Precompress::new("dist").write("ui")?;
+//!
+//! // src/main.rs
+//! static UI: &[PrecompressedFile] = include!(concat!(env!("OUT_DIR"), "/ui.rs"));
+//! let ui = ServeCompressed::builder(Embedded::precompressed(UI)).build()?;
+//! ```
 //!
 //! An encoder of your own takes part under a coding of its own, or in place of a built-in one. This
 //! one counts runs of equal bytes:
@@ -259,7 +273,7 @@
 //!
 //! | `Cache-Status: cachecompress; …` | [`Outcome`] | meaning |
 //! |---|---|---|
-//! | `hit` | `Hit`, `NotModified` | a stored representation, or a 304 from the tag alone |
+//! | `hit` | `Hit`, `NotModified` | a stored or embedded representation, or a 304 from the tag alone |
 //! | `fwd=miss; stored` | `Miss` | this request had the file encoded, for all later ones |
 //! | `fwd=miss; collapsed` | `Collapsed` | this request joined an encode under way |
 //! | `fwd=bypass; detail=…` | `Bypass`, `Identity` | identity; [`Detail`] lists the reasons |

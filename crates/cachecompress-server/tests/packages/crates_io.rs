@@ -7,7 +7,7 @@ use crate::{repository, stdout};
 
 #[test]
 fn crates_have_sources_licences_and_a_readme_alone() {
-    for name in ["cachecompress", "cachecompress-server"] {
+    for name in ["cachecompress", "cachecompress-build", "cachecompress-server"] {
         let mut list = Command::new(env!("CARGO"));
         list.args(["package", "--list", "--allow-dirty", "--package", name]);
         let files = stdout(list.current_dir(repository()));

@@ -16,7 +16,8 @@ use crate::source::{Content, Found, SourceFile};
 pub(super) fn is_quick(types: &MediaTypes, path: &SourcePath, file: &SourceFile) -> bool {
     match &file.content {
         Content::Bytes(bytes) => {
-            let is_looked_at = || type_of(types, path, file).question().is_some();
+            let is_looked_at =
+                || file.told_text().is_none() && type_of(types, path, file).question().is_some();
             bytes.len() <= RESOURCE_BYTES || file.digest.is_some() && !is_looked_at()
         }
         Content::File { .. } => file.digest.is_some(),
@@ -34,7 +35,7 @@ pub(super) fn describe(
     let named = type_of(types, path, &file);
     let (mut rest, mut read) = (Rest::ByTimes, None);
     let mut text = match &file.content {
-        Content::Bytes(bytes) => look(named.question(), bytes),
+        Content::Bytes(bytes) => file.told_text().unwrap_or_else(|| look(named.question(), bytes)),
         Content::File { .. } => Text::Unknown,
     };
     let state = match (&file.content, file.digest) {

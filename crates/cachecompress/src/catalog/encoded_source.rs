@@ -402,6 +402,10 @@ impl Source for EncodedSource {
         self.source.files_in_memory()
     }
 
+    fn precompressed_codings(&self) -> Vec<ContentCoding> {
+        self.source.precompressed_codings()
+    }
+
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {
         self.source.paths()
     }

@@ -308,7 +308,8 @@ impl Inner {
         let hashed = match (&file.content, told) {
             (Content::Bytes(bytes), told) => {
                 let digest = told.map_or_else(|| Digest::of(bytes), |(digest, _)| digest);
-                let text = self.texts.look(path, named.question(), bytes);
+                let look = || self.texts.look(path, named.question(), bytes);
+                let text = file.told_text().unwrap_or_else(look);
                 return Ok(Some(known(&file, digest, text, Rest::ByTimes)));
             }
             // The bytes are not read.

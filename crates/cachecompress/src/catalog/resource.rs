@@ -14,7 +14,7 @@ use crate::http::{
     RepresentationTags, SourcePath, Text, compressibility,
 };
 use crate::limits::{DATE_NEAR, EVIDENCE_TRUSTED, FIRST_MODIFIED, RESOURCE_BYTES};
-use crate::source::{Content, SourceFile};
+use crate::source::{Content, Precompressed, SourceFile};
 
 /// A file of the source in its state at the last lookup.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct Resource {
     pub(crate) coded: Option<Arc<CodedFile>>,
     /// The coding that its bytes are in, if no others can be had.
     pub(crate) in_coding: Option<Arc<InCoding>>,
+    /// The representations that are there without an encoder.
+    pub(crate) precompressed: Option<Arc<Precompressed>>,
     /// The state of the file that was hashed; `None` for bytes in memory.
     pub(crate) fingerprint: Option<Fingerprint>,
     /// The reason for which its fingerprint names its bytes.
@@ -170,6 +172,7 @@ impl Resource {
             },
             coded: file.decoded.as_ref().map(|decoded| Arc::clone(&decoded.file)),
             in_coding: file.in_coding.clone(),
+            precompressed: file.precompressed().cloned(),
             fingerprint: file.content.fingerprint(),
             brought: None,
             modified: file.modified,
@@ -303,6 +306,7 @@ impl Resource {
             },
             coded: self.coded.clone(),
             in_coding: self.in_coding.clone(),
+            precompressed: None,
             media_type,
             named: self.named.clone(),
             bytes: self.bytes.clone(),

@@ -105,6 +105,7 @@ impl Request {
             exceeds_cache: self.content.offered.is_empty(),
             codings: &self.content.offered,
             current: &current,
+            made_by_nobody: &|_| false,
             now: modified() + Duration::from_secs(60),
         };
         let head = Head { method: &self.method, version: self.version, headers: &self.headers };

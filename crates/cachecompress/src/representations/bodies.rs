@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Representations;
 use super::identity::Identity;
-use super::select::Coded;
+use super::select::{Coded, Made};
 use crate::body::{Body, Chunks, FileBody, GrowingBody, MultipartBody, Snapshot};
 use crate::cache::{Entry, Payload};
 use crate::fs::DiskFile;
@@ -22,13 +22,17 @@ impl Representations {
         range: Option<(u64, u64)>,
         connection: Option<&Connection>,
     ) -> Body {
-        if let Some(entry) = &coded.entry {
-            let (at, len) = range.unwrap_or((0, entry.payload_len()));
-            return self.payload_body(entry, at, len, connection);
-        }
-        let payload = coded.product.payload.clone();
+        let (product, progress) = match &coded.made {
+            Made::Stored(entry) => {
+                let (at, len) = range.unwrap_or((0, entry.payload_len()));
+                return self.payload_body(entry, at, len, connection);
+            }
+            Made::Ahead(payload) => return bytes_body(payload, range),
+            Made::Now(product, progress) => (product, progress),
+        };
+        let payload = product.payload.clone();
         let threads = self.0.engine.cache.threads().clone();
-        match (coded.len, &coded.progress) {
+        match (coded.len, progress) {
             (None, Some(progress)) => Body::growing(GrowingBody::new(progress, payload, threads)),
             (len, _) => {
                 let (at, len) = range.unwrap_or((0, len.unwrap_or(0)));
@@ -103,11 +107,7 @@ impl Representations {
         connection: Option<&Connection>,
     ) -> Body {
         match identity {
-            Identity::Bytes(bytes) => {
-                let at = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
-                let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len() - at);
-                Body::bytes(bytes.slice(at..at + len))
-            }
+            Identity::Bytes(bytes) => bytes_body(&bytes, Some((at, len))),
             Identity::File { file, snapshot } => {
                 let chunks = self.source_chunks(Arc::clone(&file), &snapshot);
                 let connection = connection.filter(|_| len > PAYLOAD_IN_MEMORY);
@@ -143,4 +143,12 @@ impl Representations {
         Chunks::new(file, self.0.engine.lookups.readers().clone())
             .in_places(places, snapshot.fingerprint.device)
     }
+}
+
+/// Makes the body of `bytes`, or of a range of them (offset and length).
+fn bytes_body(bytes: &Bytes, range: Option<(u64, u64)>) -> Body {
+    let Some((at, len)) = range else { return Body::bytes(bytes.clone()) };
+    let at = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+    let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len() - at);
+    Body::bytes(bytes.slice(at..at + len))
 }

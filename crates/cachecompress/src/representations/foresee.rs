@@ -17,6 +17,14 @@ impl Representations {
         candidates: &Candidates,
         adopted: &[Codec],
     ) -> Selected {
+        if let Some(precompressed) = &resource.precompressed {
+            if let Some(ahead) = select::of_payloads(precompressed, candidates) {
+                return Selected::Coded(Coded::ahead(ahead));
+            }
+            if let Some(refused) = select::refused_ahead(precompressed, candidates) {
+                return select::identity(candidates, Some(refused));
+            }
+        }
         let mut detail = match self.digest_for(resource, candidates) {
             Ok(_) => candidates.detail,
             Err(detail) => return select::identity(candidates, Some(detail)),
@@ -25,7 +33,7 @@ impl Representations {
             let insists = encode::insists(codec, !candidates.identity);
             match self.foretell(resource, codec, insists).await {
                 Foretold::Stored(entry) => {
-                    let stored = Coded::stored(codec, &entry);
+                    let stored = Coded::stored(codec, resource.len, entry);
                     return Selected::Coded(Coded { is_best: index == 0, ..stored });
                 }
                 Foretold::Encoded { .. } => return Selected::Unencoded(codec.clone()),

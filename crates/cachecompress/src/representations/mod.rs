@@ -25,7 +25,9 @@ use crate::source::Source;
 use engine::unless;
 pub(crate) use engine::{Engine, EngineConfig};
 pub(crate) use identity::Identity;
-pub(crate) use select::{Availability, Candidates, Coded, RangeOf, Selected, Selection, detail_of};
+pub(crate) use select::{
+    Availability, Candidates, Coded, Made, RangeOf, Selected, Selection, detail_of,
+};
 
 /// The settings of [`Representations`].
 #[derive(Debug)]
@@ -92,6 +94,49 @@ impl Representations {
         chosen.unwrap_or_else(preferred).iter().filter(known).cloned().collect()
     }
 
+    /// As [`offered`](Self::offered), for `resource`. The codings that it has without an encoder are on
+    /// offer, too, and by [`Preference::Auto`] the shortest of those first. Those that are known to save
+    /// too little are offered as if there was an encoder, for the reason that a response gives; a request
+    /// that refuses identity must not count on them ([`made_by_nobody`](Self::made_by_nobody)).
+    pub(crate) fn offered_of(
+        &self,
+        chosen: Option<&[ContentCoding]>,
+        resource: &Resource,
+    ) -> Vec<ContentCoding> {
+        let Some(precompressed) = resource.precompressed.as_deref() else {
+            return self.offered(chosen, resource.len);
+        };
+        let payloads = || precompressed.payloads().iter().map(|ahead| &ahead.coding);
+        let is_there = |coding: &ContentCoding| {
+            payloads().any(|known| known == coding) || precompressed.unprofitable().contains(coding)
+        };
+        let list = match (chosen, &self.0.preference) {
+            (Some(list), _) => list,
+            (None, Preference::List(list)) => list,
+            (None, Preference::Auto) => {
+                let auto = self.0.preference.order(&self.0.engine.codecs, resource.len);
+                let all = payloads().chain(auto).chain(precompressed.unprofitable());
+                let mut offered = Vec::new();
+                for coding in all {
+                    if !offered.contains(coding) {
+                        offered.push(coding.clone());
+                    }
+                }
+                return offered;
+            }
+        };
+        let has_encoder = |coding: &ContentCoding| self.0.engine.codecs.get(coding).is_some();
+        let is_offered = |coding: &&ContentCoding| is_there(coding) || has_encoder(coding);
+        list.iter().filter(is_offered).cloned().collect()
+    }
+
+    /// Whether `coding` of `resource` cannot be had: no encoder makes it, and no build has.
+    pub(crate) fn made_by_nobody(&self, resource: &Resource, coding: &ContentCoding) -> bool {
+        let precompressed = resource.precompressed.as_deref();
+        let is_ahead = precompressed.is_some_and(|ahead| ahead.payload(coding).is_some());
+        !is_ahead && self.0.engine.codecs.get(coding).is_none()
+    }
+
     /// Finds the target of `path`, by a lookup that began at most `revalidate` ago. A large file
     /// may be encoded while it is hashed, by the codec that `guess` names.
     pub(crate) async fn resource(
@@ -109,7 +154,11 @@ impl Representations {
     /// such resource.
     pub(crate) fn exceeds_cache(&self, resource: &Resource) -> bool {
         let exceeds = !self.0.engine.cache.could_hold(encode::max_payload(resource.len));
-        if exceeds && !self.0.engine.warned_of_large.swap(true, Ordering::Relaxed) {
+        let is_ahead = || {
+            let precompressed = resource.precompressed.as_deref();
+            precompressed.is_some_and(|ahead| !ahead.payloads().is_empty())
+        };
+        if exceeds && !is_ahead() && !self.0.engine.warned_of_large.swap(true, Ordering::Relaxed) {
             let (path, bytes) = (&resource.path, resource.len);
             log::warn!(
                 %path, %bytes,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::Representations;
 use super::engine::unless;
 use crate::body::{Product, Production};
@@ -19,6 +21,7 @@ use crate::http::{
     CacheStatus, ContentCoding, Detail, Digest, EncoderId, Forward, NamedCoding, RangeSpec, Ranges,
 };
 use crate::limits::SMALL_JOB;
+use crate::source::{EncodedAhead, Precompressed};
 
 /// The representations that a request accepts.
 #[derive(Clone, Debug, Default)]
@@ -87,16 +90,25 @@ pub(crate) enum Selected {
 /// A coded representation.
 #[derive(Debug)]
 pub(crate) struct Coded {
-    pub(crate) codec: Codec,
+    pub(crate) coding: ContentCoding,
+    pub(crate) id: EncoderId,
     pub(crate) status: CacheStatus,
     /// Its length in bytes, once it is whole.
     pub(crate) len: Option<u64>,
-    /// The entry, if it comes from the cache.
-    pub(crate) entry: Option<Arc<Entry>>,
-    /// Whether it is the first candidate.
+    /// Whether no other candidate would be preferred.
     pub(crate) is_best: bool,
-    pub(super) product: Product,
-    pub(super) progress: Option<Arc<Production>>,
+    pub(crate) made: Made,
+}
+
+/// The way in which a coded representation was made.
+#[derive(Debug)]
+pub(crate) enum Made {
+    /// Before. The cache has it as this entry.
+    Stored(Arc<Entry>),
+    /// When the program was built, of which it is a part.
+    Ahead(Bytes),
+    /// Now. It may still grow.
+    Now(Product, Option<Arc<Production>>),
 }
 
 /// The knowledge of a key in memory.
@@ -130,6 +142,11 @@ impl Representations {
     ) -> (Selected, Option<&'a RangeOf>) {
         let (range, candidates) = (selection.range.as_ref(), &selection.candidates);
         if let Some(RangeOf::Coded(named, _)) = range {
+            if let Some(ahead) =
+                resource.precompressed.as_ref().and_then(|ahead| ahead.named(named))
+            {
+                return (Selected::Coded(Coded::ahead(ahead)), range);
+            }
             if let Some(stored) = self.stored(resource, named, adopted).await {
                 return (Selected::Coded(stored), range);
             }
@@ -144,6 +161,15 @@ impl Representations {
         candidates: &Candidates,
         adopted: &[Codec],
     ) -> Selected {
+        let mut detail = candidates.detail;
+        if let Some(precompressed) = &resource.precompressed {
+            if let Some(ahead) = of_payloads(precompressed, candidates) {
+                return Selected::Coded(Coded::ahead(ahead));
+            }
+            if let Some(refused) = refused_ahead(precompressed, candidates) {
+                return identity(candidates, Some(refused));
+            }
+        }
         let digest = match self.digest_for(resource, candidates) {
             Ok(digest) => digest,
             Err(detail) => return identity(candidates, Some(detail)),
@@ -151,13 +177,13 @@ impl Representations {
         // An endless patience has no deadline.
         let deadline = || Instant::now().checked_add(self.0.patience);
         let deadline = candidates.identity.then(deadline).flatten();
-        let mut detail = candidates.detail;
         for (index, codec) in self.codecs_of(resource.len, candidates, adopted) {
             let coded = |coded: Coded| Selected::Coded(Coded { is_best: index == 0, ..coded });
+            let stored = |entry| coded(Coded::stored(codec, resource.len, entry));
             let key = encode::key(digest, resource.len, codec);
             let insists = encode::insists(codec, !candidates.identity);
             match self.known(&key, resource.len, insists) {
-                Known::Entry(entry) => return coded(Coded::stored(codec, &entry)),
+                Known::Entry(entry) => return stored(entry),
                 Known::Verdict(failure) => {
                     detail = Some(detail_of(failure));
                     if ends_search(failure, codec) {
@@ -170,7 +196,7 @@ impl Representations {
             if let Some(entry) = self.0.engine.cache.get_nowait(&key)
                 && encode::judge(&entry, resource.len, insists).is_ok()
             {
-                return coded(Coded::stored(codec, &entry));
+                return stored(entry);
             }
             // In a box, as the future of the wait is larger than that of all else.
             let obtained = Box::pin(self.obtain(resource, codec, candidates, deadline));
@@ -254,21 +280,30 @@ impl Representations {
             let insists = encode::insists(codec, !candidates.identity);
             match self.known(&encode::key(digest, resource.len, codec), resource.len, insists) {
                 Known::Entry(entry) => {
-                    Some(Coded { is_best: place == 0, ..Coded::stored(codec, &entry) })
+                    let stored = Coded::stored(codec, resource.len, entry);
+                    Some(Coded { is_best: place == 0, ..stored })
                 }
                 Known::Verdict(_) | Known::Nothing => None,
             }
         })
     }
 
-    /// Returns the codec that [`select`](Self::select) would most likely select, by the knowledge
-    /// in memory.
-    pub(crate) fn most_likely_codec(
+    /// Returns the coding that [`select`](Self::select) would most likely select, and the id of its
+    /// encoder, by the knowledge in memory.
+    pub(crate) fn most_likely(
         &self,
         resource: &Resource,
         candidates: &Candidates,
         adopted: &[Codec],
-    ) -> Option<Codec> {
+    ) -> Option<(ContentCoding, EncoderId)> {
+        if let Some(precompressed) = &resource.precompressed {
+            if let Some(ahead) = of_payloads(precompressed, candidates) {
+                return Some((ahead.coding.clone(), ahead.id));
+            }
+            if refused_ahead(precompressed, candidates).is_some() {
+                return None;
+            }
+        }
         let digest = resource.digest()?;
         self.codecs_of(resource.len, candidates, adopted).find_map(|(_, codec)| {
             let insists = encode::insists(codec, !candidates.identity);
@@ -276,7 +311,9 @@ impl Representations {
                 Known::Verdict(_) => None,
                 // Nothing is proven of the file.
                 Known::Nothing if codec.adopts.is_some() => None,
-                Known::Entry(_) | Known::Nothing => Some(codec.clone()),
+                Known::Entry(_) | Known::Nothing => {
+                    Some((codec.coding.clone(), codec.id(resource.len)))
+                }
             }
         })
     }
@@ -332,13 +369,14 @@ impl Representations {
             };
             let mut watch = Watch::new(&progress);
             let stage = self.within(deadline, late, watch.until(enough)).await?;
+            let source_len = resource.len;
             return match stage {
                 Stage::Finished { shared, len } => {
-                    Ok(Coded { len: Some(len), ..Coded::produced(codec, part, shared) })
+                    let coded = Coded::produced(codec, source_len, part, shared, None);
+                    Ok(Coded { len: Some(len), ..coded })
                 }
                 Stage::Growing { shared, .. } => {
-                    let progress = Some(progress);
-                    Ok(Coded { progress, ..Coded::produced(codec, part, shared) })
+                    Ok(Coded::produced(codec, source_len, part, shared, Some(progress)))
                 }
                 Stage::Failed { why: Failure::SourceChanged, .. } => Err(Unobtained::Stale),
                 // The warming that led the encode was ended as this request came.
@@ -368,7 +406,7 @@ impl Representations {
         let codec = codecs.find(|codec| named.id == Some(codec.id(resource.len)))?;
         let key = encode::key(digest, resource.len, codec);
         match self.known(&key, resource.len, true) {
-            Known::Entry(entry) => return Some(Coded::stored(codec, &entry)),
+            Known::Entry(entry) => return Some(Coded::stored(codec, resource.len, entry)),
             Known::Verdict(_) => return None,
             Known::Nothing => {}
         }
@@ -377,7 +415,7 @@ impl Representations {
             None => self.fetch(&key, resource.len).await?,
         };
         encode::judge(&entry, resource.len, true).ok()?;
-        Some(Coded::stored(codec, &entry))
+        Some(Coded::stored(codec, resource.len, entry))
     }
 
     /// Looks `key` up on the disk.
@@ -424,8 +462,14 @@ impl Representations {
 }
 
 impl Coded {
-    /// Describes the product of a flight, without its length and progress.
-    fn produced(codec: &Codec, part: Part, product: Product) -> Self {
+    /// Describes the product of a flight, without its length.
+    fn produced(
+        codec: &Codec,
+        source_len: u64,
+        part: Part,
+        product: Product,
+        progress: Option<Arc<Production>>,
+    ) -> Self {
         let status = match part {
             _ if product.stored => CacheStatus::Hit,
             Part::Late if product.kept => CacheStatus::Hit,
@@ -434,21 +478,52 @@ impl Coded {
                 CacheStatus::Forward(Forward::Collapsed)
             }
         };
-        let codec = codec.clone();
-        Self { codec, status, len: None, entry: None, is_best: false, product, progress: None }
+        let (coding, id) = (codec.coding.clone(), codec.id(source_len));
+        let made = Made::Now(product, progress);
+        Self { coding, id, status, len: None, is_best: false, made }
     }
 
-    pub(super) fn stored(codec: &Codec, entry: &Arc<Entry>) -> Self {
+    pub(super) fn stored(codec: &Codec, source_len: u64, entry: Arc<Entry>) -> Self {
         Self {
-            codec: codec.clone(),
+            coding: codec.coding.clone(),
+            id: codec.id(source_len),
             status: CacheStatus::Hit,
             len: Some(entry.payload_len()),
-            entry: Some(Arc::clone(entry)),
             is_best: false,
-            product: Product::of_entry(entry, true),
-            progress: None,
+            made: Made::Stored(entry),
         }
     }
+
+    pub(super) fn ahead(ahead: &EncodedAhead) -> Self {
+        Self {
+            coding: ahead.coding.clone(),
+            id: ahead.id,
+            status: CacheStatus::Hit,
+            len: Some(ahead.payload.len() as u64),
+            is_best: true,
+            made: Made::Ahead(ahead.payload.clone()),
+        }
+    }
+}
+
+/// Returns the first candidate that was encoded ahead.
+pub(super) fn of_payloads<'a>(
+    precompressed: &'a Precompressed,
+    candidates: &Candidates,
+) -> Option<&'a EncodedAhead> {
+    let payloads = candidates.codings.iter().filter_map(|coding| precompressed.payload(coding));
+    let is_admitted = |ahead: &&EncodedAhead| candidates.pinned.is_none_or(|id| id == ahead.id);
+    payloads.into_iter().find(is_admitted)
+}
+
+/// The reason for identity, if it is known since the program was built that the first candidate saves too
+/// little. As for an encode, that stands for all codings.
+pub(super) fn refused_ahead(
+    precompressed: &Precompressed,
+    candidates: &Candidates,
+) -> Option<Detail> {
+    let first = candidates.codings.first().filter(|_| candidates.identity)?;
+    precompressed.unprofitable().contains(first).then_some(Detail::Unprofitable)
 }
 
 /// Whether a verdict on what `codec` makes stands for the codecs behind it, too. Another file may hold
@@ -540,7 +615,7 @@ mod tests {
             let (representations, resource) = representations(Duration::from_secs(600)).await;
             let selection = candidates(&[BROTLI, GZIP], true).into();
             let first = coded(representations.select(&resource, &selection, &[]).await);
-            assert_eq!((first.codec.coding, first.is_best), (BROTLI, true));
+            assert_eq!((first.coding, first.is_best), (BROTLI, true));
             assert_eq!(first.status, CacheStatus::Forward(Forward::Stored));
             let second = coded(representations.select(&resource, &selection, &[]).await);
             assert_eq!(second.status, CacheStatus::Hit);
@@ -556,7 +631,7 @@ mod tests {
             representations.engine().shutdown(true).await;
             let selection = candidates(&[BROTLI, GZIP], true).into();
             let second = coded(representations.select(&resource, &selection, &[]).await);
-            assert_eq!((second.codec.coding, second.is_best), (GZIP, false));
+            assert_eq!((second.coding, second.is_best), (GZIP, false));
         });
     }
 

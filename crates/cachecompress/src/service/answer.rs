@@ -262,11 +262,14 @@ async fn adopt(site: &Site, exchange: &mut Exchange<'_>, coding: &ContentCoding)
 /// Returns the codings on offer for the resource, the best first.
 fn offered(site: &Site, exchange: &Exchange<'_>) -> Vec<ContentCoding> {
     let (resource, representations) = (&exchange.resource, &site.representations);
-    if exceeds_cache(site, exchange) {
-        return Vec::new();
-    }
     let chosen = exchange.options.and_then(|options| options.codings.as_deref());
-    representations.offered(chosen, resource.len)
+    if exceeds_cache(site, exchange) {
+        let Some(precompressed) = &resource.precompressed else { return Vec::new() };
+        let mut offered = representations.offered_of(chosen, resource);
+        offered.retain(|coding| precompressed.payload(coding).is_some());
+        return offered;
+    }
+    representations.offered_of(chosen, resource)
 }
 
 fn exceeds_cache(site: &Site, exchange: &Exchange<'_>) -> bool {
@@ -277,6 +280,10 @@ fn exceeds_cache(site: &Site, exchange: &Exchange<'_>) -> bool {
 fn intend(site: &Site, exchange: &Exchange<'_>, codings: &[ContentCoding]) -> Intent {
     let (resource, representations) = (&exchange.resource, &site.representations);
     let is_current = |named: &NamedCoding| {
+        let precompressed = resource.precompressed.as_deref();
+        if precompressed.is_some_and(|ahead| ahead.named(named).is_some()) {
+            return true;
+        }
         let own = representations.codecs().get(&named.coding);
         let adopted = exchange.adopted.iter().filter(|codec| codec.coding == named.coding);
         adopted.chain(own).any(|codec| named.id == Some(codec.id(resource.len)))
@@ -289,6 +296,7 @@ fn intend(site: &Site, exchange: &Exchange<'_>, codings: &[ContentCoding]) -> In
         exceeds_cache: exceeds_cache(site, exchange),
         codings,
         current: &is_current,
+        made_by_nobody: &|coding| representations.made_by_nobody(resource, coding),
         now: exchange.found,
     };
     plan::intend(exchange.head, &facts)

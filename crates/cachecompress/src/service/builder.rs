@@ -94,8 +94,8 @@ impl<F> Builder<F> {
     /// Sets the codings that are offered, and their order among those that a request weighs
     /// equally (RFC 9110 §12.5.3).
     ///
-    /// [`build`](Self::build) fails for a coding that has no encoder. Default:
-    /// [`Preference::Auto`].
+    /// [`build`](Self::build) fails for a coding that has no encoder, unless files of the source are
+    /// [precompressed](crate::Embedded::precompressed) in it. Default: [`Preference::Auto`].
     pub fn preference(mut self, preference: Preference) -> Self {
         self.settings.preference = preference;
         self
@@ -404,7 +404,7 @@ impl<F> Builder<F> {
     ///
     /// - a level that its coding does not have, or of a coding whose encoder is replaced;
     /// - an encoder for `identity` or `*`, or before a coding that has no encoder;
-    /// - a preference for a coding that has no encoder;
+    /// - a preference for a coding that has no encoder and that no file has;
     /// - a setting that belongs to the service that [`share`](Self::share) names;
     /// - a malformed glob, field or media type, or a field that follows from the representation;
     /// - a redirect that is wrong by itself, or a ring of them;

@@ -10,6 +10,7 @@ use super::options::RequestOptions;
 use super::serve_compressed::ServeCompressed;
 use super::site::Site;
 use super::{adoption, answer, error_pages, reroute, respond};
+use crate::catalog::Resource;
 use crate::codec::Codec;
 use crate::encode::{self, Foretold};
 use crate::error::Failure;
@@ -109,6 +110,8 @@ pub enum Stored {
     Nothing,
     /// It is stored, with this length in bytes.
     Representation(u64),
+    /// It is a part of the program, with this length in bytes.
+    Precompressed(u64),
     /// It would save less than 5 %, whether a verdict on that is stored or not.
     Unprofitable,
     /// The encoder fails on the file.
@@ -194,12 +197,38 @@ fn route_of(site: &Site, located: Option<Located>, path: &str) -> Route {
     }
 }
 
+/// The state of a coding that is known since the program was built. A client that refuses identity may
+/// have one made that saves too little.
+fn known_ahead(
+    resource: &Resource,
+    coding: &ContentCoding,
+    accepts_identity: bool,
+) -> Option<Stored> {
+    let precompressed = resource.precompressed.as_ref()?;
+    if let Some(ahead) = precompressed.payload(coding) {
+        return Some(Stored::Precompressed(ahead.payload.len() as u64));
+    }
+    let is_refused = accepts_identity && precompressed.unprofitable().contains(coding);
+    is_refused.then_some(Stored::Unprofitable)
+}
+
 async fn explain_file(site: &Site, noted: Noted, accept: &AcceptEncoding) -> ExplainedFile {
     let Noted { resource, offered, exceeds_cache } = noted;
     let accepts_identity = accept.accepts(&ContentCoding::IDENTITY);
     let mut codings = Vec::new();
     let is_compressible = resource.compressibility != Compressibility::Never;
     for coding in offered.into_iter().filter(|_| is_compressible) {
+        let is_accepted = accept.accepts(&coding);
+        if let Some(stored) = known_ahead(&resource, &coding, accepts_identity) {
+            codings.push(ExplainedCoding {
+                coding,
+                is_accepted,
+                sibling: None,
+                stale: None,
+                stored,
+            });
+            continue;
+        }
         let own = resource.coded.clone().filter(|coded| coded.coding == coding);
         let beside = match own {
             Some(own) => Some(own),
@@ -232,7 +261,6 @@ async fn explain_file(site: &Site, noted: Noted, accept: &AcceptEncoding) -> Exp
                 (_, None) => {}
             }
         }
-        let is_accepted = accept.accepts(&coding);
         codings.push(ExplainedCoding { coding, is_accepted, sibling, stale, stored });
     }
     ExplainedFile {

@@ -39,6 +39,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) codings: &'a [ContentCoding],
     /// Whether a coded representation is one that could be made today.
     pub(crate) current: &'a dyn Fn(&NamedCoding) -> bool,
+    /// Whether a coding on offer is known to save too little, and cannot be had for a request that insists.
+    pub(crate) made_by_nobody: &'a dyn Fn(&ContentCoding) -> bool,
     pub(crate) now: SystemTime,
 }
 
@@ -178,7 +180,10 @@ fn negotiate(head: Head<'_>, facts: &Facts<'_>, accept: &AcceptEncoding) -> Cand
     if !facts.negotiable {
         return Candidates { identity: true, availability, ..Candidates::default() };
     }
-    let negotiated = accept.negotiate(facts.codings);
+    let mut negotiated = accept.negotiate(facts.codings);
+    if !negotiated.identity {
+        negotiated.codings.retain(|coding| !(facts.made_by_nobody)(coding));
+    }
     let (codings, detail) = match negotiated.codings {
         codings if codings.is_empty() && facts.exceeds_cache && !accept.is_absent_or_empty() => {
             (codings, Some(Detail::Large))
@@ -284,6 +289,7 @@ mod tests {
             exceeds_cache: false,
             codings: &CODINGS,
             current: &|named| named.id == Some(id()),
+            made_by_nobody: &|_| false,
             now: modified() + std::time::Duration::from_secs(60),
         };
         change(&mut head, &mut facts);

@@ -24,7 +24,7 @@ pub(super) fn replay<B>(
     let body = match &cached.body {
         CachedBody::Empty => Body::empty(),
         CachedBody::Resource => Body::bytes(resource.bytes.clone()?),
-        CachedBody::Payload(_) => Body::bytes(cached.body.payload()?),
+        CachedBody::Payload(_) | CachedBody::Ahead(_) => Body::bytes(cached.body.payload()?),
         CachedBody::Entry(entry) => {
             let connection = connection_of(connection, request.version(), request.extensions());
             site.representations.stored_body(&*entry.upgrade()?, connection.as_ref())

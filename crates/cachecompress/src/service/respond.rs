@@ -14,15 +14,14 @@ use super::plan::{self, Plan};
 use super::response_cache::CachedBody;
 use super::site::Site;
 use crate::body::{Body, Served};
-use crate::codec::Codec;
 use crate::error::{Error, ErrorKind};
 use crate::http::{
-    CacheStatus, ContentCoding, Detail, EntityTag, Forward, RepresentationTags, content_range,
-    http_date, unsatisfied_range,
+    CacheStatus, ContentCoding, Detail, EncoderId, EntityTag, Forward, RepresentationTags,
+    content_range, http_date, unsatisfied_range,
 };
 use crate::log;
 use crate::metrics::Outcome;
-use crate::representations::{Candidates, Coded, Identity, RangeOf, Selected};
+use crate::representations::{Candidates, Coded, Identity, Made, RangeOf, Selected};
 use crate::rules::headers::{ResponseKind, RulePaths};
 
 pub(super) const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
@@ -226,7 +225,8 @@ pub(super) async fn respond(
         }
         Selected::Unencoded(codec) => {
             let stored = CacheStatus::Forward(Forward::Stored);
-            let representation = coded_representation(exchange, &codec, None, stored);
+            let name = (codec.coding.clone(), codec.id(exchange.resource.len));
+            let representation = coded_representation(exchange, name, None, stored);
             Ok(Some(head_of(site, exchange, &representation, &Plan::Full).into()))
         }
         Selected::Stale => Ok(None),
@@ -244,15 +244,16 @@ fn respond_coded(
     range: Option<&RangeOf>,
 ) -> Answered {
     let representations = &site.representations;
-    let representation = coded_representation(exchange, &coded.codec, coded.len, coded.status);
-    let kept = match (&coded.entry, range) {
-        // A second choice is not cached: the first choice may be there a moment later.
-        (Some(entry), None) if coded.is_best && exchange.is_remembered => {
-            Some(match representations.short_payload(entry) {
-                Some(bytes) => CachedBody::Payload(Arc::downgrade(&bytes)),
-                None => CachedBody::Entry(Arc::downgrade(entry)),
-            })
-        }
+    let name = (coded.coding.clone(), coded.id);
+    let representation = coded_representation(exchange, name, coded.len, coded.status);
+    // A second choice is not cached: the first choice may be there a moment later.
+    let is_kept = range.is_none() && coded.is_best && exchange.is_remembered;
+    let kept = match &coded.made {
+        Made::Stored(entry) if is_kept => Some(match representations.short_payload(entry) {
+            Some(bytes) => CachedBody::Payload(Arc::downgrade(&bytes)),
+            None => CachedBody::Entry(Arc::downgrade(entry)),
+        }),
+        Made::Ahead(payload) if is_kept => Some(CachedBody::Ahead(payload.clone())),
         _ => None,
     };
     let plan = match coded.len {
@@ -281,17 +282,17 @@ fn respond_coded(
     Answered { response, body: kept }
 }
 
-/// Describes the representation that `codec` makes.
+/// Describes the representation in a coding, by the encoder of an id.
 fn coded_representation(
     exchange: &Exchange<'_>,
-    codec: &Codec,
+    (coding, id): (ContentCoding, EncoderId),
     len: Option<u64>,
     cache_status: CacheStatus,
 ) -> Representation {
     let tags = exchange.resource.tags.as_ref();
     Representation {
-        coding: codec.coding.clone(),
-        tag: tags.map(|tags| tags.coded(&codec.coding, &codec.id(exchange.resource.len))),
+        tag: tags.map(|tags| tags.coded(&coding, &id)),
+        coding,
         len,
         cache_status: Some(cache_status),
     }
@@ -489,11 +490,11 @@ pub(super) fn not_modified(
 ) -> Answered {
     let resource = &exchange.resource;
     let tags = exchange.tags();
-    let likely =
-        || match site.representations.most_likely_codec(resource, candidates, &exchange.adopted) {
-            Some(codec) => tags.map(|tags| tags.coded(&codec.coding, &codec.id(resource.len))),
-            None => tags.map(RepresentationTags::identity),
-        };
+    let likely = || match site.representations.most_likely(resource, candidates, &exchange.adopted)
+    {
+        Some((coding, id)) => tags.map(|tags| tags.coded(&coding, &id)),
+        None => tags.map(RepresentationTags::identity),
+    };
     let tag = tag.or_else(likely);
     let mut fields = default_fields(site, exchange);
     if let Some(tag) = &tag {

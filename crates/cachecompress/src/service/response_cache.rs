@@ -78,15 +78,18 @@ pub(super) enum CachedBody {
     Resource,
     /// A payload, as long as it is kept in memory.
     Payload(Weak<Bytes>),
+    /// A payload that is a part of the program.
+    Ahead(Bytes),
     /// An entry's payload, as long as the entry is open.
     Entry(Weak<Entry>),
 }
 
 impl CachedBody {
-    /// The payload, if it is kept in memory.
+    /// The payload, if it is in memory.
     pub(super) fn payload(&self) -> Option<Bytes> {
         match self {
             Self::Payload(bytes) => bytes.upgrade().map(|bytes| Bytes::clone(&bytes)),
+            Self::Ahead(bytes) => Some(bytes.clone()),
             Self::Empty | Self::Resource | Self::Entry(_) => None,
         }
     }

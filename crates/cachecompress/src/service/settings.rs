@@ -155,14 +155,7 @@ impl Settings {
     /// Checks the settings and makes the site.
     pub(super) fn build(mut self) -> Result<Site, Error> {
         let (engine, response_cache) = self.engine()?;
-        if let Preference::List(list) = &self.preference
-            && let Some(missing) = list.iter().find(|coding| engine.codecs().get(coding).is_none())
-        {
-            let message = format!(
-                "there is no encoder for the coding \"{missing}\"; register one or leave it out"
-            );
-            return Err(Error::config(message));
-        }
+        check_preference(&self.preference, engine.codecs(), &*self.source)?;
         self.headers.compile(self.header_rules)?;
         for glob in self.immutable_paths {
             self.headers.immutable_paths.add(&glob)?;
@@ -241,6 +234,26 @@ impl Settings {
             ("on_encode", self.observer.is_some()),
         ];
         settings.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
+    }
+}
+
+/// Fails for a coding that is listed although no encoder makes it and no file has it.
+fn check_preference(
+    preference: &Preference,
+    codecs: &Codecs,
+    source: &dyn Source,
+) -> Result<(), Error> {
+    let Preference::List(list) = preference else { return Ok(()) };
+    let mut unmade = list.iter().filter(|coding| codecs.get(coding).is_none()).peekable();
+    if unmade.peek().is_none() {
+        return Ok(());
+    }
+    let precompressed = source.precompressed_codings();
+    match unmade.find(|coding| !precompressed.contains(coding)) {
+        None => Ok(()),
+        Some(missing) => Err(Error::config(format!(
+            "there is no encoder for the coding \"{missing}\"; register one or leave it out"
+        ))),
     }
 }
 

@@ -77,7 +77,7 @@ pub struct Warmed {
     pub encoded_len: Option<u64>,
     /// The reason for having no representation; `None` if there is one.
     pub missing: Option<Detail>,
-    /// Whether the cache had the representation before.
+    /// Whether the representation was there before, in the cache or in the program.
     pub reused: bool,
     /// The processor time of the encode and its proof; zero for a representation that is reused, and
     /// for one that is missing.
@@ -88,7 +88,8 @@ pub struct Warmed {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WarmSummary {
-    /// The number of representations that are in the cache now.
+    /// The number of representations that are in the cache now, or
+    /// [in the program](crate::Embedded::precompressed).
     pub stored: u64,
     /// The number of representations that would not save 5 %.
     pub unprofitable: u64,
@@ -153,13 +154,16 @@ pub(super) async fn warm(
             let last = encodes.len();
             progress.latest = None;
             for (index, encode) in encodes.into_iter().enumerate() {
-                let Encode { resource, codec, done } = encode;
+                let Encode { resource, coding, codec, done } = encode;
                 let mut result = done.await;
                 // A full queue, or another process that encodes the same, delays a file and leaves none
                 // out, as no request waits.
-                while result.as_ref().is_err_and(is_awaited) && !representations.is_closing() {
+                while let Some(codec) = &codec
+                    && result.as_ref().is_err_and(is_awaited)
+                    && !representations.is_closing()
+                {
                     timer::sleep(WARM_PAUSE).await;
-                    result = representations.warm(&resource, &codec, &warming).await;
+                    result = encoded(representations.warm(&resource, codec, &warming)).await;
                 }
                 match &result {
                     Ok(_) => progress.summary.stored += 1,
@@ -169,12 +173,12 @@ pub(super) async fn warm(
                 progress.files_done += u64::from(index + 1 == last);
                 progress.latest = Some(Warmed {
                     path: resource.path.clone(),
-                    coding: codec.coding,
+                    coding,
                     source_len: resource.len,
-                    encoded_len: result.as_ref().ok().map(|(_, len)| *len),
+                    encoded_len: result.as_ref().ok().map(|done| done.len),
                     missing: result.as_ref().err().map(|why| detail_of(*why)),
-                    reused: result.as_ref().is_ok_and(|(product, _)| product.stored),
-                    encode_time: result.map_or(Duration::ZERO, |(product, _)| product.took),
+                    reused: result.as_ref().is_ok_and(|done| done.reused),
+                    encode_time: result.map_or(Duration::ZERO, |done| done.took),
                 });
                 report(&progress);
             }
@@ -190,11 +194,41 @@ pub(super) async fn warm(
 /// An encode that was begun.
 struct Encode<'a> {
     resource: Arc<Resource>,
-    codec: Codec,
+    coding: ContentCoding,
+    /// The codec; `None` if the program has the result since it was built.
+    codec: Option<Codec>,
     done: Warm<'a>,
 }
 
-type Warm<'a> = Pin<Box<dyn Future<Output = Result<(Product, u64), Failure>> + Send + 'a>>;
+type Warm<'a> = Pin<Box<dyn Future<Output = Result<Done, Failure>> + Send + 'a>>;
+
+/// A representation that is there.
+struct Done {
+    /// Its length in bytes.
+    len: u64,
+    /// Whether it was there before.
+    reused: bool,
+    /// The processor time that it took.
+    took: Duration,
+}
+
+/// Waits for the end of an encode.
+async fn encoded(
+    encode: impl Future<Output = Result<(Product, u64), Failure>>,
+) -> Result<Done, Failure> {
+    let (product, len) = encode.await?;
+    Ok(Done { len, reused: product.stored, took: product.took })
+}
+
+/// The result for a coding that is known since the program was built.
+fn known_ahead(resource: &Resource, coding: &ContentCoding) -> Option<Result<Done, Failure>> {
+    let precompressed = resource.precompressed.as_ref()?;
+    if let Some(ahead) = precompressed.payload(coding) {
+        let len = ahead.payload.len() as u64;
+        return Some(Ok(Done { len, reused: true, took: Duration::ZERO }));
+    }
+    precompressed.unprofitable().contains(coding).then_some(Err(Failure::Unprofitable))
+}
 
 /// Whether the representation may be had a little later.
 fn is_awaited(why: &Failure) -> bool {
@@ -216,9 +250,15 @@ async fn begin<'a>(
     if resource.compressibility == Compressibility::Never || resource.len < SMALLEST_SOURCE {
         return Some(Vec::new());
     }
-    let codings = representations.offered(codings, resource.len);
+    let codings = representations.offered_of(codings, &resource);
     let mut encodes = Vec::new();
-    for codec in codings.iter().filter_map(|coding| representations.codecs().get(coding)) {
+    for coding in codings {
+        if let Some(known) = known_ahead(&resource, &coding) {
+            let (resource, done) = (Arc::clone(&resource), Box::pin(std::future::ready(known)));
+            encodes.push(Encode { resource, coding, codec: None, done });
+            continue;
+        }
+        let Some(codec) = representations.codecs().get(&coding) else { continue };
         let own = resource.coded.clone().filter(|coded| coded.coding == codec.coding);
         let file = match own {
             Some(own) => Some(own),
@@ -231,20 +271,21 @@ async fn begin<'a>(
         let copying = file.and_then(Codec::adopting);
         let copy = copying.map(|codec| representations.warm(&resource, &codec, warming));
         let done: Warm<'_> = match copy {
-            None => Box::pin(representations.warm(&resource, codec, warming)),
+            None => Box::pin(encoded(representations.warm(&resource, codec, warming))),
             Some(copy) => {
                 let (resource, codec) = (Arc::clone(&resource), codec.clone());
                 Box::pin(async move {
-                    match copy.await {
+                    match encoded(copy).await {
                         Err(Failure::Encoder | Failure::Unprofitable) => {
-                            representations.warm(&resource, &codec, warming).await
+                            encoded(representations.warm(&resource, &codec, warming)).await
                         }
                         copied => copied,
                     }
                 })
             }
         };
-        encodes.push(Encode { resource: Arc::clone(&resource), codec: codec.clone(), done });
+        let (resource, codec) = (Arc::clone(&resource), Some(codec.clone()));
+        encodes.push(Encode { resource, coding, codec, done });
     }
     Some(encodes)
 }

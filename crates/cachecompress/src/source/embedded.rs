@@ -1,22 +1,25 @@
 //! Files that were compiled into the program.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::precompressed::Precompressed;
 use super::tree::{Stored, Tree, expect_file_path};
-use super::{Found, Listing, Source, SourceFile};
+use super::{Found, Listing, PrecompressedFile, Source, SourceFile};
 use crate::error::Error;
-use crate::http::SourcePath;
+use crate::http::{ContentCoding, SourcePath};
 
-/// Files that were compiled into the program: listed one by one, or by `rust-embed` or
-/// `include_dir`.
+/// Files that were compiled into the program: listed one by one, by `rust-embed` or `include_dir`, or
+/// with their codings by `cachecompress-build`.
 ///
 /// - Names that start with a dot are hidden, but for `/.well-known/` (see
 ///   [`dotfiles`](Self::dotfiles)): whole directories get embedded, with all files that happen to
 ///   lie in them.
 /// - There is no time of modification, unless `rust-embed` knows one.
-/// - A digest is computed when a file is first looked up, once, unless `rust-embed` knows it.
+/// - A digest is computed when a file is first looked up, once, unless `rust-embed` or
+///   `cachecompress-build` knows it.
 ///
 /// ```
 /// use cachecompress::source::Embedded;
@@ -55,6 +58,53 @@ impl Embedded {
         let mut tree = Tree::default();
         for &(path, bytes) in files {
             insert_static(&mut tree, &expect_file_path(path.as_bytes()), bytes);
+        }
+        Self::from_files(Files::Fixed(tree))
+    }
+
+    /// Creates a source of files whose codings are embedded beside them.
+    ///
+    /// - The crate `cachecompress-build` makes them in a build script.
+    /// - A request that accepts one of a file's codings gets it at once: no encoder, no cache and no disk
+    ///   is asked, and no cargo feature of a coding is needed. Among codings that a request weighs equally
+    ///   the shortest goes first, or the order of a
+    ///   [`Preference::List`](crate::Preference::List).
+    /// - Other codings are made as those of all files, if they have an encoder.
+    /// - No file is hashed and none is looked at for its type.
+    ///
+    /// ```
+    /// use cachecompress::source::{PrecompressedCoding, PrecompressedFile};
+    /// use cachecompress::{Embedded, ServeCompressed};
+    ///
+    /// // In a program this is `include!(concat!(env!("OUT_DIR"), "/ui.rs"))`.
+    /// static CODINGS: [PrecompressedCoding; 1] = [PrecompressedCoding::unprofitable("br")];
+    /// static FILES: [PrecompressedFile; 1] = [PrecompressedFile::new(
+    ///     "empty.txt",
+    ///     b"",
+    ///     *b"\xe3\xb0\xc4\x42\x98\xfc\x1c\x14\x9a\xfb\xf4\xc8\x99\x6f\xb9\x24\
+    ///        \x27\xae\x41\xe4\x64\x9b\x93\x4c\xa4\x95\x99\x1b\x78\x52\xb8\x55",
+    ///     &CODINGS,
+    /// )
+    /// .utf8(true)];
+    ///
+    /// # fn main() -> Result<(), cachecompress::Error> {
+    /// let service = ServeCompressed::builder(Embedded::precompressed(&FILES)).build()?;
+    /// # let _ = service;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If a path cannot be a file's, as for [`new`](Self::new), or the name of a coding is none.
+    #[must_use]
+    pub fn precompressed(files: &'static [PrecompressedFile]) -> Self {
+        let mut tree = Tree::default();
+        for file in files {
+            let path = expect_file_path(file.path().as_bytes());
+            let mut stored = SourceFile::from_bytes(file.bytes()).digest(file.digest());
+            stored.precompressed = Some(Arc::new(Precompressed::of(file)));
+            tree.insert(&path, Stored::from(stored));
         }
         Self::from_files(Files::Fixed(tree))
     }
@@ -175,6 +225,14 @@ impl Source for Embedded {
         };
         files.retain(|(path, _)| !self.is_hidden(path));
         files
+    }
+
+    fn precompressed_codings(&self) -> Vec<ContentCoding> {
+        match &self.files {
+            Files::Fixed(tree) => tree.precompressed_codings(),
+            #[cfg(feature = "rust-embed")]
+            Files::RustEmbed(_) => Vec::new(),
+        }
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

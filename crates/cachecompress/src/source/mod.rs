@@ -7,6 +7,7 @@ mod hidden_files;
 mod listing;
 mod memory;
 mod overlay;
+mod precompressed;
 mod refused_links;
 mod tree;
 
@@ -15,6 +16,8 @@ pub use embedded::Embedded;
 pub use listing::{Listing, ListingEntry};
 pub use memory::Memory;
 pub use overlay::Overlay;
+pub(crate) use precompressed::{EncodedAhead, Precompressed};
+pub use precompressed::{PrecompressedCoding, PrecompressedFile};
 
 pub use crate::fs::Symlinks;
 
@@ -28,7 +31,7 @@ use bytes::Bytes;
 
 use crate::error::Error;
 use crate::fs::{self, DiskFile, FileKind, Fingerprint, Stat};
-use crate::http::{CodedFile, Digest, InCoding, SourcePath};
+use crate::http::{CodedFile, ContentCoding, Digest, InCoding, SourcePath, Text};
 
 /// Static files by path. Nothing else is ever cached.
 ///
@@ -104,6 +107,14 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns the codings in which files are there without an encoder, in any order.
+    ///
+    /// [`Builder::preference`](crate::Builder::preference) may name them, whether or not they have an
+    /// encoder. None, the default, is right for sources that have no [`Embedded::precompressed`] in them.
+    fn precompressed_codings(&self) -> Vec<ContentCoding> {
+        Vec::new()
+    }
+
     /// Lists all files, sorted, for warming a cache. [`lookup`](Self::lookup) finds each of them.
     ///
     /// # Errors
@@ -160,6 +171,8 @@ pub struct SourceFile {
     pub(crate) decoded: Option<Arc<DecodedFrom>>,
     /// The coding that the content is in, if it is not decoded and stands for another file.
     pub(crate) in_coding: Option<Arc<InCoding>>,
+    /// Its representations that are there without an encoder.
+    pub(crate) precompressed: Option<Arc<Precompressed>>,
 }
 
 /// The coded file that a content was decoded from.
@@ -213,7 +226,21 @@ impl SourceFile {
             media_type: None,
             decoded: None,
             in_coding: None,
+            precompressed: None,
         }
+    }
+
+    /// Its representations that are there without an encoder. An embedder's source may have given the file
+    /// other bytes or another digest, and so no such representation.
+    pub(crate) fn precompressed(&self) -> Option<&Arc<Precompressed>> {
+        let precompressed = self.precompressed.as_ref()?;
+        let Content::Bytes(bytes) = &self.content else { return None };
+        precompressed.is_of(bytes, self.digest).then_some(precompressed)
+    }
+
+    /// What is known of its bytes before anybody looks at them.
+    pub(crate) fn told_text(&self) -> Option<Text> {
+        self.precompressed().and_then(|precompressed| precompressed.text())
     }
 
     /// Sets the SHA-256 of its bytes, which is then not computed. Default: unknown.
@@ -326,6 +353,10 @@ impl<S: Source + ?Sized> Source for Arc<S> {
 
     fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {
         (**self).files_in_memory()
+    }
+
+    fn precompressed_codings(&self) -> Vec<ContentCoding> {
+        (**self).precompressed_codings()
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Found, Listing, Source};
 use crate::error::Error;
-use crate::http::SourcePath;
+use crate::http::{ContentCoding, SourcePath};
 
 /// Several sources as one: the files of an upper layer hide those of a lower one.
 ///
@@ -96,6 +96,10 @@ impl Source for Overlay {
 
     fn files_in_memory(&self) -> Vec<(SourcePath, Bytes)> {
         self.layers.iter().flat_map(Source::files_in_memory).collect()
+    }
+
+    fn precompressed_codings(&self) -> Vec<ContentCoding> {
+        self.layers.iter().flat_map(Source::precompressed_codings).collect()
     }
 
     fn paths(&self) -> Result<Vec<SourcePath>, Error> {

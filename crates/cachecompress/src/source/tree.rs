@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 
 use super::{Content, Found, Listing, ListingEntry, SourceFile};
-use crate::http::{Digest, SourcePath};
+use crate::http::{ContentCoding, Digest, SourcePath};
 
 /// Values by path. A path with a value beneath it is a directory.
 #[derive(Clone, Debug)]
@@ -109,7 +109,9 @@ pub(super) struct Stored {
 
 impl From<SourceFile> for Stored {
     fn from(file: SourceFile) -> Self {
-        Self { file, digest: OnceLock::new() }
+        // The digest that a file brings is not believed, unless it was computed with its codings.
+        let known = file.precompressed().and(file.digest);
+        Self { file, digest: known.map_or_else(OnceLock::new, OnceLock::from) }
     }
 }
 
@@ -124,12 +126,28 @@ impl Tree<Stored> {
 }
 
 impl Tree<Stored> {
-    /// Iterates over the files whose bytes are in memory.
+    /// Iterates over the files whose bytes are in memory and that nobody has looked at.
     pub(super) fn in_memory(&self) -> impl Iterator<Item = (SourcePath, Bytes)> {
-        self.0.iter().filter_map(|(path, stored)| match &stored.file.content {
+        let files = self.0.iter().filter(|(_, stored)| stored.file.told_text().is_none());
+        files.filter_map(|(path, stored)| match &stored.file.content {
             Content::Bytes(bytes) => Some((SourcePath::parse(path)?, bytes.clone())),
             Content::File { .. } => None,
         })
+    }
+}
+
+impl Tree<Stored> {
+    /// Returns the codings in which files are there without an encoder, each once.
+    pub(super) fn precompressed_codings(&self) -> Vec<ContentCoding> {
+        let mut codings = Vec::new();
+        for payload in self.0.values().filter_map(|stored| stored.file.precompressed()) {
+            for encoded in payload.payloads() {
+                if !codings.contains(&encoded.coding) {
+                    codings.push(encoded.coding.clone());
+                }
+            }
+        }
+        codings
     }
 }
 

@@ -96,6 +96,7 @@ mod embedding {
     mod listing;
     mod page_paths;
     mod paths;
+    mod precompressed;
     mod redirects;
     mod service;
     mod types;

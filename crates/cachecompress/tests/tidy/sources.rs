@@ -90,6 +90,10 @@ fn files_in(folder: &str, ending: &str) -> Vec<Source> {
         let entry = entry.expect("an entry");
         let name = entry.file_name().into_string().expect("a readable name");
         let path = format!("{folder}/{name}");
+        // The example that is a workspace of its own may have been built there.
+        if name == "target" {
+            continue;
+        }
         if entry.path().is_dir() {
             found.extend(files_in(&path, ending));
         } else if name.ends_with(ending) {

@@ -5,7 +5,10 @@ use std::fs;
 use std::ops::Deref;
 use std::path::Path;
 
-use cachecompress::source::{Directory, Embedded, Memory, Overlay, Source, SourceFile};
+use cachecompress::Digest;
+use cachecompress::source::{
+    Directory, Embedded, Memory, Overlay, PrecompressedFile, Source, SourceFile,
+};
 use cachecompress_test::source::{
     self, Site, conformance, expect_file, expect_nothing, hides_dotfiles,
 };
@@ -107,6 +110,21 @@ fn directory_conforms() {
 fn embedded_files_conform() {
     conformance(embedded);
     hides_dotfiles(embedded);
+}
+
+fn precompressed(site: &Site) -> Embedded {
+    let leak = |bytes: &[u8]| -> &'static [u8] { Box::leak(bytes.into()) };
+    let files = site.iter().map(|(path, bytes)| {
+        let path: &'static str = Box::leak(path.as_str().into());
+        PrecompressedFile::new(path, leak(bytes), *Digest::of(bytes).as_bytes(), &[])
+    });
+    Embedded::precompressed(Box::leak(files.collect()))
+}
+
+#[test]
+fn precompressed_files_conform() {
+    conformance(precompressed);
+    hides_dotfiles(precompressed);
 }
 
 #[test]
