@@ -79,15 +79,15 @@ fn app() -> Vec<u8> {
     hex(40_000, 1)
 }
 
-/// A site with a script in three codings, of which `x-pack` is the longest, and files without any.
+/// A site with a script in three codings, the shortest of which comes last, and files without any.
 fn site() -> Vec<Baked> {
     let plain = |path, bytes, codings| Baked { path, bytes, codings, is_utf8: true };
     let refused = || ["x-pack", "gzip", "zstd", "br"].map(|coding| (coding, None)).to_vec();
     let app = app();
     let coded = vec![
-        ("x-pack", Some(packed(&app))),
         ("gzip", Some(gzip(&app))),
         ("zstd", Some(zstd(&app))),
+        ("x-pack", Some(packed(&app))),
     ];
     vec![
         plain("app.js", app, coded),
@@ -152,10 +152,10 @@ fn failing_cache_is_not_asked() {
 fn shortest_coding_goes_first_among_those_of_equal_weight() {
     run(async {
         let service = service();
-        let lens = [zstd(&app()).len(), gzip(&app()).len(), packed(&app()).len()];
-        let shortest = ["zstd", "gzip", "x-pack"][lens.iter().zip(0..).min().unwrap().1];
+        let (shortest, longer) = (packed(&app()).len(), [gzip(&app()).len(), zstd(&app()).len()]);
+        assert!(longer.iter().all(|len| shortest < *len), "{shortest} {longer:?}");
         let all = "br, gzip, x-pack, zstd";
-        assert_ahead(&get_as(&service, "/app.js", all).await, shortest);
+        assert_ahead(&get_as(&service, "/app.js", all).await, "x-pack");
         let weighed = "br, gzip, x-pack;q=0.9, zstd;q=0.1";
         assert_ahead(&get_as(&service, "/app.js", weighed).await, "gzip");
         // `br` has no payload and an encoder, which need not run.
@@ -241,7 +241,7 @@ fn refusal_of_identity_gets_what_can_be_made_or_406() {
 fn tag_is_of_the_payload_and_answers_304() {
     run(async {
         let (one, mut other) = (service(), site());
-        other[0].codings[1].1 = Some(gzip_stored(&app()));
+        other[0].codings[0].1 = Some(gzip_stored(&app()));
         let other = ServeCompressed::builder(source(&other)).build().unwrap();
         let of = async |service: &ServeCompressed| {
             let answer = get_as(service, "/app.js", "gzip").await;
@@ -267,6 +267,24 @@ fn tag_is_of_the_payload_and_answers_304() {
         assert_ahead(&same, "gzip");
         let gone = get(&one, "/app.js", &pinned(&differs)).await;
         assert_eq!(gone.status, StatusCode::PRECONDITION_FAILED);
+    });
+}
+
+/// `If-Match` may name the output of an encoder that the program has, too.
+#[test]
+fn tag_of_an_encoder_is_not_that_of_the_payload() {
+    run(async {
+        let memory = Memory::new().file("app.js", app());
+        let other = ServeCompressed::builder(memory).patience(LONG).build().unwrap();
+        let encoded = get_as(&other, "/app.js", "gzip").await;
+        let tag = encoded.field("etag");
+        let pinned = [("accept-encoding", "gzip"), ("if-match", tag)];
+        let same = get(&service(), "/app.js", &pinned).await;
+        assert_eq!(
+            (same.status, same.field("etag"), same.cache()),
+            (StatusCode::OK, tag, "stored")
+        );
+        assert!(same.bytes() == encoded.bytes());
     });
 }
 
@@ -367,6 +385,18 @@ fn charset_is_the_one_that_the_build_found() {
         let script = get_as(&service, "/app.js", "gzip").await;
         assert_eq!(script.field("content-type"), "text/javascript; charset=utf-8");
         assert!(source(&files).files_in_memory().is_empty());
+    });
+}
+
+#[test]
+fn digest_is_the_one_that_the_build_found() {
+    run(async {
+        let file = PrecompressedFile::new("a.txt", b"a", [7; 32], &[]);
+        let files = Embedded::precompressed(Box::leak([file].into()));
+        let service = ServeCompressed::builder(files).build().unwrap();
+        let tag = Digest::from_bytes([7; 32]).base64url();
+        let expected = format!("\"{}\"", &tag[..Digest::TAG_LEN]);
+        assert_eq!(get(&service, "/a.txt", &[]).await.field("etag"), expected, "it is not hashed");
     });
 }
 
