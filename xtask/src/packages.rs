@@ -55,7 +55,7 @@ fn prepare(program: &Path) -> Result<(), String> {
     if dir.exists() {
         fs::remove_dir_all(&dir).map_err(|error| explained(&dir, error))?;
     }
-    for name in ["man", "completions"] {
+    for name in ["man", "man-gz", "completions"] {
         let inner = build.join(name);
         fs::create_dir_all(&inner).map_err(|error| explained(&inner, error))?;
     }
@@ -64,6 +64,8 @@ fn prepare(program: &Path) -> Result<(), String> {
     let copy = build.join("cachecompress");
     fs::copy(program, &copy).map_err(|error| explained(program, error))?;
     generate(&copy, &["man", &build.join("man").to_string_lossy()])?;
+    generate(&copy, &["man", &build.join("man-gz").to_string_lossy()])?;
+    compress_pages(&build.join("man-gz"))?;
     for (shell, file) in COMPLETIONS {
         let script = generate(&copy, &["completions", shell])?;
         let file = build.join("completions").join(file);
@@ -79,6 +81,19 @@ fn generate(program: &Path, arguments: &[&str]) -> Result<Vec<u8>, String> {
     match done.status.success() {
         true => Ok(done.stdout),
         false => Err(format!("`generate {}` failed: {}", arguments.join(" "), done.status)),
+    }
+}
+
+/// Compresses the man pages of a directory, as Debian and Fedora have them. Without names and times in
+/// them, the same pages are the same files.
+fn compress_pages(dir: &Path) -> Result<(), String> {
+    let explained = |error: std::io::Error| format!("{}: {error}", dir.display());
+    let pages = fs::read_dir(dir).map_err(explained)?.map(|page| page.map(|page| page.path()));
+    let pages = pages.collect::<Result<Vec<_>, _>>().map_err(explained)?;
+    let done = Command::new("gzip").arg("-9n").args(pages).status();
+    match done.map_err(|error| format!("gzip: {error}"))?.success() {
+        true => Ok(()),
+        false => Err(format!("gzip fails on the man pages in {}", dir.display())),
     }
 }
 

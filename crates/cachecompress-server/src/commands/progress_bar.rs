@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::printer::Printer;
 use crate::shutdown::Signals;
@@ -21,11 +21,8 @@ impl CommandProgress {
     /// Shows the bar, if stderr is a terminal, and catches SIGINT and SIGTERM. The first of them
     /// asks the command to end, a second one ends the process.
     pub(super) fn start(printer: Printer, verb: &'static str) -> Self {
-        // The bar hides itself where stderr is no terminal. A dumb one cannot move its cursor.
+        // The bar hides itself where stderr is no terminal, or one that cannot move its cursor.
         let bar = ProgressBar::new(256);
-        if std::env::var_os("TERM").is_some_and(|term| term == "dumb") {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
         let template = "{prefix} {wide_bar} {percent}% {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));

@@ -95,7 +95,7 @@ fn debian_package_is_installed_run_removed_and_purged() {
     assert!(conffiles.contains(CONFIGURATION), "{conffiles}");
     machine.run(&format!("cachecompress config check --config {CONFIGURATION}"));
     for file in [
-        "/usr/share/man/man1/cachecompress-serve.1",
+        "/usr/share/man/man1/cachecompress-serve.1.gz",
         "/usr/share/bash-completion/completions/cachecompress",
     ] {
         assert!(machine.path(file).is_file(), "{file} is missing");
