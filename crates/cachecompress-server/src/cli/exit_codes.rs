@@ -87,6 +87,7 @@ const EXIT_CODES: &[(&str, &[ExitCode])] = &[
     ),
     ("generate man", &[DONE, (1, "a page cannot be written"), MISUSED]),
     ("generate completions", &[DONE, (1, "stdout cannot be written"), MISUSED]),
+    ("generate reference", &[DONE, (1, "a page cannot be written"), MISUSED]),
 ];
 
 /// The exit codes of `command`, such as `config check`.

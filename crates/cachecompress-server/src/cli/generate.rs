@@ -29,7 +29,7 @@ pub(crate) enum GenerateCommand {
         shell: Shell,
     },
     /// Write the reference of flags and keys into a directory, as the book has it
-    #[command(after_help = "Exit codes: 0 done, 1 a page cannot be written, 2 wrong usage.")]
+    #[command(after_help = help::short("generate reference"), after_long_help = help::long("generate reference"))]
     Reference {
         /// The directory, which must exist; it gets flags.md and keys.md
         #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -191,6 +191,11 @@ const PAGES: &[Page] = &[
         examples: &["cachecompress generate completions bash > cachecompress.bash"],
         notes: "",
     },
+    Page {
+        command: "generate reference",
+        examples: &["cachecompress generate reference docs/reference"],
+        notes: "",
+    },
 ];
 
 /// The end of `-h` of a command.
