@@ -264,10 +264,13 @@ pub(crate) const CLOUDFLARE_LINE_BYTES: usize = 1000;
 /// The longest time of a request that is told from longer ones, in milliseconds. It is a power of two.
 pub(crate) const LONGEST_MEASURED_TIME: u64 = 65_536;
 /// The requests of one worker whose files are recorded in each [`HISTORY_INTERVAL`] before only a
-/// sample of them is. One takes some microseconds, so these take a thousandth of a core.
+/// sample of them is. One takes a microsecond, so these take less than a thousandth of a core.
 pub(crate) const ALL_FILES: u32 = 1000;
 /// One of so many further requests has its file recorded, and stands for the others.
 pub(crate) const SAMPLED_FILES: u32 = 64;
+/// Responses of one worker that wait for their place in the tables of files. The next one enters all of
+/// them, unless the sample of a [`HISTORY_INTERVAL`] comes before it.
+pub(crate) const WAITING_FILES: usize = 1024;
 /// Files that each table keeps. Of these the dashboard shows [`TOP_FILES`]; the others keep the counts of
 /// those exact. A path has at most [`LOG_FIELD_BYTES`], so a table takes up to 200 KiB.
 pub(crate) const KEPT_FILES: usize = 200;

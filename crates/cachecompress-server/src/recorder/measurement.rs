@@ -1,18 +1,18 @@
 //! The recorder of one worker's requests, and the measurement of one request.
 
-use std::sync::Arc;
+use std::mem;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use cachecompress::{CacheStatus, Outcome, Served};
-use http::{Request, Response, StatusCode};
+use cachecompress::Served;
+use http::{Request, Response};
 use http_body::Body;
 
 use super::request_times::{RequestTimes, Series};
 use super::time_buckets::units;
 use super::top_files::{FileResponse, FileTables};
-use crate::access_log::escape_field;
-use crate::limits::{ALL_FILES, SAMPLED_FILES};
+use crate::limits::{ALL_FILES, SAMPLED_FILES, WAITING_FILES};
 
 /// Records the requests of one worker.
 ///
@@ -22,12 +22,20 @@ use crate::limits::{ALL_FILES, SAMPLED_FILES};
 pub(crate) struct Recorder {
     pub(super) times: RequestTimes,
     files: Arc<FileTables>,
+    /// The responses that are not in the tables yet. To enter one costs as much as to measure ten.
+    #[allow(clippy::vec_box, reason = "each was allocated at its request's arrival")]
+    waiting: Mutex<Vec<Box<FileResponse>>>,
     sampling: Sampling,
 }
 
 impl Recorder {
     pub(super) fn new(files: Arc<FileTables>) -> Self {
-        Self { times: RequestTimes::default(), files, sampling: Sampling::default() }
+        Self {
+            times: RequestTimes::default(),
+            files,
+            waiting: Mutex::default(),
+            sampling: Sampling::default(),
+        }
     }
 
     /// Lets the next requests have their files recorded without sampling.
@@ -37,18 +45,29 @@ impl Recorder {
 
     /// Begins to measure `request`, which arrived now.
     pub(crate) fn begin<B>(self: &Arc<Self>, request: &Request<B>) -> Measurement {
-        let file = self.sampling.next().map(|weight| {
-            let mut path = String::new();
-            escape_field(&mut path, request.uri().path().as_bytes());
-            Box::new(SampledFile { path, weight, ..SampledFile::default() })
-        });
-        Measurement {
-            recorder: Arc::clone(self),
-            arrived: Instant::now(),
-            series: None,
-            has_begun: false,
-            file,
+        let arrived = Instant::now();
+        let file = self
+            .sampling
+            .next()
+            .map(|weight| Box::new(FileResponse::to(request.uri().path(), weight, arrived)));
+        Measurement { recorder: Arc::clone(self), arrived, series: None, has_begun: false, file }
+    }
+
+    /// Records a response that is through.
+    fn record(&self, file: Box<FileResponse>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push(file);
+        if waiting.len() >= WAITING_FILES {
+            let full = mem::take(&mut *waiting);
+            drop(waiting);
+            self.files.add(full);
         }
+    }
+
+    /// Enters the responses that wait for it into the tables.
+    pub(super) fn enter_waiting(&self) {
+        let waiting = mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        self.files.add(waiting);
     }
 }
 
@@ -107,20 +126,8 @@ pub(crate) struct Measurement {
     series: Option<Series>,
     /// Whether the first byte was measured.
     has_begun: bool,
-    /// The file, if this request stands for others.
-    file: Option<Box<SampledFile>>,
-}
-
-/// The file of a request that stands for `weight` of them.
-#[derive(Debug, Default)]
-struct SampledFile {
-    path: String,
-    weight: u32,
-    status: StatusCode,
-    outcome: Option<Outcome>,
-    cache_status: Option<CacheStatus>,
-    source_len: Option<u64>,
-    sent_bytes: u64,
+    /// The response for the tables of files, if it is sampled.
+    file: Option<Box<FileResponse>>,
 }
 
 impl Measurement {
@@ -173,24 +180,17 @@ impl Measurement {
 
 impl Drop for Measurement {
     fn drop(&mut self) {
-        let Some(file) = self.file.take() else { return };
-        let SampledFile { path, weight, status, outcome, cache_status, source_len, sent_bytes } =
-            *file;
-        let response = FileResponse {
-            path: &path,
-            weight: weight.into(),
-            status,
-            outcome,
-            cache_status,
-            source_len,
-            sent_bytes,
-        };
-        self.recorder.files.add(&response);
+        if let Some(file) = self.file.take() {
+            self.recorder.record(file);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body_util::Empty;
+
     use super::*;
 
     #[test]
@@ -203,5 +203,25 @@ mod tests {
         assert!(weights.abs_diff(requests) < requests / 20, "{weights}");
         sampling.all.store(1, Ordering::Relaxed);
         assert_eq!(sampling.next(), Some(1));
+    }
+
+    /// A worker may answer more requests in a row than wait.
+    #[test]
+    fn responses_are_all_entered_however_many_wait() {
+        let files = Arc::new(FileTables::default());
+        let recorder = Arc::new(Recorder::new(Arc::clone(&files)));
+        let request = Request::get("/gone?query").body(()).unwrap();
+        let response = Response::builder().status(404).body(Empty::<Bytes>::new()).unwrap();
+        let count =
+            || files.top().not_found.first().map(|file| (file.path.clone(), file.row.count));
+        for answered in 1..=WAITING_FILES + 1 {
+            recorder.sampling.all.store(1, Ordering::Relaxed);
+            recorder.begin(&request).answered(&response, None);
+            let expected =
+                (answered >= WAITING_FILES).then(|| ("/gone".to_owned(), WAITING_FILES as u64));
+            assert_eq!(count(), expected);
+        }
+        recorder.enter_waiting();
+        assert_eq!(count(), Some(("/gone".to_owned(), WAITING_FILES as u64 + 1)));
     }
 }

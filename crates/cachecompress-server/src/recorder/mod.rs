@@ -51,11 +51,18 @@ impl Recorders {
 
     /// The files that stand out.
     pub(crate) fn files(&self) -> TopFiles {
+        self.enter_waiting();
         self.files.top()
     }
 
-    /// Lets each worker record the files of its next requests without sampling.
+    /// Enters the files of the last requests into their tables, and lets each worker record those of its
+    /// next ones without sampling.
     pub(crate) fn refill(&self) {
+        self.enter_waiting();
         self.each.iter().for_each(|recorder| recorder.refill());
+    }
+
+    fn enter_waiting(&self) {
+        self.each.iter().for_each(|recorder| recorder.enter_waiting());
     }
 }

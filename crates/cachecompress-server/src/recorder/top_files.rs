@@ -5,7 +5,7 @@
 //! missed, and a count may be too high by that of the last row.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use cachecompress::{CacheStatus, Forward, Outcome};
 use http::StatusCode;
@@ -14,20 +14,40 @@ use serde::Serialize;
 
 use super::ranked::{Ranked, Row};
 use super::unix_time::unix_seconds;
-use crate::limits::{KEPT_FILES, TOP_FILES};
+use crate::access_log::escape_field;
+use crate::limits::{KEPT_FILES, LOG_FIELD_BYTES, TOP_FILES};
 
 /// A response to one request for a file, which stands for `weight` of them.
 #[derive(Debug)]
-pub(super) struct FileResponse<'a> {
-    /// The path, escaped and bounded.
-    pub(super) path: &'a str,
-    pub(super) weight: u64,
+pub(super) struct FileResponse {
+    /// The path as the client sent it, or as much of it as the tables keep.
+    path: Box<[u8]>,
+    weight: u32,
+    arrived: Instant,
     pub(super) status: StatusCode,
     pub(super) outcome: Option<Outcome>,
     pub(super) cache_status: Option<CacheStatus>,
     /// The file's length in bytes.
     pub(super) source_len: Option<u64>,
     pub(super) sent_bytes: u64,
+}
+
+impl FileResponse {
+    /// The response to a request for `path` that has `arrived`, of which nothing is known yet.
+    pub(super) fn to(path: &str, weight: u32, arrived: Instant) -> Self {
+        // One byte more than a field has lets it end with the dots of a cut.
+        let kept = path.len().min(LOG_FIELD_BYTES + 1);
+        Self {
+            path: path.as_bytes()[..kept].into(),
+            weight,
+            arrived,
+            status: StatusCode::OK,
+            outcome: None,
+            cache_status: None,
+            source_len: None,
+            sent_bytes: 0,
+        }
+    }
 }
 
 /// The tables of files.
@@ -128,10 +148,16 @@ impl Default for FileTables {
 }
 
 impl FileTables {
-    /// Adds a response to the tables that it belongs to.
-    pub(super) fn add(&self, response: &FileResponse<'_>) {
+    /// Adds each response to the tables that it belongs to.
+    #[allow(clippy::vec_box, reason = "each was allocated at its request's arrival")]
+    pub(super) fn add(&self, responses: Vec<Box<FileResponse>>) {
+        if responses.is_empty() {
+            return;
+        }
+        let now = (SystemTime::now(), Instant::now());
         let Self(tables) = self;
-        tables.lock().unwrap_or_else(PoisonError::into_inner).add(response, SystemTime::now());
+        let mut tables = tables.lock().unwrap_or_else(PoisonError::into_inner);
+        responses.iter().for_each(|response| tables.add(response, now));
     }
 
     /// Takes a snapshot.
@@ -148,13 +174,18 @@ impl FileTables {
 }
 
 impl Tables {
-    fn add(&mut self, response: &FileResponse<'_>, now: SystemTime) {
-        let FileResponse { path, weight, .. } = *response;
+    /// Adds a response; `now` is the time by both clocks.
+    fn add(&mut self, response: &FileResponse, now: (SystemTime, Instant)) {
+        let weight = u64::from(response.weight);
+        let mut path = String::with_capacity(response.path.len());
+        escape_field(&mut path, &response.path);
+        let path = &*path;
         if response.status == StatusCode::NOT_FOUND {
             let new = |_| NotFound { count: 0, last: 0.0 };
             let row = self.not_found.row(path, new);
             row.count += weight;
-            row.last = unix_seconds(now);
+            let ago = now.1.saturating_duration_since(response.arrived);
+            row.last = row.last.max(unix_seconds(now.0 - ago));
             return;
         }
         if response.sent_bytes > 0 {
@@ -195,15 +226,13 @@ mod tests {
         FileTables::default().0.into_inner().unwrap()
     }
 
-    fn response(path: &str) -> FileResponse<'_> {
+    fn response(path: &str) -> FileResponse {
         FileResponse {
-            path,
-            weight: 1,
-            status: StatusCode::OK,
             outcome: Some(Outcome::Hit),
             cache_status: Some(CacheStatus::Hit),
             source_len: Some(1000),
             sent_bytes: 100,
+            ..FileResponse::to(path, 1, Instant::now())
         }
     }
 
@@ -211,12 +240,15 @@ mod tests {
     fn response_is_in_the_tables_that_it_belongs_to() {
         let tables = FileTables::default();
         let bypass = Some(CacheStatus::Forward(Forward::Bypass(Detail::Unprofitable)));
-        tables.add(&FileResponse { weight: 3, ..response("/hit") });
-        tables.add(&FileResponse { outcome: Some(Outcome::Miss), ..response("/miss") });
-        tables.add(&FileResponse { outcome: Some(Outcome::Collapsed), ..response("/miss") });
-        tables.add(&FileResponse { cache_status: bypass, sent_bytes: 1000, ..response("/large") });
-        tables.add(&FileResponse { sent_bytes: 0, ..response("/head") });
-        tables.add(&FileResponse { status: StatusCode::NOT_FOUND, ..response("/gone") });
+        let responses = [
+            FileResponse { weight: 3, ..response("/hit") },
+            FileResponse { outcome: Some(Outcome::Miss), ..response("/miss") },
+            FileResponse { outcome: Some(Outcome::Collapsed), ..response("/miss") },
+            FileResponse { cache_status: bypass, sent_bytes: 1000, ..response("/large") },
+            FileResponse { sent_bytes: 0, ..response("/head") },
+            FileResponse { status: StatusCode::NOT_FOUND, ..response("/gone") },
+        ];
+        tables.add(responses.map(Box::new).into());
         let TopFiles { by_bytes, by_misses, uncompressed, not_found } = tables.top();
         let sent: Vec<_> = by_bytes
             .iter()
@@ -236,10 +268,10 @@ mod tests {
         let mut tables = tables();
         let path = |number: usize| format!("/{number}");
         for number in 0..10 * KEPT_FILES {
+            let response = response(&path(number));
+            let response = FileResponse { status: StatusCode::NOT_FOUND, ..response };
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(number as u64);
-            let path = path(number);
-            let response = FileResponse { status: StatusCode::NOT_FOUND, ..response(&path) };
-            tables.add(&response, now);
+            tables.add(&response, (now, response.arrived));
         }
         let last: Vec<_> = rows(&tables.not_found).into_iter().map(|file| file.path).collect();
         let expected: Vec<_> = (0..10 * KEPT_FILES).rev().take(TOP_FILES).map(path).collect();
@@ -249,11 +281,11 @@ mod tests {
     /// Half of all requests are for files of which each is asked for once.
     #[test]
     fn frequent_files_stand_out_among_many_that_are_asked_for_once() {
-        let mut tables = tables();
+        let (mut tables, now) = (tables(), (SystemTime::now(), Instant::now()));
         for number in 0..10_000 {
             let frequent = format!("/frequent/{}", number % 10);
-            tables.add(&response(&frequent), SystemTime::UNIX_EPOCH);
-            tables.add(&response(&format!("/once/{number}")), SystemTime::UNIX_EPOCH);
+            tables.add(&response(&frequent), now);
+            tables.add(&response(&format!("/once/{number}")), now);
         }
         let top = rows(&tables.by_bytes);
         assert!(top[..10].iter().all(|file| file.path.starts_with("/frequent/")), "{top:?}");
@@ -263,12 +295,33 @@ mod tests {
     #[test]
     fn row_is_one_object_in_json() {
         let tables = FileTables::default();
-        tables.add(&response("/a"));
+        tables.add(vec![Box::new(response("/a"))]);
         let json = serde_json::to_value(tables.top()).unwrap();
         let expected = serde_json::json!({
             "by_bytes": [{ "path": "/a", "requests": 1, "sent_bytes": 100 }],
             "by_misses": [], "uncompressed": [], "not_found": [],
         });
         assert_eq!(json, expected);
+    }
+
+    /// Responses wait for some seconds before they are entered.
+    #[test]
+    fn missing_path_has_the_time_of_its_request_when_it_is_entered_later() {
+        let mut tables = tables();
+        let response = FileResponse { status: StatusCode::NOT_FOUND, ..response("/gone") };
+        let later = response.arrived + Duration::from_secs(4);
+        tables.add(&response, (SystemTime::UNIX_EPOCH + Duration::from_secs(104), later));
+        let [row] = &*rows(&tables.not_found) else { panic!("one row") };
+        assert!((row.row.last - 100.0).abs() < 1e-9, "{row:?}");
+    }
+
+    #[test]
+    fn path_is_escaped_and_bounded() {
+        let long = format!("/{}", "a".repeat(2 * LOG_FIELD_BYTES));
+        let tables = FileTables::default();
+        tables.add(["/\"é", &long].map(|path| Box::new(response(path))).into());
+        let paths: Vec<_> = tables.top().by_bytes.into_iter().map(|file| file.path).collect();
+        assert_eq!(paths[0], "/\\x22\\xC3\\xA9");
+        assert_eq!(paths[1], format!("{}...", &long[..LOG_FIELD_BYTES - 3]));
     }
 }
