@@ -5,6 +5,7 @@
 
 mod events;
 mod exposition;
+mod families;
 mod history;
 mod plain_text;
 
