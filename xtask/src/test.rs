@@ -84,9 +84,10 @@ fn formatting() -> Vec<Command> {
     vec![cargo(&["fmt", "--all", "--check"]), cargo(&of_example)]
 }
 
-/// The library and the crate for build scripts, with no feature, then with each one alone.
+/// The library and the crate for build scripts, with no feature, then with each one alone; and the program
+/// as it is released, since the lints and the tests have it with all features.
 fn feature_checks() -> Vec<Command> {
-    let mut checks = Vec::new();
+    let mut checks = vec![clippy(&["--package", "cachecompress-server", "--bins"])];
     for (package, features) in
         [("cachecompress", &FEATURES[..]), ("cachecompress-build", &BUILD_FEATURES)]
     {

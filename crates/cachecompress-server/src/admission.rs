@@ -29,6 +29,7 @@ use crate::forwarded::TrustedProxies;
 use crate::https_redirect::{self, HttpsRedirect, Location};
 use crate::limits::PERMIT_TIMEOUT;
 use crate::live::{Live, LiveSlot};
+use crate::otel::RequestSpans;
 use crate::peer::{ClientAddress, Peer};
 use crate::recorder::{Measurement, Recorder};
 use crate::sites::Site;
@@ -54,6 +55,8 @@ pub(crate) struct Admission {
     log: Option<AccessLog>,
     /// The recorder of requests, if they are measured.
     recorder: Option<Arc<Recorder>>,
+    /// Makes the spans of requests.
+    spans: RequestSpans,
     /// The other end of the connection.
     peer: Peer,
     /// The proxies that speak for their clients.
@@ -76,6 +79,8 @@ pub(crate) struct Admissions {
     pub(crate) log: Option<AccessLog>,
     /// The recorder of the worker's requests, if they are measured.
     pub(crate) recorder: Option<Arc<Recorder>>,
+    /// Makes the spans of requests.
+    pub(crate) spans: RequestSpans,
     /// The proxies that speak for their clients.
     pub(crate) proxies: TrustedProxies,
     /// A permit for each request that may run, because each may hold a file open.
@@ -91,7 +96,7 @@ pub(crate) struct Admissions {
 impl Admissions {
     /// Makes the admission of a connection, which belongs to `peer`.
     pub(crate) fn of(&self, connection: Option<Connection>, peer: Peer) -> Admission {
-        let Self { live, log, recorder, proxies, permits, busy_pages, verifier, to_https } =
+        let Self { live, log, recorder, spans, proxies, permits, busy_pages, verifier, to_https } =
             self.clone();
         let now = live.load();
         let bound = BoundSite::new(&now, now.sites.first(), connection.as_ref(), peer.secure);
@@ -102,6 +107,7 @@ impl Admissions {
             connection,
             log,
             recorder,
+            spans,
             peer,
             proxies,
             permits,
@@ -169,6 +175,7 @@ impl Admission {
         let client = self.proxies.client(&self.peer, request.headers());
         let client = client.as_ref().unwrap_or(&self.peer);
         guards.measurement = self.recorder.as_ref().map(|recorder| recorder.begin(&request));
+        guards.span = self.spans.begin(client, &request);
         guards.line = self.log.as_ref().map(|log| {
             let measured = guards.measurement.as_ref().map(Measurement::arrived);
             Box::new(log.begin(client, &request, measured.unwrap_or_else(Instant::now)))

@@ -285,6 +285,19 @@ pub(crate) const LAST_MINUTE_SAMPLES: usize = 12;
 /// Events that wait for a listener. One who is slower misses the oldest ones.
 pub(crate) const WAITING_EVENTS: usize = 256;
 
+// --- OpenTelemetry -------------------------------------------------------------------------------
+
+/// The time that a collector has for a batch, unless `OTEL_EXPORTER_OTLP_TIMEOUT` gives another. It is the
+/// specification's.
+#[cfg(feature = "otel")]
+pub(crate) const COLLECTOR_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of a collector's reply, which says at most in some words what it refused.
+#[cfg(feature = "otel")]
+pub(crate) const COLLECTOR_REPLY_BYTES: u64 = 64 << 10;
+/// The time for the last batches at the program's end.
+#[cfg(feature = "otel")]
+pub(crate) const OTEL_FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
 // --- Shutdown ------------------------------------------------------------------------------------
 
 /// The time for requests under way to finish after the first signal.

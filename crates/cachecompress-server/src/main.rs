@@ -32,6 +32,7 @@ mod listing;
 mod live;
 mod log_queue;
 mod logging;
+mod otel;
 mod peer;
 mod printer;
 mod proxy_header;

@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::access_log::LogLine;
 use crate::deadlines::RunningRequest;
 use crate::h2_stall::ClientProgress;
+use crate::otel::RequestSpan;
 use crate::recorder::Measurement;
 
 /// The guards that a request holds until its response's body is through.
@@ -25,6 +26,8 @@ pub(crate) struct RequestGuards {
     pub(crate) line: Option<Box<LogLine>>,
     /// The measurement of the request.
     pub(crate) measurement: Option<Measurement>,
+    /// The span of the request.
+    pub(crate) span: RequestSpan,
     /// The permit to run, which stands for a file that may be open.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
     /// The request's place among those that run on its connection.
@@ -34,7 +37,7 @@ pub(crate) struct RequestGuards {
 impl RequestGuards {
     /// The guards of a request that is `running`, with neither line nor permit yet.
     pub(crate) fn new(running: RunningRequest) -> Self {
-        Self { line: None, measurement: None, permit: None, running: Some(running) }
+        Self { running: Some(running), ..Self::default() }
     }
 
     /// Attaches the guards to the body of `response`, as `wrap` makes it of the service's body.
@@ -56,6 +59,7 @@ impl RequestGuards {
         if let Some(measurement) = &mut self.measurement {
             measurement.answered(&response, served(response.body()));
         }
+        self.span.answered(&response, served(response.body()));
         let client = ClientProgress::current();
         response.map(|body| TrackedBody { body: wrap(body), client, guards: self })
     }
@@ -96,6 +100,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for TrackedBody<B> {
                 Some(Err(_)) => {}
                 None => measurement.sent(0, true),
             }
+        }
+        if let Some(Ok(frame)) = &frame {
+            this.guards.span.sent(frame.data_ref().map_or(0, Bytes::len));
         }
         let slot = &mut this.guards.line;
         if let Some(line) = slot {

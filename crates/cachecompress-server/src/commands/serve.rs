@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cachecompress::{ServeCompressed, Shutdown};
+use cachecompress::{EncodeProgress, ServeCompressed, Shutdown};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
@@ -26,6 +26,7 @@ use crate::limits::{
 use crate::listener::{BoundAddress, Listeners, SocketFiles, bind};
 use crate::live::Reloader;
 use crate::log_queue::{LogQueue, LogThread};
+use crate::otel::OpenTelemetry;
 use crate::peer::Peer;
 use crate::printer::{EscapedPath, Printer};
 use crate::public_listener::PublicListener;
@@ -69,6 +70,13 @@ impl Logs {
         let access = self.access.iter().map(|(log, _)| ("access", log.queue().clone()));
         access.chain([("stderr", self.stderr.0.clone())]).collect()
     }
+}
+
+/// The places that the program tells of itself in.
+struct Outputs<'a> {
+    logs: &'a Logs,
+    otel: &'a OpenTelemetry,
+    printer: Printer,
 }
 
 /// Serves until a signal ends it.
@@ -118,6 +126,7 @@ fn run_logged(
 ) -> Result<(), Failure> {
     let budget = FdBudget::new(config.threads, config.max_connections, config.max_open_files);
     config.sites.iter().try_for_each(site::check)?;
+    let otel = OpenTelemetry::start()?;
     let workers = Workers::start(config.threads).map_err(few)?;
     let access = config.access_log.clone().map(AccessLog::start).transpose()?;
     logs.access = access.map(|(log, thread)| (log, Arc::new(thread)));
@@ -128,11 +137,13 @@ fn run_logged(
             reopened.reopen();
             hung_up.notify_one();
         });
-        serve(config, inherited, budget, (read, asked), &workers, logs, printer).await
+        let outputs = Outputs { logs, otel: &otel, printer };
+        serve(config, inherited, budget, (read, asked), &workers, &outputs).await
     });
     // Requests that did not finish in time are dropped here, and write their lines.
     workers.end();
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
+    drop(otel);
     outcome
 }
 
@@ -185,20 +196,25 @@ async fn serve(
     budget: FdBudget,
     (read, asked): (ReadConfig, Arc<Notify>),
     workers: &Workers,
-    logs: &Logs,
-    printer: Printer,
+    outputs: &Outputs<'_>,
 ) -> Result<(), Failure> {
+    let Outputs { logs, otel, printer } = *outputs;
     // Nothing is created or announced while something is still missing.
     let tls = Tls::open(config.certificates())?;
     let mut bound = bind_all(config, inherited)?;
     let events = Events::default();
-    let on_encode = events.on_encode();
+    let (tell, trace) = (events.on_encode(), otel.on_encode());
+    let on_encode = move |encode: &EncodeProgress| {
+        tell(encode);
+        trace(encode);
+    };
     let reloader = Arc::new(Reloader::start(Arc::clone(config), budget.entries, tls, on_encode)?);
     let mut signals = Signals::install().map_err(deaf)?;
     let (site_drain, admin_drain) = (Drain::new(), Drain::new());
     let telemetry = measure(&reloader, events, &budget, workers, logs);
+    otel.observe(&telemetry);
     let listener = PublicListener {
-        admissions: admissions(config, budget, &reloader, logs)?,
+        admissions: admissions(config, budget, &reloader, outputs)?,
         tls: reloader.tls().cloned(),
         proxy_protocol: config.proxy_protocol,
         limit: telemetry.connection_limit(),
@@ -260,12 +276,13 @@ fn admissions(
     config: &ServeConfig,
     budget: FdBudget,
     reloader: &Reloader,
-    logs: &Logs,
+    outputs: &Outputs<'_>,
 ) -> Result<Admissions, Failure> {
     Ok(Admissions {
         live: reloader.live(),
-        log: logs.access.as_ref().map(|(log, _)| log.clone()),
+        log: outputs.logs.access.as_ref().map(|(log, _)| log.clone()),
         recorder: None,
+        spans: outputs.otel.requests(),
         proxies: config.trusted_proxies.clone(),
         permits: Arc::new(Semaphore::new(budget.requests)),
         busy_pages: Arc::new(Semaphore::new(BUSY_PAGES)),

@@ -15,6 +15,12 @@ use self::top_files::FileTables;
 pub(crate) use self::top_files::TopFiles;
 pub(crate) use self::unix_time::unix_seconds;
 
+/// The upper bounds of the buckets that exporters get, in seconds, but for the infinite one.
+#[cfg(feature = "otel")]
+pub(crate) fn bounds() -> Vec<f64> {
+    time_buckets::BOUNDS.map(time_buckets::seconds).into()
+}
+
 /// The recorders of all workers.
 #[derive(Debug)]
 pub(crate) struct Recorders {

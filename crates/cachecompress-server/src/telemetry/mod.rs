@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::events::{Event, Events};
 pub(crate) use self::exposition::Exposition;
+#[cfg(feature = "otel")]
+pub(crate) use self::families::{Family, FamilyValues, Labelled, MetricUnit, Number, families};
 use self::history::History;
 pub(crate) use self::history::Sample;
 use crate::limits::HISTORY_INTERVAL;

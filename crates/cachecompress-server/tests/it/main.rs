@@ -102,6 +102,10 @@ mod sites {
 /// The admin listener: its API, and the access to it.
 mod admin;
 
+/// OpenTelemetry, which the program has with the feature `otel`.
+#[cfg(feature = "otel")]
+mod otel;
+
 /// The operator's side of the program: flags, exit codes, sockets, signals, logs.
 mod cli {
     mod access_log;
