@@ -65,9 +65,9 @@ impl Embedded {
     /// Creates a source of files whose codings are embedded beside them.
     ///
     /// - The crate `cachecompress-build` makes them in a build script.
-    /// - A request that accepts one of a file's codings gets it at once: no encoder, no cache and no disk
-    ///   is asked, and no cargo feature of a coding is needed. Among codings that a request weighs equally
-    ///   the shortest goes first, or the order of a
+    /// - A request that accepts one of a file's codings gets it at once. No encoder, no cache and no disk
+    ///   is asked, and no cargo feature of a coding is needed.
+    /// - Among codings that a request weighs equally the shortest goes first, or the first of a
     ///   [`Preference::List`](crate::Preference::List).
     /// - Other codings are made as those of all files, if they have an encoder.
     /// - No file is hashed and none is looked at for its type.

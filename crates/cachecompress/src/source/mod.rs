@@ -238,7 +238,7 @@ impl SourceFile {
         precompressed.is_of(bytes, self.digest).then_some(precompressed)
     }
 
-    /// What is known of its bytes before anybody looks at them.
+    /// The answer to the question whether its bytes are UTF-8, if nobody need look at them.
     pub(crate) fn told_text(&self) -> Option<Text> {
         self.precompressed().and_then(|precompressed| precompressed.text())
     }

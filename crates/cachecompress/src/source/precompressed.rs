@@ -129,7 +129,7 @@ impl Precompressed {
         std::ptr::eq(bytes, self.bytes) && digest == Some(self.digest)
     }
 
-    /// What is known of the bytes.
+    /// The build's answer to the question whether the bytes are UTF-8.
     pub(crate) fn text(&self) -> Option<Text> {
         self.is_utf8.map(|is_utf8| if is_utf8 { Text::Utf8 } else { Text::Other })
     }
