@@ -143,7 +143,7 @@ fn run_logged(
     // Requests that did not finish in time are dropped here, and write their lines.
     workers.end();
     runtime.shutdown_timeout(RUNTIME_TIMEOUT);
-    drop(otel);
+    otel.finish();
     outcome
 }
 

@@ -70,6 +70,9 @@ impl OpenTelemetry {
         RequestSpans::new(tracer, self.metrics.as_ref().map(RequestHistograms::new))
     }
 
+    /// Ends the exporters, as a drop does.
+    pub(crate) fn finish(self) {}
+
     /// A function that is told of encodes, and makes a span of each.
     pub(crate) fn on_encode(&self) -> impl Fn(&EncodeProgress) + Send + Sync + use<> {
         let tracer = self.traces.as_ref().map(|traces| traces.tracer_with_scope(scope()));

@@ -23,6 +23,8 @@ impl OpenTelemetry {
         RequestSpans
     }
 
+    pub(crate) fn finish(self) {}
+
     pub(crate) fn on_encode(&self) -> impl Fn(&EncodeProgress) + Send + Sync + use<> {
         |_| ()
     }
