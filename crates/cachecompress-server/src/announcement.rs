@@ -34,7 +34,11 @@ pub(crate) fn announce(
         && config.log_format == LogFormat::Text
         && logging::is_read_on_a_terminal(config.log_level)
     {
-        for line in trial(address, scheme) {
+        let has_page = config
+            .sites
+            .first()
+            .is_some_and(|site| site.index.iter().any(|name| site.root.join(name).is_file()));
+        for line in trial(address, scheme, if has_page { "" } else { "FILE" }) {
             log.push(format!("{line}\n").as_bytes());
         }
     }
@@ -96,17 +100,17 @@ fn local(address: &BoundAddress, scheme: &str) -> String {
     }
 }
 
-/// The lines that name a request to try, and the answers that it gets.
-fn trial(address: &BoundAddress, scheme: &str) -> [String; 2] {
+/// The lines that name a request for `file` to try, and the answers that it gets.
+fn trial(address: &BoundAddress, scheme: &str, file: &str) -> [String; 2] {
     let socket = match address {
         BoundAddress::Ip(_) => String::new(),
         BoundAddress::Unix(path) => format!("--unix-socket {} ", EscapedPath(path)),
     };
     let url = local(address, scheme);
     [
-        format!("Try: curl -so /dev/null -D - --compressed {socket}{url}/"),
-        "The first request for a file shows `cache-status: cachecompress; fwd=miss; stored`, the next \
-         one `cachecompress; hit`."
+        format!("Try: curl -so /dev/null -D - --compressed {socket}{url}/{file}"),
+        "The first request for a file that is compressed shows `cache-status: cachecompress; fwd=miss; \
+         stored`, the next one `cachecompress; hit`."
             .to_owned(),
     ]
 }
@@ -123,10 +127,10 @@ mod tests {
             ("[::]:80", "http://localhost:80/"),
             ("[::1]:80", "http://[::1]:80/"),
         ] {
-            let [line, _] = trial(&BoundAddress::Ip(bound.parse().unwrap()), "http");
+            let [line, _] = trial(&BoundAddress::Ip(bound.parse().unwrap()), "http", "");
             assert!(line.ends_with(&format!("--compressed {expected}")), "{line}");
         }
-        let [line, _] = trial(&BoundAddress::Unix("/run/site.sock".into()), "http");
-        assert!(line.ends_with("--unix-socket /run/site.sock http://localhost/"), "{line}");
+        let [line, _] = trial(&BoundAddress::Unix("/run/site.sock".into()), "http", "FILE");
+        assert!(line.ends_with("--unix-socket /run/site.sock http://localhost/FILE"), "{line}");
     }
 }

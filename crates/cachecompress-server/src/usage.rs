@@ -93,6 +93,9 @@ fn names(command: &Command) -> String {
 fn unknown_command(error: &clap::Error, command: &Command) -> String {
     let given = context(error, ContextKind::InvalidSubcommand).unwrap_or_default();
     let shown = Escaped(&given);
+    if given == "help" {
+        return "`help` is no command, but every command has a --help".into();
+    }
     if command.get_name() == "cachecompress" && Path::new(&given).is_dir() {
         return format!("`{shown}` is no command; to serve it: `cachecompress serve {shown}`");
     }
@@ -106,7 +109,7 @@ fn unknown_command(error: &clap::Error, command: &Command) -> String {
     }
 }
 
-/// A flag that the command does not have. The first other command that has it is named.
+/// A flag that the command does not have. Another command is named if few have it.
 fn unknown_argument(error: &clap::Error, root: &Command, command: &Command, path: &str) -> String {
     let given = context(error, ContextKind::InvalidArg).unwrap_or_default();
     let shown = Escaped(&given);
@@ -118,7 +121,9 @@ fn unknown_argument(error: &clap::Error, root: &Command, command: &Command, path
         let mut flags = inner.get_arguments().filter(|arg| !arg.is_hide_set());
         flags.any(|arg| arg.get_long().is_some_and(|long| given == format!("--{long}")))
     };
-    if let Some(other) = root.get_subcommands().find(has_flag) {
+    let mut others = root.get_subcommands().filter(has_flag);
+    // A flag of many commands says nothing about the one that was meant.
+    if let (Some(other), None) = (others.next(), others.nth(1)) {
         let other = format!("{} {}", root.get_name(), other.get_name());
         return match command.has_subcommands() {
             true => with_help(
@@ -153,7 +158,8 @@ fn gist(explanation: &str) -> String {
         let line = line.strip_prefix("error: ").unwrap_or(line);
         parts.push(line.strip_prefix("tip: ").unwrap_or(line));
     }
-    parts.join("; ")
+    // A list stands under a line that ends with a colon.
+    parts.join("; ").replace(":; ", ": ")
 }
 
 #[cfg(test)]
@@ -187,6 +193,12 @@ mod tests {
             ("serve --zzzz", "`cachecompress serve` has no flag `--zzzz`; see"),
             ("serve -z", "`cachecompress serve` has no flag `-z`; see"),
             ("serve a b", "`b` is one argument too many for `cachecompress serve`"),
+            ("verify --json", "`cachecompress verify` has no flag `--json`; see"),
+            ("warm d --prune", "arguments were not provided: --export[=<OUT>]; see"),
+            (
+                "help",
+                "`help` is no command, but every command has a --help; see `cachecompress --help`",
+            ),
             ("verfy", "`verfy` is no command; did you mean `verify`?"),
             ("zzzz", "`zzzz` is no command; there are `serve`, `warm`, "),
             ("config chek", "did you mean `check`? See `cachecompress config --help`"),

@@ -48,9 +48,14 @@ impl Cli {
     /// The command line, with the help that `arguments` ask for: `-h` leaves out all variables.
     pub(crate) fn command_for(arguments: &[OsString]) -> clap::Command {
         let mut words = arguments.iter().take_while(|argument| *argument != "--");
-        match words.any(|argument| argument == "-h") {
+        let command = match words.any(|argument| argument == "-h") {
             true => without_variables(Self::command()),
             false => Self::command(),
+        };
+        // Some terminals do not know their width.
+        match std::env::var_os("COLUMNS").is_some_and(|columns| columns == "0") {
+            true => command.term_width(80),
+            false => command,
         }
     }
 }

@@ -16,6 +16,18 @@ use crate::entry_list::{EntryList, ListedEntry};
 use crate::exit::{ExitStatus, Failure};
 use crate::printer::{EscapedPath, Printer};
 
+/// Refuses flags that would change nothing: those of the list beside a path, and those of a path without one.
+fn expect_flags_of_use(in_force: &InForce, has_path: bool) -> Result<(), Failure> {
+    let (ids, use_) = match has_path {
+        true => (["sort", "filter"], "is for the list of the cache, without DIR PATH"),
+        false => (["accept_encoding", "host"], "explains a file, and needs DIR PATH"),
+    };
+    match ids.into_iter().find(|id| in_force.is_on_command_line(id)) {
+        Some(id) => Err(Failure::Usage(format!("--{} {use_}", id.replace('_', "-")))),
+        None => Ok(()),
+    }
+}
+
 /// Lists the entries of the cache, or explains a path.
 ///
 /// # Errors
@@ -23,6 +35,7 @@ use crate::printer::{EscapedPath, Printer};
 /// If there is no cache or no site, or a directory cannot be read.
 pub(crate) fn run(in_force: &InForce, printer: Printer) -> Result<ExitStatus, Failure> {
     let InspectArgs { serve, own: args } = in_force.args()?;
+    expect_flags_of_use(in_force, args.path.is_some())?;
     if args.path.is_some() {
         return explain::run(in_force, &args, printer);
     }

@@ -185,7 +185,12 @@ impl InForce {
 
     /// Whether the command line names the directory of the site.
     pub(crate) fn names_directory(&self) -> bool {
-        self.matches.value_source("dir") == Some(ValueSource::CommandLine)
+        self.is_on_command_line("dir")
+    }
+
+    /// Whether the command line itself has the argument `id` of the command.
+    pub(crate) fn is_on_command_line(&self, id: &str) -> bool {
+        self.matches.value_source(id) == Some(ValueSource::CommandLine)
     }
 
     /// The flags of each site, with its tables: those of the file, or the only one.

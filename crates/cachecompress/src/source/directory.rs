@@ -86,7 +86,7 @@ impl Directory {
     /// As [`new`](Self::new).
     pub fn with_disk(disk: Arc<dyn Disk>, path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let refuse = |cause| Error::io("cannot serve the directory", path, cause);
+        let refuse = |cause| Error::io("cannot open the directory", path, cause);
         let absolute = std::path::absolute(path).map_err(refuse)?;
         let root = Root::open(&*disk, &absolute).map_err(refuse)?;
         Ok(Self {

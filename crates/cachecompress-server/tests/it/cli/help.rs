@@ -80,6 +80,8 @@ fn short_help_of_every_command_fits_a_terminal_of_80_by_24() {
         assert!(help.lines().count() < 24, "{name}: {} lines\n{help}", help.lines().count());
         assert!(help.contains("\nExample: cachecompress "), "{name}: {help}");
         assert!(!help.contains("[env"), "{name}: {help}");
+        let unknown = stdout(piped(&format!("{name} -h"), &[("COLUMNS", "0")]));
+        assert_eq!(unknown, help, "a width that is not known");
     }
 }
 

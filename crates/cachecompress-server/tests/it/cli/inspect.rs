@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 
 use cachecompress_test::server::{command, output};
 use cachecompress_test::site::{hex, random};
@@ -261,6 +262,13 @@ fn wrong_usage_of_inspect_and_purge_is_one_sentence() {
         (vec!["inspect", site, "/", "--accept-encoding", "gzip\n"], "--accept-encoding"),
         (vec!["inspect", "--cache-dir", site], "there is no cache of cachecompress"),
         (vec!["inspect", "--sort", "colour"], "--sort"),
+        (
+            vec!["inspect", "--accept-encoding", "br"],
+            "--accept-encoding explains a file, and needs DIR PATH",
+        ),
+        (vec!["inspect", "--host", "a"], "--host explains a file, and needs DIR PATH"),
+        (vec!["inspect", site, "/", "--sort", "ratio"], "--sort is for the list of the cache"),
+        (vec!["inspect", site, "/", "--filter", "br"], "--filter is for the list of the cache"),
         (vec!["purge"], "nothing is chosen"),
         (vec!["purge", site], "needs the paths of files"),
         (vec!["purge", site, "/[", "--cache-dir", site], "is no glob"),
@@ -275,6 +283,32 @@ fn wrong_usage_of_inspect_and_purge_is_one_sentence() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {stderr}");
         assert!(stderr.contains(words), "{arguments:?}: {stderr}");
         assert_eq!(stderr.lines().count(), 1, "{arguments:?}: {stderr}");
+    }
+}
+
+/// The cache of another user was said not to exist.
+#[test]
+fn cache_of_another_user_is_told_from_none() {
+    if !rustix::process::geteuid().is_root() {
+        decode::skipped("becoming another user needs root");
+        return;
+    }
+    let Some(setpriv) = cachecompress_test::tools::require("setpriv") else { return };
+    let [place, cache] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // The program may lie in a directory that other users may not enter.
+    let program = place.path().join("cachecompress");
+    fs::copy(PROGRAM, &program).unwrap();
+    fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    for line in ["inspect", "verify", "gc", "purge --all"] {
+        let mut command = command(&setpriv);
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+        command.args(line.split(' ')).arg("--cache-dir").arg(cache.path());
+        let output = output(&mut command);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{line}: {stderr}");
+        assert!(stderr.contains("Permission denied"), "{line}: {stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{line}: {stderr}");
     }
 }
 

@@ -176,7 +176,13 @@ impl CacheFiles {
         }
         match self.disk.stat(root) {
             Ok(_) if self.is_tagged() || self.is_format(&root.join(VERSION)) => Ok(()),
-            Ok(_) => Err(Error::config("there is no cache of cachecompress in").with_path(root)),
+            Ok(_) => match self.disk.list(root) {
+                // Caches belong to one user, and others see nothing of them.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    Err(Error::io("cannot look at the cache in", root, error))
+                }
+                _ => Err(Error::config("there is no cache of cachecompress in").with_path(root)),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(Error::config("there is no directory").with_path(root))
             }

@@ -293,7 +293,7 @@ fn unservable_root_is_refused_in_one_sentence() {
         assert!(name.is_empty() || error.kind() == expected, "{error}");
         assert_eq!(error.path(), Some(&*path));
         let text = error.to_string();
-        assert!(text.starts_with("cannot serve the directory ") && !text.contains('\n'), "{text}");
+        assert!(text.starts_with("cannot open the directory ") && !text.contains('\n'), "{text}");
     }
 }
 
