@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use cachecompress::{
     Body, ContentCoding, Directory, Error, ServeCompressed, Source as _, SourcePath, Symlinks,
 };
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -19,6 +19,9 @@ use super::siblings::{self, Verdict};
 use super::temporary;
 use crate::exit::Failure;
 use crate::printer::EscapedPath;
+
+/// The failure of a file whose source does not stay as it is.
+const CHANGED: &str = "it changed while it was exported";
 
 /// A directory that gets coded files, and the list of those that are ours.
 #[derive(Debug)]
@@ -204,7 +207,7 @@ impl Export {
         .await?;
         let now = fs::metadata(order.source).map_err(failed)?;
         if !is_unchanged(order.state, &now) {
-            return Err("it changed while it was exported".to_owned());
+            return Err(CHANGED.to_owned());
         }
         give_all(&beside, order.state).map_err(failed)?;
         self.ledger.add(digest).map_err(failed)?;
@@ -247,7 +250,24 @@ async fn coded(service: &ServeCompressed, order: Order<'_>) -> Result<Body, Stri
     let is_coded = coding.is_some_and(|coding| coding == order.coding.as_str());
     match response.status() {
         StatusCode::OK if is_coded => Ok(response.into_body()),
-        _ => Err("it is not in the cache any more; a larger --cache-size keeps it".to_owned()),
+        _ => Err(reason_for_none(service, order, response.headers()).to_owned()),
+    }
+}
+
+/// The reason why a representation that was stored before is not answered with, by the fields of the
+/// answer.
+fn reason_for_none(
+    service: &ServeCompressed,
+    order: Order<'_>,
+    fields: &HeaderMap,
+) -> &'static str {
+    let status = fields.get("cache-status").and_then(|status| status.to_str().ok());
+    let is_unsettled = status.is_some_and(|status| status.ends_with("detail=unsettled"));
+    let is_same = fs::metadata(order.source).is_ok_and(|now| is_unchanged(order.state, &now));
+    match (is_same && !is_unsettled, service.metrics().evictions) {
+        (false, _) => CHANGED,
+        (true, 0) => "it is not in the cache any more",
+        (true, _) => "it was evicted from the cache; a larger --cache-size keeps it",
     }
 }
 

@@ -9,7 +9,7 @@ use cachecompress_test::client::fetch;
 use cachecompress_test::server::{command, output};
 use cachecompress_test::tools::require;
 
-use super::stage::{CODED, Stage};
+use super::stage::{CODED, Run, Stage};
 use crate::common::*;
 
 const LIST: &str = ".cachecompress-export";
@@ -444,4 +444,19 @@ fn nginx_with_gzip_static_serves_an_export() {
         let plain = fetch(address, &request).unwrap();
         assert_eq!(plain.coding(), "identity");
     }
+}
+
+/// The sentence told of a larger cache, although nothing was evicted.
+#[test]
+fn file_that_changes_while_it_is_exported_is_named_so() {
+    let stage = Stage::new();
+    let changing = stage.site.file("js/app.js");
+    let mut export = stage.command(&["--export", "--best", "--include", "js/*.js"]);
+    let mut child = export.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    while child.try_wait().unwrap().is_none() {
+        fs::File::options().append(true).open(&changing).unwrap().write_all(b"x").unwrap();
+    }
+    let run = Run::of(child.wait_with_output().unwrap());
+    run.assert(1, &["js/app.js: in ", ": it changed while it was "]);
+    assert!(!run.stdout.contains("--cache-size"), "{}", run.stdout);
 }
