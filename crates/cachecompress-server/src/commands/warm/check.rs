@@ -41,9 +41,24 @@ struct Sibling {
 /// The findings of a check.
 #[derive(Debug, Default, Serialize)]
 struct CheckReport {
+    /// The number of files that were decoded or are left over.
     checked: usize,
+    /// The number of files of others that have no source.
+    sourceless: usize,
+    /// The globs of `--include` that match no file.
+    unmatched: Vec<String>,
     wrong: Vec<Wrong>,
     interrupted: bool,
+}
+
+/// The judgement about a coded file.
+#[derive(Debug)]
+enum Judgement {
+    Right,
+    /// A file of others that has no source, and cannot be checked.
+    Sourceless,
+    /// The kind of the fault, and a sentence about it.
+    Wrong(&'static str, String),
 }
 
 /// A coded file that is wrong.
@@ -79,12 +94,19 @@ impl Siblings {
         self.found.extend(files.found.into_iter().map(of_site));
     }
 
+    /// The paths of the files that they are named after.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &SourcePath> {
+        self.found.iter().map(|sibling| &sibling.source_path)
+    }
+
     /// Decodes those that are named after a chosen file, by so many `jobs`, and prints a line for each that
-    /// is wrong. Without a source, one counts if it is in the ledger of its site.
+    /// is wrong. One without a source is wrong if it is in the ledger of its site, and else only counted.
+    /// `unmatched` are the globs that match no file.
     pub(super) fn check(
         mut self,
         selection: &Selection,
         ledgers: &[Ledger],
+        unmatched: Vec<String>,
         jobs: usize,
         json: bool,
         progress: CommandProgress,
@@ -92,7 +114,7 @@ impl Siblings {
         self.found.retain(|sibling| selection.has(&sibling.source_path));
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (sender, judged) = channel();
-        let mut checked = CheckReport::default();
+        let mut checked = CheckReport { unmatched, ..CheckReport::default() };
         thread::scope(|scope| {
             for _ in 0..jobs {
                 let sender = sender.clone();
@@ -107,13 +129,13 @@ impl Siblings {
             }
             drop(sender);
             // They are told in the order of their paths.
-            let mut waiting = BTreeMap::new();
-            for (place, wrong) in judged {
-                waiting.insert(place, wrong);
-                while let Some(wrong) = waiting.remove(&checked.checked) {
-                    checked.add(&self.found[checked.checked], wrong, json, &progress);
+            let (mut waiting, mut done, of) = (BTreeMap::new(), 0, self.found.len());
+            for (place, judgement) in judged {
+                waiting.insert(place, judgement);
+                while let Some(judgement) = waiting.remove(&done) {
+                    checked.add(&self.found[done], judgement, json, &progress);
+                    done += 1;
                 }
-                let (done, of) = (checked.checked, self.found.len());
                 progress.update(done as u64, of as u64, format_args!("{done} of {of} files"));
                 if progress.flow().is_break() && done < of {
                     checked.interrupted = true;
@@ -169,19 +191,18 @@ impl Sibling {
         Ok((!stays).then_some(digest))
     }
 
-    /// Judges the file: the kind of its fault and a sentence about it, or `None` if it holds its source.
-    fn judge(&self, ledger: &Ledger) -> Option<(&'static str, String)> {
+    fn judge(&self, ledger: &Ledger) -> Judgement {
         let source = Escaped(self.source_path.to_string_lossy());
         match siblings::judge(&self.file, &self.coding, &self.source) {
-            Ok(Verdict::Holds) => None,
-            Ok(Verdict::Stale) => Some(("stale", format!("it does not hold {source}"))),
-            Ok(Verdict::Broken(why)) => Some(("broken", why)),
+            Ok(Verdict::Holds) => Judgement::Right,
+            Ok(Verdict::Stale) => Judgement::Wrong("stale", format!("it does not hold {source}")),
+            Ok(Verdict::Broken(why)) => Judgement::Wrong("broken", why),
             Ok(Verdict::Sourceless) => match ledger.find(self.path.as_bytes(), &self.file) {
-                Ok(None) => None,
-                Ok(Some(_)) => Some(("left over", format!("there is no {source}"))),
-                Err(error) => Some(("unreadable", error.to_string())),
+                Ok(None) => Judgement::Sourceless,
+                Ok(Some(_)) => Judgement::Wrong("left over", format!("there is no {source}")),
+                Err(error) => Judgement::Wrong("unreadable", error.to_string()),
             },
-            Err(error) => Some(("unreadable", error.to_string())),
+            Err(error) => Judgement::Wrong("unreadable", error.to_string()),
         }
     }
 }
@@ -190,12 +211,16 @@ impl CheckReport {
     fn add(
         &mut self,
         sibling: &Sibling,
-        wrong: Option<(&'static str, String)>,
+        judgement: Judgement,
         json: bool,
         progress: &CommandProgress,
     ) {
+        let (finding, reason) = match judgement {
+            Judgement::Sourceless => return self.sourceless += 1,
+            Judgement::Right => return self.checked += 1,
+            Judgement::Wrong(finding, reason) => (finding, reason),
+        };
         self.checked += 1;
-        let Some((finding, reason)) = wrong else { return };
         let path = format!("{}{}", sibling.prefix, sibling.path.to_string_lossy());
         if !json {
             progress.line(format_args!("{}: {finding}: {}", Escaped(&path), Escaped(&reason)));
@@ -204,15 +229,24 @@ impl CheckReport {
     }
 
     fn end(self, json: bool, progress: CommandProgress) -> ExitStatus {
-        let status = ExitStatus::of(self.interrupted, self.wrong.len() as u64);
+        let problems = self.wrong.len() + self.unmatched.len();
+        let status = ExitStatus::of(self.interrupted, problems as u64);
         if json {
             let json = serde_json::to_string(&self).unwrap_or_default();
             progress.finish(format_args!("{json}"));
             return status;
         }
         let stopped = if self.interrupted { " so far; interrupted" } else { "" };
+        for glob in &self.unmatched {
+            progress.line(format_args!("no file matches {}", Escaped(glob)));
+        }
         let (checked, wrong) = (self.checked, self.wrong.len());
-        progress.finish(format_args!("checked {checked} files, {wrong} wrong{stopped}"));
+        let sourceless = match self.sourceless {
+            0 => String::new(),
+            sourceless => format!(", {sourceless} without a source"),
+        };
+        progress
+            .finish(format_args!("checked {checked} files, {wrong} wrong{sourceless}{stopped}"));
         status
     }
 }

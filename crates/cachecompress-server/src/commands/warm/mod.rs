@@ -1,6 +1,7 @@
 //! `cachecompress warm [DIR]`
 
 mod check;
+mod evicted;
 mod export;
 mod ledger;
 mod regular_file;
@@ -12,8 +13,9 @@ mod temporary;
 mod work;
 
 use std::collections::HashSet;
+use std::io;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,14 +30,15 @@ use crate::exit::{ExitStatus, Failure};
 use crate::flag_values::{Codings, Level, TypeRule};
 use crate::limits::{EXPORT_MEMORY_BYTES, LOG_CLOSE_TIMEOUT};
 use crate::logging;
-use crate::printer::{Escaped, Printer};
+use crate::printer::{Escaped, EscapedPath, Printer};
 use crate::site_rules;
 
 use check::Siblings;
+use evicted::Stored;
 use export::Export;
 use ledger::Ledger;
 use report::Report;
-use selection::Selection;
+use selection::{Selection, Unmatched};
 use sites::Site;
 use work::Work;
 
@@ -79,15 +82,19 @@ fn check(
     printer: Printer,
 ) -> Result<ExitStatus, Failure> {
     let (mut siblings, mut ledgers) = (Siblings::default(), Vec::new());
+    let mut unmatched = selection.unmatched();
     for site in sites {
-        site.open(&site.root)?;
+        unmatched.look_at(&site.open(&site.root)?.paths()?);
         let (paths, prefix) = (site.open(site.coded())?.paths()?, site.prefix(sites.len() > 1));
         siblings.add(Siblings::find(&paths, site.coded(), &site.root), ledgers.len(), &prefix);
         let ledger = Ledger::read(site.coded());
         ledgers.push(ledger.map_err(|error| Failure::Runtime(error.to_string()))?);
     }
+    // A glob may also name a file that is gone.
+    unmatched.look_at(siblings.sources());
+    let unmatched = unmatched.globs();
     let progress = CommandProgress::start(printer, "checking");
-    Ok(siblings.check(selection, &ledgers, jobs, json, progress))
+    Ok(siblings.check(selection, &ledgers, unmatched, jobs, json, progress))
 }
 
 fn warm(
@@ -104,36 +111,31 @@ fn warm(
     // Nothing is written while a directory is missing.
     sites.iter().try_for_each(|site| site.open(&site.root).map(drop))?;
     let (cache, levels) = (cache(&args, exports)?, levels(&args));
-    let mut report = Report::new(codings.clone(), exports);
-    let progress = CommandProgress::start(printer, "compressing");
+    let mut run = Run {
+        selection,
+        report: Report::new(codings.clone(), exports),
+        unmatched: selection.unmatched(),
+        stored: Vec::new(),
+        progress: CommandProgress::start(printer, "compressing"),
+        prunes: args.prune,
+        json: args.json,
+    };
     let mut interrupted = false;
     for site in sites {
         let service = service(site, hidden, &cache, &levels, jobs)?;
         let open = |out| Export::open(out, site.symlinks());
         let export = site.out.clone().map(open).transpose()?.map(Arc::new);
-        let items = work::items(&service.paths()?, selection, &site.root, site.out.as_deref());
-        report.begin_site(site.prefix(sites.len() > 1));
-        let work = Work { service, codings: codings.clone(), jobs, export: export.clone() };
-        interrupted = work::run(&work, items, &progress, |done| {
-            for sentence in done.failures.iter().filter(|_| !args.json) {
-                let path = report.name(&done.path);
-                progress.line(format_args!("{}: {}", Escaped(path), Escaped(sentence)));
-            }
-            report.add(done);
-        })?;
-        if let Some(export) = &export {
-            if args.prune && !interrupted {
-                for (path, sentence) in prune(export, site, selection, &mut report)? {
-                    if !args.json {
-                        progress.line(format_args!("{}: {}", Escaped(&path), Escaped(&sentence)));
-                    }
-                    report.fail(path, sentence);
-                }
-            }
-            export.ledger.close().map_err(|error| Failure::Runtime(error.to_string()))?;
-        }
+        let work = Work { service, codings: codings.clone(), jobs, export };
+        interrupted = run.site(site, &work, site.prefix(sites.len() > 1))?;
         if interrupted {
             break;
+        }
+    }
+    let Run { mut report, unmatched, stored, progress, .. } = run;
+    if !interrupted {
+        report.add_unmatched(unmatched.globs());
+        if args.cache_size > 0 {
+            report.add_evicted(evicted::count(&cache, &stored)?, args.cache_size);
         }
     }
     report.end(began.elapsed(), interrupted);
@@ -143,7 +145,54 @@ fn warm(
         report.table().iter().for_each(|line| progress.line(format_args!("{}", Escaped(line))));
         progress.finish(format_args!("{}", report.summary()));
     }
-    Ok(ExitStatus::of(interrupted, report.failures()))
+    Ok(ExitStatus::of(interrupted, report.problems()))
+}
+
+/// A run over the sites, and its results so far.
+struct Run<'a> {
+    selection: &'a Selection,
+    report: Report,
+    unmatched: Unmatched<'a>,
+    stored: Vec<Stored>,
+    progress: CommandProgress,
+    prunes: bool,
+    json: bool,
+}
+
+impl Run<'_> {
+    /// Does the `work` on one site, with `prefix` before its paths in the report. Returns whether it was
+    /// interrupted.
+    fn site(&mut self, site: &Site, work: &Work, prefix: String) -> Result<bool, Failure> {
+        let Self { selection, report, unmatched, stored, progress, prunes, json } = self;
+        let tell = |path: &str, sentence: &str| {
+            if !*json {
+                progress.line(format_args!("{}: {}", Escaped(path), Escaped(sentence)));
+            }
+        };
+        let paths = work.service.paths()?;
+        unmatched.look_at(&paths);
+        let items = work::items(&paths, selection, &site.root, site.out.as_deref());
+        report.begin_site(prefix);
+        let mut of_site = Stored::new(work.service.clone());
+        let interrupted = work::run(work, items, progress, |done| {
+            done.failures.iter().for_each(|sentence| tell(&report.name(&done.path), sentence));
+            of_site.add(&done);
+            report.add(done);
+        })?;
+        stored.push(of_site);
+        let Some(export) = &work.export else { return Ok(interrupted) };
+        if *prunes && !interrupted {
+            // A glob may also name a file that is gone.
+            let coded = Siblings::find(&export.paths()?, &export.directory, &site.root);
+            unmatched.look_at(coded.sources());
+            for (path, sentence) in prune(&coded, export, site, selection, report)? {
+                tell(&path, &sentence);
+                report.fail(path, sentence);
+            }
+        }
+        export.ledger.close().map_err(|error| Failure::Runtime(error.to_string()))?;
+        Ok(interrupted)
+    }
 }
 
 fn codings(args: &WarmArgs) -> Result<Vec<ContentCoding>, Failure> {
@@ -158,11 +207,12 @@ fn codings(args: &WarmArgs) -> Result<Vec<ContentCoding>, Failure> {
     Ok(codings)
 }
 
-/// Removes the files of earlier exports of `site` that hold nothing of it any more. Returns the names that
-/// failed, with the reasons.
+/// Removes those of the `coded` files that earlier exports of `site` have written and that hold nothing of it
+/// any more. Returns the names that failed, with the reasons.
 ///
 /// A root that is gone or empty is being made anew, as by a build, and says nothing about its files.
 fn prune(
+    coded: &Siblings,
     export: &Export,
     site: &Site,
     selection: &Selection,
@@ -179,20 +229,42 @@ fn prune(
     if sources.iter().all(is_output) {
         return refused("there are no files; nothing is pruned".to_owned());
     }
-    let found = Siblings::find(&export.paths()?, &export.directory, root);
-    Ok(found.prune(selection, export, &sources, report))
+    Ok(coded.prune(selection, export, &sources, report))
 }
 
 /// Opens the cache, which is in memory where only `exports` have it.
 fn cache(args: &WarmArgs, exports: bool) -> Result<Cache, Failure> {
     Ok(match config::chosen_cache(args.cache_size, args.cache.clone()) {
-        CacheChoice::Disk { dir, max_bytes } => Cache::builder(dir).max_bytes(max_bytes).build()?,
+        CacheChoice::Disk { dir, max_bytes } => {
+            try_to_write(&dir)?;
+            Cache::builder(dir).max_bytes(max_bytes).build()?
+        }
         CacheChoice::Memory { .. } if exports => Cache::in_memory(EXPORT_MEMORY_BYTES),
         CacheChoice::Memory { because } => {
             let sentence = format!("there is no cache to fill: {because}");
             return Err(Failure::Usage(sentence));
         }
     })
+}
+
+/// Writes a file without a name in `dir`, or in the nearest directory above that is there.
+///
+/// # Errors
+///
+/// If it cannot be written, as then every file would fail.
+fn try_to_write(dir: &Path) -> Result<(), Failure> {
+    let refused = |error| {
+        let dir = EscapedPath(dir);
+        Failure::Usage(format!("there is no cache to fill: {dir} cannot be written: {error}"))
+    };
+    let absolute = std::path::absolute(dir).map_err(refused)?;
+    for dir in absolute.ancestors() {
+        match tempfile::tempfile_in(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            written => return written.map(drop).map_err(refused),
+        }
+    }
+    Ok(())
 }
 
 /// The levels of the codings. A later one wins.

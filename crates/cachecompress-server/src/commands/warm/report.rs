@@ -17,6 +17,10 @@ pub(super) struct Report {
     total: Row,
     export: Option<ExportCounts>,
     failures: Vec<Failed>,
+    /// The globs of `--include` that match no file.
+    unmatched: Vec<String>,
+    /// The number of representations that the cache has evicted before the end.
+    evicted: u64,
     seconds: f64,
     interrupted: bool,
     #[serde(skip)]
@@ -24,6 +28,9 @@ pub(super) struct Report {
     /// The text before the paths of the site that is worked on.
     #[serde(skip)]
     prefix: String,
+    /// The bound of the cache in bytes.
+    #[serde(skip)]
+    cache_size: u64,
 }
 
 /// The totals of some files.
@@ -111,6 +118,16 @@ impl Report {
         self.export.get_or_insert_default().removed.push(name);
     }
 
+    /// Adds the globs of `--include` that match no file.
+    pub(super) fn add_unmatched(&mut self, globs: Vec<String>) {
+        self.unmatched = globs;
+    }
+
+    /// Adds the number of representations that a cache of `cache_size` bytes has evicted before the end.
+    pub(super) fn add_evicted(&mut self, evicted: u64, cache_size: u64) {
+        (self.evicted, self.cache_size) = (evicted, cache_size);
+    }
+
     /// Ends the report.
     pub(super) fn end(&mut self, elapsed: Duration, interrupted: bool) {
         (self.seconds, self.interrupted) = (elapsed.as_secs_f64(), interrupted);
@@ -119,9 +136,10 @@ impl Report {
         }
     }
 
-    /// The number of failures.
-    pub(super) fn failures(&self) -> u64 {
-        self.failures.len() as u64
+    /// The number of problems. Representations that were evicted are none if they were exported before.
+    pub(super) fn problems(&self) -> u64 {
+        let evicted = if self.export.is_none() { self.evicted } else { 0 };
+        (self.failures.len() + self.unmatched.len()) as u64 + evicted
     }
 
     /// The report as one line of JSON.
@@ -129,16 +147,17 @@ impl Report {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The lines of the table.
+    /// The lines of the table, after one for each glob that matches no file.
     pub(super) fn table(&self) -> Vec<String> {
         let codings: Vec<_> = self.codings.iter().map(ToString::to_string).collect();
+        let unmatched = self.unmatched.iter().map(|glob| format!("no file matches {glob}"));
         let title = ["type", "files", "before"].map(str::to_owned).into_iter();
         let title = title.chain(codings.iter().cloned());
         let title: Vec<_> = title.chain(["reused", "time"].map(str::to_owned)).collect();
         let mut rows = vec![title];
         rows.extend(self.types.iter().map(|(name, row)| row.cells(name, &codings)));
         rows.push(self.total.cells("total", &codings));
-        aligned(&rows)
+        unmatched.chain(aligned(&rows)).collect()
     }
 
     /// The last line.
@@ -160,6 +179,10 @@ impl Report {
         match self.failures.len() {
             0 => {}
             failures => text += &format!("; {failures} failed"),
+        }
+        if self.evicted > 0 {
+            let size = ByteSize(self.cache_size);
+            text += &format!("; {} were evicted: --cache-size {size} is too small", self.evicted);
         }
         if self.interrupted {
             text += "; interrupted";

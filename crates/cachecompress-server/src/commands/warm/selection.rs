@@ -13,7 +13,17 @@ use crate::flag_values::Globs;
 pub(super) struct Selection {
     /// `None` for all files.
     include: Option<GlobSet>,
+    /// The globs of `include` as they were given, in the same order.
+    included: Vec<String>,
     exclude: GlobSet,
+}
+
+/// The globs of `--include` that no file has matched so far.
+#[derive(Debug)]
+pub(super) struct Unmatched<'a> {
+    selection: &'a Selection,
+    /// Whether a file has matched, for each glob.
+    is_matched: Vec<bool>,
 }
 
 impl Selection {
@@ -23,8 +33,14 @@ impl Selection {
     ///
     /// If they are too long for one expression.
     pub(super) fn new(include: &[Globs], exclude: &[Globs]) -> Result<Self, Failure> {
+        let included = include.iter().flat_map(|Globs(globs)| globs).cloned().collect();
         let include = (!include.is_empty()).then(|| compile(include)).transpose()?;
-        Ok(Self { include, exclude: compile(exclude)? })
+        Ok(Self { include, included, exclude: compile(exclude)? })
+    }
+
+    /// Starts the search for globs of `--include` that match no file.
+    pub(super) fn unmatched(&self) -> Unmatched<'_> {
+        Unmatched { selection: self, is_matched: vec![false; self.included.len()] }
     }
 
     /// Whether a file is looked at. A glob that matches a directory has all that lies beneath.
@@ -40,6 +56,28 @@ impl Selection {
     }
 }
 
+impl Unmatched<'_> {
+    /// Strikes out the globs that match one of `paths`.
+    pub(super) fn look_at<'a>(&mut self, paths: impl IntoIterator<Item = &'a SourcePath>) {
+        let Some(globs) = &self.selection.include else { return };
+        for path in paths {
+            if self.is_matched.iter().all(|matched| *matched) {
+                return;
+            }
+            let text = path.to_string_lossy();
+            for glob in itself_and_parents(&text).flat_map(|path| globs.matches(path)) {
+                self.is_matched[glob] = true;
+            }
+        }
+    }
+
+    /// Returns those that are left, as they were given.
+    pub(super) fn globs(self) -> Vec<String> {
+        let globs = self.selection.included.iter().zip(self.is_matched);
+        globs.filter(|(_, matched)| !matched).map(|(glob, _)| glob.clone()).collect()
+    }
+}
+
 fn compile(flags: &[Globs]) -> Result<GlobSet, Failure> {
     let wrong = |error: globset::Error| Failure::Usage(format!("--include or --exclude: {error}"));
     let mut set = GlobSetBuilder::new();
@@ -52,9 +90,11 @@ fn compile(flags: &[Globs]) -> Result<GlobSet, Failure> {
 }
 
 fn covers(globs: &GlobSet, path: &SourcePath) -> bool {
-    let text = path.to_string_lossy();
-    let parents = text.match_indices('/').map(|(end, _)| &text[..end]);
-    parents.chain([&*text]).any(|path| globs.is_match(path))
+    itself_and_parents(&path.to_string_lossy()).any(|path| globs.is_match(path))
+}
+
+fn itself_and_parents(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(|(end, _)| &path[..end]).chain([path])
 }
 
 /// Returns the file at `path` beneath `root`; `None` for a name that the system cannot have.

@@ -25,7 +25,7 @@ fn check_of_a_good_export_finds_nothing_and_writes_nothing() {
     stage.site.write("backup.sql.gz", b"anybody's");
     fs::remove_dir_all(stage.path("cache")).unwrap();
     let before = stage.listing();
-    stage.warm(&["--check"]).assert(0, &["checked 10 files, 0 wrong"]);
+    stage.warm(&["--check"]).assert(0, &["checked 9 files, 0 wrong, 1 without a source\n"]);
     assert_eq!(stage.listing(), before);
     assert!(!stage.path("cache").exists());
     stage.warm(&["--check", "--include", "js"]).assert(0, &["checked 3 files"]);
@@ -62,13 +62,14 @@ fn check_names_each_file_that_is_stale_or_does_not_decode() {
             "css/page.css.zst: left over: there is no css/page.css\n",
             "css/page.css.gz: left over: there is no css/page.css\n",
             "robots.txt.gz: stale: it does not hold robots.txt\n",
-            "checked 11 files, 9 wrong\n",
+            "checked 10 files, 9 wrong, 1 without a source\n",
         ],
     );
     assert_eq!(run.stdout.lines().count(), 10, "{}", run.stdout);
     let run = stage.warm(&["--check", "--json"]);
     let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!((run.code, &report["checked"]), (Some(1), &11.into()));
+    assert_eq!((run.code, &report["checked"]), (Some(1), &10.into()));
+    assert_eq!(report["sourceless"], 1);
     let wrong = report["wrong"].as_array().unwrap();
     assert_eq!((wrong.len(), &wrong[0]["path"]), (9, &"css/page.css.br".into()));
     assert_eq!(wrong[0]["finding"], "left over");
@@ -78,7 +79,7 @@ fn check_names_each_file_that_is_stale_or_does_not_decode() {
         fs::remove_file(stage.site.file(name)).unwrap();
     }
     stage.warm(&["--export", "--prune"]).assert(0, &["5 written, 1 unchanged, 3 removed"]);
-    stage.warm(&["--check"]).assert(0, &["checked 7 files, 0 wrong"]);
+    stage.warm(&["--check"]).assert(0, &["checked 6 files, 0 wrong, 1 without a source"]);
 }
 
 #[test]
@@ -121,5 +122,23 @@ fn source_that_is_no_regular_file_is_none() {
     for name in ["pipe.gz", "release.gz", "dangling.gz", "plain.gz"] {
         stage.site.write(name, &gzipped(b"an archive"));
     }
-    stage.warm(&["--check"]).assert(0, &["checked 4 files, 0 wrong"]);
+    stage.warm(&["--check"]).assert(0, &["checked 0 files, 0 wrong, 4 without a source\n"]);
+}
+
+/// A mistyped glob let a deployment pass.
+#[test]
+fn check_names_a_glob_that_matches_no_file() {
+    let stage = Stage::new();
+    stage.warm(&["--export"]).assert(0, &[]);
+    let flags = ["--check", "--include", "js,jss/**"];
+    stage.warm(&flags).assert(1, &["no file matches jss/**\n", "checked 3 files, 0 wrong\n"]);
+    let run = stage.warm(&[&flags[..], &["--json"]].concat());
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &report["unmatched"]), (Some(1), &serde_json::json!(["jss/**"])));
+    // A file without coded ones is no mistake, and neither is one that is gone.
+    stage.warm(&["--check", "--include", "logo.png"]).assert(0, &["checked 0 files"]);
+    fs::remove_file(stage.site.file("css/page.css")).unwrap();
+    let run = stage.warm(&["--check", "--include", "css/*.css"]);
+    run.assert(1, &["checked 3 files, 3 wrong\n"]);
+    assert!(!run.stdout.contains("no file matches"), "{}", run.stdout);
 }

@@ -78,6 +78,48 @@ fn globs_choose_the_files() {
     assert_eq!(files(&["--exclude", "js/**", "--exclude", "*.bin"]), 4);
 }
 
+/// A mistyped glob ended with 0, and with nothing compressed.
+#[test]
+fn glob_that_matches_no_file_is_named() {
+    let stage = Stage::new();
+    let flags = ["--include", "jss/**", "--include", "/js/,{a,b}.js"];
+    let run = stage.warm(&flags);
+    run.assert(1, &["no file matches jss/**\n", "no file matches {a,b}.js\n"]);
+    assert_eq!(run.stdout.matches("no file matches").count(), 2, "{}", run.stdout);
+    let run = stage.warm(&[&flags[..], &["--json"]].concat());
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(run.code, Some(1));
+    assert_eq!(report["unmatched"], serde_json::json!(["jss/**", "{a,b}.js"]));
+    assert_eq!(report["total"]["files"], 2, "the other globs count");
+    // With --prune a glob may name a file that is gone.
+    stage.warm(&["--export=out"]).assert(0, &[]);
+    fs::remove_file(stage.site.file("css/page.css")).unwrap();
+    stage.warm(&["--export=out", "--include", "css"]).assert(1, &["no file matches css\n"]);
+    stage.warm(&["--export=out", "--include", "css", "--prune"]).assert(0, &["3 removed"]);
+}
+
+/// The cache evicted most of the work, and the program reported success.
+#[test]
+fn representations_that_the_cache_has_evicted_are_counted() {
+    let stage = Stage::new();
+    for index in 0..40 {
+        stage.site.write(&format!("{index}.txt"), &site::text(20 + index, 55_000));
+    }
+    let flags = ["--include", "[0-9]*.txt", "--cache-size", "600KiB"];
+    let run = stage.warm(&[&flags[..], &["--json"]].concat());
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &report["total"]["stored"]), (Some(1), &120.into()), "{}", run.stdout);
+    let evicted = report["evicted"].as_u64().unwrap();
+    let present = cache_dir::entries(&stage.path("cache")).len() as u64;
+    assert_eq!(evicted + present, 120, "{}", run.stdout);
+    assert_eq!(report["failures"], serde_json::json!([]));
+    stage.warm(&flags).assert(1, &[" were evicted: --cache-size 600.0 KiB is too small\n"]);
+    // What is exported is done, and entries of other files may make room.
+    stage.warm(&[&flags[..], &["--export=out"]].concat()).assert(0, &[" were evicted: "]);
+    let one = stage.report(&["--include", "0.txt", "--codings", "br", "--cache-size", "600KiB"]);
+    assert_eq!(one["evicted"], 0);
+}
+
 #[test]
 fn best_is_smaller_and_found_by_a_server_of_these_levels() {
     let stage = Stage::new();
@@ -164,6 +206,12 @@ fn progress_is_lines_where_stderr_is_no_terminal() {
 
 #[test]
 fn interrupted_run_ends_with_130_and_leaves_no_file() {
+    for signal in [Signal::INT, Signal::TERM] {
+        interrupt(signal);
+    }
+}
+
+fn interrupt(signal: Signal) {
     let stage = Stage::new();
     stage.site.write("large.txt", &site::text(8, 30_000_000));
     let before = stage.listing();
@@ -171,7 +219,7 @@ fn interrupted_run_ends_with_130_and_leaves_no_file() {
     let mut child = warm.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     lines.next().unwrap().unwrap();
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    kill_process(Pid::from_child(&child), signal).unwrap();
     // The rest is read, so that no pipe is full.
     lines.for_each(drop);
     let output = child.wait_with_output().unwrap();
@@ -200,6 +248,11 @@ fn wrong_usage_is_named() {
         assert!(run.stderr.contains(part), "{flags:?}: {}", run.stderr);
     }
     fs::write(stage.path("file"), b"").unwrap();
+    let run = stage.warm(&["--cache-dir", "file/cache"]);
+    assert_eq!((run.code, &*run.stdout), (Some(2), ""), "{}", run.stderr);
+    let sentence = "file/cache cannot be written: Not a directory";
+    assert!(run.stderr.contains("there is no cache to fill: "), "{}", run.stderr);
+    assert!(run.stderr.contains(sentence), "{}", run.stderr);
     let run = stage.warm(&["--export=file"]);
     assert!(run.code == Some(1) && run.stderr.contains("cannot export to"), "{}", run.stderr);
     for (arguments, code, part) in [
