@@ -3,7 +3,7 @@
 /// An exit code with its meaning.
 pub(crate) type ExitCode = (u8, &'static str);
 
-const INTERRUPTED: ExitCode = (130, "interrupted by Ctrl-C");
+const INTERRUPTED: ExitCode = (130, "interrupted by Ctrl-C or SIGTERM");
 const DONE: ExitCode = (0, "done");
 const MISUSED: ExitCode = (2, "wrong usage");
 
@@ -23,8 +23,11 @@ const EXIT_CODES: &[(&str, &[ExitCode])] = &[
         "warm",
         &[
             DONE,
-            (1, "a file could not be compressed or written, or --check has found something"),
-            (2, "wrong usage, or there is no cache to fill"),
+            (
+                1,
+                "a file failed, a GLOB matches no file, the cache is too small, or --check found something",
+            ),
+            (2, "wrong usage, or there is no cache to fill or it cannot be written"),
             INTERRUPTED,
         ],
     ),
