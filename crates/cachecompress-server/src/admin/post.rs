@@ -66,6 +66,10 @@ where
         let sentence = "the body must have `Content-Type: application/json`";
         return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, sentence));
     }
+    // Serde would read the elements of an array as the members in their order.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(refuse(StatusCode::BAD_REQUEST, "the body must be a JSON object"));
+    }
     serde_json::from_slice(text).map_err(|error| {
         refuse(StatusCode::BAD_REQUEST, format!("the body is not what is expected: {error}"))
     })

@@ -255,7 +255,10 @@ fn wrong_bodies_are_refused_with_the_reason() {
     let long = format!(r#"{{"paths":["{}"]}}"#, "a".repeat(70_000));
     for (body, status, reason) in [
         (r#"{"paths":"#, 400, "EOF"),
-        ("[]x", 400, "trailing"),
+        ("{}x", 400, "trailing"),
+        ("[]x", 400, "must be a JSON object"),
+        (r#" [["/a.txt"],["br"]]"#, 400, "must be a JSON object"),
+        (r#""/a.txt""#, 400, "must be a JSON object"),
         (r#"{"paths":"*"}"#, 400, "sequence"),
         (r#"{"path":["*"]}"#, 400, "unknown field `path`"),
         (r#"{"codings":["lzma"]}"#, 400, "unknown variant `lzma`"),
@@ -267,6 +270,8 @@ fn wrong_bodies_are_refused_with_the_reason() {
         let sentence = json(&answer)["error"].to_string();
         assert!(sentence.contains(reason), "{body:.40}: {sentence}");
     }
+    assert_eq!(post(&server, "/api/v1/reload", TOKEN, "[]").status(), 400);
+    assert_eq!(post(&server, "/api/v1/reload", TOKEN, " {}").status(), 200);
     let text = Request::new("POST", "/api/v1/warm")
         .header("authorization", &format!("Bearer {TOKEN}"))
         .header("content-type", "text/plain");

@@ -105,6 +105,8 @@ fn purge_without_a_clear_choice_is_refused() {
         let sentence = json(&refusal)["error"].to_string();
         assert!(sentence.contains(reason), "{body}: {sentence}");
     }
+    let by_position = post(&server, "/api/v1/purge", TOKEN, "[[],null,null,null,true,false]");
+    assert_eq!(by_position.status(), 400);
     assert_eq!(server.entries(), 4);
     assert_eq!(
         post(&server, "/api/v1/purge", "a-wrong-token-of-tests", r#"{"all":true}"#).status(),
