@@ -49,12 +49,14 @@ pub(super) struct PurgeDone {
     bytes: u64,
     /// The number of entries that could not be read or removed.
     failed: u64,
+    /// The elements of `paths` that no file of any site matches.
+    unmatched: Vec<String>,
 }
 
 /// Removes entries.
 pub(super) async fn purge(state: &State, request: PurgeRequest) -> Answer {
     let (all, dry_run) = (request.all, request.dry_run);
-    let choice = choice(state, request).await?;
+    let (choice, unmatched) = choice(state, request).await?;
     if choice.is_everything() != all {
         let sentence = "choose by `paths`, `coding`, `older_than` or `digest`, or say `all` alone";
         return Err(refuse(StatusCode::UNPROCESSABLE_ENTITY, sentence));
@@ -81,10 +83,11 @@ pub(super) async fn purge(state: &State, request: PurgeRequest) -> Answer {
         tracing::info!(entries, bytes, failed, "purged the cache");
         state.telemetry.events().tell(|| Event::Purge { entries, bytes });
     }
-    Ok(json(StatusCode::OK, &PurgeDone { entries, bytes, failed }))
+    Ok(json(StatusCode::OK, &PurgeDone { entries, bytes, failed, unmatched }))
 }
 
-async fn choice(state: &State, request: PurgeRequest) -> Result<Choice, Refusal> {
+/// Reads the `request`, and finds the globs without a file.
+async fn choice(state: &State, request: PurgeRequest) -> Result<(Choice, Vec<String>), Refusal> {
     let digest = request.digest.as_deref().map(flag_values::digest_start).transpose();
     let digest = digest.map_err(|advice| {
         refuse(StatusCode::UNPROCESSABLE_ENTITY, format!("`digest` is wrong: {advice}"))
@@ -94,20 +97,35 @@ async fn choice(state: &State, request: PurgeRequest) -> Result<Choice, Refusal>
         let sentence = "`older_than` is a time in seconds, from 0 on";
         refuse(StatusCode::UNPROCESSABLE_ENTITY, sentence)
     })?;
-    let digests = match request.paths.as_slice() {
-        [] => None,
-        globs => Some(digests(state, globs).await?),
+    let (digests, unmatched) = match request.paths.as_slice() {
+        [] => (None, Vec::new()),
+        globs => {
+            let (digests, unmatched) = digests(state, globs).await?;
+            (Some(digests), unmatched)
+        }
     };
-    Ok(Choice { digests, coding: request.coding.map(Coding::into), older_than, digest })
+    let coding = request.coding.map(Coding::into);
+    Ok((Choice { digests, coding, older_than, digest }, unmatched))
 }
 
-/// Finds the contents of the files of all sites that match `globs`.
-async fn digests(state: &State, globs: &[String]) -> Result<HashSet<Digest>, Refusal> {
+/// Finds the contents of the files of all sites that match `globs`, and the globs without a file.
+async fn digests(
+    state: &State,
+    globs: &[String],
+) -> Result<(HashSet<Digest>, Vec<String>), Refusal> {
     let live = state.reload.reloader.live().load_full();
-    let mut digests = HashSet::new();
-    for site in live.sites.all() {
-        let found = site.service.digests(globs).await.map_err(|error| refuse_globs(&error))?;
-        digests.extend(found.into_iter().map(|(_, digest)| digest));
+    let (mut digests, mut unmatched) = (HashSet::new(), Vec::new());
+    for glob in globs {
+        let mut is_matched = false;
+        for site in live.sites.all() {
+            let found =
+                site.service.digests(&[glob]).await.map_err(|error| refuse_globs(&error))?;
+            is_matched |= !found.is_empty();
+            digests.extend(found.into_iter().map(|(_, digest)| digest));
+        }
+        if !is_matched {
+            unmatched.push(glob.clone());
+        }
     }
-    Ok(digests)
+    Ok((digests, unmatched))
 }

@@ -1,5 +1,6 @@
 //! `POST /api/v1/warm`
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cachecompress::{ContentCoding, ServeCompressed, SourcePath, WarmOptions, WarmSummary};
@@ -8,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::coding::Coding;
-use super::reply::{Answer, json, refuse, refuse_globs};
+use super::reply::{Answer, Refusal, json, refuse, refuse_globs};
 use super::state::State;
 
 /// The files to encode ahead of requests, and in which codings.
@@ -31,6 +32,8 @@ pub(super) struct WarmRequest {
 pub(super) struct WarmBegun {
     /// The number of files.
     files: usize,
+    /// The elements of `paths` that no file of any site matches.
+    unmatched: Vec<String>,
 }
 
 /// The glob of all files.
@@ -45,20 +48,37 @@ pub(super) async fn warm(state: &State, request: WarmRequest) -> Answer {
     let Ok(permit) = Arc::clone(&state.warming).try_acquire_owned() else {
         return Err(refuse(StatusCode::CONFLICT, "files are being warmed already"));
     };
-    let globs = if paths.is_empty() { vec![EVERYTHING.to_owned()] } else { paths };
-    let live = state.reload.reloader.live().load_full();
-    let mut sites: Vec<SiteFiles> = Vec::new();
-    for site in live.sites.all() {
-        let found = site.service.matching(&globs).await.map_err(|error| refuse_globs(&error))?;
-        sites.push((site.service.clone(), found));
-    }
+    let (sites, unmatched) = files(state, &paths).await?;
     let files = sites.iter().map(|(_, paths)| paths.len()).sum();
     let codings = codings.into_iter().map(ContentCoding::from).collect();
     tokio::spawn(async move {
         encode(sites, codings).await;
         drop(permit);
     });
-    Ok(json(StatusCode::ACCEPTED, &WarmBegun { files }))
+    Ok(json(StatusCode::ACCEPTED, &WarmBegun { files, unmatched }))
+}
+
+/// Finds the files of all sites that match `globs`, or all files if there are none, and the globs without
+/// a file.
+async fn files(state: &State, globs: &[String]) -> Result<(Vec<SiteFiles>, Vec<String>), Refusal> {
+    let live = state.reload.reloader.live().load_full();
+    let everything = [EVERYTHING.to_owned()];
+    let searched = if globs.is_empty() { &everything[..] } else { globs };
+    let mut unmatched: Vec<_> = globs.to_vec();
+    let mut sites = Vec::new();
+    for site in live.sites.all() {
+        let mut files = BTreeSet::new();
+        for glob in searched {
+            let found =
+                site.service.matching(&[glob]).await.map_err(|error| refuse_globs(&error))?;
+            if !found.is_empty() {
+                unmatched.retain(|other| other != glob);
+            }
+            files.extend(found);
+        }
+        sites.push((site.service.clone(), files.into_iter().collect()));
+    }
+    Ok((sites, unmatched))
 }
 
 async fn encode(sites: Vec<SiteFiles>, codings: Vec<ContentCoding>) {

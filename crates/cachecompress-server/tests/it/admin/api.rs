@@ -235,12 +235,18 @@ fn warm_encodes_the_files_of_its_globs() {
     let secret = Secret::new();
     let server = with_token(&site, &secret).start();
     let begun = post(&server, "/api/v1/warm", TOKEN, r#"{"paths":["/js/*"],"codings":["br"]}"#);
-    assert_eq!((begun.status(), &json(&begun)), (202, &serde_json::json!({ "files": 1 })));
+    assert_eq!(
+        (begun.status(), &json(&begun)),
+        (202, &serde_json::json!({ "files": 1, "unmatched": [] }))
+    );
     eventually("the warming's end", || (server.entries() == 1).then_some(()));
     assert!(server.get("/js/app.js", "br").is_hit());
     let all = || post(&server, "/api/v1/warm", TOKEN, r#"{"codings":["gzip"]}"#);
     let begun = eventually("the first warming's end", || Some(all()).filter(|a| a.status() != 409));
-    assert_eq!((begun.status(), &json(&begun)), (202, &serde_json::json!({ "files": 3 })));
+    assert_eq!(
+        (begun.status(), &json(&begun)),
+        (202, &serde_json::json!({ "files": 3, "unmatched": [] }))
+    );
     eventually("the warming's end", || (server.entries() == 4).then_some(()));
     for path in ["/js/app.js", "/js/deep/more.js", "/style.css"] {
         assert!(server.get(path, "gzip").is_hit(), "{path}");

@@ -152,6 +152,21 @@ fn warm_and_purge_read_the_same_paths() {
     }
 }
 
+#[test]
+fn globs_without_a_file_are_told_apart() {
+    let (site, secret) = (site(), Secret::new());
+    let server = filled(&site, &secret);
+    let paths = r#""paths":["/nope","/c.*","/none/**"]"#;
+    let missing = serde_json::json!(["/nope", "/none/**"]);
+    let counted =
+        json(&post(&server, "/api/v1/purge", TOKEN, &format!(r#"{{{paths},"dry_run":true}}"#)));
+    assert_eq!((&counted["entries"], &counted["unmatched"]), (&2.into(), &missing));
+    let begun = json(&post(&server, "/api/v1/warm", TOKEN, &format!("{{{paths}}}")));
+    assert_eq!(begun, serde_json::json!({ "files": 1, "unmatched": missing }));
+    let all = json(&post(&server, "/api/v1/purge", TOKEN, r#"{"all":true,"dry_run":true}"#));
+    assert_eq!(all["unmatched"], serde_json::json!([]));
+}
+
 /// A page counted the entries before it, up to a number that its own `next` went beyond.
 #[test]
 fn next_page_begins_behind_the_last_entry_whatever_is_removed_before_it() {
