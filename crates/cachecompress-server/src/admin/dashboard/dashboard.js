@@ -2,7 +2,7 @@
 
 import { Actions } from "./dashboard/actions.js";
 import { Feed, get } from "./dashboard/feed.js";
-import { bytes, bytesPerSecond, count, duration, percent, perSecond, span, whole } from "./dashboard/format.js";
+import { bytes, bytesPerSecond, clock, count, duration, percent, perSecond, span, whole } from "./dashboard/format.js";
 import { History, OF_CACHE } from "./dashboard/history.js";
 import { Plot } from "./dashboard/plot.js";
 import { Encodes, showBypasses, showCache, showFiles, showServer } from "./dashboard/tables.js";
@@ -11,6 +11,7 @@ const STATES = {
   connecting: "Connecting",
   live: "Live",
   paused: "Paused",
+  crowded: "16 others listen already, asking every 15 s",
   disconnected: "Disconnected, trying again",
 };
 // The time between two looks at encodes under way, in milliseconds.
@@ -21,6 +22,8 @@ const one = (key, name) => [{ key, name }];
 const history = new History();
 const encodes = new Encodes();
 let status = null;
+// A state of the connection.
+let state = "connecting";
 // The time of the browser at which `status` came, in milliseconds.
 let statusAt = 0;
 let seconds = null;
@@ -99,21 +102,25 @@ function showStatus(fresh) {
   const { saved_bytes: saved, source_bytes: source, encode_cpu_seconds: cpu } = status;
   byId("version").textContent = status.version;
   byId("saved").textContent = bytes(saved);
-  if (source > 0) {
-    byId("saved-gloss").textContent = `${percent(saved / source)} of ${bytes(source)}, since the start.`;
-  }
+  byId("saved-gloss").textContent = source > 0
+    ? `${percent(saved / source)} of ${bytes(source)}, since the start.`
+    : "Nothing is sent yet.";
   byId("cpu").textContent = duration(cpu);
   const started = Object.values(status.encodes.by_coding).reduce((sum, coding) => sum + coding.started, 0);
-  if (cpu > 0) {
-    byId("cpu-gloss").textContent = `${whole(started)} encodes; ${bytes(saved / cpu)} saved for each second.`;
-  }
+  byId("cpu-gloss").textContent = cpu > 0
+    ? `${whole(started)} encodes; ${bytes(saved / cpu)} saved for each second.`
+    : "Nothing is encoded yet.";
   showUptime();
   showCache(status);
   showServer(status, now());
 }
 
+// Nothing is known of the time since the connection broke.
 function showUptime() {
-  if (status !== null) byId("uptime").textContent = `up ${span(now() - status.started)}`;
+  if (status === null) return;
+  byId("uptime").textContent = state === "disconnected"
+    ? `numbers of ${clock(status.started + status.uptime_seconds)}`
+    : `up ${span(now() - status.started)}`;
 }
 
 let isRefreshing = false;
@@ -182,6 +189,8 @@ async function loadConfig() {
 
 const feed = new Feed({
   state(name) {
+    state = name;
+    showUptime();
     const connection = byId("connection");
     connection.dataset.state = name;
     connection.textContent = STATES[name];

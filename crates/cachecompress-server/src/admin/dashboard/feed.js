@@ -5,6 +5,8 @@ const FIRST_DELAY = 1000;
 const LONGEST_DELAY = 10_000;
 // Samples come every 5 s. A tunnel may die without a word.
 const LONGEST_SILENCE = 20_000;
+// Others may leave. The server names the same time in Retry-After.
+const CROWDED_DELAY = 15_000;
 // A hidden page gives up its connection, of which a browser has six.
 const HIDDEN_DELAY = 30_000;
 const PATIENCE = 10_000;
@@ -54,7 +56,10 @@ export class Feed {
       this.#handlers.state("live");
     };
     source.onerror = () => {
-      if (isCurrent()) this.#retry();
+      if (!isCurrent()) return;
+      // The browser gives up for good after an answer without events. It hides the status.
+      if (source.readyState === EventSource.CLOSED) this.#learn(attempt);
+      else this.#retry();
     };
     for (const name of EVENTS) {
       source.addEventListener(name, (event) => {
@@ -63,6 +68,32 @@ export class Feed {
         this.#handlers.event(name, JSON.parse(event.data));
       });
     }
+  }
+
+  // Asks why there are no events, which is told from a server that is gone.
+  async #learn(attempt) {
+    const abort = new AbortController();
+    let isCrowded = false;
+    try {
+      const signal = AbortSignal.any([abort.signal, AbortSignal.timeout(PATIENCE)]);
+      const { status } = await fetch("/api/v1/events", { cache: "no-store", signal });
+      isCrowded = status === 503;
+    } catch {
+      // It is gone.
+    }
+    // The answer may have events by now.
+    abort.abort();
+    if (attempt !== this.#attempt) return;
+    if (isCrowded) this.#wait();
+    else this.#retry();
+  }
+
+  // Does without events. Each new attempt loads the status and the history.
+  #wait() {
+    this.#stop();
+    this.#delay = FIRST_DELAY;
+    this.#handlers.state("crowded");
+    this.#timer = setTimeout(() => this.connect(), CROWDED_DELAY);
   }
 
   #heard() {

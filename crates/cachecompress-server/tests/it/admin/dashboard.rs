@@ -1,6 +1,7 @@
 //! The dashboard in a browser: its numbers, its actions, and its way through a restart.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use cachecompress_test::tools::require;
 
@@ -272,24 +273,43 @@ fn page_finds_a_restarted_server_and_explains_disabled_actions() {
     let mut server = start(&site);
     let admin = server.admin();
     let mut tab = Tab::open(&chromium, None);
-    tab.go(&format!("http://{admin}/"));
     let is =
         |state: &str| format!("document.getElementById('connection').textContent === {state:?}");
+    let listeners: Vec<_> = (0..16).map(|_| listen(admin)).collect();
+    tab.go(&format!("http://{admin}/"));
+    tab.until_true(&is("16 others listen already, asking every 15 s"));
+    tab.until_true("document.getElementById('uptime').textContent.startsWith('up ')");
+    drop(listeners);
     tab.until_true(&is("Live"));
+    let mut complaints = tab.complaints();
+    complaints.retain(|complaint| !complaint.contains("503"));
+    assert_eq!(complaints, [""; 0]);
     assert!(text(&mut tab, "#actions-notice").contains("without --admin-token-file"));
     let enabled =
         "document.querySelectorAll('form :is(input, select, button):not(:disabled)').length";
     assert_eq!(tab.evaluate(enabled), Some(0.into()));
     server.until_hit(&Request::get("/index.html").accept("br"));
-    tab.until_true("document.getElementById('saved').textContent !== '0 B'");
+    for id in ["saved-gloss", "cpu-gloss"] {
+        let gloss = format!("document.getElementById('{id}').textContent");
+        tab.until_true(&format!("!/^Nothing is /.test({gloss})"));
+    }
+    assert_ne!(text(&mut tab, "#saved"), "0 B");
     assert_eq!(tab.complaints(), [""; 0]);
 
     server.kill();
     tab.until_true(&is("Disconnected, trying again"));
+    let told = "document.getElementById('uptime').textContent";
+    assert_eq!(
+        tab.evaluate(&format!("/^numbers of [0-9:]{{8}}$/.test({told})")),
+        Some(true.into())
+    );
     let _again = launch(&site).admin(admin).start();
     tab.until_true(&is("Live"));
     tab.until_true("document.querySelector('#plot-requests .restart') !== null");
     assert_eq!(text(&mut tab, "#saved"), "0 B");
+    assert_eq!(text(&mut tab, "#saved-gloss"), "Nothing is sent yet.");
+    assert_eq!(text(&mut tab, "#cpu-gloss"), "Nothing is encoded yet.");
+    tab.until_true(&format!("{told}.startsWith('up ')"));
     let negative =
         "[...document.querySelectorAll('.legend b')].some(b => b.textContent.startsWith('-'))";
     assert_eq!(tab.evaluate(negative), Some(false.into()));
@@ -297,6 +317,14 @@ fn page_finds_a_restarted_server_and_explains_disabled_actions() {
     let mut complaints = tab.complaints();
     complaints.retain(|complaint| !complaint.contains("ERR_"));
     assert_eq!(complaints, [""; 0]);
+}
+
+/// Listens to the events of the listener at `admin`.
+fn listen(admin: SocketAddr) -> Connection {
+    let mut events = Connection::open(admin).unwrap();
+    events.send(&Request::get("/api/v1/events")).unwrap();
+    assert_eq!(events.receive_head().unwrap().status, 200);
+    events
 }
 
 #[test]
