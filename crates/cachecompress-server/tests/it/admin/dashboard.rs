@@ -37,6 +37,9 @@ fn page_shows_traffic_and_purges_without_barriers() {
     keyboard_reaches_everything(&mut tab);
     plot_is_read_by_the_keyboard(&mut tab);
     keyboard_purges(&mut tab, &server);
+    globs_without_a_file_are_told(&mut tab);
+    request_under_way_is_told_and_sent_once(&mut tab);
+    failures_have_a_sentence_each(&mut tab);
     nothing_is_a_barrier(&mut tab, &fs::read_to_string(axe).unwrap());
 
     assert_eq!(tab.complaints(), [""; 0]);
@@ -237,18 +240,88 @@ fn keyboard_purges(tab: &mut Tab, server: &Server) {
     tab.write(TOKEN);
     tab_to(tab, "#purge-paths");
     tab.write("/assets/app*.js");
-    tab.press("Enter");
-    tab.until_true("document.activeElement.id === 'purge-remove'");
+    tab.key_down("Enter", false);
+    tab.until_true("document.activeElement.closest('#purge-confirm') !== null");
     let counted = text(tab, "#result");
     assert!(counted.starts_with("1 entry with ") && counted.contains("would be"), "{counted}");
     assert_eq!(server.entries(), entries, "it was only counted");
+    // The confirmation is a decision of its own: neither the key that is held nor a second press is it.
+    tab.key_down("Enter", true);
+    tab.press("Enter");
+    tab_to(tab, "#purge-remove");
+    tab.key_down("Enter", true);
+    assert_eq!(text(tab, "#result"), counted);
+    assert_eq!(server.entries(), entries, "it was not confirmed");
     tab.press(" ");
     tab.until_true("document.getElementById('result').textContent.endsWith(' removed.')");
     assert_eq!(server.entries(), entries - 1);
+}
+
+/// Sends the form with this identifier, and waits for the sentence.
+fn send_until(tab: &mut Tab, form: &str, sentence: &str) {
+    tab.evaluate(&format!("document.getElementById('{form}').requestSubmit()"));
+    tab.until_true(&format!("document.getElementById('result').textContent === {sentence:?}"));
+}
+
+fn globs_without_a_file_are_told(tab: &mut Tab) {
+    for (id, globs) in
+        [("purge-paths", "/nope,/none /no*"), ("warm-paths", "/nope,/none /no* /robots.txt")]
+    {
+        tab.evaluate(&format!("document.getElementById('{id}').value = {globs:?}"));
+    }
+    let missing = "No file matches /nope,/none or /no*.";
+    send_until(tab, "purge-form", &format!("No entry matches. {missing}"));
+    send_until(tab, "warm-form", &format!("The encoding of 1 file has begun. {missing}"));
+}
+
+/// The page's request waits until the test lets it go.
+fn request_under_way_is_told_and_sent_once(tab: &mut Tab) {
+    tab.evaluate(
+        "window.realFetch = window.fetch; window.posts = 0;\
+         window.fetch = (path, options) => options.method !== 'POST' ? realFetch(path, options)\
+           : new Promise(done => { posts += 1; window.release = () => done(realFetch(path, options)); })",
+    );
     tab_to(tab, "#reload-form button");
     tab.press("Enter");
+    tab.until_true("document.getElementById('result').textContent === 'Reloading…'");
+    let live = "document.querySelectorAll('form button:not([aria-disabled=true])').length";
+    assert_eq!(tab.evaluate(live), Some(0.into()));
+    tab.press("Enter");
+    tab.evaluate("document.getElementById('warm-form').requestSubmit(); release()");
     tab.until_true("document.getElementById('result').textContent === 'Generation 1 is in force.'");
     tab.until_true("document.getElementById('server-facts').textContent.includes('Generation1, ')");
+    assert_eq!(tab.evaluate("posts"), Some(1.into()));
+    assert_ne!(tab.evaluate(live), Some(0.into()));
+    assert_eq!(tab.evaluate("document.activeElement.form?.id"), Some("reload-form".into()));
+    tab.evaluate("window.fetch = realFetch");
+}
+
+fn failures_have_a_sentence_each(tab: &mut Tab) {
+    let token = |token: &str| format!("document.getElementById('token').value = {token:?}");
+    assert_eq!(tab.complaints(), [""; 0]);
+    tab.evaluate(&token("a-wrong-token-of-the-tests"));
+    send_until(tab, "reload-form", "The token is wrong.");
+    // The browser itself tells of the status.
+    let complaints = tab.complaints();
+    assert!(complaints.iter().all(|complaint| complaint.contains("401")), "{complaints:?}");
+    tab.evaluate(&token("ключ-к-серверу"));
+    let sentence = "The token is wrong: it has other characters than visible ASCII.";
+    send_until(tab, "reload-form", sentence);
+    tab.evaluate(&token(TOKEN));
+    for (answer, sentence) in [
+        (
+            "Promise.resolve(new Response('<html>', { status: 502 }))",
+            "The answer (status 502) is not of this server; a proxy may have sent it.",
+        ),
+        ("Promise.reject(new TypeError('Failed to fetch'))", "The server cannot be reached."),
+    ] {
+        tab.evaluate(&format!(
+            "window.fetch = (path, options) =>\
+               options.method === 'POST' ? {answer} : realFetch(path, options)"
+        ));
+        send_until(tab, "reload-form", sentence);
+    }
+    tab.evaluate("window.fetch = realFetch");
 }
 
 /// Axe finds no violation, and no page is wider than its screen.

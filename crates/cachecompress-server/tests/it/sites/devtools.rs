@@ -180,26 +180,39 @@ impl Tab {
 
     /// Presses a key: `Tab`, `Enter`, `Escape`, ` `, `ArrowLeft`.
     pub(crate) fn press(&mut self, key: &str) {
-        let (code, number, text) = match key {
-            "Tab" => ("Tab", 9, None),
-            "Enter" => ("Enter", 13, Some("\r")),
-            "Escape" => ("Escape", 27, None),
-            " " => ("Space", 32, Some(" ")),
-            "ArrowLeft" => ("ArrowLeft", 37, None),
+        self.key_down(key, false);
+        self.key_event("keyUp", key, json!({}));
+    }
+
+    /// Presses a key and holds it, or repeats the press of one that is held.
+    pub(crate) fn key_down(&mut self, key: &str, is_repeat: bool) {
+        let text = match key {
+            "Enter" => Some("\r"),
+            " " => Some(" "),
+            _ => None,
+        };
+        match text {
+            Some(text) => {
+                self.key_event("keyDown", key, json!({"text": text, "autoRepeat": is_repeat}));
+            }
+            None => self.key_event("rawKeyDown", key, json!({"autoRepeat": is_repeat})),
+        }
+    }
+
+    fn key_event(&mut self, kind: &str, key: &str, mut event: Value) {
+        let (code, number) = match key {
+            "Tab" => ("Tab", 9),
+            "Enter" => ("Enter", 13),
+            "Escape" => ("Escape", 27),
+            " " => ("Space", 32),
+            "ArrowLeft" => ("ArrowLeft", 37),
             _ => panic!("the key {key:?} has no number here"),
         };
-        let press = |kind: &str| {
-            let mut event =
-                json!({"type": kind, "key": key, "code": code, "windowsVirtualKeyCode": number});
-            if let Some(text) = text.filter(|_| kind == "keyDown") {
-                event["text"] = json!(text);
-            }
-            event
-        };
-        let kinds = [if text.is_some() { "keyDown" } else { "rawKeyDown" }, "keyUp"];
-        for kind in kinds {
-            self.call("Input.dispatchKeyEvent", press(kind)).unwrap();
-        }
+        event["type"] = json!(kind);
+        event["key"] = json!(key);
+        event["code"] = json!(code);
+        event["windowsVirtualKeyCode"] = json!(number);
+        self.call("Input.dispatchKeyEvent", event).unwrap();
     }
 
     /// Types a text into the field that has the focus.
