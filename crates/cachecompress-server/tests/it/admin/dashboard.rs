@@ -40,6 +40,7 @@ fn page_shows_traffic_and_purges_without_barriers() {
     globs_without_a_file_are_told(&mut tab);
     request_under_way_is_told_and_sent_once(&mut tab);
     failures_have_a_sentence_each(&mut tab);
+    forced_colors_keep_marks_apart(&mut tab);
     nothing_is_a_barrier(&mut tab, &fs::read_to_string(axe).unwrap());
 
     assert_eq!(tab.complaints(), [""; 0]);
@@ -322,6 +323,20 @@ fn failures_have_a_sentence_each(tab: &mut Tab) {
         send_until(tab, "reload-form", sentence);
     }
     tab.evaluate("window.fetch = realFetch");
+}
+
+fn forced_colors_keep_marks_apart(tab: &mut Tab) {
+    tab.force_colors();
+    for (one, other) in [
+        (".meter span", ".meter"),
+        ("#bypasses .bar", "#bypasses td"),
+        (".range label:has(:checked)", ".range label:not(:has(:checked))"),
+    ] {
+        let ground =
+            |it: &str| format!("getComputedStyle(document.querySelector({it:?})).backgroundColor");
+        let grounds = [tab.evaluate(&ground(one)), tab.evaluate(&ground(other))];
+        assert_ne!(grounds[0], grounds[1], "{one}");
+    }
 }
 
 /// Axe finds no violation, and no page is wider than its screen.

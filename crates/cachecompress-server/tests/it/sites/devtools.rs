@@ -178,6 +178,12 @@ impl Tab {
         self.call("Emulation.setEmulatedMedia", features).unwrap();
     }
 
+    /// Shows the page in the few colours of a system with high contrast.
+    pub(crate) fn force_colors(&mut self) {
+        let features = json!({"features": [{"name": "forced-colors", "value": "active"}]});
+        self.call("Emulation.setEmulatedMedia", features).unwrap();
+    }
+
     /// Presses a key: `Tab`, `Enter`, `Escape`, ` `, `ArrowLeft`.
     pub(crate) fn press(&mut self, key: &str) {
         self.key_down(key, false);
