@@ -155,7 +155,7 @@ const PAGES: &[Page] = &[
         notes: "May run beside servers: they send what they have begun to its end, and encode what is \
             asked for again.\n\n\
             An entry goes if all conditions hold for it. With DIR and GLOB they are the entries of \
-            the contents that the files have now. What a file held before has another digest. All \
+            the contents that the files have now. Earlier bytes of a file have another digest. All \
             flags of `serve` that shape a site are taken, too.\n\n\
             stdout has a line for each removal, and a summary as its last line.",
     },

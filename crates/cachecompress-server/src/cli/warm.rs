@@ -53,7 +53,7 @@ pub(crate) struct WarmArgs {
 
     /// Compress hard: br=11 zstd=19 gzip=9 deflate=9
     ///
-    /// That holds whatever --level says. It takes some 50 times as long. A server finds the entries if it has these levels.
+    /// --level does not change them. It takes some 50 times as long. A server finds the entries if it has these levels.
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_BEST")]
     pub(crate) best: bool,
 

@@ -114,7 +114,7 @@ fn representations_that_the_cache_has_evicted_are_counted() {
     assert_eq!(evicted + present, 120, "{}", run.stdout);
     assert_eq!(report["failures"], serde_json::json!([]));
     stage.warm(&flags).assert(1, &[" were evicted: --cache-size 600.0 KiB is too small\n"]);
-    // What is exported is done, and entries of other files may make room.
+    // An exported file is done, and its entry may make room.
     stage.warm(&[&flags[..], &["--export=out"]].concat()).assert(0, &[" were evicted: "]);
     let one = stage.report(&["--include", "0.txt", "--codings", "br", "--cache-size", "600KiB"]);
     assert_eq!(one["evicted"], 0);

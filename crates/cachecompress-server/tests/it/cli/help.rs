@@ -39,7 +39,7 @@ fn without_terminal(mut command: Command, environment: &[(&str, &str)]) -> Comma
     command
 }
 
-/// What the program prints in a pipe.
+/// Runs the program in a pipe.
 fn piped(arguments: &str, environment: &[(&str, &str)]) -> Output {
     let mut program = without_terminal(command(Path::new(PROGRAM)), environment);
     output(program.args(arguments.split_whitespace()))
@@ -50,7 +50,7 @@ fn stdout(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What the program shows on a terminal of so many columns.
+/// Runs the program on a terminal of so many columns, and returns its screen.
 fn on_terminal(columns: usize, arguments: &str, environment: &[(&str, &str)]) -> Option<String> {
     let script = tools::require("script")?;
     let line = format!("stty cols {columns} rows 24; exec {PROGRAM} {arguments}");

@@ -1,4 +1,4 @@
-//! What `serve` tells at its start.
+//! The texts of `serve` at its start.
 
 #![cfg(unix)]
 
