@@ -11,6 +11,7 @@ mod frameworks;
 mod fuzz;
 mod npm;
 mod packages;
+mod platforms;
 mod portable;
 mod prose;
 mod semver;
@@ -58,6 +59,8 @@ Commands:
                   makes the Debian, RPM and npm packages and the image of the program as it is shipped,
                   or of PATH, installs and runs them, and has the crates built as they are published.
                   The Debian package is installed, by root, into a copy of this machine
+  platforms       checks the types of the library and the program for macOS and Windows, by the targets
+                  that rustup has installed, or else by the sources of a compiler's standard library
   semver [--since REVISION]
                   looks for what breaks users of the library since the last release, or since REVISION;
                   installs cargo-semver-checks where it may
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         ["clients"] => clients::run(),
         ["sites"] => sites::run_all(),
         ["packages"] => packages::run(None),
+        ["platforms"] => platforms::run(),
         ["packages", "--program", path] => packages::run(Some(path)),
         ["packages", ..] => {
             refuse("`cargo xtask packages` takes `--program PATH`, and nothing else.")

@@ -44,7 +44,7 @@ pub(crate) fn take(threads: usize) -> Result<Inherited, Failure> {
             ))
         };
         let socket = socket(&mut given, place).map_err(|error| refusal(&error.to_string()))?;
-        if !socket.is_listener().is_ok_and(|listens| listens) {
+        if !listens(&socket) {
             return Err(refusal("it does not listen"));
         }
         let (list, threads) = match name {
@@ -56,6 +56,19 @@ pub(crate) fn take(threads: usize) -> Result<Inherited, Failure> {
         list.push(listeners.map_err(|error| refusal(&error.to_string()))?);
     }
     Ok(inherited)
+}
+
+/// Whether a socket listens.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn listens(socket: &socket2::Socket) -> bool {
+    rustix::net::sockopt::socket_acceptconn(socket).is_ok_and(|listens| listens)
+}
+
+/// Takes it for granted: Apple's systems do not tell. A socket that does not listen fails at its first
+/// `accept`.
+#[cfg(target_vendor = "apple")]
+fn listens(_: &socket2::Socket) -> bool {
+    true
 }
 
 /// The socket at a `place` among those given, which is TCP's or a Unix one.

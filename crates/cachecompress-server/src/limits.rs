@@ -135,8 +135,10 @@ pub(crate) const TLS_FILES_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The shortest write timeout that the kernel takes, which counts in milliseconds. It takes 0 for its
 /// own default.
+#[cfg(target_os = "linux")]
 pub(crate) const SHORTEST_WRITE_TIMEOUT: Duration = Duration::from_millis(1);
 /// The longest write timeout that the kernel takes, 24 days. It reads a longer one as negative.
+#[cfg(target_os = "linux")]
 pub(crate) const LONGEST_WRITE_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 /// The buffer into which bytes are read to be discarded, in bytes.
 pub(crate) const DISCARD_BUFFER: usize = 4096;

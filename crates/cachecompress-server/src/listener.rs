@@ -48,6 +48,7 @@ pub(crate) enum BoundAddress {
     /// An IP address, with the port that the system chose for port 0.
     Ip(SocketAddr),
     /// The file of a Unix socket.
+    #[cfg_attr(not(unix), allow(dead_code, reason = "this system has none"))]
     Unix(PathBuf),
 }
 

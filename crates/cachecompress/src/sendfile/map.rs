@@ -18,6 +18,7 @@ const PAGE: u64 = 4096;
 /// All of a file, mapped for its addresses.
 #[derive(Debug)]
 pub(crate) struct Mapping {
+    #[cfg(target_os = "linux")]
     file: Arc<File>,
     memory: Mmap,
     /// Whether the kernel tells this process which pages are in memory. Since Linux 5.2 it tells
@@ -44,6 +45,7 @@ impl Mapping {
         let stretches = (memory.len() as u64).div_ceil(RESIDENT_STRETCH);
         let is_told = is_ours(&file);
         Some(Self {
+            #[cfg(target_os = "linux")]
             file,
             memory,
             is_told,
@@ -52,6 +54,7 @@ impl Mapping {
     }
 
     /// The mapped file.
+    #[cfg(target_os = "linux")]
     pub(super) fn file(&self) -> &File {
         &self.file
     }
