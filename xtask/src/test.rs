@@ -22,9 +22,6 @@ pub(crate) enum Scope {
 const FEATURES: [&str; 7] =
     ["gzip", "brotli", "zstd", "rust-embed", "include-dir", "sendfile", "axum"];
 
-/// The features of the crate for build scripts.
-const BUILD_FEATURES: [&str; 3] = ["gzip", "brotli", "zstd"];
-
 /// The example whose build script encodes. It is a workspace of its own.
 const EMBEDDED_UI: &str = "examples/embedded-ui/Cargo.toml";
 
@@ -54,7 +51,7 @@ pub(crate) fn run(scope: Scope) -> ExitCode {
             Ok(result) => results.push(result),
             Err(sentence) => missing.push(format!("the book: {sentence}")),
         }
-        results.push(step::run("the embedded user interface", embedded_ui()));
+        results.push(step::run("the embedded user interface", vec![embedded_ui()]));
         results.push(step::run("portable fallbacks", vec![tools.tell(portable_tests())]));
         match fuzz::install() {
             Ok(()) => results.push(fuzz::run_step(fuzz::SHORT)),
@@ -84,36 +81,26 @@ fn formatting() -> Vec<Command> {
     vec![cargo(&["fmt", "--all", "--check"]), cargo(&of_example)]
 }
 
-/// The library and the crate for build scripts, with no feature, then with each one alone; and the program
-/// as it is released, since the lints and the tests have it with all features.
+/// The library with no feature, then with each one alone; the crate for build scripts, whose features are the
+/// library's, with none; and the program as it is released, since the lints and the tests have it with all.
 fn feature_checks() -> Vec<Command> {
-    let mut checks = vec![clippy(&["--package", "cachecompress-server", "--bins"])];
-    for (package, features) in
-        [("cachecompress", &FEATURES[..]), ("cachecompress-build", &BUILD_FEATURES)]
-    {
-        let bare = ["--package", package, "--lib", "--no-default-features"];
-        checks.push(clippy(&bare));
-        checks.extend(features.iter().map(|feature| {
-            let mut selection = bare.to_vec();
-            selection.extend(["--features", feature]);
-            clippy(&selection)
-        }));
-    }
-    checks
+    let program = clippy(&["--package", "cachecompress-server", "--bins"]);
+    let bare = |package| ["--package", package, "--lib", "--no-default-features"];
+    let alone = FEATURES.iter().map(|feature| {
+        let mut selection = bare("cachecompress").to_vec();
+        selection.extend(["--features", feature]);
+        clippy(&selection)
+    });
+    let bare = ["cachecompress", "cachecompress-build"].map(|package| clippy(&bare(package)));
+    bare.into_iter().chain(alone).chain([program]).collect()
 }
 
-/// The lints and the tests of the example whose user interface is encoded by its build script.
-fn embedded_ui() -> Vec<Command> {
+/// The tests of the example whose user interface is encoded by its build script.
+fn embedded_ui() -> Command {
     let target = workspace::target_dir().join("embedded-ui");
-    let of_example = |command: &str| {
-        let mut cargo =
-            cargo(&[command, "--quiet", "--manifest-path", EMBEDDED_UI, "--target-dir"]);
-        cargo.arg(&target);
-        cargo
-    };
-    let mut lints = of_example("clippy");
-    lints.args(["--all-targets", "--", "-D", "warnings"]);
-    vec![lints, of_example("test")]
+    let mut test = cargo(&["test", "--quiet", "--manifest-path", EMBEDDED_UI, "--target-dir"]);
+    test.arg(target);
+    test
 }
 
 /// Unit, integration and doc tests of every package.

@@ -27,9 +27,9 @@ const COMMANDS: [&str; 15] = [
     "generate completions",
 ];
 
-/// Variables that change colours and widths.
-const OF_TERMINALS: [&str; 6] =
-    ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS", "LINES"];
+/// Variables that change colours and widths. A dumb terminal in CI counts as one with colours.
+const OF_TERMINALS: [&str; 7] =
+    ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "CI", "COLUMNS", "LINES"];
 
 fn without_terminal(mut command: Command, environment: &[(&str, &str)]) -> Command {
     for name in OF_TERMINALS {

@@ -74,7 +74,8 @@ fn terminal_gets_a_request_to_try_and_its_answer() {
     let after = |text: &str, start: &str| text.split(start).nth(1).unwrap().to_owned();
     let url = after(&text, "Try: curl -so /dev/null -D - --compressed http://");
     let address = url.split('/').next().unwrap().parse().unwrap();
-    let told = after(&text, "The first request for a file shows `cache-status: ");
+    let told =
+        after(&text, "The first request for a file that is compressed shows `cache-status: ");
     let request = Request::get("/index.html").accept("gzip");
     let answer = cachecompress_test::client::fetch(address, &request).unwrap();
     let status = answer.header("cache-status").unwrap();
