@@ -74,6 +74,12 @@ impl Authority {
         };
         fs::write(&pair.cert, certificate.pem()).unwrap();
         fs::write(&pair.key, key.serialize_pem()).unwrap();
+        // A start warns of a key that every user may read.
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(&pair.key, fs::Permissions::from_mode(0o600)).unwrap();
+        }
         pair
     }
 
