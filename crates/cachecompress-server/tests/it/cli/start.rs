@@ -55,6 +55,19 @@ fn address_of_the_whole_machine_is_told_with_the_one_that_leads_there() {
     );
 }
 
+/// A program on a terminal of its own. Both are ended when dropped: the end of a terminal ends no server.
+struct Terminal(std::process::Child);
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        use rustix::process::{Pid, Signal, kill_process};
+
+        // `script` passes the signal on.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn terminal_gets_a_request_to_try_and_its_answer() {
     let (site, cache) =
@@ -67,7 +80,7 @@ fn terminal_gets_a_request_to_try_and_its_answer() {
     let mut terminal = command(&script);
     terminal.args(["-qefc", &line]).arg(log.path());
     let null = std::process::Stdio::null;
-    let mut child = terminal.stdin(null()).stdout(null()).spawn().unwrap();
+    let _terminal = Terminal(terminal.stdin(null()).stdout(null()).spawn().unwrap());
     let shown = || fs::read_to_string(log.path()).unwrap();
     let text =
         eventually("the request to try", || Some(shown()).filter(|text| text.contains("hit`")));
@@ -80,8 +93,6 @@ fn terminal_gets_a_request_to_try_and_its_answer() {
     let answer = cachecompress_test::client::fetch(address, &request).unwrap();
     let status = answer.header("cache-status").unwrap();
     assert!(told.starts_with(&format!("{status}`, the next one `{HIT}`")), "{told}");
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]
