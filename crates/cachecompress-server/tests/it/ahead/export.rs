@@ -241,7 +241,7 @@ fn export_removes_its_stale_files_of_a_source_that_is_not_compressed_any_more() 
     assert!(
         stage.site.file("index.html.gz").exists() && !stage.site.file("index.html.br").exists()
     );
-    // Those of others are named, unless they hold the file.
+    // A coded file of another tool is named, unless it holds the file.
     stage.site.write("js/app.js.gz", &gzipped(b"x"));
     stage.warm(&["--export"]).assert(0, &[]);
     stage.site.write("js/app.js.gz", &gzipped(b"another"));
