@@ -119,12 +119,14 @@ fn makers() -> Result<Vec<Command>, String> {
 /// A packed crate knows no workspace. With the workspace's profile its dependencies need not be built a
 /// second time.
 fn publish() -> Command {
+    let packages = ["cachecompress", "cachecompress-build", "cachecompress-server"];
     let mut command = cargo(&["publish", "--dry-run", "--locked", "--quiet"]);
-    for package in ["cachecompress", "cachecompress-build", "cachecompress-server"] {
-        command.args(["--package", package]);
+    for package in packages {
+        let is_plain = format!("profile.dev.package.{package}.opt-level=0");
+        command.args(["--package", package, "--config", &is_plain]);
     }
-    for (key, value) in [("opt-level", "3"), ("debug", "false")] {
-        command.args(["--config", &format!("profile.dev.package.\"*\".{key}={value}")]);
+    for setting in ["opt-level=3", "package.\"*\".debug=false"] {
+        command.args(["--config", &format!("profile.dev.{setting}")]);
     }
     command
 }

@@ -27,3 +27,27 @@ pub(crate) fn files_under(dir: &Path, extension: &str) -> Vec<PathBuf> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn dev_profile_optimises_dependencies_only() {
+        let read = |path: PathBuf| fs::read_to_string(path).expect("a manifest");
+        let profile = read(root().join("Cargo.toml"));
+        let plain = profile.lines().filter_map(|line| line.strip_suffix(" = { opt-level = 0 }"));
+        let plain: BTreeSet<String> = plain.map(String::from).collect();
+        let crates = fs::read_dir(root().join("crates")).expect("the crates");
+        let crates = crates.map(|entry| entry.expect("a crate").path());
+        let others = ["bench", "examples", "xtask"].map(|name| root().join(name));
+        let name_of = |dir: PathBuf| {
+            let manifest = read(dir.join("Cargo.toml"));
+            let name = manifest.lines().find_map(|line| line.strip_prefix("name = "));
+            name.expect("a name").trim_matches('"').to_owned()
+        };
+        assert_eq!(plain, crates.chain(others).map(name_of).collect());
+    }
+}
