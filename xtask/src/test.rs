@@ -118,9 +118,13 @@ fn documentation() -> Command {
 /// The library's tests over the fallbacks that macOS and Windows get in place of Linux's calls.
 ///
 /// The flag goes to this workspace's crates alone (`portable::rustc`). `RUSTFLAGS` would build
-/// every dependency a second time, and an optimised brotli takes minutes.
+/// every dependency a second time, and an optimised brotli takes minutes. So would the library's features
+/// of dependencies. Those of these three packages are the workspace's, and no target of the others is built.
 fn portable_tests() -> Command {
-    let mut command = cargo(&["test", "--package", "cachecompress", "--lib", "--tests"]);
+    let mut command = cargo(&["test", "--lib", "--test", "portable", "--test", "allocations"]);
+    for package in ["cachecompress", "cachecompress-server", "cachecompress-bench"] {
+        command.args(["--package", package]);
+    }
     command.args(["--all-features", "--no-fail-fast"]);
     if let Ok(this) = std::env::current_exe() {
         command.env("RUSTC_WORKSPACE_WRAPPER", this);

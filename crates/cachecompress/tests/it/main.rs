@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
 /// The fixtures that several modules share.
-mod fixture {
+pub(crate) mod fixture {
     pub(crate) mod edited;
     pub(crate) mod site;
     pub(crate) mod stored;

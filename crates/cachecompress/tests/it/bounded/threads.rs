@@ -27,12 +27,14 @@ fn threads() -> usize {
 #[cfg(target_os = "linux")]
 #[test]
 fn threads_start_with_work_and_end_with_the_last_handle() {
-    const NAME: &str = "bounded::threads::threads_start_with_work_and_end_with_the_last_handle";
+    const TEST: &str = "threads_start_with_work_and_end_with_the_last_handle";
     const ALONE: &str = "CACHECOMPRESS_TEST_ALONE";
 
     if std::env::var_os(ALONE).is_none() {
+        let (_, module) = module_path!().split_once("::").unwrap();
         let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
-        let output = alone.args(["--exact", NAME]).env(ALONE, "1").output().unwrap();
+        alone.args(["--exact", &format!("{module}::{TEST}")]).env(ALONE, "1");
+        let output = alone.output().unwrap();
         let told = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && told.contains("1 passed"), "{told}");
         return;
