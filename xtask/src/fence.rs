@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use crate::command::{cargo, exit_code};
-use crate::step::{self, StepResult};
+use crate::step::{self, Begun};
 use crate::tools::Tools;
 use crate::workspace;
 
@@ -16,7 +16,7 @@ const UPDATE: &str = "CACHECOMPRESS_TEST_FENCE_UPDATE";
 /// Builds the shipped program and counts; `update` records the figures.
 pub(crate) fn run(update: bool) -> ExitCode {
     let tools = Tools::find_for(&["crates/cachecompress-server/tests/fence"]).install();
-    if !build().ok {
+    if !build().end().ok {
         return ExitCode::FAILURE;
     }
     let mut of_program = cargo(&["test", "--package", "cachecompress-server", "--test", "fence"]);
@@ -29,11 +29,11 @@ pub(crate) fn run(update: bool) -> ExitCode {
     exit_code(step::run("fence", commands).ok)
 }
 
-/// Builds the program as it is shipped. The fence counts no other build.
-pub(crate) fn build() -> StepResult {
+/// Begins to build the program as it is shipped. The fence counts no other build.
+pub(crate) fn build() -> Begun {
     let mut command = cargo(&["build", "--quiet", "--profile", workspace::SHIPPED]);
     command.args(["--package", "cachecompress-server"]);
-    step::run("dist build", vec![command])
+    step::begin("dist build", vec![command])
 }
 
 /// Names the shipped program, which [`build`] has made, to the tests in `command`.

@@ -16,7 +16,7 @@ const COMPLETIONS: [(&str, &str); 3] =
 /// Makes the packages of `program`, or of a new build as it is shipped, and runs their tests.
 pub(crate) fn run(program: Option<&str>) -> ExitCode {
     let tools = Tools::find_for(&[PACKAGES]).install();
-    let built = program.is_some() || fence::build().ok;
+    let built = program.is_some() || fence::build().end().ok;
     let program = program.map_or_else(fence::program, PathBuf::from);
     let made = match built {
         true => prepare(&program).and_then(|()| makers()),

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::Command;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::totals::Totals;
@@ -22,8 +23,40 @@ pub(crate) struct StepResult {
 pub(crate) fn run(name: &'static str, commands: Vec<Command>) -> StepResult {
     println!("\n=== {name}");
     let result = run_into(&mut io::stdout(), name, commands);
-    println!("=== {name}: {} in {:.1} s", verdict(result.ok), result.time.as_secs_f64());
+    print_verdict(&result);
     result
+}
+
+/// A step that runs beside others.
+#[derive(Debug)]
+pub(crate) struct Begun(JoinHandle<(StepResult, Vec<u8>)>);
+
+/// Begins to run `commands` until one fails. [`Begun::end`] shows their output.
+pub(crate) fn begin(name: &'static str, commands: Vec<Command>) -> Begun {
+    println!("\n=== {name}: begun");
+    Begun(thread::spawn(move || {
+        let mut output = Vec::new();
+        (run_into(&mut output, name, commands), output)
+    }))
+}
+
+impl Begun {
+    /// Waits for the end of the step.
+    ///
+    /// # Panics
+    ///
+    /// If the step's thread did.
+    pub(crate) fn end(self) -> StepResult {
+        let (result, output) = self.0.join().expect("a step does not panic");
+        println!("\n=== {}", result.name);
+        print!("{}", String::from_utf8_lossy(&output));
+        print_verdict(&result);
+        result
+    }
+}
+
+fn print_verdict(result: &StepResult) {
+    println!("=== {}: {} in {:.1} s", result.name, verdict(result.ok), result.time.as_secs_f64());
 }
 
 fn run_into(out: &mut dyn Write, name: &'static str, commands: Vec<Command>) -> StepResult {
@@ -141,6 +174,14 @@ mod tests {
         let result = run_into(&mut io::sink(), "a step", vec![shell("exit 3"), shell(result)]);
         assert!(!result.ok);
         assert_eq!(result.totals.passed, 0);
+    }
+
+    #[test]
+    fn begun_step_ends_with_its_result() {
+        let begun = begin("a step", vec![shell("exit 3")]);
+        assert!(run_into(&mut io::sink(), "another step", vec![shell("exit 0")]).ok);
+        let result = begun.end();
+        assert_eq!((result.name, result.ok), ("a step", false));
     }
 
     #[test]
