@@ -131,8 +131,8 @@ fn publish() -> Command {
     command
 }
 
+/// The tests of the packages, with the features of all other builds of tests.
 fn tests() -> Command {
-    let mut command = cargo(&["test", "--package", "cachecompress-server", "--no-fail-fast"]);
-    command.args(["--test", "packages"]);
-    command
+    let selection = ["--workspace", "--all-features", "--test", "packages", "--no-fail-fast"];
+    cargo(&[&["test"], &selection[..]].concat())
 }
