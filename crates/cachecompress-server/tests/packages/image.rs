@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use cachecompress_test::tools::{packaged, require};
-use rustix::process::geteuid;
 use tempfile::TempDir;
 
 use crate::common::*;
+use crate::machine::require_root;
 use crate::{repository, stdout};
 
 /// buildah with a storage of its own.
@@ -42,10 +42,7 @@ fn image_is_the_program_as_a_user_without_a_name() {
     let Some(program) = require("buildah") else { return };
     let Some(packaged) = packaged() else { return };
     let Some(_) = require("ip") else { return };
-    if !geteuid().is_root() {
-        eprintln!("SKIPPED: this test builds an image as root");
-        return;
-    }
+    let Some(()) = require_root() else { return };
     let buildah = Buildah { program, storage: tempfile::tempdir().unwrap() };
     let context = tempfile::tempdir().unwrap();
     fs::create_dir(context.path().join("cache")).unwrap();

@@ -13,20 +13,31 @@ pub(crate) struct Machine {
     directory: TempDir,
 }
 
+/// Without root, prints a loud `SKIPPED` line and returns `None`.
+///
+/// # Panics
+///
+/// Without root if `CI=true`.
+#[track_caller]
+pub(crate) fn require_root() -> Option<()> {
+    if !geteuid().is_root() {
+        let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        assert!(!is_ci, "SKIPPED: this test needs root");
+        eprintln!("SKIPPED: this test needs root");
+        return None;
+    }
+    Some(())
+}
+
 impl Machine {
-    /// Makes one. Without root, prints a loud `SKIPPED` line and returns `None`.
+    /// Makes one, if this is root (see [`require_root`]).
     ///
     /// # Panics
     ///
-    /// If it cannot be made and `CI=true`, or root cannot mount it.
+    /// If root cannot mount it.
     #[track_caller]
     pub(crate) fn new() -> Option<Self> {
-        if !geteuid().is_root() {
-            let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
-            assert!(!is_ci, "SKIPPED: a package is installed by root");
-            eprintln!("SKIPPED: a package is installed by root");
-            return None;
-        }
+        require_root()?;
         let machine = Self { directory: tempfile::tempdir().unwrap() };
         let base = machine.directory.path().display().to_string();
         // An overlay cannot lie in an overlay, as a container's root may be.
