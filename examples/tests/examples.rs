@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use cachecompress_test::client::{Connection, Protocol, Request, Response, fetch};
 use cachecompress_test::decode::CODINGS;
 use cachecompress_test::http2;
-use cachecompress_test::site::{Site, binary};
+use cachecompress_test::site::{Site, binary, files_below, text};
 use cachecompress_test::wait::{PATIENCE, eventually};
 use tempfile::TempDir;
 
@@ -27,11 +27,15 @@ struct Example {
 
 impl Example {
     fn start(program: &str, directory: Option<&Path>) -> Self {
+        Self::start_with(program, &directory.into_iter().collect::<Vec<_>>())
+    }
+
+    fn start_with(program: &str, arguments: &[&Path]) -> Self {
         let cache = TempDir::with_prefix("cache-").unwrap();
         let child = Command::new(program)
             .arg("0")
             .arg(cache.path().join("cache"))
-            .args(directory)
+            .args(arguments)
             .env("DOWNLOAD_TOKEN", "secret")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -186,6 +190,32 @@ fn axum_sendfile_maps_stored_entries() {
     let maps = fs::read_to_string(format!("/proc/{}/maps", example.child.id())).unwrap();
     let cache = example.cache.path().to_str().unwrap();
     assert!(maps.contains(cache), "no entry is mapped:\n{maps}");
+}
+
+#[test]
+fn axum_shared_tier_imports_what_another_replica_has_stored() {
+    let source = text(16, 8 << 20);
+    let site = Site::with("large.js", &source);
+    let store = TempDir::with_prefix("store-").unwrap();
+    let replica = || {
+        let program = env!("CARGO_BIN_EXE_axum_shared_tier");
+        Example::start_with(program, &[site.path(), store.path()])
+    };
+    let request = Request::get("/large.js").accept("br");
+    let first = replica();
+    let encoded = first.until_hit(&request, &source);
+    eventually("a stored object", || {
+        let objects = files_below(&store.path().join("v1/e"));
+        objects.iter().any(|object| object.extension().is_none()).then_some(())
+    });
+    // On a busy machine the answer of the store may come after the encode of one replica.
+    eventually("a replica that imports", || {
+        let second = replica();
+        let answer = second.fetch(&request);
+        assert!(answer.status() == 200 && answer.decoded() == source, "{:?}", answer.head);
+        let is_imported = answer.cache_status().ends_with("; detail=tier");
+        is_imported.then(|| assert!(answer.body == encoded.body, "other bytes"))
+    });
 }
 
 #[test]

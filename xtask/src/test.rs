@@ -19,8 +19,8 @@ pub(crate) enum Scope {
 }
 
 /// The features, which are also checked one at a time.
-const FEATURES: [&str; 7] =
-    ["gzip", "brotli", "zstd", "rust-embed", "include-dir", "sendfile", "axum"];
+const FEATURES: [&str; 8] =
+    ["gzip", "brotli", "zstd", "rust-embed", "include-dir", "sendfile", "axum", "tier"];
 
 /// The example whose build script encodes. It is a workspace of its own.
 const EMBEDDED_UI: &str = "examples/embedded-ui/Cargo.toml";

@@ -392,6 +392,11 @@ pub mod sendfile;
 mod sendfile;
 mod service;
 pub mod source;
+#[cfg(feature = "tier")]
+pub mod tier;
+#[cfg(not(feature = "tier"))]
+#[path = "tier/absent.rs"]
+mod tier;
 
 /// The explanation of a response, by [`ServeCompressed::explain`].
 pub mod explain {
@@ -404,7 +409,8 @@ pub use codec::Preference;
 pub use error::{Error, ErrorKind};
 pub use http::{CacheStatus, ContentCoding, Detail, Digest, Forward, InvalidCoding, SourcePath};
 pub use metrics::{
-    DurationHistogram, EncodeMetrics, EncodeProgress, EncodeState, Metrics, Outcome,
+    BreakerState, DurationHistogram, EncodeMetrics, EncodeProgress, EncodeState, Metrics, Outcome,
+    TierMetrics, TierOutcome,
 };
 pub use rules::redirects::Redirect;
 pub use rules::{CleanUrls, HeaderRule, TrailingSlash};

@@ -3,7 +3,13 @@
 //! The measurements are from an AMD EPYC with two cores unless another machine is named. A threshold
 //! without a measurement was chosen for its reason.
 
+#[cfg(feature = "tier")]
+mod tier;
+
 use std::time::Duration;
+
+#[cfg(feature = "tier")]
+pub(crate) use tier::*;
 
 // Defaults of a service
 
@@ -192,6 +198,11 @@ pub(crate) const SPECULATIVE_FROM: u64 = 8 << 20;
 pub(crate) const SPECULATIVE_ROOM: usize = 8 << 20;
 /// The number of last bytes of a payload that readers get only once all of it is proven.
 pub(crate) const WITHHELD: u64 = 256;
+/// The bytes of an import that are withheld behind the last ones that came. A decoder holds at most a block
+/// of them back, which zstd bounds by 128 KiB. So readers get no byte that was not decoded and compared.
+pub(crate) const IMPORT_WITHHELD: u64 = 160 * 1024;
+/// The least time for an import. The most is twice the processor time of the encode.
+pub(crate) const SHORTEST_IMPORT: Duration = Duration::from_millis(250);
 /// The largest piece of a payload that is read back for its proof, in bytes. No more pass between
 /// two commits.
 pub(crate) const PROOF_CHUNK: usize = 128 * 1024;
@@ -530,3 +541,6 @@ pub(crate) const SLOW_LISTING: u64 = 20;
 /// The multiple of the time that a slow listing took for which it is kept, whatever `revalidate` says. So
 /// all requests for it together take at most a twentieth of one thread.
 pub(crate) const SLOW_LISTING_KEPT: u64 = 20;
+/// The time after which a lease that nobody has renewed is free. The owner renews it every third of it, so
+/// that two renewals may fail. A replica that dies holds the others up for so long.
+pub(crate) const LEASE_LIFE: Duration = Duration::from_secs(10);

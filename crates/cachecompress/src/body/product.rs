@@ -14,6 +14,8 @@ pub(crate) struct Product {
     pub(crate) stored: bool,
     /// Whether the cache has it now.
     pub(crate) kept: bool,
+    /// Whether it comes from the shared store.
+    pub(crate) imported: bool,
     /// The processor time of the encode and its proof, once it has ended. Zero if the cache had it.
     pub(crate) took: Duration,
 }
@@ -29,6 +31,6 @@ impl Product {
 
     /// Describes a payload that the cache does not have.
     pub(crate) fn of_payload(payload: Payload) -> Self {
-        Self { payload, stored: false, kept: false, took: Duration::ZERO }
+        Self { payload, stored: false, kept: false, imported: false, took: Duration::ZERO }
     }
 }

@@ -36,7 +36,8 @@ const TRAILER_MAGIC: [u8; 8] = *b"\x89CCT\r\n\x1a\n";
 const FORMAT: u16 = 1;
 const CHECKSUM: std::ops::Range<usize> = 16..24;
 const CODING: std::ops::Range<usize> = 64..96;
-const FIXED: usize = 144;
+/// The length of a header without its fields.
+pub(crate) const FIXED: usize = 144;
 const FIELD_SETTINGS: u16 = 1;
 
 /// The longest header.

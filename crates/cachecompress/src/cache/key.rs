@@ -35,6 +35,18 @@ impl Key {
         hash.update(self.id.as_str().as_bytes());
         Name { digest: *self.digest.as_bytes(), tail: hash.digest() }
     }
+
+    /// The name of the entry's file, which tells nothing of where the content lies.
+    #[cfg(feature = "tier")]
+    pub(crate) fn file_name(&self) -> String {
+        self.name().to_string()
+    }
+
+    /// Whether `text` is the name of an entry's file.
+    #[cfg(feature = "tier")]
+    pub(crate) fn is_file_name(text: &str) -> bool {
+        Name::parse(text).is_some()
+    }
 }
 
 impl fmt::Debug for Key {

@@ -22,8 +22,10 @@ mod stored_entry;
 mod writer;
 
 pub use builder::CacheBuilder;
+#[cfg(feature = "tier")]
+pub(crate) use entry::FIXED;
 pub(crate) use entry::Header;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "tier"))]
 pub(crate) use entry::{Checksum, MAX_HEADER, TRAILER};
 pub use entry::{Damage, Kind};
 pub(crate) use key::Key;

@@ -227,6 +227,15 @@ impl Entry {
         self.mapping.get_or_init(|| Mapping::new(Arc::clone(file)).map(Arc::new)).as_ref()
     }
 
+    /// Fills `buffer` from offset `at` of the entry's file. Blocks on the disk.
+    #[cfg(feature = "tier")]
+    pub(crate) fn read_exact(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        match read_full(&*self.file, buffer, at)? == buffer.len() {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
     /// The payload's length in bytes.
     pub(crate) fn payload_len(&self) -> u64 {
         self.payload_len

@@ -10,7 +10,8 @@ use super::key::Key;
 use super::layout::with_directory;
 use super::reader::{Entry, Payload};
 use super::state::State;
-use crate::fs::{DiskFile, DiskLock};
+use crate::fs::{DiskFile, DiskLock, read_full};
+use crate::limits::VERIFY_BUFFER;
 
 /// The exclusive right to write one key's entry, across processes, until it is dropped.
 #[derive(Debug)]
@@ -118,6 +119,26 @@ impl EntryWriter {
     /// The number of payload bytes that have been written.
     pub(crate) fn payload_len(&self) -> u64 {
         self.payload_len
+    }
+
+    /// Takes back the payload behind its first `len` bytes. Blocks on the disk.
+    pub(crate) fn rewind(&mut self, len: u64) -> io::Result<()> {
+        debug_assert!(len <= self.payload_len, "no bytes can be taken back that were not written");
+        let mut checksum = Checksum::new();
+        checksum.update(&self.header.encode());
+        let mut buffer = vec![0; VERIFY_BUFFER];
+        let mut at = 0;
+        while at < len {
+            let part = usize::try_from(len - at).unwrap_or(VERIFY_BUFFER).min(VERIFY_BUFFER);
+            let buffer = &mut buffer[..part];
+            if read_full(&*self.draft.file, buffer, self.header_len + at)? < part {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            checksum.update(buffer);
+            at += part as u64;
+        }
+        (self.checksum, self.payload_len) = (checksum, len);
+        Ok(())
     }
 
     /// Gives the entry up, but not yet the right to write it.

@@ -42,7 +42,7 @@ pub use deflate::Deflate;
 pub use gzip::Gzip;
 #[cfg(feature = "gzip")]
 pub(crate) use gzip::unpack as unpack_gzip;
-pub(crate) use proof::Proof;
+pub(crate) use proof::{Comparison, Proof};
 pub use registry::Preference;
 pub(crate) use registry::{Codec, Codecs, CodecsBuilder};
 pub use traits::{Decoding, Encoder, Encoding, Settings};

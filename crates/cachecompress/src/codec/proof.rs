@@ -23,7 +23,13 @@ struct Decoded {
     hasher: Hasher,
     len: u64,
     source_len: u64,
+    /// Compares the decoded bytes at an offset with those of the source.
+    comparison: Option<Comparison>,
+    differs: Option<Error>,
 }
+
+/// A comparison of bytes with those of the source at an offset.
+pub(crate) type Comparison = Box<dyn FnMut(&[u8], u64) -> Result<(), Error> + Send>;
 
 impl Proof {
     /// Starts a proof for a source of `source_len` bytes.
@@ -33,19 +39,29 @@ impl Proof {
         if let Some(decoding) = &mut decoding {
             decoding.limit(source_len);
         }
-        Self { decoding, decoded: Decoded { hasher: Hasher::new(), len: 0, source_len } }
+        let decoded =
+            Decoded { hasher: Hasher::new(), len: 0, source_len, comparison: None, differs: None };
+        Self { decoding, decoded }
+    }
+
+    /// Compares the decoded bytes with the source as they come, so that [`write`](Self::write) fails at the
+    /// first wrong one. Somebody else's coded bytes need that, before a reader gets them.
+    pub(crate) fn comparing(mut self, comparison: Comparison) -> Self {
+        self.decoded.comparison = Some(comparison);
+        self
     }
 
     /// Decodes the next coded bytes, cut anywhere.
     ///
     /// # Errors
     ///
-    /// If they are not of the coding, or decode to more than the source's length.
+    /// If they are not of the coding, or decode to more than the source's length, or to other bytes than
+    /// those that they are compared with.
     pub(crate) fn write(&mut self, coded: &[u8]) -> Result<(), Error> {
         let Some(decoding) = &mut self.decoding else { return Ok(()) };
         for coded in coded.chunks(PIECE) {
             decoding.write(coded, &mut |bytes| self.decoded.take(bytes)).map_err(disproved)?;
-            self.decoded.check_not_longer()?;
+            self.decoded.check()?;
         }
         Ok(())
     }
@@ -59,7 +75,7 @@ impl Proof {
         let Self { decoding, mut decoded } = self;
         let Some(decoding) = decoding else { return Ok(None) };
         decoding.finish(&mut |bytes| decoded.take(bytes)).map_err(disproved)?;
-        decoded.check_not_longer()?;
+        decoded.check()?;
         if decoded.len < decoded.source_len {
             return Err(Error::new(
                 ErrorKind::Encoder,
@@ -73,13 +89,23 @@ impl Proof {
 impl Decoded {
     /// Counts all bytes and hashes those within the source's length; any more are an error anyway.
     fn take(&mut self, bytes: &[u8]) {
+        let at = self.len;
         self.len = self.len.saturating_add(bytes.len() as u64);
-        if self.len <= self.source_len {
-            self.hasher.update(bytes);
+        if self.len > self.source_len {
+            return;
+        }
+        self.hasher.update(bytes);
+        if let Some(compare) = &mut self.comparison
+            && self.differs.is_none()
+        {
+            self.differs = compare(bytes, at).err();
         }
     }
 
-    fn check_not_longer(&self) -> Result<(), Error> {
+    fn check(&mut self) -> Result<(), Error> {
+        if let Some(error) = self.differs.take() {
+            return Err(error);
+        }
         if self.len > self.source_len {
             return Err(Error::new(
                 ErrorKind::Encoder,

@@ -269,6 +269,8 @@ impl ZstdDecoding {
                 let size = (header >> 3) as usize;
                 // RFC 8878 §3.1.1.2.2: a block of type 1 repeats one byte.
                 let content = if header >> 1 & 3 == 1 { 1 } else { size };
+                // One that is too long is refused by its header, and not gathered.
+                let content = if content > BLOCK { 0 } else { content };
                 let checksum = if header & 1 == 1 && self.checksum { 4 } else { 0 };
                 3 + content + checksum
             }
@@ -296,6 +298,10 @@ impl ZstdDecoding {
     }
 
     fn block(&mut self, unit: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        let header = u32::from_le_bytes([unit[0], unit[1], unit[2], 0]);
+        if header >> 1 & 3 != 1 && (header >> 3) as usize > BLOCK {
+            return Err(wrong("a zstd block is longer than 128 KiB"));
+        }
         self.coded.lock().extend(unit);
         let len = self.decode()?;
         sink(&self.decoded[..len]);
@@ -453,6 +459,19 @@ mod tests {
         frame[4] |= 8;
         assert!(decode(&frame).is_err());
         assert!(decode(&[0x50, 0x2a, 0x4d, 0x18, 0x20, 0, 0, 0, 0]).is_err());
+        Ok(())
+    }
+
+    /// RFC 8878 §3.1.1.2.4. The decoder took the bytes of such a block in before it refused it.
+    #[test]
+    fn decoding_rejects_a_long_block_by_its_header() -> Result<(), Error> {
+        for kind in [0_u32, 2] {
+            let mut decoding = ZstdDecoding::new();
+            // A frame with a window of 1 MiB, and a block that is one byte longer than a block may be.
+            let header = ((BLOCK as u32 + 1) << 3 | kind << 1).to_le_bytes();
+            let frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x50][..], &header[..3]].concat();
+            assert!(decoding.write(&frame, &mut |_| ()).is_err(), "type {kind}");
+        }
         Ok(())
     }
 

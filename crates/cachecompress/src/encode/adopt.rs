@@ -7,10 +7,9 @@
 use bytes::Bytes;
 
 use super::error::EncodeError;
-use super::job::{EncodeLeader, Job};
+use super::job::{EncodeLeader, Job, Made};
 use super::source_reader::SourceReader;
-use crate::body::Product;
-use crate::cache::{EntryWriter, Key, KeyLock, Kind, WriteError};
+use crate::cache::{EntryWriter, Key, KeyLock, Kind};
 use crate::codec::Proof;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::http::{CodedFile, Hasher};
@@ -18,14 +17,14 @@ use crate::log;
 use crate::source::{Content, Found};
 
 impl Job {
-    /// Copies, proves and publishes the bytes of `file`. Returns the payload with its length.
+    /// Copies, proves and publishes the bytes of `file`. Returns the payload.
     pub(super) fn adopt(
         &self,
         file: &CodedFile,
         key: &Key,
         lock: KeyLock,
         leader: &EncodeLeader,
-    ) -> Result<(Product, u64), Failure> {
+    ) -> Result<Made, Failure> {
         let source = self.open_coded(file)?;
         let header = self.header(Kind::Representation, key.clone());
         let writer = self.context.cache.create(lock, header, file.len);
@@ -61,10 +60,7 @@ impl Job {
             // The digest tells a file that has changed from one that is broken.
             proof = proof.and_then(|mut proof: Proof| proof.write(piece).map(|()| proof));
             if proof.is_ok() {
-                writer.write(piece).map_err(|error| match error {
-                    WriteError::NoRoom => EncodeError::too_long(),
-                    WriteError::Io(error) => EncodeError::Disk(error),
-                })?;
+                writer.write(piece)?;
             }
         }
         if hasher.finish() != file.digest {

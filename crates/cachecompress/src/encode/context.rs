@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use super::cost::Costs;
 use super::under_way::UnderWay;
 use crate::cache::{Cache, Key};
 use crate::limits::{FAULTS, SPECULATIVE_FROM};
 use crate::memory_cache::MemoryCache;
 use crate::metrics::{Counters, EncodeObserver};
+use crate::tier::Tier;
 
 /// The parts of an engine that an encode job uses.
 #[derive(Debug)]
@@ -16,6 +18,9 @@ pub(crate) struct JobContext {
     pub(super) memory: MemoryCache,
     pub(super) counters: Arc<Counters>,
     pub(super) under_way: Arc<UnderWay>,
+    /// The store that replicas share.
+    pub(super) tier: Option<Tier>,
+    pub(super) costs: Costs,
     /// Whether every encode is decoded and compared with its source.
     pub(super) prove: bool,
     /// The keys whose encoders are at fault, in case that no verdict could be stored.
@@ -39,6 +44,7 @@ impl JobContext {
         memory: MemoryCache,
         counters: Arc<Counters>,
         prove: bool,
+        tier: Option<Tier>,
         observer: Option<EncodeObserver>,
     ) -> Self {
         Self {
@@ -46,6 +52,8 @@ impl JobContext {
             memory,
             counters,
             under_way: Arc::new(UnderWay::new(observer)),
+            tier,
+            costs: Costs::default(),
             prove,
             faults: quick_cache::sync::Cache::new(FAULTS),
             warned_of_busy: AtomicBool::new(false),

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::cache::WriteError;
 use crate::error::{Error, ErrorKind, Failure};
 
 /// The reasons for an encode to end without a proven payload.
@@ -27,6 +28,16 @@ impl EncodeError {
         let message =
             "the encoder's output is longer than the source by more than 1/256 and 64 KiB";
         Self::Disproved(Error::new(ErrorKind::Encoder, message))
+    }
+}
+
+impl From<WriteError> for EncodeError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            // The room reserved holds all output that an honest encoder may emit.
+            WriteError::NoRoom => Self::too_long(),
+            WriteError::Io(error) => Self::Disk(error),
+        }
     }
 }
 

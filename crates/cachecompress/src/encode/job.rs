@@ -6,8 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::context::JobContext;
 use super::error::EncodeError;
-use super::pipeline::Pipeline;
-use super::roundtrip::{self, Roundtrip, Sink};
+use super::pipeline::{End, Pipeline, Step};
 use super::source_reader::SourceReader;
 use super::speculative::Speculative;
 use super::under_way::Place;
@@ -22,12 +21,35 @@ use crate::concurrency::singleflight::Leader;
 use crate::concurrency::thread_pool::Priority;
 use crate::error::{Error, ErrorKind, Failure};
 use crate::http::Digest;
-use crate::limits::{PROVE_INLINE, SMALL_JOB};
+use crate::limits::SMALL_JOB;
 use crate::log;
 use crate::metrics::EncodeState;
 use crate::source::{Content, Found};
+use crate::tier::{Answer, Offer, Sharing};
 
 pub(super) type EncodeLeader = Leader<Key, Product, Failure>;
+
+/// The helps of an encode.
+#[derive(Debug, Default)]
+pub(super) struct Supply {
+    /// The encode that has begun while the source was hashed.
+    pub(super) begun: Option<Arc<Speculative>>,
+    /// The use of the shared store, if there is one.
+    pub(super) sharing: Option<Sharing>,
+}
+
+/// A whole payload.
+pub(super) struct Made {
+    pub(super) product: Product,
+    /// Its length in bytes.
+    pub(super) len: u64,
+    /// Its new entry.
+    pub(super) entry: Option<Arc<Entry>>,
+    /// Whether all of the encode was done, and measured, by the encode thread.
+    pub(super) is_measured: bool,
+    /// The answer of the shared store.
+    pub(super) offer: Option<Offer>,
+}
 
 /// The encode of one representation.
 pub(super) struct Job {
@@ -106,13 +128,16 @@ impl Job {
 
     /// Encodes, proves and publishes, on an encode thread. Goes on from the encode `begun`, if
     /// there is one.
-    pub(super) fn run(self, begun: Option<Arc<Speculative>>, leader: EncodeLeader, place: Place) {
+    pub(super) fn run(self, supply: Supply, leader: EncodeLeader, place: Place) {
         place.taken();
         let before = cpu_time::time();
-        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(begun, &leader, &place)));
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_run(supply, &leader, &place)));
         let took = cpu_time::time().saturating_sub(before);
         let (counters, coding) = (&self.context.counters, self.codec.coding.as_str());
-        counters.encode_took(coding, took);
+        match &result {
+            Ok(Ok(Made { product, .. })) if product.imported => {}
+            _ => counters.encode_took(coding, took),
+        }
         if let Some(elapsed) = place.elapsed() {
             counters.encode_ended(coding, elapsed);
         }
@@ -123,9 +148,11 @@ impl Job {
         // Nobody who has all bytes still sees the encode.
         place.leave();
         match result {
-            Ok(Ok((product, len))) => {
-                let took = if product.stored { Duration::ZERO } else { product.took + took };
-                leader.finish(Product { took, ..product }, len);
+            Ok(Ok(mut made)) => {
+                let took = made.product.took + took;
+                let took = if made.product.stored { Duration::ZERO } else { took };
+                self.share(&mut made, took);
+                leader.finish(Product { took, ..made.product }, made.len);
             }
             Ok(Err(failure)) => self.fail(leader, failure),
             Err(_panic) => {
@@ -161,38 +188,39 @@ impl Job {
         });
     }
 
-    /// Makes the payload, published or not. Returns it with its length in bytes.
+    /// Makes the payload, published or not.
     fn try_run(
         &self,
-        begun: Option<Arc<Speculative>>,
+        supply: Supply,
         leader: &EncodeLeader,
         place: &Place,
-    ) -> Result<(Product, u64), Failure> {
+    ) -> Result<Made, Failure> {
         let key = self.key();
         let lock = self.lock(&key)?.ok_or(Failure::Locked)?;
         // Another process may have published between the lookup and the lock.
         if let Some(entry) = self.find()? {
-            return Ok(stored(&entry));
+            return Ok(Made::stored(&entry));
         }
         if let Some(file) = &self.codec.adopts {
             return self.adopt(file, &key, lock, leader);
         }
         let source = self.open()?;
+        let Supply { begun, sharing } = supply;
         let begun = begun.and_then(|begun| begun.take());
-        if begun.is_none() && !self.sample_saves(&source)? {
+        let mut offer = self.offer(sharing);
+        let is_offered = offer.as_mut().is_some_and(|offer| offer.answer() == Answer::Object);
+        if begun.is_none() && !is_offered && !self.sample_saves(&source)? {
             return Err(self.unprofitable(&key));
         }
         let header = self.header(Kind::Representation, key.clone());
         let room = verdict::max_payload(self.resource.len);
         let writer = self.context.cache.create(lock, header, room);
         let mut writer = writer.map_err(|error| self.refused(error))?;
-        self.context.counters.encode_started(self.codec.coding.as_str());
-        self.context.note_encode(self.resource.len);
-        place.begin();
-        match self.feed(&source, begun, &mut writer, (leader, place)) {
-            Ok(beside) => {
-                let (product, len) = self.publish(writer, &key, leader)?;
-                Ok((Product { took: beside, ..product }, len))
+        match self.produce(&source, (begun, offer.as_mut()), &mut writer, (leader, place)) {
+            Ok(fed) => {
+                let made = self.publish(writer, &key, leader)?;
+                let product = Product { took: fed.beside, imported: fed.imported, ..made.product };
+                Ok(Made { product, offer, is_measured: fed.is_measured, ..made })
             }
             Err(error) => Err(self.blame(error, writer, leader)),
         }
@@ -204,7 +232,7 @@ impl Job {
         writer: EntryWriter,
         key: &Key,
         leader: &EncodeLeader,
-    ) -> Result<(Product, u64), Failure> {
+    ) -> Result<Made, Failure> {
         let len = writer.payload_len();
         let unkept = Product::of_payload(writer.payload());
         if !self.insists && !verdict::is_worth_it(self.resource.len, len) {
@@ -214,18 +242,19 @@ impl Job {
             drop(lock);
             // Bodies that follow the encode get the rest, which is exact.
             if leader.progress().stage().available() > 0 {
-                return Ok((unkept, len));
+                return Ok(Made::unkept(unkept, len));
             }
             return Err(failure);
         }
         match writer.publish() {
             Ok(entry) => {
                 self.sync(&entry);
-                Ok((Product::of_entry(&entry, false), len))
+                let product = Product::of_entry(&entry, false);
+                Ok(Made { entry: Some(entry), ..Made::unkept(product, len) })
             }
             Err(error) => {
                 log::debug!(%error, "an encoded file could not be published");
-                Ok((unkept, len))
+                Ok(Made::unkept(unkept, len))
             }
         }
     }
@@ -245,45 +274,6 @@ impl Job {
             }
             EncodeError::Disproved(error) => self.disproved(&error, Some(writer.abandon())),
         }
-    }
-
-    /// Encodes all of the source and proves it. On success the payload is whole and proven. Readers
-    /// may have had all of it but the last bytes. Returns the processor time of the thread that proves
-    /// beside this one.
-    fn feed(
-        &self,
-        source: &SourceReader,
-        begun: Option<Pipeline>,
-        writer: &mut EntryWriter,
-        (leader, place): (&EncodeLeader, &Place),
-    ) -> Result<Duration, EncodeError> {
-        let len = self.resource.len;
-        let begin = || Pipeline::begin(&self.codec, len, self.context.prove);
-        let mut pipeline = begun.map_or_else(begin, Ok).map_err(EncodeError::Encoder)?;
-        let decoding = pipeline.take_decoding();
-        let beside = decoding.is_some() && len > PROVE_INLINE;
-        let progress = leader.progress();
-        progress.start(Product::of_payload(writer.payload()));
-        let commit = |bytes| progress.commit(bytes);
-        let roundtrip = Roundtrip::new(Proof::new(decoding, len), &commit);
-        let mut fed = None;
-        let proven = roundtrip::prove(beside.then(|| writer.payload()), roundtrip, |sink| {
-            fed = pipeline.run(
-                source,
-                len,
-                |fed| {
-                    place.read(fed);
-                    self.stopped(progress)
-                },
-                |out, readable| write(out, readable, writer, sink),
-            )?;
-            Ok(())
-        })?;
-        self.context.counters.encode_took(self.codec.coding.as_str(), proven.cpu);
-        if proven.digest.or(fed) != Some(self.digest) {
-            return Err(EncodeError::other_source());
-        }
-        Ok(proven.cpu)
     }
 
     /// Opens the source, if it still has the bytes that were hashed.
@@ -375,7 +365,10 @@ impl Job {
         let fed = pipeline.run(
             &source,
             len,
-            |_| self.context.is_cancelled().then_some(Failure::Dropped),
+            |_| match self.context.is_cancelled() {
+                true => Step::Stop(Failure::Dropped),
+                false => Step::On,
+            },
             |out, _| {
                 left = left.checked_sub(out.len() as u64).ok_or_else(EncodeError::too_long)?;
                 proof.write(out).map_err(EncodeError::Disproved)?;
@@ -383,7 +376,7 @@ impl Job {
                 Ok(())
             },
         )?;
-        if fed != Some(self.digest) {
+        if fed != End::Whole(Some(self.digest)) {
             return Err(Failure::SourceChanged.into());
         }
         match proof.finish().map_err(EncodeError::Disproved)? {
@@ -435,27 +428,13 @@ impl Job {
     }
 }
 
-/// Writes output to the entry, hands it to the proof, and empties the buffer.
-fn write(
-    out: &mut Vec<u8>,
-    readable: bool,
-    writer: &mut EntryWriter,
-    sink: &mut dyn Sink,
-) -> Result<(), EncodeError> {
-    if out.is_empty() {
-        return Ok(());
+impl Made {
+    /// The payload of an entry that was there before.
+    pub(super) fn stored(entry: &Entry) -> Self {
+        Self::unkept(Product::of_entry(entry, true), entry.payload_len())
     }
-    writer.write(out).map_err(|error| match error {
-        // The room reserved holds all output that an honest encoder may emit.
-        WriteError::NoRoom => EncodeError::too_long(),
-        WriteError::Io(error) => EncodeError::Disk(error),
-    })?;
-    sink.take(out, readable)?;
-    out.clear();
-    Ok(())
-}
 
-/// The payload of an entry that was there before, and its length in bytes.
-pub(super) fn stored(entry: &Entry) -> (Product, u64) {
-    (Product::of_entry(entry, true), entry.payload_len())
+    fn unkept(product: Product, len: u64) -> Self {
+        Self { product, len, entry: None, is_measured: false, offer: None }
+    }
 }

@@ -3,10 +3,13 @@
 mod adopt;
 mod brought_bytes;
 mod context;
+mod cost;
 mod error;
 mod foretell;
 mod job;
+mod output;
 mod pipeline;
+mod produce;
 mod roundtrip;
 mod scheduler;
 mod source_reader;

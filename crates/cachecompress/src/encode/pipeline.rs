@@ -6,6 +6,26 @@ use crate::codec::{Codec, Decoding, Encoding, PIECE};
 use crate::error::{Error, Failure};
 use crate::http::{Digest, Hasher};
 
+/// The next step of an encode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It goes on.
+    On,
+    /// It ends here. Its output comes from elsewhere.
+    Leave,
+    /// It is given up.
+    Stop(Failure),
+}
+
+/// The end of an encode that was not given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// All of the source was encoded. The digest is there if it was computed.
+    Whole(Option<Digest>),
+    /// It was left.
+    Left,
+}
+
 /// An encoding between two pieces of its source.
 pub(super) struct Pipeline {
     encoding: Box<dyn Encoding>,
@@ -22,10 +42,16 @@ pub(super) struct Pipeline {
 impl Pipeline {
     /// Begins to encode a source of `source_len` bytes.
     pub(super) fn begin(codec: &Codec, source_len: u64, prove: bool) -> Result<Self, Error> {
-        let encoding = codec.encoder.begin(source_len)?;
         let decoding = prove.then(|| codec.encoder.decoder()).flatten();
-        let hasher = decoding.is_none().then(Hasher::new);
-        Ok(Self { encoding, decoding, hasher, fed: 0, out: Vec::new() })
+        let pipeline = Self::begin_bare(codec, source_len, decoding.is_none())?;
+        Ok(Self { decoding, ..pipeline })
+    }
+
+    /// Begins to encode a source whose decoder is elsewhere, and hashes the source if it is to.
+    pub(super) fn begin_bare(codec: &Codec, source_len: u64, hashes: bool) -> Result<Self, Error> {
+        let encoding = codec.encoder.begin(source_len)?;
+        let hasher = hashes.then(Hasher::new);
+        Ok(Self { encoding, decoding: None, hasher, fed: 0, out: Vec::new() })
     }
 
     /// Takes the decoder of the proof.
@@ -57,24 +83,25 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Encodes the rest of the source. Returns the digest of the source, if it was computed.
+    /// Encodes the rest of the source.
     ///
-    /// `stopped` is told before each piece how many bytes were fed, and says whether and why the
-    /// encode is given up. `emit` takes the output and empties it. Its second argument says whether
+    /// `step` is told before each piece how many bytes were fed, and decides whether to go on. `emit` takes the output and empties it. Its second argument says whether
     /// readers may have the output before the end.
     pub(super) fn run(
         mut self,
         source: &SourceReader,
         source_len: u64,
-        stopped: impl Fn(u64) -> Option<Failure>,
+        mut step: impl FnMut(u64) -> Step,
         mut emit: impl FnMut(&mut Vec<u8>, bool) -> Result<(), EncodeError>,
-    ) -> Result<Option<Digest>, EncodeError> {
+    ) -> Result<End, EncodeError> {
         emit(&mut self.out, true)?;
         self.out = Vec::with_capacity(2 * PIECE);
         let mut pieces = source.pieces(self.fed, source_len);
         loop {
-            if let Some(why) = stopped(self.fed) {
-                return Err(why.into());
+            match step(self.fed) {
+                Step::On => {}
+                Step::Leave => return Ok(End::Left),
+                Step::Stop(why) => return Err(why.into()),
             }
             let piece = pieces.next().map_err(|_| Failure::SourceChanged)?;
             let Some(piece) = piece else { break };
@@ -86,7 +113,7 @@ impl Pipeline {
         let Self { encoding, hasher, mut out, .. } = self;
         encoding.finish(&mut out).map_err(EncodeError::Encoder)?;
         emit(&mut out, false)?;
-        Ok(hasher.map(Hasher::finish))
+        Ok(End::Whole(hasher.map(Hasher::finish)))
     }
 
     fn feed(&mut self, piece: &[u8]) -> Result<(), Error> {

@@ -32,9 +32,9 @@ pub(super) struct Roundtrip<'a> {
 
 /// A sink for the output of an encode, once it is written.
 pub(super) trait Sink {
-    /// Takes the next output. Readers may have `readable` output as soon as it has passed, but for
-    /// the last bytes. They may have all other output at the end.
-    fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), EncodeError>;
+    /// Takes the next output. Readers may have the output before offset `readable` as soon as it has
+    /// passed, but for the last bytes. They may have all other output at the end.
+    fn take(&mut self, coded: &[u8], readable: u64) -> Result<(), EncodeError>;
 }
 
 /// A sink that proves at once, on the encode's own thread.
@@ -117,17 +117,15 @@ impl<'a> Roundtrip<'a> {
 }
 
 impl Sink for Inline<'_> {
-    fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), EncodeError> {
-        self.0.take(coded, if readable { u64::MAX } else { 0 })
+    fn take(&mut self, coded: &[u8], readable: u64) -> Result<(), EncodeError> {
+        self.0.take(coded, readable)
     }
 }
 
 impl Sink for Beside<'_> {
-    fn take(&mut self, coded: &[u8], readable: bool) -> Result<(), EncodeError> {
+    fn take(&mut self, coded: &[u8], readable: u64) -> Result<(), EncodeError> {
         self.written.bytes += coded.len() as u64;
-        if readable {
-            self.written.readable = self.written.bytes;
-        }
+        self.written.readable = self.written.readable.max(readable.min(self.written.bytes));
         self.sender.send(self.written).map_err(|_| ended())
     }
 }
@@ -240,7 +238,7 @@ mod tests {
         let roundtrip = Roundtrip::new(Proof::new(Some(Box::new(Plain)), len), &commit);
         let proven = prove(beside.then_some(payload), roundtrip, |sink| {
             for (index, part) in parts.iter().enumerate() {
-                sink.take(part, index + 1 < parts.len())?;
+                sink.take(part, if index + 1 < parts.len() { u64::MAX } else { 0 })?;
             }
             end
         });
@@ -350,7 +348,7 @@ mod tests {
         let proof = Proof::new(Some(Box::new(Slow(Arc::clone(&decoded)))), u64::MAX);
         let roundtrip = Roundtrip::new(proof, &|_| ());
         let proven = prove(Some(Payload { file, start: 0 }), roundtrip, |sink| {
-            sink.take(&coded, true)?;
+            sink.take(&coded, u64::MAX)?;
             Err(Failure::Dropped.into())
         });
         assert_eq!(message(proven), "Dropped");

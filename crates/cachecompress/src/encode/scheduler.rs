@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::brought_bytes::BroughtBytes;
 use super::context::JobContext;
 use super::foretell::Foretold;
-use super::job::{self, EncodeLeader, Job};
+use super::job::{EncodeLeader, Job, Made, Supply};
 use super::speculative::{Guess, SpeculativeSlot};
 use super::verdict;
 use super::warming::{Interest, Warming};
@@ -18,7 +18,9 @@ use crate::concurrency::progress::{Stage, Watch};
 use crate::concurrency::singleflight::{Join, SingleFlight};
 use crate::concurrency::thread_pool::{Limits, Priority, ThreadPool};
 use crate::error::Failure;
+use crate::limits::LEASE_LIFE;
 use crate::metrics::EncodeProgress;
+use crate::tier::{Approach, Sharing};
 
 /// Produces coded representations. Cloned handles share it.
 #[derive(Clone, Debug)]
@@ -147,7 +149,7 @@ impl EncodeScheduler {
         let Some(share) = inner.brought_bytes.take(&job.resource) else { return };
         self.0.context.cache.threads().submit(priority, small, move || match job.find() {
             Ok(Some(entry)) => {
-                let (product, len) = job::stored(&entry);
+                let Made { product, len, .. } = Made::stored(&entry);
                 leader.finish(product, len);
             }
             Ok(None) if is_closing => leader.fail(Failure::Dropped),
@@ -160,13 +162,33 @@ impl EncodeScheduler {
                     &job.codec.coding,
                     leader.progress(),
                 );
-                inner.pool.submit(priority, small, move || {
-                    match job.stopped(leader.progress()) {
-                        Some(why) => leader.fail(why),
-                        None => job.run(begun, leader, place),
-                    }
-                    drop((share, kept));
+                let asked = job.approach().map(|(tier, approach, predicted)| {
+                    (tier.clone(), approach, predicted * 3 + LEASE_LIFE)
                 });
+                let (context, key) = (Arc::clone(&inner.context), job.key());
+                // An encode that another replica may do instead goes no further.
+                let is_leased = matches!(asked, Some((_, Approach::Lease, _)));
+                let begun = begun.filter(|_| !is_leased);
+                let submit = move |sharing| {
+                    inner.pool.submit(priority, small, move || {
+                        match job.stopped(leader.progress()) {
+                            Some(why) => leader.fail(why),
+                            None => job.run(Supply { begun, sharing }, leader, place),
+                        }
+                        drop((share, kept));
+                    });
+                };
+                match asked {
+                    None | Some((_, Approach::Skip, _)) => submit(None),
+                    Some((_, Approach::Race, _)) => submit(Some(Sharing::Race)),
+                    // No thread waits for another replica's encode.
+                    Some((tier, Approach::Lease, patience)) => {
+                        let is_unwanted = move || context.is_closing();
+                        tier.settle(key, patience, is_unwanted, move |sharing| {
+                            submit(Some(sharing));
+                        });
+                    }
+                }
             }
             Err(failure) => leader.fail(failure),
         });
@@ -249,7 +271,7 @@ mod tests {
         let names = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(names));
         let cache = Cache::in_memory(1 << 20);
-        let context = JobContext::new(cache, memory, counters, true, None);
+        let context = JobContext::new(cache, memory, counters, true, None, None);
         (EncodeScheduler::new(2, 16, context), catalog, resource)
     }
 

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::fs::{DiskFile, read_full};
 
 /// A source that is open for encoding.
+#[derive(Clone)]
 pub(crate) enum SourceReader {
     Bytes(Bytes),
     File(Arc<dyn DiskFile>),

@@ -16,7 +16,12 @@ pub(crate) fn key(digest: Digest, source_len: u64, codec: &Codec) -> Key {
 
 /// Whether `encoded` bytes save at least 5 % of `source` bytes.
 pub(crate) fn is_worth_it(source: u64, encoded: u64) -> bool {
-    encoded <= source - source / LEAST_SAVING
+    encoded <= max_worth(source)
+}
+
+/// The most bytes that save enough of `source` bytes.
+pub(crate) fn max_worth(source: u64) -> u64 {
+    source - source / LEAST_SAVING
 }
 
 /// Whether a payload of `codec` goes out whatever it saves, to a client that `refuses_identity` or not.

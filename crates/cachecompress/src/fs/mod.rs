@@ -37,3 +37,13 @@ pub(crate) use root::RefusedLink;
 pub use root::{DiskRoot, Symlinks};
 pub(crate) use stat::nanos;
 pub use stat::{FileKind, Fingerprint, Stat};
+
+/// Reads a short file of the system's, such as one of keys: at most 64 KiB of it. Follows symlinks.
+#[cfg(feature = "tier")]
+pub(crate) fn read_small(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read as _;
+
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(64 * 1024).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -18,6 +18,9 @@ pub enum CacheStatus {
 pub enum Forward {
     /// This request had the representation encoded and stored: `fwd=miss; stored`.
     Stored,
+    /// This request had the representation brought from the shared store and kept:
+    /// `fwd=miss; stored; detail=tier`.
+    Imported,
     /// This request joined an encode that another one had begun: `fwd=miss; collapsed`.
     Collapsed,
     /// This request got identity, past the cache: `fwd=bypass`.
@@ -64,17 +67,19 @@ impl CacheStatus {
         HeaderValue::from_static(match self {
             Self::Hit => "cachecompress; hit",
             Self::Forward(Forward::Stored) => "cachecompress; fwd=miss; stored",
+            Self::Forward(Forward::Imported) => "cachecompress; fwd=miss; stored; detail=tier",
             Self::Forward(Forward::Collapsed) => "cachecompress; fwd=miss; collapsed",
             Self::Forward(Forward::Bypass(detail)) => detail.field_value(),
         })
     }
 
-    /// The word for logs: `hit`, `stored`, `collapsed`, or the detail.
+    /// The word for logs: `hit`, `stored`, `tier`, `collapsed`, or the detail.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
             Self::Forward(Forward::Stored) => "stored",
+            Self::Forward(Forward::Imported) => "tier",
             Self::Forward(Forward::Collapsed) => "collapsed",
             Self::Forward(Forward::Bypass(detail)) => detail.as_str(),
         }
@@ -143,6 +148,7 @@ mod tests {
         for (status, value, word) in [
             (CacheStatus::Hit, "cachecompress; hit", "hit"),
             (forward(Forward::Stored), "cachecompress; fwd=miss; stored", "stored"),
+            (forward(Forward::Imported), "cachecompress; fwd=miss; stored; detail=tier", "tier"),
             (forward(Forward::Collapsed), "cachecompress; fwd=miss; collapsed", "collapsed"),
             (
                 forward(Forward::Bypass(Detail::Patience)),

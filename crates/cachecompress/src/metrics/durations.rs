@@ -23,20 +23,20 @@ pub struct DurationHistogram {
 
 /// Counts durations.
 #[derive(Debug, Default)]
-pub(super) struct DurationCounters {
+pub(crate) struct DurationCounters {
     counts: [AtomicU64; BOUNDS.len() + 1],
     sum_nanos: AtomicU64,
 }
 
 impl DurationCounters {
-    pub(super) fn add(&self, duration: Duration) {
+    pub(crate) fn add(&self, duration: Duration) {
         let place = BOUNDS.partition_point(|bound| Duration::from_millis(*bound) < duration);
         self.counts[place].fetch_add(1, Ordering::Relaxed);
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    pub(super) fn snapshot(&self) -> DurationHistogram {
+    pub(crate) fn snapshot(&self) -> DurationHistogram {
         let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
         let bounds = BOUNDS.iter().map(|bound| Duration::from_millis(*bound));
         DurationHistogram {

@@ -2,14 +2,16 @@
 
 mod durations;
 mod encode_progress;
+mod tier;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::durations::DurationCounters;
+pub(crate) use self::durations::DurationCounters;
 pub use self::durations::DurationHistogram;
 pub(crate) use self::encode_progress::EncodeObserver;
 pub use self::encode_progress::{EncodeProgress, EncodeState};
+pub use self::tier::{BreakerState, TierMetrics, TierOutcome};
 use crate::http::{CacheStatus, Detail, Forward};
 
 /// The end of a request, as far as the cache is concerned.
@@ -103,6 +105,8 @@ pub struct Metrics {
     pub queue_length: u64,
     /// The encodes that run or wait for a thread, the oldest first.
     pub encodes_under_way: Vec<EncodeProgress>,
+    /// The figures of the shared store, if there is one.
+    pub tier: Option<TierMetrics>,
 }
 
 /// The encodes of one content coding.

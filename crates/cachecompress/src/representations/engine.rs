@@ -15,6 +15,7 @@ use crate::encode::{self, EncodeScheduler, JobContext};
 use crate::error::Failure;
 use crate::memory_cache::MemoryCache;
 use crate::metrics::{Counters, EncodeObserver, Metrics};
+use crate::tier::Tier;
 
 /// The settings of an [`Engine`].
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct EngineConfig {
     pub(crate) prove: bool,
     /// The bytes of short payloads that are kept in memory.
     pub(crate) memory_bytes: u64,
+    /// The store that replicas share.
+    pub(crate) tier: Option<Tier>,
     /// Told of encodes that begin and end.
     pub(crate) observer: Option<EncodeObserver>,
 }
@@ -43,6 +46,7 @@ pub(crate) struct Engine {
     pub(super) lookups: LookupContext,
     pub(super) counters: Arc<Counters>,
     pub(super) codecs: Codecs,
+    tier: Option<Tier>,
     /// The lookups of stored entries for ranges.
     pub(super) fetches: SingleFlight<Key, Option<Arc<Entry>>, Failure>,
     pub(super) warned_of_large: AtomicBool,
@@ -50,8 +54,16 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) fn new(config: EngineConfig) -> Self {
-        let EngineConfig { cache, codecs, encode_threads, queue, prove, memory_bytes, observer } =
-            config;
+        let EngineConfig {
+            cache,
+            codecs,
+            encode_threads,
+            queue,
+            prove,
+            memory_bytes,
+            tier,
+            observer,
+        } = config;
         timer::start();
         let counters = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(counters));
@@ -65,7 +77,8 @@ impl Engine {
         };
         let lookups = LookupContext::new(memory.clone(), on_gone);
         let counting = Arc::clone(&counters);
-        let context = JobContext::new(cache.clone(), memory.clone(), counting, prove, observer);
+        let context =
+            JobContext::new(cache.clone(), memory.clone(), counting, prove, tier.clone(), observer);
         Self {
             scheduler: EncodeScheduler::new(encode_threads, queue, context),
             cache,
@@ -73,6 +86,7 @@ impl Engine {
             lookups,
             counters,
             codecs,
+            tier,
             fetches: SingleFlight::new(),
             warned_of_large: AtomicBool::new(false),
         }
@@ -97,6 +111,7 @@ impl Engine {
             inflight: self.scheduler.in_flight() as u64,
             queue_length: self.scheduler.queue_len() as u64,
             encodes_under_way: self.scheduler.under_way(),
+            tier: self.tier.as_ref().map(Tier::metrics),
             ..self.counters.snapshot()
         }
     }
@@ -107,6 +122,9 @@ impl Engine {
         let cache = &self.cache;
         cache.hurry();
         unless(cache.outage(), self.scheduler.shutdown(finish)).await;
+        if let Some(tier) = self.tier.as_ref().filter(|_| finish) {
+            unless(cache.outage(), tier.flush()).await;
+        }
         cache.tell_hanging();
     }
 }

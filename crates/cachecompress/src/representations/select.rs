@@ -473,6 +473,7 @@ impl Coded {
         let status = match part {
             _ if product.stored => CacheStatus::Hit,
             Part::Late if product.kept => CacheStatus::Hit,
+            Part::Leader if product.imported => CacheStatus::Forward(Forward::Imported),
             Part::Leader => CacheStatus::Forward(Forward::Stored),
             Part::Follower | Part::Late | Part::Abandoned => {
                 CacheStatus::Forward(Forward::Collapsed)
@@ -576,6 +577,7 @@ mod tests {
             queue: 16,
             prove: true,
             memory_bytes: 0,
+            tier: None,
             observer: None,
         });
         let config = Config {

@@ -558,7 +558,7 @@ fn outcome(status: StatusCode, cache_status: Option<CacheStatus>) -> Outcome {
     }
     match cache_status {
         Some(CacheStatus::Hit) => Outcome::Hit,
-        Some(CacheStatus::Forward(Forward::Stored)) => Outcome::Miss,
+        Some(CacheStatus::Forward(Forward::Stored | Forward::Imported)) => Outcome::Miss,
         Some(CacheStatus::Forward(Forward::Collapsed)) => Outcome::Collapsed,
         Some(CacheStatus::Forward(Forward::Bypass(
             Detail::Identity | Detail::Range | Detail::Small | Detail::Unprofitable,

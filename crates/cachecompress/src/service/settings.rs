@@ -26,6 +26,7 @@ use crate::rules::error_pages::NearestPages;
 use crate::rules::headers::HeaderRules;
 use crate::rules::redirects::{Redirect, Redirects};
 use crate::source::Source;
+use crate::tier::Tier;
 
 /// The settings of a [`Builder`](super::Builder), unchecked.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ pub(super) struct Settings {
     pub(super) patience: Duration,
     pub(super) prove: Option<bool>,
     pub(super) memory_cache: Option<u64>,
+    pub(super) tier: Option<Tier>,
     pub(super) observer: Option<EncodeObserver>,
     pub(super) encoded_names: bool,
     pub(super) sendfile_sources: bool,
@@ -136,6 +138,7 @@ impl Settings {
             patience: DEFAULT_PATIENCE,
             prove: None,
             memory_cache: None,
+            tier: None,
             observer: None,
             encoded_names: false,
             sendfile_sources: false,
@@ -216,6 +219,7 @@ impl Settings {
             queue: self.queue.unwrap_or(DEFAULT_QUEUE),
             prove: self.prove.unwrap_or(true),
             memory_bytes: memory - memory / RESPONSE_SHARE,
+            tier: self.tier.take(),
             observer: self.observer.take(),
         });
         Ok((Arc::new(engine), ResponseCache::new(memory / RESPONSE_SHARE, 0)))
@@ -231,6 +235,7 @@ impl Settings {
             ("queue", self.queue.is_some()),
             ("prove", self.prove.is_some()),
             ("memory_cache", self.memory_cache.is_some()),
+            ("tier", self.tier.is_some()),
             ("on_encode", self.observer.is_some()),
         ];
         settings.into_iter().find_map(|(name, is_set)| is_set.then_some(name))

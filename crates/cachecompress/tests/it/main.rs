@@ -9,6 +9,8 @@
 /// The fixtures that several modules share.
 pub(crate) mod fixture {
     pub(crate) mod edited;
+    #[cfg(feature = "tier")]
+    pub(crate) mod replica;
     pub(crate) mod site;
     pub(crate) mod stored;
 }
@@ -26,6 +28,7 @@ mod exact {
     mod siblings;
     mod stored_damage;
     mod story;
+    mod tier;
     #[cfg(unix)]
     mod timestamps;
 }
@@ -37,6 +40,7 @@ mod once {
     mod hashes;
     mod shared;
     mod stored;
+    mod tier;
 }
 
 /// Promise 3: no request waits for an encoder, or for a disk that it does not need.

@@ -25,6 +25,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("codec", &["http"]),
     ("cache", &["fs", "http", "sendfile", "concurrency"]),
     ("memory_cache", &["http"]),
+    ("tier", &["cache", "codec", "concurrency", "fs", "metrics"]),
     ("body", &["cache", "concurrency", "fs", "http", "sendfile", "metrics"]),
     ("catalog", &["source", "codec", "http", "fs", "concurrency", "memory_cache"]),
     (
@@ -40,6 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "concurrency",
             "metrics",
             "memory_cache",
+            "tier",
         ],
     ),
     (
@@ -57,6 +59,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "metrics",
             "memory_cache",
             "sendfile",
+            "tier",
         ],
     ),
 ];

@@ -8,6 +8,8 @@ use crate::codec::Encoder;
 use crate::http::ContentCoding;
 use crate::metrics::{EncodeObserver, EncodeProgress};
 use crate::service::serve_compressed::ServeCompressed;
+#[cfg(feature = "tier")]
+use crate::tier::Tier;
 
 impl<F> Builder<F> {
     /// Uses the cache, the encoders, the threads and the memory of another service.
@@ -21,8 +23,8 @@ impl<F> Builder<F> {
     /// - They share for as long as one of them lives, whichever that is.
     /// - [`build`](Self::build) fails if [`cache`](Self::cache), [`level`](Self::level),
     ///   [`encoder`](Self::encoder), [`encode_threads`](Self::encode_threads), [`queue`](Self::queue),
-    ///   [`prove`](Self::prove), [`memory_cache`](Self::memory_cache) or
-    ///   [`on_encode`](Self::on_encode) is set beside.
+    ///   [`prove`](Self::prove), [`memory_cache`](Self::memory_cache),
+    ///   `tier` or [`on_encode`](Self::on_encode) is set beside.
     ///
     /// ```
     /// use cachecompress::{Cache, Memory, ServeCompressed};
@@ -125,6 +127,22 @@ impl<F> Builder<F> {
     /// Default: 64 MiB.
     pub fn memory_cache(mut self, bytes: u64) -> Self {
         self.settings.memory_cache = Some(bytes);
+        self
+    }
+
+    /// Shares encoded files with other replicas by a store behind the cache.
+    ///
+    /// - A file whose encode takes 20 ms and more of a processor is looked for there while it is encoded.
+    ///   From 250 ms on, one replica encodes it for all.
+    /// - What comes in is decoded and compared with the file. A response whose bytes came from there has
+    ///   `Cache-Status: cachecompress; fwd=miss; stored; detail=tier`.
+    /// - No request waits for the store longer than [`patience`](Self::patience).
+    /// - [`shutdown`](ServeCompressed::shutdown) gives entries that are still to be stored 5 s.
+    ///
+    /// Default: none.
+    #[cfg(feature = "tier")]
+    pub fn tier(mut self, tier: Tier) -> Self {
+        self.settings.tier = Some(tier);
         self
     }
 
