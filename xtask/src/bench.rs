@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use crate::command::{cargo, exit_code, find_on_path, run as run_line};
-use crate::{debian, workspace};
+use crate::{debian, tools, workspace};
 
 /// The programs that come from Debian, each with its packages.
 const PROGRAMS: [(&str, &[&str]); 10] = [
@@ -62,6 +62,7 @@ fn install() {
         debian::install(&packages),
         install_caddy(&dir.join("venv")),
         install_static_web_server(&dir),
+        tools::install("seaweedfs"),
     ];
     for sentence in installed.into_iter().filter_map(Result::err) {
         println!("    {sentence}");

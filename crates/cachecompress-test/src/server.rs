@@ -4,7 +4,7 @@ use crate::wait::read_once;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -35,6 +35,7 @@ pub struct Launch {
     /// The directory; `None` if a configuration file names it.
     site: Option<PathBuf>,
     cache: Option<PathBuf>,
+    listen: SocketAddr,
     /// The address of the admin listener; `None` for a new port.
     admin: Option<SocketAddr>,
     arguments: Vec<OsString>,
@@ -62,6 +63,7 @@ impl Launch {
             through: Vec::new(),
             site: Some(site.into()),
             cache: None,
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
             admin: None,
             arguments: Vec::new(),
             environment: Vec::new(),
@@ -78,6 +80,13 @@ impl Launch {
     #[must_use]
     pub fn cache(mut self, directory: &Path) -> Self {
         self.cache = Some(directory.into());
+        self
+    }
+
+    /// Listens at this address, in place of a new port on loopback.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
         self
     }
 
@@ -153,7 +162,7 @@ impl Launch {
             .args(words)
             .arg("serve")
             .args(&self.site)
-            .args(["--listen", "127.0.0.1:0", "--log-level", "warn", "--admin"])
+            .args(["--listen", &self.listen.to_string(), "--log-level", "warn", "--admin"])
             .arg(admin)
             .arg("--cache-dir")
             .arg(cache)

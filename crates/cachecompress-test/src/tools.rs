@@ -6,13 +6,17 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+/// Azurite's server for blobs, in the directory where npm installs it.
+const AZURITE: &str = "node_modules/azurite/dist/src/blob/main.js";
+
 /// The path of the program `tool`. If it is missing, prints a loud `SKIPPED` line and returns
 /// `None`.
 ///
 /// A test that gets `None` returns. The places of the search are the variable
 /// `CACHECOMPRESS_TEST_<TOOL>`, the installations of earlier `cargo xtask test` runs, and the
-/// `PATH`. `redbot`, `schemathesis`, `pydata` and `linters` are Pythons with the packages of
-/// `tests/{redbot,schemathesis,clients,packages}/requirements.txt`. `axe-core` is a script for browsers.
+/// `PATH`. `redbot`, `schemathesis`, `pydata`, `linters` and `seaweedfs` are Pythons with the packages of
+/// `tests/{redbot,schemathesis,clients,packages,seaweedfs}/requirements.txt`; the last has its program
+/// `weed` beside it. `axe-core` is a script for browsers, and `azurite` one for `node`.
 ///
 /// # Panics
 ///
@@ -21,10 +25,11 @@ use std::path::{Path, PathBuf};
 #[track_caller]
 pub fn require(tool: &str) -> Option<PathBuf> {
     let installed = match tool {
-        "redbot" | "schemathesis" | "pydata" | "linters" => {
+        "redbot" | "schemathesis" | "pydata" | "linters" | "seaweedfs" => {
             Some(target_dir().join(format!("tools/{tool}/bin/python")))
         }
         "axe-core" => Some(target_dir().join("tools/axe-core/axe.min.js")),
+        "azurite" => Some(target_dir().join("tools/azurite").join(AZURITE)),
         _ => None,
     };
     found(tool, installed.filter(|path| path.exists()).or_else(|| on_path(tool)))
@@ -87,6 +92,19 @@ pub fn built_package(extension: &str) -> Option<PathBuf> {
 #[track_caller]
 pub fn packaged() -> Option<PathBuf> {
     made_by("packages", "the program", Some(packages_dir().join("dist")).filter(|dir| dir.is_dir()))
+}
+
+/// The program of the store Garage, `CACHECOMPRESS_TEST_GARAGE`, which `cargo xtask fleet --garage` builds in
+/// minutes. If it is missing, prints a loud `SKIPPED` line and returns `None`.
+///
+/// # Panics
+///
+/// If it is missing and `CI=true`.
+#[must_use]
+#[track_caller]
+pub fn garage() -> Option<PathBuf> {
+    let built = std::env::var_os("CACHECOMPRESS_TEST_GARAGE").map(PathBuf::from);
+    made_by("fleet --garage", "garage", built)
 }
 
 #[track_caller]
