@@ -5,13 +5,16 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cachecompress::tier::TierMode;
 use cachecompress::{CleanUrls, Preference, Siblings, Symlinks, TrailingSlash};
 use etcetera::BaseStrategy as _;
 use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::access_log::AccessLogConfig;
-use crate::cli::{self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs, SiteArgs, TlsArgs};
+use crate::cli::{
+    self, CacheArgs, LogFormat, LogLevel, Sendfile, ServeArgs, SiteArgs, TierArgs, TlsArgs,
+};
 use crate::config_file::{self, InForce, Origin, Setting};
 use crate::connection::ConnectionLimits;
 use crate::cors::Cors;
@@ -48,6 +51,7 @@ pub(crate) struct ServeConfig {
     pub(crate) admin_hosts: Vec<String>,
     pub(crate) admin_token_file: Option<PathBuf>,
     pub(crate) cache: CacheChoice,
+    pub(crate) tier: Option<TierChoice>,
     pub(crate) memory_cache: u64,
     pub(crate) sendfile: Sendfile,
     pub(crate) preference: Preference,
@@ -112,6 +116,31 @@ pub(crate) enum CacheChoice {
     Memory { because: Cow<'static, str> },
 }
 
+/// The store that replicas share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TierChoice {
+    /// Its URL or its directory, as it was given.
+    pub(crate) url: String,
+    pub(crate) mode: TierMode,
+    pub(crate) key_file: Option<PathBuf>,
+}
+
+impl TierChoice {
+    /// The store that `args` choose; `None` without one.
+    pub(crate) fn resolve(args: TierArgs) -> Option<Self> {
+        let TierArgs { tier, tier_mode, tier_key_file } = args;
+        Some(Self { url: tier?, mode: tier_mode.into(), key_file: tier_key_file })
+    }
+
+    /// The mode as its flag has it.
+    pub(crate) fn mode_name(&self) -> &'static str {
+        match self.mode {
+            TierMode::ReadOnly => "ro",
+            _ => "rw",
+        }
+    }
+}
+
 impl ServeConfig {
     /// Resolves what is `in_force`, with the defaults that depend on the machine.
     ///
@@ -148,6 +177,7 @@ impl ServeConfig {
             admin_hosts: args.admin_host,
             admin_token_file: args.admin_token_file,
             cache: chosen_cache(args.cache_size, args.cache),
+            tier: TierChoice::resolve(args.tier),
             memory_cache: args.memory_cache,
             sendfile: args.sendfile,
             preference: args.codings.into(),
@@ -217,6 +247,7 @@ impl ServeConfig {
         let flags = [
             ("cache-dir", cache_dir(self) != cache_dir(started)),
             ("cache-size", cache_size(self) != cache_size(started)),
+            ("tier", self.tier != started.tier),
             ("listen", self.listen != started.listen),
             ("redirect-from", self.redirect_from != started.redirect_from),
             ("tls-cert", has_tls(self) != has_tls(started)),
@@ -311,6 +342,15 @@ impl From<cli::Siblings> for Siblings {
         match siblings {
             cli::Siblings::Off => Self::Off,
             cli::Siblings::Verified => Self::Verified,
+        }
+    }
+}
+
+impl From<cli::TierMode> for TierMode {
+    fn from(mode: cli::TierMode) -> Self {
+        match mode {
+            cli::TierMode::Rw => Self::ReadWrite,
+            cli::TierMode::Ro => Self::ReadOnly,
         }
     }
 }

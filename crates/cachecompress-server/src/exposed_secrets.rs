@@ -14,7 +14,10 @@ pub(crate) fn exposed_secrets(config: &ServeConfig) -> Vec<String> {
     let passwords = config.sites.iter().filter_map(|site| site.basic_auth.as_ref());
     let passwords = passwords.map(|file| ("--basic-auth", file));
     let keys = config.certificates().map(|(_, files)| ("--tls-key", &files.key));
-    let mut secrets: Vec<(&str, &PathBuf)> = token.chain(passwords).chain(keys).collect();
+    let signing = config.tier.iter().filter_map(|tier| tier.key_file.as_ref());
+    let signing = signing.map(|file| ("--tier-key-file", file));
+    let all = token.chain(passwords).chain(keys).chain(signing);
+    let mut secrets: Vec<(&str, &PathBuf)> = all.collect();
     secrets.sort_unstable();
     secrets.dedup();
     let exposed = secrets.into_iter().filter(|(_, file)| is_exposed(file));

@@ -52,6 +52,18 @@ pub(crate) const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most reloads at once. Each but the last waits for a disk, and holds a thread.
 pub(crate) const RELOADS: usize = 8;
 
+/// The time for which the start waits for the first answer of the store that replicas share. Within a
+/// region it takes milliseconds. A request before it does without the store.
+pub(crate) const TIER_PATIENCE: Duration = Duration::from_secs(1);
+/// The time for which `warm` waits for that: two tries of 2 s, and the pause between them.
+pub(crate) const TIER_WARM_PATIENCE: Duration = Duration::from_secs(5);
+/// The entries that may wait to be stored for other replicas while `warm` goes on, and their bytes. The
+/// library's queue takes four times as many.
+pub(crate) const TIER_BACKLOG: u64 = 256;
+pub(crate) const TIER_BACKLOG_BYTES: u64 = 64 << 20;
+/// The time between two looks at what is to be stored for other replicas.
+pub(crate) const TIER_TICK: Duration = Duration::from_millis(20);
+
 // --- Open files ----------------------------------------------------------------------------------
 
 /// Descriptors that the process asks for. Shells allow 1,024 for the sake of `select`, which this
@@ -309,6 +321,9 @@ pub(crate) const ADMIN_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
 /// The time for encodes to be given up after that. A cache's disk that hangs is noticed within two
 /// seconds.
 pub(crate) const ENCODES_TIMEOUT: Duration = Duration::from_secs(3);
+/// The time after that for files that were compressed to be stored for other replicas. Four of 64 MB take
+/// 2 s over 1 Gbit/s.
+pub(crate) const TIER_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time for which a runtime waits for its blocking jobs after the last connection has ended. A
 /// disk that hangs holds a job up for ever.
 pub(crate) const RUNTIME_TIMEOUT: Duration = Duration::from_millis(500);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
+use cachecompress::tier::Tier;
 use cachecompress::{Cache, EncodeProgress, Memory, ServeCompressed};
 use tokio::sync::watch;
 
@@ -16,9 +17,10 @@ use crate::exit::Failure;
 use crate::exposed_secrets::exposed_secrets;
 use crate::flag_values::Level;
 use crate::limits::MEMORY_CACHE_BYTES;
-use crate::printer::EscapedPath;
+use crate::printer::{Escaped, EscapedPath};
 use crate::site::{self, RulesInForce};
 use crate::sites::{Site, Sites};
+use crate::tier;
 use crate::tls::Tls;
 
 /// The sites, and the limits of new connections.
@@ -41,6 +43,7 @@ pub(crate) type LiveSlot = Arc<ArcSwap<Live>>;
 /// The owner of what is in force, which replaces it.
 pub(crate) struct Reloader {
     cache: Cache,
+    tier: Option<Tier>,
     engine: ServeCompressed,
     live: LiveSlot,
     tls: Option<Tls>,
@@ -103,13 +106,15 @@ impl Reloader {
         on_encode: impl Fn(&EncodeProgress) + Send + Sync + 'static,
     ) -> Result<Self, Failure> {
         let cache = cache(&config, entries)?;
-        let engine = engine(&config, cache.clone(), on_encode)?;
+        let tier = tier(&config);
+        let engine = engine(&config, cache.clone(), tier.clone(), on_encode)?;
         let live = Live::open(&engine, &config, None)?;
         let live = Arc::new(ArcSwap::from_pointee(live));
         let current = Mutex::new(Current { turn: 0, config: Arc::clone(&config) });
         let last_reload = LastReload { loaded: SystemTime::now(), error: None };
         Ok(Self {
             cache,
+            tier,
             engine,
             live,
             tls,
@@ -133,6 +138,11 @@ impl Reloader {
     /// The cache that all sites share.
     pub(crate) fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// The store that replicas share, if it can be used.
+    pub(crate) fn tier(&self) -> Option<&Tier> {
+        self.tier.as_ref()
     }
 
     /// The service whose cache, threads and counters all sites share, those of later reloads too. It has
@@ -209,6 +219,11 @@ impl Reloader {
         Ok(())
     }
 
+    /// The configuration of the start.
+    pub(crate) fn started(&self) -> &ServeConfig {
+        &self.started
+    }
+
     /// The configuration in force.
     pub(crate) fn current(&self) -> Arc<ServeConfig> {
         Arc::clone(&self.lock().config)
@@ -246,7 +261,8 @@ pub(crate) fn check(config: &ServeConfig) -> Findings {
     let mut checked = Findings::default();
     checked.failures.extend(AdminAccess::open(config).err());
     checked.warnings.extend(exposed_secrets(config));
-    let engine = match engine(config, Cache::in_memory(0), |_| ()) {
+    checked.failures.extend(config.tier.as_ref().and_then(|choice| tier::open(choice).err()));
+    let engine = match engine(config, Cache::in_memory(0), None, |_| ()) {
         Ok(engine) => engine,
         Err(failure) => {
             checked.failures.push(failure);
@@ -289,7 +305,7 @@ pub(crate) fn onlooker(
         }
         CacheChoice::Memory { .. } => Cache::in_memory(MEMORY_CACHE_BYTES),
     };
-    let engine = engine(config, cache, |_| ())?;
+    let engine = engine(config, cache, None, |_| ())?;
     let (service, _) = site::open(&engine, config, site, None)?;
     Ok(service.over_tls(site.tls.is_some()))
 }
@@ -312,10 +328,27 @@ fn cache(config: &ServeConfig, entries: usize) -> Result<Cache, Failure> {
     }
 }
 
+/// Opens the store that replicas share. If it is wrong, the log says so, and there is none.
+fn tier(config: &ServeConfig) -> Option<Tier> {
+    let choice = config.tier.as_ref()?;
+    match tier::open(choice) {
+        Ok(tier) => {
+            let (place, mode) = (Escaped(tier.place()), choice.mode_name());
+            tracing::info!(%place, mode, "there is a store behind the cache");
+            Some(tier)
+        }
+        Err(failure) => {
+            tracing::warn!("{}; serving without it", Escaped(failure));
+            None
+        }
+    }
+}
+
 /// Builds the threads and the memory that all sites share.
 fn engine(
     config: &ServeConfig,
     cache: Cache,
+    tier: Option<Tier>,
     on_encode: impl Fn(&EncodeProgress) + Send + Sync + 'static,
 ) -> Result<ServeCompressed, Failure> {
     let builder = ServeCompressed::builder(Memory::new())
@@ -325,6 +358,10 @@ fn engine(
         .queue(config.queue)
         .prove(config.prove)
         .on_encode(on_encode);
+    let builder = match tier {
+        Some(tier) => builder.tier(tier),
+        None => builder,
+    };
     let levels = config.levels.iter();
     let builder = levels
         .fold(builder, |builder, Level { coding, level }| builder.level(coding.clone(), *level));

@@ -58,11 +58,14 @@ fn subscriber(
     colours: bool,
     queue: LogQueue,
 ) -> impl tracing::Subscriber + Send + Sync {
-    // These libraries warn of their clients' mistakes, which may be half a million lines in four
+    // These libraries warn of the mistakes of their peers, which may be half a million lines in four
     // seconds. At debug one of them logs every frame.
     let theirs = level.min(LevelFilter::ERROR);
-    let filter =
-        Targets::new().with_default(level).with_target("h2", theirs).with_target("hyper", theirs);
+    let filter = ["h2", "hyper", "object_store", "reqwest"]
+        .into_iter()
+        .fold(Targets::new().with_default(level), |filter, target| {
+            filter.with_target(target, theirs)
+        });
     let filter = filter.and(KindLimit { kinds: Mutex::default(), queue: queue.clone() });
     let output = tracing_subscriber::fmt::layer();
     let layer = match format {

@@ -47,6 +47,7 @@ mod sites;
 mod supervisor;
 mod tables;
 mod telemetry;
+mod tier;
 mod tls;
 mod tracked_body;
 mod transport;

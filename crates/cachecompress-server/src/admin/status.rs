@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cachecompress::TierMetrics;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::config::CacheChoice;
 use crate::limits::MEMORY_CACHE_BYTES;
 use crate::live::LastReload;
 use crate::recorder::{Percentiles, unix_seconds};
-use crate::telemetry::Connections;
+use crate::telemetry::{Connections, TierFigures};
 use crate::tls::CertificateFacts;
 
 /// The state of the server. Counters count from its start.
@@ -38,6 +39,8 @@ pub(super) struct Status {
     encode_cpu_seconds: f64,
     encodes: EncodesStatus,
     cache: CacheStatus,
+    /// The store that replicas share; null without one.
+    tier: Option<TierStatus>,
     connections: Connections,
     /// The times to the first bytes of the last minute's responses; null without any.
     first_byte_seconds: Option<Percentiles>,
@@ -83,6 +86,19 @@ struct CacheStatus {
     damaged_entries: u64,
     /// Whether the cache is in use. It is not while its disk does not answer.
     available: bool,
+}
+
+/// The store that replicas share.
+#[derive(Debug, JsonSchema, Serialize)]
+struct TierStatus {
+    /// Its URL without credentials, or its directory.
+    place: String,
+    /// `rw` if this replica also stores what it encodes, `ro` if it only reads.
+    mode: &'static str,
+    /// Whether objects must be signed by the keys of `--tier-key-file`.
+    signed: bool,
+    #[serde(flatten)]
+    figures: TierFigures,
 }
 
 /// The configuration in force.
@@ -156,6 +172,7 @@ impl Status {
                 damaged_entries: metrics.damaged_entries,
                 available: metrics.cache_available,
             },
+            tier: metrics.tier.as_ref().and_then(|tier| TierStatus::of(state, tier)),
             connections: telemetry.connections(),
             first_byte_seconds: telemetry.first_byte(),
             log_lines_lost: telemetry.log_lines_lost(),
@@ -167,6 +184,19 @@ impl Status {
             configuration: ConfigurationStatus::of(state),
             sites: SiteStatus::all(state),
         }
+    }
+}
+
+impl TierStatus {
+    fn of(state: &State, metrics: &TierMetrics) -> Option<Self> {
+        let reloader = &state.reload.reloader;
+        let (tier, choice) = (reloader.tier()?, reloader.started().tier.as_ref()?);
+        Some(Self {
+            place: tier.place().to_owned(),
+            mode: choice.mode_name(),
+            signed: choice.key_file.is_some(),
+            figures: metrics.into(),
+        })
     }
 }
 

@@ -25,9 +25,13 @@ const EXIT_CODES: &[(&str, &[ExitCode])] = &[
             DONE,
             (
                 1,
-                "a file failed, a GLOB matches no file, the cache is too small, or --check found something",
+                "a file failed, a GLOB matches no file, the cache is too small, the shared store failed, or \
+                 --check found something",
             ),
-            (2, "wrong usage, or there is no cache to fill or it cannot be written"),
+            (
+                2,
+                "wrong usage, or there is no cache to fill or it cannot be written, or no such store",
+            ),
             INTERRUPTED,
         ],
     ),
@@ -35,8 +39,8 @@ const EXIT_CODES: &[(&str, &[ExitCode])] = &[
         "verify",
         &[
             (0, "every entry is whole"),
-            (1, "an entry is damaged or could not be read"),
-            (2, "wrong usage, or there is no cache"),
+            (1, "an entry is damaged or could not be read, or the store does not answer"),
+            (2, "wrong usage, or there is no cache or no such store"),
             INTERRUPTED,
         ],
     ),

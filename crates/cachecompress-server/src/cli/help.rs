@@ -47,6 +47,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "queue",
         ],
     ),
+    ("Several replicas", &["tier", "tier_mode", "tier_key_file"]),
     (
         "Pages",
         &[
@@ -83,7 +84,8 @@ const GROUPS: &[(&str, &[&str])] = &[
 ];
 
 /// The flags of `warm` that `-h` leaves out.
-const RARE_OF_WARM: &[&str] = &["cache_size", "level", "symlinks", "dotfiles", "types"];
+const RARE_OF_WARM: &[&str] =
+    &["cache_size", "level", "symlinks", "dotfiles", "types", "tier", "tier_mode", "tier_key_file"];
 
 /// The examples of a command, and the notes of its `--help`.
 struct Page {
@@ -123,11 +125,17 @@ const PAGES: &[Page] = &[
     },
     Page {
         command: "verify",
-        examples: &["cachecompress verify --cache-dir /var/cache/cachecompress"],
+        examples: &[
+            "cachecompress verify --tier s3://bucket/site --remove",
+            "cachecompress verify --cache-dir /var/cache/cachecompress",
+        ],
         notes: "Changes nothing, and may run beside servers. stdout has a line for each damaged entry, \
             PATH: DAMAGE, and a summary as its last line; on a terminal, stderr shows the progress. \
             A server removes a damaged entry by itself when it is asked for it, and `cachecompress \
-            gc` removes all of them.",
+            gc` removes all of them.\n\n\
+            --tier reads each object of the shared store, and decodes it. The digest in its name must come \
+            out. With keys each must be signed by one of them. No server uses a damaged object, and \
+            --remove makes room for a new one.",
     },
     Page {
         command: "gc",

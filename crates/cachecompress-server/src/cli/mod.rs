@@ -7,6 +7,7 @@ mod generate;
 mod help;
 mod numbers;
 mod site;
+mod tier;
 mod tls;
 mod warm;
 
@@ -14,7 +15,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::ValueHint;
+use clap::builder::{NonEmptyStringValueParser, ValueHint};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
@@ -25,6 +26,7 @@ pub(crate) use care::{InspectFlags, PurgeFlags, Sort};
 pub(crate) use files::{CacheArgs, ConfigFileArgs};
 pub(crate) use generate::GenerateCommand;
 pub(crate) use site::{CleanUrls, Dotfiles, Siblings, SiteArgs, Symlinks, TrailingSlash};
+pub(crate) use tier::{TierArgs, TierMode};
 pub(crate) use tls::TlsArgs;
 pub(crate) use warm::WarmArgs;
 
@@ -73,7 +75,7 @@ pub(crate) enum Command {
     ///
     /// They are for this server, or for others by --export.
     Warm(Box<WarmArgs>),
-    /// Read every entry of the cache and list the damaged ones
+    /// Read every entry of the cache, or of the shared store, and list the damaged ones
     Verify(VerifyArgs),
     /// Remove damaged and orphaned files from the cache
     Gc(GcArgs),
@@ -123,6 +125,26 @@ pub(crate) struct VerifyArgs {
 
     #[command(flatten)]
     pub(crate) cache: CacheArgs,
+
+    /// Verify the store that replicas share, in place of the cache
+    ///
+    /// Without URL it is that of the variable or the configuration file of `serve`.
+    #[arg(id = "store", long = "tier", value_name = "URL", num_args = 0..=1)]
+    #[arg(value_parser = NonEmptyStringValueParser::new(), value_hint = ValueHint::DirPath)]
+    pub(crate) tier: Option<Option<String>>,
+
+    /// Keys that sign the objects of the store, one a line, as for `serve`
+    #[arg(long, value_name = "FILE", env = "CACHECOMPRESS_TIER_KEY_FILE")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) tier_key_file: Option<PathBuf>,
+
+    /// Remove the damaged objects of the store
+    #[arg(long, requires = "store")]
+    pub(crate) remove: bool,
+
+    /// Print JSON
+    #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_JSON")]
+    pub(crate) json: bool,
 }
 
 /// The flags of `gc`, as they were given.
@@ -288,6 +310,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "on|off", action = clap::ArgAction::Set)]
     #[arg(value_parser = flag_values::on_or_off(), default_value = "on", env = "CACHECOMPRESS_PROVE")]
     pub(crate) prove: bool,
+
+    #[command(flatten)]
+    pub(crate) tier: TierArgs,
 
     #[command(flatten)]
     pub(crate) site: SiteArgs,

@@ -9,6 +9,7 @@ use super::files::{CacheArgs, ConfigFileArgs};
 use super::help;
 use super::numbers::threads;
 use super::site::{Dotfiles, Symlinks};
+use super::tier::TierArgs;
 use crate::flag_values::{self, Codings, Globs, Level, TypeRule};
 
 /// The flags of `warm`, as they were given. Those that `serve` has too are keys of the configuration
@@ -56,6 +57,9 @@ pub(crate) struct WarmArgs {
     /// --level does not change them. It takes some 50 times as long. A server finds the entries if it has these levels.
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_BEST")]
     pub(crate) best: bool,
+
+    #[command(flatten)]
+    pub(crate) tier: TierArgs,
 
     /// Files at once [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = threads(), env = "CACHECOMPRESS_JOBS")]

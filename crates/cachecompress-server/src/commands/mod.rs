@@ -58,7 +58,7 @@ fn run_command(command: Command, arguments: &[OsString]) -> Result<ExitStatus, F
         }
         Command::Verify(args) => {
             let in_force = config_file::resolve(arguments, args.config.file())?;
-            verify::run(in_force.args()?, Printer)
+            verify::run(&in_force, Printer)
         }
         Command::Gc(args) => {
             let in_force = config_file::resolve(arguments, args.config.file())?;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cachecompress::{EncodeProgress, ServeCompressed, Shutdown};
+use cachecompress::{EncodeProgress, Shutdown};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore};
 
@@ -21,7 +21,7 @@ use crate::flag_values::ListenAddress;
 use crate::inherited::Inherited;
 use crate::limits::{
     ADMIN_DRAIN_TIMEOUT, BUSY_PAGES, DRAIN_TIMEOUT, ENCODES_TIMEOUT, LOG_ABORT_TIMEOUT,
-    LOG_CLOSE_TIMEOUT, RELOAD_TIMEOUT, RUNTIME_TIMEOUT,
+    LOG_CLOSE_TIMEOUT, RELOAD_TIMEOUT, RUNTIME_TIMEOUT, TIER_FLUSH_TIMEOUT, TIER_PATIENCE,
 };
 use crate::listener::{BoundAddress, Listeners, SocketFiles, bind};
 use crate::live::Reloader;
@@ -38,7 +38,7 @@ use crate::telemetry::{Events, Measured, Telemetry};
 use crate::tls::Tls;
 use crate::variables::unknown_variables;
 use crate::workers::Workers;
-use crate::{announcement, inherited, listener, logging, rule_watch, site, supervisor};
+use crate::{announcement, inherited, listener, logging, rule_watch, site, supervisor, tier};
 
 /// The logs of the program, each with the thread that writes it.
 #[derive(Clone)]
@@ -223,6 +223,9 @@ async fn serve(
     let (scheme, addresses) = (listener.scheme(), addresses(&bound.site));
     let mut files = SocketFiles::default();
     bound.site.iter_mut().chain(&mut bound.redirect).for_each(|bound| files.keep(bound));
+    if let Some(tier) = reloader.tier() {
+        tier.ready(TIER_PATIENCE).await;
+    }
     serve_public(listener, bound.site, bound.redirect, workers, &site_drain, printer);
     let server = HttpServer::new(config.limits);
     let supervisor = Supervisor::default();
@@ -251,7 +254,7 @@ async fn serve(
     admin.not_ready();
     exit_on_next(signals, logs.clone());
     drop(files);
-    end(&site_drain, &admin_drain, reloader.engine()).await;
+    end(&site_drain, &admin_drain, &reloader).await;
     Ok(())
 }
 
@@ -260,15 +263,20 @@ fn addresses(listeners: &[Listeners]) -> Vec<BoundAddress> {
     listeners.iter().map(|listeners| listeners.address.clone()).collect()
 }
 
-/// Drains the connections to the site and to the admin listener, and gives encodes up.
-async fn end(site: &Drain, admin: &Drain, engine: &ServeCompressed) {
+/// Drains the connections to the site and to the admin listener, and gives encodes up. What was encoded is
+/// stored for other replicas.
+async fn end(site: &Drain, admin: &Drain, reloader: &Reloader) {
     let left = site.finish(DRAIN_TIMEOUT).await;
     if left > 0 {
         tracing::warn!(connections = left, "not finished in time; closing them");
     }
     admin.finish(ADMIN_DRAIN_TIMEOUT).await;
     // An encode may wait for a source that hangs.
-    let _ = tokio::time::timeout(ENCODES_TIMEOUT, engine.shutdown(Shutdown::Drop)).await;
+    let shutdown = reloader.engine().shutdown(Shutdown::Drop);
+    let _ = tokio::time::timeout(ENCODES_TIMEOUT, shutdown).await;
+    if let Some(tier) = reloader.tier() {
+        tier::flush(tier, TIER_FLUSH_TIMEOUT).await;
+    }
 }
 
 /// Makes what stands before the sites.

@@ -15,6 +15,7 @@ use crate::cli::{Cli, SiteArgs};
 /// begin so, a table has the flags that are listed here.
 const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     ("tls", &[("redirect-from", "redirect-from")]),
+    ("tier", &[("url", "tier")]),
     ("access-log", &[("file", "access-log")]),
     ("site-rules", &[("enabled", "site-rules")]),
 ];
@@ -186,13 +187,23 @@ impl Key {
         self.has_units() || !matches!(self.numbers(), Numbers::Whole | Numbers::Fractions)
     }
 
-    /// Whether the value is a path of a file or a directory, which counts from the configuration
-    /// file's directory.
-    pub(crate) fn is_path(&self) -> bool {
+    /// Whether values are paths of files or directories, which count from the configuration file's
+    /// directory.
+    fn is_path(&self) -> bool {
         matches!(
             self.arg.get_value_hint(),
             ValueHint::AnyPath | ValueHint::FilePath | ValueHint::DirPath
         )
+    }
+
+    /// Whether `text` as the value is a path. A URL is none.
+    pub(crate) fn takes_as_path(&self, text: &str) -> bool {
+        self.is_path() && !(self.is_url() && text.contains("://"))
+    }
+
+    /// Whether the value may be a URL.
+    pub(crate) fn is_url(&self) -> bool {
+        self.value_name() == "URL"
     }
 
     /// Whether the value is a file that the server reads, and no site may serve.

@@ -156,7 +156,7 @@ pub(super) fn file(in_force: &InForce) -> String {
 
 /// The texts of a flag as a value of its key.
 pub(super) fn value(key: &Key, texts: &[OsString]) -> Option<Value> {
-    let texts = texts.iter().map(|text| match key.is_path() {
+    let texts = texts.iter().map(|text| match key.takes_as_path(&text.to_string_lossy()) {
         true => absolute(text),
         false => text.to_str().map(absolute_socket),
     });

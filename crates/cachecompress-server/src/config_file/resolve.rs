@@ -286,8 +286,16 @@ impl InForce {
     ///
     /// If `serve` would refuse them.
     pub(crate) fn files_of_serve(&self) -> Result<Vec<PathBuf>, Failure> {
-        let arguments = ["cachecompress", "serve"].map(OsString::from);
-        Ok(resolve(&arguments, self.file())?.files_in_force())
+        Ok(self.of_serve()?.files_in_force())
+    }
+
+    /// The configuration of `serve` by the same file and the environment.
+    ///
+    /// # Errors
+    ///
+    /// If `serve` would refuse it.
+    pub(crate) fn of_serve(&self) -> Result<Self, Failure> {
+        resolve(&["cachecompress", "serve"].map(OsString::from), self.file())
     }
 
     /// The texts in force of a key outside of sites, and where they come from.

@@ -64,8 +64,22 @@ fn setting(
         }
         _ => value(key, &texts).map_or(Value::Null, json),
     };
+    // Whoever reaches the admin listener may read it.
+    let value = match value {
+        Value::String(text) if key.is_url() => Value::String(without_credentials(&text)),
+        value => value,
+    };
     let source = origin_in_words(in_force, key, origin);
     Setting { key: format!("{prefix}{key}"), value, source }
+}
+
+/// A URL without the user's name and password, and without its query. A path stays as it is.
+fn without_credentials(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    format!("{scheme}://{host}{path}")
 }
 
 /// The tables of one level of the file that are no flags.
@@ -81,4 +95,21 @@ fn tables(in_force: &InForce, prefix: &str, given: &Given) -> Vec<Setting> {
 
 fn json(value: toml::Value) -> Value {
     serde_json::to_value(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_has_no_credentials_and_a_path_is_left_alone() {
+        for (text, shown) in [
+            ("s3://bucket/site", "s3://bucket/site"),
+            ("s3://id:secret@bucket/a@b", "s3://bucket/a@b"),
+            ("az://bucket?sig=secret", "az://bucket"),
+            ("/srv/a@b?c", "/srv/a@b?c"),
+        ] {
+            assert_eq!(without_credentials(text), shown);
+        }
+    }
 }

@@ -99,7 +99,7 @@ impl Reader<'_> {
             let allowed = "a comma ends a value; write each as an entry of its own".to_owned();
             return self.mistake(span.clone(), self.cannot_be(span), allowed);
         }
-        let text = match self.key.is_path() || text.starts_with("unix:") {
+        let text = match self.key.takes_as_path(&text) || text.starts_with("unix:") {
             true => rebased(&text, self.source.directory()),
             false => text.into(),
         };

@@ -23,6 +23,7 @@ pub(super) fn observe(provider: &SdkMeterProvider, telemetry: &Arc<Telemetry>) {
         let telemetry = Arc::clone(telemetry);
         match family.unit {
             Some(MetricUnit::Seconds) => observe_real(&meter, &family, telemetry),
+            _ if family.has_fractions() => observe_real(&meter, &family, telemetry),
             Some(MetricUnit::Bytes) | None => observe_whole(&meter, &family, telemetry),
         }
     }

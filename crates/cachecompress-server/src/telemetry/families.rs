@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cachecompress::{DurationHistogram, EncodeMetrics, Metrics};
+use cachecompress::{BreakerState, DurationHistogram, EncodeMetrics, Metrics, TierMetrics};
 
 use super::Telemetry;
+use super::tier::{leases, uploads};
 use crate::live::LastReload;
 use crate::recorder::{Times, unix_seconds};
 
@@ -16,6 +17,17 @@ pub(crate) struct Family {
     pub(crate) help: &'static str,
     pub(crate) unit: Option<MetricUnit>,
     pub(crate) values: FamilyValues,
+}
+
+#[cfg(feature = "otel")]
+impl Family {
+    /// Whether a value is no whole number.
+    pub(crate) fn has_fractions(&self) -> bool {
+        let (FamilyValues::Counters(values) | FamilyValues::Gauges(values)) = &self.values else {
+            return false;
+        };
+        values.iter().any(|labelled| matches!(labelled.value, Number::Real(_)))
+    }
 }
 
 /// The unit of a metric.
@@ -76,6 +88,10 @@ pub(crate) fn families(telemetry: &Telemetry) -> Vec<Family> {
     families.requests(&metrics, telemetry);
     families.encodes(&metrics);
     families.cache(&metrics);
+    if let Some(tier) = &metrics.tier {
+        families.tier(tier);
+        families.tier_uploads(tier);
+    }
     families.program(telemetry);
     families.0
 }
@@ -181,6 +197,92 @@ impl Families {
         );
     }
 
+    /// What is asked of the store that replicas share.
+    fn tier(&mut self, tier: &TierMetrics) {
+        self.counters(
+            "cachecompress_tier_requests",
+            "Requests to the shared store for objects, by what became of them.",
+            None,
+            "outcome",
+            tier.requests.iter().map(|(outcome, count)| (outcome.as_str(), *count)),
+        );
+        let value = histogram(&tier.latency);
+        self.0.push(Family {
+            name: "cachecompress_tier_latency",
+            help: "Time to the first byte of each answer of the shared store.",
+            unit: SECONDS,
+            values: FamilyValues::Histograms(vec![Labelled { labels: Vec::new(), value }]),
+        });
+        let states = BreakerState::ALL.iter();
+        self.gauges(
+            "cachecompress_tier_breaker_state",
+            "Whether the breaker before the shared store is in this state (1), or in another (0).",
+            None,
+            "state",
+            states.map(|state| (state.as_str(), u64::from(*state == tier.breaker))),
+        );
+        self.counter(
+            "cachecompress_tier_breaker_opened",
+            "Times that the breaker before the shared store opened.",
+            None,
+            tier.breaker_opened,
+        );
+        self.counters(
+            "cachecompress_tier_leases",
+            "Leases of the right to encode for all replicas, by what became of them.",
+            None,
+            "outcome",
+            leases(tier),
+        );
+        self.counter(
+            "cachecompress_tier_read",
+            "Bytes of objects that came from the shared store.",
+            BYTES,
+            tier.read_bytes,
+        );
+        self.counter(
+            "cachecompress_tier_import_cpu",
+            "CPU time spent in the proof of objects from the shared store.",
+            SECONDS,
+            tier.import_cpu.as_secs_f64(),
+        );
+        self.counter(
+            "cachecompress_tier_cpu_seconds_saved",
+            "CPU time that encodes would have taken beyond that of the imports in their place.",
+            None,
+            tier.cpu_saved.as_secs_f64(),
+        );
+    }
+
+    /// What is stored for other replicas.
+    fn tier_uploads(&mut self, tier: &TierMetrics) {
+        self.counters(
+            "cachecompress_tier_uploads",
+            "Entries that were to be stored for other replicas, by what became of them.",
+            None,
+            "outcome",
+            uploads(tier),
+        );
+        self.gauge(
+            "cachecompress_tier_upload_queue_entries",
+            "Entries that wait to be stored for other replicas, or are under way.",
+            None,
+            tier.upload_queue,
+        );
+        self.gauge(
+            "cachecompress_tier_upload_queue",
+            "Length of these entries.",
+            BYTES,
+            tier.upload_queue_bytes,
+        );
+        self.counter(
+            "cachecompress_tier_written",
+            "Bytes of objects that were stored for other replicas.",
+            BYTES,
+            tier.written_bytes,
+        );
+    }
+
     fn program(&mut self, telemetry: &Telemetry) {
         let logs = &telemetry.parts.logs;
         self.counters(
@@ -263,7 +365,7 @@ impl Families {
         name: &'static str,
         help: &'static str,
         unit: Option<MetricUnit>,
-        value: u64,
+        value: impl Into<Number>,
     ) {
         let value = Labelled { labels: Vec::new(), value: value.into() };
         self.0.push(Family { name, help, unit, values: FamilyValues::Counters(vec![value]) });
@@ -305,14 +407,9 @@ impl Families {
     }
 
     fn encode_durations(&mut self, encodes: &[EncodeMetrics]) {
-        let values = encodes.iter().map(|EncodeMetrics { coding, durations, .. }| {
-            let DurationHistogram { buckets, beyond, sum, .. } = durations;
-            let seconds = |(bound, count): &(Duration, u64)| (bound.as_secs_f64(), *count);
-            let mut buckets: Vec<_> = buckets.iter().map(seconds).collect();
-            buckets.push((f64::INFINITY, *beyond));
-            let count = buckets.iter().map(|(_, count)| count).sum();
-            let labels = vec![("coding", coding.clone())];
-            Labelled { labels, value: Histogram { buckets, count, sum: sum.as_secs_f64() } }
+        let values = encodes.iter().map(|EncodeMetrics { coding, durations, .. }| Labelled {
+            labels: vec![("coding", coding.clone())],
+            value: histogram(durations),
         });
         self.0.push(Family {
             name: "cachecompress_encode_duration",
@@ -321,6 +418,15 @@ impl Families {
             values: FamilyValues::Histograms(values.collect()),
         });
     }
+}
+
+fn histogram(durations: &DurationHistogram) -> Histogram {
+    let DurationHistogram { buckets, beyond, sum, .. } = durations;
+    let seconds = |(bound, count): &(Duration, u64)| (bound.as_secs_f64(), *count);
+    let mut buckets: Vec<_> = buckets.iter().map(seconds).collect();
+    buckets.push((f64::INFINITY, *beyond));
+    let count = buckets.iter().map(|(_, count)| count).sum();
+    Histogram { buckets, count, sum: sum.as_secs_f64() }
 }
 
 fn labelled<'l, V: Into<Number>>(

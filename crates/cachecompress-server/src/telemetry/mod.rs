@@ -8,6 +8,7 @@ mod exposition;
 mod families;
 mod history;
 mod plain_text;
+mod tier;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -23,6 +24,7 @@ pub(crate) use self::exposition::Exposition;
 pub(crate) use self::families::{Family, FamilyValues, Labelled, MetricUnit, Number, families};
 use self::history::History;
 pub(crate) use self::history::Sample;
+pub(crate) use self::tier::TierFigures;
 use crate::limits::HISTORY_INTERVAL;
 use crate::live::{LastReload, Reloader};
 use crate::log_queue::LogQueue;

@@ -61,6 +61,7 @@ pages! {
     sizing_page_holds "operate/sizing"
     start_page_holds "start"
     static_web_server_page_holds "tasks/from-static-web-server"
+    tier_page_holds "operate/tier"
     tls_page_holds "tasks/tls"
     tonic_page_holds "embed/tonic"
     warm_page_holds "tasks/warm"

@@ -28,6 +28,8 @@ pub(crate) enum Kind {
     Commands,
     /// `console`: commands after `$ `, each with its whole output. The line `...` is any lines.
     Session,
+    /// `sh kubectl`: commands to a cluster, which are not run. What they name stands in `deploy/kubernetes`.
+    Cluster,
     /// `toml`: `cachecompress.toml`. It is checked, and the program is started with it.
     Configuration,
     /// `toml netlify.toml` and the like: the configuration of another program. It must be TOML.
@@ -85,6 +87,7 @@ impl Kind {
     fn of(words: &str) -> Option<Self> {
         Some(match words.split_once(' ').unwrap_or((words, "")) {
             ("sh", "") => Self::Commands,
+            ("sh", "kubectl") => Self::Cluster,
             ("console", "") => Self::Session,
             ("toml", "") => Self::Configuration,
             ("toml", file) => Self::Foreign(file.into()),

@@ -84,6 +84,9 @@ impl Stage {
                 commands(&block.text).iter().for_each(|line| self.command(place, line));
             }
             Kind::Session => self.session(block),
+            Kind::Cluster => {
+                commands(&block.text).iter().for_each(|line| self.cluster(place, line));
+            }
             Kind::Configuration => {
                 if let Some(netlify) = self.netlify.take() {
                     let ours = table(block);
@@ -137,6 +140,45 @@ impl Stage {
         assert!(known, "{place}: nobody knows how to run `{program}`");
         let (success, output) = self.shell("curl", line);
         assert!(success, "{place}: `{line}` has failed: {}", output.join("\n"));
+    }
+
+    /// Holds a command to a cluster against the manifests.
+    fn cluster(&mut self, place: &str, line: &str) {
+        let Some(words) = line.strip_prefix("kubectl ") else { return self.command(place, line) };
+        let manifest = |name: &str| {
+            let path = repository().join("deploy/kubernetes").join(name).with_extension("yaml");
+            fs::read_to_string(path).unwrap_or_else(|why| panic!("{place}: `{line}`: {why}"))
+        };
+        let stands = |text: String, part: &str| assert!(text.contains(part), "{place}: no {part}");
+        for word in words.split_whitespace() {
+            match word.split_once('/') {
+                Some(("deploy", _)) => assert!(repository().join(word).exists(), "{place}: {word}"),
+                Some(("deployment", name)) => {
+                    stands(manifest("deployment"), &format!("  name: {name}\n"));
+                }
+                _ => {}
+            }
+            match word.split_once('=') {
+                Some((container, image)) if image.contains('/') => {
+                    let (image, _) = image.rsplit_once(':').unwrap();
+                    let part = format!("- name: {container}\n          image: {image}:");
+                    stands(manifest("deployment"), &part);
+                }
+                Some(("--from-file", key)) => {
+                    stands(manifest("deployment"), &format!("- key: {key}\n"));
+                }
+                Some(("--from-literal", pair)) => {
+                    assert!(pair.contains('='), "{place}: {pair}");
+                    let key = pair.split('=').next().unwrap();
+                    stands(manifest("deployment"), &format!("key: {key}\n"));
+                }
+                _ => {}
+            }
+        }
+        if let Some((_, rest)) = words.split_once("secret generic ") {
+            let name = rest.split_whitespace().next().unwrap();
+            stands(manifest("deployment"), &format!("secretName: {name}\n"));
+        }
     }
 
     /// Runs the commands of an image on the stage, where its site lies.

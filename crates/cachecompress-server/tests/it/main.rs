@@ -91,6 +91,10 @@ mod rules {
     mod watched;
 }
 
+/// The store that replicas share: what they get from it, and what its faults cost.
+#[cfg(unix)]
+mod tier;
+
 /// Whole sites, as their tools build them.
 #[cfg(unix)]
 mod sites {

@@ -12,6 +12,7 @@ mod common;
 mod crates_io;
 mod debian;
 mod image;
+mod kubernetes;
 mod machine;
 mod manual;
 mod npm;

@@ -5,7 +5,7 @@ import { Feed, get } from "./dashboard/feed.js";
 import { bytes, bytesPerSecond, clock, count, duration, percent, perSecond, span, whole } from "./dashboard/format.js";
 import { History, OF_CACHE } from "./dashboard/history.js";
 import { Plot } from "./dashboard/plot.js";
-import { Encodes, showBypasses, showCache, showFiles, showServer } from "./dashboard/tables.js";
+import { Encodes, showBypasses, showCache, showFiles, showServer, showTier } from "./dashboard/tables.js";
 
 const STATES = {
   connecting: "Connecting",
@@ -53,6 +53,31 @@ const PLOTS = {
   "plot-evictions": {
     title: "Evictions and damage",
     series: [{ key: "evictions", name: "evicted" }, { key: "damaged", name: "damaged" }], format: perSecond,
+  },
+  "plot-tier-saved": { title: "CPU saved", note: "share of one core", series: one("tierSaved", "saved"), format: percent, fill: true, least: 0.01 },
+  "plot-tier-requests": {
+    title: "Requests to the store", note: "logarithmic",
+    series: [
+      { key: "tierHit", name: "hit" }, { key: "tierMiss", name: "miss" },
+      { key: "tierFailed", name: "failed" }, { key: "tierSkipped", name: "skipped" },
+    ],
+    format: perSecond, log: { floor: 0.1 },
+  },
+  "plot-tier-answer": { title: "Answer of the store", note: "mean to its first byte", series: one("tierAnswer", "mean"), format: duration, fill: true, least: 0.001 },
+  "plot-tier-uploads": {
+    title: "Uploads",
+    series: [
+      { key: "tierStored", name: "stored" }, { key: "tierUnstored", name: "failed" }, { key: "tierDropped", name: "dropped" },
+    ],
+    format: perSecond,
+  },
+  "plot-tier-leases": {
+    title: "Leases",
+    series: [
+      { key: "leaseAcquired", name: "acquired" }, { key: "leaseWaited", name: "waited for" },
+      { key: "leaseTakenOver", name: "taken over" }, { key: "leaseLost", name: "lost" },
+    ],
+    format: perSecond,
   },
 };
 
@@ -112,6 +137,7 @@ function showStatus(fresh) {
     : "Nothing is encoded yet.";
   showUptime();
   showCache(status);
+  showTier(status);
   showServer(status, now());
 }
 

@@ -105,5 +105,30 @@ export function rates(before, sample) {
     evictions: per((one) => one.evictions),
     damaged: per((one) => one.damaged_entries),
     bypasses: Object.fromEntries(bypasses),
+    ...(sample.tier && tierRates(before.tier, sample.tier, seconds)),
+  };
+}
+
+// The rates of the shared store, which has no `before` at the start of the server.
+function tierRates(before, after, seconds) {
+  const more = (of) => of(after) - (before ? of(before) : 0);
+  const per = (of) => more(of) / seconds;
+  const requests = (name) => per((tier) => tier.requests[name]);
+  const answers = more((tier) => tier.answers);
+  return {
+    tierHit: requests("hit"),
+    tierMiss: requests("miss"),
+    tierFailed: requests("error") + requests("timeout") + requests("disproved"),
+    tierSkipped: requests("skipped"),
+    // The mean.
+    tierAnswer: answers > 0 ? more((tier) => tier.answer_seconds) / answers : null,
+    tierStored: per((tier) => tier.uploads.stored),
+    tierUnstored: per((tier) => tier.uploads.failed),
+    tierDropped: per((tier) => tier.uploads.dropped),
+    leaseAcquired: per((tier) => tier.leases.acquired),
+    leaseWaited: per((tier) => tier.leases.waited),
+    leaseTakenOver: per((tier) => tier.leases.taken_over),
+    leaseLost: per((tier) => tier.leases.lost),
+    tierSaved: per((tier) => tier.cpu_seconds_saved),
   };
 }

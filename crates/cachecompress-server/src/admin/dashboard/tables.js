@@ -138,6 +138,37 @@ export function showCache({ cache }) {
   ]);
 }
 
+const BREAKER = {
+  closed: "closed: the store is asked",
+  open: "open: the store is left alone",
+  half_open: "half open: the store is being tried",
+};
+
+// The section is there only with a shared store.
+export function showTier({ tier }) {
+  byId("tier-section").hidden = tier === null;
+  if (tier === null) return;
+  const { requests, leases, uploads } = tier;
+  byId("tier-saved").textContent = duration(tier.cpu_seconds_saved);
+  byId("tier-gloss").textContent = requests.hit > 0
+    ? `${whole(requests.hit)} ${requests.hit === 1 ? "import" : "imports"}, with ${duration(tier.import_cpu_seconds)} for the proof.`
+    : "Nothing is imported yet.";
+  const times = (number) => (number === 1 ? "once" : `${whole(number)} times`);
+  const opened = tier.breaker_opened > 0 ? `; opened ${times(tier.breaker_opened)}` : "";
+  const lost = uploads.failed + uploads.dropped;
+  facts("tier-facts", [
+    ["Store", element("code", {}, tier.place)],
+    ["Mode", `${tier.mode === "ro" ? "reads only" : "reads and stores"}, ${tier.signed ? "signed" : "unsigned"}`],
+    ["Breaker", mark(`${BREAKER[tier.breaker] ?? tier.breaker}${opened}`, tier.breaker !== "closed")],
+    ["Disproved", mark(whole(requests.disproved), requests.disproved > 0)],
+    ["Errors", mark(`${whole(requests.error)}, and ${whole(requests.timeout)} timeouts`, requests.error + requests.timeout > 0)],
+    ["Leases", `${whole(leases.acquired)} acquired, ${whole(leases.waited)} waited for`],
+    ["To be stored", `${whole(tier.upload_queue)} (${bytes(tier.upload_queue_bytes)})`],
+    ["Not stored", mark(whole(lost), lost > 0)],
+    ["Bytes", `${bytes(tier.read_bytes)} read, ${bytes(tier.written_bytes)} written`],
+  ]);
+}
+
 export function showServer(status, now) {
   const { configuration } = status;
   const certificates = status.certificates.map(({ names, not_after: end, file }) => element("tr", {},

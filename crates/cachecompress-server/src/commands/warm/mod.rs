@@ -19,19 +19,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use cachecompress::tier::Tier;
 use cachecompress::{Builder, Cache, ContentCoding, ServeCompressed, Source as _, SourcePath};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::progress_bar::CommandProgress;
 use crate::cli::{LogFormat, WarmArgs};
-use crate::config::{self, CacheChoice};
+use crate::config::{self, CacheChoice, TierChoice};
 use crate::config_file::InForce;
 use crate::exit::{ExitStatus, Failure};
 use crate::flag_values::{Codings, Level, TypeRule};
-use crate::limits::{EXPORT_MEMORY_BYTES, LOG_CLOSE_TIMEOUT};
+use crate::limits::{EXPORT_MEMORY_BYTES, LOG_CLOSE_TIMEOUT, TIER_WARM_PATIENCE};
 use crate::logging;
 use crate::printer::{Escaped, EscapedPath, Printer};
-use crate::site_rules;
+use crate::{site_rules, tier};
 
 use check::Siblings;
 use evicted::Stored;
@@ -111,6 +112,8 @@ fn warm(
     // Nothing is written while a directory is missing.
     sites.iter().try_for_each(|site| site.open(&site.root).map(drop))?;
     let (cache, levels) = (cache(&args, exports)?, levels(&args));
+    let tier = TierChoice::resolve(args.tier.clone());
+    let tier = tier.as_ref().map(tier::open).transpose()?;
     let mut run = Run {
         selection,
         report: Report::new(codings.clone(), exports),
@@ -120,12 +123,17 @@ fn warm(
         prunes: args.prune,
         json: args.json,
     };
+    if let Some(tier) = &tier
+        && !work::runtime()?.block_on(tier.ready(TIER_WARM_PATIENCE))
+    {
+        run.fail(tier.place(), "this store did not answer at the start");
+    }
     let mut interrupted = false;
     for site in sites {
-        let service = service(site, hidden, &cache, &levels, jobs)?;
+        let service = service(site, hidden, (&cache, tier.as_ref()), &levels, jobs)?;
         let open = |out| Export::open(out, site.symlinks());
         let export = site.out.clone().map(open).transpose()?.map(Arc::new);
-        let work = Work { service, codings: codings.clone(), jobs, export };
+        let work = Work { service, codings: codings.clone(), jobs, export, tier: tier.clone() };
         interrupted = run.site(site, &work, site.prefix(sites.len() > 1))?;
         if interrupted {
             break;
@@ -137,6 +145,9 @@ fn warm(
         if args.cache_size > 0 {
             report.add_evicted(evicted::count(&cache, &stored)?, args.cache_size);
         }
+    }
+    if let Some(tier) = &tier {
+        report.add_tier(&tier.metrics());
     }
     report.end(began.elapsed(), interrupted);
     if args.json {
@@ -160,6 +171,14 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Tells of a failure that is no file's.
+    fn fail(&mut self, name: &str, reason: &str) {
+        if !self.json {
+            self.progress.line(format_args!("{}: {reason}", Escaped(name)));
+        }
+        self.report.fail(name.to_owned(), reason.to_owned());
+    }
+
     /// Does the `work` on one site, with `prefix` before its paths in the report. Returns whether it was
     /// interrupted.
     fn site(&mut self, site: &Site, work: &Work, prefix: String) -> Result<bool, Failure> {
@@ -276,11 +295,15 @@ fn levels(args: &WarmArgs) -> Vec<(ContentCoding, i32)> {
 fn service(
     site: &Site,
     hidden: &[PathBuf],
-    cache: &Cache,
+    (cache, tier): (&Cache, Option<&Tier>),
     levels: &[(ContentCoding, i32)],
     jobs: usize,
 ) -> Result<ServeCompressed, Failure> {
     let builder = ServeCompressed::builder(site.open(&site.root)?);
+    let builder = match tier {
+        Some(tier) => builder.tier(tier.clone()),
+        None => builder,
+    };
     let builder = builder.cache(cache.clone()).memory_cache(0).encode_threads(jobs);
     let rules = site_rules::NAMES.map(|name| site.root.join(name));
     let builder = hidden.iter().cloned().chain(rules).fold(builder, Builder::hide_file);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use cachecompress::{ContentCoding, SourcePath};
+use cachecompress::{ContentCoding, SourcePath, TierMetrics, TierOutcome};
 use serde::Serialize;
 
 use super::export::Exported;
@@ -16,6 +16,7 @@ pub(super) struct Report {
     types: BTreeMap<String, Row>,
     total: Row,
     export: Option<ExportCounts>,
+    tier: Option<TierCounts>,
     failures: Vec<Failed>,
     /// The globs of `--include` that match no file.
     unmatched: Vec<String>,
@@ -59,6 +60,16 @@ struct ExportCounts {
     /// The files of others that hold their source.
     kept: u64,
     removed: Vec<String>,
+}
+
+/// The totals at the store that replicas share.
+#[derive(Debug, Default, Serialize)]
+struct TierCounts {
+    /// The representations that came from there.
+    read: u64,
+    stored: u64,
+    /// The representations that the store did not take.
+    failed: u64,
 }
 
 /// A failure.
@@ -128,6 +139,16 @@ impl Report {
         (self.evicted, self.cache_size) = (evicted, cache_size);
     }
 
+    /// Adds what was read and stored at the store that replicas share.
+    pub(super) fn add_tier(&mut self, tier: &TierMetrics) {
+        let hits = tier.requests.iter().filter(|(outcome, _)| *outcome == TierOutcome::Hit);
+        self.tier = Some(TierCounts {
+            read: hits.map(|(_, count)| count).sum(),
+            stored: tier.uploads_stored,
+            failed: tier.uploads_failed + tier.uploads_dropped,
+        });
+    }
+
     /// Ends the report.
     pub(super) fn end(&mut self, elapsed: Duration, interrupted: bool) {
         (self.seconds, self.interrupted) = (elapsed.as_secs_f64(), interrupted);
@@ -139,7 +160,8 @@ impl Report {
     /// The number of problems. Representations that were evicted are none if they were exported before.
     pub(super) fn problems(&self) -> u64 {
         let evicted = if self.export.is_none() { self.evicted } else { 0 };
-        (self.failures.len() + self.unmatched.len()) as u64 + evicted
+        let unshared = self.tier.as_ref().map_or(0, |tier| tier.failed);
+        (self.failures.len() + self.unmatched.len()) as u64 + evicted + unshared
     }
 
     /// The report as one line of JSON.
@@ -174,6 +196,12 @@ impl Report {
             }
             if !removed.is_empty() {
                 text += &format!(", {} removed", removed.len());
+            }
+        }
+        if let Some(TierCounts { read, stored, failed }) = &self.tier {
+            text += &format!("; shared: {read} read, {stored} stored");
+            if *failed > 0 {
+                text += &format!(", {failed} not taken by the store");
             }
         }
         match self.failures.len() {

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
+use cachecompress::tier::Tier;
 use cachecompress::{ContentCoding, Detail, ServeCompressed, Shutdown, SourcePath, WarmOptions};
 use http::{Request, header};
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
@@ -19,6 +21,7 @@ use super::siblings;
 use crate::commands::progress_bar::CommandProgress;
 use crate::exit::Failure;
 use crate::limits::{PROGRESS_LINES, PROGRESS_TICK};
+use crate::tier;
 
 /// A file that is to be compressed.
 #[derive(Clone, Debug)]
@@ -35,6 +38,8 @@ pub(super) struct Work {
     pub(super) codings: Vec<ContentCoding>,
     pub(super) jobs: usize,
     pub(super) export: Option<Arc<Export>>,
+    /// The store that is filled for other replicas.
+    pub(super) tier: Option<Tier>,
 }
 
 /// The result for one file.
@@ -75,8 +80,7 @@ pub(super) fn run(
     progress: &CommandProgress,
     mut each: impl FnMut(Done),
 ) -> Result<bool, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.map_err(|error| Failure::Runtime(error.to_string()))?;
+    let runtime = runtime()?;
     let mut shown = Shown::new(&items);
     // Two for each thread, so that none waits for the read of its next file.
     let at_once = if work.jobs == 1 { 1 } else { 2 * work.jobs };
@@ -107,9 +111,23 @@ pub(super) fn run(
                 return Ok(true);
             }
         }
+        if let Some(tier) = &work.tier {
+            while tier.metrics().upload_queue > 0 {
+                if progress.flow().is_break() {
+                    return Ok(true);
+                }
+                tick.tick().await;
+            }
+        }
         shown.end(progress);
         Ok(false)
     })
+}
+
+/// Starts a runtime on the calling thread.
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.map_err(|error| Failure::Runtime(error.to_string()))
 }
 
 impl Work {
@@ -132,6 +150,9 @@ impl Work {
             }
         };
         self.encode(&mut done).await;
+        if let Some(tier) = &self.tier {
+            tier::has_room(tier).await;
+        }
         done.media_type = self.media_type(&done.path).await;
         if let Some(export) = &self.export {
             self.export(export, &mut done, &file, &state).await;

@@ -123,7 +123,7 @@ fn modules_compute(tab: &mut Tab) {
     }
 }
 
-fn text(tab: &mut Tab, selector: &str) -> String {
+pub(crate) fn text(tab: &mut Tab, selector: &str) -> String {
     let value = tab.evaluate(&format!("document.querySelector({selector:?}).textContent"));
     value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -131,6 +131,8 @@ fn text(tab: &mut Tab, selector: &str) -> String {
 /// The plots have the traffic in their tables of values, since a readout shows the newest sample only.
 fn numbers_move(tab: &mut Tab, server: &Server) {
     assert_eq!(text(tab, "#saved"), "0 B");
+    let store = tab.evaluate("document.getElementById('tier-section').checkVisibility()");
+    assert_eq!(store, Some(false.into()), "there is none");
     let request = Request::get("/assets/app.3f9c2b1a.js").accept("br");
     let _ = server.fetch(&request);
     server.until_hit(&request);
@@ -340,7 +342,7 @@ fn forced_colors_keep_marks_apart(tab: &mut Tab) {
 }
 
 /// Axe finds no violation, and no page is wider than its screen.
-fn nothing_is_a_barrier(tab: &mut Tab, axe: &str) {
+pub(crate) fn nothing_is_a_barrier(tab: &mut Tab, axe: &str) {
     for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)] {
         tab.show_as(scheme, width);
         let taken = tab.evaluate("document.documentElement.scrollWidth").and_then(|it| it.as_u64());

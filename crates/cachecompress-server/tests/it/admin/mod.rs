@@ -4,7 +4,7 @@ mod access;
 mod api;
 mod cache;
 #[cfg(unix)]
-mod dashboard;
+pub(crate) mod dashboard;
 mod schema;
 
 use serde_json::Value;

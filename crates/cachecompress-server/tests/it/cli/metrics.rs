@@ -17,10 +17,11 @@ fn read(path: &str) -> String {
     fs::read_to_string(workspace(path)).unwrap()
 }
 
-/// The metrics of a program that has answered with a hit, a miss and an error.
+/// The metrics of a program with a store that replicas share, which has answered with a hit, a miss and an
+/// error.
 fn exposed() -> String {
     let site = Site::with("app.js", &site::text(1, 50_000));
-    let server = start(&site);
+    let server = start_with(&site, "--tier memory:///");
     let _ = server.get("/app.js", "gzip");
     let _ = server.until_hit(&Request::get("/app.js").accept("gzip"));
     assert_eq!(server.get("/missing", "gzip").status(), 404);

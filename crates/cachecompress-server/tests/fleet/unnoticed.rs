@@ -1,0 +1,90 @@
+//! A store that is dead, silent or slow costs nobody anything.
+
+use cachecompress_test::proxy::{Fault, FaultyProxy};
+
+use crate::common::*;
+use crate::stage::*;
+
+/// The time by which the first byte of one request in a hundred may be later than without a store: 2 ms on an
+/// idle machine, and otherwise less than any wait for a store.
+fn tolerance() -> Duration {
+    let strict = std::env::var_os("CACHECOMPRESS_FLEET_STRICT").is_some();
+    Duration::from_millis(if strict { 2 } else { 60 })
+}
+
+/// The times to the first byte of all files, taken in turns at both servers.
+fn first_bytes(files: &Files, servers: [&Server; 2]) -> [Vec<Duration>; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    for (path, bytes) in &files.files {
+        for (server, times) in servers.iter().zip(&mut times) {
+            let answer = server.get(path, "br");
+            assert_is(&answer, bytes, "br");
+            times.push(answer.first_byte.unwrap() - answer.sent);
+            server.until_idle();
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort());
+    times
+}
+
+/// The time that 99 of 100 requests stay below.
+fn percentile(times: &[Duration]) -> Duration {
+    times[(times.len() * 99).div_ceil(100) - 1]
+}
+
+fn costs_nothing(seed: u64, fault: &Fault) {
+    let Some(store) = Stage::alone() else { return };
+    let files = Files::new(seed, if rounds() > 1 { 200 } else { 12 }, LARGE);
+    let bucket = store.create_bucket(&unique());
+    files.store_in(&bucket, RACED, "br");
+    let proxy = FaultyProxy::start(store.address());
+    let with = start_replica(replica(&files.site, &bucket, &proxy.endpoint()).args(RACED));
+    let without = start_with(&files.site, RACED);
+    proxy.set(fault.clone());
+    let began = Instant::now();
+    let opened = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            eventually("the breaker opens", || {
+                (!is_breaker(&with, "closed")).then(|| began.elapsed())
+            })
+        });
+        let [own, other] = first_bytes(&files, [&with, &without]);
+        let (own, other) = (percentile(&own), percentile(&other));
+        assert!(own <= other + tolerance(), "{fault:?}: {own:?}, without a store {other:?}");
+        watch.join().unwrap()
+    });
+    println!("{fault:?}: the breaker opened after {opened:?}");
+    assert!(asked(&with, "error") + asked(&with, "timeout") > 0);
+    proxy.set(Fault::Pass);
+    until_used(&with);
+}
+
+#[test]
+fn dead_store_costs_nothing() {
+    costs_nothing(10, &Fault::Refuse);
+}
+
+#[test]
+fn silent_store_costs_nothing() {
+    costs_nothing(11, &Fault::BlackHole);
+}
+
+#[test]
+fn slow_store_costs_nothing() {
+    let (to_store, from_store) = (Duration::from_secs(10), Duration::ZERO);
+    costs_nothing(12, &Fault::Latency { to_store, from_store });
+}
+
+#[test]
+fn expensive_file_is_served_beside_a_silent_store() {
+    let Some(store) = Stage::shared() else { return };
+    let files = Files::short(13);
+    let bucket = store.create_bucket(&unique());
+    let proxy = FaultyProxy::start(store.address());
+    let replica = start_replica(replica(&files.site, &bucket, &proxy.endpoint()).args(SLOW));
+    proxy.set(Fault::BlackHole);
+    files.fetch_all(&replica, "br");
+    assert_eq!(replica.encodes(), 1);
+    proxy.set(Fault::Pass);
+    until_used(&replica);
+}
