@@ -72,6 +72,7 @@ pub(crate) fn decodes_to(coding: &str, body: &[u8], file: &Path) -> anyhow::Resu
     let mut decoder: Box<dyn Read + '_> = match coding {
         "gzip" => Box::new(flate2::read::MultiGzDecoder::new(body)),
         "zstd" => Box::new(zstd::stream::read::Decoder::new(body)?),
+        "br" => Box::new(brotli_decompressor::Decompressor::new(body, 1 << 16)),
         "identity" => Box::new(body),
         other => bail!("the bench has no decoder for `{other}`"),
     };

@@ -34,6 +34,22 @@ pub(crate) enum Metric {
     Total,
     /// Bytes of a body on the wire.
     WireBytes,
+    /// 99th percentile of the time to the first byte, in milliseconds.
+    FirstByteP99,
+    /// Encodes that were begun.
+    Encodes,
+    /// Entries that came from the shared store.
+    Imports,
+    /// Requests to the shared store, all replicas together.
+    StoreRequests,
+    /// The same in a second, on average.
+    StoreRate,
+    /// The same in the busiest second.
+    StorePeak,
+    /// From the shared store, in 10⁶ bytes.
+    StoreRead,
+    /// To the shared store, in 10⁶ bytes.
+    StoreWritten,
 }
 
 /// The figures of a server in a turn.

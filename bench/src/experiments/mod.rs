@@ -2,6 +2,7 @@
 
 mod cold;
 mod downloads;
+mod fleet;
 mod harness;
 mod requests;
 mod scale;
@@ -23,7 +24,7 @@ struct Experiment {
 }
 
 /// The experiments, in the order of the page.
-const EXPERIMENTS: [Experiment; 15] = [
+const EXPERIMENTS: [Experiment; 19] = [
     Experiment { name: "warm", run: warm::http1 },
     Experiment { name: "drained", run: warm::drained },
     Experiment { name: "h2c", run: warm::h2c },
@@ -39,6 +40,10 @@ const EXPERIMENTS: [Experiment; 15] = [
     Experiment { name: "sizes", run: scale::sizes },
     Experiment { name: "startup", run: startup::run },
     Experiment { name: "tls", run: tls::run },
+    Experiment { name: "fleet-import", run: fleet::import },
+    Experiment { name: "fleet-crowd", run: fleet::crowd },
+    Experiment { name: "fleet-rollout", run: fleet::rollout::run },
+    Experiment { name: "fleet-simulation", run: fleet::simulation::run },
 ];
 
 /// Runs the experiments that `options` select, and saves their records. Returns the names of the
@@ -67,17 +72,21 @@ fn measure(harness: &Harness<'_>, experiment: &Experiment) -> anyhow::Result<Rec
     Ok(record)
 }
 
-/// The experiments of these names, in the order of the page; all, if there are no names.
+/// The experiments of these names, in the order of the page; all, if there are no names. `fleet` names all
+/// that begin with it.
 fn select(names: &[String]) -> anyhow::Result<Vec<&'static Experiment>> {
+    let is_meant = |selected: &str, name: &str| {
+        name.strip_prefix(selected).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    };
     for name in names {
         let known = || EXPERIMENTS.map(|experiment| experiment.name).join(", ");
         EXPERIMENTS
             .iter()
-            .find(|experiment| experiment.name == name)
+            .find(|experiment| is_meant(name, experiment.name))
             .with_context(|| format!("there is no experiment `{name}`; there are {}", known()))?;
     }
     let is_selected =
-        |name: &str| names.is_empty() || names.iter().any(|selected| selected == name);
+        |name: &str| names.is_empty() || names.iter().any(|selected| is_meant(selected, name));
     Ok(EXPERIMENTS.iter().filter(|experiment| is_selected(experiment.name)).collect())
 }
 
@@ -98,5 +107,7 @@ mod tests {
         let selected = select(&names).unwrap();
         assert_eq!(selected.iter().map(|found| found.name).collect::<Vec<_>>(), ["warm", "files"]);
         assert!(select(&["nothing".to_owned()]).is_err());
+        assert_eq!(select(&["fleet".to_owned()]).unwrap().len(), 4);
+        assert!(select(&["flee".to_owned()]).is_err());
     }
 }

@@ -91,16 +91,20 @@ fn machine(records: &[Record]) -> String {
     text
 }
 
+/// Whether the turns of an experiment last as long as their work.
+fn has_no_seconds(experiment: &str) -> bool {
+    ["cold", "encoder", "lengths", "downloads", "startup"].contains(&experiment)
+        || experiment.starts_with("fleet")
+}
+
 fn section(record: &Record, dir: &Path) -> anyhow::Result<String> {
     let mut text = words::section(&record.experiment).to_owned();
     let _ = writeln!(
         text,
         "\n{}",
         match (record.experiment.as_str(), record.turns) {
-            ("cold" | "encoder" | "lengths" | "downloads" | "startup", 1) => "One turn.".into(),
-            ("cold" | "encoder" | "lengths" | "downloads" | "startup", turns) => {
-                format!("Medians of {turns} turns.")
-            }
+            (name, 1) if has_no_seconds(name) => "One turn.".into(),
+            (name, turns) if has_no_seconds(name) => format!("Medians of {turns} turns."),
             (_, 1) => format!("One turn of {} s for each server and case.", record.seconds),
             (_, turns) => format!(
                 "Medians of {turns} turns of {} s for each server and case.",

@@ -20,7 +20,7 @@ pub(crate) struct Plot {
 const CONNECTIONS: u32 = 64;
 
 /// Colours that colour-blind readers can tell apart (Okabe and Ito's), and dashed lines.
-const STYLES: [(&str, u32, bool); 11] = [
+const STYLES: [(&str, u32, bool); 18] = [
     ("cachecompress", 0xd55e00, false),
     ("cachecompress --sendfile all", 0xe69f00, true),
     ("nginx", 0x009e73, false),
@@ -32,6 +32,14 @@ const STYLES: [(&str, u32, bool); 11] = [
     ("static-web-server", 0x8c8c8c, false),
     ("tower-http ServeDir", 0x8b5a2b, false),
     ("tower-http CompressionLayer", 0x8b5a2b, true),
+    ("cachecompress --tier", 0x0072b2, false),
+    // The scenarios of the simulation.
+    ("rollout", 0xd55e00, false),
+    ("wait", 0x0072b2, false),
+    ("loss of 0.01", 0x009e73, false),
+    ("loss of 0.05", 0x009e73, true),
+    ("outage", 0xcc79a7, false),
+    ("outage in a rollout", 0xcc79a7, true),
 ];
 
 fn style(server: &str) -> SeriesStyle {
@@ -104,13 +112,29 @@ pub(crate) fn plots(record: &Record) -> anyhow::Result<Vec<Plot>> {
         }
         "connections" => connections(record)?,
         "sizes" => sizes(record)?,
+        "fleet-simulation" => simulation(record)?,
         "startup" => {
             let title = "From the start of the program to its first response";
             vec![bars(record, first_byte, "startup.svg", title, linear("ms"))?]
         }
-        _ => Vec::new(),
+        name => fleet(record, name)?,
     };
     Ok(plots.into_iter().filter(|plot| !plot.svg.is_empty()).collect())
+}
+
+/// The charts of the experiments on replicas that share a store.
+fn fleet(record: &Record, name: &str) -> anyhow::Result<Vec<Plot>> {
+    let (file, title) = match name {
+        "fleet-import" => {
+            ("fleet-import.svg", "Processor time of encodes, and of imports in their place")
+        }
+        "fleet-crowd" => {
+            ("fleet-crowd.svg", "One file that all replicas need: processor time of all")
+        }
+        "fleet-rollout" => ("fleet-rollout.svg", "A rollout: processor time of all new replicas"),
+        _ => return Ok(Vec::new()),
+    };
+    Ok(vec![bars(record, Metric::CpuSeconds, file, title, log("seconds (log)"))?])
 }
 
 /// A line for each server, with a point for each case.
@@ -238,6 +262,31 @@ fn sizes(record: &Record) -> anyhow::Result<Vec<Plot>> {
     Ok(vec![
         lines(record, Metric::MegabytesPerSecond, "scale-sizes.svg", rate, LENGTH, rates)?,
         lines(record, Metric::CpuSeconds, "scale-sizes-cpu.svg", cost, LENGTH, costs)?,
+    ])
+}
+
+/// The scenarios with several numbers of replicas, and the seconds of an outage.
+fn simulation(record: &Record) -> anyhow::Result<Vec<Plot>> {
+    let x = log("replicas (log)");
+    let title = |when| format!("Simulated replicas at one store: requests in {when} second");
+    let plot = |metric, file, title: String| {
+        let mut series = series(record, metric, |case| case.connections > 0);
+        series.retain(|series| series.points.len() > 1);
+        let svg = chart::lines(&title, x, log("requests per second (log)"), series)?;
+        anyhow::Ok(Plot { file, title, svg })
+    };
+    let outage =
+        "1,000 simulated replicas and a store that goes away for a minute: requests in each second";
+    let seconds = series(record, Metric::StoreRequests, |case| case.connections == 0);
+    let calls = linear("requests in a second");
+    Ok(vec![
+        plot(Metric::StoreRate, "fleet-simulation-mean.svg", title("an average"))?,
+        plot(Metric::StorePeak, "fleet-simulation-peak.svg", title("the busiest"))?,
+        Plot {
+            file: "fleet-simulation-outage.svg",
+            title: outage.to_owned(),
+            svg: chart::lines(outage, linear("second"), calls, seconds)?,
+        },
     ])
 }
 

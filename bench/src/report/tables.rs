@@ -47,7 +47,34 @@ pub(crate) fn tables(experiment: &str) -> &'static [Table] {
         title: "Time to the first response from the cache, ms",
         less: true,
     };
+    const FIRST_P99: Table = Table {
+        metric: Metric::FirstByteP99,
+        title: "99th percentile of the time to the first byte, ms",
+        less: true,
+    };
+    const ENCODES: Table = Table { metric: Metric::Encodes, title: "Encodes", less: true };
+    const IMPORTS: Table = Table { metric: Metric::Imports, title: "Imports", less: false };
+    const REQUESTS: Table =
+        Table { metric: Metric::StoreRequests, title: "Requests to the store", less: true };
+    const READ: Table =
+        Table { metric: Metric::StoreRead, title: "From the store, MB", less: true };
+    const WRITTEN: Table =
+        Table { metric: Metric::StoreWritten, title: "To the store, MB", less: true };
+    const STORE_RATE: Table = Table {
+        metric: Metric::StoreRate,
+        title: "Requests to the store per second, on average",
+        less: true,
+    };
+    const STORE_PEAK: Table = Table {
+        metric: Metric::StorePeak,
+        title: "Requests to the store in the busiest second",
+        less: true,
+    };
     match experiment {
+        "fleet-import" => &[SECONDS],
+        "fleet-crowd" => &[ENCODES, IMPORTS, SECONDS, REQUESTS, READ, WRITTEN],
+        "fleet-rollout" => &[ENCODES, IMPORTS, SECONDS, REQUESTS, READ, WRITTEN, FIRST, FIRST_P99],
+        "fleet-simulation" => &[STORE_RATE, STORE_PEAK],
         "conditional" | "files" => &[CPU, RATE, P50, P99, RSS],
         "cold" | "encoder" | "lengths" => &[FIRST, TOTAL, SECONDS, WIRE, RSS],
         "downloads" => &[SECONDS, RATE, WIRE, RSS],
@@ -62,7 +89,9 @@ pub(crate) fn tables(experiment: &str) -> &'static [Table] {
 pub(crate) fn markdown(record: &Record, table: &Table) -> String {
     let servers: Vec<&str> = record.servers();
     let cases = record.cases();
-    let several = cases.iter().any(|case| case.connections != cases[0].connections);
+    // Its servers are ours in all columns.
+    let is_fleet = record.experiment.starts_with("fleet");
+    let several = !is_fleet && cases.iter().any(|case| case.connections != cases[0].connections);
     let mut text = format!("\n**{}**\n\n| |", table.title);
     for server in &servers {
         let _ = write!(text, " {server} |");
@@ -82,7 +111,7 @@ pub(crate) fn markdown(record: &Record, table: &Table) -> String {
             let cell = match value {
                 None => "–".into(),
                 // A single server is not the best of several.
-                Some(value) if servers.len() > 1 && Some(value) == best => {
+                Some(value) if servers.len() > 1 && !is_fleet && Some(value) == best => {
                     format!("**{}**", number(value, table.metric))
                 }
                 Some(value) => number(value, table.metric),
@@ -95,7 +124,14 @@ pub(crate) fn markdown(record: &Record, table: &Table) -> String {
 }
 
 fn number(value: f64, metric: Metric) -> String {
-    if metric == Metric::WireBytes { numbers::count(value) } else { numbers::short(value) }
+    let counts = [
+        Metric::WireBytes,
+        Metric::Encodes,
+        Metric::Imports,
+        Metric::StoreRequests,
+        Metric::StorePeak,
+    ];
+    if counts.contains(&metric) { numbers::count(value) } else { numbers::short(value) }
 }
 
 /// The label of a case's row.

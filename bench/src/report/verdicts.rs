@@ -7,6 +7,8 @@ use crate::numbers;
 use crate::results::{Case, Metric, Record};
 
 const OURS: &str = "cachecompress";
+/// Ours with a store that replicas share.
+const SHARING: &str = "cachecompress --tier";
 /// The connections that the targets are set for.
 const CONNECTIONS: u32 = 64;
 
@@ -16,6 +18,7 @@ struct Target {
     experiment: &'static str,
     case: &'static str,
     metric: Metric,
+    own: &'static str,
     peer: &'static str,
     connections: u32,
     limit: f64,
@@ -47,14 +50,17 @@ const TLS: [&str; 7] = [
 ];
 /// The case of the `tls` experiment with connections of its own.
 const HANDSHAKE: &str = "handshake and one request";
+/// The levels at which an import costs at most this share of an encode and its proof.
+const IMPORTS: [(&str, f64); 3] = [("zstd 3", 0.5), ("br 5", 0.15), ("br 11", 0.01)];
 /// The target for the first response after a start, in milliseconds.
 const FIRST_RESPONSE_MS: f64 = 200.0;
 
 const fn nginx(experiment: &'static str, case: &'static str, metric: Metric, limit: f64) -> Target {
-    Target { experiment, case, metric, peer: "nginx", connections: CONNECTIONS, limit }
+    Target { experiment, case, metric, own: OURS, peer: "nginx", connections: CONNECTIONS, limit }
 }
 
-/// All targets: against nginx, ahead of h2o in the same cases, over HTTP/2, over TLS, and beside the encoder.
+/// All targets: against nginx, ahead of h2o in the same cases, over HTTP/2, over TLS, beside the encoder, and
+/// of imports against encodes.
 fn targets() -> Vec<Target> {
     let ahead = TARGETS.map(|target| Target { peer: "h2o", limit: 1.0, ..target });
     let level = H2C.map(|case| nginx("h2c", case, Metric::CpuMicros, 1.0));
@@ -62,6 +68,7 @@ fn targets() -> Vec<Target> {
         experiment: "encoder",
         case: "long text, zstd",
         metric: Metric::Total,
+        own: OURS,
         peer: "zstd -3 -T1",
         connections: 1,
         limit: 1.15,
@@ -70,7 +77,13 @@ fn targets() -> Vec<Target> {
         connections: if case == HANDSHAKE { 1500 } else { CONNECTIONS },
         ..nginx("tls", case, Metric::CpuMicros, 1.1)
     });
-    [&TARGETS[..], &ahead, &level, &tls, &[encoder]].concat()
+    let import = IMPORTS.map(|(case, limit)| Target {
+        own: SHARING,
+        peer: OURS,
+        connections: 1,
+        ..nginx("fleet-import", case, Metric::CpuSeconds, limit)
+    });
+    [&TARGETS[..], &ahead, &level, &tls, &[encoder], &import].concat()
 }
 
 /// Whether more is better, as it is for rates.
@@ -87,6 +100,12 @@ fn metric_label(metric: Metric) -> &'static str {
         Metric::P99 => "99th percentile",
         Metric::Rss => "peak memory",
         Metric::FirstByte => "time to the first byte",
+        Metric::FirstByteP99 => "99th percentile of the first byte",
+        Metric::Encodes => "encodes",
+        Metric::Imports => "imports",
+        Metric::StoreRequests | Metric::StoreRate | Metric::StorePeak => "requests to the store",
+        Metric::StoreRead => "bytes from the store",
+        Metric::StoreWritten => "bytes to the store",
         Metric::Total => "time to the last byte",
         Metric::WireBytes => "encoded length",
     }
@@ -109,6 +128,7 @@ fn experiment_label(experiment: &str) -> &'static str {
         "connections" => "many connections",
         "sizes" => "long files",
         "tls" => "TLS",
+        "fleet-import" => "import in place of an encode,",
         _ => "start",
     }
 }
@@ -171,7 +191,7 @@ fn measured(records: &[Record], target: &Target) -> Option<f64> {
         .cases()
         .into_iter()
         .find(|case| case.name == target.case && case.connections == target.connections)?;
-    record.ratio(&case, OURS, target.peer, target.metric)
+    record.ratio(&case, target.own, target.peer, target.metric)
 }
 
 /// The ratio from which another server counts as better. Smaller differences are noise.
@@ -188,7 +208,8 @@ pub(crate) fn losses(records: &[Record]) -> String {
     let mut rows = String::new();
     let mut cells = 0;
     let mut lost = 0;
-    for record in records {
+    // The fleet has no other servers.
+    for record in records.iter().filter(|record| !record.experiment.starts_with("fleet")) {
         for table in tables::tables(&record.experiment) {
             for case in record.cases() {
                 if is_redundant(record, &case, table.metric)

@@ -9,6 +9,7 @@ text is in `bench/src/report`, the figures are in `bench/results`.
 
     cargo xtask bench --quick              # in five minutes, to target/bench/quick
     cargo xtask bench                      # all experiments in forty minutes, to docs/
+    cargo xtask bench --only fleet         # replicas and their store, in half an hour
     cargo xtask bench --only warm,h2c      # some experiments; the page keeps the others
     cargo xtask bench --report             # only the page, from bench/results
 ";
@@ -73,7 +74,7 @@ Profiles of the targets that are hard to meet (`perf` on the server's core, call
 ";
 
 /// The experiments in the order of the page, each with its heading and introduction.
-pub(crate) const SECTIONS: [(&str, &str); 15] = [
+pub(crate) const SECTIONS: [(&str, &str); 19] = [
     (
         "warm",
         "
@@ -224,6 +225,54 @@ Responses of 4 MB vary from run to run, from the cost of nginx's to 1.4 times th
 copies in user space as 37 % of our time on an AMD EPYC, and as 6 % of nginx's. A body is read in
 pieces of 256 KiB, copied into the records of rustls, and encrypted there. nginx reads pieces of
 32 KB, which stay in the core's caches. Smaller pieces over TLS, and a copy less, would move it.
+",
+    ),
+    (
+        "fleet-import",
+        "
+## Fleet
+
+Replicas with empty caches, and a store behind them (`--tier`): SeaweedFS with one master, three volume
+servers, a filer and S3. The replicas use all cores. The store and the clients are on the last one.
+Processor time is that of the replicas alone. [Several replicas](operate/replicas.md) has the formulas.
+
+**Imports.** Scripts of 8 MB, one after the other, at each level. Both servers have hashed them before. The
+time is of the whole process: an encode with its proof, or the import, which is decoded and compared, and
+in both the entry and the response. An import begins beside the encode and stops it.
+",
+    ),
+    (
+        "fleet-crowd",
+        "
+## Fleet: one file at once
+
+Twenty replicas, and a script of 8 MB that no cache has. One client asks each of them, at once or a second
+after the one before. Below 250 ms of foretold processor time the replicas do not wait for each other.
+Requests to the store are counted by a proxy before it.
+",
+    ),
+    (
+        "fleet-rollout",
+        "
+## Fleet: a rollout
+
+A site of 2,000 files as a build makes them: the median is 6 KB, some have megabytes, and together they have
+some 50 MB. A tenth of them is new in the second version. Ten replicas of the old version go one after the
+other, and each is replaced by one of the new version with an empty cache. Four clients crawl the whole site
+there in br, zstd and gzip, again and again until nothing is encoded or imported any more. The store has what
+the old version encoded. The first byte is that of the first crawl; a client whose `patience` ends gets the
+file as it is.
+",
+    ),
+    (
+        "fleet-simulation",
+        "
+## Fleet: a thousand replicas, simulated
+
+The library's own leases and breakers in simulated time, over a network that delays, loses and refuses
+(`crates/cachecompress/src/tier/simulation`). In a *rollout* all replicas start within two seconds and want
+the same objects. *wait* is an encode of a minute, for which all the others wait. Runs with several seeds
+are turns.
 ",
     ),
 ];

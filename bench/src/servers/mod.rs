@@ -106,22 +106,27 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let descendants = cost::tree(self.pid());
-        let start = Instant::now();
-        for signal in [Signal::TERM, Signal::KILL] {
-            for pid in descendants.iter().filter_map(|id| Pid::from_raw(*id)) {
-                // A process that has ended needs no signal.
-                let _ = kill_process(pid, signal);
-            }
-            while start.elapsed() < STOP_TIMEOUT {
-                if !matches!(self.child.try_wait(), Ok(None)) {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
+}
+
+/// Ends a program and its descendants, which have some seconds for it.
+pub(crate) fn end(child: &mut Child) {
+    let descendants = cost::tree(child.id());
+    let start = Instant::now();
+    for signal in [Signal::TERM, Signal::KILL] {
+        for pid in descendants.iter().filter_map(|id| Pid::from_raw(*id)) {
+            // A process that has ended needs no signal.
+            let _ = kill_process(pid, signal);
+        }
+        while start.elapsed() < STOP_TIMEOUT {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    let _ = child.wait();
 }
 
 /// Writes the server's configuration, and returns the command that starts it.
@@ -160,7 +165,7 @@ pub(crate) fn version(kind: Kind, programs: &Programs) -> String {
 }
 
 /// A port on which nothing listens. If another program takes it first, the start fails.
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).context("no free port")?;
     Ok(listener.local_addr()?.port())
 }
