@@ -36,9 +36,9 @@ pub(crate) enum Metric {
     WireBytes,
     /// 99th percentile of the time to the first byte, in milliseconds.
     FirstByteP99,
-    /// Encodes that were begun.
+    /// Encodes that were begun, also those that an import has stopped.
     Encodes,
-    /// Entries that came from the shared store.
+    /// Objects that the shared store had.
     Imports,
     /// Requests to the shared store, all replicas together.
     StoreRequests,

@@ -52,8 +52,9 @@ pub(crate) fn tables(experiment: &str) -> &'static [Table] {
         title: "99th percentile of the time to the first byte, ms",
         less: true,
     };
-    const ENCODES: Table = Table { metric: Metric::Encodes, title: "Encodes", less: true };
-    const IMPORTS: Table = Table { metric: Metric::Imports, title: "Imports", less: false };
+    const ENCODES: Table = Table { metric: Metric::Encodes, title: "Encodes begun", less: true };
+    const IMPORTS: Table =
+        Table { metric: Metric::Imports, title: "Objects found in the store", less: false };
     const REQUESTS: Table =
         Table { metric: Metric::StoreRequests, title: "Requests to the store", less: true };
     const READ: Table =

@@ -247,7 +247,8 @@ in both the entry and the response. An import begins beside the encode and stops
 ## Fleet: one file at once
 
 Twenty replicas, and a script of 8 MB that no cache has. One client asks each of them, at once or a second
-after the one before. Below 250 ms of foretold processor time the replicas do not wait for each other.
+after the one before. Below 250 ms of foretold processor time the replicas do not wait for each other: each
+begins an encode, which the store's answer stops.
 Requests to the store are counted by a proxy before it.
 ",
     ),

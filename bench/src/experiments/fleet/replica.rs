@@ -153,7 +153,8 @@ fn sum(text: &str, name: &str) -> f64 {
         let is_whole = rest.starts_with(' ') || rest.starts_with('{');
         is_whole.then(|| rest.rsplit(' ').next()?.parse::<f64>().ok()).flatten()
     };
-    text.lines().filter_map(value).sum()
+    // The sum of no numbers is -0.
+    text.lines().filter_map(value).fold(0.0, |sum, value| sum + value)
 }
 
 #[cfg(test)]
