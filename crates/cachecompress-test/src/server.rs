@@ -3,12 +3,13 @@
 use crate::wait::read_once;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -213,15 +214,32 @@ pub fn output(command: &mut Command) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // A pipe that nobody reads is full after 64 KiB, and a program waits for room in it.
+    let stdout = read_aside(child.stdout.take().expect("a pipe was asked for"));
+    let stderr = read_aside(child.stderr.take().expect("a pipe was asked for"));
     let began = Instant::now();
-    while child.try_wait().expect("a child").is_none() {
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            break status;
+        }
         if began.elapsed() > PATIENCE {
             let _ = child.kill();
-            panic!("{command:?} does not end: {:?}", child.wait_with_output());
+            let printed = (stdout.join(), stderr.join());
+            panic!("{command:?} does not end: {printed:?}");
         }
         std::thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().expect("the output")
+    };
+    let whole = |reader: JoinHandle<Vec<u8>>| reader.join().expect("the output");
+    Output { status, stdout: whole(stdout), stderr: whole(stderr) }
+}
+
+/// Reads a pipe to its end on a thread of its own.
+fn read_aside(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe");
+        bytes
+    })
 }
 
 /// The addresses that a server has printed.
@@ -545,6 +563,15 @@ pub fn sum(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The completions for bash outgrew a pipe, and the tests of them waited for its end for two minutes.
+    #[test]
+    fn output_longer_than_a_pipe_is_read() {
+        let mut command = Command::new("sh");
+        let output = output(command.args(["-c", "head -c 200000 /dev/zero; echo no >&2; exit 3"]));
+        assert_eq!(output.stdout, [0; 200_000]);
+        assert_eq!((output.stderr.as_slice(), output.status.code()), (&b"no\n"[..], Some(3)));
+    }
 
     #[test]
     fn sum_spans_labels_that_are_not_asked_for() {
