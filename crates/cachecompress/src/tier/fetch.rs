@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use object_store::{GetOptions, ObjectStore as _};
@@ -54,8 +54,7 @@ async fn fetch(shared: Arc<Shared>, expected: Expected, parts: Sender<Part>) {
         return shared.counters.request(TierOutcome::Disproved);
     }
     let age = SystemTime::now().duration_since(found.meta.last_modified.into());
-    let is_due = age.is_ok_and(|age| age > TIER_OLD)
-        && RandomState::new().hash_one(begun).is_multiple_of(TIER_RENEW_ONE_IN);
+    let is_due = age.is_ok_and(|age| is_due(age, RandomState::new().hash_one(begun)));
     if parts.send(Part::Found { len, is_due }).await.is_err() {
         shared.breaker.record(admission, true);
         return shared.counters.request(TierOutcome::Hit);
@@ -78,5 +77,24 @@ async fn fetch(shared: Arc<Shared>, expected: Expected, parts: Sender<Part>) {
         if parts.send(part).await.is_err() || is_end {
             return shared.breaker.record(admission, true);
         }
+    }
+}
+
+/// Whether an object of an `age` is to be stored again, by a number that differs from hit to hit.
+fn is_due(age: Duration, number: u64) -> bool {
+    age > TIER_OLD && number.is_multiple_of(TIER_RENEW_ONE_IN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bucket's rule removes objects by their age. One that is in use stays, and is not stored again by
+    /// every replica that has it.
+    #[test]
+    fn few_hits_on_an_old_object_store_it_again() {
+        let due = |age| (0..1600).filter(|number| is_due(age, *number)).count();
+        assert_eq!(due(TIER_OLD), 0);
+        assert_eq!(due(TIER_OLD + Duration::from_secs(1)), 100);
     }
 }
