@@ -48,10 +48,10 @@ fn full_bucket_is_read_and_not_missed() {
     let old = Files::new(42, 3, LEASED);
     old.store_in(&bucket, SLOW, "br");
     let new = Files::new(43, 3, LEASED);
-    let serve_old = start_replica(replica(&old.site, &bucket, &store.endpoint()).args(SLOW));
+    let serve_old = replica(&old.site, &bucket, &store.endpoint()).args(SLOW);
     let serve_new = start_replica(replica(&new.site, &bucket, &store.endpoint()).args(SLOW));
     store.fill_bucket(&bucket.name);
-    old.fetch_from_tier(&serve_old);
+    old.fetch_from_tier(&serve_old.args("--tier-mode ro"));
     new.fetch_all(&serve_new, "br");
     until_stored(&serve_new);
     assert_eq!(uploads(&serve_new, "stored"), 0);
@@ -67,8 +67,7 @@ fn read_only_replica_stores_nothing() {
     let alone = start_replica(launch.clone().args("--tier-mode ro"));
     files.fetch_all(&alone, "br");
     files.store_in(&bucket, SLOW, "br");
-    let reader = start_replica(launch.args("--tier-mode ro"));
-    files.fetch_from_tier(&reader);
+    let reader = files.fetch_from_tier(&launch.args("--tier-mode ro"));
     assert_eq!(uploads(&alone, "stored") + uploads(&reader, "stored"), 0);
     assert_eq!(leases(&alone, "acquired") + leases(&reader, "acquired"), 0);
 }

@@ -6,13 +6,13 @@ use crate::common::*;
 use crate::stage::*;
 
 /// Serves all files from a new replica, after `forge` has changed the objects in the bucket. Returns the
-/// replica and its answers.
+/// replica.
 fn serve_forged(
     files: &Files,
     arguments: &str,
     coding: &str,
     forge: impl Fn(usize, Vec<u8>) -> Vec<u8>,
-) -> Option<(Server, Vec<Response>)> {
+) -> Option<Server> {
     let store = Stage::shared()?;
     let bucket = store.create_bucket(&unique());
     files.store_in(&bucket, arguments, coding);
@@ -22,9 +22,8 @@ fn serve_forged(
         bucket.write(&key, &forged);
     }
     let launch = replica(&files.site, &bucket, &store.endpoint()).args(arguments);
-    let replica = start_replica(launch);
-    let answers = files.fetch_all(&replica, coding);
-    Some((replica, answers))
+    // Read-only, so that a second try finds what the first found.
+    Some(files.fetch_calmly(&launch.args("--tier-mode ro"), coding).0)
 }
 
 /// The entry with another payload, as its owner would have written it.
@@ -45,7 +44,7 @@ fn payload(entry: &[u8]) -> &[u8] {
 #[test]
 fn damaged_objects_are_disproved() {
     let files = Files::new(30, 12, LEASED);
-    let Some((replica, answers)) = serve_forged(&files, SLOW, "br", |number, entry| {
+    let Some(replica) = serve_forged(&files, SLOW, "br", |number, entry| {
         let mut entry = entry;
         let at = entry.len() * number / 12;
         match number {
@@ -68,7 +67,6 @@ fn damaged_objects_are_disproved() {
         return;
     };
     // The head of a response is sent before the last bytes of an object are known, so only the figures tell.
-    drop(answers);
     assert_eq!(asked(&replica, "hit"), 0);
     assert_eq!(asked(&replica, "disproved") + asked(&replica, "error"), 12);
 }
@@ -84,8 +82,8 @@ fn swapped_objects_are_disproved() {
     bucket.write(&keys[0], &objects[1]);
     // The other one has the right header, and the payload of the first.
     bucket.write(&keys[1], &with_payload(&objects[1], payload(&objects[0])));
-    let replica = start_replica(replica(&files.site, &bucket, &store.endpoint()).args(SLOW));
-    files.fetch_all(&replica, "br");
+    let launch = replica(&files.site, &bucket, &store.endpoint()).args(SLOW);
+    let (replica, _) = files.fetch_calmly(&launch.args("--tier-mode ro"), "br");
     assert_eq!(asked(&replica, "disproved"), 2);
 }
 
@@ -94,7 +92,7 @@ fn bombs_do_not_go_off() {
     let files = Files::new(32, 2, 1 << 20);
     let bomb = zstd_bomb(10 << 30);
     let forge = |_, entry: Vec<u8>| with_payload(&entry, &bomb);
-    let Some((replica, _)) = serve_forged(&files, "--level zstd=19", "zstd", forge) else { return };
+    let Some(replica) = serve_forged(&files, "--level zstd=19", "zstd", forge) else { return };
     assert_eq!(asked(&replica, "disproved"), 2);
     assert!(replica.memory().peak < 400 << 10, "{:?} KiB", replica.memory());
 }
@@ -120,7 +118,7 @@ fn foreign_encoding_is_refused_under_a_key_alone() {
     let Some(store) = Stage::shared() else { return };
     let keys = tempfile::tempdir().unwrap();
     let key = keys.path().join("key");
-    fs::write(&key, "a secret of thirty-two bytes or more, in one line\n").unwrap();
+    write_key(&key, "a secret of thirty-two bytes or more, in one line\n");
     let [plain, foreign] = ["br=11", "br=10"].map(|level| {
         let bucket = store.create_bucket(&unique());
         files.store_in(&bucket, &format!("--level {level}"), "br");
@@ -139,16 +137,21 @@ fn foreign_encoding_is_refused_under_a_key_alone() {
         for (number, forged) in forged.iter().enumerate() {
             bucket.write(&files.key_of(&bucket, number), forged);
         }
-        let replica =
-            start_replica(replica(&files.site, &bucket, &store.endpoint()).args(arguments));
-        let answers = files.fetch_all(&replica, "br");
+        let launch = replica(&files.site, &bucket, &store.endpoint()).args(arguments);
+        let (replica, answers) = files.fetch_calmly(&launch.args("--tier-mode ro"), "br");
         let is_keyed = arguments != SLOW;
         for (answer, forged) in answers.iter().zip(&forged) {
-            assert_eq!(is_from_tier(answer), !is_keyed, "{:?}", answer.head);
+            assert_eq!(is_from_tier(answer), !is_keyed, "{}", account(&replica));
             assert_eq!(answer.body == payload(forged), !is_keyed);
         }
         assert_eq!(asked(&replica, "disproved"), if is_keyed { 2 } else { 0 });
     }
+}
+
+/// Writes a key file that only its user may read.
+fn write_key(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
 }
 
 #[test]
@@ -158,7 +161,7 @@ fn signed_objects_are_taken_with_the_key_alone() {
     let dir = tempfile::tempdir().unwrap();
     let key_file = |name: &str, text: &str| {
         let path = dir.path().join(name);
-        fs::write(&path, text).unwrap();
+        write_key(&path, text);
         format!("{SLOW} --tier-key-file {}", path.display())
     };
     let old = "an old secret that has thirty-two bytes or more\n";
@@ -166,11 +169,11 @@ fn signed_objects_are_taken_with_the_key_alone() {
     let bucket = store.create_bucket(&unique());
     files.store_in(&bucket, &key_file("old", old), "br");
     let serve = |arguments: &str| {
-        let replica =
-            start_replica(replica(&files.site, &bucket, &store.endpoint()).args(arguments));
-        files.fetch_all(&replica, "br").iter().filter(|answer| is_from_tier(answer)).count()
+        let launch = replica(&files.site, &bucket, &store.endpoint()).args(arguments);
+        let (_, answers) = files.fetch_calmly(&launch.args("--tier-mode ro"), "br");
+        answers.iter().filter(|answer| is_from_tier(answer)).count()
     };
     assert_eq!(serve(&key_file("old", old)), 2);
     assert_eq!(serve(&key_file("both", &format!("{new}{old}"))), 2, "a second key still counts");
-    assert_eq!(serve(&format!("{} --tier-mode ro", key_file("new", new))), 0);
+    assert_eq!(serve(&key_file("new", new)), 0);
 }

