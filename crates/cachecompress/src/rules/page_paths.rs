@@ -447,9 +447,13 @@ mod tests {
                             prop_assert!(target != path(asked) || to_directory != directory);
                             let (mut end, _) = ask(&rules, &tree, &target.to_string(), to_directory);
                             // Only a name that is both a file and a directory takes another step.
-                            if !is_real && let PageAnswer::Redirect(next, to) = end {
+                            let mut steps = if is_real { 0 } else { files.len() };
+                            while steps > 0
+                                && let PageAnswer::Redirect(next, to) = end
+                            {
                                 (target, to_directory) = (next, to);
                                 end = ask(&rules, &tree, &target.to_string(), to_directory).0;
+                                steps -= 1;
                             }
                             match end {
                                 PageAnswer::Serve(file) => {
