@@ -193,7 +193,7 @@ mod tests {
             ("serve --zzzz", "`cachecompress serve` has no flag `--zzzz`; see"),
             ("serve -z", "`cachecompress serve` has no flag `-z`; see"),
             ("serve a b", "`b` is one argument too many for `cachecompress serve`"),
-            ("verify --json", "`cachecompress verify` has no flag `--json`; see"),
+            ("gc --json", "`cachecompress gc` has no flag `--json`; see"),
             ("warm d --prune", "arguments were not provided: --export[=<OUT>]; see"),
             (
                 "help",

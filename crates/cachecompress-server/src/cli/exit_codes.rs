@@ -23,11 +23,7 @@ const EXIT_CODES: &[(&str, &[ExitCode])] = &[
         "warm",
         &[
             DONE,
-            (
-                1,
-                "a file failed, a GLOB matches no file, the cache is too small, the shared store failed, or \
-                 --check found something",
-            ),
+            (1, "a file, a GLOB, the cache or the shared store failed, or --check found something"),
             (
                 2,
                 "wrong usage, or there is no cache to fill or it cannot be written, or no such store",

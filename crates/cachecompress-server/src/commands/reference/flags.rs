@@ -243,6 +243,6 @@ mod tests {
         assert_eq!(page.matches("### `--cache-dir`").count(), 1, "{page}");
         assert!(page.contains("As for [serve](#serve): [`--config`](#--config), "), "{page}");
         assert!(page.contains("As for [serve](#serve): all flags."), "{page}");
-        assert!(page.contains("As for [inspect](#inspect): `--host`, "), "{page}");
+        assert!(page.contains("As for [inspect](#inspect): `--host`."), "{page}");
     }
 }

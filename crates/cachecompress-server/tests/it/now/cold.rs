@@ -253,7 +253,8 @@ fn small_files_have_a_length_on_the_first_request() {
 #[cfg(target_os = "linux")]
 #[test]
 fn encode_memory_does_not_grow_with_the_source() {
-    for (coding, bound) in [("zstd", 48), ("gzip", 32), ("br", 56)] {
+    // The pages of the program itself count, among them those of its client of stores.
+    for (coding, bound) in [("zstd", 48), ("gzip", 32), ("br", 60)] {
         let peak = |mib| {
             let source = site::binary(11, mib * MIB);
             let site = Site::with("program", &source);
