@@ -254,6 +254,13 @@ fn install_environment(name: &str, requirements: &str) -> Result<(), String> {
     run(&words.concat())
 }
 
+/// The settings of Cargo for programs that run once or twice.
+const QUICK_TO_BUILD: [&str; 3] = [
+    "profile.release.lto=false",
+    "profile.release.codegen-units=16",
+    "profile.release.opt-level=1",
+];
+
 /// Installs programs of crates.io, each a `name@version`, under `target/tools/cargo`, and returns their
 /// directory.
 ///
@@ -266,8 +273,10 @@ pub(crate) fn install_crates(names: &[&str]) -> Result<PathBuf, String> {
     let name_of =
         |crate_: &&&str| crate_.split('@').next().is_some_and(|name| bin.join(name).is_file());
     for name in names.iter().filter(|name| !name_of(name)) {
-        let install = ["cargo", "install", "--locked", "--quiet", "--root"];
-        run(&[&install[..], &[&*root.to_string_lossy(), name]].concat())?;
+        let root = root.to_string_lossy();
+        let mut install = vec!["cargo", "install", "--locked", "--quiet", "--root", &root, name];
+        install.extend(QUICK_TO_BUILD.iter().flat_map(|setting| ["--config", setting]));
+        run(&install)?;
     }
     Ok(bin)
 }
