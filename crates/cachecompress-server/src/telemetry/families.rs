@@ -235,6 +235,12 @@ impl Families {
             leases(tier),
         );
         self.counter(
+            "cachecompress_tier_imports",
+            "Payloads that came from the shared store, each in place of an encode.",
+            None,
+            tier.imports,
+        );
+        self.counter(
             "cachecompress_tier_read",
             "Bytes of objects that came from the shared store.",
             BYTES,

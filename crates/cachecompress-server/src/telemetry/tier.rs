@@ -19,7 +19,7 @@ pub(crate) struct TierFigures {
     breaker: &'static str,
     /// The number of times that the breaker opened.
     breaker_opened: u64,
-    /// Leases by outcome: acquired, waited, taken over, lost.
+    /// Leases by outcome: acquired, waited, taken over, lost, alone.
     leases: BTreeMap<&'static str, u64>,
     /// Entries that were to be stored for other replicas: stored, failed, dropped.
     uploads: BTreeMap<&'static str, u64>,
@@ -29,6 +29,8 @@ pub(crate) struct TierFigures {
     upload_queue_bytes: u64,
     read_bytes: u64,
     written_bytes: u64,
+    /// The payloads that came from the store.
+    imports: u64,
     /// The processor time of the proof of objects, in seconds.
     import_cpu_seconds: f64,
     /// The processor time that encodes would have taken beyond that, in seconds.
@@ -50,6 +52,7 @@ impl From<&TierMetrics> for TierFigures {
             upload_queue_bytes: tier.upload_queue_bytes,
             read_bytes: tier.read_bytes,
             written_bytes: tier.written_bytes,
+            imports: tier.imports,
             import_cpu_seconds: tier.import_cpu.as_secs_f64(),
             cpu_seconds_saved: tier.cpu_saved.as_secs_f64(),
         }
@@ -57,12 +60,13 @@ impl From<&TierMetrics> for TierFigures {
 }
 
 /// The leases, by what became of them.
-pub(super) fn leases(tier: &TierMetrics) -> [(&'static str, u64); 4] {
+pub(super) fn leases(tier: &TierMetrics) -> [(&'static str, u64); 5] {
     [
         ("acquired", tier.leases_acquired),
         ("waited", tier.leases_waited),
         ("taken_over", tier.leases_taken_over),
         ("lost", tier.leases_lost),
+        ("alone", tier.leases_alone),
     ]
 }
 

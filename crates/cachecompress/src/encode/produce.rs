@@ -64,11 +64,7 @@ impl Job {
         let tier = self.context.tier.as_ref()?;
         match sharing? {
             Sharing::Race => Some(tier.ask(self.expected())),
-            Sharing::Import => {
-                let mut offer = tier.ask(self.expected());
-                offer.wait();
-                Some(offer)
-            }
+            Sharing::Import => Some(tier.take(&self.expected())),
             Sharing::Alone(lease) => Some(tier.ask_nothing(lease)),
         }
     }

@@ -103,6 +103,11 @@ pub struct TierMetrics {
     pub leases_taken_over: u64,
     /// The number of leases that another replica took over from this one.
     pub leases_lost: u64,
+    /// The number of encodes that waited for no other replica any more, because the store failed or the
+    /// owner of the lease took too long.
+    pub leases_alone: u64,
+    /// The number of payloads that came from the store, each in place of an encode.
+    pub imports: u64,
     /// The processor time that was spent on the proof of objects.
     pub import_cpu: Duration,
     /// The processor time that encodes would have taken in place of the imports, by the rate of earlier

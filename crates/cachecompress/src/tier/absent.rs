@@ -64,6 +64,10 @@ impl Tier {
         match self.0 {}
     }
 
+    pub(crate) fn take(&self, _: &Expected) -> Offer {
+        match self.0 {}
+    }
+
     pub(crate) fn ask(&self, _: Expected) -> Offer {
         match self.0 {}
     }
@@ -97,10 +101,6 @@ impl Tier {
 
 impl Offer {
     pub(crate) fn answer(&mut self) -> Answer {
-        match self.0 {}
-    }
-
-    pub(crate) fn wait(&mut self) -> Answer {
         match self.0 {}
     }
 

@@ -15,6 +15,7 @@ pub(super) struct TierCounters {
     pub(super) uploads_dropped: AtomicU64,
     read_bytes: AtomicU64,
     pub(super) written_bytes: AtomicU64,
+    imports: AtomicU64,
     import_nanos: AtomicU64,
     saved_nanos: AtomicU64,
 }
@@ -32,6 +33,7 @@ impl TierCounters {
     /// Counts an import, whose encode would have taken `predicted`.
     pub(super) fn imported(&self, took: Duration, predicted: Duration) {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.imports.fetch_add(1, Ordering::Relaxed);
         self.import_nanos.fetch_add(nanos(took), Ordering::Relaxed);
         self.saved_nanos.fetch_add(nanos(predicted.saturating_sub(took)), Ordering::Relaxed);
     }
@@ -56,6 +58,7 @@ impl TierCounters {
             uploads_dropped: load(&self.uploads_dropped),
             read_bytes: load(&self.read_bytes),
             written_bytes: load(&self.written_bytes),
+            imports: load(&self.imports),
             import_cpu: Duration::from_nanos(load(&self.import_nanos)),
             cpu_saved: Duration::from_nanos(load(&self.saved_nanos)),
             ..TierMetrics::default()

@@ -157,6 +157,7 @@ impl Tier {
             leases_waited: leases.waited,
             leases_taken_over: leases.taken_over,
             leases_lost: leases.lost,
+            leases_alone: leases.alone,
             ..shared.counters.snapshot()
         }
     }
@@ -179,6 +180,17 @@ impl Tier {
         }
         let is_full = || shared.settling.load(Ordering::Relaxed) >= TIER_SETTLING;
         if is_expensive && !is_full() { Approach::Lease } else { Approach::Race }
+    }
+
+    /// Asks for an object that the store has, and waits for its answer.
+    pub(crate) fn take(&self, expected: &Expected) -> Offer {
+        let mut offer = self.ask(expected.clone());
+        // One failure may be an accident, and an encode costs more than to ask again.
+        if offer.wait() == Answer::Nothing && !self.0.shared.misses.hold(&expected.key) {
+            offer = self.ask(expected.clone());
+            offer.wait();
+        }
+        offer
     }
 
     /// Asks for an object. The answer comes in the offer.

@@ -95,7 +95,7 @@ impl Offer {
     }
 
     /// Waits for the store's answer, at most as long as the store's deadlines.
-    pub(crate) fn wait(&mut self) -> Answer {
+    pub(super) fn wait(&mut self) -> Answer {
         let State::Asked(asked) = &mut self.state else { return self.answer() };
         let received = asked.parts.blocking_recv();
         self.judge(received)
@@ -165,6 +165,16 @@ impl Offer {
     }
 }
 
+/// An object that was found in vain is a hit, as one that is not read to its end.
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.parts.close();
+        if let Ok(Part::Found { .. }) = self.parts.try_recv() {
+            self.shared.counters.request(TierOutcome::Hit);
+        }
+    }
+}
+
 impl Drop for Found {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -178,4 +188,68 @@ impl Drop for Found {
 
 fn broken_off() -> Error {
     Error::new(ErrorKind::Io, "the shared store broke off")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use object_store::ObjectStoreExt as _;
+    use object_store::path::Path;
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::cache::Key;
+    use crate::http::{ContentCoding, Digest, EncoderId};
+    use crate::tier::mode::TierMode;
+    use crate::tier::place::Place;
+    use crate::tier::shared::Settings;
+    use crate::tier::simulation::network::{Fault, Network, Weather};
+    use crate::tier::{Owner, Tier, object};
+
+    fn shared(place: Place) -> Arc<Shared> {
+        let settings = Settings { mode: TierMode::ReadWrite, keys: None };
+        Arc::new(Shared::new(place, settings, Handle::current(), 1))
+    }
+
+    fn expected() -> Expected {
+        let key = Key {
+            digest: Digest::of(b"source"),
+            coding: ContentCoding::GZIP,
+            id: EncoderId::derive(b"", b""),
+        };
+        Expected { key, source_len: 6, max_payload: 600 }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn object_that_is_there_is_asked_for_again_after_an_error() {
+        for (faults, hits) in [(Fault::FirstCall, true), (Fault::Storm(1.0), false)] {
+            let faults = vec![(Duration::ZERO..Duration::from_secs(600), faults)];
+            let network = Network::new(Weather { faults, ..Weather::default() }, 1);
+            let (store, prefix) = (network.client(1), Path::from("site"));
+            let path = object::path_of(&prefix, &expected().key);
+            network.memory().put(&path, vec![0; 100].into()).await.expect("memory");
+            let shared = shared(Place { store, prefix, name: "simulated".into() });
+            let (alive, _) = tokio::sync::oneshot::channel();
+            let tier = Tier(Arc::new(Owner { shared, _alive: alive }));
+            let taken = tokio::task::spawn_blocking(move || tier.take(&expected()).answer());
+            let expected = if hits { Answer::Object } else { Answer::Nothing };
+            assert_eq!((taken.await.expect("no panic"), network.calls()), (expected, 2));
+        }
+    }
+
+    /// An encode that was done before anybody looked for the answer left no trace of it.
+    #[tokio::test]
+    async fn object_that_is_found_in_vain_is_a_hit() {
+        let shared = shared(Place::open("memory:///").expect("a store"));
+        let expected = expected();
+        for is_seen in [false, true] {
+            let (mut offer, sender) = Offer::asked(&shared, expected.clone());
+            sender.send(Part::Found { len: 1, is_due: false }).await.expect("it is awaited");
+            assert!(!is_seen || offer.answer() == Answer::Object);
+            drop(offer);
+        }
+        let hits = (TierOutcome::Hit, 2);
+        assert!(shared.counters.snapshot().requests.contains(&hits));
+    }
 }

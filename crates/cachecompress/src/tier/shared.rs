@@ -203,7 +203,13 @@ impl Shared {
         is_unwanted: impl Fn() -> bool,
     ) -> Sharing {
         let path = object::path_of(&self.place.prefix, key);
-        match self.is_there(&path).await {
+        let mut is_there = self.is_there(&path).await;
+        if is_there.is_err() {
+            // One failure may be an accident, and the encode costs more than to ask again.
+            self.counters.request(TierOutcome::Error);
+            is_there = self.is_there(&path).await;
+        }
+        match is_there {
             Ok(true) => return Sharing::Import,
             Ok(false) => self.counters.request(TierOutcome::Miss),
             Err(_) => {
@@ -220,12 +226,12 @@ impl Shared {
             async move { Ok(shared.is_there(&path).await? || is_unwanted) }
         };
         let name = key.file_name();
-        match timeout(patience, self.leases.turn(&name, is_published)).await {
-            Ok(Turn::Owner(lease)) => {
+        match self.leases.turn(&name, patience, is_published).await {
+            Turn::Owner(lease) => {
                 Sharing::Alone(Some(Held { lease: Some(lease), shared: Arc::clone(self) }))
             }
-            Ok(Turn::Published) => Sharing::Import,
-            Ok(Turn::Alone) | Err(_) => Sharing::Alone(None),
+            Turn::Published => Sharing::Import,
+            Turn::Alone => Sharing::Alone(None),
         }
     }
 
@@ -285,6 +291,9 @@ fn reason(error: &object_store::Error) -> String {
     ];
     if has(&["NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist"]) {
         return "does not exist".to_owned();
+    }
+    if has(&["RequestTimeTooSkewed"]) {
+        return "refuses requests, because the clock of this machine is wrong".to_owned();
     }
     if has(&refuses) {
         return "refuses the credentials".to_owned();

@@ -129,6 +129,7 @@ function tierRates(before, after, seconds) {
     leaseWaited: per((tier) => tier.leases.waited),
     leaseTakenOver: per((tier) => tier.leases.taken_over),
     leaseLost: per((tier) => tier.leases.lost),
+    leaseAlone: per((tier) => tier.leases.alone),
     tierSaved: per((tier) => tier.cpu_seconds_saved),
   };
 }

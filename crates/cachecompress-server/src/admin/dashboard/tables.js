@@ -150,8 +150,8 @@ export function showTier({ tier }) {
   if (tier === null) return;
   const { requests, leases, uploads } = tier;
   byId("tier-saved").textContent = duration(tier.cpu_seconds_saved);
-  byId("tier-gloss").textContent = requests.hit > 0
-    ? `${whole(requests.hit)} ${requests.hit === 1 ? "import" : "imports"}, with ${duration(tier.import_cpu_seconds)} for the proof.`
+  byId("tier-gloss").textContent = tier.imports > 0
+    ? `${whole(tier.imports)} ${tier.imports === 1 ? "import" : "imports"}, with ${duration(tier.import_cpu_seconds)} for the proof.`
     : "Nothing is imported yet.";
   const times = (number) => (number === 1 ? "once" : `${whole(number)} times`);
   const opened = tier.breaker_opened > 0 ? `; opened ${times(tier.breaker_opened)}` : "";

@@ -25,13 +25,14 @@ fn status_and_history_have_the_figures_of_the_store() {
     let status = get(&second, "/api/v1/status")["tier"].clone();
     assert_eq!((&status["mode"], &status["requests"]["hit"]), (&"ro".into(), &1.into()));
     // It asked whether the object is there, and for it.
+    assert_eq!((&status["imports"], &status["leases"]["alone"]), (&1.into(), &0.into()));
     assert_eq!((&status["answers"], &status["requests"]["miss"]), (&2.into(), &0.into()));
     for positive in ["answer_seconds", "import_cpu_seconds", "cpu_seconds_saved"] {
         assert!(status[positive].as_f64().unwrap() > 0.0, "{positive}: {status}");
     }
     let sample = eventually("a sample", || {
         let history = get(&second, "/api/v1/history");
-        history["samples"].as_array()?.last().cloned().filter(|last| last["tier"]["answers"] == 1)
+        history["samples"].as_array()?.last().cloned().filter(|last| last["tier"]["answers"] == 2)
     });
     let figures = sample["tier"].as_object().unwrap();
     assert!(figures.iter().all(|(name, figure)| status[name] == *figure), "{status}, {sample}");

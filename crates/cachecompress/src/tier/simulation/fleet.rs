@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::network::{Client, Network, Weather};
 use crate::concurrency::sync::lock;
-use crate::limits::LEASE_LIFE;
+use crate::limits::{LEASE_LIFE, LONGEST_LEASE};
 use crate::tier::breaker::Breaker;
 use crate::tier::lease::{Leases, Turn};
 
@@ -170,7 +170,9 @@ impl Replica {
         let is_there = self.has(&object).await.unwrap_or(false);
         let turn = match is_there {
             true => Turn::Published,
-            false => self.leases.turn(&object, async || self.has(&object).await).await,
+            false => {
+                self.leases.turn(&object, LONGEST_LEASE, async || self.has(&object).await).await
+            }
         };
         let lease = match turn {
             Turn::Owner(lease) => Some(lease),

@@ -48,6 +48,10 @@ pub(in crate::tier) enum Fault {
     Storm(f64),
     /// The store answers that there is no such bucket.
     NoBucket,
+    /// The first call is answered with 503.
+    FirstCall,
+    /// Conditional creations are never answered.
+    HungCreations,
 }
 
 impl Default for Weather {
@@ -146,6 +150,12 @@ impl Network {
         self.weather.latency.mul_f64((normal * self.weather.spread).exp() / 2.0)
     }
 
+    fn holds_up_creations(&self) -> bool {
+        let now = self.start.elapsed();
+        let mut faults = self.weather.faults.iter().filter(|(time, _)| time.contains(&now));
+        faults.any(|(_, fault)| matches!(fault, Fault::HungCreations))
+    }
+
     fn fate(&self, replica: usize) -> Fate {
         let mut random = lock(&self.random);
         let now = self.start.elapsed();
@@ -156,6 +166,8 @@ impl Network {
                 Fault::Storm(share) if random.f64() < *share => return Fate::Refused,
                 Fault::Storm(_) => {}
                 Fault::NoBucket => return Fate::NotFound,
+                Fault::FirstCall if self.calls() == 1 => return Fate::Refused,
+                Fault::FirstCall | Fault::HungCreations => {}
             }
         }
         match random.f64() {
@@ -220,6 +232,10 @@ impl ObjectStore for Client {
         mut options: PutOptions,
     ) -> Result<PutResult> {
         let Weather { honours_create, honours_update, .. } = self.network.weather;
+        if options.mode == PutMode::Create && self.network.holds_up_creations() {
+            self.network.count_call();
+            std::future::pending::<()>().await;
+        }
         match options.mode {
             PutMode::Create if !honours_create => options.mode = PutMode::Overwrite,
             PutMode::Update(_) if !honours_update => options.mode = PutMode::Overwrite,

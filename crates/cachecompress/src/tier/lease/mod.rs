@@ -34,41 +34,32 @@
 //! is over or the object is there. In the first case one of them takes it over, so two owners encode, and
 //! both store the same bytes. A third owner takes another late write.
 
-use std::fmt;
+mod calls;
+mod renewal;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use object_store::path::Path;
-use object_store::{
-    Error, GetOptions, ObjectStore, ObjectStoreExt as _, PutMode, Result, UpdateVersion,
-};
-use tokio::sync::{OnceCell, oneshot};
-use tokio::task::JoinHandle;
+use object_store::{ObjectStore, PutMode, Result, UpdateVersion};
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::concurrency::sync::lock;
+use self::calls::{Counters, Seen, Shared, count, no_answer, unless_refused};
 use crate::limits::{
-    LEASE_BYTES, LEASE_CALL, LEASE_ERRORS, LEASE_LIFE, LEASE_LOOK, LEASE_POLL, LEASE_RELEASES,
-    LEASE_RETRY, LEASE_SETTLES, LEASE_SETTLES_CALLS, LONGEST_LEASE, LONGEST_LEASE_POLL,
+    LEASE_CALL, LEASE_ERRORS, LEASE_LIFE, LEASE_LOOK, LEASE_POLL, LONGEST_LEASE, LONGEST_LEASE_POLL,
 };
 use crate::tier::breaker::Breaker;
 use crate::tier::random::Random;
+
+pub(super) use calls::Support;
+pub(super) use renewal::Lease;
 
 /// The leases of one replica.
 #[derive(Debug)]
 pub(super) struct Leases {
     shared: Arc<Shared>,
-}
-
-/// The conditional writes that a store honours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Support {
-    /// A write that fails if there is an object.
-    pub(super) create: bool,
-    /// A write that fails if the object is not the one of an entity tag.
-    pub(super) update: bool,
 }
 
 /// The part of a replica in the production of an object.
@@ -78,7 +69,7 @@ pub(super) enum Turn {
     Owner(Lease),
     /// Another replica has stored it.
     Published,
-    /// This replica produces it without a lease, because the store fails.
+    /// This replica produces it without a lease, because the store fails or another takes too long.
     Alone,
 }
 
@@ -93,45 +84,8 @@ pub(super) struct LeaseCounts {
     pub(super) taken_over: u64,
     /// The leases that another had before this replica was done.
     pub(super) lost: u64,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    acquired: AtomicU64,
-    waited: AtomicU64,
-    taken_over: AtomicU64,
-    lost: AtomicU64,
-}
-
-struct Shared {
-    store: Arc<dyn ObjectStore>,
-    breaker: Arc<Breaker>,
-    folder: Path,
-    life: Duration,
-    support: OnceCell<Support>,
-    /// The time of the slowest call of late.
-    slowest: Mutex<Duration>,
-    random: Random,
-    counters: Counters,
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("folder", &self.folder).finish_non_exhaustive()
-    }
-}
-
-/// The lease's object as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    content: Bytes,
-    version: UpdateVersion,
-}
-
-impl Seen {
-    fn is_of(&self, owner: u128) -> bool {
-        self.content.starts_with(format!("{owner:032x}").as_bytes())
-    }
+    /// The times that it waited for nobody, because the store failed or another took too long.
+    pub(super) alone: u64,
 }
 
 impl Leases {
@@ -179,13 +133,14 @@ impl Leases {
 
     /// Returns a snapshot of the counts.
     pub(super) fn counts(&self) -> LeaseCounts {
-        let Counters { acquired, waited, taken_over, lost } = &self.shared.counters;
+        let Counters { acquired, waited, taken_over, lost, alone } = &self.shared.counters;
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         LeaseCounts {
             acquired: of(acquired),
             waited: of(waited),
             taken_over: of(taken_over),
             lost: of(lost),
+            alone: of(alone),
         }
     }
 
@@ -195,10 +150,12 @@ impl Leases {
     /// the wait. An owner is to store its object before it releases its lease. Then no object is produced
     /// twice as long as the owner and the store work.
     ///
-    /// No wait is longer than [`LONGEST_LEASE`].
+    /// The wait ends after `patience`, or some calls later, and is never longer than [`LONGEST_LEASE`]. The
+    /// future is to be awaited to its end: a lease that it has written expires only after its life.
     pub(super) async fn turn<F: Future<Output = Result<bool>>>(
         &self,
         name: &str,
+        patience: Duration,
         is_published: impl Fn() -> F,
     ) -> Turn {
         let mut candidate = Candidate {
@@ -208,11 +165,12 @@ impl Leases {
             is_published,
             watched: None,
             has_waited: false,
+            unanswered: 0,
         };
         let begun = Instant::now();
         let mut errors = 0;
         let mut pause = LEASE_POLL;
-        while begun.elapsed() < LONGEST_LEASE {
+        while begun.elapsed() < patience.min(LONGEST_LEASE) {
             match candidate.poll().await {
                 Ok(Some(turn)) => return turn,
                 Ok(None) => errors = 0,
@@ -224,6 +182,7 @@ impl Leases {
             sleep(self.shared.random.pause(pause)).await;
             pause = (pause * 2).min(LONGEST_LEASE_POLL);
         }
+        count(&self.shared.counters.alone);
         Turn::Alone
     }
 }
@@ -237,6 +196,8 @@ struct Candidate<'a, P> {
     is_published: P,
     watched: Option<Watched>,
     has_waited: bool,
+    /// The writes that had no answer, and no effect that was seen.
+    unanswered: u32,
 }
 
 /// A lease of another replica.
@@ -265,6 +226,9 @@ impl<P: Fn() -> F, F: Future<Output = Result<bool>>> Candidate<'_, P> {
             // The owner may have stored the object and released the lease since it was last asked for.
             if self.has_waited && self.is_published().await? {
                 return Ok(Some(Turn::Published));
+            }
+            if self.unanswered == LEASE_ERRORS {
+                return Err(no_answer());
             }
             return self.take(None, begun).await;
         };
@@ -310,7 +274,9 @@ impl<P: Fn() -> F, F: Future<Output = Result<bool>>> Candidate<'_, P> {
         let owned = match condition {
             Some(condition) => {
                 let written = self.shared.create(&self.path, self.owner, condition).await;
-                unless_refused(written)?.flatten().map(|version| (self.owner, version))
+                let answer = unless_refused(written)?;
+                self.unanswered += u32::from(matches!(answer, Some(None)));
+                answer.flatten().map(|version| (self.owner, version))
             }
             None => self.shared.claim(&self.path, begun).await?,
         };
@@ -324,9 +290,8 @@ impl<P: Fn() -> F, F: Future<Output = Result<bool>>> Candidate<'_, P> {
 
     /// Begins to renew the lease, and gives it back if another has stored the object meanwhile.
     async fn own(&self, owner: u128, version: UpdateVersion) -> Turn {
-        let shared = Arc::clone(self.shared);
-        let path = self.path.clone();
-        let lease = Lease::start(Renewal { shared, path, owner, number: 0, version });
+        let (shared, path) = (Arc::clone(self.shared), self.path.clone());
+        let lease = Lease::start(shared, path, owner, version);
         for _ in 0..LEASE_ERRORS {
             match self.is_published().await {
                 Ok(false) => break,
@@ -343,263 +308,11 @@ impl<P: Fn() -> F, F: Future<Output = Result<bool>>> Candidate<'_, P> {
     }
 }
 
-impl Shared {
-    /// Calls the store, unless the breaker is open, and waits a bounded time.
-    async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let admission = self.breaker.admit().ok_or_else(no_answer)?;
-        let begun = Instant::now();
-        let result = timeout(LEASE_CALL, call).await.unwrap_or_else(|_| Err(no_answer()));
-        self.breaker.record(admission, is_answer(&result));
-        let mut slowest = lock(&self.slowest);
-        *slowest = begun.elapsed().max(*slowest - *slowest / 8);
-        result
-    }
-
-    /// Reads the lease at `path`.
-    async fn look(&self, path: &Path) -> Result<Option<Seen>> {
-        let read = async {
-            let found = match self.store.get_opts(path, GetOptions::default()).await {
-                Err(Error::NotFound { .. }) => return Ok(None),
-                found => found?,
-            };
-            let version = UpdateVersion {
-                e_tag: found.meta.e_tag.clone(),
-                version: found.meta.version.clone(),
-            };
-            let is_ours = found.meta.size <= LEASE_BYTES;
-            let content = if is_ours { found.bytes().await? } else { Bytes::new() };
-            Ok(Some(Seen { content, version }))
-        };
-        self.call(read).await
-    }
-
-    async fn write(
-        &self,
-        path: &Path,
-        owner: u128,
-        number: u64,
-        mode: PutMode,
-    ) -> Result<UpdateVersion> {
-        let content = format!("{owner:032x} {number}");
-        let written = self.store.put_opts(path, content.into_bytes().into(), mode.into());
-        self.call(written).await.map(UpdateVersion::from)
-    }
-
-    /// Writes a lease under a condition; nothing if the store does not answer. SeaweedFS holds up all but
-    /// one of those who create an object at the same moment, for seconds, which says nothing of its health.
-    /// The next look tells who has the lease.
-    async fn create(
-        &self,
-        path: &Path,
-        owner: u128,
-        condition: PutMode,
-    ) -> Result<Option<UpdateVersion>> {
-        let admission = self.breaker.admit().ok_or_else(no_answer)?;
-        let content = format!("{owner:032x} 0").into_bytes();
-        let written = self.store.put_opts(path, content.into(), condition.into());
-        let Ok(result) = timeout(LEASE_CALL, written).await else { return Ok(None) };
-        self.breaker.record(admission, is_answer(&result));
-        result.map(|written| Some(written.into()))
-    }
-
-    /// Tries to have a lease without conditional writes; see the module's documentation. The look that
-    /// found it free began at `begun`.
-    async fn claim(&self, path: &Path, begun: Instant) -> Result<Option<(u128, UpdateVersion)>> {
-        // A number of its own tells this write from others of this replica.
-        let owner = self.random.id();
-        let longest = (*lock(&self.slowest) * LEASE_SETTLES_CALLS).max(LEASE_SETTLES);
-        let settles = longest.min(self.life / 2);
-        self.write(path, owner, 0, PutMode::Overwrite).await?;
-        let is_late = begun.elapsed() > settles;
-        sleep(settles + self.random.pause(settles / 4)).await;
-        let seen = match self.look(path).await {
-            Err(_) => self.look(path).await?,
-            Ok(seen) => seen,
-        };
-        let seen = seen.filter(|seen| seen.is_of(owner) && !is_late);
-        Ok(seen.map(|seen| (owner, seen.version)))
-    }
-
-    async fn find_support(&self) -> Result<Support> {
-        self.support.get_or_try_init(|| self.probe_support()).await.copied()
-    }
-
-    async fn probe_support(&self) -> Result<Support> {
-        let path = self.folder.clone().join(format!("probe-{:032x}", self.random.id()));
-        let create = self.honours_create(&path).await;
-        let update = match create {
-            Ok(_) => self.honours_update(&path).await,
-            Err(_) => Ok(false),
-        };
-        // The store's own rules delete a probe that stays.
-        let _ = self.call(self.store.delete(&path)).await;
-        Ok(Support { create: create?, update: update? })
-    }
-
-    async fn honours_create(&self, path: &Path) -> Result<bool> {
-        let first = self.write(path, 0, 0, PutMode::Create).await;
-        if first.is_err() {
-            self.write(path, 0, 0, PutMode::Overwrite).await?;
-        }
-        let second = self.write(path, 0, 1, PutMode::Create).await;
-        match unless_refused(second) {
-            Ok(written) => Ok(written.is_none()),
-            Err(error) if first.is_ok() => Err(error),
-            // The condition fails where a plain write succeeds.
-            Err(_) => Ok(false),
-        }
-    }
-
-    async fn honours_update(&self, path: &Path) -> Result<bool> {
-        let old = self.write(path, 0, 2, PutMode::Overwrite).await?;
-        if old.e_tag.is_none() && old.version.is_none() {
-            return Ok(false);
-        }
-        let first = self.write(path, 0, 3, PutMode::Update(old.clone())).await;
-        let second = self.write(path, 0, 4, PutMode::Update(old)).await;
-        match unless_refused(second) {
-            Ok(written) => Ok(first.is_ok() && written.is_none()),
-            Err(error) if first.is_ok() => Err(error),
-            Err(_) => Ok(false),
-        }
-    }
-}
-
-/// A lease of this replica, which a task renews every third of its life.
-///
-/// A lease that is dropped is not renewed any more and expires.
-#[derive(Debug)]
-#[must_use]
-pub(super) struct Lease {
-    release: oneshot::Sender<()>,
-    renewal: JoinHandle<()>,
-}
-
-impl Lease {
-    fn start(renewal: Renewal) -> Self {
-        let (release, order) = oneshot::channel();
-        Self { release, renewal: tokio::spawn(renewal.run(order)) }
-    }
-
-    /// Deletes the lease, if it is still this replica's. A renewal that is under way ends before. The time
-    /// is bounded, also if the store fails.
-    pub(super) async fn release(self) {
-        // The task may have ended, because the lease was lost.
-        let _ = self.release.send(());
-        let _ = self.renewal.await;
-    }
-}
-
-/// The task that renews a lease.
-struct Renewal {
-    shared: Arc<Shared>,
-    path: Path,
-    owner: u128,
-    number: u64,
-    version: UpdateVersion,
-}
-
-impl Renewal {
-    async fn run(mut self, mut order: oneshot::Receiver<()>) {
-        let begun = Instant::now();
-        let third = self.shared.life / 3;
-        let mut pause = third;
-        while begun.elapsed() < LONGEST_LEASE {
-            match timeout(pause, &mut order).await {
-                Ok(Ok(())) => return self.release().await,
-                Ok(Err(_)) => return,
-                Err(_) => {}
-            }
-            pause = match self.renew().await {
-                Ok(true) => third,
-                Ok(false) => return count(&self.shared.counters.lost),
-                Err(_) => LEASE_RETRY,
-            };
-        }
-    }
-
-    /// Renews the lease. Returns `false` if another has it.
-    async fn renew(&mut self) -> Result<bool> {
-        // Each try has a content, and so an entity tag, of its own.
-        self.number += 1;
-        if self.shared.find_support().await?.update {
-            let mode = PutMode::Update(self.version.clone());
-            if let Some(version) = unless_refused(self.write(mode).await)? {
-                self.version = version;
-                return Ok(true);
-            }
-        }
-        let Some(seen) = self.shared.look(&self.path).await? else { return Ok(false) };
-        if !seen.is_of(self.owner) {
-            return Ok(false);
-        }
-        self.version = if self.shared.find_support().await?.update {
-            // An earlier renewal took effect, whose answer was lost.
-            seen.version
-        } else {
-            self.write(PutMode::Overwrite).await?
-        };
-        Ok(true)
-    }
-
-    async fn write(&self, mode: PutMode) -> Result<UpdateVersion> {
-        self.shared.write(&self.path, self.owner, self.number, mode).await
-    }
-
-    async fn release(self) {
-        let Self { shared, path, owner, .. } = self;
-        for _ in 0..LEASE_RELEASES {
-            let released = match shared.look(&path).await {
-                Ok(Some(seen)) if seen.is_of(owner) => {
-                    shared.call(shared.store.delete(&path)).await
-                }
-                seen => seen.map(drop),
-            };
-            if released.is_ok() {
-                return;
-            }
-            sleep(shared.random.pause(LEASE_RETRY)).await;
-        }
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-fn no_answer() -> Error {
-    Error::Generic { store: "shared store", source: "no answer".into() }
-}
-
-/// Turns the refusal of a conditional write into `None`. A store without the bucket is not found, which is
-/// an error.
-fn unless_refused<T>(result: Result<T>) -> Result<Option<T>> {
-    match result {
-        Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(None),
-        result => result.map(Some),
-    }
-}
-
-/// Whether the store works, whatever it answered.
-fn is_answer<T>(result: &Result<T>) -> bool {
-    match result {
-        Ok(_) => true,
-        Err(error) => matches!(
-            error,
-            Error::AlreadyExists { .. }
-                | Error::NotFound { .. }
-                | Error::NotImplemented { .. }
-                | Error::NotModified { .. }
-                | Error::NotSupported { .. }
-                | Error::Precondition { .. }
-        ),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicBool;
 
+    use object_store::ObjectStoreExt as _;
     use tokio::task::JoinSet;
 
     use super::*;
@@ -618,7 +331,7 @@ mod tests {
     }
 
     async fn owner(leases: &Leases) -> Lease {
-        match leases.turn("app", async || Ok(false)).await {
+        match leases.turn("app", LONGEST_LEASE, async || Ok(false)).await {
             Turn::Owner(lease) => lease,
             turn => panic!("{turn:?}"),
         }
@@ -634,7 +347,7 @@ mod tests {
             let (published, produced) = (Arc::clone(&published), Arc::clone(&produced));
             tasks.spawn(async move {
                 let is_published = async || Ok(published.load(Ordering::Relaxed));
-                match leases.turn("app", is_published).await {
+                match leases.turn("app", LONGEST_LEASE, is_published).await {
                     Turn::Owner(lease) => {
                         produced.fetch_add(1, Ordering::Relaxed);
                         sleep(encode).await;
@@ -728,7 +441,7 @@ mod tests {
             let waited = died.elapsed();
             assert!(waited >= LEASE_LIFE, "{waited:?}");
             assert!(waited < LEASE_LIFE + 2 * SECOND, "{waited:?}");
-            let expected = LeaseCounts { acquired: 1, waited: 1, taken_over: 1, lost: 0 };
+            let expected = LeaseCounts { acquired: 1, waited: 1, taken_over: 1, lost: 0, alone: 0 };
             assert_eq!(second.counts(), expected);
             lease.release().await;
         }
@@ -753,7 +466,8 @@ mod tests {
             let network = Network::new(weather, 1);
             let (first, second) = (leases(&network, 1), leases(&network, 2));
             let lease = owner(&first).await;
-            let waits = timeout(60 * SECOND, second.turn("app", async || Ok(false))).await;
+            let waits =
+                timeout(60 * SECOND, second.turn("app", LONGEST_LEASE, async || Ok(false))).await;
             assert!(waits.is_err(), "{waits:?}");
             lease.release().await;
             assert_eq!(first.counts().lost, 0);
@@ -767,7 +481,8 @@ mod tests {
         let network = Network::new(weather, 1);
         let (first, second) = (leases(&network, 1), leases(&network, 2));
         let lease = owner(&first).await;
-        let waits = timeout(60 * SECOND, second.turn("app", async || Ok(false))).await;
+        let waits =
+            timeout(60 * SECOND, second.turn("app", LONGEST_LEASE, async || Ok(false))).await;
         assert!(waits.is_err(), "{waits:?}");
         lease.release().await;
         assert_eq!(first.counts().lost, 0);
@@ -778,7 +493,7 @@ mod tests {
         let network = Network::new(Weather { loss: 0.1, ..Weather::default() }, 2);
         let (first, second) = (leases(&network, 1), leases(&network, 2));
         let lease = owner(&first).await;
-        let waits = timeout(300 * SECOND, second.turn("app", async || Ok(false)));
+        let waits = timeout(300 * SECOND, second.turn("app", LONGEST_LEASE, async || Ok(false)));
         let _ = waits.await;
         lease.release().await;
         assert_eq!(first.counts().lost, 0);
@@ -822,14 +537,14 @@ mod tests {
         let waited = released.elapsed();
         assert!(waited < LEASE_LOOK + 2 * SECOND, "{waited:?}");
         lease.release().await;
-        let expected = LeaseCounts { acquired: 1, waited: 1, taken_over: 0, lost: 0 };
+        let expected = LeaseCounts { acquired: 1, waited: 1, taken_over: 0, lost: 0, alone: 0 };
         assert_eq!(second.counts(), expected);
     }
 
     #[tokio::test(start_paused = true)]
     async fn object_stored_since_it_was_missed_is_not_produced_again() {
         let network = Network::new(Weather::default(), 1);
-        let turn = leases(&network, 1).turn("app", async || Ok(true)).await;
+        let turn = leases(&network, 1).turn("app", LONGEST_LEASE, async || Ok(true)).await;
         assert!(matches!(turn, Turn::Published), "{turn:?}");
         assert!(network.memory().head(&path()).await.is_err(), "the lease is given back");
     }
@@ -854,10 +569,10 @@ mod tests {
             sleep(3 * SECOND).await;
             lease.release().await;
         };
-        let ((), turn) = tokio::join!(released, second.turn("app", is_published));
+        let ((), turn) = tokio::join!(released, second.turn("app", LONGEST_LEASE, is_published));
         assert!(matches!(turn, Turn::Published), "{turn:?}");
 
-        let third = leases(&network, 3).turn("app", is_published).await;
+        let third = leases(&network, 3).turn("app", LONGEST_LEASE, is_published).await;
         assert!(matches!(third, Turn::Published), "{third:?}");
         assert!(network.memory().head(&path()).await.is_err(), "the lease is given back");
     }
@@ -868,7 +583,7 @@ mod tests {
         let lease = owner(&leases(&network, 1)).await;
         let begun = Instant::now();
         let is_published = async || Ok(begun.elapsed() > 5 * SECOND);
-        let turn = leases(&network, 2).turn("app", is_published).await;
+        let turn = leases(&network, 2).turn("app", LONGEST_LEASE, is_published).await;
         assert!(matches!(turn, Turn::Published), "{turn:?}");
         assert!(begun.elapsed() < 7 * SECOND, "{:?}", begun.elapsed());
         lease.release().await;
@@ -882,7 +597,7 @@ mod tests {
         let lease = owner(&first).await;
         for begun in [Instant::now(), Instant::now() + 10 * SECOND] {
             tokio::time::sleep_until(begun).await;
-            let turn = second.turn("app", async || Ok(false)).await;
+            let turn = second.turn("app", LONGEST_LEASE, async || Ok(false)).await;
             assert!(matches!(turn, Turn::Alone), "{turn:?}");
             let waited = begun.elapsed();
             assert!(waited < 3 * SECOND + 2 * (LEASE_CALL + LEASE_LOOK), "{waited:?}");
@@ -899,7 +614,7 @@ mod tests {
             breaker.record(admission, false);
         }
         let begun = Instant::now();
-        let turn = leases.turn("app", async || Ok(false)).await;
+        let turn = leases.turn("app", LONGEST_LEASE, async || Ok(false)).await;
         assert!(matches!(turn, Turn::Alone), "{turn:?}");
         assert_eq!((network.calls(), begun.elapsed()), (0, Duration::ZERO));
     }
@@ -916,7 +631,8 @@ mod tests {
             let network = Network::new(weather, 1);
             let (first, second) = (leases(&network, 1), leases(&network, 2));
             let lease = owner(&first).await;
-            let turn = timeout(10 * SECOND, second.turn("app", async || Ok(false))).await;
+            let turn =
+                timeout(10 * SECOND, second.turn("app", LONGEST_LEASE, async || Ok(false))).await;
             assert!(matches!(turn, Ok(Turn::Alone)), "{turn:?}");
             lease.release().await;
         }
@@ -935,11 +651,51 @@ mod tests {
             }
         });
         let begun = Instant::now();
-        let turn = leases(&network, 1).turn("app", async || Ok(false)).await;
+        let turn = leases(&network, 1).turn("app", LONGEST_LEASE, async || Ok(false)).await;
         assert!(matches!(turn, Turn::Alone), "{turn:?}");
         let waited = begun.elapsed();
         assert!((LONGEST_LEASE..LONGEST_LEASE + 5 * SECOND).contains(&waited), "{waited:?}");
         renews.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn replica_does_not_wait_for_creations_without_an_answer() {
+        let faults = vec![(SECOND..600 * SECOND, Fault::HungCreations)];
+        let network = Network::new(Weather { faults, ..Weather::default() }, 1);
+        let leases = leases(&network, 1);
+        leases.find_support().await.expect("the store answers");
+        sleep(SECOND).await;
+        let begun = Instant::now();
+        let turn = leases.turn("app", LONGEST_LEASE, async || Ok(false)).await;
+        assert!(matches!(turn, Turn::Alone), "{turn:?}");
+        let waited = begun.elapsed();
+        assert!(waited < LEASE_ERRORS * LEASE_CALL + SECOND, "{waited:?}");
+        assert!(leases.shared.breaker.is_closed(), "all else is answered");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn wait_for_another_ends_with_the_patience() {
+        let network = Network::new(Weather::default(), 1);
+        let lease = owner(&leases(&network, 1)).await;
+        let second = leases(&network, 2);
+        let begun = Instant::now();
+        let turn = second.turn("app", 5 * SECOND, async || Ok(false)).await;
+        assert!(matches!(turn, Turn::Alone), "{turn:?}");
+        let waited = begun.elapsed();
+        assert!((5 * SECOND..8 * SECOND).contains(&waited), "{waited:?}");
+        assert_eq!(second.counts().alone, 1);
+        lease.release().await;
+    }
+
+    /// A turn that was dropped while it wrote its lease kept all others waiting for a life.
+    #[tokio::test(start_paused = true)]
+    async fn lease_that_is_written_as_the_patience_ends_is_had() {
+        let network = Network::new(Weather::default(), 1);
+        let leases = leases(&network, 1);
+        let turn = leases.turn("app", Duration::from_millis(1), async || Ok(false)).await;
+        let Turn::Owner(lease) = turn else { panic!("{turn:?}") };
+        lease.release().await;
+        assert!(network.memory().head(&path()).await.is_err(), "the lease is given back");
     }
 
     #[tokio::test(start_paused = true)]
@@ -949,9 +705,10 @@ mod tests {
         let breaker = Arc::new(Breaker::new(1));
         let leases = Leases::new(network.client(1), Path::default(), Arc::clone(&breaker), 1);
         for _ in 0..3 {
-            let turn = leases.turn("app", async || Ok(false)).await;
+            let turn = leases.turn("app", LONGEST_LEASE, async || Ok(false)).await;
             assert!(matches!(turn, Turn::Alone), "{turn:?}");
         }
+        assert_eq!(leases.counts().alone, 3);
         assert!(!breaker.is_closed());
         assert_eq!(network.calls(), u64::from(crate::limits::BREAKER_IN_A_ROW));
     }
@@ -969,7 +726,8 @@ mod tests {
             }
             found += 1;
             let begun = Instant::now();
-            if let Turn::Owner(lease) = leases.turn("app", async || Ok(false)).await {
+            if let Turn::Owner(lease) = leases.turn("app", LONGEST_LEASE, async || Ok(false)).await
+            {
                 lease.release().await;
             }
             assert_eq!(leases.counts().taken_over, 0, "{seed}: it waited for itself");
@@ -1035,7 +793,8 @@ mod tests {
         };
         let (slow, fast) = (of_rate(1, 1.5), of_rate(2, 0.7));
         let lease = owner(&slow).await;
-        let waits = timeout(100 * SECOND, fast.turn("app", async || Ok(false))).await;
+        let waits =
+            timeout(100 * SECOND, fast.turn("app", LONGEST_LEASE, async || Ok(false))).await;
         assert!(waits.is_err(), "{waits:?}");
         lease.release().await;
         assert_eq!(slow.counts().lost, 0);
