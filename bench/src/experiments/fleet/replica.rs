@@ -118,7 +118,7 @@ impl Replica {
         let text = self.metrics()?;
         Ok(Counts {
             encodes: sum(&text, "cachecompress_encodes_total"),
-            imports: sum(&text, r#"cachecompress_tier_requests_total{outcome="hit"}"#),
+            imports: sum(&text, "cachecompress_tier_imports_total"),
             read_bytes: sum(&text, "cachecompress_tier_read_bytes_total"),
             written_bytes: sum(&text, "cachecompress_tier_written_bytes_total"),
             cpu: self.cpu(),
