@@ -161,7 +161,6 @@ fn clock_an_hour_ahead_harms_nobody() {
         let bucket = store.create_bucket(&unique());
         let launch = replica(&files.site, &bucket, &store.endpoint()).args(SLOW);
         let ahead = launch.clone().env("LD_PRELOAD", library).env("FAKETIME", "+1h");
-        // The store refuses signatures of another hour.
         let ahead = ahead.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").start();
         let replicas = start_all(2, &launch);
         std::thread::scope(|scope| {
@@ -170,8 +169,11 @@ fn clock_an_hour_ahead_harms_nobody() {
                 scope.spawn(|| files.fetch_all(one, "br"));
             }
         });
-        assert!(!is_breaker(&ahead, "closed"), "{}", account(&ahead));
-        assert!(ahead.stderr().contains(&bucket.name), "{}", ahead.stderr());
+        if store.refuses_other_hours() {
+            assert!(!is_breaker(&ahead, "closed"), "{}", account(&ahead));
+            assert!(ahead.stderr().contains(&bucket.name), "{}", ahead.stderr());
+            assert!(ahead.stderr().contains("clock"), "{}", ahead.stderr());
+        }
         encode_once(&store, &replicas).map(drop)
     });
 }

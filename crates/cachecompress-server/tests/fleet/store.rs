@@ -41,6 +41,11 @@ impl Store {
         }
     }
 
+    /// Whether a signature of another hour is refused. Garage accepts those of the day.
+    pub(crate) fn refuses_other_hours(&self) -> bool {
+        matches!(self, Self::SeaweedFs(_))
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         match self {
             Self::SeaweedFs(store) => store.address(),
