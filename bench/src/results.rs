@@ -38,7 +38,7 @@ pub(crate) enum Metric {
     FirstByteP99,
     /// Encodes that were begun, also those that an import has stopped.
     Encodes,
-    /// Objects that the shared store had.
+    /// Payloads that came from the shared store.
     Imports,
     /// Requests to the shared store, all replicas together.
     StoreRequests,

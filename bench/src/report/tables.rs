@@ -53,8 +53,7 @@ pub(crate) fn tables(experiment: &str) -> &'static [Table] {
         less: true,
     };
     const ENCODES: Table = Table { metric: Metric::Encodes, title: "Encodes begun", less: true };
-    const IMPORTS: Table =
-        Table { metric: Metric::Imports, title: "Objects found in the store", less: false };
+    const IMPORTS: Table = Table { metric: Metric::Imports, title: "Imports", less: false };
     const REQUESTS: Table =
         Table { metric: Metric::StoreRequests, title: "Requests to the store", less: true };
     const READ: Table =

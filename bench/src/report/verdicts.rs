@@ -102,7 +102,7 @@ fn metric_label(metric: Metric) -> &'static str {
         Metric::FirstByte => "time to the first byte",
         Metric::FirstByteP99 => "99th percentile of the first byte",
         Metric::Encodes => "encodes begun",
-        Metric::Imports => "objects from the store",
+        Metric::Imports => "imports",
         Metric::StoreRequests | Metric::StoreRate | Metric::StorePeak => "requests to the store",
         Metric::StoreRead => "bytes from the store",
         Metric::StoreWritten => "bytes to the store",

@@ -69,7 +69,8 @@ impl Replica {
             command.envs(place.variables.iter().map(|(name, value)| (name, value)));
         }
         let mut command = Cores::All.pin(&command);
-        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Its log is off: there is only the reason for which it ends.
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let child = command.spawn().context("cannot start a replica")?;
         let mut replica = Self { child, port, admin, cache };
         replica.wait_until_ready(place.is_some())?;
