@@ -269,7 +269,8 @@
 //! byte, so a download that broke off can be resumed in its coding. Every response of a type that
 //! may be compressed carries `Vary: Accept-Encoding`. `Cache-Status` (RFC 9211) tells the outcome,
 //! and [`Body::served`] tells it to layers around. Behind an axum `Router`, which hides the type of the
-//! body, [`Builder::served_extension`] does so.
+//! body, [`Builder::served_extension`] does so. A request with `Want-Repr-Digest: sha-256=1` (RFC 9530) gets
+//! `Repr-Digest`, where the response has no coding and the digest is known.
 //!
 //! | `Cache-Status: cachecompress; …` | [`Outcome`] | meaning |
 //! |---|---|---|

@@ -3,8 +3,16 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Digest as _;
+
+use super::field::trim_ows;
+
+/// The field that tells the digest of a representation (RFC 9530 §3).
+pub(crate) const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
+/// The field that asks for it (RFC 9530 §4).
+pub(crate) const WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
 
 /// The SHA-256 of a source's bytes, by which the cache and entity tags name it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +62,23 @@ impl Digest {
     pub fn base64url(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
+
+    /// The value of [`REPR_DIGEST`] for a representation with these bytes.
+    #[must_use]
+    pub(crate) fn repr_digest(&self) -> HeaderValue {
+        let value = format!("sha-256=:{}:", STANDARD.encode(self.0));
+        HeaderValue::try_from(value).expect("base64 is visible ASCII")
+    }
+}
+
+/// Whether a request asks for the SHA-256 of the representation. The last member of that name counts
+/// (RFC 9651 §3.2). A preference of 0 refuses it.
+#[must_use]
+pub(crate) fn wants_repr_digest(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(WANT_REPR_DIGEST).into_iter().map(HeaderValue::as_bytes);
+    let members = lines.flat_map(|line| line.split(|byte| *byte == b','));
+    let mut preferences = members.filter_map(|member| trim_ows(member).strip_prefix(b"sha-256="));
+    matches!(preferences.next_back(), Some([b'1'..=b'9'] | b"10"))
 }
 
 impl fmt::Debug for Digest {
@@ -94,5 +119,42 @@ mod tests {
         pieces.update(b"ab");
         pieces.update(b"c");
         assert_eq!(pieces.finish(), Digest::of(b"abc"));
+    }
+
+    #[test]
+    fn repr_digest_is_that_of_the_rfc() {
+        // RFC 9530, appendix A.
+        let value = Digest::of(b"{\"title\": \"New Title\"}\n").repr_digest();
+        assert_eq!(value, "sha-256=:mEkdbO7Srd9LIOegftO0aBX+VPTVz7/CSHes2Z27gc4=:");
+    }
+
+    #[test]
+    fn repr_digest_is_wanted_only_by_a_positive_preference_for_sha_256() {
+        let wants = |lines: &[&'static str]| {
+            let line = |line: &&'static str| (WANT_REPR_DIGEST, HeaderValue::from_static(line));
+            wants_repr_digest(&lines.iter().map(line).collect())
+        };
+        for lines in [
+            &["sha-256=10"][..],
+            &["sha-512=3, sha-256=1,unixsum=0"],
+            &["sha-512=10", "sha-256=9"],
+            &["sha-256=0, sha-256=2"],
+        ] {
+            assert!(wants(lines), "{lines:?}");
+        }
+        for lines in [
+            &[][..],
+            &[""],
+            &["sha-512=10"],
+            &["sha-256"],
+            &["sha-256=0"],
+            &["sha-256=11"],
+            &["sha-256=-1"],
+            &["sha-256=1.0"],
+            &["sha-256=2", "sha-256=0"],
+            &["xsha-256=1"],
+        ] {
+            assert!(!wants(lines), "{lines:?}");
+        }
     }
 }

@@ -33,7 +33,7 @@ pub use coding::{ContentCoding, InvalidCoding};
 pub(crate) use content_hash::ContentHash;
 pub(crate) use content_name::{ContentName, NameEvidence};
 pub use digest::Digest;
-pub(crate) use digest::Hasher;
+pub(crate) use digest::{Hasher, REPR_DIGEST, WANT_REPR_DIGEST, wants_repr_digest};
 pub(crate) use media_type::{
     Compressibility, MediaTypes, NamedType, compressibility, of_extension,
 };

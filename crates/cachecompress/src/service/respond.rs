@@ -16,8 +16,8 @@ use super::site::Site;
 use crate::body::{Body, Served};
 use crate::error::{Error, ErrorKind};
 use crate::http::{
-    CacheStatus, ContentCoding, Detail, EncoderId, EntityTag, Forward, RepresentationTags,
-    content_range, http_date, unsatisfied_range,
+    CacheStatus, ContentCoding, Detail, Digest, EncoderId, EntityTag, Forward, REPR_DIGEST,
+    RepresentationTags, content_range, http_date, unsatisfied_range, wants_repr_digest,
 };
 use crate::log;
 use crate::metrics::Outcome;
@@ -202,6 +202,8 @@ impl From<Response<Body>> for Answered {
 struct Representation {
     coding: ContentCoding,
     tag: Option<EntityTag>,
+    /// The digest of its bytes, if it is known. No coded bytes are hashed.
+    digest: Option<Digest>,
     len: Option<u64>,
     cache_status: Option<CacheStatus>,
 }
@@ -292,6 +294,7 @@ fn coded_representation(
     let tags = exchange.resource.tags.as_ref();
     Representation {
         tag: tags.map(|tags| tags.coded(&coding, &id)),
+        digest: None,
         coding,
         len,
         cache_status: Some(cache_status),
@@ -316,6 +319,7 @@ async fn respond_identity(
     let representation = Representation {
         coding: exchange.only_coding().cloned().unwrap_or(ContentCoding::IDENTITY),
         tag: exchange.tags().map(RepresentationTags::identity),
+        digest: resource.digest(),
         len: Some(whole),
         cache_status: detail
             .filter(|_| exchange.is_negotiable())
@@ -463,6 +467,11 @@ fn selected_fields(
     }
     if let Some(modified) = exchange.resource.last_modified_at(exchange.found) {
         fields.insert(LAST_MODIFIED, http_date(modified));
+    }
+    // RFC 9530 §3.1: it is that of the whole representation, also in a 206.
+    if let Some(digest) = representation.digest.filter(|_| wants_repr_digest(exchange.head.headers))
+    {
+        fields.insert(REPR_DIGEST, digest.repr_digest());
     }
     fields
 }

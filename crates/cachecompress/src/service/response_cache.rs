@@ -20,6 +20,7 @@ use super::options::RequestOptions;
 use crate::body::Served;
 use crate::cache::Entry;
 use crate::catalog::Held;
+use crate::http::WANT_REPR_DIGEST;
 use crate::limits::{CACHED_RESPONSE_LIFETIME, CACHED_RESPONSE_OVERHEAD};
 
 /// The cached responses of one site, in a room that is bounded in bytes and that other sites may share.
@@ -151,6 +152,7 @@ impl<'a> BorrowedKey<'a> {
                 name if [RANGE, IF_RANGE, IF_MATCH, IF_UNMODIFIED_SINCE].contains(name) => {
                     return None;
                 }
+                name if name == WANT_REPR_DIGEST => return None,
                 _ => continue,
             };
             if field.replace(value.as_bytes()).is_some() {
@@ -173,7 +175,7 @@ impl<'a> BorrowedKey<'a> {
 /// Whether `name` begins like one of the fields that a response depends on. Most fields do not, and
 /// cost the comparison of one byte.
 fn may_matter(name: &HeaderName) -> bool {
-    matches!(name.as_str().as_bytes(), [b'a' | b'i' | b'r', ..])
+    matches!(name.as_str().as_bytes(), [b'a' | b'i' | b'r' | b'w', ..])
 }
 
 impl RequestKey {
@@ -259,6 +261,7 @@ mod tests {
             &[("if-match", "\"a\"")],
             &[("if-unmodified-since", "today")],
             &[("if-modified-since", "today")],
+            &[("want-repr-digest", "sha-256=1")],
             &[("accept-encoding", "gzip"), ("accept-encoding", "br")],
             &[("if-none-match", "\"a\""), ("if-none-match", "\"b\"")],
         ] {
