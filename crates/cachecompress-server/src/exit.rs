@@ -26,6 +26,8 @@ pub(crate) enum ExitStatus {
     Success,
     /// The command found problems, and has printed them: exit code 1.
     Problems,
+    /// A file is not current, which is what was asked: exit code 3.
+    Stale,
     /// Ctrl-C ended it early: exit code 130, as a shell reports it.
     Interrupted,
 }
@@ -64,6 +66,7 @@ pub(crate) fn code(outcome: Result<ExitStatus, Failure>) -> ExitCode {
     match outcome {
         Ok(ExitStatus::Success) => ExitCode::SUCCESS,
         Ok(ExitStatus::Problems) => ExitCode::FAILURE,
+        Ok(ExitStatus::Stale) => ExitCode::from(3),
         Ok(ExitStatus::Interrupted) => ExitCode::from(130),
         Err(failure) => {
             if let Failure::Mistakes(mistakes) = &failure {

@@ -11,6 +11,7 @@ use cachecompress::{ContentCoding, HeaderRule, Preference, SourcePath};
 use clap::builder::TypedValueParser as _;
 use http::HeaderValue;
 use ipnet::IpNet;
+use url::Url;
 
 use crate::hosts;
 use crate::limits::HEADER_BYTES;
@@ -196,6 +197,14 @@ pub(crate) fn timeout(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text.trim()) {
         Ok(time) if !time.is_zero() => Ok(time),
         _ => Err("write a number above 0 with its unit: 500ms, 30s, 2m".to_owned()),
+    }
+}
+
+/// Parses a URL of a web server.
+pub(crate) fn web_url(text: &str) -> Result<Url, String> {
+    match Url::parse(text.trim()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
+        _ => Err("write a URL with http or https: https://example.com/agent".to_owned()),
     }
 }
 

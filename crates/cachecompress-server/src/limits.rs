@@ -41,6 +41,29 @@ pub(crate) const SIBLING_PIECE_BYTES: usize = 64 << 10;
 /// decoder hands out at once.
 pub(crate) const SIBLING_EXCESS_BYTES: u64 = 1 << 20;
 
+// --- Downloads -----------------------------------------------------------------------------------
+
+/// Bytes that `get` reads, decodes or hashes at once.
+pub(crate) const GET_PIECE_BYTES: usize = 64 << 10;
+/// Pieces that may come while the earlier ones are decoded and written: a MiB.
+pub(crate) const GET_PIECES: usize = 16;
+/// Redirects that `get` follows. Browsers follow 20, and curl 50.
+pub(crate) const GET_REDIRECTS: usize = 10;
+/// Times that `get` begins anew because what has come is damaged, or does not fit together.
+pub(crate) const GET_RESTARTS: u32 = 1;
+/// The longest pause after the first failure of a download. It doubles with each further one.
+pub(crate) const GET_FIRST_BACKOFF: Duration = Duration::from_millis(250);
+/// The longest pause of all.
+pub(crate) const GET_LAST_BACKOFF: Duration = Duration::from_secs(10);
+/// The longest pause that a server may ask for by Retry-After.
+pub(crate) const GET_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// The longest file that `get` offers as a dictionary: the largest window that RFC 9842 has for `dcz`. The file is
+/// kept in memory while a delta is decoded.
+pub(crate) const DICTIONARY_BYTES: u64 = 128 << 20;
+/// The largest windows of deltas (RFC 9842 §4 and §5): 16 MiB for brotli, 128 MiB for zstd.
+pub(crate) const DCB_WINDOW_BITS: u8 = 24;
+pub(crate) const DCZ_WINDOW_LOG: u32 = 27;
+
 // --- Sites ---------------------------------------------------------------------------------------
 
 /// The most bytes of a host's name (RFC 1035 §2.3.4). A longer one is no site's.

@@ -68,6 +68,16 @@ const EXIT_CODES: &[(&str, &[ExitCode])] = &[
         ],
     ),
     (
+        "get",
+        &[
+            (0, "FILE is whole and in place, or was current"),
+            (1, "it could not be had, verified or written; FILE is as it was"),
+            MISUSED,
+            (3, "--check: FILE is not current, or not there"),
+            INTERRUPTED,
+        ],
+    ),
+    (
         "config check",
         &[
             (0, "there is no mistake"),

@@ -168,6 +168,23 @@ const PAGES: &[Page] = &[
             stdout has a line for each removal, and a summary as its last line.",
     },
     Page {
+        command: "get",
+        examples: &[
+            "cachecompress get https://example.com/agent -o agent --check",
+            "cachecompress get https://example.com/agent -o agent",
+        ],
+        notes: "Works with any server. It asks for zstd, br and gzip, and offers FILE as a dictionary (dcb \
+            and dcz, RFC 9842). The whole is compared with Repr-Digest (RFC 9530) or with the entity tag \
+            of a cachecompress server. If a server tells neither, the last line says so.\n\n\
+            A connection that breaks off is resumed by a range of the same representation. The bytes of a \
+            run that ends early stay beside FILE: .FILE.cachecompress-part, and .json for what they are of. \
+            The next run goes on there if the server has the same representation. The new file is \
+            .FILE.cachecompress-new until it is whole.\n\n\
+            A server that was never reached by its name or by TLS is not tried again. Redirects are \
+            followed, and none from https to http. Proxies are those of HTTPS_PROXY, HTTP_PROXY, \
+            ALL_PROXY and NO_PROXY. stderr has a bar on a terminal, else a line every five seconds.",
+    },
+    Page {
         command: "config check",
         examples: &["cachecompress config check --config site.toml"],
         notes: "",

@@ -4,6 +4,7 @@ mod care;
 mod exit_codes;
 mod files;
 mod generate;
+mod get;
 mod help;
 mod numbers;
 mod site;
@@ -25,6 +26,7 @@ use crate::limits;
 pub(crate) use care::{InspectFlags, PurgeFlags, Sort};
 pub(crate) use files::{CacheArgs, ConfigFileArgs};
 pub(crate) use generate::GenerateCommand;
+pub(crate) use get::GetArgs;
 pub(crate) use site::{CleanUrls, Dotfiles, Siblings, SiteArgs, Symlinks, TrailingSlash};
 pub(crate) use tier::{TierArgs, TierMode};
 pub(crate) use tls::TlsArgs;
@@ -75,7 +77,7 @@ pub(crate) enum Command {
     ///
     /// They are for this server, or for others by --export.
     Warm(Box<WarmArgs>),
-    /// Read every entry of the cache, or of the shared store, and list the damaged ones
+    /// Find the damaged entries of the cache, or of the shared store
     Verify(VerifyArgs),
     /// Remove damaged and orphaned files from the cache
     Gc(GcArgs),
@@ -89,6 +91,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Download a file, or only what has changed in it
+    Get(GetArgs),
     /// Ask a running server whether it is ready
     Healthcheck(HealthcheckArgs),
     /// Write the man pages, the completions of a shell or the reference pages of the book

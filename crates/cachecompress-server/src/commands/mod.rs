@@ -4,6 +4,7 @@ mod config;
 mod explain;
 mod gc;
 mod generate;
+mod get;
 mod healthcheck;
 mod inspect;
 mod progress_bar;
@@ -76,6 +77,7 @@ fn run_command(command: Command, arguments: &[OsString]) -> Result<ExitStatus, F
             let in_force = config_file::resolve(arguments, args.serve.config.file())?;
             purge::run(&in_force, Printer)
         }
+        Command::Get(args) => get::run(args, Printer),
         Command::Config { command } => config::run(command, arguments, Printer),
         Command::Healthcheck(args) => {
             let in_force = config_file::resolve(arguments, args.config.file())?;

@@ -1,13 +1,14 @@
 //! The progress bar of commands other than `serve`, with lines above it, and their end by Ctrl-C.
 
 use std::fmt;
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::printer::Printer;
+use crate::printer::{Escaped, Printer};
 use crate::shutdown::Signals;
 
 /// The progress of a command.
@@ -38,6 +39,12 @@ impl CommandProgress {
         self.bar.suspend(|| self.printer.line(line));
     }
 
+    /// Prints a line to stderr, above the bar.
+    pub(super) fn note(&self, line: fmt::Arguments<'_>) {
+        // A closed stderr is no reason to stop the work.
+        self.bar.suspend(|| drop(writeln!(io::stderr(), "{}", Escaped(line))));
+    }
+
     /// Moves the bar.
     pub(super) fn update(&self, done: u64, of: u64, message: fmt::Arguments<'_>) {
         self.bar.set_length(of);
@@ -61,6 +68,11 @@ impl CommandProgress {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
+    }
+
+    /// Removes the bar.
+    pub(super) fn clear(self) {
+        self.bar.finish_and_clear();
     }
 
     /// Removes the bar and prints `summary` as the last line.

@@ -64,6 +64,7 @@ pages! {
     tier_page_holds "operate/tier"
     tls_page_holds "tasks/tls"
     tonic_page_holds "embed/tonic"
+    updates_page_holds "tasks/updates"
     warm_page_holds "tasks/warm"
 }
 

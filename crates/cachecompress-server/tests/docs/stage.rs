@@ -17,8 +17,8 @@ use crate::peers::Peer;
 use crate::repository;
 
 /// The programs that a page may name beside `cachecompress`.
-const KNOWN: [&str; 10] =
-    ["certbot", "chmod", "cmp", "cp", "curl", "lego", "ln", "mkdir", "mv", "openssl"];
+const KNOWN: [&str; 11] =
+    ["certbot", "chmod", "cmp", "cp", "curl", "lego", "ln", "mkdir", "mv", "openssl", "zstd"];
 /// The ports that a page may name, and those in their place here.
 const PORTS: [(u16, u16); 4] = [(80, 10080), (443, 10443), (8080, 8080), (9000, 9000)];
 /// The absolute paths that a page may name begin with one of these, and lie beneath the stage here.
@@ -52,6 +52,9 @@ impl Stage {
         require("curl")?;
         if page.blocks.iter().any(|block| block.text.contains("openssl ")) {
             require("openssl")?;
+        }
+        if page.blocks.iter().any(|block| block.text.contains("zstd ")) {
+            require("zstd")?;
         }
         if page.has(&Kind::Nginx) {
             require("nginx")?;
@@ -303,9 +306,12 @@ impl Stage {
 
     fn sh(&self, curl: &str, line: &str) -> Command {
         let path = std::env::var("PATH").unwrap();
+        // It has no map of hosts, as curl has.
+        let here = format!("cachecompress get http://{}:8080/", self.address);
+        let line = line.replace("cachecompress get http://127.0.0.1:8080/", &here);
         let mut command = server::command(Path::new("sh"));
         command
-            .args(["-c", &self.mapped(line)])
+            .args(["-c", &self.mapped(&line)])
             .current_dir(self.path("home"))
             .env("PATH", format!("{}:{path}:/usr/sbin", self.path("bin").display()))
             .env("HOME", self.path("home"))
@@ -406,6 +412,9 @@ impl Stage {
             ("site/index.html", page("home")),
             ("site/assets/app.3f9c2b1a.js", script.clone()),
             ("srv/downloads/data.csv", "harbour,metres\nnorth,3.1\n".repeat(200)),
+            ("srv/downloads/agent", "the agent, version 1\n".repeat(400)),
+            ("srv/downloads/agent-1", "the agent, version 1\n".repeat(400)),
+            ("srv/downloads/agent-next", "the agent, version 2\n".repeat(500)),
             ("srv/downloads/notes.txt", "Version 1.2 reads larger files.\n".repeat(20)),
             ("srv/downloads/tool-1.2.tar.gz", "no real archive\n".repeat(40)),
             ("srv/downloads/tool-1.2.tar.gz.sha256", "0000  tool-1.2.tar.gz\n".into()),

@@ -84,6 +84,16 @@ mod tls {
     pub(crate) mod ways;
 }
 
+/// `get`: files that are downloaded, or what has changed in them.
+#[cfg(unix)]
+mod get {
+    mod broken;
+    mod deltas;
+    mod refused;
+    mod stage;
+    mod whole;
+}
+
 /// The rules of a site: what answers a path, and with which fields.
 mod rules {
     mod combined;

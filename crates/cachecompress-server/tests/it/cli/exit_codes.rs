@@ -40,7 +40,7 @@ fn program(arguments: &[&str]) -> Command {
 #[test]
 fn help_of_every_command_has_the_exit_codes_of_the_docs() {
     let table = table();
-    assert_eq!(table.len(), 13, "{table:?}");
+    assert_eq!(table.len(), 14, "{table:?}");
     for (name, meanings) in table {
         let arguments: Vec<_> = name.split(' ').chain(["--help"]).collect();
         let help = output(program(&arguments).env("COLUMNS", "100")).stdout;
@@ -102,7 +102,10 @@ impl Stage {
 fn program_ends_with_the_exit_codes_of_the_docs() {
     let stage = Stage::new();
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = format!("get http://{closed}/a.txt -o a --retries 0");
     let closed = format!("healthcheck --admin {closed}");
+    let server = start(&stage.site);
+    let check = format!("get http://{}/a.txt -o a --check", server.address());
     stage.fill(false);
     let cases = [
         ("serve no-such-site", 1),
@@ -147,6 +150,10 @@ fn program_ends_with_the_exit_codes_of_the_docs() {
         ("config print --config wrong.toml", 2),
         ("config schema", 0),
         ("config schema here", 2),
+        (&*check, 3),
+        (&*refused, 1),
+        ("get ftp://127.0.0.1/a -o a", 2),
+        ("get http://127.0.0.1:1/a", 2),
         (&*closed, 1),
         ("healthcheck", 2),
         ("generate man empty", 0),

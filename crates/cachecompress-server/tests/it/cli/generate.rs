@@ -21,7 +21,7 @@ fn every_command_has_a_man_page() {
     generate(&["man", directory.path().to_str().unwrap()]);
     let pages = fs::read_dir(&directory).unwrap().map(|page| page.unwrap().file_name());
     let pages: Vec<String> = pages.map(|name| name.into_string().unwrap()).collect();
-    for command in ["", "-serve", "-verify", "-gc", "-config-check", "-healthcheck"] {
+    for command in ["", "-serve", "-verify", "-gc", "-get", "-config-check", "-healthcheck"] {
         let name = format!("cachecompress{command}.1");
         assert!(pages.contains(&name), "{name} is not among {pages:?}");
     }

@@ -9,7 +9,7 @@ use cachecompress_test::tools;
 
 use crate::common::*;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "",
     "serve",
     "warm",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 15] = [
     "gc",
     "inspect",
     "purge",
+    "get",
     "config",
     "config check",
     "config print",
