@@ -61,6 +61,10 @@ pub(crate) const RESERVED_SHARE: u64 = 256;
 /// The share of a source that an encode must save to be kept: one in this many, which is 5 %.
 pub(crate) const LEAST_SAVING: u64 = 20;
 
+/// The share of an entry by which a better one must be smaller to take its place: one in this many, which
+/// is 1 %. Clients that have the earlier one keep it, and all others profit little from less.
+pub(crate) const LEAST_IMPROVEMENT: u64 = 100;
+
 /// The time that the last look at a hidden file counts for a file that had not changed for
 /// [`FILE_REST`] before it. On a system with 20 sites each lookup looked at 41 files.
 pub(crate) const HIDDEN_TRUSTED: Duration = Duration::from_secs(1);
@@ -256,6 +260,46 @@ pub(crate) const LOOKUP_TRIES: usize = 4;
 pub(crate) const WARM_AT_ONCE: usize = 16;
 /// The time after which `warm` tries a full queue again.
 pub(crate) const WARM_PAUSE: Duration = Duration::from_millis(20);
+
+// The second pass
+
+/// The largest source that libdeflate encodes, in bytes. It takes a source as a whole, so an encode takes twice
+/// as much memory, and 9 MB.
+#[cfg(feature = "gzip")]
+pub(crate) const LIBDEFLATE_MOST: u64 = 16 << 20;
+/// The share of one core that the second pass takes over an hour by default.
+pub(crate) const DEFAULT_RECOMPRESS_CPU: f64 = 0.1;
+/// The time without an encode for a request before the second pass begins.
+pub(crate) const RECOMPRESS_REST: Duration = Duration::from_secs(5);
+/// The pressure on the processors from which on the second pass stands back, in per cent of the last ten
+/// seconds.
+pub(crate) const MOST_PRESSURE: f64 = 20.0;
+/// The part of it below which an encode begins.
+pub(crate) const PRESSURE_REST: f64 = 0.5;
+/// The age of the last look at the pressure. The kernel computes it every two seconds.
+pub(crate) const PRESSURE_LOOK: Duration = Duration::from_secs(1);
+/// The responses that an entry must have been sent with. An entry that is asked for less saves less than its
+/// encode costs.
+pub(crate) const LEAST_HITS: u64 = 3;
+/// The entries whose uses are counted, at some 200 bytes each.
+pub(crate) const USES: usize = 65_536;
+/// The interval between two looks for an entry in use.
+pub(crate) const RECOMPRESS_LOOK: Duration = Duration::from_secs(1);
+/// The interval between two looks whether an encode of the second pass may go on.
+pub(crate) const PAUSE_LOOK: Duration = Duration::from_millis(100);
+/// The longest such pause. The encode is then given up, with its memory and its room in the cache.
+pub(crate) const PAUSE_MOST: Duration = Duration::from_secs(60);
+/// The time after which an entry is tried again whose encode failed for a passing reason.
+pub(crate) const RECOMPRESS_RETRY: Duration = Duration::from_secs(60);
+
+/// The interval between two writes of the ledger of uses. A kill loses so many hits at most.
+pub(crate) const LEDGER_EVERY: Duration = Duration::from_secs(60);
+/// The time without a hit after which the ledger forgets a use, in hours: 30 days.
+pub(crate) const LEDGER_HOURS: u64 = 30 * 24;
+/// The uses in the ledger, at some 100 bytes each.
+pub(crate) const LEDGER_USES: usize = USES;
+/// The longest ledger that is read, in bytes.
+pub(crate) const LEDGER_BYTES: usize = 64 << 20;
 
 // The cache on disk
 
@@ -541,6 +585,8 @@ pub(crate) const SLOW_LISTING: u64 = 20;
 /// The multiple of the time that a slow listing took for which it is kept, whatever `revalidate` says. So
 /// all requests for it together take at most a twentieth of one thread.
 pub(crate) const SLOW_LISTING_KEPT: u64 = 20;
+/// The processor time of an encode from which one replica alone begins it.
+pub(crate) const TIER_LEASE: Duration = Duration::from_millis(250);
 /// The time after which a lease that nobody has renewed is free. The owner renews it every third of it, so
 /// that two renewals may fail. A replica that dies holds the others up for so long.
 pub(crate) const LEASE_LIFE: Duration = Duration::from_secs(10);

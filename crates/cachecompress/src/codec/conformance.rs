@@ -258,6 +258,7 @@ mod gzip {
     use super::*;
     use crate::codec::deflate::Deflate;
     use crate::codec::gzip::Gzip;
+    use crate::codec::libdeflate::Libdeflate;
 
     fn gzip_by_flate2(coded: &[u8]) -> Vec<u8> {
         let mut decoded = Vec::new();
@@ -286,6 +287,22 @@ mod gzip {
         let digest = outputs(1..=9, Deflate::DEFAULT_LEVEL, Deflate::new)?;
         assert_eq!(
             digest, "c5bb70611940cff14dc084156f3f68d3c346c9a2ec8fceca47fae69e532736a4",
+            "{CHANGED}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn libdeflate_conforms() -> Result<(), Error> {
+        conforms(Libdeflate::gzip, gzip_by_flate2)?;
+        conforms(Libdeflate::deflate, zlib_by_flate2)
+    }
+
+    #[test]
+    fn libdeflate_output_changes_only_with_its_revision() -> Result<(), Error> {
+        let digest = outputs(0..=0, 0, |_| Libdeflate::deflate())?;
+        assert_eq!(
+            digest, "4020803bafb848238ea0c3e13bb66daba8bea0893b9e3314a8b3c70c7abbc46f",
             "{CHANGED}"
         );
         Ok(())

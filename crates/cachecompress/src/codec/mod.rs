@@ -22,6 +22,8 @@ mod deflate;
 mod feed;
 #[cfg(feature = "gzip")]
 mod gzip;
+#[cfg(feature = "gzip")]
+mod libdeflate;
 #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
 mod pool;
 #[cfg(feature = "zstd")]

@@ -1,6 +1,6 @@
 //! The set of codings in use, and the order of preference among them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::id::{encoder_id, long_source_id};
 use super::traits::Encoder;
@@ -20,6 +20,17 @@ pub(crate) struct Codec {
     long: Option<(u64, EncoderId)>,
     /// The file whose bytes are the output, if somebody else has encoded it.
     pub(crate) adopts: Option<Arc<CodedFile>>,
+    /// The slow encoder of the same coding, whose output takes the place of this one's later.
+    better: Option<Arc<Better>>,
+    /// The codec whose output that of this one takes the place of.
+    pub(crate) replaces: Option<Box<Self>>,
+}
+
+/// A slow encoder of a coding, whose id is derived when it is first needed: the sample alone takes 0.1 s.
+#[derive(Debug)]
+struct Better {
+    encoder: Arc<dyn Encoder>,
+    codec: OnceLock<Option<Codec>>,
 }
 
 /// The content codings in use, each at most once.
@@ -40,6 +51,10 @@ pub(crate) struct CodecsBuilder {
     encoders: Vec<(ContentCoding, Arc<dyn Encoder>)>,
     /// The codings that are not built in, in the order of their registration.
     custom: Vec<(ContentCoding, Place)>,
+    /// The codings whose encoders are the built-in ones.
+    built_in: Vec<ContentCoding>,
+    /// Whether built-in encoders have a better one.
+    has_better: bool,
 }
 
 /// The place of a custom coding in [`Preference::Auto`].
@@ -94,7 +109,45 @@ const AUTO_LARGE: [ContentCoding; 4] =
 
 impl Codec {
     pub(super) fn adopted(file: Arc<CodedFile>, encoder: Arc<dyn Encoder>, id: EncoderId) -> Self {
-        Self { coding: file.coding.clone(), encoder, id, long: None, adopts: Some(file) }
+        Self {
+            coding: file.coding.clone(),
+            encoder,
+            id,
+            long: None,
+            adopts: Some(file),
+            better: None,
+            replaces: None,
+        }
+    }
+
+    /// Derives the id of `encoder`, for which it encodes a sample of 96 KiB.
+    fn derived(coding: ContentCoding, encoder: Arc<dyn Encoder>) -> Result<Self, Error> {
+        let id = encoder_id(&*encoder)?;
+        let long = long_source_id(&encoder.settings(), id);
+        Ok(Self { coding, encoder, id, long, adopts: None, better: None, replaces: None })
+    }
+
+    /// Whether there is a better codec of the coding.
+    #[must_use]
+    pub(crate) fn has_better(&self) -> bool {
+        self.better.is_some()
+    }
+
+    /// Returns the better codec of the coding, if there is one and its id is known by now.
+    #[must_use]
+    pub(crate) fn better(&self) -> Option<&Self> {
+        self.better.as_ref()?.codec.get()?.as_ref()
+    }
+
+    /// Returns the better codec of the coding, if there is one. The first call takes 0.1 s.
+    pub(crate) fn derive_better(&self) -> Option<&Self> {
+        let better = self.better.as_ref()?;
+        let derive = || {
+            let codec = Self::derived(self.coding.clone(), Arc::clone(&better.encoder));
+            let replaces = Some(Box::new(Self { better: None, ..self.clone() }));
+            codec.ok().map(|codec| Self { replaces, ..codec })
+        };
+        better.codec.get_or_init(derive).as_ref()
     }
 
     /// Returns the id of the encoder, with all its settings, for sources of `source_len` bytes.
@@ -149,7 +202,7 @@ impl<'a> IntoIterator for &'a Codecs {
 impl CodecsBuilder {
     /// Starts with no coding at all.
     pub(crate) fn empty() -> Self {
-        Self { encoders: Vec::new(), custom: Vec::new() }
+        Self { encoders: Vec::new(), custom: Vec::new(), built_in: Vec::new(), has_better: false }
     }
 
     /// Sets the level of a built-in coding, and takes it into use if it was not.
@@ -160,7 +213,15 @@ impl CodecsBuilder {
     pub(crate) fn set_level(mut self, coding: &ContentCoding, level: i32) -> Result<Self, Error> {
         let encoder = built_in(coding, Some(level))?;
         self.put(coding.clone(), encoder);
+        self.built_in.retain(|known| known != coding);
+        self.built_in.push(coding.clone());
         Ok(self)
+    }
+
+    /// Gives each built-in encoder below its best level a better one.
+    pub(crate) fn with_better(mut self) -> Self {
+        self.has_better = true;
+        self
     }
 
     /// Takes a custom coding into use, or a custom encoder in place of a built-in one.
@@ -189,7 +250,7 @@ impl CodecsBuilder {
     /// If an encoder fails on the sample; [`Config`](crate::ErrorKind::Config) if one was
     /// registered as `identity` or as `*`, or before a coding that is not in use.
     pub(crate) fn build(self) -> Result<Codecs, Error> {
-        let Self { encoders, custom } = self;
+        let Self { encoders, custom, built_in, has_better } = self;
         let mut codecs = Vec::with_capacity(encoders.len());
         for (coding, encoder) in encoders {
             if coding.is_identity() || coding.as_str() == "*" {
@@ -198,12 +259,13 @@ impl CodecsBuilder {
                      its own"
                 )));
             }
-            let id = encoder_id(&*encoder).map_err(|error| {
+            let codec = Codec::derived(coding.clone(), encoder).map_err(|error| {
                 Error::config(format!("the encoder of `{coding}` fails on a sample"))
                     .with_cause(error)
             })?;
-            let long = long_source_id(&encoder.settings(), id);
-            codecs.push(Codec { coding, encoder, id, long, adopts: None });
+            let may_have_better = has_better && built_in.contains(&coding);
+            let better = may_have_better.then(|| better_of(&codec)).flatten();
+            codecs.push(Codec { better, ..codec });
         }
         let auto_small = auto(&AUTO_SMALL, &codecs, &custom)?;
         let auto_large = auto(&AUTO_LARGE, &codecs, &custom)?;
@@ -217,6 +279,7 @@ impl CodecsBuilder {
         place: Place,
     ) -> Self {
         self.custom.retain(|(known, _)| *known != coding);
+        self.built_in.retain(|known| *known != coding);
         if !BUILT_IN.contains(&coding) || matches!(place, Place::Before(_)) {
             self.custom.push((coding.clone(), place));
         }
@@ -238,6 +301,7 @@ impl Default for CodecsBuilder {
         for coding in BUILT_IN {
             // Fails only where the cargo feature is not enabled.
             if let Ok(encoder) = built_in(&coding, None) {
+                builder.built_in.push(coding.clone());
                 builder.put(coding, encoder);
             }
         }
@@ -282,6 +346,31 @@ fn auto(
         order.insert(at, coding.clone());
     }
     Ok(order)
+}
+
+/// Returns the better encoder of a built-in one, unless that is as good.
+fn better_of(codec: &Codec) -> Option<Arc<Better>> {
+    let encoder = best_of(&codec.coding)?;
+    let level = |encoder: &dyn Encoder| {
+        let parameters = encoder.settings().parameters.into_iter();
+        parameters.filter(|(name, _)| *name == "level").map(|(_, level)| level).next()
+    };
+    let is_better = level(&*codec.encoder)? < level(&*encoder)?;
+    is_better.then(|| Arc::new(Better { encoder, codec: OnceLock::new() }))
+}
+
+/// Creates the encoder of the second pass. Higher levels take many times as long, or windows that browsers refuse.
+fn best_of(coding: &ContentCoding) -> Option<Arc<dyn Encoder>> {
+    let encoder: Result<Arc<dyn Encoder>, Error> = match coding.as_str() {
+        "br" => built_in(coding, Some(11)),
+        "zstd" => built_in(coding, Some(19)),
+        #[cfg(feature = "gzip")]
+        "gzip" => super::libdeflate::Libdeflate::gzip().map(|encoder| Arc::new(encoder) as _),
+        #[cfg(feature = "gzip")]
+        "deflate" => super::libdeflate::Libdeflate::deflate().map(|encoder| Arc::new(encoder) as _),
+        _ => return None,
+    };
+    encoder.ok()
 }
 
 /// Creates the built-in encoder of `coding`, at `level` or its default.

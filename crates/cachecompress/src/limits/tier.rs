@@ -47,8 +47,6 @@ pub(crate) const TIER_CALL: Duration = Duration::from_secs(300);
 /// The processor time of an encode and its proof from which the store is asked. A request to it costs
 /// some 0.2 ms on both sides, and the store's bill counts requests.
 pub(crate) const TIER_PAYS: Duration = Duration::from_millis(20);
-/// The processor time of an encode from which one replica alone begins it.
-pub(crate) const TIER_LEASE: Duration = Duration::from_millis(250);
 /// The longest pause before a lease is asked for. Replicas that ask at the same moment hold each other up.
 pub(crate) const TIER_SPREAD: Duration = Duration::from_millis(100);
 /// The time without an answer after which the usual time to the first byte is taken for half of it, in
