@@ -158,9 +158,11 @@ async fn read_payload(
     let payload = match status {
         None if response.status().is_success() => return Ok(None),
         Some(CacheStatus::Forward(Forward::Bypass(Detail::Small | Detail::Unprofitable))) => None,
-        Some(CacheStatus::Hit | CacheStatus::Forward(Forward::Stored | Forward::Collapsed)) => {
-            Some(response.into_body().collect().await?.to_bytes().into())
-        }
+        Some(
+            CacheStatus::Hit
+            | CacheStatus::Improved
+            | CacheStatus::Forward(Forward::Stored | Forward::Collapsed),
+        ) => Some(response.into_body().collect().await?.to_bytes().into()),
         why => {
             let why = why.map_or(response.status().to_string(), |why| why.as_str().to_owned());
             let path = &file.path;

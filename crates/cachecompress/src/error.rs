@@ -52,6 +52,8 @@ pub(crate) enum Failure {
     Abandoned,
     /// Another process encodes the representation.
     Locked,
+    /// A better representation in the same coding is stored, and is to be looked up instead.
+    Superseded,
     /// The cache's disk failed, or has no room.
     Disk,
     /// The source changed while it was read, or cannot be read.

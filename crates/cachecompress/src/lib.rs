@@ -407,11 +407,12 @@ pub mod explain {
 pub use body::{Body, Served};
 pub use cache::Cache;
 pub use codec::Preference;
+pub use encode::Recompress;
 pub use error::{Error, ErrorKind};
 pub use http::{CacheStatus, ContentCoding, Detail, Digest, Forward, InvalidCoding, SourcePath};
 pub use metrics::{
     BreakerState, DurationHistogram, EncodeMetrics, EncodeProgress, EncodeState, Metrics, Outcome,
-    TierMetrics, TierOutcome,
+    SecondPassMetrics, TierMetrics, TierOutcome,
 };
 pub use rules::redirects::Redirect;
 pub use rules::{CleanUrls, HeaderRule, TrailingSlash};

@@ -44,6 +44,8 @@ pub(super) struct Index {
     leaving: HashSet<Name>,
     /// The number of scans that run.
     scans: usize,
+    /// Whether a scan has ended.
+    was_scanned: bool,
     /// The entries whose files may have gone since the first of these scans began.
     gone: HashSet<Name>,
 }
@@ -114,6 +116,17 @@ impl Index {
         self.fresh.contains_key(name) || self.reused.contains_key(name)
     }
 
+    /// Whether an entry of the content that `name` is of is counted.
+    pub(super) fn holds_content(&self, name: &Name) -> bool {
+        let names = self.shards.get(&name.shard());
+        names.is_some_and(|names| names.iter().any(|known| known.digest() == name.digest()))
+    }
+
+    /// Whether the directory has been read since the cache was opened.
+    pub(super) fn was_scanned(&self) -> bool {
+        self.was_scanned
+    }
+
     /// Adds an entry as the last of those that were not used yet.
     pub(super) fn insert(&mut self, name: Name, size: u64) {
         self.take(&name);
@@ -152,6 +165,7 @@ impl Index {
 
     pub(super) fn end_scan(&mut self) {
         self.scans -= 1;
+        self.was_scanned = true;
         if self.scans == 0 {
             self.gone = HashSet::new();
         }

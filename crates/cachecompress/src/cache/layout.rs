@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! CACHEDIR.TAG
+//! uses-<number>          the ledger of uses
 //! v1/entries/ab/<name>   a published entry, immutable
 //! v1/locks/<name>        held while a process writes that entry; its size is the claim
 //! v1/locks/open-<hex>    held as long as a process has the cache open
 //! v1/locks/evict         held while a process makes room
+//! v1/locks/uses          held while a process writes the ledger of uses
 //! ```
 
 use std::ffi::OsStr;
@@ -82,6 +84,14 @@ impl Layout {
 
     pub(super) fn lock(&self, name: &Name) -> PathBuf {
         self.locks.join(name.to_string())
+    }
+
+    pub(super) fn ledger(&self, number: u64) -> PathBuf {
+        self.root.join(format!("uses-{number:016x}"))
+    }
+
+    pub(super) fn ledger_lock(&self) -> PathBuf {
+        self.locks.join("uses")
     }
 
     pub(super) fn eviction_lock(&self) -> PathBuf {

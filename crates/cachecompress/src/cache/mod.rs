@@ -13,6 +13,7 @@ mod guarded;
 mod index;
 mod key;
 mod layout;
+mod ledger;
 mod maintenance;
 mod reader;
 mod scan;
@@ -29,6 +30,7 @@ pub(crate) use entry::Header;
 pub(crate) use entry::{Checksum, MAX_HEADER, TRAILER};
 pub use entry::{Damage, Kind};
 pub(crate) use key::Key;
+pub(crate) use ledger::{Ledger, StoredUse};
 pub use maintenance::{
     CacheFiles, Care, EntriesSummary, GcSummary, Litter, PurgeSummary, VerifySummary,
 };

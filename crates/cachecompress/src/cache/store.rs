@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use super::breaker::Breaker;
 use super::entry::{Header, Kind};
 use super::key::Key;
+use super::ledger::{self, Ledger};
 use super::maintenance::CacheFiles;
 use super::reader::{Entry, ReadError};
 use super::state::State;
@@ -68,6 +69,56 @@ impl Cache {
             }
         }
         Some(entry)
+    }
+
+    /// Whether there may be an entry for `key`: it is counted, open or not, or nobody counts. Never waits for a
+    /// disk. The entry may be gone by now, and another process may have published one that is not counted yet.
+    pub(crate) fn counts(&self, key: &Key) -> bool {
+        self.state.is_read_only || self.state.index().contains(&key.name())
+    }
+
+    /// Whether the directory may hold an entry of the content of `key`, as far as it has been read.
+    pub(crate) fn may_hold_content(&self, key: &Key) -> bool {
+        let index = self.state.index();
+        (self.state.is_maintained() && !index.was_scanned()) || index.holds_content(&key.name())
+    }
+
+    /// Removes the entry for `key`, in whose place there is a better one. Bodies that read it go on. Blocks
+    /// on the disk.
+    pub(crate) fn supersede(&self, key: &Key) {
+        let (state, name) = (&self.state, key.name());
+        if state.is_read_only {
+            return;
+        }
+        let path = state.layout.entry(&name);
+        if let Err(error) = state.remove(&name, || state.disk.remove_file(&path).map(|()| true)) {
+            log::debug!(%error, %name, "an entry that a better one replaces could not be removed");
+        }
+    }
+
+    /// Reads the ledger of uses. Blocks on the disk.
+    pub(crate) fn ledger(&self) -> Ledger {
+        match self.state.is_maintained() {
+            true => ledger::read(&*self.state.disk, &self.state.layout),
+            false => Ledger::default(),
+        }
+    }
+
+    /// Writes `ours` with what other processes have in the ledger of uses, but without uses before the hour
+    /// `oldest`. Does nothing for a cache in memory, and while another process writes it. Blocks on the disk.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the disk.
+    pub(crate) fn write_ledger(&self, mut ours: Ledger, oldest: u64) -> io::Result<()> {
+        let state = &self.state;
+        if !state.is_maintained() {
+            return Ok(());
+        }
+        let Some(_lock) = state.disk.try_lock(&state.layout.ledger_lock())? else { return Ok(()) };
+        ours.merge(ledger::read(&*state.disk, &state.layout));
+        ours.tidy(oldest);
+        ledger::write(&*state.disk, &state.layout, &ours)
     }
 
     /// Whether the cache is in use: its disk answers.

@@ -28,6 +28,9 @@ pub struct StoredEntry {
     pub created: SystemTime,
     /// The time of its last use, at most an hour late.
     pub used: SystemTime,
+    /// The responses that were sent from it and from earlier entries of the content in the coding, the first one
+    /// among them, at most a minute late; `None` if no [second pass](crate::Builder::recompress) counts them.
+    pub hits: Option<u64>,
 }
 
 impl StoredEntry {
@@ -42,6 +45,7 @@ impl StoredEntry {
             settings: header.settings,
             created: header.created,
             used: fingerprint.modified_time(),
+            hits: None,
         }
     }
 

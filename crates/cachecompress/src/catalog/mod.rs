@@ -25,5 +25,5 @@ pub(crate) use held::{Held, Sibling};
 pub(crate) use listings::MadeListing;
 pub(crate) use load_error::LoadError;
 pub(crate) use lookup::{DuringHash, Loaded};
-pub(crate) use requests::{Catalog, Names};
+pub(crate) use requests::{Catalog, Names, WeakCatalog};
 pub(crate) use resource::{DigestState, Resource};

@@ -1,7 +1,8 @@
 //! The catalog as requests see it: what is known and fresh, and the wait for the rest.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -41,6 +42,22 @@ use crate::source::{Found, Source, SourceFile};
 #[derive(Clone, Debug)]
 pub(crate) struct Catalog(Arc<Inner>);
 
+/// A handle of a [`Catalog`] that does not keep it.
+#[derive(Clone)]
+pub(crate) struct WeakCatalog(Weak<Inner>);
+
+impl WeakCatalog {
+    pub(crate) fn upgrade(&self) -> Option<Catalog> {
+        self.0.upgrade().map(Catalog)
+    }
+}
+
+impl fmt::Debug for WeakCatalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakCatalog").finish_non_exhaustive()
+    }
+}
+
 type LookupWatch = Watch<(Looked, Lookup), LoadError>;
 
 /// The meaning of names in a source.
@@ -53,6 +70,11 @@ pub(crate) struct Names {
 }
 
 impl Catalog {
+    /// Returns a handle that does not keep the catalog.
+    pub(crate) fn downgrade(&self) -> WeakCatalog {
+        WeakCatalog(Arc::downgrade(&self.0))
+    }
+
     pub(crate) fn new(
         (source, types, names): (Arc<dyn Source>, MediaTypes, Names),
         (revalidate, patience): (Duration, Duration),

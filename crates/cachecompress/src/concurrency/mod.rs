@@ -3,6 +3,7 @@
 pub(crate) mod cpu_time;
 pub(crate) mod may_wait;
 pub(crate) mod places;
+pub(crate) mod priority;
 pub(crate) mod progress;
 pub(crate) mod singleflight;
 pub(crate) mod sync;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::concurrency::may_wait;
 use crate::concurrency::sync::clock;
+use crate::concurrency::{may_wait, priority};
 use crate::limits::STALL;
 use crate::log;
 
@@ -33,21 +33,6 @@ struct Shared {
     warned: AtomicBool,
     #[cfg(test)]
     lacks_threads: AtomicBool,
-}
-
-/// Thread priorities.
-#[cfg(all(target_os = "linux", not(cachecompress_portable)))]
-mod nice {
-    /// Sets nice 19 for this thread. On Linux a "process" of `setpriority` is a thread.
-    pub(super) fn lowest() {
-        let _ = rustix::process::setpriority_process(None, 19);
-    }
-}
-
-/// Thread priorities, which stay unchanged: elsewhere all threads of a process share one.
-#[cfg(not(all(target_os = "linux", not(cachecompress_portable))))]
-mod nice {
-    pub(super) fn lowest() {}
 }
 
 /// The limits of a pool.
@@ -482,7 +467,7 @@ impl Shared {
     fn work(self: &Arc<Self>, role: Role) {
         may_wait::allow();
         if role == Role::Background {
-            nice::lowest();
+            priority::lowest();
         }
         let mut state = self.lock();
         loop {

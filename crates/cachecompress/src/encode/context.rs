@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::cost::Costs;
+use super::second_pass::SecondPass;
 use super::under_way::UnderWay;
 use crate::cache::{Cache, Key};
 use crate::limits::{FAULTS, SPECULATIVE_FROM};
@@ -21,6 +22,7 @@ pub(crate) struct JobContext {
     /// The store that replicas share.
     pub(super) tier: Option<Tier>,
     pub(super) costs: Costs,
+    pub(super) second_pass: Option<Arc<SecondPass>>,
     /// Whether every encode is decoded and compared with its source.
     pub(super) prove: bool,
     /// The keys whose encoders are at fault, in case that no verdict could be stored.
@@ -44,7 +46,7 @@ impl JobContext {
         memory: MemoryCache,
         counters: Arc<Counters>,
         prove: bool,
-        tier: Option<Tier>,
+        (tier, second_pass): (Option<Tier>, Option<Arc<SecondPass>>),
         observer: Option<EncodeObserver>,
     ) -> Self {
         Self {
@@ -54,6 +56,7 @@ impl JobContext {
             under_way: Arc::new(UnderWay::new(observer)),
             tier,
             costs: Costs::default(),
+            second_pass,
             prove,
             faults: quick_cache::sync::Cache::new(FAULTS),
             warned_of_busy: AtomicBool::new(false),
@@ -64,6 +67,9 @@ impl JobContext {
 
     /// Lets no encode begin any more. Gives up running ones, unless they are to `finish`.
     pub(super) fn close(&self, finish: bool) {
+        if let Some(second_pass) = &self.second_pass {
+            second_pass.end();
+        }
         self.life.store(if finish { FINISHING } else { CANCELLED }, Ordering::Relaxed);
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::context::JobContext;
 use super::error::EncodeError;
 use super::pipeline::{End, Pipeline, Step};
+use super::second_pass::SecondPass;
 use super::source_reader::SourceReader;
 use super::speculative::Speculative;
 use super::under_way::Place;
@@ -61,8 +62,18 @@ pub(super) struct Job {
     pub(super) codec: Codec,
     /// Whether no saving is too small: the client refuses identity, or somebody else has encoded.
     pub(super) insists: bool,
-    /// The warming that began the encode, if no request did.
-    pub(super) warming: Option<Interest>,
+    pub(super) purpose: Purpose,
+}
+
+/// The reason for which an encode is made.
+#[derive(Clone, Debug)]
+pub(super) enum Purpose {
+    /// A request needs it.
+    Request,
+    /// A warming wants it.
+    Warming(Interest),
+    /// An entry in use is to become smaller while nothing else is to be done.
+    SecondPass(Arc<SecondPass>),
 }
 
 impl Job {
@@ -91,9 +102,53 @@ impl Job {
         if self.context.is_cancelled() {
             return Some(Failure::Dropped);
         }
-        let warming = self.warming.as_ref()?;
-        let is_unwanted = warming.has_ended() || self.context.is_closing();
+        let is_closing = || self.context.is_closing();
+        let is_unwanted = match &self.purpose {
+            Purpose::Request => false,
+            Purpose::Warming(warming) => warming.has_ended() || is_closing(),
+            Purpose::SecondPass(second_pass) => second_pass.pause(is_closing).is_break(),
+        };
         (is_unwanted && progress.abandon()).then_some(Failure::Abandoned)
+    }
+
+    /// Whether an entry is stored that takes the place of this one's. Blocks.
+    pub(super) fn is_superseded(&self) -> bool {
+        let (cache, key) = (&self.context.cache, self.key());
+        let better = match self.codec.better() {
+            None if cache.may_hold_content(&key) => self.codec.derive_better(),
+            better => better,
+        };
+        let Some(better) = better else { return false };
+        let key = verdict::key(self.digest, self.resource.len, better);
+        let entry = cache.get(&key).ok().flatten();
+        entry.is_some_and(|entry| verdict::judge(&entry, self.resource.len, self.insists).is_ok())
+    }
+
+    /// Removes the entry that this one's takes the place of. Blocks.
+    pub(super) fn supersede(&self) {
+        if let Some(key) = verdict::replaced_key(self.digest, self.resource.len, &self.codec) {
+            self.context.cache.supersede(&key);
+        }
+    }
+
+    /// The most bytes of a payload that is worth its entry; `None` if any is. Blocks.
+    pub(super) fn max_worth(&self) -> Option<u64> {
+        let len = self.resource.len;
+        let worth = (!self.insists).then(|| verdict::max_worth(len));
+        let earlier = self.earlier_len().map(verdict::max_better);
+        worth.into_iter().chain(earlier).min()
+    }
+
+    /// The length of the entry that the second pass is to make shorter.
+    fn earlier_len(&self) -> Option<u64> {
+        let key = verdict::replaced_key(self.digest, self.resource.len, &self.codec);
+        let earlier = self.context.cache.look(&key.filter(|_| self.is_second_pass())?).ok()??;
+        (earlier.kind() == Kind::Representation).then(|| earlier.payload_len())
+    }
+
+    /// Whether the encode is made while nothing else is to be done.
+    fn is_second_pass(&self) -> bool {
+        matches!(self.purpose, Purpose::SecondPass(_))
     }
 
     /// Finds the stored entry. A stored verdict is a failure. Blocks.
@@ -120,7 +175,9 @@ impl Job {
             let judged = verdict::judge(&entry, self.resource.len, self.insists);
             return judged.map(|()| Some(entry));
         }
-        if !self.insists && get(&verdict::verdict_key(&key))?.is_some() {
+        let is_refused = (!self.insists && get(&verdict::verdict_key(&key))?.is_some())
+            || (self.is_second_pass() && get(&verdict::improvement_key(&key))?.is_some());
+        if is_refused {
             return Err(Failure::Unprofitable);
         }
         Ok(None)
@@ -168,7 +225,8 @@ impl Job {
     }
 
     fn fail(&self, leader: EncodeLeader, failure: Failure) {
-        if failure == Failure::SourceChanged {
+        // Nobody has asked for a source that changed since the first pass.
+        if failure == Failure::SourceChanged && !self.is_second_pass() {
             match &self.codec.adopts {
                 Some(file) => self.catalog.mark_path_unstable(&file.path),
                 None => drop(self.catalog.mark_unstable(&self.resource)),
@@ -235,7 +293,7 @@ impl Job {
     ) -> Result<Made, Failure> {
         let len = writer.payload_len();
         let unkept = Product::of_payload(writer.payload());
-        if !self.insists && !verdict::is_worth_it(self.resource.len, len) {
+        if self.max_worth().is_some_and(|most| len > most) {
             // The lock is held until the verdict is stored, so that no other encode begins before.
             let lock = writer.abandon();
             let failure = self.unprofitable(key);
@@ -249,6 +307,7 @@ impl Job {
         match writer.publish() {
             Ok(entry) => {
                 self.sync(&entry);
+                self.supersede();
                 let product = Product::of_entry(&entry, false);
                 Ok(Made { entry: Some(entry), ..Made::unkept(product, len) })
             }
@@ -388,7 +447,8 @@ impl Job {
     /// Whether a sample of the source, if one is taken, saves enough.
     pub(super) fn sample_saves(&self, source: &SourceReader) -> Result<bool, Failure> {
         let len = self.resource.len;
-        if self.insists || !verdict::takes_sample(len) {
+        // The first pass is a sample, too.
+        if self.insists || self.is_second_pass() || !verdict::takes_sample(len) {
             return Ok(true);
         }
         let sample = verdict::sample(len, |part, at| source.read_exact(part, at));
@@ -414,7 +474,10 @@ impl Job {
     }
 
     fn unprofitable(&self, key: &Key) -> Failure {
-        let key = verdict::verdict_key(key);
+        let key = match self.is_second_pass() {
+            true => verdict::improvement_key(key),
+            false => verdict::verdict_key(key),
+        };
         let lock = self.context.cache.lock(&key).ok().flatten();
         self.record(lock, self.header(Kind::Unprofitable, key));
         Failure::Unprofitable

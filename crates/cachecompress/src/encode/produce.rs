@@ -5,10 +5,11 @@
 //! back to the bytes that readers may have had, and encoded. So no reader waits for the store, and none
 //! sees its faults.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::EncodeError;
-use super::job::{EncodeLeader, Job, Made};
+use super::job::{EncodeLeader, Job, Made, Purpose};
 use super::output::Output;
 use super::pipeline::{End, Pipeline, Step};
 use super::roundtrip::{self, Roundtrip};
@@ -19,7 +20,7 @@ use crate::body::Product;
 use crate::cache::EntryWriter;
 use crate::codec::{Comparison, Proof};
 use crate::error::{Error, ErrorKind, Failure};
-use crate::limits::{IMPORT_WITHHELD, PROVE_INLINE, SHORTEST_IMPORT};
+use crate::limits::{IMPORT_WITHHELD, LEASE_LIFE, PROVE_INLINE, SHORTEST_IMPORT, TIER_LEASE};
 use crate::log;
 use crate::tier::{Answer, Approach, Expected, Offer, Sharing, Tier};
 
@@ -52,10 +53,34 @@ impl Job {
             return None;
         }
         let predicted = self.context.costs.predict(&self.codec, self.resource.len);
+        // Nobody waits for a second pass, and its encodes are the most expensive ones.
+        let predicted = match self.purpose {
+            Purpose::SecondPass(_) => predicted.max(TIER_LEASE),
+            _ => predicted,
+        };
         let approach = tier.approach(&self.key(), predicted);
         // Nothing that comes in could be proven.
         let is_of_use = approach != Approach::Skip && self.codec.encoder.decoder().is_some();
         is_of_use.then_some((tier, approach, predicted))
+    }
+
+    /// Finds out, as the second pass does, whether the shared store has the payload, or another replica encodes
+    /// it. Blocks.
+    pub(super) fn settle(&self) -> Option<Sharing> {
+        let (tier, approach, predicted) = self.approach()?;
+        match approach {
+            Approach::Skip => None,
+            Approach::Race => Some(Sharing::Race),
+            Approach::Lease => {
+                let (sender, receiver) = std::sync::mpsc::channel();
+                let context = Arc::clone(&self.context);
+                let is_unwanted = move || context.is_closing();
+                tier.settle(self.key(), predicted * 3 + LEASE_LIFE, is_unwanted, move |sharing| {
+                    let _ = sender.send(sharing);
+                });
+                receiver.recv().ok()
+            }
+        }
     }
 
     /// Asks the shared store for the payload, if that is how it is shared. Waits for the answer if the store
@@ -72,10 +97,7 @@ impl Job {
     /// The object that the shared store may have. One that saves too little is no use.
     fn expected(&self) -> Expected {
         let source_len = self.resource.len;
-        let max_payload = match self.insists {
-            true => verdict::max_payload(source_len),
-            false => verdict::max_worth(source_len),
-        };
+        let max_payload = self.max_worth().unwrap_or_else(|| verdict::max_payload(source_len));
         Expected { key: self.key(), source_len, max_payload }
     }
 

@@ -1,15 +1,17 @@
 //! The encoder of an engine, which runs one flight for each representation on its own threads.
 
 use std::num::NonZero;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::brought_bytes::BroughtBytes;
 use super::context::JobContext;
+use super::cost::Costs;
 use super::foretell::Foretold;
-use super::job::{EncodeLeader, Job, Made, Supply};
+use super::job::{EncodeLeader, Job, Made, Purpose, Supply};
+use super::second_pass::SecondPass;
 use super::speculative::{Guess, SpeculativeSlot};
 use super::verdict;
-use super::warming::{Interest, Warming};
+use super::warming::Warming;
 use crate::body::{Product, Production};
 use crate::cache::Key;
 use crate::catalog::{Catalog, Companion, DuringHash, Resource};
@@ -33,6 +35,16 @@ struct Inner {
     flights: SingleFlight<Key, Product, Failure>,
     speculative: SpeculativeSlot,
     brought_bytes: BroughtBytes,
+}
+
+/// A handle of an [`EncodeScheduler`] that does not keep it.
+#[derive(Debug)]
+pub(super) struct WeakScheduler(Weak<Inner>);
+
+impl WeakScheduler {
+    pub(super) fn upgrade(&self) -> Option<EncodeScheduler> {
+        self.0.upgrade().map(EncodeScheduler)
+    }
 }
 
 /// A caller's part in a flight.
@@ -68,7 +80,8 @@ impl EncodeScheduler {
         codec: &Codec,
         insists: bool,
     ) -> Option<(Arc<Production>, Part)> {
-        let (progress, part) = self.join_or_lead((catalog, resource), codec, insists, None)?;
+        let purpose = Purpose::Request;
+        let (progress, part) = self.join_or_lead((catalog, resource), codec, insists, purpose)?;
         let part = match part {
             Part::Follower if !progress.require() => Part::Abandoned,
             part => part,
@@ -84,7 +97,8 @@ impl EncodeScheduler {
         (catalog, resource): (&Catalog, &Arc<Resource>),
         codec: &Codec,
     ) -> Option<(Arc<Production>, Part)> {
-        self.join_or_lead((catalog, resource), codec, false, Some(warming.interest()))
+        let purpose = Purpose::Warming(warming.interest());
+        self.join_or_lead((catalog, resource), codec, false, purpose)
     }
 
     fn join_or_lead(
@@ -92,7 +106,7 @@ impl EncodeScheduler {
         (catalog, resource): (&Catalog, &Arc<Resource>),
         codec: &Codec,
         insists: bool,
-        warming: Option<Interest>,
+        purpose: Purpose,
     ) -> Option<(Arc<Production>, Part)> {
         let digest = resource.digest()?;
         match self.0.flights.join(&verdict::key(digest, resource.len, codec)) {
@@ -101,7 +115,7 @@ impl EncodeScheduler {
                 let (catalog, resource) = (catalog.clone(), Arc::clone(resource));
                 let (context, codec) = (Arc::clone(&self.0.context), codec.clone());
                 let insists = verdict::insists(&codec, insists);
-                let job = Job { context, catalog, resource, digest, codec, insists, warming };
+                let job = Job { context, catalog, resource, digest, codec, insists, purpose };
                 self.lead(job, leader);
                 Some((progress, Part::Leader))
             }
@@ -125,7 +139,8 @@ impl EncodeScheduler {
         let (catalog, resource) = (catalog.clone(), Arc::clone(resource));
         let (context, codec) = (Arc::clone(&self.0.context), codec.clone());
         let insists = verdict::insists(&codec, insists);
-        let job = Job { context, catalog, resource, digest, codec, insists, warming: None };
+        let purpose = Purpose::Request;
+        let job = Job { context, catalog, resource, digest, codec, insists, purpose };
         let (sender, receiver) = tokio::sync::oneshot::channel();
         self.0.pool.submit(Priority::Background, job.is_small(), move || {
             let _ = sender.send(job.foretell());
@@ -140,9 +155,9 @@ impl EncodeScheduler {
         // An encode that was requested before the shutdown is still begun.
         let is_closing = inner.context.is_closing();
         let small = job.is_small();
-        let priority = match job.warming {
-            Some(_) => Priority::Background,
-            None => Priority::Foreground,
+        let priority = match job.purpose {
+            Purpose::Request => Priority::Foreground,
+            Purpose::Warming(_) | Purpose::SecondPass(_) => Priority::Background,
         };
         // A drop of the leader tells its followers, here and when a submission is refused. The share is
         // taken before the job waits for the cache's disk, which may hang.
@@ -153,7 +168,9 @@ impl EncodeScheduler {
                 leader.finish(product, len);
             }
             Ok(None) if is_closing => leader.fail(Failure::Dropped),
+            Ok(None) if job.is_superseded() => leader.fail(Failure::Superseded),
             Ok(None) => {
+                let need = inner.context.second_pass.as_ref().map(|second_pass| second_pass.need());
                 // The pool lives until the encodes that wait for it are done.
                 let kept = Arc::clone(&inner);
                 let place = inner.context.under_way.enter(
@@ -175,7 +192,7 @@ impl EncodeScheduler {
                             Some(why) => leader.fail(why),
                             None => job.run(Supply { begun, sharing }, leader, place),
                         }
-                        drop((share, kept));
+                        drop((share, need, kept));
                     });
                 };
                 match asked {
@@ -192,6 +209,54 @@ impl EncodeScheduler {
             }
             Err(failure) => leader.fail(failure),
         });
+    }
+
+    /// Encodes the bytes of `resource` by the better `codec` on the calling thread, unless the entry is stored.
+    /// Returns the end of it; `None` without a digest, or if somebody else encodes it.
+    pub(super) fn encode_here(
+        &self,
+        (catalog, resource): (&Catalog, &Arc<Resource>),
+        codec: &Codec,
+        second_pass: &Arc<SecondPass>,
+    ) -> Option<Stage<Product, Failure>> {
+        let digest = resource.digest()?;
+        let key = verdict::key(digest, resource.len, codec);
+        let Join::Lead(leader) = self.0.flights.join(&key) else { return None };
+        let progress = Arc::clone(leader.progress());
+        let (catalog, resource) = (catalog.clone(), Arc::clone(resource));
+        let (context, codec) = (Arc::clone(&self.0.context), codec.clone());
+        let purpose = Purpose::SecondPass(Arc::clone(second_pass));
+        let job = Job { context, catalog, resource, digest, codec, insists: false, purpose };
+        match job.find() {
+            Ok(Some(entry)) => {
+                job.supersede();
+                let Made { product, len, .. } = Made::stored(&entry);
+                leader.finish(product, len);
+            }
+            Ok(None) => {
+                let context = &self.0.context;
+                let place = context.under_way.enter(
+                    &job.resource.path,
+                    (digest, job.resource.len),
+                    &job.codec.coding,
+                    &progress,
+                );
+                let sharing = job.settle();
+                job.run(Supply { begun: None, sharing }, leader, place);
+            }
+            Err(failure) => leader.fail(failure),
+        }
+        Some(progress.stage())
+    }
+
+    /// The processor time that encodes are likely to take.
+    pub(super) fn costs(&self) -> &Costs {
+        &self.0.context.costs
+    }
+
+    /// Returns a handle that does not keep the encoder.
+    pub(super) fn downgrade(&self) -> WeakScheduler {
+        WeakScheduler(Arc::downgrade(&self.0))
     }
 
     /// Begins an encode beside the hash of a large file of `catalog`, by the codec that `guess` names.
@@ -271,7 +336,7 @@ mod tests {
         let names = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(names));
         let cache = Cache::in_memory(1 << 20);
-        let context = JobContext::new(cache, memory, counters, true, None, None);
+        let context = JobContext::new(cache, memory, counters, true, (None, None), None);
         (EncodeScheduler::new(2, 16, context), catalog, resource)
     }
 

@@ -4,14 +4,22 @@ use crate::cache::{Entry, Key, Kind};
 use crate::codec::{Codec, PIECE};
 use crate::error::{Error, Failure};
 use crate::http::{Digest, EncoderId};
-use crate::limits::{LEAST_SAVING, RESERVED_SHARE, SAMPLE};
+use crate::limits::{LEAST_IMPROVEMENT, LEAST_SAVING, RESERVED_SHARE, SAMPLE};
 
 /// The version of these rules. Another version voids the verdicts of earlier ones.
 const VERSION: &[u8] = b"policy 1: sample above 64 KiB, save 5 %";
 
+/// The version of the rule for the second pass, likewise.
+const IMPROVEMENT: &[u8] = b"second pass 1: save 1 %";
+
 /// The cache key of the content `digest`, of `source_len` bytes, encoded by `codec`.
 pub(crate) fn key(digest: Digest, source_len: u64, codec: &Codec) -> Key {
     Key { digest, coding: codec.coding.clone(), id: codec.id(source_len) }
+}
+
+/// The key of the entry that one for `digest` by `codec` takes the place of.
+pub(crate) fn replaced_key(digest: Digest, source_len: u64, codec: &Codec) -> Option<Key> {
+    codec.replaces.as_deref().map(|first| key(digest, source_len, first))
 }
 
 /// Whether `encoded` bytes save at least 5 % of `source` bytes.
@@ -22,6 +30,11 @@ pub(crate) fn is_worth_it(source: u64, encoded: u64) -> bool {
 /// The most bytes that save enough of `source` bytes.
 pub(crate) fn max_worth(source: u64) -> u64 {
     source - source / LEAST_SAVING
+}
+
+/// The most bytes that are enough fewer than the `earlier` ones to take their place.
+pub(crate) fn max_better(earlier: u64) -> u64 {
+    earlier - earlier.div_ceil(LEAST_IMPROVEMENT)
 }
 
 /// Whether a payload of `codec` goes out whatever it saves, to a client that `refuses_identity` or not.
@@ -48,6 +61,13 @@ pub(crate) fn judge(entry: &Entry, source_len: u64, insists: bool) -> Result<(),
 /// Makes the key of the verdict "unprofitable" on `key`.
 pub(crate) fn verdict_key(key: &Key) -> Key {
     let id = EncoderId::derive(VERSION, key.id.as_str().as_bytes());
+    Key { id, ..key.clone() }
+}
+
+/// Makes the key of the verdict that the second pass, whose entry would have `key`, saves too little over the
+/// first. Whoever wants the best bytes whatever they save does not ask for it.
+pub(super) fn improvement_key(key: &Key) -> Key {
+    let id = EncoderId::derive(IMPROVEMENT, key.id.as_str().as_bytes());
     Key { id, ..key.clone() }
 }
 

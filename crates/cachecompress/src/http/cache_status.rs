@@ -8,6 +8,8 @@ use http::HeaderValue;
 pub enum CacheStatus {
     /// A stored representation, or a 304 decided by the entity tag alone (RFC 9211 §2.1).
     Hit,
+    /// A stored representation that the second pass has made smaller: `hit; detail=second-pass`.
+    Improved,
     /// There was no stored representation (RFC 9211 §2.2).
     Forward(Forward),
 }
@@ -66,6 +68,7 @@ impl CacheStatus {
     pub fn to_header_value(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Hit => "cachecompress; hit",
+            Self::Improved => "cachecompress; hit; detail=second-pass",
             Self::Forward(Forward::Stored) => "cachecompress; fwd=miss; stored",
             Self::Forward(Forward::Imported) => "cachecompress; fwd=miss; stored; detail=tier",
             Self::Forward(Forward::Collapsed) => "cachecompress; fwd=miss; collapsed",
@@ -73,11 +76,12 @@ impl CacheStatus {
         })
     }
 
-    /// The word for logs: `hit`, `stored`, `tier`, `collapsed`, or the detail.
+    /// The word for logs: `hit`, `second-pass`, `stored`, `tier`, `collapsed`, or the detail.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hit => "hit",
+            Self::Improved => "second-pass",
             Self::Forward(Forward::Stored) => "stored",
             Self::Forward(Forward::Imported) => "tier",
             Self::Forward(Forward::Collapsed) => "collapsed",
@@ -147,6 +151,7 @@ mod tests {
         let forward = CacheStatus::Forward;
         for (status, value, word) in [
             (CacheStatus::Hit, "cachecompress; hit", "hit"),
+            (CacheStatus::Improved, "cachecompress; hit; detail=second-pass", "second-pass"),
             (forward(Forward::Stored), "cachecompress; fwd=miss; stored", "stored"),
             (forward(Forward::Imported), "cachecompress; fwd=miss; stored; detail=tier", "tier"),
             (forward(Forward::Collapsed), "cachecompress; fwd=miss; collapsed", "collapsed"),

@@ -57,6 +57,20 @@ impl Digest {
         })
     }
 
+    /// Parses what [`hex`](Self::hex) returns.
+    pub(crate) fn from_hex(text: &str) -> Option<Self> {
+        let bytes = text.as_bytes();
+        if bytes.len() != 64 || !bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        {
+            return None;
+        }
+        let mut digest = [0; 32];
+        for (byte, pair) in digest.iter_mut().zip(bytes.chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(digest))
+    }
+
     /// 43 characters of base64url without padding, RFC 4648 §5.
     #[must_use]
     pub fn base64url(&self) -> String {

@@ -2,6 +2,7 @@
 
 mod durations;
 mod encode_progress;
+mod second_pass;
 mod tier;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ pub(crate) use self::durations::DurationCounters;
 pub use self::durations::DurationHistogram;
 pub(crate) use self::encode_progress::EncodeObserver;
 pub use self::encode_progress::{EncodeProgress, EncodeState};
+pub use self::second_pass::SecondPassMetrics;
 pub use self::tier::{BreakerState, TierMetrics, TierOutcome};
 use crate::http::{CacheStatus, Detail, Forward};
 
@@ -107,6 +109,8 @@ pub struct Metrics {
     pub encodes_under_way: Vec<EncodeProgress>,
     /// The figures of the shared store, if there is one.
     pub tier: Option<TierMetrics>,
+    /// The figures of the second pass, if there is [one](crate::Builder::recompress).
+    pub second_pass: Option<SecondPassMetrics>,
 }
 
 /// The encodes of one content coding.

@@ -2,16 +2,17 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 
 use crate::cache::{Cache, Entry, Key};
 use crate::catalog::LookupContext;
 use crate::codec::Codecs;
 use crate::concurrency::singleflight::SingleFlight;
+use crate::concurrency::thread_pool::Priority;
 use crate::concurrency::timer;
-use crate::encode::{self, EncodeScheduler, JobContext};
+use crate::encode::{self, EncodeScheduler, JobContext, Recompress, SecondPass};
 use crate::error::Failure;
 use crate::memory_cache::MemoryCache;
 use crate::metrics::{Counters, EncodeObserver, Metrics};
@@ -34,6 +35,8 @@ pub(crate) struct EngineConfig {
     pub(crate) tier: Option<Tier>,
     /// Told of encodes that begin and end.
     pub(crate) observer: Option<EncodeObserver>,
+    /// The second pass, if there is to be one.
+    pub(crate) recompress: Option<Recompress>,
 }
 
 /// One cache with its encoders, its memory, and the threads of encodes, lookups and hashes. It knows
@@ -47,6 +50,7 @@ pub(crate) struct Engine {
     pub(super) counters: Arc<Counters>,
     pub(super) codecs: Codecs,
     tier: Option<Tier>,
+    pub(super) second_pass: Option<Arc<SecondPass>>,
     /// The lookups of stored entries for ranges.
     pub(super) fetches: SingleFlight<Key, Option<Arc<Entry>>, Failure>,
     pub(super) warned_of_large: AtomicBool,
@@ -63,30 +67,47 @@ impl Engine {
             memory_bytes,
             tier,
             observer,
+            recompress,
         } = config;
         timer::start();
+        let second_pass =
+            |settings| Arc::new(SecondPass::new(settings, codecs.clone(), cache.clone()));
+        let second_pass = recompress.map(second_pass);
         let counters = codecs.iter().map(|codec| codec.coding.as_str());
         let counters = Arc::new(Counters::new(counters));
         let memory = MemoryCache::new(memory_bytes);
         let on_gone = {
             let (cache, codecs) = (cache.clone(), codecs.clone());
+            let second_pass = second_pass.as_ref().map(Arc::downgrade);
             move |digest, len| {
                 // Nobody will ask for these entries, so they are the first to be evicted.
-                codecs.iter().for_each(|codec| cache.demote(&encode::key(digest, len, codec)));
+                for codec in codecs.iter().flat_map(|codec| [Some(codec), codec.better()]).flatten()
+                {
+                    cache.demote(&encode::key(digest, len, codec));
+                }
+                if let Some(second_pass) = second_pass.as_ref().and_then(Weak::upgrade) {
+                    second_pass.forget(digest);
+                }
             }
         };
         let lookups = LookupContext::new(memory.clone(), on_gone);
         let counting = Arc::clone(&counters);
+        let helps = (tier.clone(), second_pass.clone());
         let context =
-            JobContext::new(cache.clone(), memory.clone(), counting, prove, tier.clone(), observer);
+            JobContext::new(cache.clone(), memory.clone(), counting, prove, helps, observer);
+        let scheduler = EncodeScheduler::new(encode_threads, queue, context);
+        if let Some(second_pass) = &second_pass {
+            encode::start_second_pass(&scheduler, second_pass);
+        }
         Self {
-            scheduler: EncodeScheduler::new(encode_threads, queue, context),
+            scheduler,
             cache,
             memory,
             lookups,
             counters,
             codecs,
             tier,
+            second_pass,
             fetches: SingleFlight::new(),
             warned_of_large: AtomicBool::new(false),
         }
@@ -112,6 +133,7 @@ impl Engine {
             queue_length: self.scheduler.queue_len() as u64,
             encodes_under_way: self.scheduler.under_way(),
             tier: self.tier.as_ref().map(Tier::metrics),
+            second_pass: self.second_pass.as_ref().map(|second_pass| second_pass.metrics()),
             ..self.counters.snapshot()
         }
     }
@@ -122,10 +144,27 @@ impl Engine {
         let cache = &self.cache;
         cache.hurry();
         unless(cache.outage(), self.scheduler.shutdown(finish)).await;
+        if let Some(second_pass) = &self.second_pass {
+            let (sender, stored) = tokio::sync::oneshot::channel();
+            let second_pass = Arc::clone(second_pass);
+            cache.threads().submit(Priority::Foreground, true, move || {
+                second_pass.store();
+                let _ = sender.send(());
+            });
+            unless(cache.outage(), stored).await;
+        }
         if let Some(tier) = self.tier.as_ref().filter(|_| finish) {
             unless(cache.outage(), tier.flush()).await;
         }
         cache.tell_hanging();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(second_pass) = &self.second_pass {
+            second_pass.end();
+        }
     }
 }
 

@@ -29,13 +29,15 @@ impl Representations {
             Ok(_) => candidates.detail,
             Err(detail) => return select::identity(candidates, Some(detail)),
         };
-        for (index, codec) in self.codecs_of(resource.len, candidates, adopted) {
+        for (index, codec) in self.codecs_of(resource, candidates, adopted) {
             let insists = encode::insists(codec, !candidates.identity);
             match self.foretell(resource, codec, insists).await {
                 Foretold::Stored(entry) => {
                     let stored = Coded::stored(codec, resource.len, entry);
                     return Selected::Coded(Coded { is_best: index == 0, ..stored });
                 }
+                // It is gone since it was counted.
+                _ if codec.replaces.is_some() => {}
                 Foretold::Encoded { .. } => return Selected::Unencoded(codec.clone()),
                 Foretold::Failure(failure) => {
                     detail = Some(select::detail_of(failure));

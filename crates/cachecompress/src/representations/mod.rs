@@ -1,6 +1,7 @@
 //! The selection of a resource's representation: stored, growing, or identity.
 
 mod bodies;
+mod codecs;
 mod engine;
 mod foresee;
 mod identity;
@@ -178,6 +179,8 @@ impl Representations {
         warming: &Warming,
     ) -> impl Future<Output = Result<(Product, u64), Failure>> + use<> {
         let outage = self.0.engine.cache.outage();
+        // The better entry stands for the coding.
+        let codec = codec.better().filter(|better| self.counts(resource, better)).unwrap_or(codec);
         let joined = self.0.engine.scheduler.join_for(warming, (&self.0.catalog, resource), codec);
         async move {
             let Some((progress, _)) = joined else { return Err(Failure::SourceChanged) };

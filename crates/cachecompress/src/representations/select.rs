@@ -118,9 +118,23 @@ enum Known {
     Nothing,
 }
 
+/// The result of one codec.
+enum Tried {
+    Coded(Coded),
+    /// The resource has changed, or the condition of the request does not hold any more.
+    Stale,
+    /// There is no entry of the second pass.
+    Nothing,
+    Verdict(Failure),
+    /// It is not available now, for this reason.
+    Late(Detail),
+}
+
 /// The reason for which a coding was not obtained.
 enum Unobtained {
     Stale,
+    /// A better entry is stored.
+    Superseded,
     Detail(Detail),
 }
 
@@ -177,33 +191,22 @@ impl Representations {
         // An endless patience has no deadline.
         let deadline = || Instant::now().checked_add(self.0.patience);
         let deadline = candidates.identity.then(deadline).flatten();
-        for (index, codec) in self.codecs_of(resource.len, candidates, adopted) {
-            let coded = |coded: Coded| Selected::Coded(Coded { is_best: index == 0, ..coded });
-            let stored = |entry| coded(Coded::stored(codec, resource.len, entry));
-            let key = encode::key(digest, resource.len, codec);
-            let insists = encode::insists(codec, !candidates.identity);
-            match self.known(&key, resource.len, insists) {
-                Known::Entry(entry) => return stored(entry),
-                Known::Verdict(failure) => {
+        for (index, codec) in self.codecs_of(resource, candidates, adopted) {
+            let why = match self.try_codec((resource, digest), codec, candidates, deadline).await {
+                Tried::Coded(coded) => {
+                    return Selected::Coded(Coded { is_best: index == 0, ..coded });
+                }
+                Tried::Stale => return Selected::Stale,
+                // The first pass has an entry.
+                Tried::Nothing => continue,
+                Tried::Verdict(failure) => {
                     detail = Some(detail_of(failure));
                     if ends_search(failure, codec) {
                         break;
                     }
                     continue;
                 }
-                Known::Nothing => {}
-            }
-            if let Some(entry) = self.0.engine.cache.get_nowait(&key)
-                && encode::judge(&entry, resource.len, insists).is_ok()
-            {
-                return stored(entry);
-            }
-            // In a box, as the future of the wait is larger than that of all else.
-            let obtained = Box::pin(self.obtain(resource, codec, candidates, deadline));
-            let why = match obtained.await {
-                Ok(obtained) => return coded(obtained),
-                Err(Unobtained::Stale) => return Selected::Stale,
-                Err(Unobtained::Detail(why)) => why,
+                Tried::Late(why) => why,
             };
             detail = Some(why);
             match why {
@@ -220,6 +223,51 @@ impl Representations {
             }
         }
         identity(candidates, detail)
+    }
+
+    /// Looks for the representation by `codec`, or has it encoded. Nobody waits for an encode of the second pass.
+    async fn try_codec(
+        &self,
+        (resource, digest): (&Arc<Resource>, Digest),
+        codec: &Codec,
+        candidates: &Candidates,
+        deadline: Option<Instant>,
+    ) -> Tried {
+        let stored = |entry| Tried::Coded(Coded::stored(codec, resource.len, entry));
+        let key = encode::key(digest, resource.len, codec);
+        let insists = encode::insists(codec, !candidates.identity);
+        let is_second = codec.replaces.is_some();
+        let judged = |entry: &Entry| encode::judge(entry, resource.len, insists).is_ok();
+        match self.known(&key, resource.len, insists) {
+            Known::Entry(entry) => return stored(entry),
+            Known::Verdict(_) if is_second => return Tried::Nothing,
+            Known::Verdict(failure) => return Tried::Verdict(failure),
+            Known::Nothing => {}
+        }
+        if let Some(entry) = self.0.engine.cache.get_nowait(&key).filter(|entry| judged(entry)) {
+            return stored(entry);
+        }
+        // In a box, as the future of either wait is larger than that of all else.
+        if is_second {
+            let fetched = Box::pin(self.fetch(&key, resource.len));
+            return match self.within(deadline, Detail::Patience, fetched).await {
+                Ok(Some(entry)) if judged(&entry) => stored(entry),
+                Ok(_) => Tried::Nothing,
+                Err(late) => Tried::Late(late),
+            };
+        }
+        match Box::pin(self.obtain(resource, codec, candidates, deadline)).await {
+            Ok(obtained) => Tried::Coded(obtained),
+            Err(Unobtained::Stale) => Tried::Stale,
+            // The better entry is known now.
+            Err(Unobtained::Superseded) => match self.better_entry(resource, codec) {
+                Some((better, entry)) if candidates.pinned.is_none() => {
+                    Tried::Coded(Coded::stored(better, resource.len, entry))
+                }
+                _ => Tried::Stale,
+            },
+            Err(Unobtained::Detail(why)) => Tried::Late(why),
+        }
     }
 
     /// Returns the digest by which the candidates are looked up, or the reason for identity.
@@ -239,35 +287,6 @@ impl Representations {
         Ok(digest)
     }
 
-    /// Iterates over the codecs of the candidates, each with the place of its coding among them.
-    pub(super) fn codecs_of<'a>(
-        &'a self,
-        source_len: u64,
-        candidates: &'a Candidates,
-        adopted: &'a [Codec],
-    ) -> impl Iterator<Item = (usize, &'a Codec)> {
-        let codings = candidates.codings.iter().enumerate();
-        codings
-            .flat_map(move |(index, coding)| {
-                self.codecs_in(coding, adopted).map(move |codec| (index, codec))
-            })
-            .filter(move |(_, codec)| {
-                candidates.pinned.is_none_or(|pinned| codec.id(source_len) == pinned)
-            })
-    }
-
-    /// Iterates over the codecs of `coding`, the best first.
-    pub(super) fn codecs_in<'a>(
-        &'a self,
-        coding: &'a ContentCoding,
-        adopted: &'a [Codec],
-    ) -> impl Iterator<Item = &'a Codec> {
-        let own = self.0.engine.codecs.get(coding);
-        // A coding that is not in use is not adopted either.
-        let adopted = adopted.iter().filter(move |codec| own.is_some() && codec.coding == *coding);
-        adopted.chain(own)
-    }
-
     fn second_best(
         &self,
         resource: &Resource,
@@ -275,7 +294,7 @@ impl Representations {
         candidates: &Candidates,
         adopted: &[Codec],
     ) -> Option<Coded> {
-        let codecs = self.codecs_of(resource.len, candidates, adopted);
+        let codecs = self.codecs_of(resource, candidates, adopted);
         codecs.enumerate().find_map(|(place, (_, codec))| {
             let insists = encode::insists(codec, !candidates.identity);
             match self.known(&encode::key(digest, resource.len, codec), resource.len, insists) {
@@ -305,7 +324,7 @@ impl Representations {
             }
         }
         let digest = resource.digest()?;
-        self.codecs_of(resource.len, candidates, adopted).find_map(|(_, codec)| {
+        self.codecs_of(resource, candidates, adopted).find_map(|(_, codec)| {
             let insists = encode::insists(codec, !candidates.identity);
             match self.known(&encode::key(digest, resource.len, codec), resource.len, insists) {
                 Known::Verdict(_) => None,
@@ -379,6 +398,7 @@ impl Representations {
                     Ok(Coded::produced(codec, source_len, part, shared, Some(progress)))
                 }
                 Stage::Failed { why: Failure::SourceChanged, .. } => Err(Unobtained::Stale),
+                Stage::Failed { why: Failure::Superseded, .. } => Err(Unobtained::Superseded),
                 // The warming that led the encode was ended as this request came.
                 Stage::Failed { why: Failure::Abandoned, .. } => continue,
                 // The leader accepts identity. A client that refuses it leads a flight of its own.
@@ -488,7 +508,10 @@ impl Coded {
         Self {
             coding: codec.coding.clone(),
             id: codec.id(source_len),
-            status: CacheStatus::Hit,
+            status: match codec.replaces {
+                Some(_) => CacheStatus::Improved,
+                None => CacheStatus::Hit,
+            },
             len: Some(entry.payload_len()),
             is_best: false,
             made: Made::Stored(entry),
@@ -544,7 +567,7 @@ pub(super) fn identity(candidates: &Candidates, detail: Option<Detail>) -> Selec
 pub(crate) fn detail_of(failure: Failure) -> Detail {
     match failure {
         Failure::Dropped | Failure::Abandoned => Detail::Queue,
-        Failure::Locked => Detail::Locked,
+        Failure::Locked | Failure::Superseded => Detail::Locked,
         Failure::Disk => Detail::Disk,
         Failure::SourceChanged => Detail::Unsettled,
         Failure::Unprofitable => Detail::Unprofitable,
@@ -579,6 +602,7 @@ mod tests {
             memory_bytes: 0,
             tier: None,
             observer: None,
+            recompress: None,
         });
         let config = Config {
             types: MediaTypes::default(),

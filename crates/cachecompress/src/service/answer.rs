@@ -284,9 +284,7 @@ fn intend(site: &Site, exchange: &Exchange<'_>, codings: &[ContentCoding]) -> In
         if precompressed.is_some_and(|ahead| ahead.named(named).is_some()) {
             return true;
         }
-        let own = representations.codecs().get(&named.coding);
-        let adopted = exchange.adopted.iter().filter(|codec| codec.coding == named.coding);
-        adopted.chain(own).any(|codec| named.id == Some(codec.id(resource.len)))
+        representations.is_current(resource, named, &exchange.adopted)
     };
     let facts = Facts {
         tags: exchange.tags(),

@@ -100,6 +100,8 @@ pub struct ExplainedCoding {
     pub stale: Option<SourcePath>,
     /// Its state in the cache.
     pub stored: Stored,
+    /// Whether the second pass has made what is stored.
+    pub is_improved: bool,
 }
 
 /// The state of a file's representation in the cache.
@@ -162,6 +164,10 @@ impl<F> ServeCompressed<F> {
         let options = RequestOptions { foresight: Some(Arc::clone(&foresight)), ..options };
         parts.extensions.insert(options);
         let site = &*self.site;
+        // No answer is fast enough to miss a better entry.
+        for codec in site.representations.codecs() {
+            site.representations.better_than(codec).await;
+        }
         let route = match respond::status_of_method(&parts.method) {
             Some(_) => Route::Method,
             None => route_of(site, reroute::locate(site, &parts).await.ok(), parts.uri.path()),
@@ -214,54 +220,10 @@ fn known_ahead(
 
 async fn explain_file(site: &Site, noted: Noted, accept: &AcceptEncoding) -> ExplainedFile {
     let Noted { resource, offered, exceeds_cache } = noted;
-    let accepts_identity = accept.accepts(&ContentCoding::IDENTITY);
     let mut codings = Vec::new();
     let is_compressible = resource.compressibility != Compressibility::Never;
     for coding in offered.into_iter().filter(|_| is_compressible) {
-        let is_accepted = accept.accepts(&coding);
-        if let Some(stored) = known_ahead(&resource, &coding, accepts_identity) {
-            codings.push(ExplainedCoding {
-                coding,
-                is_accepted,
-                sibling: None,
-                stale: None,
-                stored,
-            });
-            continue;
-        }
-        let own = resource.coded.clone().filter(|coded| coded.coding == coding);
-        let beside = match own {
-            Some(own) => Some(own),
-            None => {
-                let sibling = adoption::look_beside(site, &resource, &coding).await;
-                sibling.and_then(|sibling| sibling.file)
-            }
-        };
-        let beside = beside.filter(|file| file.is_shorter_than(resource.len));
-        let adopting = beside.and_then(Codec::adopting);
-        let encoding = site.representations.codecs().get(&coding).cloned();
-        let (mut stored, mut sibling, mut stale) = (Stored::Nothing, None, None);
-        for codec in adopting.into_iter().chain(encoding) {
-            let insists = encode::insists(&codec, !accepts_identity);
-            stored = match site.representations.foretell(&resource, &codec, insists).await {
-                Foretold::Stored(entry) => Stored::Representation(entry.payload_len()),
-                Foretold::Encoded { is_damaged: true } => Stored::Damaged,
-                Foretold::Encoded { is_damaged: false } => Stored::Nothing,
-                Foretold::Failure(Failure::Unprofitable) => Stored::Unprofitable,
-                Foretold::Failure(Failure::Encoder) => Stored::Fault,
-                Foretold::Failure(_) => Stored::Unknown,
-            };
-            // The encoder takes the place of a sibling that is at fault.
-            match (stored, &codec.adopts) {
-                (Stored::Fault, Some(file)) => stale = Some(file.path.clone()),
-                (_, Some(file)) => {
-                    sibling = Some(file.path.clone());
-                    break;
-                }
-                (_, None) => {}
-            }
-        }
-        codings.push(ExplainedCoding { coding, is_accepted, sibling, stale, stored });
+        codings.push(explain_coding(site, &resource, coding, accept).await);
     }
     ExplainedFile {
         path: resource.path.clone(),
@@ -272,7 +234,74 @@ async fn explain_file(site: &Site, noted: Noted, accept: &AcceptEncoding) -> Exp
         is_small: resource.len < SMALLEST_SOURCE,
         exceeds_cache,
         is_named_by_content: resource.is_named_by_content(),
-        accepts_identity,
+        accepts_identity: accept.accepts(&ContentCoding::IDENTITY),
         codings,
+    }
+}
+
+async fn explain_coding(
+    site: &Site,
+    resource: &Arc<Resource>,
+    coding: ContentCoding,
+    accept: &AcceptEncoding,
+) -> ExplainedCoding {
+    let accepts_identity = accept.accepts(&ContentCoding::IDENTITY);
+    let mut explained = ExplainedCoding {
+        is_accepted: accept.accepts(&coding),
+        coding,
+        sibling: None,
+        stale: None,
+        stored: Stored::Nothing,
+        is_improved: false,
+    };
+    let coding = &explained.coding;
+    if let Some(stored) = known_ahead(resource, coding, accepts_identity) {
+        return ExplainedCoding { stored, ..explained };
+    }
+    let own = resource.coded.clone().filter(|coded| coded.coding == *coding);
+    let beside = match own {
+        Some(own) => Some(own),
+        None => {
+            let sibling = adoption::look_beside(site, resource, coding).await;
+            sibling.and_then(|sibling| sibling.file)
+        }
+    };
+    let beside = beside.filter(|file| file.is_shorter_than(resource.len));
+    let adopting = beside.and_then(Codec::adopting);
+    let encoding = site.representations.codecs().get(coding).cloned();
+    let better = encoding.as_ref().and_then(Codec::better).cloned();
+    for codec in adopting.into_iter().chain(better).chain(encoding) {
+        let insists = encode::insists(&codec, !accepts_identity);
+        let foretold = site.representations.foretell(resource, &codec, insists).await;
+        let stored = state_of(&foretold);
+        if codec.replaces.is_some() {
+            if matches!(stored, Stored::Representation(_)) {
+                return ExplainedCoding { stored, is_improved: true, ..explained };
+            }
+            // The first pass decides.
+            continue;
+        }
+        explained.stored = stored;
+        // The encoder takes the place of a sibling that is at fault.
+        match (stored, &codec.adopts) {
+            (Stored::Fault, Some(file)) => explained.stale = Some(file.path.clone()),
+            (_, Some(file)) => {
+                explained.sibling = Some(file.path.clone());
+                break;
+            }
+            (_, None) => {}
+        }
+    }
+    explained
+}
+
+fn state_of(foretold: &Foretold) -> Stored {
+    match foretold {
+        Foretold::Stored(entry) => Stored::Representation(entry.payload_len()),
+        Foretold::Encoded { is_damaged: true } => Stored::Damaged,
+        Foretold::Encoded { is_damaged: false } => Stored::Nothing,
+        Foretold::Failure(Failure::Unprofitable) => Stored::Unprofitable,
+        Foretold::Failure(Failure::Encoder) => Stored::Fault,
+        Foretold::Failure(_) => Stored::Unknown,
     }
 }

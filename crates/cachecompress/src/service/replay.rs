@@ -34,6 +34,9 @@ pub(super) fn replay<B>(
     if let Some(outcome) = cached.served.outcome {
         counters.response(outcome, cached.served.cache_status);
     }
+    if let Some(used) = &cached.used {
+        used.hit();
+    }
     let body = match &cached.body {
         CachedBody::Empty => body,
         _ => body.metered(counters, resource.len),
@@ -52,7 +55,7 @@ pub(super) fn remember(
     key: Option<RequestKey>,
     answered: Answered,
 ) -> Response<Body> {
-    let Answered { response, body } = answered;
+    let Answered { response, body, used } = answered;
     let resource = &exchange.resource;
     let is_dated = resource.last_modified_at(exchange.found) == resource.last_modified;
     if let Some(body) = body
@@ -63,7 +66,7 @@ pub(super) fn remember(
         && let Some(held) = site.representations.catalog().hold(resource, exchange.siblings)
     {
         let (status, fields) = (response.status(), response.headers().clone());
-        let cached = CachedResponse { made: clock(), held, status, fields, served, body };
+        let cached = CachedResponse { made: clock(), held, status, fields, served, body, used };
         site.response_cache.insert(key, cached);
     }
     response

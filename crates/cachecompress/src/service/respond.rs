@@ -14,6 +14,7 @@ use super::plan::{self, Plan};
 use super::response_cache::CachedBody;
 use super::site::Site;
 use crate::body::{Body, Served};
+use crate::encode::Use;
 use crate::error::{Error, ErrorKind};
 use crate::http::{
     CacheStatus, ContentCoding, Detail, Digest, EncoderId, EntityTag, Forward, REPR_DIGEST,
@@ -190,11 +191,13 @@ pub(super) fn deliver(
 pub(super) struct Answered {
     pub(super) response: Response<Body>,
     pub(super) body: Option<CachedBody>,
+    /// The counter of the responses with the same payload, if there is one.
+    pub(super) used: Option<Arc<Use>>,
 }
 
 impl From<Response<Body>> for Answered {
     fn from(response: Response<Body>) -> Self {
-        Self { response, body: None }
+        Self { response, body: None, used: None }
     }
 }
 
@@ -263,10 +266,12 @@ fn respond_coded(
         None => Plan::Full,
     };
     let mut response = head_of(site, exchange, &representation, &plan);
+    let mut used = None;
     if exchange.head.method == Method::GET {
         let connection = exchange.connection.as_ref();
         let (body, source_len) = match plan {
             Plan::Full => {
+                used = representations.note_use(&exchange.resource, coded);
                 let body = match kept.as_ref().and_then(CachedBody::payload) {
                     Some(bytes) => Body::bytes(bytes),
                     None => representations.coded_body(coded, None, connection),
@@ -281,7 +286,7 @@ fn respond_coded(
         };
         fill(&mut response, body.metered(representations.counters(), source_len));
     }
-    Answered { response, body: kept }
+    Answered { response, body: kept, used }
 }
 
 /// Describes the representation in a coding, by the encoder of an id.
@@ -350,7 +355,7 @@ async fn respond_identity(
         };
         fill(&mut response, body.metered(representations.counters(), len));
     }
-    Ok(Some(Answered { response, body: kept }))
+    Ok(Some(Answered { response, body: kept, used: None }))
 }
 
 /// Builds the head of a 200, 206 or 416, or that of an error with a page.
@@ -522,7 +527,7 @@ pub(super) fn not_modified(
     let outcome = Outcome::NotModified;
     let not_modified = StatusCode::NOT_MODIFIED;
     let response = finish(site, exchange, not_modified, fields, coding, status, outcome);
-    Answered { response, body: Some(CachedBody::Empty) }
+    Answered { response, body: Some(CachedBody::Empty), used: None }
 }
 
 fn add_cache_status(site: &Site, fields: &mut HeaderMap, cache_status: Option<CacheStatus>) {
@@ -566,7 +571,7 @@ fn outcome(status: StatusCode, cache_status: Option<CacheStatus>) -> Outcome {
         return Outcome::Error;
     }
     match cache_status {
-        Some(CacheStatus::Hit) => Outcome::Hit,
+        Some(CacheStatus::Hit | CacheStatus::Improved) => Outcome::Hit,
         Some(CacheStatus::Forward(Forward::Stored | Forward::Imported)) => Outcome::Miss,
         Some(CacheStatus::Forward(Forward::Collapsed)) => Outcome::Collapsed,
         Some(CacheStatus::Forward(Forward::Bypass(

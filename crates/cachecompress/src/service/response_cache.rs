@@ -20,6 +20,7 @@ use super::options::RequestOptions;
 use crate::body::Served;
 use crate::cache::Entry;
 use crate::catalog::Held;
+use crate::encode::Use;
 use crate::http::WANT_REPR_DIGEST;
 use crate::limits::{CACHED_RESPONSE_LIFETIME, CACHED_RESPONSE_OVERHEAD};
 
@@ -69,6 +70,8 @@ pub(super) struct CachedResponse {
     pub(super) fields: HeaderMap,
     pub(super) served: Arc<Served>,
     pub(super) body: CachedBody,
+    /// The counter of the responses with the same payload, if there is one.
+    pub(super) used: Option<Arc<Use>>,
 }
 
 /// The body of a cached response.

@@ -347,7 +347,7 @@ impl<F> ServeCompressed<F> {
         mut each: impl FnMut(&Warmed),
     ) -> WarmSummary {
         let paths = paths.into_iter().collect();
-        warm::warm(&self.site, paths, None, |progress| {
+        warm::warm(&self.site, paths, (None, false), |progress| {
             if let Some(latest) = &progress.latest {
                 each(latest);
             }
@@ -389,12 +389,12 @@ impl<F> ServeCompressed<F> {
         options: WarmOptions,
         progress: impl FnMut(&WarmProgress),
     ) -> Result<WarmSummary, Error> {
-        let WarmOptions { paths, codings } = options;
+        let WarmOptions { paths, codings, best } = options;
         let paths = match paths {
             Some(paths) => paths,
             None => warm::list(&self.site).await?,
         };
-        Ok(warm::warm(&self.site, paths, codings.as_deref(), progress).await)
+        Ok(warm::warm(&self.site, paths, (codings.as_deref(), best), progress).await)
     }
 
     /// Ends all encoding, also that of services that [share](crate::Builder::share) the cache.

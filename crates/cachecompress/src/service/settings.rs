@@ -12,6 +12,7 @@ use super::site::{AnswerRules, Site};
 use crate::cache::Cache;
 use crate::catalog::Names;
 use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
+use crate::encode::Recompress;
 use crate::error::Error;
 use crate::http::{ContentCoding, MediaTypes, SourcePath};
 use crate::limits::{
@@ -46,6 +47,7 @@ pub(super) struct Settings {
     pub(super) memory_cache: Option<u64>,
     pub(super) tier: Option<Tier>,
     pub(super) observer: Option<EncodeObserver>,
+    pub(super) recompress: Option<Recompress>,
     pub(super) encoded_names: bool,
     pub(super) sendfile_sources: bool,
     pub(super) header_rules: Vec<HeaderRule>,
@@ -140,6 +142,7 @@ impl Settings {
             memory_cache: None,
             tier: None,
             observer: None,
+            recompress: None,
             encoded_names: false,
             sendfile_sources: false,
             header_rules: Vec::new(),
@@ -209,7 +212,9 @@ impl Settings {
                 None => Ok((engine, response_cache)),
             };
         }
-        let codecs = codecs(&self.levels, std::mem::take(&mut self.encoders))?;
+        let recompress = self.recompress.take().map(Recompress::checked).transpose()?;
+        let encoders = std::mem::take(&mut self.encoders);
+        let codecs = codecs(&self.levels, encoders, recompress.is_some())?;
         let half = || std::thread::available_parallelism().map_or(1, |cores| cores.get() / 2);
         let memory = self.memory_cache.unwrap_or(DEFAULT_MEMORY);
         let engine = Engine::new(EngineConfig {
@@ -221,6 +226,7 @@ impl Settings {
             memory_bytes: memory - memory / RESPONSE_SHARE,
             tier: self.tier.take(),
             observer: self.observer.take(),
+            recompress,
         });
         Ok((Arc::new(engine), ResponseCache::new(memory / RESPONSE_SHARE, 0)))
     }
@@ -237,6 +243,7 @@ impl Settings {
             ("memory_cache", self.memory_cache.is_some()),
             ("tier", self.tier.is_some()),
             ("on_encode", self.observer.is_some()),
+            ("recompress", self.recompress.is_some()),
         ];
         settings.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
     }
@@ -305,8 +312,12 @@ fn file_path(path: &str) -> Result<SourcePath, Error> {
 fn codecs(
     levels: &[(ContentCoding, i32)],
     encoders: Vec<(Option<ContentCoding>, ContentCoding, Arc<dyn Encoder>)>,
+    has_better: bool,
 ) -> Result<Codecs, Error> {
-    let mut codecs = CodecsBuilder::default();
+    let mut codecs = match has_better {
+        true => CodecsBuilder::default().with_better(),
+        false => CodecsBuilder::default(),
+    };
     for (coding, level) in levels {
         if encoders.iter().any(|(_, own, _)| own == coding) {
             let message = format!("\"{coding}\" has an encoder of its own; set the level there");

@@ -24,6 +24,7 @@ use crate::representations::detail_of;
 pub struct WarmOptions {
     pub(super) paths: Option<Vec<SourcePath>>,
     pub(super) codings: Option<Vec<ContentCoding>>,
+    pub(super) best: bool,
 }
 
 impl WarmOptions {
@@ -45,6 +46,15 @@ impl WarmOptions {
     /// Default: the codings of [`Builder::preference`](crate::Builder::preference).
     pub fn codings(mut self, codings: impl IntoIterator<Item = ContentCoding>) -> Self {
         self.codings = Some(codings.into_iter().collect());
+        self
+    }
+
+    /// Encodes at the levels of [`Builder::recompress`](crate::Builder::recompress), if the service has a second
+    /// pass.
+    ///
+    /// An entry of the first pass goes when the better one is there. Default: `false`.
+    pub fn best(mut self, best: bool) -> Self {
+        self.best = best;
         self
     }
 }
@@ -126,7 +136,7 @@ pub(super) async fn list(site: &Arc<Site>) -> Result<Vec<SourcePath>, Error> {
 pub(super) async fn warm(
     site: &Site,
     paths: Vec<SourcePath>,
-    codings: Option<&[ContentCoding]>,
+    (codings, best): (Option<&[ContentCoding]>, bool),
     mut report: impl FnMut(&WarmProgress),
 ) -> WarmSummary {
     let representations = &site.representations;
@@ -144,7 +154,7 @@ pub(super) async fn warm(
             if representations.is_closing() {
                 break;
             }
-            begun.push(begin(site, path, codings, &warming).await);
+            begun.push(begin(site, path, (codings, best), &warming).await);
         }
         for encodes in begun {
             let encodes = encodes.unwrap_or_else(|| {
@@ -232,14 +242,14 @@ fn known_ahead(resource: &Resource, coding: &ContentCoding) -> Option<Result<Don
 
 /// Whether the representation may be had a little later.
 fn is_awaited(why: &Failure) -> bool {
-    why.is_passing() || *why == Failure::Locked
+    why.is_passing() || matches!(why, Failure::Locked | Failure::Superseded)
 }
 
 /// Begins the encodes of a file; `None` if it cannot be read.
 async fn begin<'a>(
     site: &'a Site,
     path: &SourcePath,
-    codings: Option<&[ContentCoding]>,
+    (codings, best): (Option<&[ContentCoding]>, bool),
     warming: &'a Warming,
 ) -> Option<Vec<Encode<'a>>> {
     let representations = &site.representations;
@@ -270,21 +280,31 @@ async fn begin<'a>(
         let file = file.filter(|file| file.is_shorter_than(resource.len));
         let copying = file.and_then(Codec::adopting);
         let copy = copying.map(|codec| representations.warm(&resource, &codec, warming));
-        let done: Warm<'_> = match copy {
+        let better = match best {
+            true => representations.better_than(codec).await,
+            false => None,
+        };
+        // The encoder takes the place of a file that is at fault, and of a better encoder.
+        let first = copy.map(|copy| Box::pin(encoded(copy)) as Warm<'_>).or_else(|| {
+            let improved = representations.warm(&resource, better?, warming);
+            Some(Box::pin(encoded(improved)))
+        });
+        let done: Warm<'_> = match first {
             None => Box::pin(encoded(representations.warm(&resource, codec, warming))),
-            Some(copy) => {
+            Some(first) => {
                 let (resource, codec) = (Arc::clone(&resource), codec.clone());
                 Box::pin(async move {
-                    match encoded(copy).await {
+                    match first.await {
                         Err(Failure::Encoder | Failure::Unprofitable) => {
                             encoded(representations.warm(&resource, &codec, warming)).await
                         }
-                        copied => copied,
+                        made => made,
                     }
                 })
             }
         };
-        let (resource, codec) = (Arc::clone(&resource), Some(codec.clone()));
+        let codec = Some(better.unwrap_or(codec).clone());
+        let resource = Arc::clone(&resource);
         encodes.push(Encode { resource, coding, codec, done });
     }
     Some(encodes)

@@ -89,6 +89,11 @@ mod plain_http {
     mod ranges;
 }
 
+/// The second pass, which makes entries in use smaller.
+mod fewest {
+    mod second_pass;
+}
+
 /// The service as an application embeds it.
 mod embedding {
     mod brought;

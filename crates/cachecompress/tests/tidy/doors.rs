@@ -7,7 +7,7 @@ use crate::sources::{Source, hold, rust_files};
 use crate::syntax::{each_stretch, is_ident};
 
 /// The library's files, or folders of them, in which `unsafe` may stand.
-const UNSAFE_ALLOWED: &[&str] = &["sendfile/map"];
+const UNSAFE_ALLOWED: &[&str] = &["sendfile/map", "concurrency/priority"];
 
 /// The library's modules that may reach the file system: `sendfile` sends what `fs` has opened,
 /// and `concurrency::cpu_time` asks the kernel, which keeps no file of ours.

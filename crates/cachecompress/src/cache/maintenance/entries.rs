@@ -7,6 +7,7 @@ use std::path::Path;
 use super::files::{CacheFiles, Care, Watch, entry_of};
 use crate::cache::entry::Damage;
 use crate::cache::key::Name;
+use crate::cache::ledger::{self, Ledger};
 use crate::cache::stored_entry::StoredEntry;
 use crate::error::Error;
 
@@ -88,11 +89,12 @@ impl CacheFiles {
         each: &mut Each<'_>,
     ) -> Result<EntriesSummary, Error> {
         self.expect_ours()?;
+        let ledger = ledger::read(&*self.disk, &self.layout);
         let mut summary = EntriesSummary::default();
         let shards = self.shards()?;
         for (index, shard) in shards.iter().enumerate() {
             let progress = Care::Progress { done: index + 1, of: shards.len() };
-            if self.list_shard(*shard, &mut summary, watch, each).is_break()
+            if self.list_shard((*shard, &ledger), &mut summary, watch, each).is_break()
                 || watch(progress).is_break()
             {
                 return Ok(EntriesSummary { stopped: true, ..summary });
@@ -103,7 +105,7 @@ impl CacheFiles {
 
     fn list_shard(
         &self,
-        shard: u8,
+        (shard, ledger): (u8, &Ledger),
         summary: &mut EntriesSummary,
         watch: &mut Watch<'_>,
         each: &mut Each<'_>,
@@ -118,11 +120,12 @@ impl CacheFiles {
             let path = self.layout.entry(name);
             match self.read_entry(name, &path) {
                 Ok(None) => {}
-                Ok(Some((entry, inode))) => {
-                    match &entry {
+                Ok(Some((mut entry, inode))) => {
+                    match &mut entry {
                         Ok(entry) => {
                             summary.entries += 1;
                             summary.bytes += entry.size;
+                            entry.hits = ledger.hits(entry);
                         }
                         Err(_) => summary.damaged += 1,
                     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Builder;
 use crate::cache::Cache;
 use crate::codec::Encoder;
+use crate::encode::Recompress;
 use crate::http::ContentCoding;
 use crate::metrics::{EncodeObserver, EncodeProgress};
 use crate::service::serve_compressed::ServeCompressed;
@@ -24,7 +25,7 @@ impl<F> Builder<F> {
     /// - [`build`](Self::build) fails if [`cache`](Self::cache), [`level`](Self::level),
     ///   [`encoder`](Self::encoder), [`encode_threads`](Self::encode_threads), [`queue`](Self::queue),
     ///   [`prove`](Self::prove), [`memory_cache`](Self::memory_cache),
-    ///   `tier` or [`on_encode`](Self::on_encode) is set beside.
+    ///   `tier`, [`on_encode`](Self::on_encode) or [`recompress`](Self::recompress) is set beside.
     ///
     /// ```
     /// use cachecompress::{Cache, Memory, ServeCompressed};
@@ -143,6 +144,22 @@ impl<F> Builder<F> {
     #[cfg(feature = "tier")]
     pub fn tier(mut self, tier: Tier) -> Self {
         self.settings.tier = Some(tier);
+        self
+    }
+
+    /// Makes entries in use smaller while nothing else is to be done: the second pass.
+    ///
+    /// - An entry that three responses were sent with is encoded again at the best level: br 11, zstd 19, gzip
+    ///   and deflate by libdeflate 12. The one that saves the most bytes for its processor time is the first.
+    /// - The new entry has another tag. The earlier one goes. A client that has it still gets 304.
+    /// - One thread does it, which runs only while no other wants its processor. It stands back while a request
+    ///   needs an encoder, while the processors are under pressure, and once it has had its share of a core.
+    /// - A better entry is sent as soon as it is stored, whoever has made it.
+    /// - An encoder of your own, and a [`level`](Self::level) as high, have no second pass.
+    ///
+    /// Default: none.
+    pub fn recompress(mut self, settings: Recompress) -> Self {
+        self.settings.recompress = Some(settings);
         self
     }
 
