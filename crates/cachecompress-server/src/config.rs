@@ -61,6 +61,8 @@ pub(crate) struct ServeConfig {
     pub(crate) revalidate: Duration,
     pub(crate) patience: Duration,
     pub(crate) prove: bool,
+    /// The share of a core that compresses files again, better; zero if none does.
+    pub(crate) recompress_cpu: f64,
     pub(crate) queue: usize,
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_open_files: Option<usize>,
@@ -187,6 +189,10 @@ impl ServeConfig {
             revalidate: args.revalidate,
             patience: args.patience,
             prove: args.prove,
+            recompress_cpu: match args.recompress {
+                cli::Recompress::Idle => args.recompress_cpu,
+                cli::Recompress::Off => 0.0,
+            },
             queue: count(args.queue),
             max_connections: args.max_connections.map(count),
             max_open_files: args.max_open_files.map(count),
@@ -259,6 +265,7 @@ impl ServeConfig {
             ("encode-threads", self.encode_threads != started.encode_threads),
             ("queue", self.queue != started.queue),
             ("prove", self.prove != started.prove),
+            ("recompress", self.recompress_cpu.to_bits() != started.recompress_cpu.to_bits()),
             ("max-connections", self.max_connections != started.max_connections),
             ("max-open-files", self.max_open_files != started.max_open_files),
             ("trusted-proxies", self.trusted_proxies != started.trusted_proxies),

@@ -32,6 +32,8 @@ pub(crate) struct ListedEntry {
     encoder: Arc<str>,
     created: SystemTime,
     used: SystemTime,
+    /// The responses that were sent from it, if they are counted.
+    pub(crate) hits: Option<u64>,
 }
 
 /// A list of entries, with the totals of all that it was given.
@@ -128,6 +130,9 @@ pub(crate) struct EntryRow {
     age_seconds: u64,
     /// The time of its last use, at most an hour late, in Unix seconds.
     last_use: f64,
+    /// The responses that were sent from it and from earlier entries of the file in the coding, at most a minute
+    /// late; null if they are not known.
+    hits: Option<u64>,
 }
 
 fn as_str<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -196,6 +201,7 @@ impl ListedEntry {
             encoder: entry.settings.as_str().into(),
             created: entry.created,
             used: entry.used,
+            hits: entry.hits,
         })
     }
 
@@ -248,6 +254,7 @@ impl ListedEntry {
             created: unix_seconds(self.created),
             age_seconds: self.age(now).as_secs(),
             last_use: unix_seconds(self.used),
+            hits: self.hits,
         }
     }
 }
@@ -316,6 +323,7 @@ mod tests {
             encoder: encoder.into(),
             created: time(1000 - number),
             used: time(number),
+            hits: None,
         }
     }
 

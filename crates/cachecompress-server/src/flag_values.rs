@@ -264,6 +264,12 @@ pub(crate) fn level(text: &str) -> Result<Level, String> {
     Ok(Level { coding, level })
 }
 
+/// Parses a share of one core, from 0 to 1.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share = text.trim().parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "write a share of one core from 0 to 1, such as 0.1".to_owned())
+}
+
 /// Parses an extension or a name and its media type, such as `usdz=model/vnd.usdz+zip`.
 pub(crate) fn type_rule(text: &str) -> Result<TypeRule, String> {
     let (name, media_type) = text

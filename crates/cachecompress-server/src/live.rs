@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use cachecompress::tier::Tier;
-use cachecompress::{Cache, EncodeProgress, Memory, ServeCompressed};
+use cachecompress::{Cache, EncodeProgress, Memory, Recompress, ServeCompressed};
 use tokio::sync::watch;
 
 use crate::admin_access::AdminAccess;
@@ -357,6 +357,7 @@ fn engine(
         .encode_threads(config.encode_threads)
         .queue(config.queue)
         .prove(config.prove)
+        .recompress(Recompress::new().cpu_share(config.recompress_cpu))
         .on_encode(on_encode);
     let builder = match tier {
         Some(tier) => builder.tier(tier),

@@ -1,8 +1,9 @@
 //! The parts of the server that the admin listener tells of.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
 
 use crate::config::CacheChoice;
 use crate::limits::EVENT_LISTENERS;
@@ -16,6 +17,8 @@ pub(super) struct State {
     pub(super) cache: CacheChoice,
     /// A permit for the warming that may run.
     pub(super) warming: Arc<Semaphore>,
+    /// The warming that was begun last.
+    last_warming: Mutex<Option<AbortHandle>>,
     /// A permit for the listing of entries that may run, and one for the purge.
     pub(super) listing: Arc<Semaphore>,
     pub(super) purging: Arc<Semaphore>,
@@ -32,10 +35,24 @@ impl State {
             reload,
             cache,
             warming: Arc::new(Semaphore::new(1)),
+            last_warming: Mutex::default(),
             listing: Arc::new(Semaphore::new(1)),
             purging: Arc::new(Semaphore::new(1)),
             listeners: Arc::new(Semaphore::new(EVENT_LISTENERS)),
             ready: watch::Sender::new(true),
+        }
+    }
+
+    /// Remembers a warming that has begun.
+    pub(super) fn began_warming(&self, warming: AbortHandle) {
+        *self.last_warming.lock().unwrap_or_else(PoisonError::into_inner) = Some(warming);
+    }
+
+    /// Ends the warming that runs, if one does.
+    pub(super) fn end_warming(&self) {
+        let last = self.last_warming.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(warming) = last {
+            warming.abort();
         }
     }
 

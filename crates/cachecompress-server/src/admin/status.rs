@@ -12,7 +12,7 @@ use crate::config::CacheChoice;
 use crate::limits::MEMORY_CACHE_BYTES;
 use crate::live::LastReload;
 use crate::recorder::{Percentiles, unix_seconds};
-use crate::telemetry::{Connections, TierFigures};
+use crate::telemetry::{Connections, SecondPassFigures, TierFigures};
 use crate::tls::CertificateFacts;
 
 /// The state of the server. Counters count from its start.
@@ -39,6 +39,7 @@ pub(super) struct Status {
     encode_cpu_seconds: f64,
     encodes: EncodesStatus,
     cache: CacheStatus,
+    second_pass: SecondPassStatus,
     /// The store that replicas share; null without one.
     tier: Option<TierStatus>,
     connections: Connections,
@@ -86,6 +87,15 @@ struct CacheStatus {
     damaged_entries: u64,
     /// Whether the cache is in use. It is not while its disk does not answer.
     available: bool,
+}
+
+/// The second pass, which makes entries in use smaller.
+#[derive(Debug, JsonSchema, Serialize)]
+struct SecondPassStatus {
+    /// The share of one core that it may take over an hour; 0 if it is off.
+    cpu_share: f64,
+    #[serde(flatten)]
+    figures: SecondPassFigures,
 }
 
 /// The store that replicas share.
@@ -171,6 +181,10 @@ impl Status {
                 evictions: metrics.evictions,
                 damaged_entries: metrics.damaged_entries,
                 available: metrics.cache_available,
+            },
+            second_pass: SecondPassStatus {
+                cpu_share: state.reload.reloader.started().recompress_cpu,
+                figures: metrics.second_pass.as_ref().into(),
             },
             tier: metrics.tier.as_ref().and_then(|tier| TierStatus::of(state, tier)),
             connections: telemetry.connections(),

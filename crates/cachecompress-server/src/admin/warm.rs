@@ -25,6 +25,12 @@ pub(super) struct WarmRequest {
     /// All codings that are offered without them.
     #[serde(default)]
     codings: Vec<Coding>,
+    /// Whether they are encoded at the levels of the second pass, which takes minutes for a large file.
+    #[serde(default)]
+    best: bool,
+    /// Whether the warming that runs is ended, and none begins.
+    #[serde(default)]
+    cancel: bool,
 }
 
 /// The warming has begun.
@@ -44,17 +50,26 @@ type SiteFiles = (ServeCompressed, Vec<SourcePath>);
 
 /// Begins to encode files, behind whatever requests need. It goes on after the response.
 pub(super) async fn warm(state: &State, request: WarmRequest) -> Answer {
-    let WarmRequest { paths, codings } = request;
+    let WarmRequest { paths, codings, best, cancel } = request;
+    if cancel {
+        if !paths.is_empty() || !codings.is_empty() || best {
+            let sentence = "`cancel` ends the warming that runs, and stands alone";
+            return Err(refuse(StatusCode::UNPROCESSABLE_ENTITY, sentence));
+        }
+        state.end_warming();
+        return Ok(json(StatusCode::ACCEPTED, &WarmBegun { files: 0, unmatched: Vec::new() }));
+    }
     let Ok(permit) = Arc::clone(&state.warming).try_acquire_owned() else {
         return Err(refuse(StatusCode::CONFLICT, "files are being warmed already"));
     };
     let (sites, unmatched) = files(state, &paths).await?;
     let files = sites.iter().map(|(_, paths)| paths.len()).sum();
     let codings = codings.into_iter().map(ContentCoding::from).collect();
-    tokio::spawn(async move {
-        encode(sites, codings).await;
+    let warming = tokio::spawn(async move {
+        encode(sites, codings, best).await;
         drop(permit);
     });
+    state.began_warming(warming.abort_handle());
     Ok(json(StatusCode::ACCEPTED, &WarmBegun { files, unmatched }))
 }
 
@@ -81,9 +96,9 @@ async fn files(state: &State, globs: &[String]) -> Result<(Vec<SiteFiles>, Vec<S
     Ok((sites, unmatched))
 }
 
-async fn encode(sites: Vec<SiteFiles>, codings: Vec<ContentCoding>) {
+async fn encode(sites: Vec<SiteFiles>, codings: Vec<ContentCoding>, best: bool) {
     for (site, paths) in sites {
-        let options = WarmOptions::new().paths(paths);
+        let options = WarmOptions::new().paths(paths).best(best);
         let options = match codings.is_empty() {
             true => options,
             false => options.codings(codings.clone()),

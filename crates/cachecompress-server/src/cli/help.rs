@@ -43,6 +43,8 @@ const GROUPS: &[(&str, &[&str])] = &[
             "encoded_names",
             "sendfile",
             "prove",
+            "recompress",
+            "recompress_cpu",
             "encode_threads",
             "queue",
         ],

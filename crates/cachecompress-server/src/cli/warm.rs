@@ -52,9 +52,10 @@ pub(crate) struct WarmArgs {
     #[arg(env = "CACHECOMPRESS_LEVEL")]
     pub(crate) level: Vec<Level>,
 
-    /// Compress hard: br=11 zstd=19 gzip=9 deflate=9
+    /// Compress hard: br=11 zstd=19, gzip and deflate by libdeflate 12
     ///
-    /// --level does not change them. It takes some 50 times as long. A server finds the entries if it has these levels.
+    /// Only a higher --level changes them. It takes some 50 times as long. A server of lower levels sends
+    /// these entries, too, and the earlier ones go.
     #[arg(long, value_parser = flag_values::switch, env = "CACHECOMPRESS_BEST")]
     pub(crate) best: bool,
 

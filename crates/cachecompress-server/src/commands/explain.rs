@@ -278,6 +278,9 @@ fn state(file: &ExplainedFile, of: &ExplainedCoding) -> String {
         (Stored::Damaged, _) => format!("{coding}: stored, but damaged, and so made again"),
         _ => format!("{coding}: it cannot be told now"),
     };
+    if of.is_improved {
+        sentence += ", made smaller by the second pass";
+    }
     if let Some(sibling) = &of.sibling {
         sentence += &format!(", copied from {sibling}");
     }
@@ -305,7 +308,9 @@ fn answer(answer: &ClientAnswer<'_>) -> String {
     let bytes = explained.headers.get(CONTENT_LENGTH).map(lossy);
     let bytes = bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
     match explained.headers.get(CONTENT_ENCODING).map(lossy) {
-        Some(coding) if explained.cache_status == Some(CacheStatus::Hit) => {
+        Some(coding)
+            if matches!(explained.cache_status, Some(CacheStatus::Hit | CacheStatus::Improved)) =>
+        {
             format!("{client} {coding}{bytes}, as it is stored.")
         }
         Some(coding) if explained.cache_status.is_none() => {
@@ -374,6 +379,7 @@ fn file(file: &ExplainedFile) -> Value {
             "coding": of.coding.as_str(),
             "state": state,
             "encoded_bytes": encoded,
+            "second_pass": of.is_improved,
             "sibling": of.sibling.as_ref().map(ToString::to_string),
             "stale_sibling": of.stale.as_ref().map(ToString::to_string),
         })

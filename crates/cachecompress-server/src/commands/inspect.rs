@@ -88,7 +88,8 @@ fn table(list: &EntryList, now: SystemTime) -> String {
     if list.entries.is_empty() {
         return String::new();
     }
-    let mut text = line(["DIGEST", "CODING", "SOURCE", "ENCODED", "RATIO", "LEVEL", "AGE", "USED"]);
+    let mut text =
+        line(["DIGEST", "CODING", "SOURCE", "ENCODED", "RATIO", "LEVEL", "HITS", "AGE", "USED"]);
     for entry in &list.entries {
         text += &row(entry, now);
     }
@@ -108,15 +109,16 @@ fn row(entry: &ListedEntry, now: SystemTime) -> String {
         &entry.encoded_bytes.map_or_else(|| "-".to_owned(), bytes),
         &ratio,
         &entry.level.map_or_else(|| "-".to_owned(), |level| level.to_string()),
+        &entry.hits.map_or_else(|| "-".to_owned(), |hits| hits.to_string()),
         &coarse(entry.age(now)),
         &coarse(entry.unused(now)),
     ])
 }
 
-fn line(columns: [&str; 8]) -> String {
-    let [digest, coding, source, encoded, ratio, level, age, used] = columns;
+fn line(columns: [&str; 9]) -> String {
+    let [digest, coding, source, encoded, ratio, level, hits, age, used] = columns;
     format!(
-        "{digest:<12}  {coding:<8} {source:>10} {encoded:>10} {ratio:>16} {level:>5} {age:>5} {used:>5}\n"
+        "{digest:<12}  {coding:<8} {source:>10} {encoded:>10} {ratio:>16} {level:>5} {hits:>7} {age:>5} {used:>5}\n"
     )
 }
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cachecompress::{BreakerState, DurationHistogram, EncodeMetrics, Metrics, TierMetrics};
+use cachecompress::{
+    BreakerState, DurationHistogram, EncodeMetrics, Metrics, SecondPassMetrics, TierMetrics,
+};
 
 use super::Telemetry;
 use super::tier::{leases, uploads};
@@ -88,6 +90,9 @@ pub(crate) fn families(telemetry: &Telemetry) -> Vec<Family> {
     families.requests(&metrics, telemetry);
     families.encodes(&metrics);
     families.cache(&metrics);
+    if let Some(second_pass) = &metrics.second_pass {
+        families.second_pass(second_pass);
+    }
     if let Some(tier) = &metrics.tier {
         families.tier(tier);
         families.tier_uploads(tier);
@@ -194,6 +199,28 @@ impl Families {
             "Whether the cache is in use (1), or its disk does not answer (0).",
             None,
             u64::from(metrics.cache_available),
+        );
+    }
+
+    /// What is compressed again, better.
+    fn second_pass(&mut self, second_pass: &SecondPassMetrics) {
+        self.counter(
+            "cachecompress_second_pass_encodes",
+            "Encodes of the second pass that ended.",
+            None,
+            second_pass.encodes,
+        );
+        self.counter(
+            "cachecompress_second_pass_saved",
+            "Bytes by which the second pass has made entries smaller.",
+            BYTES,
+            second_pass.saved_bytes,
+        );
+        self.counter(
+            "cachecompress_second_pass_cpu",
+            "CPU time of the second pass.",
+            SECONDS,
+            second_pass.cpu.as_secs_f64(),
         );
     }
 

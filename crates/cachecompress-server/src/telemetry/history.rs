@@ -7,6 +7,7 @@ use cachecompress::Metrics;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use super::second_pass::SecondPassFigures;
 use super::tier::TierFigures;
 use crate::limits::{HISTORY_SAMPLES, LAST_MINUTE_SAMPLES};
 use crate::recorder::{Distribution, Percentiles, unix_seconds};
@@ -33,6 +34,7 @@ pub(crate) struct Sample {
     pub(crate) damaged_entries: u64,
     /// The connections that are open.
     pub(crate) connections: usize,
+    pub(crate) second_pass: SecondPassFigures,
     /// The store that replicas share; `null` without one.
     pub(crate) tier: Option<TierFigures>,
     /// The first bytes' percentiles in seconds; `null` without a request.
@@ -67,6 +69,7 @@ impl Sample {
             evictions: metrics.evictions,
             damaged_entries: metrics.damaged_entries,
             connections,
+            second_pass: metrics.second_pass.as_ref().into(),
             tier: metrics.tier.as_ref().map(TierFigures::from),
             p50: first_byte.map(|first_byte| first_byte.p50),
             p95: first_byte.map(|first_byte| first_byte.p95),

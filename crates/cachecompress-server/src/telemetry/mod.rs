@@ -8,6 +8,7 @@ mod exposition;
 mod families;
 mod history;
 mod plain_text;
+mod second_pass;
 mod tier;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ pub(crate) use self::exposition::Exposition;
 pub(crate) use self::families::{Family, FamilyValues, Labelled, MetricUnit, Number, families};
 use self::history::History;
 pub(crate) use self::history::Sample;
+pub(crate) use self::second_pass::SecondPassFigures;
 pub(crate) use self::tier::TierFigures;
 use crate::limits::HISTORY_INTERVAL;
 use crate::live::{LastReload, Reloader};

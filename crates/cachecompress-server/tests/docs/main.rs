@@ -57,6 +57,7 @@ pages! {
     permissions_page_holds "operate/permissions"
     questions_page_holds "faq"
     replicas_page_holds "operate/replicas"
+    second_pass_page_holds "operate/second-pass"
     single_page_app_page_holds "tasks/single-page-app"
     sizing_page_holds "operate/sizing"
     start_page_holds "start"

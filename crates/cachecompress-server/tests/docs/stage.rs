@@ -318,6 +318,7 @@ impl Stage {
             .env("XDG_CACHE_HOME", self.path("cache"))
             .env("CURL_HOME", self.path(curl))
             .env("CACHECOMPRESS_PATIENCE", "1h")
+            .env("CACHECOMPRESS_RECOMPRESS", "off")
             .env("STAGE", self.directory.path());
         command
     }

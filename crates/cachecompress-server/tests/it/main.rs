@@ -49,6 +49,11 @@ mod disposable {
     mod kill;
 }
 
+/// The second pass, which makes entries in use smaller.
+mod fewest {
+    mod second_pass;
+}
+
 /// Promise 7: RFC 9110, 9111, 9112, 8878 and 9211.
 mod plain_http {
     mod basic_auth;

@@ -165,7 +165,8 @@ export class Actions {
 
   async #warm() {
     const [paths, coding] = [globs("warm-paths"), byId("warm-coding").value];
-    const begun = await post("/api/v1/warm", { paths, codings: coding ? [coding] : [] });
+    const best = byId("warm-best").checked;
+    const begun = await post("/api/v1/warm", { paths, codings: coding ? [coding] : [], best });
     if (begun.files === 0) return `Nothing is encoded.${noFile(begun)}`;
     const files = begun.files === 1 ? "1 file" : `${whole(begun.files)} files`;
     return `The encoding of ${files} has begun.${noFile(begun)}`;

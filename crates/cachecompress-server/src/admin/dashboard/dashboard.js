@@ -5,7 +5,7 @@ import { Feed, get } from "./dashboard/feed.js";
 import { bytes, bytesPerSecond, clock, count, duration, percent, perSecond, span, whole } from "./dashboard/format.js";
 import { History, OF_CACHE } from "./dashboard/history.js";
 import { Plot } from "./dashboard/plot.js";
-import { Encodes, showBypasses, showCache, showFiles, showServer, showTier } from "./dashboard/tables.js";
+import { Encodes, showBypasses, showCache, showFiles, showSecondPass, showServer, showTier } from "./dashboard/tables.js";
 
 const STATES = {
   connecting: "Connecting",
@@ -54,6 +54,7 @@ const PLOTS = {
     title: "Evictions and damage",
     series: [{ key: "evictions", name: "evicted" }, { key: "damaged", name: "damaged" }], format: perSecond,
   },
+  "plot-second-cpu": { title: "CPU of the second pass", note: "share of one core", series: one("secondCpu", "spent"), format: percent, fill: true, least: 0.01 },
   "plot-tier-saved": { title: "CPU saved", note: "share of one core", series: one("tierSaved", "saved"), format: percent, fill: true, least: 0.01 },
   "plot-tier-requests": {
     title: "Requests to the store", note: "logarithmic",
@@ -138,6 +139,7 @@ function showStatus(fresh) {
     : "Nothing is encoded yet.";
   showUptime();
   showCache(status);
+  showSecondPass(status);
   showTier(status);
   showServer(status, now());
 }

@@ -8,7 +8,7 @@ const HOUR = 3600;
 // The counters of a server that has just started.
 const NOTHING = {
   requests: {}, bypasses: {}, sent_bytes: 0, source_bytes: 0, encode_cpu_seconds: 0, evictions: 0,
-  damaged_entries: 0,
+  damaged_entries: 0, second_pass: { cpu_seconds: 0 },
 };
 
 const allRequests = (sample) => OUTCOMES.reduce((sum, name) => sum + (sample.requests[name] ?? 0), 0);
@@ -104,6 +104,7 @@ export function rates(before, sample) {
     cpu: per((one) => one.encode_cpu_seconds),
     evictions: per((one) => one.evictions),
     damaged: per((one) => one.damaged_entries),
+    secondCpu: per((one) => one.second_pass.cpu_seconds),
     bypasses: Object.fromEntries(bypasses),
     ...(sample.tier && tierRates(before.tier, sample.tier, seconds)),
   };

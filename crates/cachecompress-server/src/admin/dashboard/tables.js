@@ -138,6 +138,17 @@ export function showCache({ cache }) {
   ]);
 }
 
+export function showSecondPass({ second_pass: pass }) {
+  byId("second-saved").textContent = bytes(pass.saved_bytes);
+  byId("second-gloss").textContent = pass.encodes > 0
+    ? `${whole(pass.encodes)} ${pass.encodes === 1 ? "encode" : "encodes"}; ${bytes(pass.saved_bytes / Math.max(pass.cpu_seconds, 0.001))} less for each second.`
+    : "No entry is made smaller yet.";
+  facts("second-facts", [
+    ["CPU time", duration(pass.cpu_seconds)],
+    ["Most", pass.cpu_share > 0 ? `${percent(pass.cpu_share)} of one core over an hour` : "off"],
+  ]);
+}
+
 const BREAKER = {
   closed: "closed: the store is asked",
   open: "open: the store is left alone",

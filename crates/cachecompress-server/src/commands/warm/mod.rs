@@ -20,7 +20,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cachecompress::tier::Tier;
-use cachecompress::{Builder, Cache, ContentCoding, ServeCompressed, Source as _, SourcePath};
+use cachecompress::{
+    Builder, Cache, ContentCoding, Recompress, ServeCompressed, Source as _, SourcePath,
+};
 use tracing_subscriber::filter::LevelFilter;
 
 use super::progress_bar::CommandProgress;
@@ -42,14 +44,6 @@ use report::Report;
 use selection::{Selection, Unmatched};
 use sites::Site;
 use work::Work;
-
-/// The levels of `--best`. Higher ones take many times as long, or windows that browsers refuse.
-const BEST: [(ContentCoding, i32); 4] = [
-    (ContentCoding::BROTLI, 11),
-    (ContentCoding::ZSTD, 19),
-    (ContentCoding::GZIP, 9),
-    (ContentCoding::DEFLATE, 9),
-];
 
 /// Compresses the files of a directory ahead, or of all sites of the configuration, and exports or checks
 /// them. Those that no server of the configuration hands out are none of them.
@@ -111,7 +105,7 @@ fn warm(
     let exports = args.export.is_some();
     // Nothing is written while a directory is missing.
     sites.iter().try_for_each(|site| site.open(&site.root).map(drop))?;
-    let (cache, levels) = (cache(&args, exports)?, levels(&args));
+    let cache = cache(&args, exports)?;
     let tier = TierChoice::resolve(args.tier.clone());
     let tier = tier.as_ref().map(tier::open).transpose()?;
     let mut run = Run {
@@ -130,10 +124,11 @@ fn warm(
     }
     let mut interrupted = false;
     for site in sites {
-        let service = service(site, hidden, (&cache, tier.as_ref()), &levels, jobs)?;
+        let service = service(site, hidden, (&cache, tier.as_ref()), &args, jobs)?;
         let open = |out| Export::open(out, site.symlinks());
         let export = site.out.clone().map(open).transpose()?.map(Arc::new);
-        let work = Work { service, codings: codings.clone(), jobs, export, tier: tier.clone() };
+        let (codings, tier, best) = (codings.clone(), tier.clone(), args.best);
+        let work = Work { service, codings, best, jobs, export, tier };
         interrupted = run.site(site, &work, site.prefix(sites.len() > 1))?;
         if interrupted {
             break;
@@ -286,17 +281,11 @@ fn try_to_write(dir: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The levels of the codings. A later one wins.
-fn levels(args: &WarmArgs) -> Vec<(ContentCoding, i32)> {
-    let named = args.level.iter().map(|Level { coding, level }| (coding.clone(), *level));
-    named.chain(BEST.into_iter().filter(|_| args.best)).collect()
-}
-
 fn service(
     site: &Site,
     hidden: &[PathBuf],
     (cache, tier): (&Cache, Option<&Tier>),
-    levels: &[(ContentCoding, i32)],
+    args: &WarmArgs,
     jobs: usize,
 ) -> Result<ServeCompressed, Failure> {
     let builder = ServeCompressed::builder(site.open(&site.root)?);
@@ -310,8 +299,13 @@ fn service(
     let builder = site.types.iter().fold(builder, |builder, TypeRule { name, media_type }| {
         builder.media_type(name.clone(), media_type.clone())
     });
-    let set = |builder: Builder, (coding, level): &(ContentCoding, i32)| {
-        builder.level(coding.clone(), *level)
+    // What a server has made smaller counts as being there. An export does not depend on that.
+    let builder = match args.best || args.export.is_none() {
+        // Nothing is compressed but what this command names.
+        true => builder.recompress(Recompress::new().cpu_share(0.0)),
+        false => builder,
     };
-    Ok(levels.iter().fold(builder, set).build()?)
+    let set =
+        |builder: Builder, Level { coding, level }: &Level| builder.level(coding.clone(), *level);
+    Ok(args.level.iter().fold(builder, set).build()?)
 }

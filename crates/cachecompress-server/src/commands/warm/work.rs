@@ -36,6 +36,8 @@ pub(super) struct Item {
 pub(super) struct Work {
     pub(super) service: ServeCompressed,
     pub(super) codings: Vec<ContentCoding>,
+    /// Whether the files are compressed at the best levels.
+    pub(super) best: bool,
     pub(super) jobs: usize,
     pub(super) export: Option<Arc<Export>>,
     /// The store that is filled for other replicas.
@@ -187,7 +189,7 @@ impl Work {
         };
         for codings in codings {
             let options = WarmOptions::new().paths([done.path.clone()]);
-            let options = options.codings(codings.iter().cloned());
+            let options = options.codings(codings.iter().cloned()).best(self.best);
             let mut failed: Vec<(Detail, String)> = Vec::new();
             let summary = self.service.warm_with(options, |progress| {
                 let Some(latest) = &progress.latest else { return };

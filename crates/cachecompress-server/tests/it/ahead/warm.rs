@@ -121,11 +121,11 @@ fn representations_that_the_cache_has_evicted_are_counted() {
 }
 
 #[test]
-fn best_is_smaller_and_found_by_a_server_of_these_levels() {
+fn best_is_smaller_and_found_by_servers_of_any_lower_level() {
     let stage = Stage::new();
     let quick = stage.report(&[]);
     let best = stage.report(&["--best", "--jobs", "1"]);
-    assert_eq!(best["total"]["reused"], 0, "both levels lie side by side");
+    assert_eq!(best["total"]["reused"], 0, "it is another level");
     for coding in ["br", "zstd", "gzip"] {
         let after = |report: &serde_json::Value| report["total"]["after"][coding].as_u64().unwrap();
         assert!(after(&best) < after(&quick), "{coding}");
@@ -134,9 +134,12 @@ fn best_is_smaller_and_found_by_a_server_of_these_levels() {
         let response = server.get("/js/app.js", "br");
         (response.header("cache-status").unwrap().to_owned(), response.body.len())
     };
-    let (of_best, of_quick) = (status(stage.server("--level br=11")), status(stage.server("")));
-    assert_eq!((&*of_best.0, &*of_quick.0), (HIT, HIT));
-    assert!(of_best.1 < of_quick.1);
+    let (hit, len) = status(stage.server("--level br=11"));
+    assert_eq!(hit, HIT);
+    for flags in ["", "--level br=9", "--recompress off"] {
+        let improved = "cachecompress; hit; detail=second-pass".to_owned();
+        assert_eq!(status(stage.server(flags)), (improved, len), "{flags}");
+    }
 }
 
 #[test]
