@@ -480,6 +480,11 @@ pub(crate) const REFUSED_LINKS_WINDOW: u64 = 60_000;
 /// send up to five.
 pub(crate) const ACCEPTED_CODINGS: usize = 32;
 
+/// The longest path of which a pattern for a dictionary is made, in bytes. Names of builds are shorter, and
+/// the pattern stands in a field and in memory.
+#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
+pub(crate) const DICTIONARY_PATTERN: usize = 512;
+
 /// The longest name of a content coding, in bytes. An entry's header has this much room for it.
 pub(crate) const CODING_NAME: usize = 32;
 

@@ -6,6 +6,7 @@
 //! framework owns, or the names of the files beside it.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::{ContentHash, SourcePath};
 
@@ -325,6 +326,23 @@ fn is_half_owned(directories: &[&[u8]], kind: Kind) -> bool {
         Kind::Code => matches!(directories, [.., b"static", b"js" | b"css"]),
         Kind::Font | Kind::Media => matches!(directories, [.., b"static", b"media"]),
     }
+}
+
+/// Finds the hash in the `name` of a file, with a name before it and a `.` or `-` between. One that may be
+/// words counts only if other evidence says that the file `is_named_by_content`.
+#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
+pub(super) fn hash_in(name: &str, is_named_by_content: bool) -> Option<Range<usize>> {
+    let of_any_kind = || Some(name.rsplit_once('.')?.0);
+    let stem = asset(name).map(|(stem, _)| stem).or_else(of_any_kind)?;
+    // Trunk and wasm-pack put this behind the hash of a module.
+    let stem = stem.strip_suffix("_bg").unwrap_or(stem);
+    let counts = |one: &Candidate<'_>| {
+        !one.before.trim_end_matches(['.', '-']).is_empty()
+            && (is_named_by_content || one.may_be_hash())
+    };
+    let found = candidates(stem).into_iter().find(counts)?;
+    let from = found.before.len();
+    Some(from..from + found.hash.len())
 }
 
 /// Reads the end of `stem` as a hash in each way that is possible.

@@ -7,11 +7,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test ends at its first failure"))]
 
 mod accept_encoding;
+#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
+mod available_dictionary;
 mod cache_status;
 mod coded_file;
 mod coding;
 mod content_hash;
 mod content_name;
+#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
+mod dictionary_pattern;
 mod digest;
 mod field;
 mod media_type;
@@ -20,6 +24,8 @@ mod path;
 mod path_segments;
 mod preconditions;
 mod range;
+#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
+mod readability;
 mod text;
 mod validator;
 
