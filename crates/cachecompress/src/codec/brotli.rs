@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+use brotli_decompressor::{
+    BrotliDecompressStreamWithDictionary, BrotliResult, BrotliState, StandardAlloc,
+};
 use mbrotli::{
     Compressor, EncoderConfig, EncoderSessionOwned, EncoderStatus, InputSize, Operation, Quality,
     RetentionPolicy, Window,
@@ -105,7 +107,7 @@ impl Encoder for Brotli {
             schedule: Schedule { source_len, offset: 0 },
             session: Some(session),
             buffer,
-            idle: Arc::clone(&self.idle),
+            idle: Some(Arc::clone(&self.idle)),
         }))
     }
 
@@ -130,16 +132,29 @@ impl Schedule {
     }
 }
 
-struct BrotliEncoding {
+/// An encoding of one source by `mbrotli`.
+pub(super) struct BrotliEncoding {
     feed: Feed,
     schedule: Schedule,
     /// `Some` until the encoding is dropped.
     session: Option<EncoderSessionOwned>,
     buffer: Box<[u8]>,
-    idle: Arc<Pool<Context>>,
+    /// The place that the context is for, if another encoding may use it.
+    idle: Option<Arc<Pool<Context>>>,
 }
 
 impl BrotliEncoding {
+    /// Encodes a source of `source_len` bytes in `session`, which no other encoding uses afterwards.
+    pub(super) fn alone(session: EncoderSessionOwned, source_len: u64) -> Self {
+        Self {
+            feed: Feed::new(source_len),
+            schedule: Schedule { source_len, offset: 0 },
+            session: Some(session),
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            idle: None,
+        }
+    }
+
     /// Runs `operation` on `piece` to its end.
     fn run(
         &mut self,
@@ -186,11 +201,13 @@ impl Encoding for BrotliEncoding {
 
 impl Drop for BrotliEncoding {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
+        if let Some(idle) = &self.idle
+            && let Some(session) = self.session.take()
+        {
             let buffer = std::mem::take(&mut self.buffer);
             let compressor = session.into_compressor();
             let bytes = compressor.retained_bytes();
-            self.idle.give(Context { compressor, buffer }, bytes);
+            idle.give(Context { compressor, buffer }, bytes);
         }
     }
 }
@@ -201,7 +218,7 @@ impl fmt::Debug for Context {
     }
 }
 
-fn failed(message: &'static str) -> Error {
+pub(super) fn failed(message: &'static str) -> Error {
     Error::new(ErrorKind::Encoder, message)
 }
 
@@ -213,8 +230,10 @@ pub(super) fn decoder() -> Box<dyn Decoding> {
 type State = BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>;
 
 /// A decoding of one stream by `brotli-decompressor`.
-struct BrotliDecoding {
+pub(super) struct BrotliDecoding {
     state: Box<State>,
+    /// The dictionary, which may be empty.
+    dictionary: Arc<[u8]>,
     buffer: Box<[u8]>,
     ended: bool,
     limit: DecodedLimit,
@@ -222,10 +241,21 @@ struct BrotliDecoding {
 
 impl BrotliDecoding {
     fn new() -> Self {
+        Self::with_dictionary(Arc::default())
+    }
+
+    /// Begins a decoding of a stream that refers to `dictionary` (RFC 9841).
+    pub(super) fn with_dictionary(dictionary: Arc<[u8]>) -> Self {
         let alloc = StandardAlloc::default;
+        // Strict: RFC 9841's larger windows are neither `br` nor `dcb`.
+        let mut state = Box::new(State::new_strict(alloc(), alloc(), alloc()));
+        if !dictionary.is_empty() {
+            // Each write lends its bytes. One that lends others than were attached fails.
+            state.attach_external_dictionary(dictionary.len());
+        }
         Self {
-            // Strict: RFC 9841's larger windows are not `br`.
-            state: Box::new(State::new_strict(alloc(), alloc(), alloc())),
+            state,
+            dictionary,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             ended: false,
             limit: DecodedLimit::NONE,
@@ -238,7 +268,7 @@ impl Decoding for BrotliDecoding {
         let (mut left, mut at) = (coded.len(), 0);
         while !self.ended {
             let (mut space, mut written, mut total) = (self.buffer.len(), 0, 0);
-            let result = BrotliDecompressStream(
+            let result = BrotliDecompressStreamWithDictionary(
                 &mut left,
                 &mut at,
                 coded,
@@ -246,6 +276,7 @@ impl Decoding for BrotliDecoding {
                 &mut written,
                 &mut self.buffer,
                 &mut total,
+                &self.dictionary,
                 &mut self.state,
             );
             self.limit.spend(written)?;

@@ -2,6 +2,8 @@
 
 use super::traits::{Encoder, Settings};
 use crate::error::Error;
+#[cfg(any(feature = "brotli", feature = "zstd"))]
+use crate::http::Digest;
 use crate::http::EncoderId;
 use crate::limits::PIECE;
 
@@ -22,6 +24,23 @@ pub(crate) fn encoder_id(encoder: &dyn Encoder) -> Result<EncoderId, Error> {
     }
     encoding.finish(&mut out)?;
     Ok(EncoderId::derive(&description, &out))
+}
+
+/// Derives the id of an encoder whose output refers to the dictionary with this digest, of the id that
+/// it has for the [sample's](sample_dictionary).
+#[cfg(any(feature = "brotli", feature = "zstd"))]
+pub(super) fn delta_id(of_sample: EncoderId, dictionary: &Digest) -> EncoderId {
+    EncoderId::derive(of_sample.as_str().as_bytes(), dictionary.as_bytes())
+}
+
+/// Generates a dictionary for the sample: most of it, in another order.
+#[cfg(any(feature = "brotli", feature = "zstd"))]
+pub(super) fn sample_dictionary() -> Vec<u8> {
+    let mut dictionary = sample();
+    let len = dictionary.len();
+    dictionary.rotate_left(len / 3);
+    dictionary.drain(1000..2000);
+    dictionary
 }
 
 /// The name of the parameter that holds the least length in bytes of sources that were formerly

@@ -14,10 +14,20 @@ mod traits;
 
 #[cfg(feature = "brotli")]
 mod brotli;
+#[cfg(feature = "brotli")]
+mod dcb;
+#[cfg(feature = "zstd")]
+mod dcz;
 #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
 mod decoded_limit;
 #[cfg(feature = "gzip")]
 mod deflate;
+#[cfg(any(feature = "brotli", feature = "zstd"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
+mod deltas;
+#[cfg(any(feature = "brotli", feature = "zstd"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
+mod dictionary;
 #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
 mod feed;
 #[cfg(feature = "gzip")]

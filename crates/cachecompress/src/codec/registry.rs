@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::id::{encoder_id, long_source_id};
 use super::traits::Encoder;
 use crate::error::Error;
-use crate::http::{CodedFile, ContentCoding, EncoderId};
+use crate::http::{CodedFile, ContentCoding, Digest, EncoderId};
 use crate::limits::SMALL_SOURCE;
 
 /// One content coding in use.
@@ -20,6 +20,8 @@ pub(crate) struct Codec {
     long: Option<(u64, EncoderId)>,
     /// The file whose bytes are the output, if somebody else has encoded it.
     pub(crate) adopts: Option<Arc<CodedFile>>,
+    /// The digest of the dictionary that a client needs to decode the output.
+    pub(crate) dictionary: Option<Digest>,
     /// The slow encoder of the same coding, whose output takes the place of this one's later.
     better: Option<Arc<Better>>,
     /// The codec whose output that of this one takes the place of.
@@ -109,22 +111,30 @@ const AUTO_LARGE: [ContentCoding; 4] =
 
 impl Codec {
     pub(super) fn adopted(file: Arc<CodedFile>, encoder: Arc<dyn Encoder>, id: EncoderId) -> Self {
-        Self {
-            coding: file.coding.clone(),
-            encoder,
-            id,
-            long: None,
-            adopts: Some(file),
-            better: None,
-            replaces: None,
-        }
+        Self { adopts: Some(Arc::clone(&file)), ..Self::plain(file.coding.clone(), encoder, id) }
+    }
+
+    /// Describes the codec `id`, whose output refers to the dictionary with this digest.
+    #[cfg(any(feature = "brotli", feature = "zstd"))]
+    pub(super) fn delta(
+        coding: ContentCoding,
+        encoder: Arc<dyn Encoder>,
+        id: EncoderId,
+        dictionary: Digest,
+    ) -> Self {
+        Self { dictionary: Some(dictionary), ..Self::plain(coding, encoder, id) }
+    }
+
+    fn plain(coding: ContentCoding, encoder: Arc<dyn Encoder>, id: EncoderId) -> Self {
+        let (long, adopts, dictionary, better, replaces) = (None, None, None, None, None);
+        Self { coding, encoder, id, long, adopts, dictionary, better, replaces }
     }
 
     /// Derives the id of `encoder`, for which it encodes a sample of 96 KiB.
     fn derived(coding: ContentCoding, encoder: Arc<dyn Encoder>) -> Result<Self, Error> {
         let id = encoder_id(&*encoder)?;
         let long = long_source_id(&encoder.settings(), id);
-        Ok(Self { coding, encoder, id, long, adopts: None, better: None, replaces: None })
+        Ok(Self { long, ..Self::plain(coding, encoder, id) })
     }
 
     /// Whether there is a better codec of the coding.

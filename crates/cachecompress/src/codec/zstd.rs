@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use zrip_core::dict::Dictionary;
 use zrip_decode::streaming::FrameDecoder;
 use zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, ResetDirective};
@@ -122,36 +123,45 @@ impl Context {
             .ok_or_else(|| Error::new(ErrorKind::Busy, "libzstd has no memory for a context"))?;
         Ok(Self { zstd, buffer: vec![0; CCtx::out_size()].into_boxed_slice() })
     }
+}
 
-    /// Encodes all of `piece`, and appends the blocks that are whole.
-    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        let mut input = InBuffer::around(piece);
-        loop {
-            let mut output = OutBuffer::around(&mut self.buffer[..]);
-            self.zstd.compress_stream(&mut output, &mut input).map_err(failed)?;
-            let written = output.pos();
-            out.extend_from_slice(&self.buffer[..written]);
-            if written == self.buffer.len() {
-                continue;
-            }
-            // Only a full output keeps libzstd from taking all of the input.
-            return match input.pos() == piece.len() {
-                true => Ok(()),
-                false => Err(Error::new(ErrorKind::Encoder, "libzstd makes no progress")),
-            };
+/// Encodes all of `piece` by way of `buffer`, and appends the blocks that are whole.
+pub(super) fn write(
+    zstd: &mut CCtx<'_>,
+    buffer: &mut [u8],
+    piece: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let mut input = InBuffer::around(piece);
+    loop {
+        let mut output = OutBuffer::around(&mut buffer[..]);
+        zstd.compress_stream(&mut output, &mut input).map_err(failed)?;
+        let written = output.pos();
+        out.extend_from_slice(&buffer[..written]);
+        if written == buffer.len() {
+            continue;
         }
+        // Only a full output keeps libzstd from taking all of the input.
+        return match input.pos() == piece.len() {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::Encoder, "libzstd makes no progress")),
+        };
     }
+}
 
-    /// Appends the last blocks and the checksum.
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        loop {
-            let mut output = OutBuffer::around(&mut self.buffer[..]);
-            let left = self.zstd.end_stream(&mut output).map_err(failed)?;
-            let written = output.pos();
-            out.extend_from_slice(&self.buffer[..written]);
-            if left == 0 {
-                return Ok(());
-            }
+/// Appends the last blocks and the checksum.
+pub(super) fn finish(
+    zstd: &mut CCtx<'_>,
+    buffer: &mut [u8],
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    loop {
+        let mut output = OutBuffer::around(&mut buffer[..]);
+        let left = zstd.end_stream(&mut output).map_err(failed)?;
+        let written = output.pos();
+        out.extend_from_slice(&buffer[..written]);
+        if left == 0 {
+            return Ok(());
         }
     }
 }
@@ -172,12 +182,14 @@ struct ZstdEncoding {
 impl Encoding for ZstdEncoding {
     fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
         self.feed.take(piece)?;
-        self.context.as_mut().ok_or_else(gone)?.write(piece, out)
+        let Context { zstd, buffer } = self.context.as_mut().ok_or_else(gone)?;
+        write(zstd, buffer, piece, out)
     }
 
     fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error> {
         self.feed.finish()?;
-        self.context.as_mut().ok_or_else(gone)?.finish(out)
+        let Context { zstd, buffer } = self.context.as_mut().ok_or_else(gone)?;
+        finish(zstd, buffer, out)
     }
 }
 
@@ -191,7 +203,7 @@ impl Drop for ZstdEncoding {
 }
 
 /// Turns a code of libzstd into an error.
-fn failed(code: usize) -> Error {
+pub(super) fn failed(code: usize) -> Error {
     let no_memory = ZSTD_ErrorCode::ZSTD_error_memory_allocation as usize;
     let is_busy = code == no_memory.wrapping_neg();
     let kind = if is_busy { ErrorKind::Busy } else { ErrorKind::Encoder };
@@ -208,7 +220,7 @@ pub(super) fn decoder() -> Box<dyn Decoding> {
 }
 
 /// A decoding of one frame by `zrip`, which reads whole blocks from [`Coded`].
-struct ZstdDecoding {
+pub(super) struct ZstdDecoding {
     frame: FrameDecoder<Coded>,
     coded: Coded,
     decoded: Box<[u8]>,
@@ -217,6 +229,8 @@ struct ZstdDecoding {
     next: Next,
     checksum: bool,
     limit: DecodedLimit,
+    /// The largest window that a frame may declare, in bytes.
+    max_window: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -246,15 +260,29 @@ impl Read for Coded {
 impl ZstdDecoding {
     fn new() -> Self {
         let coded = Coded::default();
+        // `limit` counts the output.
+        let frame = FrameDecoder::with_limit(coded.clone(), usize::MAX);
+        Self::of(frame, coded, 1 << ZSTD_WINDOW_LOG_MAX)
+    }
+
+    /// Begins a decoding of a frame that refers to `dictionary` and declares a window of at most
+    /// `max_window` bytes.
+    pub(super) fn with_dictionary(dictionary: Dictionary, max_window: u64) -> Self {
+        let coded = Coded::default();
+        let frame = FrameDecoder::with_dict_and_limit(coded.clone(), dictionary, usize::MAX);
+        Self::of(frame, coded, max_window)
+    }
+
+    fn of(frame: FrameDecoder<Coded>, coded: Coded, max_window: u64) -> Self {
         Self {
-            // `limit` counts the output.
-            frame: FrameDecoder::with_limit(coded.clone(), usize::MAX),
+            frame,
             coded,
             decoded: vec![0; BLOCK].into_boxed_slice(),
             pending: Vec::new(),
             next: Next::Header,
             checksum: false,
             limit: DecodedLimit::NONE,
+            max_window,
         }
     }
 
@@ -288,8 +316,8 @@ impl ZstdDecoding {
     }
 
     fn header(&mut self, unit: &[u8]) -> Result<(), Error> {
-        if window(unit) > 1 << ZSTD_WINDOW_LOG_MAX {
-            return Err(wrong("a zstd frame needs a larger window than 8 MiB"));
+        if window(unit) > self.max_window {
+            return Err(wrong("a zstd frame needs a larger window than clients have"));
         }
         self.checksum = unit[4] & 0b100 != 0;
         self.coded.lock().extend(unit);

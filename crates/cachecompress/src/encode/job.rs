@@ -87,7 +87,7 @@ impl Job {
             key,
             source_len: self.resource.len,
             created: SystemTime::now(),
-            dictionary: None,
+            dictionary: self.codec.dictionary,
             settings: self.codec.encoder.settings().describe(),
         }
     }

@@ -100,6 +100,8 @@ impl AcceptEncoding {
     /// The weight of `coding` in thousandths; 0 is not acceptable.
     ///
     /// - A listed coding has its own weight, any other that of `*`, and 0 without a `*`.
+    /// - A coding with a dictionary has no other weight than its own: `*` comes from clients that never
+    ///   heard of it.
     /// - Identity that is not listed has 1: it is acceptable, and comes last.
     #[must_use]
     pub(crate) fn weight(&self, coding: &ContentCoding) -> u16 {
@@ -107,7 +109,8 @@ impl AcceptEncoding {
             return self.identity_weight().unwrap_or(1);
         }
         let listed = self.codings.iter().find(|(listed, _)| listed == coding);
-        listed.map(|(_, weight)| *weight).or(self.any).unwrap_or(0)
+        let any = self.any.filter(|_| !coding.needs_dictionary());
+        listed.map(|(_, weight)| *weight).or(any).unwrap_or(0)
     }
 
     /// The weight that the request gives to identity, by its name or through `*`.
@@ -325,6 +328,20 @@ mod tests {
         let parsed = AcceptEncoding::from_headers(&headers);
         let negotiated = parsed.negotiate(&PREFERENCE);
         assert_eq!(negotiated.codings, [ContentCoding::ZSTD, ContentCoding::GZIP]);
+    }
+
+    #[test]
+    fn star_selects_no_coding_with_a_dictionary() {
+        let preference = [ContentCoding::DCB, ContentCoding::DCZ, ContentCoding::GZIP];
+        for (line, expected) in [
+            ("*", vec![ContentCoding::GZIP]),
+            ("gzip, *;q=0.5", vec![ContentCoding::GZIP]),
+            ("dcb, *", vec![ContentCoding::DCB, ContentCoding::GZIP]),
+            ("gzip, br, dcz", vec![ContentCoding::DCZ, ContentCoding::GZIP]),
+            ("dcb;q=0, dcz;q=0, gzip", vec![ContentCoding::GZIP]),
+        ] {
+            assert_eq!(accept(&[line]).negotiate(&preference).codings, expected, "{line:?}");
+        }
     }
 
     #[test]

@@ -34,6 +34,11 @@ impl ContentCoding {
     /// The zlib format, RFC 1950, which HTTP calls "deflate" (RFC 9110 §8.4.1.2).
     pub const DEFLATE: Self = Self(Name::Static("deflate"));
 
+    /// Brotli with a dictionary, RFC 9842 §4.
+    pub const DCB: Self = Self(Name::Static("dcb"));
+    /// Zstandard with a dictionary, RFC 9842 §5.
+    pub const DCZ: Self = Self(Name::Static("dcz"));
+
     /// Parses a coding; `x-gzip` means `gzip` (RFC 9110 §8.4.1.3).
     ///
     /// ```
@@ -62,9 +67,16 @@ impl ContentCoding {
         if name.eq_ignore_ascii_case("x-gzip") {
             return Some(Self::GZIP);
         }
-        [Self::IDENTITY, Self::BROTLI, Self::ZSTD, Self::GZIP, Self::DEFLATE]
-            .into_iter()
-            .find(|coding| coding.as_str().eq_ignore_ascii_case(name))
+        const NAMED: [ContentCoding; 7] = [
+            ContentCoding::IDENTITY,
+            ContentCoding::BROTLI,
+            ContentCoding::ZSTD,
+            ContentCoding::GZIP,
+            ContentCoding::DEFLATE,
+            ContentCoding::DCB,
+            ContentCoding::DCZ,
+        ];
+        NAMED.into_iter().find(|coding| coding.as_str().eq_ignore_ascii_case(name))
     }
 
     /// The coding's name in lower case, as it stands in `Content-Encoding`.
@@ -74,6 +86,13 @@ impl ContentCoding {
             Name::Static(name) => name,
             Name::Shared(name) => name,
         }
+    }
+
+    /// Whether only a client that has the dictionary can decode it: [`DCB`](Self::DCB) or
+    /// [`DCZ`](Self::DCZ).
+    #[must_use]
+    pub fn needs_dictionary(&self) -> bool {
+        matches!(self.as_str(), "dcb" | "dcz")
     }
 
     /// Whether this is [`IDENTITY`](Self::IDENTITY).
