@@ -64,6 +64,8 @@ pub(crate) enum Failure {
     Encoder,
     /// The encoder lacks a thread or memory for the moment.
     Busy,
+    /// The earlier version of the file that a delta refers to is stored nowhere.
+    Dictionary,
 }
 
 impl Failure {

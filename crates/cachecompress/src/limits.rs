@@ -482,8 +482,22 @@ pub(crate) const ACCEPTED_CODINGS: usize = 32;
 
 /// The longest path of which a pattern for a dictionary is made, in bytes. Names of builds are shorter, and
 /// the pattern stands in a field and in memory.
-#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
 pub(crate) const DICTIONARY_PATTERN: usize = 512;
+
+/// The patterns of a site's files that serve as dictionaries. Chromium keeps 1,000 dictionaries in all, and
+/// drops those of other sites for more.
+pub(crate) const DICTIONARY_PATTERNS: usize = 100;
+
+/// The versions of one pattern that are kept as dictionaries. Most clients come back with one of the last
+/// three.
+pub(crate) const DICTIONARY_VERSIONS: usize = 3;
+
+/// The time for which a version serves as a dictionary once it was sent last.
+pub(crate) const DICTIONARY_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The lengths of sources that serve as dictionaries, in bytes. A shorter one saves less than the fields
+/// cost, and a longer one takes memory many times over while it is encoded with.
+pub(crate) const DICTIONARY_SOURCES: std::ops::RangeInclusive<u64> = 4 << 10..=64 << 20;
 
 /// The longest name of a content coding, in bytes. An entry's header has this much room for it.
 pub(crate) const CODING_NAME: usize = 32;

@@ -7,6 +7,7 @@
 mod breaker;
 mod builder;
 mod closer;
+mod dictionaries;
 mod entry;
 mod eviction;
 mod guarded;
@@ -23,6 +24,7 @@ mod stored_entry;
 mod writer;
 
 pub use builder::CacheBuilder;
+pub(crate) use dictionaries::Version;
 #[cfg(feature = "tier")]
 pub(crate) use entry::FIXED;
 pub(crate) use entry::Header;

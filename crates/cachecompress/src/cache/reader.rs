@@ -304,10 +304,12 @@ fn check_header(
     }
     let frame = (header_len + TRAILER) as u64;
     let payload_len = size.checked_sub(frame).ok_or(Damage::Length)?;
-    // A representation has bytes, a verdict has none. No encoder uses a dictionary yet, so nobody
-    // could decode an entry that claims to need one.
+    // A representation has bytes, a verdict has none. Nobody could decode an entry that needs a dictionary
+    // and does not name it, or the other way round.
     let has_payload = header.kind == Kind::Representation;
-    if has_payload != (payload_len > 0) || header.dictionary.is_some() {
+    let names_dictionary = header.dictionary.is_some();
+    if has_payload != (payload_len > 0) || header.key.coding.needs_dictionary() != names_dictionary
+    {
         return Err(Damage::Field);
     }
     Ok((header, header_len, payload_len))

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::breaker::Breaker;
 use super::closer::Closer;
+use super::dictionaries::Dictionaries;
 use super::entry::Damage;
 use super::guarded::GuardedDisk;
 use super::index::{Amount, Claim, Index};
@@ -41,6 +42,8 @@ pub(super) struct State {
     pub(super) bounds: Amount,
     /// Whether nothing in the directory is created, changed or removed.
     pub(super) is_read_only: bool,
+    /// The versions of files that clients may hold.
+    pub(super) dictionaries: Dictionaries,
     index: Mutex<Index>,
     open: quick_cache::sync::Cache<Name, Arc<Entry>>,
     pub(super) evictions: AtomicU64,
@@ -114,6 +117,7 @@ impl State {
             layout,
             bounds,
             is_read_only: false,
+            dictionaries: Dictionaries::default(),
             index: Mutex::new(Index::new(bounds)),
             open: quick_cache::sync::Cache::new(open_entries),
             evictions: AtomicU64::new(0),

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use super::breaker::Breaker;
+use super::dictionaries::Dictionaries;
 use super::entry::{Header, Kind};
 use super::key::Key;
 use super::ledger::{self, Ledger};
@@ -119,6 +120,11 @@ impl Cache {
         ours.merge(ledger::read(&*state.disk, &state.layout));
         ours.tidy(oldest);
         ledger::write(&*state.disk, &state.layout, &ours)
+    }
+
+    /// The ledger of the versions of files that clients may hold.
+    pub(crate) fn dictionaries(&self) -> &Dictionaries {
+        &self.state.dictionaries
     }
 
     /// Whether the cache is in use: its disk answers.

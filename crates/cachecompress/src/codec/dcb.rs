@@ -7,7 +7,8 @@ use mbrotli::dictionary::DictionaryBuilder;
 use mbrotli::{Compressor, EncoderConfig, InputSize, Quality, Window};
 
 use super::brotli::{self, BrotliDecoding, BrotliEncoding};
-use super::dictionary::{Dictionary, Framed, FramedDecoding, Impossible, header};
+use super::dictionary::Dictionary;
+use super::framed::{Framed, FramedDecoding, Impossible, header};
 use super::traits::{Decoding, Encoder, Encoding, Settings};
 use crate::error::Error;
 use crate::limits::{BROTLI_FIRST_FLUSH, BROTLI_FLUSH_ABOVE, BROTLI_FLUSH_EVERY, DCB_WINDOW_LOGS};

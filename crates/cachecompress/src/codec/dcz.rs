@@ -7,8 +7,9 @@ use self_cell::self_cell;
 use zrip_core::dict::Dictionary as ZripDictionary;
 use zstd_safe::{CCtx, CParameter};
 
-use super::dictionary::{Dictionary, Framed, FramedDecoding, Impossible, header};
+use super::dictionary::Dictionary;
 use super::feed::Feed;
+use super::framed::{Framed, FramedDecoding, Impossible, header};
 use super::traits::{Decoding, Encoder, Encoding, Settings};
 use super::zstd::{ZstdDecoding, failed, finish, write};
 use crate::error::{Error, ErrorKind};

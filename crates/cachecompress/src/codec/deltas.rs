@@ -7,10 +7,13 @@ use super::dcb::Dcb;
 #[cfg(feature = "zstd")]
 use super::dcz::{Dcz, longest_content};
 use super::dictionary::Dictionary;
+#[cfg(any(feature = "brotli", feature = "zstd"))]
 use super::id::{delta_id, encoder_id, sample_dictionary};
 use super::registry::Codec;
+#[cfg(any(feature = "brotli", feature = "zstd"))]
 use super::traits::Encoder;
 use crate::error::Error;
+#[cfg(any(feature = "brotli", feature = "zstd"))]
 use crate::http::{ContentCoding, EncoderId};
 #[cfg(all(feature = "brotli", feature = "zstd"))]
 use crate::limits::DCB_UP_TO;
@@ -18,26 +21,27 @@ use crate::limits::DCB_UP_TO;
 /// The codings `dcb` and `dcz`, as far as their cargo features are enabled, each with the id that its
 /// encoder has for a fixed dictionary.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deltas {
+pub(crate) struct DeltaCodecs {
     #[cfg(feature = "brotli")]
     dcb: EncoderId,
     #[cfg(feature = "zstd")]
     dcz: EncoderId,
 }
 
-impl Deltas {
+impl DeltaCodecs {
     /// Derives the ids of the encoders, for which each encodes the sample.
     ///
     /// # Errors
     ///
     /// If an encoder fails on the sample.
     pub(crate) fn new() -> Result<Self, Error> {
+        #[cfg(any(feature = "brotli", feature = "zstd"))]
         let sample = Arc::new(Dictionary::of(&sample_dictionary()));
         Ok(Self {
             #[cfg(feature = "brotli")]
             dcb: encoder_id(&Dcb::new(Arc::clone(&sample)))?,
             #[cfg(feature = "zstd")]
-            dcz: encoder_id(&Dcz::new(sample))?,
+            dcz: encoder_id(&Dcz::new(Arc::clone(&sample)))?,
         })
     }
 
@@ -47,11 +51,14 @@ impl Deltas {
     /// - A shorter source has the smallest result first, `dcb`, and a longer one the fastest.
     /// - A source that is too long for the window of `dcz` has `dcb` alone.
     pub(crate) fn codecs(&self, dictionary: &Arc<Dictionary>, source_len: u64) -> Vec<Codec> {
-        let digest = dictionary.digest();
+        #[cfg(any(feature = "brotli", feature = "zstd"))]
         let codec = |coding, encoder: Arc<dyn Encoder>, of_sample| {
-            Codec::delta(coding, encoder, delta_id(of_sample, &digest), digest)
+            let id = delta_id(of_sample, &dictionary.digest());
+            Codec::delta(coding, encoder, id, Arc::clone(dictionary))
         };
-        let mut codecs = Vec::with_capacity(2);
+        let _ = (dictionary, source_len);
+        #[allow(unused_mut, reason = "there may be no such coding")]
+        let mut codecs = Vec::new();
         #[cfg(feature = "brotli")]
         codecs.push(codec(
             ContentCoding::DCB,

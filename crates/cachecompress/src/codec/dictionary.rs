@@ -1,12 +1,8 @@
-//! Dictionaries of codings, and the framing that the two codings of RFC 9842 share.
-//!
-//! The content of a dictionary is another version of the file. A coded stream begins with a fixed magic
-//! number and the dictionary's SHA-256, and is then a stream of the plain coding that refers to it.
+//! Dictionaries of codings: the content of another version of a file.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::traits::{Decoding, Encoding};
 use crate::error::{Error, ErrorKind};
 use crate::http::Digest;
 
@@ -33,6 +29,7 @@ impl Dictionary {
     }
 
     /// Makes a dictionary of bytes that are there.
+    #[cfg(any(feature = "brotli", feature = "zstd"))]
     pub(super) fn of(bytes: &[u8]) -> Self {
         let kept: Arc<[u8]> = bytes.into();
         Self::new(Digest::of(bytes), bytes.len() as u64, move || Ok(Arc::clone(&kept)))
@@ -44,7 +41,8 @@ impl Dictionary {
     }
 
     /// Its length in bytes.
-    pub(crate) fn len(&self) -> u64 {
+    #[cfg(feature = "zstd")]
+    pub(super) fn len(&self) -> u64 {
         self.len
     }
 
@@ -53,7 +51,7 @@ impl Dictionary {
     /// # Errors
     ///
     /// [`Busy`](ErrorKind::Busy) if they cannot be had, which says nothing against the encoder.
-    pub(super) fn bytes(&self) -> Result<Arc<[u8]>, Error> {
+    pub(crate) fn bytes(&self) -> Result<Arc<[u8]>, Error> {
         if let Some(bytes) = self.bytes.get() {
             return Ok(Arc::clone(bytes));
         }
@@ -73,77 +71,6 @@ impl fmt::Debug for Dictionary {
     }
 }
 
-/// Returns the bytes before the stream of the plain coding: `magic`, and the dictionary's digest.
-pub(super) fn header(magic: &[u8], digest: &Digest) -> Vec<u8> {
-    [magic, digest.as_bytes()].concat()
-}
-
-/// An encoding with a header before its output.
-pub(super) struct Framed {
-    /// The header, until it is written.
-    pub(super) header: Vec<u8>,
-    pub(super) inner: Box<dyn Encoding>,
-}
-
-impl Encoding for Framed {
-    fn write(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        out.append(&mut self.header);
-        self.inner.write(piece, out)
-    }
-
-    fn finish(mut self: Box<Self>, out: &mut Vec<u8>) -> Result<(), Error> {
-        out.append(&mut self.header);
-        self.inner.finish(out)
-    }
-}
-
-/// A decoding of a stream that must begin with a header.
-pub(super) struct FramedDecoding {
-    /// The rest of the header.
-    pub(super) header: Vec<u8>,
-    pub(super) inner: Box<dyn Decoding>,
-}
-
-impl Decoding for FramedDecoding {
-    fn write(&mut self, coded: &[u8], sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
-        let (header, rest) = coded.split_at(self.header.len().min(coded.len()));
-        if !self.header.starts_with(header) {
-            return Err(wrong("the stream is of another format, or for another dictionary"));
-        }
-        self.header.drain(..header.len());
-        // The decoder gets no empty write, which would begin nothing.
-        if rest.is_empty() { Ok(()) } else { self.inner.write(rest, sink) }
-    }
-
-    fn finish(self: Box<Self>, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
-        if !self.header.is_empty() {
-            return Err(wrong("the stream is not complete"));
-        }
-        self.inner.finish(sink)
-    }
-
-    fn limit(&mut self, bytes: u64) {
-        self.inner.limit(bytes);
-    }
-}
-
-/// A decoding that cannot begin.
-pub(super) struct Impossible(pub(super) &'static str);
-
-impl Decoding for Impossible {
-    fn write(&mut self, _: &[u8], _: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
-        Err(wrong(self.0))
-    }
-
-    fn finish(self: Box<Self>, _: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
-        Err(wrong(self.0))
-    }
-}
-
-fn wrong(message: &'static str) -> Error {
-    Error::new(ErrorKind::Encoder, message)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,7 +86,7 @@ mod tests {
             let error = with(len, bytes).err().map(|error| error.kind());
             assert_eq!(error, Some(ErrorKind::Busy), "{len} {bytes:?}");
         }
-        let missing = Dictionary::new(digest, 10, || Err(wrong("it is gone")));
+        let missing = Dictionary::new(digest, 10, || Err(Error::new(ErrorKind::Io, "it is gone")));
         assert_eq!(missing.bytes().err().map(|error| error.kind()), Some(ErrorKind::Busy));
     }
 

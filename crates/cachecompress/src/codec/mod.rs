@@ -7,6 +7,8 @@
 //! encoder's [`Decoding`] and compared with its source.
 
 mod adopted;
+mod deltas;
+mod dictionary;
 mod id;
 mod proof;
 mod registry;
@@ -22,14 +24,10 @@ mod dcz;
 mod decoded_limit;
 #[cfg(feature = "gzip")]
 mod deflate;
-#[cfg(any(feature = "brotli", feature = "zstd"))]
-#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
-mod deltas;
-#[cfg(any(feature = "brotli", feature = "zstd"))]
-#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
-mod dictionary;
 #[cfg(any(feature = "brotli", feature = "gzip", feature = "zstd"))]
 mod feed;
+#[cfg(any(feature = "brotli", feature = "zstd"))]
+mod framed;
 #[cfg(feature = "gzip")]
 mod gzip;
 #[cfg(feature = "gzip")]
@@ -50,6 +48,8 @@ pub(crate) use adopted::{decode_file, has_decoder, is_too_long};
 pub use brotli::Brotli;
 #[cfg(feature = "gzip")]
 pub use deflate::Deflate;
+pub(crate) use deltas::DeltaCodecs;
+pub(crate) use dictionary::Dictionary;
 #[cfg(feature = "gzip")]
 pub use gzip::Gzip;
 #[cfg(feature = "gzip")]

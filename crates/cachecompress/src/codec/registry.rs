@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::dictionary::Dictionary;
 use super::id::{encoder_id, long_source_id};
 use super::traits::Encoder;
 use crate::error::Error;
-use crate::http::{CodedFile, ContentCoding, Digest, EncoderId};
+use crate::http::{CodedFile, ContentCoding, EncoderId};
 use crate::limits::SMALL_SOURCE;
 
 /// One content coding in use.
@@ -20,8 +21,8 @@ pub(crate) struct Codec {
     long: Option<(u64, EncoderId)>,
     /// The file whose bytes are the output, if somebody else has encoded it.
     pub(crate) adopts: Option<Arc<CodedFile>>,
-    /// The digest of the dictionary that a client needs to decode the output.
-    pub(crate) dictionary: Option<Digest>,
+    /// The dictionary that a client needs to decode the output.
+    pub(crate) dictionary: Option<Arc<Dictionary>>,
     /// The slow encoder of the same coding, whose output takes the place of this one's later.
     better: Option<Arc<Better>>,
     /// The codec whose output that of this one takes the place of.
@@ -114,13 +115,13 @@ impl Codec {
         Self { adopts: Some(Arc::clone(&file)), ..Self::plain(file.coding.clone(), encoder, id) }
     }
 
-    /// Describes the codec `id`, whose output refers to the dictionary with this digest.
+    /// Describes the codec `id`, whose output refers to `dictionary`.
     #[cfg(any(feature = "brotli", feature = "zstd"))]
     pub(super) fn delta(
         coding: ContentCoding,
         encoder: Arc<dyn Encoder>,
         id: EncoderId,
-        dictionary: Digest,
+        dictionary: Arc<Dictionary>,
     ) -> Self {
         Self { dictionary: Some(dictionary), ..Self::plain(coding, encoder, id) }
     }

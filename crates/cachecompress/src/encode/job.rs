@@ -87,7 +87,7 @@ impl Job {
             key,
             source_len: self.resource.len,
             created: SystemTime::now(),
-            dictionary: self.codec.dictionary,
+            dictionary: self.codec.dictionary.as_ref().map(|dictionary| dictionary.digest()),
             settings: self.codec.encoder.settings().describe(),
         }
     }
@@ -261,6 +261,13 @@ impl Job {
         }
         if let Some(file) = &self.codec.adopts {
             return self.adopt(file, &key, lock, leader);
+        }
+        if let Some(dictionary) = &self.codec.dictionary
+            && let Err(error) = dictionary.bytes()
+        {
+            let path = &self.resource.path;
+            log::debug!(%error, %path, "an earlier version is stored nowhere");
+            return Err(Failure::Dictionary);
         }
         let source = self.open()?;
         let Supply { begun, sharing } = supply;
@@ -447,8 +454,9 @@ impl Job {
     /// Whether a sample of the source, if one is taken, saves enough.
     pub(super) fn sample_saves(&self, source: &SourceReader) -> Result<bool, Failure> {
         let len = self.resource.len;
-        // The first pass is a sample, too.
-        if self.insists || self.is_second_pass() || !verdict::takes_sample(len) {
+        // A sample of a delta would cost nearly as much as all of it. The first pass is a sample, too.
+        let takes_none = self.codec.dictionary.is_some() || self.is_second_pass();
+        if self.insists || takes_none || !verdict::takes_sample(len) {
             return Ok(true);
         }
         let sample = verdict::sample(len, |part, at| source.read_exact(part, at));

@@ -4,6 +4,7 @@ mod adopt;
 mod brought_bytes;
 mod context;
 mod cost;
+mod earlier;
 mod error;
 mod foretell;
 mod improve;
@@ -21,6 +22,7 @@ mod verdict;
 mod warming;
 
 pub(crate) use context::JobContext;
+pub(crate) use earlier::EarlierVersions;
 pub(crate) use foretell::Foretold;
 pub(crate) use improve::start as start_second_pass;
 pub(crate) use scheduler::{EncodeScheduler, Part};

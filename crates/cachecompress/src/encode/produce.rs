@@ -49,7 +49,7 @@ impl Job {
     /// is likely to take.
     pub(super) fn approach(&self) -> Option<(&Tier, Approach, Duration)> {
         let tier = self.context.tier.as_ref()?;
-        if self.codec.adopts.is_some() {
+        if self.codec.adopts.is_some() || self.codec.dictionary.is_some() {
             return None;
         }
         let predicted = self.context.costs.predict(&self.codec, self.resource.len);
@@ -273,7 +273,8 @@ impl Job {
         let len = self.resource.len;
         let (costs, is_stored) = (&self.context.costs, made.product.stored);
         let Made { product, entry, offer, is_measured, .. } = made;
-        if is_stored || self.codec.adopts.is_some() {
+        // What a delta costs says nothing of others.
+        if is_stored || self.codec.adopts.is_some() || self.codec.dictionary.is_some() {
             return;
         }
         if *is_measured && !product.imported {

@@ -72,6 +72,7 @@ fn any_header(choices: &mut Unstructured<'_>) -> Result<Header> {
         ContentCoding::BROTLI,
         ContentCoding::ZSTD,
         ContentCoding::GZIP,
+        ContentCoding::DCB,
         ContentCoding::new("x-a-coding-of-thirty-two-bytes-.").expect("a token"),
     ];
     let dictionary: Option<[u8; 32]> = choices.arbitrary()?;
@@ -101,8 +102,9 @@ fn damaged(header: &Header, choices: &mut Unstructured<'_>) -> Result<()> {
     checksum.update(&bytes);
     bytes.extend_from_slice(&checksum.trailer(payload.len() as u64));
     let read = verified(&bytes, &header.key);
-    // No decoder has a dictionary, and no encode is empty.
-    if header.dictionary.is_some() || (kept && payload.is_empty()) {
+    // The codings with a dictionary name it, and no encode is empty.
+    let needs_dictionary = header.key.coding == ContentCoding::DCB;
+    if header.dictionary.is_some() != needs_dictionary || (kept && payload.is_empty()) {
         assert!(matches!(read, Err(ReadError::Damaged(Damage::Field))), "{read:?}");
         return Ok(());
     }

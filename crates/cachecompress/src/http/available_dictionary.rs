@@ -8,7 +8,7 @@ use super::Digest;
 use super::field::{Line, single};
 
 /// The field's name. The `http` crate has no constant for it.
-const AVAILABLE_DICTIONARY: &str = "available-dictionary";
+pub(crate) const AVAILABLE_DICTIONARY: &str = "available-dictionary";
 
 /// Parses the SHA-256 of the dictionary that a request offers.
 ///

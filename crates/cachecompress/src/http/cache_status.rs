@@ -60,6 +60,8 @@ pub enum Detail {
     Unhashed,
     /// The encoder failed on this source, or its output did not decode to it.
     Encoder,
+    /// The earlier version of the file that the client has is stored nowhere any more.
+    Dictionary,
 }
 
 impl CacheStatus {
@@ -113,6 +115,7 @@ impl Detail {
         Self::Unsettled,
         Self::Unhashed,
         Self::Encoder,
+        Self::Dictionary,
     ];
 
     /// The token in the field.
@@ -136,6 +139,7 @@ impl Detail {
             Self::Unsettled => bypass!("unsettled"),
             Self::Unhashed => bypass!("unhashed"),
             Self::Encoder => bypass!("encoder"),
+            Self::Dictionary => bypass!("dictionary"),
         }
     }
 }

@@ -330,7 +330,6 @@ fn is_half_owned(directories: &[&[u8]], kind: Kind) -> bool {
 
 /// Finds the hash in the `name` of a file, with a name before it and a `.` or `-` between. One that may be
 /// words counts only if other evidence says that the file `is_named_by_content`.
-#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
 pub(super) fn hash_in(name: &str, is_named_by_content: bool) -> Option<Range<usize>> {
     let of_any_kind = || Some(name.rsplit_once('.')?.0);
     let stem = asset(name).map(|(stem, _)| stem).or_else(of_any_kind)?;

@@ -7,14 +7,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test ends at its first failure"))]
 
 mod accept_encoding;
-#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
 mod available_dictionary;
 mod cache_status;
 mod coded_file;
 mod coding;
 mod content_hash;
 mod content_name;
-#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
 mod dictionary_pattern;
 mod digest;
 mod field;
@@ -24,12 +22,12 @@ mod path;
 mod path_segments;
 mod preconditions;
 mod range;
-#[cfg_attr(not(test), allow(dead_code, reason = "nothing sends deltas yet"))]
 mod readability;
 mod text;
 mod validator;
 
 pub(crate) use accept_encoding::AcceptEncoding;
+pub(crate) use available_dictionary::{AVAILABLE_DICTIONARY, available_dictionary};
 pub use cache_status::{CacheStatus, Detail, Forward};
 pub(crate) use coded_file::{
     CODED_EXTENSIONS, CodedFile, InCoding, decoded_path, has_coded_siblings, sibling_path,
@@ -38,6 +36,7 @@ pub(crate) use coding::EncoderId;
 pub use coding::{ContentCoding, InvalidCoding};
 pub(crate) use content_hash::ContentHash;
 pub(crate) use content_name::{ContentName, NameEvidence};
+pub(crate) use dictionary_pattern::DictionaryPattern;
 pub use digest::Digest;
 pub(crate) use digest::{Hasher, REPR_DIGEST, WANT_REPR_DIGEST, wants_repr_digest};
 pub(crate) use media_type::{
@@ -51,5 +50,6 @@ pub(crate) use preconditions::{Evaluation, IfRange, Preconditions, Validators, h
 pub(crate) use range::{
     ByteRange, RangeSpec, Ranges, content_range, join_ranges, parse_range, unsatisfied_range,
 };
+pub(crate) use readability::{Readability, readability};
 pub(crate) use text::{Question, Text, TextCheck, look};
 pub(crate) use validator::{EntityTag, EntityTagList, NamedCoding, RepresentationTags};

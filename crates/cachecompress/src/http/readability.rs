@@ -5,25 +5,45 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ORIGIN};
 
 use super::field::{Line, single};
 
-/// Whether a response may be coded with a dictionary, by the fields of Fetch in its request and the
-/// CORS field among its own `fields` (RFC 9842 §9.3.3).
+/// The readability of a response, as far as its request tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readability {
+    Yes,
+    No,
+    /// It is readable if it [is shared](Self::is_given) with the origin of the request.
+    IfShared,
+}
+
+/// Judges by the fields of Fetch in a request whether the response may be coded with a dictionary (RFC 9842
+/// §9.3.3).
 ///
 /// The length of such a response depends on the dictionary. A page that may not read the response must
 /// not learn it from the length either. A field that is repeated counts against it.
-pub(crate) fn is_readable(request: &HeaderMap, fields: &HeaderMap) -> bool {
+pub(crate) fn readability(request: &HeaderMap) -> Readability {
     // Steps 1 and 2.
     match single(request, "sec-fetch-site") {
-        Line::Absent | Line::One(b"same-origin") => return true,
+        Line::Absent | Line::One(b"same-origin") => return Readability::Yes,
         Line::One(_) => {}
-        Line::Several => return false,
+        Line::Several => return Readability::No,
     }
     match single(request, "sec-fetch-mode") {
         // Steps 3 and 4.
-        Line::Absent | Line::One(b"navigate" | b"same-origin") => true,
+        Line::Absent | Line::One(b"navigate" | b"same-origin") => Readability::Yes,
         // Step 5.
-        Line::One(b"cors") => is_shared_with_origin(request, fields),
+        Line::One(b"cors") => Readability::IfShared,
         // Step 6.
-        Line::One(_) | Line::Several => false,
+        Line::One(_) | Line::Several => Readability::No,
+    }
+}
+
+impl Readability {
+    /// Whether a response with these `fields` is readable.
+    pub(crate) fn is_given(self, request: &HeaderMap, fields: impl FnOnce() -> HeaderMap) -> bool {
+        match self {
+            Self::Yes => true,
+            Self::No => false,
+            Self::IfShared => is_shared_with_origin(request, &fields()),
+        }
     }
 }
 
@@ -57,7 +77,8 @@ mod tests {
 
     fn judge([site, mode, origin, allowed]: [Option<&'static str>; 4]) -> bool {
         let request = headers(&[(SITE, site), (MODE, mode), ("origin", origin)]);
-        is_readable(&request, &headers(&[("access-control-allow-origin", allowed)]))
+        let fields = || headers(&[("access-control-allow-origin", allowed)]);
+        readability(&request).is_given(&request, fields)
     }
 
     const A: Option<&str> = Some("https://a.example");
@@ -133,10 +154,11 @@ mod tests {
             headers(&[cross, (MODE, Some("navigate")), (MODE, Some("navigate"))]),
             headers(&[cross, cors, ("origin", A), ("origin", A)]),
         ] {
-            assert!(!is_readable(&request, &open), "{request:?}");
+            assert!(!readability(&request).is_given(&request, || open.clone()), "{request:?}");
         }
         let twice =
             headers(&[("access-control-allow-origin", A), ("access-control-allow-origin", A)]);
-        assert!(!is_readable(&headers(&[cross, cors, ("origin", A)]), &twice));
+        let request = headers(&[cross, cors, ("origin", A)]);
+        assert!(!readability(&request).is_given(&request, || twice));
     }
 }

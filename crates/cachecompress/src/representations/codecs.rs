@@ -41,7 +41,8 @@ impl Representations {
     ) -> impl Iterator<Item = &'a Codec> {
         let own = self.0.engine.codecs.get(coding);
         // A coding that is not in use is not adopted either.
-        let adopted = adopted.iter().filter(move |codec| own.is_some() && codec.coding == *coding);
+        let is_in_use = move |codec: &&Codec| own.is_some() || codec.dictionary.is_some();
+        let adopted = adopted.iter().filter(is_in_use).filter(move |codec| codec.coding == *coding);
         adopted.chain(own.and_then(Codec::better)).chain(own)
     }
 

@@ -8,12 +8,14 @@ use std::task::Poll;
 
 use crate::cache::{Cache, Entry, Key};
 use crate::catalog::LookupContext;
-use crate::codec::Codecs;
+use crate::codec::{Codecs, DeltaCodecs};
 use crate::concurrency::singleflight::SingleFlight;
 use crate::concurrency::thread_pool::Priority;
 use crate::concurrency::timer;
-use crate::encode::{self, EncodeScheduler, JobContext, Recompress, SecondPass};
-use crate::error::Failure;
+use crate::encode::{
+    self, EarlierVersions, EncodeScheduler, JobContext, Recompress, SecondPass,
+};
+use crate::error::{Error, Failure};
 use crate::memory_cache::MemoryCache;
 use crate::metrics::{Counters, EncodeObserver, Metrics};
 use crate::tier::Tier;
@@ -115,6 +117,20 @@ impl Engine {
 
     pub(crate) fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    /// The places in which earlier versions of files may be.
+    ///
+    /// # Errors
+    ///
+    /// If an encoder of deltas fails on its sample.
+    pub(crate) fn earlier_versions(&self) -> Result<EarlierVersions, Error> {
+        Ok(EarlierVersions {
+            cache: self.cache.clone(),
+            memory: self.memory.clone(),
+            codecs: self.codecs.clone(),
+            deltas: DeltaCodecs::new()?,
+        })
     }
 
     pub(crate) fn codecs(&self) -> &Codecs {

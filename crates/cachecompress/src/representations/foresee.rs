@@ -29,7 +29,11 @@ impl Representations {
             Ok(_) => candidates.detail,
             Err(detail) => return select::identity(candidates, Some(detail)),
         };
+        let mut passes_plain = false;
         for (index, codec) in self.codecs_of(resource, candidates, adopted) {
+            if passes_plain && codec.dictionary.is_none() {
+                continue;
+            }
             let insists = encode::insists(codec, !candidates.identity);
             match self.foretell(resource, codec, insists).await {
                 Foretold::Stored(entry) => {
@@ -41,9 +45,7 @@ impl Representations {
                 Foretold::Encoded { .. } => return Selected::Unencoded(codec.clone()),
                 Foretold::Failure(failure) => {
                     detail = Some(select::detail_of(failure));
-                    if select::ends_search(failure, codec) {
-                        break;
-                    }
+                    passes_plain |= select::ends_plain(failure, codec);
                 }
             }
         }

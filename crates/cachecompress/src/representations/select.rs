@@ -191,7 +191,11 @@ impl Representations {
         // An endless patience has no deadline.
         let deadline = || Instant::now().checked_add(self.0.patience);
         let deadline = candidates.identity.then(deadline).flatten();
+        let mut passes_plain = false;
         for (index, codec) in self.codecs_of(resource, candidates, adopted) {
+            if passes_plain && codec.dictionary.is_none() {
+                continue;
+            }
             let why = match self.try_codec((resource, digest), codec, candidates, deadline).await {
                 Tried::Coded(coded) => {
                     return Selected::Coded(Coded { is_best: index == 0, ..coded });
@@ -201,9 +205,7 @@ impl Representations {
                 Tried::Nothing => continue,
                 Tried::Verdict(failure) => {
                     detail = Some(detail_of(failure));
-                    if ends_search(failure, codec) {
-                        break;
-                    }
+                    passes_plain |= ends_plain(failure, codec);
                     continue;
                 }
                 Tried::Late(why) => why,
@@ -211,10 +213,8 @@ impl Representations {
             detail = Some(why);
             match why {
                 // Another coding may be available.
-                Detail::Encoder => {}
-                Detail::Unprofitable if codec.adopts.is_some() => {}
-                // A source that is unprofitable in one coding is so in the next.
-                Detail::Unprofitable => break,
+                Detail::Encoder | Detail::Dictionary => {}
+                Detail::Unprofitable => passes_plain |= ends_plain(Failure::Unprofitable, codec),
                 // The best coding is not available in time. Another one may be there already.
                 _ => match self.second_best(resource, digest, candidates, adopted) {
                     Some(second) => return Selected::Coded(second),
@@ -550,10 +550,11 @@ pub(super) fn refused_ahead(
     precompressed.unprofitable().contains(first).then_some(Detail::Unprofitable)
 }
 
-/// Whether a verdict on what `codec` makes stands for the codecs behind it, too. Another file may hold
-/// the coding badly, but not the encoders.
-pub(super) fn ends_search(failure: Failure, codec: &Codec) -> bool {
-    failure == Failure::Unprofitable && codec.adopts.is_none()
+/// Whether a verdict on what `codec` makes stands for the codecs behind it, too, but for those with a
+/// dictionary: a source that is unprofitable in one coding is so in the next. Another file may hold the
+/// coding badly, but not the encoders, and a delta tells nothing of the whole.
+pub(super) fn ends_plain(failure: Failure, codec: &Codec) -> bool {
+    failure == Failure::Unprofitable && codec.adopts.is_none() && codec.dictionary.is_none()
 }
 
 pub(super) fn identity(candidates: &Candidates, detail: Option<Detail>) -> Selected {
@@ -572,6 +573,7 @@ pub(crate) fn detail_of(failure: Failure) -> Detail {
         Failure::SourceChanged => Detail::Unsettled,
         Failure::Unprofitable => Detail::Unprofitable,
         Failure::Encoder | Failure::Busy => Detail::Encoder,
+        Failure::Dictionary => Detail::Dictionary,
     }
 }
 

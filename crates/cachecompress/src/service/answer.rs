@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::adoption;
+use super::deltas;
 use super::exchange::{Exchange, OwnPage, Stored};
 use super::foresight::Noted;
 use super::listing;
@@ -18,6 +19,7 @@ use super::reroute;
 use super::respond::{self, Answered};
 use super::response_cache::RequestKey;
 use super::site::{self, Site};
+use super::site_deltas::UsesDictionary;
 use crate::body::Body;
 use crate::catalog::{LoadError, Loaded, MadeListing};
 use crate::codec::Codec;
@@ -142,6 +144,7 @@ async fn answer_with(
         connection: site::connection_of(connection, parts.version, &parts.extensions),
         is_remembered: key.as_ref().is_some_and(|key| !key.is_conditional()),
         spa,
+        may_use_dictionary: parts.extensions.get::<UsesDictionary>().is_some(),
         ..Exchange::new(head, resource)
     };
     answer_exchange(site, exchange, key).await
@@ -177,7 +180,7 @@ pub(super) async fn answer_exchange(
 
 /// Answers an exchange; `None` if the resource has changed.
 async fn try_answer(site: &Site, exchange: &mut Exchange<'_>) -> Result<Option<Answered>, Error> {
-    let codings = offered(site, exchange);
+    let mut codings = offered(site, exchange);
     let foresight = exchange.options.and_then(|options| options.foresight.as_deref());
     // The page of an error is not the file that a path leads to.
     if let Some(foresight) = foresight.filter(|_| exchange.page_of.is_none()) {
@@ -185,10 +188,14 @@ async fn try_answer(site: &Site, exchange: &mut Exchange<'_>) -> Result<Option<A
         let exceeds_cache = exceeds_cache(site, exchange);
         foresight.note(Noted { resource, offered, exceeds_cache });
     }
+    exchange.pattern = deltas::pattern_of(site, exchange);
     exchange.adopt_own();
     if let Some(refused) = admit_coding(site, exchange) {
         return Ok(Some(refused.into()));
     }
+    let deltas = deltas::codecs_for(site, exchange);
+    codings.splice(..0, deltas.iter().map(|codec| codec.coding.clone()));
+    exchange.adopted.extend(deltas);
     let may_adopt = adoption::is_possible(site, &exchange.resource);
     if may_adopt {
         let tags = exchange.tags();

@@ -1,6 +1,7 @@
 //! The builder of a service.
 
 mod coded_files;
+mod deltas;
 mod engine;
 
 use std::path::PathBuf;

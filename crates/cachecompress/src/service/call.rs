@@ -15,8 +15,10 @@ use super::fallback::{self, Fallback, NoFallback};
 use super::response_cache::{BorrowedKey, RequestKey};
 use super::serve_compressed::ServeCompressed;
 use super::site::Site;
+use super::site_deltas::UsesDictionary;
 use super::{answer, replay, respond};
 use crate::body::Body;
+use crate::http::{AVAILABLE_DICTIONARY, Readability, readability};
 use crate::rules::headers::RulePaths;
 use crate::sendfile::Connection;
 
@@ -91,13 +93,14 @@ impl<B> Service<Request<B>> for &ServeCompressed<NoFallback> {
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        let key = match self.replay(&request) {
+        let missed = match self.replay(&request) {
             Ok(response) => return ResponseFuture::now(response),
-            Err(key) => key,
+            Err(missed) => missed,
         };
         let (site, connection) = (Arc::clone(&self.site), self.connection.clone());
         let over_tls = self.over_tls;
-        let (parts, _body) = request.into_parts();
+        let (mut parts, _body) = request.into_parts();
+        let key = missed.into_key(&mut parts);
         ResponseFuture::later(async move {
             let reply = reply(&site, connection.as_ref(), &parts, key).await;
             let response = reply.unwrap_or_else(|| answer::not_found(&site, &parts));
@@ -146,14 +149,15 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        let key = match self.replay(&request) {
+        let missed = match self.replay(&request) {
             Ok(response) => return ResponseFuture::now(response),
-            Err(key) => key,
+            Err(missed) => missed,
         };
         let (site, connection) = (Arc::clone(&self.site), self.connection.clone());
         let over_tls = self.over_tls;
         let (service, status) = (self.fallback.service(), self.fallback.status());
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let key = missed.into_key(&mut parts);
         ResponseFuture::later(async move {
             let falls_back = site.rules.other_methods_fall_back
                 && respond::status_of_method(&parts.method).is_some();
@@ -171,15 +175,64 @@ where
 }
 
 impl<F> ServeCompressed<F> {
-    /// The cached response to a request, or the key, if there is one, to cache its answer under.
-    fn replay<B>(&self, request: &Request<B>) -> Result<Response<Body>, Option<RequestKey>> {
-        let key = BorrowedKey::new(request).ok_or(None)?;
+    /// The cached response to a request.
+    fn replay<B>(&self, request: &Request<B>) -> Result<Response<Body>, Missed> {
+        let (key, uses_dictionary) = self.key(request);
+        let missed = |key| Missed { key, uses_dictionary };
+        let key = key.ok_or(missed(None))?;
         let paths = RulePaths::of(request.uri().path());
         let replayed = replay::replay(&self.site, self.connection.as_ref(), request, &key);
         let deliver = |response| {
             respond::deliver(&self.site, self.over_tls, request.method(), paths, response)
         };
-        replayed.map(deliver).ok_or_else(|| Some(key.to_owned()))
+        replayed.map(deliver).ok_or_else(|| missed(Some(key.to_owned())))
+    }
+
+    /// Returns the key of the response to a request, if it may be cached, and whether the response may
+    /// depend on the dictionary that the request offers.
+    ///
+    /// A dictionary that may not be used, or that nobody knows, is no part of the key: an invented digest
+    /// leads to the response of a request without any.
+    fn key<'a, B>(&self, request: &'a Request<B>) -> (Option<BorrowedKey<'a>>, bool) {
+        let key = BorrowedKey::new(request);
+        let offered = request.headers().get(AVAILABLE_DICTIONARY);
+        let (Some(deltas), Some(dictionary)) = (&self.site.deltas, offered) else {
+            return (key, false);
+        };
+        if !deltas.may_matter(self.over_tls, request.uri(), request.headers()) {
+            return (key, false);
+        }
+        // It is not known yet whether the response is shared with an origin.
+        let is_decided = readability(request.headers()) == Readability::Yes;
+        let key = key.filter(|_| is_decided).map(|key| key.offering(dictionary.as_bytes()));
+        (key, true)
+    }
+
+    /// Prepares a request that is answered from scratch.
+    pub(super) fn missed<B>(&self, request: &Request<B>) -> Missed {
+        let (key, uses_dictionary) = self.key(request);
+        Missed { key: key.map(BorrowedKey::to_owned), uses_dictionary }
+    }
+}
+
+/// A request that no cached response answers.
+pub(super) struct Missed {
+    /// The key to cache its response under.
+    key: Option<RequestKey>,
+    /// Whether the response may depend on the dictionary that the request offers. Decided once, for the
+    /// key says the same.
+    uses_dictionary: bool,
+}
+
+impl Missed {
+    /// Marks the request if it may use its dictionary, and returns the key.
+    pub(super) fn into_key(self, parts: &mut Parts) -> Option<RequestKey> {
+        match self.uses_dictionary {
+            true => drop(parts.extensions.insert(UsesDictionary)),
+            // A service before this one may have marked it.
+            false => drop(parts.extensions.remove::<UsesDictionary>()),
+        }
+        self.key
     }
 }
 

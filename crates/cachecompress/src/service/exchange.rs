@@ -12,7 +12,9 @@ use super::plan::Head;
 use super::site::Site;
 use crate::catalog::{Resource, Sibling};
 use crate::codec::Codec;
-use crate::http::{CodedFile, Compressibility, ContentCoding, RepresentationTags};
+use crate::http::{
+    CodedFile, Compressibility, ContentCoding, DictionaryPattern, RepresentationTags,
+};
 use crate::rules::headers::{OWN, RulePaths};
 use crate::sendfile::Connection;
 
@@ -36,6 +38,10 @@ pub(super) struct Exchange<'a> {
     pub(super) spa: bool,
     /// The type and the tags of a coded file that goes out as the file of its own name.
     pub(super) stored: Option<Stored>,
+    /// The pattern of the paths of the resource's versions, if deltas may matter to it.
+    pub(super) pattern: Option<DictionaryPattern>,
+    /// Whether the dictionary that the request offers may be used, as far as the request tells.
+    pub(super) may_use_dictionary: bool,
     /// The status of the error whose page the resource is.
     pub(super) page_of: Option<StatusCode>,
     /// The codecs that copy what somebody else has encoded.
@@ -68,6 +74,8 @@ impl<'a> Exchange<'a> {
             found: SystemTime::now(),
             spa: false,
             stored: None,
+            pattern: None,
+            may_use_dictionary: false,
             page_of: None,
             adopted: Vec::new(),
             asked_beside: Vec::new(),
@@ -129,7 +137,7 @@ pub(super) fn default_fields(site: &Site, exchange: &Exchange<'_>) -> HeaderMap 
 
 pub(super) fn add_vary(exchange: &Exchange<'_>, fields: &mut HeaderMap) {
     if exchange.is_negotiable() || exchange.resource.in_coding.is_some() {
-        fields.append(VARY, vary(exchange.spa));
+        fields.append(VARY, vary(exchange));
     } else if exchange.spa {
         fields.append(VARY, HeaderValue::from_static(NAVIGATION));
     }
@@ -152,11 +160,14 @@ pub(super) fn overrides(
     }
 }
 
-pub(super) fn vary(spa: bool) -> HeaderValue {
-    HeaderValue::from_static(if spa {
-        "Accept-Encoding, Accept, Sec-Fetch-Mode"
-    } else {
-        "Accept-Encoding"
+/// The request fields on which the representations of a negotiable resource depend. Firefox wants those of
+/// a dictionary in one field.
+pub(super) fn vary(exchange: &Exchange<'_>) -> HeaderValue {
+    HeaderValue::from_static(match (exchange.pattern.is_some(), exchange.spa) {
+        (false, false) => "Accept-Encoding",
+        (false, true) => "Accept-Encoding, Accept, Sec-Fetch-Mode",
+        (true, false) => "Accept-Encoding, Available-Dictionary",
+        (true, true) => "Accept-Encoding, Available-Dictionary, Accept, Sec-Fetch-Mode",
     })
 }
 

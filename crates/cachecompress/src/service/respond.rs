@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
+use super::deltas;
 use super::exchange::{Exchange, NAVIGATION, add_vary, default_fields, framing, overrides, vary};
 use super::plan::{self, Plan};
 use super::response_cache::CachedBody;
@@ -138,7 +139,7 @@ pub(super) fn unavailable(site: &Site, exchange: &Exchange<'_>) -> Response<Body
         return without_page(site, exchange, status);
     }
     let mut response = refuse(site, StatusCode::SERVICE_UNAVAILABLE);
-    response.headers_mut().insert(VARY, vary(exchange.spa));
+    response.headers_mut().insert(VARY, vary(exchange));
     response
 }
 
@@ -147,7 +148,7 @@ pub(super) fn not_acceptable(site: &Site, exchange: &Exchange<'_>) -> Response<B
         return without_page(site, exchange, status);
     }
     let mut response = refuse(site, StatusCode::NOT_ACCEPTABLE);
-    response.headers_mut().insert(VARY, vary(exchange.spa));
+    response.headers_mut().insert(VARY, vary(exchange));
     response
 }
 
@@ -398,6 +399,9 @@ fn head_of(
     }
     if let Plan::Several(multipart) = plan {
         fields.insert(CONTENT_TYPE, multipart.media_type().clone());
+    }
+    if status == StatusCode::OK {
+        deltas::announce(site, exchange, &mut fields);
     }
     let outcome = outcome(status, representation.cache_status);
     finish(

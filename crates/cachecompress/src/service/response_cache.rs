@@ -47,6 +47,7 @@ struct OfSite<K> {
 pub(super) struct RequestKey {
     path: Box<str>,
     accept_encoding: Option<Box<[u8]>>,
+    available_dictionary: Option<Box<[u8]>>,
     if_none_match: Option<Box<[u8]>>,
 }
 
@@ -55,6 +56,8 @@ pub(super) struct RequestKey {
 pub(super) struct BorrowedKey<'a> {
     path: &'a str,
     accept_encoding: Option<&'a [u8]>,
+    /// The dictionary that the request offers, if it may be used.
+    available_dictionary: Option<&'a [u8]>,
     if_none_match: Option<&'a [u8]>,
 }
 
@@ -139,7 +142,8 @@ impl<'a> BorrowedKey<'a> {
             return None;
         }
         let path = request.uri().path();
-        let mut key = Self { path, accept_encoding: None, if_none_match: None };
+        let mut key =
+            Self { path, accept_encoding: None, available_dictionary: None, if_none_match: None };
         let mut dated = false;
         for (name, value) in request.headers() {
             if !may_matter(name) {
@@ -166,10 +170,17 @@ impl<'a> BorrowedKey<'a> {
         (!dated || key.if_none_match.is_some()).then_some(key)
     }
 
+    /// Adds the dictionary that the request offers. One that may not be used, or that nobody knows, leads to
+    /// the response of a request without any.
+    pub(super) fn offering(self, dictionary: &'a [u8]) -> Self {
+        Self { available_dictionary: Some(dictionary), ..self }
+    }
+
     pub(super) fn to_owned(self) -> RequestKey {
         RequestKey {
             path: self.path.into(),
             accept_encoding: self.accept_encoding.map(Into::into),
+            available_dictionary: self.available_dictionary.map(Into::into),
             if_none_match: self.if_none_match.map(Into::into),
         }
     }
@@ -191,6 +202,7 @@ impl RequestKey {
         BorrowedKey {
             path: &self.path,
             accept_encoding: self.accept_encoding.as_deref(),
+            available_dictionary: self.available_dictionary.as_deref(),
             if_none_match: self.if_none_match.as_deref(),
         }
     }
@@ -213,7 +225,11 @@ struct ByLength;
 
 impl quick_cache::Weighter<OfSite<RequestKey>, Arc<CachedResponse>> for ByLength {
     fn weight(&self, OfSite { key, .. }: &OfSite<RequestKey>, _: &Arc<CachedResponse>) -> u64 {
-        let fields = [key.accept_encoding.as_deref(), key.if_none_match.as_deref()];
+        let fields = [
+            key.accept_encoding.as_deref(),
+            key.available_dictionary.as_deref(),
+            key.if_none_match.as_deref(),
+        ];
         let key = key.path.len() + fields.into_iter().flatten().map(<[u8]>::len).sum::<usize>();
         CACHED_RESPONSE_OVERHEAD + key as u64
     }

@@ -8,7 +8,6 @@ use http::{HeaderMap, Request, Response, StatusCode};
 
 use super::error_pages::{self, Delivery};
 use super::fallback::{Fallback, NoFallback};
-use super::response_cache::BorrowedKey;
 use super::settings::Shared;
 use super::site::Site;
 use super::warm::{self, WarmOptions, WarmProgress, WarmSummary, Warmed};
@@ -209,8 +208,9 @@ impl<F> ServeCompressed<F> {
     /// - [`ErrorKind::Busy`](crate::ErrorKind::Busy) if descriptors or places in a queue have run
     ///   out.
     pub async fn try_call<B>(&self, request: Request<B>) -> Result<Response<Body>, Error> {
-        let key = BorrowedKey::new(&request).map(BorrowedKey::to_owned);
-        let (parts, _body) = request.into_parts();
+        let missed = self.missed(&request);
+        let (mut parts, _body) = request.into_parts();
+        let key = missed.into_key(&mut parts);
         let (site, connection) = (&*self.site, self.connection.as_ref());
         let answer = answer::answer(site, connection, &parts, key).await?;
         let response = answer.unwrap_or_else(|| answer::not_found(site, &parts));

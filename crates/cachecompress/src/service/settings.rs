@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use super::listing::{Lister, Renderer};
 use super::response_cache::ResponseCache;
 use super::site::{AnswerRules, Site};
+use super::site_deltas::{Deltas, SiteDeltas};
 use crate::cache::Cache;
 use crate::catalog::Names;
 use crate::codec::{Codecs, CodecsBuilder, Encoder, Preference};
@@ -49,6 +50,8 @@ pub(super) struct Settings {
     pub(super) observer: Option<EncodeObserver>,
     pub(super) recompress: Option<Recompress>,
     pub(super) encoded_names: bool,
+    pub(super) deltas: Deltas,
+    pub(super) site_name: Option<String>,
     pub(super) sendfile_sources: bool,
     pub(super) header_rules: Vec<HeaderRule>,
     pub(super) media_types: Vec<(String, Result<HeaderValue, http::Error>)>,
@@ -144,6 +147,8 @@ impl Settings {
             observer: None,
             recompress: None,
             encoded_names: false,
+            deltas: Deltas::Off,
+            site_name: None,
             sendfile_sources: false,
             header_rules: Vec::new(),
             media_types: Vec::new(),
@@ -160,6 +165,7 @@ impl Settings {
 
     /// Checks the settings and makes the site.
     pub(super) fn build(mut self) -> Result<Site, Error> {
+        let is_shared = self.shared.is_some();
         let (engine, response_cache) = self.engine()?;
         check_preference(&self.preference, engine.codecs(), &*self.source)?;
         self.headers.compile(self.header_rules)?;
@@ -193,7 +199,21 @@ impl Settings {
         let representations = Representations::new(config, engine);
         let lister = self.listing.map(|renderer| Lister::new(renderer, rules.excluded.clone()));
         let site = representations.catalog().number();
+        // Only a name of the embedder's own is the same after a restart.
+        let name = self.site_name.unwrap_or_else(|| match is_shared {
+            true => format!("#{site}"),
+            false => String::new(),
+        });
+        let deltas = match self.deltas {
+            Deltas::Off => None,
+            Deltas::Auto | Deltas::AssumeHttps => Some(SiteDeltas {
+                name: name.into(),
+                assumes_https: self.deltas == Deltas::AssumeHttps,
+                earlier: representations.engine().earlier_versions()?,
+            }),
+        };
         Ok(Site {
+            deltas,
             representations,
             rules,
             response_cache: response_cache.of_site(site),

@@ -7,6 +7,7 @@ use http::{Extensions, Version};
 use super::listing::Lister;
 use super::navigation;
 use super::response_cache::ResponseCache;
+use super::site_deltas::SiteDeltas;
 use crate::http::{RequestPath, SourcePath};
 use crate::representations::Representations;
 use crate::rules::error_pages::{ErrorPages, NearestPages};
@@ -21,6 +22,8 @@ use crate::sendfile::Connection;
 pub(super) struct Site {
     pub(super) representations: Representations,
     pub(super) rules: AnswerRules,
+    /// The deltas of its files, if there are any.
+    pub(super) deltas: Option<SiteDeltas>,
     pub(super) response_cache: ResponseCache,
     pub(super) nearest_pages: NearestPages,
     /// The maker of listings, if directories without an index have any.

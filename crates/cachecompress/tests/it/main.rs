@@ -83,6 +83,7 @@ mod disposable {
 /// Promise 7: RFC 9110 without a socket.
 mod plain_http {
     mod dates;
+    mod deltas;
     mod digests;
     mod messages;
     mod negotiation;

@@ -24,7 +24,7 @@ fn changed(source: &[u8]) -> Vec<u8> {
 
 fn codecs(dictionary: &[u8], source_len: usize) -> Vec<Codec> {
     let dictionary = Arc::new(Dictionary::of(dictionary));
-    Deltas::new().unwrap().codecs(&dictionary, source_len as u64)
+    DeltaCodecs::new().unwrap().codecs(&dictionary, source_len as u64)
 }
 
 /// Decodes as a client does, by libzstd or by `mbrotli`.
@@ -233,7 +233,7 @@ fn dcb_output_changes_only_with_its_revision() {
 fn shorter_sources_have_dcb_first_and_longer_ones_dcz() {
     let names = |dictionary: u64, source| {
         let dictionary = Dictionary::new(Digest::of(b""), dictionary, || Ok(b""[..].into()));
-        let codecs = Deltas::new().unwrap().codecs(&Arc::new(dictionary), source);
+        let codecs = DeltaCodecs::new().unwrap().codecs(&Arc::new(dictionary), source);
         codecs.iter().map(|codec| codec.coding.to_string()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(names(1 << 20, 2 << 20), "dcb dcz");
