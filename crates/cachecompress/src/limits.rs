@@ -499,6 +499,12 @@ pub(crate) const DICTIONARY_LIFETIME: Duration = Duration::from_secs(30 * 24 * 6
 /// cost, and a longer one takes memory many times over while it is encoded with.
 pub(crate) const DICTIONARY_SOURCES: std::ops::RangeInclusive<u64> = 4 << 10..=64 << 20;
 
+/// The share of a cache's bounds that dictionaries may take in spite of eviction: one in this many.
+pub(crate) const PINNED_SHARE: u64 = 4;
+
+/// The most bytes of the file of the ledger of dictionaries. A site takes 60 KB at most for usual names.
+pub(crate) const DICTIONARY_FILE: u64 = 4 << 20;
+
 /// The longest name of a content coding, in bytes. An entry's header has this much room for it.
 pub(crate) const CODING_NAME: usize = 32;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 
 use super::breaker::Breaker;
+use super::dictionary_file;
 use super::eviction;
 use super::index::Amount;
 use super::layout::Layout;
@@ -172,6 +173,7 @@ impl Cache {
             Self { state: Arc::clone(state) }.warn_once(&error);
         }
         state.breaker.answered();
+        dictionary_file::load(state);
     }
 }
 

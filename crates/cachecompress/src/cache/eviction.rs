@@ -2,7 +2,8 @@
 
 use std::{io, thread};
 
-use super::index::{Claim, Index};
+use super::dictionary_file;
+use super::index::{Amount, Claim, Index};
 use super::key::Name;
 use super::layout::with_directory;
 use super::scan::{refresh, scan};
@@ -11,7 +12,7 @@ use crate::concurrency::sync::{MutexGuard, lock};
 use crate::fs::DiskLock;
 use crate::limits::{
     CACHE_FULL, EVICTION_EXCESS, EVICTION_IN_USE, EVICTION_PAUSE, EVICTION_TRIES, FILE_REST,
-    MAINTAIN_EVERY,
+    MAINTAIN_EVERY, PINNED_SHARE,
 };
 use crate::log;
 
@@ -70,7 +71,7 @@ fn evict_until(
     enough: impl Fn(&mut Index) -> bool,
     worth_it: impl Fn(&mut Index) -> bool,
 ) -> bool {
-    let (mut in_use, mut pauses) = (0, 0);
+    let (mut in_use, mut pauses, mut pins) = (0, 0, Pins::default());
     loop {
         let (coldest, there) = {
             let mut index = state.index();
@@ -80,18 +81,21 @@ fn evict_until(
             if !worth_it(&mut index) || in_use >= EVICTION_IN_USE {
                 return false;
             }
-            (index.coldest(in_use), index.len())
+            (index.coldest(in_use + pins.entries), index.len())
         };
         // All entries are in use: most are not for long.
-        if in_use as u64 >= there {
+        if (in_use + pins.entries) as u64 >= there {
             if pauses == EVICTION_TRIES {
                 return false;
             }
             thread::sleep(EVICTION_PAUSE);
-            (in_use, pauses) = (0, pauses + 1);
+            (in_use, pauses, pins) = (0, pauses + 1, Pins::default());
             continue;
         }
-        let Some((name, _)) = coldest else { return false };
+        let Some((name, size)) = coldest else { return false };
+        if pins.keep(state, &name, size) {
+            continue;
+        }
         match state.evict(&name) {
             Ok(true) => {}
             Ok(false) => in_use += 1,
@@ -101,6 +105,30 @@ fn evict_until(
                 in_use += 1;
             }
         }
+    }
+}
+
+/// The entries that an eviction has passed over because clients may hold their content as a dictionary.
+#[derive(Debug, Default)]
+struct Pins {
+    entries: usize,
+    bytes: u64,
+}
+
+impl Pins {
+    /// Passes the entry `name` of `size` bytes over if it is pinned, unless those that this eviction has
+    /// passed over would take more than their share of the bounds.
+    fn keep(&mut self, state: &State, name: &Name, size: u64) -> bool {
+        let Amount { bytes, entries } = state.bounds;
+        let fits = self.bytes + size <= bytes / PINNED_SHARE
+            && (self.entries as u64) < entries / PINNED_SHARE;
+        let is_pinned = fits && state.dictionaries.has(&name.digest());
+        if is_pinned {
+            self.entries += 1;
+            self.bytes += size;
+            state.index().pass_over(name);
+        }
+        is_pinned
     }
 }
 
@@ -144,6 +172,7 @@ fn is_full(error: &io::Error) -> bool {
 pub(super) fn maintain(state: &State) {
     scan(state, FILE_REST);
     shrink(state);
+    dictionary_file::save(state);
     if state.index().per_cent(state.bounds) > CACHE_FULL {
         state.close_idle(MAINTAIN_EVERY);
     }
@@ -290,6 +319,32 @@ pub(super) mod tests {
         assert!(one.get(&key(0)).unwrap().is_some(), "the one that is read is there still");
         assert!(one.get(&key(1)).unwrap().is_none());
         drop(read);
+    }
+
+    /// A dictionary is asked for at the next deploy, when its entry was not used for days.
+    #[test]
+    fn eviction_passes_over_dictionaries_that_take_a_quarter_of_the_bound() {
+        let cache = Cache::in_memory(BOUND);
+        for content in 0..4 {
+            write(&cache, content, 9_000).unwrap();
+            cache.dictionaries().note("", &format!("/{content}-*.js"), key(content).digest, 1);
+        }
+        for content in 10..40 {
+            write(&cache, content, 9_000).unwrap();
+            cache.state.close_idle(Duration::ZERO);
+        }
+        // A look by `get` would be a use.
+        let has = |content: &u8| cache.state.index().contains(&key(*content).name());
+        let kept: Vec<_> = (0..4).filter(has).collect();
+        assert_eq!(kept, [0, 1, 3], "the third was one too many at once");
+        assert!(sum(&cache) <= BOUND);
+        cache.dictionaries().forget(&key(kept[0]).digest);
+        for content in 40..60 {
+            write(&cache, content, 9_000).unwrap();
+            cache.state.close_idle(Duration::ZERO);
+        }
+        assert!(!has(&kept[0]), "it is no dictionary any more");
+        assert!(has(&kept[1]) && has(&kept[2]));
     }
 
     /// All entries were in use for a moment. The eviction waited for them, and gave up without another

@@ -3,11 +3,13 @@
 //! ```text
 //! CACHEDIR.TAG
 //! uses-<number>          the ledger of uses
+//! dictionaries           the versions of files that clients may hold, as text
 //! v1/entries/ab/<name>   a published entry, immutable
 //! v1/locks/<name>        held while a process writes that entry; its size is the claim
 //! v1/locks/open-<hex>    held as long as a process has the cache open
 //! v1/locks/evict         held while a process makes room
 //! v1/locks/uses          held while a process writes the ledger of uses
+//! v1/locks/dictionaries  held while a process writes the ledger
 //! ```
 
 use std::ffi::OsStr;
@@ -96,6 +98,15 @@ impl Layout {
 
     pub(super) fn eviction_lock(&self) -> PathBuf {
         self.locks.join("evict")
+    }
+
+    /// The ledger of dictionaries.
+    pub(super) fn dictionaries(&self) -> PathBuf {
+        self.root.join("dictionaries")
+    }
+
+    pub(super) fn dictionaries_lock(&self) -> PathBuf {
+        self.locks.join("dictionaries")
     }
 
     /// Creates the directories and the tag if they are missing.

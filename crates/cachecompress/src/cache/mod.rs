@@ -8,6 +8,7 @@ mod breaker;
 mod builder;
 mod closer;
 mod dictionaries;
+mod dictionary_file;
 mod entry;
 mod eviction;
 mod guarded;

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
+use tokio::sync::oneshot;
+
 use super::breaker::Breaker;
 use super::dictionaries::Dictionaries;
+use super::dictionary_file;
 use super::entry::{Header, Kind};
 use super::key::Key;
 use super::ledger::{self, Ledger};
@@ -125,6 +128,20 @@ impl Cache {
     /// The ledger of the versions of files that clients may hold.
     pub(crate) fn dictionaries(&self) -> &Dictionaries {
         &self.state.dictionaries
+    }
+
+    /// Writes the ledger of dictionaries down, as a thread does every few seconds. The future ends when it is
+    /// written.
+    pub(crate) fn save_dictionaries(&self) -> impl Future<Output = ()> + use<> {
+        let (done, is_done) = oneshot::channel();
+        let state = Arc::clone(&self.state);
+        self.state.threads.submit(Priority::Foreground, true, move || {
+            dictionary_file::save(&state);
+            let _ = done.send(());
+        });
+        async move {
+            let _ = is_done.await;
+        }
     }
 
     /// Whether the cache is in use: its disk answers.

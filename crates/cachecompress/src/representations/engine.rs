@@ -172,6 +172,7 @@ impl Engine {
         if let Some(tier) = self.tier.as_ref().filter(|_| finish) {
             unless(cache.outage(), tier.flush()).await;
         }
+        unless(cache.outage(), cache.save_dictionaries()).await;
         cache.tell_hanging();
     }
 }

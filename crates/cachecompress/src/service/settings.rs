@@ -200,8 +200,10 @@ impl Settings {
         let lister = self.listing.map(|renderer| Lister::new(renderer, rules.excluded.clone()));
         let site = representations.catalog().number();
         // Only a name of the embedder's own is the same after a restart.
+        let ends_with_service = is_shared && self.site_name.is_none();
         let name = self.site_name.unwrap_or_else(|| match is_shared {
-            true => format!("#{site}"),
+            // No name of an embedder's begins so, and the file of the ledger leaves it out.
+            true => format!("\0{site}"),
             false => String::new(),
         });
         let deltas = match self.deltas {
@@ -209,6 +211,7 @@ impl Settings {
             Deltas::Auto | Deltas::AssumeHttps => Some(SiteDeltas {
                 name: name.into(),
                 assumes_https: self.deltas == Deltas::AssumeHttps,
+                ends_with_service,
                 earlier: representations.engine().earlier_versions()?,
             }),
         };

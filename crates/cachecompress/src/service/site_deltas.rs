@@ -29,12 +29,22 @@ pub(super) struct SiteDeltas {
     /// The site's name in the ledger.
     pub(super) name: Arc<str>,
     pub(super) assumes_https: bool,
+    /// Whether the name is of no use to a later service.
+    pub(super) ends_with_service: bool,
     pub(super) earlier: EarlierVersions,
 }
 
 /// The mark of a request whose response may depend on the dictionary that it offers, in its extensions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UsesDictionary;
+
+impl Drop for SiteDeltas {
+    fn drop(&mut self) {
+        if self.ends_with_service {
+            self.earlier.cache.dictionaries().forget_site(&self.name);
+        }
+    }
+}
 
 impl SiteDeltas {
     /// Whether the response to a request may depend on the dictionary that it offers, as far as the request
@@ -54,6 +64,10 @@ fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
     let Some(host) = uri.authority().map(Authority::as_str).or_else(named) else {
         return false;
     };
+    // What stands before an `@` is no host.
+    if host.contains('@') {
+        return false;
+    }
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
@@ -89,6 +103,7 @@ mod tests {
             ("/a", Some("notlocalhost"), false),
             ("/a", Some("10.0.0.1"), false),
             ("/a", Some("[fe80::1]"), false),
+            ("/a", Some("localhost:80@example.com"), false),
             ("http://example.com/a", Some("localhost"), false),
         ] {
             let mut headers = HeaderMap::new();

@@ -45,6 +45,8 @@ impl<F> Builder<F> {
     /// A version of a file that one site sent is a dictionary for that site alone. So nobody can learn
     /// through one site whether another one has a content.
     ///
+    /// The cache's directory keeps the names, so a service finds its versions again after a restart.
+    ///
     /// Default: `""`, and for a service that [shares](Self::share) an engine a name of its own, which ends
     /// with the service.
     pub fn site_name(mut self, name: impl Into<String>) -> Self {

@@ -4,7 +4,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cachecompress::{Builder, Cache, Deltas, Digest, Memory, ServeCompressed};
+use cachecompress::{Builder, Cache, Deltas, Digest, Memory, ServeCompressed, Shutdown};
 use cachecompress_test::service::{Answer, LONG, get, head, read, request, run, send, settled};
 use cachecompress_test::site::hex;
 use http::HeaderValue;
@@ -351,6 +351,27 @@ fn version_that_is_stored_nowhere_leads_to_a_plain_coding() {
         let only = [HOST, ("accept-encoding", "dcb, identity"), fields[2]];
         let answer = get(&second, TWO, &only).await;
         assert_eq!((answer.coding(), answer.decoded()), ("", version(2)));
+    });
+}
+
+/// The next deploy is a new process, most often.
+#[test]
+fn dictionary_is_known_after_a_restart() {
+    run(async {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("cache");
+        let open = || Cache::builder(&root).build().unwrap();
+        let first = deploy(&open(), &[(ONE, &version(1))]);
+        assert_eq!(get(&first, ONE, &[HOST, ALL]).await.coding(), "br");
+        settled(&first).await;
+        first.shutdown(Shutdown::Finish).await;
+        drop(first);
+
+        let second = deploy(&open(), &[(TWO, &version(2))]);
+        let offered = offer(&version(1));
+        let answer = get(&second, TWO, &[HOST, ALL, ("available-dictionary", &offered)]).await;
+        assert_eq!(answer.coding(), "dcb");
+        assert!(decoded(&answer, &version(1)) == version(2));
     });
 }
 
