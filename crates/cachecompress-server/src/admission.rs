@@ -543,6 +543,11 @@ fn reduce_target<B>(request: &mut Request<B>) -> Result<(), LocalReply> {
             _ => LocalReply::BadRequest("the target * is for OPTIONS only"),
         });
     }
+    // The host decides whether the context is secure (RFC 9842). In the target it goes before Host.
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    if let Some(Ok(host)) = authority.map(HeaderValue::from_str) {
+        request.headers_mut().insert(header::HOST, host);
+    }
     if request.uri().authority().is_some() || !request.uri().path().starts_with('/') {
         *request.uri_mut() = origin_form(request.uri())
             .ok_or(LocalReply::BadRequest("the target is neither a path nor a URL"))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cachecompress::tier::TierMode;
-use cachecompress::{CleanUrls, Preference, Siblings, Symlinks, TrailingSlash};
+use cachecompress::{CleanUrls, Deltas, Preference, Siblings, Symlinks, TrailingSlash};
 use etcetera::BaseStrategy as _;
 use http::HeaderValue;
 use tracing_subscriber::filter::LevelFilter;
@@ -98,6 +98,7 @@ pub(crate) struct SiteConfig {
     pub(crate) dotfiles: bool,
     pub(crate) siblings: Siblings,
     pub(crate) encoded_names: bool,
+    pub(crate) deltas: Deltas,
     pub(crate) immutable: bool,
     pub(crate) immutable_paths: Vec<String>,
     pub(crate) original_length: bool,
@@ -296,6 +297,7 @@ impl SiteConfig {
             trailing_slash: args.trailing_slash.into(),
             siblings: args.siblings.into(),
             encoded_names: args.encoded_names,
+            deltas: args.deltas.into(),
             spa: args.spa,
             spa_except: args.spa_except.into_iter().flat_map(|globs| globs.0).collect(),
             list: args.list,
@@ -349,6 +351,16 @@ impl From<cli::Siblings> for Siblings {
         match siblings {
             cli::Siblings::Off => Self::Off,
             cli::Siblings::Verified => Self::Verified,
+        }
+    }
+}
+
+impl From<cli::Deltas> for Deltas {
+    fn from(deltas: cli::Deltas) -> Self {
+        match deltas {
+            cli::Deltas::Auto => Self::Auto,
+            cli::Deltas::AssumeHttps => Self::AssumeHttps,
+            cli::Deltas::Off => Self::Off,
         }
     }
 }

@@ -233,6 +233,8 @@ fn apply(mut builder: Builder, config: &SiteConfig, rules: SiteRules) -> Result<
     builder = builder
         .siblings(config.siblings)
         .encoded_names(config.encoded_names)
+        .deltas(config.deltas)
+        .site_name(config.tables.hosts.join(","))
         .index(config.index.iter().cloned())
         .clean_urls(config.clean_urls)
         .trailing_slash(config.trailing_slash)

@@ -42,7 +42,7 @@ pub fn decode(coding: &str, body: &[u8]) -> io::Result<Vec<u8>> {
             decoder.read_to_end(&mut decoded)?;
             decoder.into_inner().len()
         }
-        "br" => brotli(body, &mut decoded)?,
+        "br" => brotli(body, &[], &mut decoded)?,
         "zstd" => {
             let window = zstd_window(body)?;
             if window > ZSTD_WINDOW_LIMIT {
@@ -61,16 +61,53 @@ pub fn decode(coding: &str, body: &[u8]) -> io::Result<Vec<u8>> {
     Ok(decoded)
 }
 
-/// Returns the number of bytes behind the end of the brotli stream.
-fn brotli(body: &[u8], decoded: &mut Vec<u8>) -> io::Result<usize> {
-    use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
+/// Decodes a whole body in `dcb` or `dcz` (RFC 9842), as a client that has `dictionary`.
+///
+/// # Panics
+///
+/// If the body is not exactly one such representation, for that dictionary.
+#[must_use]
+#[track_caller]
+pub fn decode_delta(coding: &str, body: &[u8], dictionary: &[u8]) -> Vec<u8> {
+    let magic: &[u8] = match coding {
+        "dcb" => b"\xffDCB",
+        "dcz" => &[0x5e, 0x2a, 0x4d, 0x18, 0x20, 0, 0, 0],
+        other => panic!("{other:?} is no coding with a dictionary"),
+    };
+    let rest = body.strip_prefix(magic).expect("the magic number");
+    let digest = sha2::Sha256::digest(dictionary);
+    let stream = rest.strip_prefix(&*digest).expect("the dictionary's digest");
+    let mut decoded = Vec::new();
+    if coding == "dcb" {
+        let behind = brotli(stream, dictionary, &mut decoded).expect("a brotli stream");
+        assert_eq!(behind, 0, "bytes after the end");
+        return decoded;
+    }
+    let len = zstd::zstd_safe::get_frame_content_size(stream).expect("a frame").expect("a size");
+    let mut context = zstd::zstd_safe::DCtx::create();
+    context.ref_prefix(dictionary).expect("a dictionary");
+    decoded.resize(usize::try_from(len).expect("a length"), 0);
+    let written = context.decompress(&mut decoded[..], stream).expect("a zstd frame");
+    assert_eq!(written as u64, len);
+    decoded
+}
+
+/// Returns the number of bytes behind the end of the brotli stream, which refers to `dictionary` unless
+/// that is empty.
+fn brotli(body: &[u8], dictionary: &[u8], decoded: &mut Vec<u8>) -> io::Result<usize> {
+    use brotli_decompressor::{
+        BrotliDecompressStreamWithDictionary, BrotliResult, BrotliState, StandardAlloc,
+    };
     let new = StandardAlloc::default;
     let mut state = BrotliState::new(new(), new(), new());
+    if !dictionary.is_empty() {
+        state.attach_external_dictionary(dictionary.len());
+    }
     let mut piece = vec![0; 64 * 1024];
     let (mut left, mut at, mut total) = (body.len(), 0, 0);
     loop {
         let (mut room, mut filled) = (piece.len(), 0);
-        let result = BrotliDecompressStream(
+        let result = BrotliDecompressStreamWithDictionary(
             &mut left,
             &mut at,
             body,
@@ -78,6 +115,7 @@ fn brotli(body: &[u8], decoded: &mut Vec<u8>) -> io::Result<usize> {
             &mut filled,
             &mut piece,
             &mut total,
+            dictionary,
             &mut state,
         );
         decoded.extend_from_slice(&piece[..filled]);

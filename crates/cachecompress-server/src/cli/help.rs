@@ -41,6 +41,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "memory_cache",
             "siblings",
             "encoded_names",
+            "deltas",
             "sendfile",
             "prove",
             "recompress",

@@ -27,7 +27,7 @@ pub(crate) use care::{InspectFlags, PurgeFlags, Sort};
 pub(crate) use files::{CacheArgs, ConfigFileArgs};
 pub(crate) use generate::GenerateCommand;
 pub(crate) use get::GetArgs;
-pub(crate) use site::{CleanUrls, Dotfiles, Siblings, SiteArgs, Symlinks, TrailingSlash};
+pub(crate) use site::{CleanUrls, Deltas, Dotfiles, Siblings, SiteArgs, Symlinks, TrailingSlash};
 pub(crate) use tier::{TierArgs, TierMode};
 pub(crate) use tls::TlsArgs;
 pub(crate) use warm::WarmArgs;

@@ -71,6 +71,16 @@ pub(crate) struct SiteArgs {
     #[arg(action = ArgAction::Set, default_value = "off", env = "CACHECOMPRESS_ENCODED_NAMES")]
     pub(crate) encoded_names: bool,
 
+    /// Whether clients that have an earlier version of a file get the difference (RFC 9842): auto, over HTTPS
+    /// and on this machine; assume-https, also without TLS; or off
+    ///
+    /// It is for files of 4 KiB to 64 MiB with a hash or a version in their names, whose answers have a
+    /// lifetime: see --immutable, --immutable-paths and --cache-control. assume-https is for a proxy that
+    /// speaks HTTPS and is not among --trusted-proxies.
+    #[arg(long, value_name = "auto|assume-https|off", hide_possible_values = true)]
+    #[arg(default_value = "auto", env = "CACHECOMPRESS_DELTAS")]
+    pub(crate) deltas: Deltas,
+
     /// The index files of a directory, the preferred one first
     #[arg(long, value_name = "NAMES", value_parser = flag_values::index_names)]
     #[arg(default_value = "index.html", env = "CACHECOMPRESS_INDEX")]
@@ -163,6 +173,14 @@ pub(crate) struct SiteArgs {
 pub(crate) enum Siblings {
     Off,
     Verified,
+}
+
+/// `--deltas`: the clients that get the difference to an earlier version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Deltas {
+    Auto,
+    AssumeHttps,
+    Off,
 }
 
 /// `--symlinks`: the symlinks that are followed.

@@ -13,6 +13,7 @@ mod common;
 mod exact {
     mod corpus;
     mod damage;
+    mod deltas;
     mod edits;
     mod files;
     mod sendfile;
