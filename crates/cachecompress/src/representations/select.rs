@@ -20,7 +20,7 @@ use crate::error::Failure;
 use crate::http::{
     CacheStatus, ContentCoding, Detail, Digest, EncoderId, Forward, NamedCoding, RangeSpec, Ranges,
 };
-use crate::limits::SMALL_JOB;
+use crate::limits::{DELTA_LEAVES, SMALL_JOB};
 use crate::source::{EncodedAhead, Precompressed};
 
 /// The representations that a request accepts.
@@ -189,13 +189,24 @@ impl Representations {
             Err(detail) => return identity(candidates, Some(detail)),
         };
         // An endless patience has no deadline.
-        let deadline = || Instant::now().checked_add(self.0.patience);
-        let deadline = candidates.identity.then(deadline).flatten();
-        let mut passes_plain = false;
+        let (now, patience) = (Instant::now(), self.0.patience);
+        let deadline_in =
+            |patience| candidates.identity.then(|| now.checked_add(patience)).flatten();
+        let deadline = deadline_in(patience);
+        let is_plain = |(_, codec): (usize, &Codec)| codec.dictionary.is_none();
+        let has_plain = self.codecs_of(resource, candidates, adopted).any(is_plain);
+        let (mut passes_plain, mut passes_deltas) = (false, false);
         for (index, codec) in self.codecs_of(resource, candidates, adopted) {
-            if passes_plain && codec.dictionary.is_none() {
+            let is_delta = codec.dictionary.is_some();
+            let is_passed = if is_delta { passes_deltas } else { passes_plain };
+            if is_passed {
                 continue;
             }
+            // The dictionary has to be read first. If that takes long, a plain coding still begins in time.
+            let deadline = match is_delta && has_plain {
+                true => deadline_in(patience - patience / DELTA_LEAVES),
+                false => deadline,
+            };
             let why = match self.try_codec((resource, digest), codec, candidates, deadline).await {
                 Tried::Coded(coded) => {
                     return Selected::Coded(Coded { is_best: index == 0, ..coded });
@@ -213,11 +224,13 @@ impl Representations {
             detail = Some(why);
             match why {
                 // Another coding may be available.
-                Detail::Encoder | Detail::Dictionary => {}
+                Detail::Encoder => {}
+                Detail::Dictionary => passes_deltas = true,
                 Detail::Unprofitable => passes_plain |= ends_plain(Failure::Unprofitable, codec),
                 // The best coding is not available in time. Another one may be there already.
                 _ => match self.second_best(resource, digest, candidates, adopted) {
                     Some(second) => return Selected::Coded(second),
+                    None if is_delta => passes_deltas = true,
                     None => break,
                 },
             }

@@ -2,9 +2,15 @@
 
 #![cfg(all(feature = "brotli", feature = "zstd"))]
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use cachecompress::{Builder, Cache, Deltas, Digest, Memory, ServeCompressed, Shutdown};
+use cachecompress::codec::{Decoding, Encoder, Encoding, Settings};
+use cachecompress::{Builder, Cache, Deltas, Digest, Error, Memory, ServeCompressed, Shutdown};
+use cachecompress_test::gate::Gate;
+use cachecompress_test::pack::{Pack, coding};
 use cachecompress_test::service::{Answer, LONG, get, head, read, request, run, send, settled};
 use cachecompress_test::site::hex;
 use http::HeaderValue;
@@ -372,6 +378,54 @@ fn dictionary_is_known_after_a_restart() {
         let answer = get(&second, TWO, &[HOST, ALL, ("available-dictionary", &offered)]).await;
         assert_eq!(answer.coding(), "dcb");
         assert!(decoded(&answer, &version(1)) == version(2));
+    });
+}
+
+/// `x-pack`, whose decoder a gate holds. So a dictionary that is stored in it is not read in time.
+#[derive(Debug)]
+struct SlowToRead(Pack, Arc<Gate>);
+
+impl Encoder for SlowToRead {
+    fn settings(&self) -> Settings {
+        self.0.settings()
+    }
+
+    fn begin(&self, source_len: u64) -> Result<Box<dyn Encoding>, Error> {
+        self.0.begin(source_len)
+    }
+
+    fn decoder(&self) -> Option<Box<dyn Decoding>> {
+        self.1.pass();
+        self.0.decoder()
+    }
+}
+
+/// The first client after a deploy got the file as it is, because its delta was late and nothing else was
+/// begun.
+#[test]
+fn plain_coding_is_begun_when_the_dictionary_is_not_read_in_time() {
+    run(async {
+        let cache = Cache::in_memory(16 << 20);
+        let pack = |builder: Builder, encoder: Arc<dyn Encoder>| {
+            builder.encoder(coding(), encoder).prove(false).patience(Duration::from_secs(2))
+        };
+        let fields = [HOST, ("accept-encoding", "x-pack, dcb")];
+        let first = builder(&cache, &[(ONE, &version(1))]);
+        let first = pack(first, Arc::new(Pack::new())).build().unwrap();
+        assert_eq!(get(&first, ONE, &fields).await.coding(), "x-pack");
+        settled(&first).await;
+        let gate = Gate::new();
+        let second = builder(&cache, &[(TWO, &version(2))]);
+        let slow = SlowToRead(Pack::new(), Arc::clone(&gate));
+        let second = pack(second, Arc::new(slow)).build().unwrap();
+        let offered = offer(&version(1));
+        let fields = [fields[0], fields[1], ("available-dictionary", &*offered)];
+        assert_eq!(get(&second, TWO, &fields).await.coding(), "x-pack");
+        assert_eq!(gate.arrived(), 1);
+        gate.open_wide();
+        settled(&second).await;
+        let answer = get(&second, TWO, &fields).await;
+        assert_eq!((answer.coding(), answer.cache()), ("dcb", "hit"));
     });
 }
 
