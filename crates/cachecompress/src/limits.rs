@@ -495,12 +495,10 @@ pub(crate) const DICTIONARY_VERSIONS: usize = 3;
 /// The time for which a version serves as a dictionary once it was sent last.
 pub(crate) const DICTIONARY_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The lengths of sources that serve as dictionaries, in bytes. A shorter one saves less than the fields
-/// cost, and a longer one takes memory many times over while it is encoded with.
+/// The lengths of sources that serve as dictionaries, in bytes. A longer one takes memory many times over.
 pub(crate) const DICTIONARY_SOURCES: std::ops::RangeInclusive<u64> = 4 << 10..=64 << 20;
 
-/// The share of patience that a delta leaves to a plain coding: one in this many. Of 50 ms the delta of a script
-/// of 1.4 MB takes some 40 to begin, and a plain coding 3.
+/// The share of patience that a delta leaves to a plain coding, which begins within 3 ms: one in this many.
 pub(crate) const DELTA_LEAVES: u32 = 4;
 
 /// The share of a cache's bounds that dictionaries may take in spite of eviction: one in this many.

@@ -12,9 +12,7 @@ use crate::codec::{Codecs, DeltaCodecs};
 use crate::concurrency::singleflight::SingleFlight;
 use crate::concurrency::thread_pool::Priority;
 use crate::concurrency::timer;
-use crate::encode::{
-    self, EarlierVersions, EncodeScheduler, JobContext, Recompress, SecondPass,
-};
+use crate::encode::{self, EarlierVersions, EncodeScheduler, JobContext, Recompress, SecondPass};
 use crate::error::{Error, Failure};
 use crate::memory_cache::MemoryCache;
 use crate::metrics::{Counters, EncodeObserver, Metrics};

@@ -188,13 +188,7 @@ impl Representations {
             Ok(digest) => digest,
             Err(detail) => return identity(candidates, Some(detail)),
         };
-        // An endless patience has no deadline.
-        let (now, patience) = (Instant::now(), self.0.patience);
-        let deadline_in =
-            |patience| candidates.identity.then(|| now.checked_add(patience)).flatten();
-        let deadline = deadline_in(patience);
-        let is_plain = |(_, codec): (usize, &Codec)| codec.dictionary.is_none();
-        let has_plain = self.codecs_of(resource, candidates, adopted).any(is_plain);
+        let (deadline, of_delta) = self.deadlines(resource, candidates, adopted);
         let (mut passes_plain, mut passes_deltas) = (false, false);
         for (index, codec) in self.codecs_of(resource, candidates, adopted) {
             let is_delta = codec.dictionary.is_some();
@@ -202,11 +196,7 @@ impl Representations {
             if is_passed {
                 continue;
             }
-            // The dictionary has to be read first. If that takes long, a plain coding still begins in time.
-            let deadline = match is_delta && has_plain {
-                true => deadline_in(patience - patience / DELTA_LEAVES),
-                false => deadline,
-            };
+            let deadline = if is_delta { of_delta } else { deadline };
             let why = match self.try_codec((resource, digest), codec, candidates, deadline).await {
                 Tried::Coded(coded) => {
                     return Selected::Coded(Coded { is_best: index == 0, ..coded });
@@ -236,6 +226,23 @@ impl Representations {
             }
         }
         identity(candidates, detail)
+    }
+
+    /// Returns the time until which a coding is waited for, and that for a delta. The dictionary of a delta has
+    /// to be read first. If that takes long, a plain coding still begins in time.
+    fn deadlines(
+        &self,
+        resource: &Resource,
+        candidates: &Candidates,
+        adopted: &[Codec],
+    ) -> (Option<Instant>, Option<Instant>) {
+        let (now, patience) = (Instant::now(), self.0.patience);
+        // An endless patience has no deadline.
+        let within = |wait| candidates.identity.then(|| now.checked_add(wait)).flatten();
+        let is_plain = |(_, codec): (usize, &Codec)| codec.dictionary.is_none();
+        let has_plain = self.codecs_of(resource, candidates, adopted).any(is_plain);
+        let of_delta = if has_plain { patience - patience / DELTA_LEAVES } else { patience };
+        (within(patience), within(of_delta))
     }
 
     /// Looks for the representation by `codec`, or has it encoded. Nobody waits for an encode of the second pass.

@@ -1,6 +1,7 @@
 //! Entries in use get better bytes while nothing else is to be done.
 
 #![cfg(all(feature = "brotli", feature = "gzip", feature = "zstd"))]
+#![allow(clippy::disallowed_methods, reason = "a test damages a file as a disk may")]
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
