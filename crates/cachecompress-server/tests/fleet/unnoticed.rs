@@ -11,8 +11,6 @@ fn tolerance() -> (Duration, usize) {
     if is_strict() { (Duration::from_millis(2), 99) } else { (Duration::from_millis(60), 75) }
 }
 
-/// The tries to find no delay. The first bytes of one server differ by milliseconds, too, from run to run.
-const TRIES: usize = 3;
 /// The requests at once that find a fault of the store.
 const CROWD: usize = 8;
 
@@ -44,6 +42,8 @@ fn costs_nothing(seed: u64, fault: &Fault) {
     let proxy = FaultyProxy::start(store.address());
     let start = || start_replica(replica(&files.site, &bucket, &proxy.endpoint()).args(RACED));
     let (later, part) = tolerance();
+    // Within 2 ms, the first bytes of one server differ, too, from run to run.
+    let tries = if is_strict() { 3 } else { 1 };
     let mut delays = Vec::new();
     let with = loop {
         proxy.set(Fault::Pass);
@@ -56,7 +56,7 @@ fn costs_nothing(seed: u64, fault: &Fault) {
             break with;
         }
         delays.push((own, other));
-        assert!(delays.len() < TRIES, "{fault:?}: {delays:?}");
+        assert!(delays.len() < tries, "{fault:?}: {delays:?}");
     };
     assert!(asked(&with, "error") + asked(&with, "timeout") > 0);
     assert!(!is_breaker(&with, "closed"));

@@ -230,6 +230,8 @@ mod tests {
             let path = object::path_of(&prefix, &expected().key);
             network.memory().put(&path, vec![0; 100].into()).await.expect("memory");
             let shared = shared(Place { store, prefix, name: "simulated".into() });
+            // A busy machine has the longest deadline.
+            shared.latency.observe(Duration::from_secs(1));
             let (alive, _) = tokio::sync::oneshot::channel();
             let tier = Tier(Arc::new(Owner { shared, _alive: alive }));
             let taken = tokio::task::spawn_blocking(move || tier.take(&expected()).answer());

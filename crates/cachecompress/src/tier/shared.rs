@@ -204,7 +204,7 @@ impl Shared {
     ) -> Sharing {
         let path = object::path_of(&self.place.prefix, key);
         let mut is_there = self.is_there(&path).await;
-        if is_there.is_err() {
+        if is_there.is_err() && self.breaker.is_closed() {
             // One failure may be an accident, and the encode costs more than to ask again.
             self.counters.request(TierOutcome::Error);
             is_there = self.is_there(&path).await;

@@ -76,7 +76,7 @@ const PLOTS = {
     series: [
       { key: "leaseAcquired", name: "acquired" }, { key: "leaseWaited", name: "waited for" },
       { key: "leaseTakenOver", name: "taken over" }, { key: "leaseLost", name: "lost" },
-      { key: "leaseAlone", name: "given up" },
+      { key: "leaseAlone", name: "alone" },
     ],
     format: perSecond,
   },

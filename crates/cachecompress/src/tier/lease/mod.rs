@@ -227,9 +227,6 @@ impl<P: Fn() -> F, F: Future<Output = Result<bool>>> Candidate<'_, P> {
             if self.has_waited && self.is_published().await? {
                 return Ok(Some(Turn::Published));
             }
-            if self.unanswered == LEASE_ERRORS {
-                return Err(no_answer());
-            }
             return self.take(None, begun).await;
         };
         if seen.is_of(self.owner) {
@@ -252,7 +249,11 @@ impl<P: Fn() -> F, F: Future<Output = Result<bool>>> Candidate<'_, P> {
         }
         let since = match &self.watched {
             Some(watched) if watched.seen == seen => watched.since,
-            _ => now,
+            _ => {
+                // The writes without an answer had lost against this one.
+                self.unanswered = 0;
+                now
+            }
         };
         self.watched.insert(Watched { seen, since, looked: now })
     }
@@ -264,6 +265,9 @@ impl<P: Fn() -> F, F: Future<Output = Result<bool>>> Candidate<'_, P> {
     /// Tries to have the lease in place of none, or of the one that is `free`. The look at it began at
     /// `begun`.
     async fn take(&mut self, free: Option<UpdateVersion>, begun: Instant) -> Result<Option<Turn>> {
+        if self.unanswered >= LEASE_ERRORS {
+            return Err(no_answer());
+        }
         let Support { create, update } = self.shared.find_support().await?;
         let is_taken_over = free.is_some();
         let condition = match free {
@@ -659,18 +663,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn replica_does_not_wait_for_creations_without_an_answer() {
-        let faults = vec![(SECOND..600 * SECOND, Fault::HungCreations)];
-        let network = Network::new(Weather { faults, ..Weather::default() }, 1);
-        let leases = leases(&network, 1);
-        leases.find_support().await.expect("the store answers");
-        sleep(SECOND).await;
-        let begun = Instant::now();
-        let turn = leases.turn("app", LONGEST_LEASE, async || Ok(false)).await;
-        assert!(matches!(turn, Turn::Alone), "{turn:?}");
-        let waited = begun.elapsed();
-        assert!(waited < LEASE_ERRORS * LEASE_CALL + SECOND, "{waited:?}");
-        assert!(leases.shared.breaker.is_closed(), "all else is answered");
+    async fn replica_does_not_wait_for_conditional_writes_without_an_answer() {
+        for is_free in [false, true] {
+            let faults = vec![(SECOND..600 * SECOND, Fault::HungConditions)];
+            let network = Network::new(Weather { faults, ..Weather::default() }, 1);
+            let leases = leases(&network, 1);
+            leases.find_support().await.expect("the store answers");
+            if is_free {
+                // An owner that has gone left its lease.
+                network.memory().put(&path(), "gone".into()).await.expect("memory");
+            }
+            sleep(SECOND).await;
+            let begun = Instant::now();
+            let turn = leases.turn("app", LONGEST_LEASE, async || Ok(false)).await;
+            assert!(matches!(turn, Turn::Alone), "{turn:?}");
+            let free_after = if is_free { LEASE_LIFE } else { Duration::ZERO };
+            let waited = begun.elapsed();
+            assert!(waited < free_after + LEASE_ERRORS * (LEASE_CALL + 2 * SECOND), "{waited:?}");
+            assert!(leases.shared.breaker.is_closed(), "all else is answered");
+        }
     }
 
     #[tokio::test(start_paused = true)]

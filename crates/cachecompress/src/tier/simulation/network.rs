@@ -50,8 +50,8 @@ pub(in crate::tier) enum Fault {
     NoBucket,
     /// The first call is answered with 503.
     FirstCall,
-    /// Conditional creations are never answered.
-    HungCreations,
+    /// Writes under a condition are never answered.
+    HungConditions,
 }
 
 impl Default for Weather {
@@ -150,10 +150,10 @@ impl Network {
         self.weather.latency.mul_f64((normal * self.weather.spread).exp() / 2.0)
     }
 
-    fn holds_up_creations(&self) -> bool {
+    fn holds_up_conditions(&self) -> bool {
         let now = self.start.elapsed();
         let mut faults = self.weather.faults.iter().filter(|(time, _)| time.contains(&now));
-        faults.any(|(_, fault)| matches!(fault, Fault::HungCreations))
+        faults.any(|(_, fault)| matches!(fault, Fault::HungConditions))
     }
 
     fn fate(&self, replica: usize) -> Fate {
@@ -167,7 +167,7 @@ impl Network {
                 Fault::Storm(_) => {}
                 Fault::NoBucket => return Fate::NotFound,
                 Fault::FirstCall if self.calls() == 1 => return Fate::Refused,
-                Fault::FirstCall | Fault::HungCreations => {}
+                Fault::FirstCall | Fault::HungConditions => {}
             }
         }
         match random.f64() {
@@ -232,7 +232,7 @@ impl ObjectStore for Client {
         mut options: PutOptions,
     ) -> Result<PutResult> {
         let Weather { honours_create, honours_update, .. } = self.network.weather;
-        if options.mode == PutMode::Create && self.network.holds_up_creations() {
+        if options.mode != PutMode::Overwrite && self.network.holds_up_conditions() {
             self.network.count_call();
             std::future::pending::<()>().await;
         }
